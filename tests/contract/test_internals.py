@@ -4,8 +4,10 @@ The bounds of their versions stand in pyproject.toml; raise one only where this 
 """
 
 import asyncio
+import inspect
 from importlib.metadata import version
 
+import aiosqlite
 import pika.connection  # type: ignore[import-untyped]
 import redis.asyncio
 import redis.exceptions
@@ -19,6 +21,7 @@ from uvicorn.server import ServerState
 
 from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.amqp import Link
+from imsg_database.unlocking import connect
 
 
 def require(library: str, user: str, thing: object, *names: str) -> None:
@@ -65,6 +68,17 @@ async def test_pika_has_the_write_and_the_end_that_are_changed(rabbit_url: str) 
     require("pika", user, _StreamingProtocolShim, "connection_made", "connection_lost", "eof_received", "data_received")
     written = pika.connection.Connection._output_marshaled_frames.__code__.co_varnames
     assert written[:2] == ("self", "marshaled_frames"), "pika gives frames to be written in another way"
+
+
+async def test_aiosqlite_tells_its_thread_to_end_where_that_is_changed() -> None:
+    user = "imsg_database.unlocking"
+    require("aiosqlite", user, aiosqlite.Connection, "stop", "close")
+    parameters = list(inspect.signature(aiosqlite.Connection).parameters)
+    assert parameters[:2] == ["connector", "iter_chunk_size"], "aiosqlite makes connections in another way"
+    connection = await connect(":memory:")
+    require("aiosqlite", user, connection, "_thread")
+    await connection.close()
+    assert not connection._thread.is_alive()
 
 
 async def test_aiosmtplib_keeps_what_is_left_unread_in_its_buffer() -> None:

@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import sqlite3
+import threading
 from pathlib import Path
 
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, event, insert, text
@@ -82,3 +84,27 @@ async def test_rows_that_are_returned_need_few_statements_however_many_rows_ther
         event.remove(Engine, "before_cursor_execute", note)
 
     assert 0 < len([one for one in statements if one.startswith("INSERT")]) <= FEW
+
+
+async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_nothing_pending(tmp_path: Path) -> None:
+    """As services end: what a time limit has cancelled is cancelled once more, and its connection told to end twice."""
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    path = tmp_path / "imsg.db"
+    async with connect(read_url(f"sqlite:///{path}"), Terms("test")) as database:
+        await write(database, "CREATE TABLE numbers (i INTEGER)")
+        for _ in range(3):
+            writer = asyncio.create_task(write(database, SLOW_WITH_ROWS_LEFT))
+            await until_locked(path)
+            while not writer.done():
+                writer.cancel()
+                await asyncio.sleep(0)
+            assert writer.cancelled()
+        await write(database, "INSERT INTO numbers VALUES (0)")
+    async with asyncio.timeout(20):
+        while any("connection_worker" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert said == []

@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 from imsg_database.address import is_sqlite, make_file
 from imsg_database.dialing import dial
 from imsg_database.sessions import CONNECT_TIMEOUT_S, Session
-from imsg_database.unlocking import Unlocking
+from imsg_database.unlocking import Unlocking, connect
 
 _POOLED = "imsg_pooled"
 """In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
@@ -77,7 +77,8 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
     if is_sqlite(url):
         make_file(url)
         pool["insertmanyvalues_page_size"] = ROWS
-        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
+        local = {**_local(terms), "async_creator_fn": connect}
+        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=local, **pool)
         _keep_sqlite_in_order(engine.sync_engine)
     else:
         engine = create_async_engine(url, **pool)
