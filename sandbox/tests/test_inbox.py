@@ -1,10 +1,12 @@
 """The inbox over HTTP: filters, its bound, and who may look."""
 
+import pytest
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.responses import Answer, ok, refuse_with
+from imsg_sandbox.inbox import SHORT_CHARACTERS
 from imsg_testing.sandbox import mail, open_sandbox
 
 
@@ -19,21 +21,91 @@ async def test_filters_find_by_method_and_recipient() -> None:
         assert [message["to"] for message in await sandbox.inbox(limit="1")] == ["zhang@example.com"]
 
 
-async def test_large_mails_come_in_pieces_whole_or_cut() -> None:
-    """What is shown of a hundred megabytes at once would hold up the loop for seconds."""
+async def test_a_list_answers_heads_and_each_message_its_whole_and_its_files() -> None:
+    """What is shown of a hundred megabytes at once would be as many, and hold up the loop for seconds."""
     async with open_sandbox() as sandbox:
-        files = {"a.bin": b"x" * 3_000_000}
+        files = {"附件.bin": b"x" * 3_000_000, "b.txt": b"second"}
         for name in ("zhang", "li", "wang"):
-            await sandbox.send(mail(to=f"{name}@example.com", files=files))
+            await sandbox.send(mail(to=f"{name}@example.com", text="您好" * 3_000, files=files))
         answer = await sandbox.client.get("/sandbox/inbox")
+        heads = answer.json()["messages"]
+
         assert answer.headers["cache-control"] == "no-store"
-        assert "content-length" not in answer.headers, "written message by message"
-        found = await sandbox.inbox()
-        assert [one["to"] for one in found] == ["zhang@example.com", "li@example.com", "wang@example.com"]
-        assert all(len(one["raw"]) > 4_000_000 for one in found)
-        cut = await sandbox.inbox(most="1000")
-        assert [len(one["raw"]) for one in cut] == [1000] * 3
-        assert [one["attachments"] for one in cut] == [one["attachments"] for one in found]
+        assert len(answer.content) < 100_000
+        assert [head["to"] for head in heads] == ["zhang@example.com", "li@example.com", "wang@example.com"]
+        assert {(head["is_whole"], head["html"], head["raw"]) for head in heads} == {(False, None, None)}
+        assert {head["text"] for head in heads} == {("您好" * 3_000)[:SHORT_CHARACTERS]}
+        assert all(head["size"] > 4_000_000 for head in heads)
+
+        whole, cut = await sandbox.get(heads[1]["url"]), await sandbox.get(heads[1]["url"], most="1000")
+        assert (whole["to"], whole["text"]) == ("li@example.com", "您好" * 3_000)
+        assert len(whole["raw"]) == heads[1]["size"]
+        assert (len(cut["raw"]), len(cut["text"])) == (1_000, 1_000)
+        assert whole["attachments"] == cut["attachments"] == heads[1]["attachments"]
+        for file, content in zip(whole["attachments"], files.values(), strict=True):
+            download = await sandbox.client.get(file["url"])
+            assert download.content == content
+            assert download.headers["content-type"] == "application/octet-stream"
+            assert download.headers["content-disposition"].startswith("attachment;")
+
+
+async def test_a_short_message_stands_whole_in_the_list() -> None:
+    async with open_sandbox() as sandbox:
+        await sandbox.send(mail(text="您好"))
+        (head,) = await sandbox.list_heads()
+        assert (head["is_whole"], head["text"]) == (True, "您好")
+        whole = await sandbox.get(head["url"])
+        assert {name: whole[name] for name in head} == head
+
+
+@pytest.mark.parametrize("limit", ["1", "3", "500"])
+async def test_pages_lead_from_the_newest_to_the_oldest(limit: str) -> None:
+    async with open_sandbox() as sandbox:
+        for number in range(7):
+            await sandbox.send(mail(to=f"{number}@example.com"))
+        found: list[str] = []
+        asked = {"limit": limit}
+        while True:
+            page = await sandbox.get("/sandbox/inbox", **asked)
+            assert len(page["messages"]) <= int(limit)
+            found = [*(message["to"][0] for message in page["messages"]), *found]
+            if page["next"] is None:
+                break
+            asked["cursor"] = page["next"]
+        assert found == list("0123456")
+
+
+async def test_a_page_ends_where_it_grows_long() -> None:
+    async with open_sandbox() as sandbox:
+        long = mail(text="x" * 3_500, files={f"{n}-{'n' * 200}.txt": b"x" for n in range(30)})
+        for _ in range(200):
+            await sandbox.send(long)
+        answer = await sandbox.client.get("/sandbox/inbox")
+        assert 1_000_000 < len(answer.content) < 1_100_000
+        assert answer.json()["next"] is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/sandbox/inbox/2", 404),
+        ("/sandbox/inbox/0", 404),
+        ("/sandbox/inbox/-1", 404),
+        ("/sandbox/inbox/x", 400),
+        ("/sandbox/inbox/1/attachments/0", 404),
+        ("/sandbox/inbox/1/attachments/-1", 404),
+        ("/sandbox/inbox?cursor=x", 400),
+        ("/sandbox/inbox?cursor=0", 400),
+        ("/sandbox/inbox?limit=501", 400),
+        ("/sandbox/inbox?limit=0", 400),
+    ],
+)
+async def test_what_is_not_there_is_said(path: str, status: int) -> None:
+    async with open_sandbox() as sandbox:
+        await sandbox.send(mail())
+        answer = await sandbox.client.get(path)
+    assert answer.status_code == status
+    assert answer.json()["reason"] in ("not_found", "wrong_type", "no_such_url")
 
 
 async def test_delete_empties_it() -> None:

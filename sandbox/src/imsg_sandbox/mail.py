@@ -80,7 +80,7 @@ def _text(part: Message) -> str:
 
 def _file(part: Message) -> File:
     content = _content(part)
-    return File(_decode(part.get_filename() or ""), len(content), hashlib.sha256(content).hexdigest())
+    return File(_decode(part.get_filename() or ""), hashlib.sha256(content).hexdigest(), content)
 
 
 def _content(part: Message) -> bytes:

@@ -1,12 +1,13 @@
 """The sandbox over HTTP: its inbox, its faults, and what its magic recipients do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
@@ -14,13 +15,15 @@ from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_body
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
-from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.inbox import PATH, Contents, Inbox, Kept, show, show_head
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000
 
-PIECE_BYTES = 1024 * 1024
-"""How much of the messages' sources is written at once."""
+PAGE_MESSAGES = 500
+
+PAGE_BYTES = 1024 * 1024
+"""A page of the inbox ends behind the message that brings it over this."""
 
 
 class FaultOrder(BaseModel):
@@ -43,32 +46,13 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         """Say what there is."""
         return Answer(
             ok(
-                inbox="GET /sandbox/inbox?method=&to=&limit=, DELETE /sandbox/inbox",
+                inbox="GET /sandbox/inbox?method=&to=&limit=&cursor=, GET /sandbox/inbox/ID, DELETE /sandbox/inbox",
                 faults="GET, PUT {method, fault, times, ms?} and DELETE /sandbox/faults",
                 supported={method: sorted(known) for method, known in SUPPORTED.items()},
                 magic_recipients=magic.explain(),
                 aliyun={"path": "/sandbox/aliyun/", "port": aliyun_port},
             )
         )
-
-    @router.get("/inbox")
-    async def look(
-        method: str | None = None,
-        to: str | None = None,
-        limit: Annotated[int | None, Query(ge=1)] = None,
-        most: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Response:
-        """Answer what arrived, oldest first; `limit`: the newest so many, `most`: so many characters of each text."""
-        found = inbox.find(method or None, to or None)
-        if limit is not None:
-            found = found[-limit:]
-        headers = {name.decode(): value.decode() for name, value in PRIVATE}
-        return StreamingResponse(_pieces(inbox, found, most), media_type=JSON, headers=headers)
-
-    @router.delete("/inbox")
-    async def empty() -> Answer:
-        """Forget what arrived."""
-        return Answer(ok(removed=inbox.clear()))
 
     @router.get("/faults")
     async def list_faults() -> Answer:
@@ -87,30 +71,77 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         faults.clear()
         return Answer(ok(faults=[]))
 
+    _add_inbox(router, inbox)
     return router
 
 
-async def _pieces(inbox: Inbox, found: Sequence[Received], most: int | None) -> AsyncIterator[bytes]:
-    """Write an answer message by message: of a hundred megabytes at once the loop would wait for seconds."""
-    head = encode(ok(messages=[]))
-    yield head.removesuffix(b"]}")
-    waiting = list(found)
-    is_first = True
-    while waiting:
-        size = 0
-        count = 0
-        while count < len(waiting) and (not count or size + len(waiting[count].raw) <= PIECE_BYTES):
-            size += len(waiting[count].raw)
-            count += 1
-        some, waiting = waiting[:count], waiting[count:]
-        shown = await asyncio.to_thread(_encode, inbox, some, most)
-        yield shown if is_first else b"," + shown
-        is_first = False
-    yield b"]}"
+def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
+    @router.get("/inbox")
+    async def look(
+        method: str | None = None,
+        to: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MESSAGES)] = PAGE_MESSAGES,
+        cursor: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """Answer the newest that arrived, oldest first; `next` is the cursor of those before, null where none are."""
+        found = inbox.list_newest(method or None, to or None, cursor, limit + 1)
+        return await asyncio.to_thread(_write_page, inbox, found, limit)
+
+    @router.get("/inbox/{number}")
+    async def show_one(number: int, most: Annotated[int | None, Query(ge=1)] = None) -> Response:
+        """Answer one message whole; `most`: so many characters of each text and of its source."""
+        kept = _find(inbox, number)
+
+        def write() -> Response:
+            return _answer(encode(ok(**show(kept, inbox.read(kept.message), most))))
+
+        return await asyncio.to_thread(write)
+
+    @router.get("/inbox/{number}/attachments/{n}")
+    async def download(number: int, n: int) -> Response:
+        """Answer the bytes of an attachment."""
+        kept = _find(inbox, number)
+        contents = await asyncio.to_thread(inbox.read, kept.message)
+        if not 0 <= n < len(contents.attachments):
+            raise Refusal("not_found", what=f"{kept.url}/attachments/{n}")
+        file = contents.attachments[n]
+        name = quote(file.filename or "attachment", safe="", errors="replace")
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+        return _answer(file.content, "application/octet-stream", headers)
+
+    @router.delete("/inbox")
+    async def empty() -> Answer:
+        """Forget what arrived."""
+        return Answer(ok(removed=inbox.clear()))
 
 
-def _encode(inbox: Inbox, some: Sequence[Received], most: int | None) -> bytes:
-    return b",".join(encode(inbox.show(one, most)) for one in some)
+def _find(inbox: Inbox, number: int) -> Kept:
+    kept = inbox.get(number)
+    if kept is None:
+        raise Refusal("not_found", what=f"{PATH}/{number}")
+    return kept
+
+
+def _write_page(inbox: Inbox, found: Sequence[Kept], limit: int) -> Response:
+    """Write a page of heads, given newest first and one more than it may hold."""
+    heads: list[bytes] = []
+    size = 0
+    source, contents = b"", Contents()
+    for kept in found[:limit]:
+        if kept.message.raw is not source or kept.message.text is not None:  # everybody of a mail has the same source
+            source, contents = kept.message.raw, inbox.read(kept.message)
+        heads.append(encode(show_head(kept, contents)))
+        size += len(heads[-1])
+        if size > PAGE_BYTES:
+            break
+    last = found[len(heads) - 1].number if len(heads) < len(found) else None
+    body = encode(ok(messages=[], next=None if last is None else str(last)))
+    return _answer(body.replace(b'"messages":[]', b'"messages":[' + b",".join(reversed(heads)) + b"]", 1))
+
+
+def _answer(body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> Response:
+    private = {name.decode(): value.decode() for name, value in PRIVATE}
+    return Response(body, media_type=media_type, headers={**private, **(headers or {})})
 
 
 def _read(body: bytes) -> Order:

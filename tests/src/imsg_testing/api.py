@@ -3,10 +3,12 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
 
+from imsg_testing.inbox import read_inbox
 from imsg_testing.versions import whole
 
 SETTLE_TIMEOUT_S = 60.0
@@ -101,8 +103,7 @@ class Api:
 
     def inbox(self, **filters: str) -> list[dict[str, Any]]:
         """Return what the sandbox has received."""
-        messages: list[dict[str, Any]] = self.call("GET", "/sandbox/inbox", **filters)["messages"]
-        return messages
+        return read_inbox(partial(self.call, "GET"), **filters)
 
     def wait_arrived(self, *, subject: str | None = None, **filters: str) -> dict[str, Any]:
         """Wait for a message in the inbox, the newest that fits; return it."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Container, Sequence
+from functools import partial
 from typing import Any, Self
 
 import httpx
@@ -15,6 +16,7 @@ from imsg_channels import CHANNELS
 from imsg_testing.api import Api
 from imsg_testing.compose import Containers
 from imsg_testing.fault_mail import Mailbox
+from imsg_testing.inbox import read_heads
 
 VICTIMS = (
     "gateway",
@@ -83,8 +85,8 @@ class ContainerDeployment(Api):
 
     def count_received(self, method: str, of: Container[str]) -> Counter[str]:
         """Count what each of these recipients got, as the provider has it."""
-        answer = self.call("GET", "/sandbox/inbox", method=method, token=self.token())
-        return Counter(message["to"] for message in answer["messages"] if message["to"] in of)
+        heads = read_heads(partial(self.call, "GET", token=self.token()), method=method)
+        return Counter(head["to"] for head in heads if head["to"] in of)
 
 
 class Killer:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from imsg_testing.api import Api, wait
+from imsg_testing.inbox import read_inbox
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 
@@ -132,9 +133,11 @@ class Provider:
 
     def inbox(self) -> list[dict[str, Any]]:
         """Return what it has received."""
-        answer = httpx.get(f"http://127.0.0.1:{self.port}/sandbox/inbox", timeout=30)
-        messages: list[dict[str, Any]] = answer.json()["messages"]
-        return messages
+        return read_inbox(self._get)
+
+    def _get(self, path: str, **params: str) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}{path}", params=params, timeout=30).json()
+        return answer
 
     def _answers(self) -> bool:
         try:

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from imsg_testing.api import wait
 from imsg_testing.deployment import START_TIMEOUT_S, environment
 from imsg_testing.fault_deployment import Deployment
+from imsg_testing.inbox import read_heads
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 from imsg_testing.trial import TERMS, Provider
@@ -67,8 +69,11 @@ class SmsProvider:
 
     def counts(self) -> Counter[str]:
         """Count the messages that each number has got."""
-        answer = httpx.get(f"{self.url}/sandbox/inbox", params={"method": "sms"}, timeout=60).json()
-        return Counter(message["to"].removeprefix("+86") for message in answer["messages"])
+        return Counter(head["to"].removeprefix("+86") for head in read_heads(self._get, method="sms"))
+
+    def _get(self, path: str, **params: str) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{self.url}{path}", params=params, timeout=60).json()
+        return answer
 
     def _answers(self) -> bool:
         try:

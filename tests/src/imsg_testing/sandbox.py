@@ -29,9 +29,17 @@ class OpenSandbox:
 
     async def inbox(self, **filters: str) -> list[dict[str, Any]]:
         """Return what arrived."""
-        answer = await self.client.get("/sandbox/inbox", params=filters)
-        messages: list[dict[str, Any]] = answer.json()["messages"]
-        return messages
+        return [head if head["is_whole"] else await self.get(head["url"]) for head in await self.list_heads(**filters)]
+
+    async def list_heads(self, **filters: str) -> list[dict[str, Any]]:
+        """Return one page of what the inbox lists."""
+        heads: list[dict[str, Any]] = (await self.get("/sandbox/inbox", **filters))["messages"]
+        return heads
+
+    async def get(self, path: str, **params: str) -> dict[str, Any]:
+        """Return an answer."""
+        answer: dict[str, Any] = (await self.client.get(path, params=params)).json()
+        return answer
 
     async def order(self, fault: str, times: int | None = 1, **more: object) -> None:
         """Order a fault, of the mail server unless `method` says otherwise."""

@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imsg_console.client import path
 from imsg_console.sandbox_client import Sandbox
 
 MOST = 100
-"""A mail comes with its source, which may have megabytes."""
+
+PAGE = 500
+"""Messages of one answer, at most."""
+
+INBOX = "/sandbox/inbox"
 
 Arrived = Mapping[str, Any]
 
@@ -52,12 +57,25 @@ class Arrivals:
         return True
 
     async def _fetch(self, limit: int) -> list[Arrived]:
-        asked = {"method": self._method, "to": self._to, "limit": limit, "most": CUT_AT}
-        answer = await self._sandbox.call("GET", "/sandbox/inbox", **asked)
-        messages: list[Arrived] = answer["messages"]
+        """Fetch so many of the newest, oldest first."""
+        messages: list[Arrived] = []
+        asked: dict[str, object] = {"method": self._method, "to": self._to}
+        while len(messages) < limit:
+            asked["limit"] = min(limit - len(messages), PAGE)
+            answer = await self._sandbox.call("GET", INBOX, **asked)
+            messages = [*answer["messages"], *messages]
+            if answer["next"] is None:
+                break
+            asked["cursor"] = answer["next"]
         return messages
+
+    async def read(self, message: Arrived) -> Arrived:
+        """Fetch a message whole, but for what is beyond `CUT_AT`. Raises ApiError."""
+        if message["is_whole"]:
+            return message
+        return await self._sandbox.call("GET", path(INBOX, str(message["id"])), most=CUT_AT)
 
 
 def name(message: Arrived) -> str:
-    """Tell a message from others: the sandbox gives it no id."""
-    return f"{message['at']} {message['to']} {message['message_id'] or hash(message['raw'])}"
+    """Tell a message from others, also from one of the same id that came before the sandbox was started again."""
+    return f"{message['at']} {message['id']}"

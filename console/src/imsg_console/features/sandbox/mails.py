@@ -77,10 +77,14 @@ class Mails:
         self._arrivals.only(self._to)
         await self.look()
 
-    def _read(self, key: str) -> None:
-        mail = next((one for one in self._arrivals.messages if name(one) == key), None)
-        if mail is not None:
-            self._draw(mail)
+    async def _read(self, key: str) -> None:
+        head = next((one for one in self._arrivals.messages if name(one) == key), None)
+        if head is None:
+            return
+        mail = await self._arrivals.read(head)
+        if self._split.chosen == key:  # another may be by now
+            with self._split.pane:
+                self._draw(mail)
 
     def _draw(self, mail: Mapping[str, Any]) -> None:
         t = self._t

@@ -22,7 +22,7 @@ class Item:
 
 
 class Split:
-    """Draws both; `on_choose` draws into the pane what belongs to a key."""
+    """Draws both; `on_choose` draws into the pane what belongs to a key, at once or, where it is awaited, later."""
 
     def __init__(self, view: View, name: str, choose: str, on_choose: Callable[[str], object]) -> None:
         self._view = view
@@ -61,13 +61,13 @@ class Split:
         if self.chosen and self.chosen not in wanted:
             self.close()
 
-    def choose(self, key: str) -> None:
-        """Open one."""
+    def choose(self, key: str) -> object:
+        """Open one. Return what is to be awaited, where anything is."""
         self._mark(key)
         self._root.classes("is-reading")
         self.pane.clear()
         with self.pane:
-            self._on_choose(key)
+            return self._on_choose(key)
 
     def close(self) -> None:
         """Open none."""
