@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import ValidationError
@@ -61,20 +62,21 @@ class EventConsumer:
         """Take in until `stopping`; what is not acked by then comes again."""
         async with self.broker.consume(self.broker.topology.callbacks, 2 * BATCH) as arriving:
             stopped = asyncio.create_task(stopping.wait())
+            waiting: list[asyncio.Future[Any]] = [stopped]
             try:
                 while not stopping.is_set():
                     self.forgetting.passage.wait()
                     coming = asyncio.ensure_future(arriving.take(BATCH))
+                    waiting[1:] = [coming]
                     await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done():
-                        coming.cancel()
-                        return
-                    if not (batch := coming.result()):
+                    if not coming.done() or not (batch := coming.result()):
                         return
                     self.forgetting.passage.take()
                     await self._keep(batch, stopping)
             finally:
-                stopped.cancel()
+                for one in waiting:
+                    one.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _keep(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
         """Keep a batch and ack it; what can't be read goes to history as dead."""

@@ -80,11 +80,29 @@ class Deployment(Api):
         wait(lambda: self.said.count("iMSG runs at") > before or not self._process.runs, START_TIMEOUT_S)
         assert self._process.runs, f"imsg up ended with {self._process.exit_code}: {self.said}"
 
+    def require_quiet(self) -> None:
+        """Fail where something was left behind: an error that nobody read, work that nobody waits for."""
+        left = [line for line in self.said.splitlines() if any(sign in line for sign in LEFT_BEHIND)]
+        assert left == [], "\n".join(left[:20])
+
     def close(self) -> None:
         """End it, however it stands."""
         self.client.close()
         self._process.close()
 
+
+LEFT_BEHIND = (
+    "exception was never retrieved",
+    "Cannot operate on a closed database",
+    "Task was destroyed but it is pending",
+    "was never awaited",
+    "Event loop is closed",
+    "deleted before being closed",
+    "Exception closing connection",
+    "Exception terminating connection",
+    "Exception during reset",
+)
+"""What asyncio, sqlite3, aiosqlite and SQLAlchemy say of it."""
 
 LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ALIYUN__VARIABLE_CHARACTERS": "500"})
 """Settings of an SMS account whose template takes more than the 35 characters that a variable usually has."""
@@ -99,6 +117,7 @@ def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
         yield deployment
     finally:
         deployment.close()
+    deployment.require_quiet()
 
 
 class Provider:

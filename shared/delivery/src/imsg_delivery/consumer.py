@@ -163,8 +163,9 @@ class Worker(Generic[Prepared]):
                 await wait_for_all(lanes)
             finally:
                 await cancel([*self._tasks, *helpers, stopped])
-        for task in (*lanes, *helpers):
-            if not task.cancelled() and (error := task.exception()) is not None:
+        ended = [task.exception() for task in (*lanes, *helpers) if not task.cancelled()]
+        for error in ended:
+            if error is not None:
                 raise error
 
     def _is_ending(self) -> bool:

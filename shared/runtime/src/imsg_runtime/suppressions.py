@@ -112,8 +112,10 @@ class SuppressionMirror:
             self._waiting.add_done_callback(self._end_waiting)
         await asyncio.shield(self._waiting)
 
-    def _end_waiting(self, _: asyncio.Task[None]) -> None:
+    def _end_waiting(self, waiting: asyncio.Task[None]) -> None:
         self._waiting = None
+        if not waiting.cancelled():
+            waiting.exception()  # whoever waited may have given up, and then nobody reads it
 
     async def _watch(self) -> None:
         begun = self._clock()
