@@ -22,7 +22,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose try-upgrade up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
+.PHONY: help backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -67,9 +67,6 @@ test-fault: .venv/.to-test .venv/.servers ## inject every fault, reconcile, writ
 
 test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of make test-long
 	$(VENV)/pytest -m quick tests/fault
-
-try-upgrade: .venv/.to-test .venv/.servers ## upgrade a data folder of an older commit: make try-upgrade [FROM=39c43ba]
-	$(VENV)/python -m imsg_testing.upgrade_trial $(FROM)
 
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose

@@ -60,12 +60,12 @@ async def test_a_wrapped_token_is_read(gateway: RunningGateway) -> None:
     assert gateway.history.relayed[-1].headers["x-imsg-token"] == token
 
 
-@pytest.mark.parametrize("path", ["/api/send", "/api/v2/messages", "/api/v2/resend", "/api/resend", "/api/me"])
+@pytest.mark.parametrize("path", ["/api/send", "/api/v2/messages", "/api/v2/resend", "/api/v2/me"])
 async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user()
     revoked = gateway.token("zhang", nonce="f" * 32)
     await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "f" * 32, 1)
-    verb = "GET" if path == "/api/me" else "POST"
+    verb = "GET" if path == "/api/v2/me" else "POST"
     for held in (gateway.token("zhang", lasts_s=-1), revoked, gateway.token("nobody"), gateway.token("zhang", epoch=2)):
         answer = await gateway.client.request(verb, path, json=mail(token=held, id="0" * 32))
         assert (answer.json()["errorCode"], answer.status_code) == (10005, 200 if path == "/api/send" else 401)
@@ -155,7 +155,7 @@ async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(ga
 
 async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
-    path = "/api/users"
+    path = "/api/v2/users"
     assert (await gateway.client.get(path, params={"token": token})).json()["errorCode"] == 0
     gateway.auth.users["zhang"].role = "user"
     await gateway.auth.write("zhang")

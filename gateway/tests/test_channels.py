@@ -1,4 +1,4 @@
-"""GET and PATCH /api/channels, and what the gateway does when too much waits."""
+"""GET and PATCH /api/v2/channels, and what the gateway does when too much waits."""
 
 import pytest
 
@@ -15,7 +15,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     await gateway.send(token=token, to=["a@example.com", "b@example.com"])
     blocked = ("state", "blocked", "why", "余额不足", "until", "2026-11-25T12:00:00Z")
     await gateway.redis.call("HSET", channel_key("sms"), *blocked)
-    answer = await gateway.client.get("/api/channels", params={"token": token})
+    answer = await gateway.client.get("/api/v2/channels", params={"token": token})
     channels = {channel["method"]: channel for channel in answer.json()["channels"]}
     assert tuple(channels) == METHODS
     lanes = {"priority": 0, "normal": 1, "bulk": 1}
@@ -61,10 +61,10 @@ async def test_channels_and_metrics_tell_how_many_senders_consume(gateway: Runni
 
 async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
-    refused = await gateway.client.patch("/api/channels/smtp", json={"token": user, "paused": True})
+    refused = await gateway.client.patch("/api/v2/channels/smtp", json={"token": user, "paused": True})
     assert refused.json()["reason"] == "no_right"
     for paused, state in ((True, "paused"), (False, "open")):
-        answer = await gateway.client.patch("/api/channels/smtp", json={"token": admin, "paused": paused})
+        answer = await gateway.client.patch("/api/v2/channels/smtp", json={"token": admin, "paused": paused})
         assert (answer.json()["errorCode"], answer.json()["state"]) == (0, state)
     async with gateway.broker.consume(gateway.broker.topology.history, 2) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
@@ -75,7 +75,7 @@ async def test_why_a_channel_is_paused_is_shown_to_administrators_until_it_goes_
     token = await gateway.user("admin", role="admin")
 
     async def patch(**fields: object) -> dict[str, object]:
-        answer = await gateway.client.patch("/api/channels/smtp", json={"token": token, **fields})
+        answer = await gateway.client.patch("/api/v2/channels/smtp", json={"token": token, **fields})
         return {name: answer.json()[name] for name in ("state", "why")}
 
     paused = {"state": "paused", "why": "邮件服务器搬迁到18:00"}
@@ -97,7 +97,7 @@ async def test_why_a_channel_is_paused_is_shown_to_administrators_until_it_goes_
 
 async def test_a_paused_channel_still_takes_requests_which_wait(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
-    await gateway.client.patch("/api/channels/smtp", json={"token": token, "paused": True})
+    await gateway.client.patch("/api/v2/channels/smtp", json={"token": token, "paused": True})
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
 
 
@@ -118,7 +118,7 @@ async def test_what_is_wrong_about_a_pause_is_said(
     gateway: RunningGateway, method: str, fields: dict[str, object], code: int
 ) -> None:
     token = await gateway.user(role="admin")
-    answer = await gateway.client.patch(f"/api/channels/{method}", json={"token": token, **fields})
+    answer = await gateway.client.patch(f"/api/v2/channels/{method}", json={"token": token, **fields})
     assert answer.json()["errorCode"] == code
 
 

@@ -349,7 +349,7 @@ async def test_10016_no_right(either: RunningGateway) -> None:
     for path in ("/api/register", "/api/modify/zhang"):
         answer = await either.client.post(either.url(path), json={"token": token, "per_day": 5, "per_hour": 5})
         check(either, answer, 10016, 403, "no_right")
-    answer = await either.client.get("/api/users", params={"token": token})
+    answer = await either.client.get("/api/v2/users", params={"token": token})
     assert (answer.status_code, answer.json()["reason"]) == (403, "no_right")
 
 

@@ -88,7 +88,7 @@ async def test_any_body_gets_a_documented_answer(gateway: RunningGateway, body: 
         ("POST", "/api/v2/messages"),
         ("POST", "/api/v2/login"),
         ("GET", "/api/v2/messages"),
-        ("POST", "/api/resend"),
+        ("POST", "/api/v2/resend"),
     ):
         check(await gateway.client.request(verb, path, content=body))
 
@@ -112,7 +112,7 @@ async def test_any_path_query_and_headers_get_a_documented_answer(
     }
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
     check(await gateway.client.post("/api/v2/messages", json=mail(token=token), headers=headers))
-    for tried in ("/api/v2/messages", f"/api/{path}", f"/api/users/{path}"):
+    for tried in ("/api/v2/messages", f"/api/{path}", f"/api/v2/users/{path}"):
         scope = {"path": tried, "raw_path": b"/", "query_string": query, "method": "GET"}
         is_v1 = url_of(tried.removesuffix("/")) is not None
         check(await call_past_httpx(gateway, scope, headers), is_v1=is_v1)

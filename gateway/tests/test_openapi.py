@@ -115,9 +115,11 @@ async def test_answers_are_what_their_shapes_say(gateway: RunningGateway) -> Non
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):
         schemas.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
-    channel_schemas.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
+    channel_schemas.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/v2/channels?token={token}")).json())
     pause = {"token": token, "paused": False}
-    channel_schemas.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
+    channel_schemas.ChannelAnswer.model_validate(
+        (await gateway.client.patch("/api/v2/channels/smtp", json=pause)).json()
+    )
 
 
 TEXT = st.sampled_from(["", "a", "li@example.com", "下午"]) | st.text(max_size=3)

@@ -30,7 +30,7 @@ async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
     assert reached.headers.get("x-imsg-role") == (None if row.right is Right.OPEN else "admin")
 
 
-@pytest.mark.parametrize("path", ["/api/v2/users/张", "/api/users/张", "/api/users/张/"])
+@pytest.mark.parametrize("path", ["/api/v2/users/张", "/api/v2/users/张/"])
 async def test_an_old_path_is_an_alias_of_v2(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user(role="admin")
     answer = await gateway.client.patch(path, json={"token": token, "role": "user"})
@@ -71,7 +71,15 @@ async def test_a_relayed_query_is_whole_but_for_the_token(gateway: RunningGatewa
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/users/%2E%2E", "/api/users/%2E", "/api/users/a%2Fb", "/api/users/%00", "/api/users/a/b", "/api//me"]
+    "path",
+    [
+        "/api/v2/users/%2E%2E",
+        "/api/v2/users/%2E",
+        "/api/v2/users/a%2Fb",
+        "/api/v2/users/%00",
+        "/api/v2/users/a/b",
+        "/api//me",
+    ],
 )
 async def test_tricks_in_a_path_lead_nowhere(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user(role="admin")
@@ -101,9 +109,9 @@ async def test_the_owners_answer_comes_through_unread(gateway: RunningGateway) -
 
 
 async def test_urls_beyond_the_document_use_the_tables_status(gateway: RunningGateway) -> None:
-    assert (await gateway.client.get("/api/me")).status_code == 400
-    assert (await gateway.client.get("/api/me?token=x")).status_code == 401
-    assert (await gateway.client.post("/api/me")).status_code == 405
+    assert (await gateway.client.get("/api/v2/me")).status_code == 400
+    assert (await gateway.client.get("/api/v2/me?token=x")).status_code == 401
+    assert (await gateway.client.post("/api/v2/me")).status_code == 405
     assert (await gateway.client.get("/nothing")).status_code == 404
 
 
@@ -147,17 +155,17 @@ async def test_a_clients_address_is_what_trusted_proxies_say(
 async def test_odd_header_bytes_are_no_bug(gateway: RunningGateway) -> None:
     odd = {b"accept-language": "天".encode(), b"authorization": "Bearer 天".encode(), b"x-forwarded-for": b"\xff"}
     assert (await gateway.client.post("/api/v2/login", json={}, headers=odd)).json()["errorCode"] == 0
-    assert (await gateway.client.get("/api/me", headers=odd)).json()["errorCode"] == 10005
+    assert (await gateway.client.get("/api/v2/me", headers=odd)).json()["errorCode"] == 10005
 
 
 async def test_a_body_that_is_no_json_is_refused_on_every_url(gateway: RunningGateway) -> None:
-    for verb, path in (("POST", "/api/login"), ("POST", "/api/logout"), ("GET", "/api/query")):
+    for verb, path in (("POST", "/api/login"), ("POST", "/api/v2/logout"), ("GET", "/api/query")):
         answer = await gateway.client.request(verb, path, content=b"username=a")
         assert answer.json()["errorCode"] == 10001
     token = await gateway.user()
-    answer = await gateway.client.post("/api/logout", headers={"authorization": f"Bearer {token}"})
+    answer = await gateway.client.post("/api/v2/logout", headers={"authorization": f"Bearer {token}"})
     assert answer.json()["errorCode"] == 0
     assert json.loads(gateway.auth.relayed[-1].body) == {}
-    assert (await gateway.client.post("/api/password", headers={"authorization": f"Bearer {token}"})).json()[
+    assert (await gateway.client.post("/api/v2/password", headers={"authorization": f"Bearer {token}"})).json()[
         "reason"
     ] == "not_json"

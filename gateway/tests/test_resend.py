@@ -1,4 +1,4 @@
-"""POST /api/resend and POST /api/dead/ID/resend: a new request of what history says is to be sent again."""
+"""POST /api/v2/resend and POST /api/v2/dead/ID/resend: a new request of what history says is to be sent again."""
 
 import asyncio
 from typing import Any
@@ -33,7 +33,7 @@ def old(**fields: Any) -> JSONResponse:  # noqa: ANN401  any JSON
 
 
 async def resend(run_gateway: RunningGateway, token: str, **fields: Any) -> Any:  # noqa: ANN401
-    answer = await run_gateway.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
+    answer = await run_gateway.client.post("/api/v2/resend", json={"token": token, "id": OLD, **fields})
     return answer.json()
 
 
@@ -162,14 +162,14 @@ async def test_history_broken_is_not_accepted(gateway: RunningGateway) -> None:
 )
 async def test_fields_of_a_resend_are_checked(gateway: RunningGateway, fields: dict[str, object], code: int) -> None:
     token = await gateway.user()
-    answer = await gateway.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
+    answer = await gateway.client.post("/api/v2/resend", json={"token": token, "id": OLD, **fields})
     assert answer.json()["errorCode"] == code
 
 
 async def test_a_dead_letter_is_sent_anew_by_administrators(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     gateway.history.resend = old()
-    path = f"/api/dead/{'d' * 32}/resend"
+    path = f"/api/v2/dead/{'d' * 32}/resend"
     refused = await gateway.client.post(path, json={"token": user})
     assert refused.json()["reason"] == "no_right"
     answer = await gateway.client.post(path, headers={"authorization": f"Bearer {admin}"})
@@ -184,7 +184,7 @@ async def test_a_resend_under_a_key_happens_once(gateway: RunningGateway) -> Non
     gateway.history.resend = old()
     fields = {"token": token, "id": OLD}
     ids = {
-        (await gateway.client.post("/api/resend", json=fields, headers={"idempotency-key": "key"})).json()["id"]
+        (await gateway.client.post("/api/v2/resend", json=fields, headers={"idempotency-key": "key"})).json()["id"]
         for _ in range(3)
     }
     assert len(ids) == 1

@@ -219,7 +219,7 @@ async def publish(run_gateway: RunningGateway, method: str = "sms", **limits: An
 async def test_the_templates_are_shown_to_users_as_published(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await publish(gateway)
-    answer = await gateway.client.get("/api/templates", params={"token": token})
+    answer = await gateway.client.get("/api/v2/templates", params={"token": token})
     TemplatesAnswer.model_validate(answer.json())
     code, notice = answer.json()["templates"]
     assert (code["method"], code["name"], code["default"]) == ("sms", "code", False)

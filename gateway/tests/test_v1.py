@@ -184,7 +184,6 @@ async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: RunningGat
             "attachment.filename",
         ),
         ("POST /api/v2/resend", {"uncertian": True}, "uncertian", "uncertain"),
-        ("POST /api/resend", {"uncertian": True}, "uncertian", "uncertain"),
         ("PATCH /api/v2/users/li", {"perhour": 5}, "perhour", "per_hour"),
         ("PATCH /api/v2/channels/smtp", {"pause": True}, "pause", "paused"),
         ("POST /api/v2/login", {"user_name": "li"}, "user_name", "username"),

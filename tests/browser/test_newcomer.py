@@ -67,7 +67,7 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(
     dialog.get_by_role("button", name=words["create"]).click()
     expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
     seen.shoot("user-created")
-    assert deployment.call("GET", f"/api/users/{name}", token=deployment.token())["errorCode"] == 0
+    assert deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())["errorCode"] == 0
 
     page.goto("/send")
     page.wait_for_function("window.socket && window.socket.connected")
@@ -157,4 +157,4 @@ def test_log_out_everywhere_closes_the_other_browser_and_its_token(deployment: D
     here.page.get_by_role("button", name="Log out everywhere").click()
     expect(here.page).to_have_url(re.compile("/login"))
     expect(there.page).to_have_url(re.compile("/login"))
-    assert deployment.call("GET", "/api/me", token=token)["errorCode"] == 10005
+    assert deployment.call("GET", "/api/v2/me", token=token)["errorCode"] == 10005

@@ -155,7 +155,7 @@ def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, depl
     page = seen.page
     page.goto("/limits")
     token = deployment.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]
-    assert deployment.call("POST", "/api/logout", {"token": token, "everywhere": True})["errorCode"] == 0
+    assert deployment.call("POST", "/api/v2/logout", {"token": token, "everywhere": True})["errorCode"] == 0
     page.goto("/send")
     expect(page).to_have_url(re.compile("/login"))
     page.locator("#username").fill(user)

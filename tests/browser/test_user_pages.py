@@ -28,7 +28,9 @@ def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment:
     page = seen.page
 
     def limit() -> int | None:
-        found: int | None = deployment.call("GET", f"/api/users/{name}", token=deployment.token())["recipients_per_day"]
+        found: int | None = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())[
+            "recipients_per_day"
+        ]
         return found
 
     page.goto("/users")
@@ -66,7 +68,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     dialog.get_by_label("可用的发信人").fill("shop，news")
     dialog.get_by_role("button", name="创建用户").click()
     expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
-    made = deployment.call("GET", f"/api/users/{name}", token=deployment.token())
+    made = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())
     assert (made["may_send_codes"], made["senders"]) == (True, ["news", "shop"])
 
     seen = visit()

@@ -78,11 +78,11 @@ def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_l
         containers.run("scripts/rotate", "token_key", timeout_s=1_200)
     assert load.failures == []
     me = {"Authorization": f"Bearer {load.token}"}
-    assert containers.client.get("/api/me", headers=me).json()["errorCode"] == 0
+    assert containers.client.get("/api/v2/me", headers=me).json()["errorCode"] == 0
 
     containers.run("scripts/rotate", "token_key", "finish", timeout_s=1_200)
     containers.forget_token()
 
-    assert containers.client.get("/api/me", headers=me).json()["errorCode"] != 0
+    assert containers.client.get("/api/v2/me", headers=me).json()["errorCode"] != 0
     load.token = containers.log_in(load.username, load.password)
     assert set(read_statuses(containers, load)) != set()

@@ -45,7 +45,7 @@ def test_what_waits_by_the_broker_s_numbers_waits_by_ours(containers: Containers
     def agree() -> bool:
         rows = ask_rabbitmq(containers, "list_queues", "name", "messages")
         waiting = {row["name"]: row["messages"] for row in rows}
-        channels = containers.call("GET", "/api/channels", token=containers.token)["channels"]
+        channels = containers.call("GET", "/api/v2/channels", token=containers.token)["channels"]
         return all(
             one["waiting"] == sum(waiting[f"imsg.{one['method']}.{lane}"] for lane in ("priority", "normal", "bulk"))
             for one in channels

@@ -177,10 +177,10 @@ class _sending:  # noqa: N801  a context
 
 
 def _users(deployment: Deployment) -> list[dict[str, Any]]:
-    users: list[dict[str, Any]] = deployment.call("GET", "/api/users", token=deployment.token())["users"]
+    users: list[dict[str, Any]] = deployment.call("GET", "/api/v2/users", token=deployment.token())["users"]
     return users
 
 
 def _pause(deployment: Deployment, *, paused: bool) -> None:
     body = {"token": deployment.token(), "paused": paused}
-    assert deployment.call("PATCH", "/api/channels/smtp", body)["errorCode"] == 0
+    assert deployment.call("PATCH", "/api/v2/channels/smtp", body)["errorCode"] == 0

@@ -100,7 +100,7 @@ def test_nothing_is_coerced_and_limits_are_integers_from_0_to_1_000_000(decided:
 def test_null_in_an_optional_field_is_absent_and_unknown_fields_are_ignored(decided: Decided) -> None:
     optional = {"phone": None, "email": None, "role": None, "per_hour": None, "available": None, "unknown": [1]}
     token = decided.api.new_user_token(**optional)
-    made = decided.check_ok(decided.ask("GET", "/api/me", {"token": token}))
+    made = decided.check_ok(decided.ask("GET", "/api/v2/me", {"token": token}))
     assert {key: made[key] for key in ("role", "per_hour", "per_day", "available", "email")} == {
         "role": "user",
         "per_hour": 5,
@@ -121,12 +121,12 @@ def test_u0000_is_refused_in_every_field(decided: Decided) -> None:
         decided.check_refused(decided.ask("POST", "/api/register", body), 10017, 400)
     for field in ("username", "to", "status", "since", "cursor", "unknown"):
         decided.check_refused(decided.ask("GET", "/api/query", {"token": token}, **{field: "a\0"}), 10017, 400)
-    decided.check_refused(decided.ask("POST", "/api/resend", {"token": token, "id": "\0"}), 10017, 400)
+    decided.check_refused(decided.ask("POST", "/api/v2/resend", {"token": token, "id": "\0"}), 10017, 400)
 
 
 def test_10003_a_contact_in_its_normal_form_belongs_to_another(decided: Decided) -> None:
     name = decided.api.new_user(email=f"{time.time_ns()}@Example.com")
-    email = decided.check_ok(decided.ask("GET", f"/api/users/{name}", {"token": decided.api.token()}))["email"]
+    email = decided.check_ok(decided.ask("GET", f"/api/v2/users/{name}", {"token": decided.api.token()}))["email"]
     body = {"token": decided.api.token(), "username": f"{name}2", "password": PASSWORD, "email": email.upper()}
     assert "email" in decided.check_refused(decided.ask("POST", "/api/register", body), 10003, 409)["detail"]
 
@@ -141,7 +141,7 @@ def test_10006_on_login_modify_and_users(decided: Decided) -> None:
     decided.check_refused(decided.ask("POST", "/api/login", {"username": "nobody", "password": "x"}), 10006, 404)
     modified = decided.ask("POST", "/api/modify/nobody", {"token": token, "per_day": 1, "per_hour": 1})
     decided.check_refused(modified, 10006, 404)
-    decided.check_refused(decided.ask("GET", "/api/users/nobody", {"token": token}), 10006, 404)
+    decided.check_refused(decided.ask("GET", "/api/v2/users/nobody", {"token": token}), 10006, 404)
 
 
 def test_10007_a_wrong_password_of_any_length(decided: Decided) -> None:
@@ -161,10 +161,10 @@ def test_a_token_has_the_outer_form_of_the_document(decided: Decided) -> None:
 def test_a_second_login_never_ends_the_first_and_logout_only_its_own_token(decided: Decided) -> None:
     who = {"username": decided.api.new_user(), "password": PASSWORD}
     tokens = [decided.check_ok(decided.ask("POST", "/api/login", who))["token"] for _ in range(3)]
-    decided.check_ok(decided.ask("POST", "/api/logout", {"token": tokens[0]}))
+    decided.check_ok(decided.ask("POST", "/api/v2/logout", {"token": tokens[0]}))
     decided.check_refused(decided.ask("GET", "/api/query", {"token": tokens[0]}), 10005, 401)
     decided.check_ok(decided.ask("GET", "/api/query", {"token": tokens[1]}))
-    decided.check_ok(decided.ask("POST", "/api/logout", {"token": tokens[1], "everywhere": True}))
+    decided.check_ok(decided.ask("POST", "/api/v2/logout", {"token": tokens[1], "everywhere": True}))
     decided.check_refused(decided.ask("GET", "/api/query", {"token": tokens[2]}), 10005, 401)
 
 
@@ -184,7 +184,7 @@ def test_a_username_of_any_script_registers_logs_in_and_is_modified(decided: Dec
     decided.check_ok(decided.ask("POST", "/api/login", {"username": name, "password": "正确的马电池订书钉"}))
     path = f"/api/modify/{quote(name, safe='')}"
     decided.check_ok(decided.ask("POST", path, {"token": token, "per_day": 0, "per_hour": 1_000_000}))
-    decided.check_ok(decided.ask("DELETE", f"/api/users/{quote(name, safe='')}", {"token": token}))
+    decided.check_ok(decided.ask("DELETE", f"/api/v2/users/{quote(name, safe='')}", {"token": token}))
 
 
 def test_a_password_has_8_to_256_characters(decided: Decided) -> None:
@@ -204,7 +204,7 @@ def test_modify_takes_these_three_only_wants_the_first_two_and_leaves_what_is_om
         decided.check_refused(more, 10017, 400, "unknown_field")
         more = decided.ask("POST", f"/api/modify/{name}", limits)
     decided.check_ok(more)
-    now = decided.check_ok(decided.ask("GET", f"/api/users/{name}", {"token": token}))
+    now = decided.check_ok(decided.ask("GET", f"/api/v2/users/{name}", {"token": token}))
     assert (now["per_day"], now["per_hour"], now["available"], now["role"]) == (7, 3, False, "user")
     decided.check_ok(decided.ask("POST", "/api/login", {"username": name, "password": PASSWORD}))
 
@@ -212,16 +212,18 @@ def test_modify_takes_these_three_only_wants_the_first_two_and_leaves_what_is_om
 def test_a_new_password_ends_every_token_and_wants_the_old(decided: Decided) -> None:
     token = decided.user()
     body: dict[str, Any] = {"token": token, "old": "wrong", "new": "another-one"}
-    decided.check_refused(decided.ask("POST", "/api/password", body), 10007, 401)
-    fresh = decided.check_ok(decided.ask("POST", "/api/password", {**body, "old": PASSWORD}))["token"]
+    decided.check_refused(decided.ask("POST", "/api/v2/password", body), 10007, 401)
+    fresh = decided.check_ok(decided.ask("POST", "/api/v2/password", {**body, "old": PASSWORD}))["token"]
     decided.check_refused(decided.ask("GET", "/api/query", {"token": token}), 10005, 401)
     decided.check_ok(decided.ask("GET", "/api/query", {"token": fresh}))
 
 
 def test_the_last_administrator_can_not_be_removed(decided: Decided) -> None:
     token = decided.api.token()
-    decided.check_refused(decided.ask("DELETE", "/api/users/admin", {"token": token}), 10016, 409, "last_administrator")
-    demoted = decided.ask("PATCH", "/api/users/admin", {"token": token, "role": "user"})
+    decided.check_refused(
+        decided.ask("DELETE", "/api/v2/users/admin", {"token": token}), 10016, 409, "last_administrator"
+    )
+    demoted = decided.ask("PATCH", "/api/v2/users/admin", {"token": token, "role": "user"})
     decided.check_refused(demoted, 10016, 409, "last_administrator")
 
 
@@ -230,7 +232,9 @@ def test_users_come_page_by_page_and_each_once(decided: Decided) -> None:
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
-        page = decided.check_ok(decided.ask("GET", "/api/users", {"token": decided.api.token()}, limit="2", **cursor))
+        page = decided.check_ok(
+            decided.ask("GET", "/api/v2/users", {"token": decided.api.token()}, limit="2", **cursor)
+        )
         seen += [user["username"] for user in page["users"]]
         if page["next"] is None:
             break

@@ -198,7 +198,7 @@ def test_modify_is_in_force_for_the_very_next_send(decided: Decided) -> None:
 def test_recipients_per_day_are_counted_beside_the_requests(decided: Decided) -> None:
     name = decided.api.new_user()
     token, limit = decided.api.token(name, "correct horse"), {"token": decided.api.token(), "recipients_per_day": 3}
-    decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", limit))
+    decided.check_ok(decided.ask("PATCH", f"/api/v2/users/{name}", limit))
     decided.check_ok(decided.send(token, to=["a@example.com", "b@example.com"]))
     over = decided.send(token, to=["c@example.com", "d@example.com"])
     decided.check_refused(over, 10013, 429, "recipients_per_day_used_up")
@@ -218,7 +218,9 @@ def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decid
         assert shown["category"] == "notice"
         return
     decided.check_refused(decided.send(token, category="code"), 10016, 403, "may_not_send_codes")
-    may = decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", {"token": api.token(), "may_send_codes": True}))
+    may = decided.check_ok(
+        decided.ask("PATCH", f"/api/v2/users/{name}", {"token": api.token(), "may_send_codes": True})
+    )
     assert may["may_send_codes"] is True
     to = ["a@example.com", "b@example.com"]
     decided.check_refused(decided.send(token, category="code", to=to), 10011, 400, "recipients_invalid")
@@ -236,24 +238,24 @@ def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administr
     token = decided.user(per_hour=3)
     old = decided.check_ok(decided.send(token, to=["bounce@example.com", "li@example.com"]))["id"]
     decided.api.wait_settled(old, 2)
-    new = decided.check_ok(decided.ask("POST", "/api/resend", {"token": token, "id": old.upper()}))
+    new = decided.check_ok(decided.ask("POST", "/api/v2/resend", {"token": token, "id": old.upper()}))
     assert (new["count"], new["id"] != old) == (1, True)
     (message,) = decided.api.wait_settled(new["id"])
     assert (message["resend_of"], message["to"], message["error"]["code"][:3]) == (old, "bounce@example.com", "550")
     admin = {"token": decided.api.token(), "id": f"{old}-0"}
-    decided.check_refused(decided.ask("POST", "/api/resend", admin), 10016, 409, "already_resent")
-    once_more = decided.check_ok(decided.ask("POST", "/api/resend", {**admin, "again": True}))
+    decided.check_refused(decided.ask("POST", "/api/v2/resend", admin), 10016, 409, "already_resent")
+    once_more = decided.check_ok(decided.ask("POST", "/api/v2/resend", {**admin, "again": True}))
     decided.api.wait_settled(once_more["id"])
     (shown,) = decided.api.call("GET", "/api/v2/messages", token=token, id=f"{old}-0")["messages"]
     assert shown["resent_as"] == [f"{new['id']}-0", f"{once_more['id']}-0"]
-    other = decided.ask("POST", "/api/resend", {"token": decided.user(), "id": old})
+    other = decided.ask("POST", "/api/v2/resend", {"token": decided.user(), "id": old})
     decided.check_refused(other, 10016, 404, "not_found")
-    sent = decided.ask("POST", "/api/resend", {"token": token, "id": f"{old}-1"})
+    sent = decided.ask("POST", "/api/v2/resend", {"token": token, "id": f"{old}-1"})
     decided.check_refused(sent, 10016, 409, "nothing_to_resend")
     for wrong, code in ((None, 10002), (5, 10017), ("", 10017), (f"{old}-x", 10017)):
-        decided.check_refused(decided.ask("POST", "/api/resend", {"token": token, "id": wrong}), code, 400)
+        decided.check_refused(decided.ask("POST", "/api/v2/resend", {"token": token, "id": wrong}), code, 400)
     decided.check_ok(decided.send(token))
-    over = decided.ask("POST", "/api/resend", {"token": token, "id": old, "again": True})
+    over = decided.ask("POST", "/api/v2/resend", {"token": token, "id": old, "again": True})
     decided.check_refused(over, 10013, 429)
 
 
@@ -302,7 +304,7 @@ def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: Decided) -> None:
 
     def allow(senders: object) -> object:
         changed = {"token": api.token(), "senders": senders}
-        return decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", changed))["senders"]
+        return decided.check_ok(decided.ask("PATCH", f"/api/v2/users/{name}", changed))["senders"]
 
     assert api.call("GET", "/api/v2/me", token=token)["senders"] == "all"
     decided.check_ok(decided.send(token, sender="news"))
@@ -319,5 +321,5 @@ def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: Decided) -> None:
         for path in ("/api/v2/messages/check", "/api/v2/messages"):
             refused = decided.ask("POST", path, {**mail, field: "nobody"})
             assert there_are in decided.check_refused(refused, 10017, 400, "wrong_type")["detail"]
-    wrong = decided.ask("PATCH", f"/api/users/{name}", {"token": api.token(), "senders": ["Not A Name"]})
+    wrong = decided.ask("PATCH", f"/api/v2/users/{name}", {"token": api.token(), "senders": ["Not A Name"]})
     decided.check_refused(wrong, 10017, 400, "wrong_type")

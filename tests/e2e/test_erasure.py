@@ -73,7 +73,7 @@ def wait_until_done(deployment: Deployment, erasure: str, within_s: float = 90) 
 def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
     """Pause a channel, or let it go on."""
     body = {"token": deployment.token(), "paused": paused}
-    assert deployment.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
+    assert deployment.call("PATCH", f"/api/v2/channels/{method}", body)["errorCode"] == 0
 
 
 def test_a_person_is_erased_from_every_place_that_held_their_address(deployment: Deployment) -> None:
@@ -149,7 +149,7 @@ def test_a_users_contact_is_not_erased_and_the_remedy_is_said(deployment: Deploy
     answer = deployment.call("POST", "/api/v2/erasures", asked)
     assert (answer["errorCode"], answer["reason"]) == (10016, "contact_in_use")
     assert name in answer["detail"]
-    assert deployment.call("DELETE", f"/api/users/{name}", {"token": deployment.token()})["errorCode"] == 0
+    assert deployment.call("DELETE", f"/api/v2/users/{name}", {"token": deployment.token()})["errorCode"] == 0
     wait_until_done(deployment, erase(deployment, "smtp", "contact@example.com"))
     assert search(deployment.data, "contact@example.com") == []
 

@@ -134,7 +134,7 @@ def test_users_are_made_changed_and_given_a_new_password_on_the_server(deploymen
     made = next(user for user in json.loads(out)["users"] if user["username"] == "老王")
     assert (made["per_hour"], made["per_day"]) == (3, 9)
     assert _imsg(deployment, ["users", "set", "老王", "--email", ""])[0] == 0
-    assert deployment.call("GET", "/api/users/老王", token=deployment.token())["email"] is None
+    assert deployment.call("GET", "/api/v2/users/老王", token=deployment.token())["email"] is None
 
     code, _, err = _imsg(deployment, ["users", "reset-password", "老王", "--password", "geheim-pferd-2"])
     assert code == 0, err

@@ -16,9 +16,9 @@ def test_tokens_survive_the_rotation_of_their_key_and_end_with_it(tmp_path: Path
     with running(tmp_path, {"IMSG_TOKEN_KEY": OLD}) as deployment:
         before = deployment.token()
     with running(tmp_path, {"IMSG_TOKEN_KEY": f"{NEW},{OLD}", "IMSG_SERVICE_KEY": f"{NEW},{OLD}"}) as deployment:
-        assert deployment.call("GET", "/api/users", token=deployment.token())["errorCode"] == 0
-        assert deployment.call("GET", "/api/me", token=before)["errorCode"] == 0
+        assert deployment.call("GET", "/api/v2/users", token=deployment.token())["errorCode"] == 0
+        assert deployment.call("GET", "/api/v2/me", token=before)["errorCode"] == 0
         between = deployment.token()
     with running(tmp_path, {"IMSG_TOKEN_KEY": NEW}) as deployment:
-        assert deployment.call("GET", "/api/me", token=between)["errorCode"] == 0
-        assert deployment.call("GET", "/api/me", token=before)["errorCode"] == 10005
+        assert deployment.call("GET", "/api/v2/me", token=between)["errorCode"] == 0
+        assert deployment.call("GET", "/api/v2/me", token=before)["errorCode"] == 10005

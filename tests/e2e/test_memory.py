@@ -42,7 +42,7 @@ def send(deployment: Deployment, count: int) -> None:
         list(pool.map(send_some, range(CLIENTS)))
 
     def is_empty() -> bool:
-        channels = deployment.call("GET", "/api/channels", token=token)["channels"]
+        channels = deployment.call("GET", "/api/v2/channels", token=token)["channels"]
         return all(channel["waiting"] == 0 for channel in channels)
 
     wait(is_empty, 300)

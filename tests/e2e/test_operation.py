@@ -109,7 +109,7 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment
     run_verb(deployment, "channels", "resume", "smtp")
     for n in range(2):
         deployment.wait_arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
-    wait(lambda: deployment.call("GET", "/api/channels", token=deployment.token())["channels"][0]["waiting"] == 0)
+    wait(lambda: deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"][0]["waiting"] == 0)
     assert len([mail for mail in deployment.inbox(method="smtp") if mail["subject"].startswith("dead")]) == 2
 
 

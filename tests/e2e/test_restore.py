@@ -126,7 +126,7 @@ def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
 
 
 def _pause(api: Installation, *, paused: bool) -> None:
-    answer = api.call("PATCH", "/api/channels/smtp", {"token": api.token(), "paused": paused})
+    answer = api.call("PATCH", "/api/v2/channels/smtp", {"token": api.token(), "paused": paused})
     assert answer["errorCode"] == 0, answer
 
 
@@ -134,7 +134,7 @@ def _users(api: Installation) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
 
     def answers() -> bool:
-        answer = api.call("GET", "/api/users", token=api.token())
+        answer = api.call("GET", "/api/v2/users", token=api.token())
         found[:] = answer.get("users", ())
         return bool(answer["errorCode"] == 0)
 

@@ -59,7 +59,7 @@ def test_log_out_everywhere_ends_every_token_on_the_other_gateway(whole: Service
     ]
     other = whole.through(1)
     assert all(other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0 for token in logins)
-    assert whole.call("POST", "/api/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
+    assert whole.call("POST", "/api/v2/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
     answers = [other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] for token in logins]
     assert answers == [10005, 10005]
 

@@ -251,7 +251,7 @@ def test_a_change_by_an_administrator_ends_the_log_in_of_the_user(deployment: De
     name = deployment.new_user()
     user = Visitor(deployment.url)
     user.enter(name, PASSWORD)
-    deployment.call("PATCH", f"/api/users/{name}", {"token": deployment.token(), "password": "another password"})
+    deployment.call("PATCH", f"/api/v2/users/{name}", {"token": deployment.token(), "password": "another password"})
 
     assert user.page("/limits").headers["location"] == "/login?next=%2Flimits&why=ended"
     user.client.close()

@@ -41,13 +41,13 @@ def pausing(deployment: Deployment) -> Iterator[None]:
 
 def pause(deployment: Deployment, *, is_paused: bool) -> None:
     """Pause or resume the channel of mail, and wait until every sender has noticed."""
-    answer = deployment.call("PATCH", "/api/channels/smtp", {"token": deployment.token(), "paused": is_paused})
+    answer = deployment.call("PATCH", "/api/v2/channels/smtp", {"token": deployment.token(), "paused": is_paused})
     assert answer["errorCode"] == 0, answer
 
 
 def count_waiting(deployment: Deployment) -> int:
     """Ask how many jobs of mail wait."""
-    channels = deployment.call("GET", "/api/channels", token=deployment.token())["channels"]
+    channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
 
 

@@ -96,7 +96,9 @@ def test_a_poison_message_among_50(deployment: Deployment, tmp_path: Path) -> No
         for sender in deployment.senders:
             sender.start()
     (dead,) = [
-        one for one in deployment.call("GET", "/api/dead", token=deployment.token())["dead"] if one["request"] == poison
+        one
+        for one in deployment.call("GET", "/api/v2/dead", token=deployment.token())["dead"]
+        if one["request"] == poison
     ]
     assert dead["method"] == "smtp"
     assert workers.deaths == 3

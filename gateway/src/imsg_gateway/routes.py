@@ -1,6 +1,6 @@
 """The table of what the gateway answers: path, right, who does it."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -64,27 +64,18 @@ class Route:
         return list(dict.fromkeys(found))
 
 
-V2 = "/api/v2/"
-
-ALIASED = frozenset(
-    ("channels", "dead", "logout", "me", "password", "resend", "stats", "templates", "users")
-)  # fmt: skip
-"""What of v2 is answered under /api/… too, where it stood before there was a v2. Until 1.0."""
-
-
 class Table:
-    """Finds routes, also by the paths that they had before."""
+    """Finds routes."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, dict[str, Route]] = {}
         self._named: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
-            for path in _paths(route):
-                if "{}" in path:
-                    self._named.setdefault(tuple(path.split("/")), {})[route.verb] = route
-                else:
-                    self._exact.setdefault(path, {})[route.verb] = route
+            if "{}" in route.path:
+                self._named.setdefault(tuple(route.path.split("/")), {})[route.verb] = route
+            else:
+                self._exact.setdefault(route.path, {})[route.verb] = route
 
     def find(self, verb: str, path: str) -> tuple[Route, tuple[str, ...]]:
         """Return the route and the names in its path. Raises Refusal no_such_url, no_such_method."""
@@ -108,9 +99,3 @@ class Table:
                 if all(name not in NO_NAMES for name in names):
                     return verbs, names
         raise Refusal("no_such_url", path=path.replace("\0", ""))
-
-
-def _paths(route: Route) -> Iterator[str]:
-    yield route.path
-    if route.path.startswith(V2) and route.path.split("/")[3] in ALIASED:
-        yield f"/api/{route.path.removeprefix(V2)}"

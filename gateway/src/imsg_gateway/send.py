@@ -18,7 +18,6 @@ from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, Sto
 from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Resends
-from imsg_gateway.routes import V2
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import Answer, ok, tell
@@ -106,8 +105,7 @@ class SendHandler:
     async def _once(self, asked: ClientRequest, credential: Credential, header: str, read: Read) -> Response:
         caller = await credential.authenticate()
         key = read_key(header)
-        # By the path of before there was a v2, under which keys of the last 24 h may stand.
-        body = await fingerprint(asked.path.replace(V2, "/api/", 1), asked.fields, asked.size)
+        body = await fingerprint(asked.path, asked.fields, asked.size)
         reservation = await self._replays.claim(caller, key, body, self._new_id())
         if isinstance(reservation, Replayed):
             return _answer(reservation.answer, {"Idempotent-Replayed": "true"})

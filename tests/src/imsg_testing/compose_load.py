@@ -45,7 +45,7 @@ def _query(load: "Load", http: httpx.Client) -> httpx.Response:
 
 
 def _me(load: "Load", http: httpx.Client) -> httpx.Response:
-    return http.get("/api/me", headers={"Authorization": f"Bearer {load.token}"})
+    return http.get("/api/v2/me", headers={"Authorization": f"Bearer {load.token}"})
 
 
 def _log_in(load: "Load", http: httpx.Client) -> httpx.Response:

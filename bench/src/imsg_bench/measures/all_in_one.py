@@ -110,5 +110,5 @@ def _bodies(folder: Path, one: EmbeddedDeployment) -> Path:
 
 
 def _pause(one: EmbeddedDeployment, *, paused: bool) -> None:
-    answer = one.call("PATCH", "/api/channels/smtp", {"token": one.token(), "paused": paused})
+    answer = one.call("PATCH", "/api/v2/channels/smtp", {"token": one.token(), "paused": paused})
     assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
