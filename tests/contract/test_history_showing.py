@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Category, Hop, Reference, Status
+from imsg_contract.wire import Category, Hop, Outcomes, Reference, Status
 from imsg_history.addressees import Addressees
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database
@@ -20,7 +20,7 @@ from imsg_history.stats import Counter, read_span
 from imsg_history.tables import requests
 from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome, request_id
-from imsg_testing.history_store import ADMIN, OWNER, find, keep
+from imsg_testing.history_store import ADMIN, OWNER, find, find_all_ids, keep
 
 
 async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(database: Database) -> None:
@@ -121,6 +121,31 @@ async def test_stats_count_by_day_of_the_zone_method_and_status(database: Databa
     assert [bucket for bucket in own if bucket["counts"]] == [
         {"start": "2026-11-24T16:00:00.000Z", "counts": {"sms": {"queued": 1}}}
     ]
+
+
+async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(database: Database) -> None:
+    at = NOW - timedelta(hours=2)
+    many = job(at=at, to=[f"{n}@example.com" for n in range(150)])
+    rare, other, sms = job(at=at), job(at=at), job(at=at, method="sms", content="x", to=("+8613800138000",))
+    failed = [outcome(many, Status.FAILED, n, code="550 5.1.1", provider="a") for n in range(150)]
+    await keep(database, many, rare, other, sms, Outcomes(outcomes=tuple(failed)))
+    await keep(database, outcome(rare, Status.FAILED, code="550 5.1.1", provider="b"))
+    await keep(database, outcome(other, Status.FAILED, code="left_alone"), outcome(sms, Status.EXPIRED, code="x"))
+    old = job(at=at - timedelta(hours=1))
+    await keep(database, old, outcome(old, Status.FAILED, code="old"))
+    counter = Counter(database, ZoneInfo("Asia/Shanghai"))
+    given = {"since": at.isoformat(), "until": NOW.isoformat(), "bucket": "day"}
+
+    causes = await counter.count_causes(read_span(given, ADMIN, counter.zone, NOW))
+
+    assert [(one["method"], one["provider"], one["code"], one["count"]) for one in causes] == [
+        ("smtp", "a", "550 5.1.1", 150),
+        ("smtp", "b", "550 5.1.1", 1),
+        ("smtp", "mail.example.com", "circuit_open", 1),
+    ]
+    assert await find_all_ids(database, status="failed", code="circuit_open") == [f"{other.request}-0"]
+    nobody = Caller("李四", is_admin=False)
+    assert await counter.count_causes(read_span(given, nobody, counter.zone, NOW)) == []
 
 
 async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(database: Database) -> None:

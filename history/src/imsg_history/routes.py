@@ -89,7 +89,8 @@ def _messages(parts: Parts) -> Routes[Caller]:
     async def stats(call: Call[Caller]) -> Response:
         span = read_span(call.query, call.who, parts.counter.zone, parts.now())
         buckets = await parts.counter.count(span)
-        return Answer(ok(bucket=span.bucket, timezone=parts.counter.zone.key, buckets=buckets))
+        failures = await parts.counter.count_causes(span)
+        return Answer(ok(bucket=span.bucket, timezone=parts.counter.zone.key, buckets=buckets, failures=failures))
 
     return routes
 

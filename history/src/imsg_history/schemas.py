@@ -206,12 +206,28 @@ class BucketShape(Shape):
     counts: dict[str, dict[StatusName, int]]
 
 
+class CauseShape(Shape):
+    """How many messages failed for one cause."""
+
+    method: str
+    provider: Annotated[str | None, Field(description="null: no provider was asked, or none said so.")]
+    code: Annotated[str | None, Field(description="As `error.code` has it.")]
+    count: int
+
+
 class StatsAnswer(AnswerShape):
     """Counts by hour or day of the installation's time zone."""
 
     bucket: Literal["hour", "day"]
     timezone: str
     buckets: list[BucketShape]
+    failures: Annotated[
+        list[CauseShape],
+        Field(
+            max_length=100,
+            description="What failed between `since` and `until`, by its cause: the 100 most frequent, these first.",
+        ),
+    ]
 
 
 class DeadShape(Shape):

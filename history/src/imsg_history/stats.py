@@ -1,6 +1,7 @@
 """Counting messages by hour or day, method and status: GET /api/stats."""
 
 import json
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,12 @@ from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
 from imsg_history.ownership import Ownership, conditions, whose
+from imsg_history.records import RENAMED_CODES
 from imsg_history.tables import RequestId, messages
 from imsg_runtime.callers import Caller
 
 MOST_BUCKETS = 1_000
+MOST_CAUSES = 100
 
 DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 
@@ -35,6 +38,9 @@ class Span:
     bucket: str
     starts: tuple[datetime, ...]
     """The beginnings of the pieces, and of the one after the last."""
+    since: datetime
+    until: datetime
+    """What was asked for, to the millisecond: causes are counted between them, as messages are listed."""
 
 
 def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: datetime) -> Span:
@@ -46,7 +52,8 @@ def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: dat
     since, until = read_time(given, "since"), read_time(given, "until")
     try:
         until = until or now
-        starts = _starts(since or until - DEFAULT_SPAN[bucket], until, zone, bucket)
+        since = since or until - DEFAULT_SPAN[bucket]
+        starts = _starts(since, until, zone, bucket)
     except OverflowError:
         starts = ()
     if len(starts) not in range(1, MOST_BUCKETS + 2):
@@ -56,7 +63,7 @@ def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: dat
             why_zh=f"到 until 应分为 1 到 {MOST_BUCKETS} 段，请调整时间或用 bucket=day",
             why_en=f"from it to until there must be 1 to {MOST_BUCKETS} buckets; change the times, or use bucket=day",
         )
-    return Span(meant, bucket, starts)
+    return Span(meant, bucket, starts, since or starts[0], until or now)
 
 
 class Counter:
@@ -82,6 +89,33 @@ class Counter:
             if count:
                 counts[place]["counts"].setdefault(method, {})[status] = count
         return counts
+
+    async def count_causes(self, span: Span) -> list[dict[str, Any]]:
+        """Count the failures of a span by method, provider and code, the most frequent first.
+
+        Raises DatabaseUnavailable.
+        """
+        cause = (messages.c.method, messages.c.provider, messages.c.code)
+        where = [
+            messages.c.method.in_(METHODS),
+            messages.c.status == Status.FAILED.value,
+            messages.c.request >= first_id(span.since),
+            messages.c.request < first_id(span.until),
+        ]
+        if span.whose is not None:
+            where += conditions(messages, by_id=span.whose.user_id is not None)
+        counting = select(*cause, func.count().label("count")).where(*where).group_by(*cause)
+
+        async def work(connection: AsyncConnection) -> list[Any]:
+            return list(await connection.execute(counting, span.whose.values if span.whose else {}))
+
+        counted: Tally[tuple[str, str | None, str | None]] = Tally()
+        for row in await self._database.read(work):
+            counted[row.method, row.provider, RENAMED_CODES.get(row.code, row.code)] += row.count
+        return [
+            {"method": method, "provider": provider, "code": code, "count": count}
+            for (method, provider, code), count in counted.most_common(MOST_CAUSES)
+        ]
 
 
 def _select_counts(

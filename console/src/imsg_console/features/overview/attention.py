@@ -1,6 +1,6 @@
 """What needs somebody's attention, each with its next step."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +16,9 @@ from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 
 LOOKED_AT = 100
-"""How many of the newest failures are sorted by what they say."""
+"""How many of the newest are counted where nobody counts all of them."""
 
-SHOWN_CODES = 4
+SHOWN_CAUSES = 8
 SHOWN_USERS = 4
 MANY_WAITING = 1_000
 """From where on a backlog is worth a word."""
@@ -86,27 +86,39 @@ async def dead(view: View) -> list[Item]:
 
 
 async def failures(view: View, now: datetime) -> list[Item]:
-    """Sort the newest failures of a day by what the provider said."""
+    """Count the failures of a day by their causes, the most frequent first; who carried them is said with each."""
     since = now - timedelta(days=1)
-    answer = await view.api.get("/api/v2/messages", status="failed", since=_write(since), limit=LOOKED_AT)
-    counted = Counter((one["method"], (one["error"] or {}).get("code") or "") for one in answer["messages"])
-    more = "+" if answer["next"] else ""
-    return [
-        _failure(view, method, code, f"{number}{more}", since)
-        for (method, code), number in counted.most_common(SHOWN_CODES)
-    ]
+    answer = await view.api.get("/api/v2/stats", bucket="hour", since=_write(since))
+    causes: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for one in answer["failures"]:
+        causes[one["method"], one["code"] or ""][one["provider"] or ""] += one["count"]
+    ordered = sorted(causes.items(), key=lambda cause: -cause[1].total())
+    items = [_failure(view, method, code, providers, since) for (method, code), providers in ordered[:SHOWN_CAUSES]]
+    if rest := ordered[SHOWN_CAUSES:]:
+        t, count = view.t, f"{sum(providers.total() for _, providers in rest):,}"
+        title, text = t("overview.more_causes", n=str(len(rest))), t("overview.more_causes_text", n=count)
+        items.append(Item("bad", "error", title, text, t("overview.failed_step"), _list_failed(view, since)))
+    return items
 
 
-def _failure(view: View, method: str, code: str, number: str, since: datetime) -> Item:
+def _failure(view: View, method: str, code: str, providers: Counter[str], since: datetime) -> Item:
     """Say how many failed with a code; its link opens these and no others."""
     t = view.t
     said = explain(t, method, "failed", code)
-    name = method_name(t, method)
+    name, number = method_name(t, method), str(providers.total())
     title = t("overview.failed", n=number, channel=name, code=line(code, 40) or t("overview.no_code"))
     text = f"{said.meaning} {said.remedy}" if said else ""
-    asked = {"status": "failed", "method": method, "code": code, "since": write_local(since, _moments(view).zone)}
-    target = f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"
+    named = [(line(provider, 40), count) for provider, count in providers.most_common() if provider]
+    if len(named) > 1:
+        counts = " · ".join(f"{provider} {count:,}" for provider, count in named[:SHOWN_CAUSES])
+        text = f"{text} {t('overview.by_provider', counts=counts)}".strip()
+    target = _list_failed(view, since, method=method, code=code)
     return Item("bad", "error", title, text, t("overview.failed_step"), target, number if code else "")
+
+
+def _list_failed(view: View, since: datetime, **more: str) -> str:
+    asked = {"status": "failed", **more, "since": write_local(since, _moments(view).zone)}
+    return f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"
 
 
 async def uncertain(view: View, now: datetime) -> list[Item]:
