@@ -30,13 +30,15 @@ async def test_a_receipt_finds_its_message_early_or_late(database: Database, ear
 async def test_a_receipt_that_names_its_message_finds_it_early_or_late(database: Database, early: str) -> None:
     one = job(at=NOW)
     sent = outcome(one, Status.SENT, provider_id="Q1")
-    bounced = receipt(sent, "", Status.FAILED, request=one.request, n=0, code="550 5.1.1", detail="no such user")
+    named = {"request": one.request, "n": 0, "provider": "smtp", "provider_id": f"{one.request}-0"}
+    bounced = receipt(sent, "", Status.FAILED, **named, code="550 5.1.1", detail="no such user")
     events = {"job": one, "outcome": sent, "receipt": bounced}
     for event in (events.pop(early), *reversed(events.values()), bounced):
         await keep(database, event)
     (message,) = await find(database, id=f"{one.request}-0")
     assert (message["status"], message["error"]["code"], message["attempts"]) == ("failed", "550 5.1.1", 1)
     assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
+    assert (message["provider"], message["provider_id"]) == (sent.provider, "Q1")
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
 
 

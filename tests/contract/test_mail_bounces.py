@@ -287,6 +287,39 @@ async def test_a_complaint_keeps_this_senders_mails_of_this_category_away(place:
     assert line["detail"] == "Feedback-Type: abuse; From: hotmail.com; User-Agent: SomeGenerator/1.0"
 
 
+async def test_a_complaint_about_a_notice_keeps_this_senders_marketing_away_too(place: Place) -> None:
+    sent = await place.send(content={"subject": "账单", "text": "……", "sender": "bills"}, category=Category.NOTICE)
+
+    await place.push(bounces.complaint(f"fbl@{DOMAIN}", address_of(sent), date=bounces.now()), to=f"fbl@{DOMAIN}")
+
+    told = [await place.learned() for _ in range(2)]
+    assert [(one.address, one.reason, one.sender, one.category) for one in told] == [
+        ("zhang@corp.cn", Reason.COMPLAINT, "bills", category) for category in (Category.NOTICE, Category.MARKETING)
+    ]
+
+
+@pytest.mark.parametrize("date", ["", "Wed, 25 Nov 2020 10:00:05 +0800", "yesterday"])
+async def test_a_bounce_that_is_pushed_twice_stands_once_and_leaves_the_provider_alone(
+    place: Place, date: str
+) -> None:
+    """Whatever its own date is worth."""
+    sent = await place.send()
+    before = await place.message(sent)
+    raw = bounces.dsn(address_of(sent), status="5.2.2", diagnostic="smtp; 552 5.2.2 mailbox full", date=date)
+
+    for _ in range(3):
+        assert (await place.push(raw)).json()["result"] == "accepted"
+    other = await place.send()
+    await place.push(bounces.dsn(address_of(other), action="delivered", status="2.0.0", date=date))
+    await place.has_status(other, "delivered")  # what was pushed before it has been recorded
+
+    message = await place.message(sent)
+    assert message["status"] == "failed"
+    assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
+    assert (message["provider"], message["provider_id"]) == (before["provider"], before["provider_id"])
+    assert message["provider"] is not None
+
+
 async def test_what_comes_before_its_job_and_outcome_is_kept_for_them(place: Place) -> None:
     one = job(to=("zhang@corp.cn",))
     raw = bounces.dsn(address_of(one), status="5.0.0", diagnostic="smtp; 550 no", date=bounces.now())

@@ -23,6 +23,7 @@ from imsg_history.database import BadRow, Database
 from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import rfc3339
 from imsg_history.records import RENAMED_CODES
+from imsg_history.sendings import Key, Sending, find_sendings
 from imsg_history.tables import events, messages, requests
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
@@ -62,6 +63,8 @@ class Taken:
     references: Mapping[str, str]
     settled: Mapping[str, Mapping[str, int]]
     """Request of which nothing is open any more → how many of it stand where."""
+    sendings: Mapping[Key, Sending]
+    """Who took the messages that a receipt has moved which does not say it."""
 
 
 class EventRelay:
@@ -139,7 +142,8 @@ def write(taken: Taken) -> list[Event]:
     last: dict[str, Row[Any]] = {}
     for row in taken.rows:
         if row.events & EventKind.MESSAGE:
-            told.append(_write_message(row, taken.references.get(row.request)))
+            sending = taken.sendings.get((row.request, row.n), (row.provider, row.provider_id))
+            told.append(_write_message(row, taken.references.get(row.request), sending))
         if row.request in taken.settled:
             known = last.get(row.request)
             last[row.request] = row if known is None or row.at > known.at else known
@@ -147,7 +151,8 @@ def write(taken: Taken) -> list[Event]:
     return told
 
 
-def _write_message(row: Row[Any], reference: str | None) -> Event:
+def _write_message(row: Row[Any], reference: str | None, sending: Sending) -> Event:
+    provider, provider_id = sending
     detail = without(row.address, row.written, row.detail) if is_hidden(row) else row.detail
     has_error = row.status in TROUBLED and (row.code or row.detail)
     error = {"code": RENAMED_CODES.get(row.code, row.code), "detail": detail} if has_error else None
@@ -168,8 +173,8 @@ def _write_message(row: Row[Any], reference: str | None) -> Event:
             "status": row.status,
             "seq": row.seq,
             "attempts": row.attempts,
-            "provider": row.provider,
-            "provider_id": row.provider_id,
+            "provider": provider,
+            "provider_id": provider_id,
             "error": error,
         },
     )
@@ -217,14 +222,15 @@ async def _take(connection: AsyncConnection) -> Taken:
 
 async def _describe(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Taken:
     if not rows:
-        return Taken((), {}, {})
+        return Taken((), {}, {}, {})
     is_among = _is_among(connection, {row.request for row in rows})
     found = await connection.execute(
         select(requests.c.request, requests.c.reference).where(is_among, requests.c.reference.is_not(None))
     )
     references = {row.request: row.reference for row in found}
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
-    return Taken(rows, references, await _count_settled(connection, watched) if watched else {})
+    settled = await _count_settled(connection, watched) if watched else {}
+    return Taken(rows, references, settled, await find_sendings(connection, rows))
 
 
 def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:

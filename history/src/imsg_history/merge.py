@@ -144,14 +144,19 @@ class Merge:
             self.receipts[provider, provider_id, address, at, mark] = row
 
     def _add_named_receipt(self, request: str, n: int, row: ReceiptRow) -> None:
-        """Move the message that a receipt names; where it comes before its outcome or its job, these find it there."""
+        """Move the message that a receipt names; where it comes before its outcome or its job, these find it there.
+
+        Who took the message its attempts say (`sendings`): the receipt knows our name of it alone.
+        """
         if self._is_late(request):
             return
         said = (row.provider, row.provider_id, row.code, row.detail)
         rank = RANK[Status(row.status)]
         self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *said))
         self._add_message(
-            MessageRow(request, n, None, None, None, None, row.status, rank, 0, row.at, row.mark, 0, *said)
+            MessageRow(
+                request, n, None, None, None, None, row.status, rank, 0, row.at, row.mark, 0, None, None, *said[2:]
+            )
         )
 
     def _add_complaint(self, request: str, n: int, row: ReceiptRow) -> None:

@@ -17,6 +17,7 @@ from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.records import RENAMED_CODES
 from imsg_history.resends import find_resent
+from imsg_history.sendings import Sending, find_sendings
 from imsg_history.statements import WINDOW, Listings, is_in_time
 from imsg_history.tables import attachments, attempts, requests
 
@@ -54,7 +55,8 @@ class MessageQuery:
         of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
         known = [row for row in rows if row.request in of]
-        shown = [_show(row, of[row.request], contents) for row in known]
+        sendings = await find_sendings(connection, known)
+        shown = [_show(row, of[row.request], contents, sendings) for row in known]
         kept_from = [query.hides and is_hidden(row) for row in known]
         for message, row, is_kept in zip(shown, known, kept_from, strict=True):
             if is_kept and message["error"]:
@@ -144,7 +146,10 @@ async def _contents(
     return contents
 
 
-def _show(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict[str, Any]:
+def _show(
+    row: Row[Any], request: Row[Any], contents: Mapping[str, Any], sendings: Mapping[Place, Sending]
+) -> dict[str, Any]:
+    provider, provider_id = sendings.get((row.request, row.n), (row.provider, row.provider_id))
     has_error = row.status in TROUBLED and (row.code is not None or row.detail is not None)
     has_error = has_error or row.erased_at is not None
     message = {
@@ -157,8 +162,8 @@ def _show(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict
         "attachments": json.loads(request.attachments),
         "status": row.status,
         "attempts": row.attempts,
-        "provider": row.provider,
-        "provider_id": row.provider_id,
+        "provider": provider,
+        "provider_id": provider_id,
         "resend_of": request.resend_of,
         "error": {"code": _code(row.code), "detail": row.detail} if has_error else None,
         "created_at": rfc3339(time_of(row.request)),

@@ -27,6 +27,7 @@ from imsg_smtp import senders
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import ways
 from imsg_smtp.bounces.absorb import Bounces
+from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.addressees import Addressees
 from imsg_smtp.bounces.hook import Hook
 from imsg_smtp.bounces.return_path import ReturnPaths
@@ -88,7 +89,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
         bounces=HardBounces(sender.broker),
         token_key=keys[0] if keys else None,
     )
-    bounces = Bounces(sender.broker, Addressees(history), keys)
+    bounces = Bounces(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
     await ways.open_ways(_ways(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
     sender.service.watch(publish_names(sender.redis, PROVIDER, _names(settings.smtp)), "names")

@@ -10,9 +10,11 @@ from itertools import chain
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import RECEIPT
-from imsg_contract.wire import Receipt, Status, message_id
+from imsg_contract.wire import Category, Receipt, Status, message_id
 from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_smtp.bounces.addressees import Addressee, Addressees, Later
+from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.report import Kind, Report, read_report
 from imsg_smtp.bounces.token import read_signed_name, read_token
 from imsg_smtp.hard_bounces import is_anybodys
@@ -61,9 +63,12 @@ class Taken:
 class Bounces:
     """Takes in mails that came back."""
 
-    def __init__(self, broker: Broker, addressees: Addressees, keys: Sequence[bytes]) -> None:
+    def __init__(
+        self, broker: Broker, addressees: Addressees, first_seen: FirstSeen, keys: Sequence[bytes]
+    ) -> None:
         self._broker = broker
         self._addressees = addressees
+        self._first_seen = first_seen
         self._keys = tuple(keys)
 
     def knows(self, recipient: str) -> bool:
@@ -81,7 +86,8 @@ class Bounces:
             log.info("bounce_of_nobody", kind=report.kind.value)
             return Taken(Verdict.UNKNOWN_TOKEN, "token")
         name = message_id(*found)
-        told = [*await self._learn(report, *found), *_receipts(report, *found)]
+        at = await self._find_time(report, found[0], name)
+        told = [*await self._learn(report, *found, at), *_receipts(report, *found, at)]
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 for one in told:
@@ -100,8 +106,25 @@ class Bounces:
         by_name = (read_signed_name(self._keys, one) for one in report.names)
         return next((found for found in chain(by_token, by_name) if found is not None), None)
 
-    async def _learn(self, report: Report, request: str, n: int) -> list[Suppression]:
-        """Say who gets nothing more by it. Raises Later."""
+    async def _find_time(self, report: Report, request: str, name: str) -> datetime:
+        """Return a report's own time where it can be true, else when it came first: the same twice is one.
+
+        Raises Later.
+        """
+        now = datetime.now(UTC)
+        own = _read_time(report, request, now)
+        if own is not None:
+            return own
+        try:
+            return await self._first_seen.find(report, name, now)
+        except (RedisUnavailable, RedisRefused) as error:
+            raise Later(f"Redis is away: {error}") from error
+
+    async def _learn(self, report: Report, request: str, n: int, at: datetime) -> list[Suppression]:
+        """Say who gets nothing more by it. Raises Later.
+
+        Who complains of a code or a notice wants no marketing of that sender either.
+        """
         if not report.is_hard and report.kind is not Kind.COMPLAINT:
             return []
         addressee = await self._addressees.find(request, n)
@@ -110,18 +133,20 @@ class Bounces:
         is_complaint = report.kind is Kind.COMPLAINT
         if not is_complaint and not (_is_of(report, addressee) and is_anybodys(addressee.address)):
             return []
+        categories = dict.fromkeys((addressee.category, Category.MARKETING)) if is_complaint else (None,)
         return [
             Suppression(
                 method="smtp",
                 address=addressee.address,
                 reason=Reason.COMPLAINT if is_complaint else Reason.HARD_BOUNCE,
                 sender=addressee.sender if is_complaint else None,
-                category=addressee.category if is_complaint else None,
+                category=category,
                 evidence=f"{report.code} {report.detail}".strip() or COMPLAINT,
                 request=request,
                 n=n,
-                at=_time_of(report, request),
+                at=at,
             )
+            for category in categories
         ]
 
 
@@ -131,9 +156,9 @@ def _is_of(report: Report, addressee: Addressee) -> bool:
     return not named or named == addressee.address.rpartition("@")[0].lower()
 
 
-def _receipts(report: Report, request: str, n: int) -> list[Receipt]:
+def _receipts(report: Report, request: str, n: int, at: datetime) -> list[Receipt]:
     if report.kind is Kind.COMPLAINT:
-        return [_complaint(report, request, n)]
+        return [_complaint(report, request, n, at)]
     status = STATUSES.get(report.kind)
     if status is None:
         return []
@@ -147,12 +172,12 @@ def _receipts(report: Report, request: str, n: int) -> list[Receipt]:
             status=status,
             code=report.code or None,
             detail=report.detail or None,
-            at=_time_of(report, request),
+            at=at,
         )
     ]
 
 
-def _complaint(report: Report, request: str, n: int) -> Receipt:
+def _complaint(report: Report, request: str, n: int, at: datetime) -> Receipt:
     """Make a line of the timeline: who complains has got it, and its status stays as it is."""
     return Receipt(
         provider=PROVIDER,
@@ -163,17 +188,16 @@ def _complaint(report: Report, request: str, n: int) -> Receipt:
         status=Status.DELIVERED,
         code=COMPLAINT,
         detail=report.detail or None,
-        at=_time_of(report, request),
+        at=at,
     )
 
 
-def _time_of(report: Report, request: str) -> datetime:
-    """Return a report's own time where it can be true, so that the same twice is one; else now.
+def _read_time(report: Report, request: str, now: datetime) -> datetime | None:
+    """Return a report's own time; None where it has none, or one that can't be true.
 
     It knows seconds; the last of its own comes after the mail that it speaks of.
     """
-    now = datetime.now(UTC)
     accepted_at = datetime.fromtimestamp(int(request[:12], 16) / 1_000, UTC)
     if report.at is None or not max(now - OLDEST, accepted_at - CLOCKS_APART) <= report.at <= now:
-        return now
+        return None
     return report.at.replace(microsecond=999_999)

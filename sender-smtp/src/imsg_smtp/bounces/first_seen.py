@@ -1,0 +1,27 @@
+"""When a report came first that has no believable time of its own: the same report again has the same time."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+from imsg_runtime.redis import Redis
+from imsg_smtp.bounces.report import Report
+
+KEPT = timedelta(days=7)
+"""For so long a report may be pushed again: mail servers give up after five days."""
+
+
+class FirstSeen:
+    """Remembers in Redis, for all replicas and ways in. Raises RedisUnavailable, RedisRefused."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def find(self, report: Report, message: str, now: datetime) -> datetime:
+        """Return when this report of a message came first; now, where it has not come before."""
+        said = "\0".join((message, report.kind.value, report.code, report.detail, report.recipient))
+        key = f"imsg:smtp:bounces:seen:{hashlib.sha256(said.encode(errors='replace')).hexdigest()}"
+        now_ms = int(now.timestamp() * 1_000)
+        if await self._redis.call("SET", key, now_ms, "NX", "EX", int(KEPT.total_seconds())) is not None:
+            return datetime.fromtimestamp(now_ms / 1_000, UTC)
+        first_ms = await self._redis.call("GET", key)
+        return datetime.fromtimestamp(int(first_ms or now_ms) / 1_000, UTC)
