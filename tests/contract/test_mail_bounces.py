@@ -299,9 +299,7 @@ async def test_a_complaint_about_a_notice_keeps_this_senders_marketing_away_too(
 
 
 @pytest.mark.parametrize("date", ["", "Wed, 25 Nov 2020 10:00:05 +0800", "yesterday"])
-async def test_a_bounce_that_is_pushed_twice_stands_once_and_leaves_the_provider_alone(
-    place: Place, date: str
-) -> None:
+async def test_a_bounce_that_is_pushed_twice_stands_once_and_leaves_the_provider_alone(place: Place, date: str) -> None:
     """Whatever its own date is worth."""
     sent = await place.send()
     before = await place.message(sent)

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.merge import RANK
 from imsg_history.tables import attempts, messages
 

@@ -27,8 +27,8 @@ from imsg_smtp import senders
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import ways
 from imsg_smtp.bounces.absorb import Bounces
-from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.addressees import Addressees
+from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.hook import Hook
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.bounces.token import derive_keys as derive_bounce_keys

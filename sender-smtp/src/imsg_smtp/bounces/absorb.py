@@ -63,9 +63,7 @@ class Taken:
 class Bounces:
     """Takes in mails that came back."""
 
-    def __init__(
-        self, broker: Broker, addressees: Addressees, first_seen: FirstSeen, keys: Sequence[bytes]
-    ) -> None:
+    def __init__(self, broker: Broker, addressees: Addressees, first_seen: FirstSeen, keys: Sequence[bytes]) -> None:
         self._broker = broker
         self._addressees = addressees
         self._first_seen = first_seen

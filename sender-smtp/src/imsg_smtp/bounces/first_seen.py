@@ -18,7 +18,7 @@ class FirstSeen:
 
     async def find(self, report: Report, message: str, now: datetime) -> datetime:
         """Return when this report of a message came first; now, where it has not come before."""
-        said = "\0".join((message, report.kind.value, report.code, report.detail, report.recipient))
+        said = repr((message, report.kind.value, report.code, report.detail, report.recipient))
         key = f"imsg:smtp:bounces:seen:{hashlib.sha256(said.encode(errors='replace')).hexdigest()}"
         now_ms = int(now.timestamp() * 1_000)
         if await self._redis.call("SET", key, now_ms, "NX", "EX", int(KEPT.total_seconds())) is not None:
