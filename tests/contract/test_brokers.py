@@ -8,13 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused
+from imsg_broker.port import MAX_BODY_BYTES, Broker, Load, PublishRefused
 from imsg_broker.redis_streams.consumer import LEASE_S
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
-from imsg_runtime.redis import Redis
-from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, open_ready, remove_queues
-from imsg_testing.two_lanes import before, former_key
 from imsg_testing.waiting import eventually
 
 JOB = job_key("smtp", Lane.NORMAL)
@@ -62,7 +59,7 @@ async def test_who_consumes_a_queue_is_counted(broker: Broker, topology: Topolog
     queue = topology.queue("smtp", Lane.NORMAL)
 
     async def counts(expected: int) -> bool:
-        return await broker.consumers(queue) == expected
+        return await broker.load(queue) == Load(0, expected)
 
     await eventually(lambda: counts(0))
     async with broker.consume(queue, 1):
@@ -172,78 +169,6 @@ async def test_a_full_bulk_lane_never_delays_a_single_message(broker: Broker, to
         await broker.publish(b"urgent", topology.new(JOB))
         (job,) = await arrivals(jobs, 1, AT_ONCE_S)
     assert job.body == b"urgent"
-
-
-async def test_what_waits_where_there_were_two_lanes_is_consumed_to_the_end(
-    broker: Broker, broker_url: str, topology: Topology
-) -> None:
-    """What services of before left, what they publish and delay beside us, and what they had not acked."""
-    queue = topology.former("smtp")
-    async with open_ready(broker_url, before(topology)) as old:
-        for n in range(3):
-            await old.publish(b"%d" % n, old.topology.new(former_key("smtp")))
-        async with old.consume(queue, 1) as theirs:
-            await arrivals(theirs, 1)
-    async with broker.consume(queue, 10) as jobs:
-        taken = await arrivals(jobs, 3)
-        assert [job.body for job in taken] == [b"0", b"1", b"2"]
-        assert await broker.depth(queue) == 3
-        async with open_ready(broker_url, before(topology)) as old:
-            await old.publish(b"3", old.topology.new(former_key("smtp")))
-            await old.delay(queue, b"4", 1)
-            taken += await arrivals(jobs, 2)
-        for job in taken:
-            await broker.ack(job)
-        await depth_is(broker, queue, 0)
-    assert await broker.depth(topology.queue("smtp", Lane.NORMAL)) == 0
-
-
-async def test_a_queue_of_before_is_made_by_services_of_before_alone(
-    broker: Broker, broker_url: str, topology: Topology
-) -> None:
-    """Without one nothing is wrong; one that starts late is found."""
-    queue = topology.former("smtp")
-    async with broker.consume(queue, 10) as jobs, broker.consume(topology.queue("smtp", Lane.NORMAL), 10):
-        assert await nothing_arrives(jobs, 2)
-        await is_so(lambda: broker.ready)
-        assert await broker.depth(queue) == 0
-        assert await broker.depth(topology.retry(queue, topology.waits_s[0])) == 0
-        async with open_ready(broker_url, before(topology)) as old:
-            await old.publish(b"late", old.topology.new(former_key("smtp")))
-        (job,) = await arrivals(jobs, 1)
-        await broker.ack(job)
-        await depth_is(broker, queue, 0)
-        await is_so(lambda: broker.ready)
-
-
-async def test_an_emptied_queue_of_before_goes_with_its_last_consumer_of_before(
-    valkey_url: str, topology: Topology
-) -> None:
-    """On streams; RabbitMQ's quorum queues can't be deleted on condition, so an operator does it there."""
-    queue = topology.former("smtp")
-    async with open_ready(valkey_url, before(topology)) as old, open_ready(valkey_url, topology) as broker:
-        async with old.consume(queue, 10), broker.consume(queue, 10) as jobs, connect_redis(valkey_url) as redis:
-            await is_so(lambda: old.ready)
-            assert await nothing_arrives(jobs, 3)
-            assert await redis.call("EXISTS", queue) == 1
-        await remove_queues(valkey_url, f"{queue}.alive.*")
-        async with broker.consume(queue, 10), connect_redis(valkey_url) as redis:
-
-            async def is_gone() -> bool:
-                return not [key async for key in _keys(redis, f"{queue}*")]
-
-            await eventually(is_gone, 15)
-    await remove_queues(valkey_url, f"{topology.prefix}.*")
-
-
-async def _keys(redis: Redis, pattern: str) -> AsyncIterator[bytes]:
-    cursor = 0
-    while True:
-        cursor, found = await redis.call("SCAN", cursor, "MATCH", pattern)
-        for key in found:
-            yield key
-        if not int(cursor):
-            return
 
 
 async def test_two_consumers_share_a_queue_and_none_gets_the_other_s(broker: Broker, topology: Topology) -> None:

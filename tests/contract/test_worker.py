@@ -1,7 +1,6 @@
 """The worker on both brokers: what is accepted settles, once, whatever the provider answers."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,8 +19,7 @@ from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common
 from imsg_testing.brokers import depth_is
-from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, broker_at, job, worker_at
-from imsg_testing.two_lanes import before, former_key
+from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, job, worker_at
 from imsg_testing.waiting import eventually
 
 
@@ -37,39 +35,6 @@ async def test_a_single_message_is_sent_and_history_hears_of_it(
     assert outcome.provider_id == f"{new.request}-0"
     assert provider.count(new.request) == {0: 1}
     await depth_is(broker, broker.topology.queue("smtp", new.lane), 0)  # the management API is a moment behind
-
-
-async def test_what_was_accepted_while_there_were_two_lanes_is_sent_by_a_worker_of_three(
-    broker: Broker, broker_url: str, redis_url: str, history: History, provider: Provider
-) -> None:
-    """A job that waits in the queue of before, one in a step of it, and one that a gateway of before publishes later.
-
-    What comes again goes home to the lane's own queue, so that the other one is emptied.
-    """
-    waits, delayed, later = job(), job(), job()
-    provider.answer(0, {"result": "again"})
-    old_topology = before(broker.topology)
-    queue = old_topology.former("smtp")
-    async with broker_at(broker_url, old_topology) as old:
-        await old.publish(_of_before(waits), old_topology.new(former_key("smtp")))
-        await old.delay(queue, _of_before(delayed), 1)
-        async with worker_at(broker, redis_url, provider.port):
-            for one in (waits, delayed):
-                await history.wait_settled(one.request)
-            await old.publish(_of_before(later), old_topology.new(former_key("smtp")))
-            await history.wait_settled(later.request)
-            await depth_is(broker, queue, 0)
-            for step_s in broker.topology.waits_s:
-                assert await broker.depth(broker.topology.retry(queue, step_s)) == 0
-    assert [history.last(one.request).status for one in (waits, delayed, later)] == ["sent"] * 3
-    assert sorted(history.last(one.request).attempt for one in (waits, delayed, later)) == [1, 1, 2]
-
-
-def _of_before(new: Job) -> bytes:
-    """Write a job as gateways of before did: with one name for its lane, the older."""
-    fields = json.loads(new.encode())
-    del fields["way"]
-    return json.dumps(fields).encode()
 
 
 async def test_a_long_job_is_split_and_every_recipient_settles_once(

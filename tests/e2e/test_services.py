@@ -25,6 +25,18 @@ def test_a_mail_is_sent_and_queried_through_either_gateway(whole: Services) -> N
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
 
+def test_rabbitmq_logs_no_error_while_nothing_happens(whole: Services) -> None:
+    """For the ten seconds that a mail waits to be tried again, and however often the channels are looked at."""
+    errors = whole.rabbit.count_errors()
+    accepted = whole.client.post("/api/v2/messages", json=mail(whole.token(), "away@example.com")).json()
+    for _ in range(10):
+        channels = whole.call("GET", "/api/v2/channels", token=whole.token())["channels"]
+        assert next(one["consumers"] for one in channels if one["method"] == "smtp") == len(whole.senders)
+    (message,) = whole.wait_settled(accepted["id"])
+    assert (message["status"], message["attempts"]) == ("sent", 2)
+    assert whole.rabbit.count_errors() == errors
+
+
 async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(whole: Services) -> None:
     """A user with five an hour: no number of gateways and no race lets a sixth through."""
     token = whole.new_user_token(per_hour=5, per_day=20)

@@ -17,7 +17,6 @@ from imsg_contract.topology import (
     DEAD,
     ERASED,
     EVENT,
-    FORMER_NORMAL,
     INBOUND,
     OUTCOME,
     RECEIPT,
@@ -149,7 +148,7 @@ def _sender_at_rabbit(method: str) -> AtRabbit:
     topology = Topology(methods=METHODS)
     return AtRabbit(
         write=f"^({topology.exchange}|amq\\.default)$",
-        read=f"^{topology.prefix}\\.{method}\\.({_LANES}|{FORMER_NORMAL})$",
+        read=f"^{topology.prefix}\\.{method}\\.({_LANES})$",
         topics=f"^({OUTCOME}|{RECEIPT}|{INBOUND}|{DEAD})$",
     )
 

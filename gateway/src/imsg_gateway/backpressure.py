@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from math import nan
 
-from imsg_broker.port import Broker, Unreachable
+from imsg_broker.port import Broker, Load, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane
 
@@ -19,49 +19,38 @@ class Backpressure:
     def __init__(self, broker: Broker, max_depth: int) -> None:
         self._broker = broker
         self._max_depth = max_depth
-        self._depths: Mapping[str, Mapping[Lane, int]] = {}
-        self._consumers: Mapping[str, int] = {}
+        self._loads: Mapping[str, Mapping[Lane, Load]] = {}
         self._is_reachable = False
 
     async def watch(self) -> None:
         """Look every second, for ever."""
         while True:
             try:
-                self._depths = await self.depths()
-                self._consumers = await self.consumers()
+                self._loads = await self.look()
                 self._is_reachable = True
             except Unreachable:
                 self._is_reachable = False
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def depths(self) -> dict[str, dict[Lane, int]]:
-        """Count what waits for each channel in each lane now. Raises Unreachable."""
+    async def look(self) -> dict[str, dict[Lane, Load]]:
+        """Count what waits for each channel in each lane now, and who consumes it. Raises Unreachable."""
         topology = self._broker.topology
         return {
-            method: {
-                lane: sum([await self._broker.depth(queue) for queue in topology.queues(method, lane)]) for lane in Lane
-            }
+            method: {lane: await self._broker.load(topology.queue(method, lane)) for lane in Lane}
             for method in topology.methods
         }
 
-    async def consumers(self) -> dict[str, int]:
-        """Count the senders that consume for each channel, now: of its lanes the best served. Raises Unreachable."""
-        topology = self._broker.topology
-        counts = {}
-        for method in topology.methods:
-            counts[method] = max([await self._broker.consumers(topology.queue(method, lane)) for lane in Lane])
-        return counts
-
     def count_consumers(self, method: str) -> float:
         """Say how many senders consume for a channel, as last seen; not a number where that is not known."""
-        return self._consumers.get(method, nan) if self._is_reachable else nan
+        loads = self._loads.get(method)
+        return nan if loads is None or not self._is_reachable else count_consumers(loads)
 
     def count_waiting(self, method: str, lane: Lane | None = None) -> float:
         """Say how much waits for a channel, or in a lane of it, as last seen; not a number where that is not known."""
-        if not self._is_reachable or method not in self._depths:
+        loads = self._loads.get(method)
+        if loads is None or not self._is_reachable:
             return nan
-        depths = self._depths[method]
-        return sum(depths.values()) if lane is None else depths[lane]
+        return sum(load.depth for load in loads.values()) if lane is None else loads[lane].depth
 
     def check(self, method: str, lane: Lane) -> None:
         """Raise Refusal where no more may be taken.
@@ -73,6 +62,11 @@ class Backpressure:
             raise Refusal("broker_blocked", retry_after_s=RETRY_AFTER_S)
         if not self._broker.ready:
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S)
-        depths = self._depths.get(method, {})
+        depths = {each: load.depth for each, load in self._loads.get(method, {}).items()}
         if (depths.get(lane, 0) if lane is Lane.PRIORITY else sum(depths.values())) > self._max_depth:
             raise Refusal("overloaded", retry_after_s=RETRY_AFTER_S)
+
+
+def count_consumers(loads: Mapping[Lane, Load]) -> int:
+    """Count the senders that consume for a channel: of its lanes the best served."""
+    return max(load.consumers for load in loads.values())

@@ -10,12 +10,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.port import Broker, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
 from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential, Owner
-from imsg_gateway.backpressure import Backpressure
+from imsg_gateway.backpressure import Backpressure, count_consumers
 from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Handler
@@ -63,22 +63,21 @@ class Channels:
         """
         assert credential is not None  # noqa: S101  the table wants a user's
         if not (await credential.authenticate()).is_admin:
-            states = [await self._state(method, None, None, asked) for method in self._broker.topology.methods]
+            states = [await self._state(method, None, asked) for method in self._broker.topology.methods]
             english = prefers_english(asked.language)
             return Answer(ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states]))
         try:
-            waiting = await self._backpressure.depths()
-            consumers = await self._backpressure.consumers()
+            loads = await self._backpressure.look()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
         return Answer(
             ok(
                 channels=[
                     {
-                        **await self._state(method, waiting[method], consumers[method], asked),
+                        **await self._state(method, of_lanes, asked),
                         "providers": await self.providers(method),
                     }
-                    for method in waiting
+                    for method, of_lanes in loads.items()
                 ]
             )
         )
@@ -135,22 +134,21 @@ class Channels:
         await self._note(await credential.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
-        waiting = consumers = None
+        loads = None
         with suppress(Unreachable):
-            waiting = (await self._backpressure.depths())[method]
-            consumers = (await self._backpressure.consumers())[method]
-        state = await self._state(method, waiting, consumers, asked)
+            loads = (await self._backpressure.look())[method]
+        state = await self._state(method, loads, asked)
         return Answer(ok(**state, providers=await self.providers(method)))
 
-    async def _state(
-        self, method: str, depths: Mapping[Lane, int] | None, consumers: int | None, asked: ClientRequest
-    ) -> Mapping[str, Any]:
+    async def _state(self, method: str, loads: Mapping[Lane, Load] | None, asked: ClientRequest) -> Mapping[str, Any]:
         """Describe a channel: paused, which a person has decided; else the broker's alarm; else what its sender says.
 
         `consumers` of 0 is told beside the state: nobody is there who could say what it is.
         """
-        waiting = None if depths is None else sum(depths.values())
-        counts = {"waiting": waiting, "lanes": depths, "consumers": consumers}
+        counts: dict[str, Any] = {"waiting": None, "lanes": None, "consumers": None}
+        if loads is not None:
+            depths = {lane: load.depth for lane, load in loads.items()}
+            counts = {"waiting": sum(depths.values()), "lanes": depths, "consumers": count_consumers(loads)}
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":

@@ -213,7 +213,7 @@ class ErasureProgress:
 
     def _lanes(self, method: str | None) -> list[str]:
         methods = self.broker.topology.methods if method is None else (method,)
-        return [queue for one in methods for lane in Lane for queue in self.broker.topology.queues(one, lane)]
+        return [self.broker.topology.queue(one, lane) for one in methods for lane in Lane]
 
     async def _depths(self) -> Depths | None:
         """Look into every lane, its steps and the lane again: what a step returns meanwhile is in one of them."""

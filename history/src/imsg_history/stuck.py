@@ -101,7 +101,7 @@ class StuckJobs:
         try:
             if await self.broker.depth(self.broker.topology.history) > BACKLOG_OF_HISTORY:
                 return None
-            waiting = await self._count_waiting(method, lane)
+            waiting = await self._count_waiting(self.broker.topology.queue(method, lane))
         except Unreachable:
             return None
         newest, oldest = first_id(now - self.after), first_id(now - LONGEST_LIFE - self.after)
@@ -112,10 +112,7 @@ class StuckJobs:
             return Bounds(untried=oldest, tried=oldest)
         return Bounds(untried=max(oldest, min(newest, first_id(time_of(passed) - self.after))), tried=oldest)
 
-    async def _count_waiting(self, method: str, lane: Lane) -> int:
-        return sum([await self._count_waiting_in(queue) for queue in self.broker.topology.queues(method, lane)])
-
-    async def _count_waiting_in(self, queue: str) -> int:
+    async def _count_waiting(self, queue: str) -> int:
         topology = self.broker.topology
         if waiting := await self.broker.depth(queue):
             return waiting

@@ -266,7 +266,7 @@ class RunningGateway:
     async def waiting(self, method: str = "smtp") -> int:
         """Count what waits for a channel."""
         topology = self.broker.topology
-        return sum([await self.broker.depth(queue) for lane in Lane for queue in topology.queues(method, lane)])
+        return sum([await self.broker.depth(topology.queue(method, lane)) for lane in Lane])
 
 
 def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON

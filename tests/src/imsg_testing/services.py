@@ -83,6 +83,7 @@ class Services(Api):
         sandbox: Provider,
         *,
         stores: tuple[Postgres, Valkey] | None = None,
+        rabbit: Rabbit | None = None,
     ) -> None:
         super().__init__(gateways[0].url)
         self._through = [Api(gateway.url) for gateway in gateways]
@@ -92,6 +93,7 @@ class Services(Api):
         self.senders = senders
         self.sandbox = sandbox
         self._stores = stores
+        self._rabbit = rabbit
 
     @property
     def said(self) -> str:
@@ -104,6 +106,12 @@ class Services(Api):
         """The servers that keep what they were told."""
         assert self._stores is not None
         return self._stores
+
+    @property
+    def rabbit(self) -> Rabbit:
+        """The broker."""
+        assert self._rabbit is not None
+        return self._rabbit
 
     def through(self, number: int) -> Api:
         """Speak to one of the gateways."""
@@ -153,6 +161,7 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
             sending,
             sandbox,
             stores=(postgres, valkey),
+            rabbit=rabbit,
         )
         stack.callback(opened.close)
         yield opened

@@ -53,6 +53,15 @@ class Deliveries(Protocol):
         """Wait for the next, and take with it what has arrived and is still held, so many in all; none at the end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a queue is."""
+
+    depth: int
+    """Messages that are ready or unacked."""
+    consumers: int
+
+
 class Broker(Protocol):
     """Seven verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
 
@@ -80,7 +89,6 @@ class Broker(Protocol):
 
         What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a
         delivery that is merely slow is never given to another. Leaving hands back what is unacked, at once.
-        A former queue (`Topology.former`) is consumed for as long as it exists, and never made.
         """
 
     async def ack(self, delivery: Delivery) -> None:
@@ -101,10 +109,8 @@ class Broker(Protocol):
     async def depth(self, queue: str) -> int:
         """Count what waits in a queue: ready and unacked; of a retry step no less than waits there.
 
-        A former queue that does not exist has nothing.
-
         Raises Unreachable.
         """
 
-    async def consumers(self, queue: str) -> int:
-        """Count who consumes from a queue now, in whatever process. Raises Unreachable."""
+    async def load(self, queue: str) -> Load:
+        """Count what waits in a queue, and who consumes from it now in whatever process. Raises Unreachable."""

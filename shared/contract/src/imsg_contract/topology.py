@@ -34,7 +34,7 @@ CALLBACKS_KEYS = (EVENT, CHANGE)
 
 
 FORMER_NORMAL = "single"
-"""What `normal` was called while there were two lanes: in queues, jobs and rows of that version (ADR 26)."""
+"""What `normal` was called while there were two lanes: in jobs and rows of that version (ADR 26)."""
 
 
 class Lane(StrEnum):
@@ -115,26 +115,6 @@ class Topology:
     def queue(self, method: str, lane: Lane) -> str:
         """Name the queue in which a lane's jobs wait for their channel."""
         return f"{self.prefix}.{method}.{lane.value}"
-
-    def former(self, method: str) -> str:
-        """Name the queue of single messages of before there were three lanes.
-
-        Nobody declares it any more; where it exists, what waits in it and in its steps is consumed to the end.
-        """
-        return f"{self.prefix}.{method}.{FORMER_NORMAL}"
-
-    def former_queues(self) -> tuple[str, ...]:
-        """Name all of them."""
-        return tuple(self.former(method) for method in self.methods)
-
-    def is_former(self, queue: str) -> bool:
-        """Tell whether a queue is one of them or of their steps, and so may well not exist."""
-        return queue.startswith(tuple(f"{former}." for former in self.former_queues())) or queue in self.former_queues()
-
-    def queues(self, method: str, lane: Lane) -> tuple[str, ...]:
-        """Name all queues in which a lane's jobs may wait; `queue` is the one that they are put into."""
-        own = self.queue(method, lane)
-        return (own, self.former(method)) if lane is Lane.NORMAL else (own,)
 
     def retry(self, queue: str, step_s: int) -> str:
         """Name the queue in which a work queue's postponed jobs wait for `step_s` seconds."""

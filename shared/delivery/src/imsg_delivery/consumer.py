@@ -149,11 +149,8 @@ class Worker(Generic[Prepared]):
             self._restraint.watch(),
         )
         helpers = [asyncio.create_task(one) for one in clockwork]
-        lanes = [
-            asyncio.create_task(self._work(lane, queue))
-            for lane in self._lanes
-            for queue in self._broker.topology.queues(self._channel.method, lane.lane)
-        ]
+        topology, method = self._broker.topology, self._channel.method
+        lanes = [asyncio.create_task(self._work(lane, topology.queue(method, lane.lane))) for lane in self._lanes]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({*helpers, *lanes, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -63,6 +63,10 @@ class Rabbit(Server):
         """The port of AMQP, for a proxy in front of it."""
         return self._port
 
+    def count_errors(self) -> int:
+        """Count the lines of its log that tell of an error, such as a question for what is not there."""
+        return (self.folder / "log").read_text(errors="replace").count(" [error] ")
+
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on it and return what it prints, such as `control("set_disk_free_limit", "50MB")`."""
         return _run(_script("rabbitmqctl"), *arguments, environment=self._variables)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from imsg_broker.deliveries import Deliveries
-from imsg_broker.port import Broker, Delivery
+from imsg_broker.port import Broker, Delivery, Load
 from imsg_broker.rabbitmq.address import Address, parse
 from imsg_broker.rabbitmq.alarm_probe import probe
 from imsg_broker.rabbitmq.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
@@ -47,7 +47,7 @@ class RabbitBroker:
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
         self._management = Management(address, topology.prefix)
-        self._depths = Depths(self._consuming, self._count_held, self._management, topology.is_former)
+        self._depths = Depths(self._consuming, self._count_held, self._management)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -101,13 +101,12 @@ class RabbitBroker:
 
     async def depth(self, queue: str) -> int:
         """Count ready and unacked. Raises Unreachable."""
+        return (await self.load(queue)).depth
+
+    async def load(self, queue: str) -> Load:
+        """Count what waits and who consumes. Raises Unreachable."""
         await self._connect_to_consume()
         return await self._depths.of(queue)
-
-    async def consumers(self, queue: str) -> int:
-        """Count who consumes. Raises Unreachable."""
-        await self._connect_to_consume()
-        return await self._depths.consumers(queue)
 
     def start(self, *, probes_alarms: bool) -> None:
         """Begin to connect."""

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
-from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost, NotFound, first_of
+from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
 from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
 from imsg_broker.rabbitmq.declare import Declaring
 from imsg_contract.topology import DEAD, Topology
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
-
-FORMER_LOOK_S = 5.0
-"""How often a former queue that is not there is looked for: a service of before declares it where one still starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +44,12 @@ class Consumer:
         self._declaring = declaring
         self._prefetch = prefetch
         self._on_queue_gone = on_queue_gone
-        self._is_former = topology.is_former(queue)
         self._channel: Channel | None = None
 
     @property
     def is_consuming(self) -> bool:
-        """Whether deliveries can come now; a former queue that is not there has none to come."""
-        return self._channel is not None or self._is_former
+        """Whether deliveries can come now."""
+        return self._channel is not None
 
     async def run(self) -> None:
         """Consume until cancelled, over every loss of connection, channel and queue."""
@@ -63,21 +59,12 @@ class Consumer:
             link = await self._life.up()
             began = loop.time()
             try:
-                await self._consume(await self._open(link))
+                await self._consume(await self._declaring.one(link, self.queue))
             except LinkLost as lost:
-                if self._is_former and isinstance(lost, NotFound):
-                    await asyncio.sleep(FORMER_LOOK_S)
-                    continue
                 log.warning("consumer_lost", queue=self.queue, reason=str(lost))
             if loop.time() - began > STEADY_S:
                 pauses.reset()
             await pauses.pause()
-
-    async def _open(self, link: Link) -> Channel:
-        """Declare the queue, or find a former one; return the channel. Raises LinkLost, NotFound too."""
-        return await (
-            self._declaring.find(link, self.queue) if self._is_former else self._declaring.one(link, self.queue)
-        )
 
     async def _consume(self, channel: Channel) -> None:
         cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,7 +87,7 @@ class Consumer:
             self._channel = channel
             await channel.consume(self.queue, self._prefetch, on_delivery, on_cancel)
             await first_of(channel.lost, cancelled)
-            if cancelled.done() and not self._is_former:
+            if cancelled.done():
                 log.warning("queue_gone", queue=self.queue)
                 self._on_queue_gone()
         finally:

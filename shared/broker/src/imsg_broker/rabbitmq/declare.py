@@ -36,10 +36,6 @@ class Declaring:
             link, lambda channel: declare_one(channel, self._topology, queue), lambda channel: _count(channel, queue)
         )
 
-    async def find(self, link: Link, queue: str) -> Channel:
-        """Find a queue that is declared by nobody any more; return the channel. Raises NotFound, LinkLost."""
-        return await _on_a_channel(link, lambda channel: _count(channel, queue))
-
     async def _declare_or_find(
         self,
         link: Link,

@@ -1,6 +1,6 @@
 """How much waits in a queue: ready by AMQP, unacked by the management API, or at least what we hold (ADR 2).
 
-And how many consume from it.
+The same question of AMQP tells how many consume from it.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from imsg_broker.port import Unreachable
+from imsg_broker.port import Load, Unreachable
 from imsg_broker.rabbitmq.address import Address, Host
-from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost, NotFound
+from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
 from imsg_runtime.http_connection import NoAnswer, write_request
@@ -30,9 +30,6 @@ FRESH_S = 0.5
 AWAY_S = 30.0
 """How long a management API that did not answer is left alone."""
 
-ABSENT_S = 10.0
-"""How long a queue that was not there and need not be is not asked for."""
-
 UNACKED = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,messages_unacknowledged"}
 """The queues' own totals, renewed with every tick of theirs (5 s); collected statistics come later and cost more."""
 
@@ -46,42 +43,20 @@ POLICIES = {"columns": "name,policy,operator_policy,effective_policy_definition"
 class Depths:
     """Counts of queues, asked on the consuming connection: a publishing one answers nothing while an alarm lasts."""
 
-    def __init__(
-        self, life: Life, held: Callable[[str], int], management: "Management", may_be_absent: Callable[[str], bool]
-    ) -> None:
-        """`may_be_absent` tells of queues that need not exist: then nothing waits in them."""
+    def __init__(self, life: Life, held: Callable[[str], int], management: "Management") -> None:
         self._life = life
         self._held = held
         self._management = management
-        self._may_be_absent = may_be_absent
-        self._absent_until: dict[str, float] = {}
         self._channel: Channel | None = None
         self._asking = asyncio.Lock()
 
-    async def of(self, queue: str) -> int:
-        """Count what is ready and what is unacked. Raises Unreachable."""
+    async def of(self, queue: str) -> Load:
+        """Count what is ready and what is unacked, and who consumes. Raises Unreachable."""
         link = self._require_link()
-        loop = asyncio.get_running_loop()
         async with self._asking:
-            if loop.time() < self._absent_until.get(queue, 0.0):
-                return 0
-            try:
-                ready, _ = await self._count(link, queue)
-            except Unreachable as error:
-                if isinstance(error.__cause__, NotFound) and self._may_be_absent(queue):
-                    # Asking again costs a channel, which the answer closes.
-                    self._absent_until[queue] = loop.time() + ABSENT_S
-                    return 0
-                raise
+            ready, consumers = await self._count(link, queue)
             unacked = await self._management.count_unacked(link.host, queue)
-        return ready + max(unacked, self._held(queue))
-
-    async def consumers(self, queue: str) -> int:
-        """Count who consumes. Raises Unreachable."""
-        link = self._require_link()
-        async with self._asking:
-            _, consumers = await self._count(link, queue)
-        return consumers
+        return Load(ready + max(unacked, self._held(queue)), consumers)
 
     def _require_link(self) -> Link:
         if self._life.link is None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import redis.exceptions
 
 from imsg_broker.deliveries import Deliveries
-from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_returned_stream, retry
 from imsg_broker.redis_streams.scripts import CONSUMERS, DECLARE, DELAY, DEPTH, GROUP, PUBLISH
 from imsg_broker.tasks import consuming, end
@@ -60,7 +60,7 @@ class StreamBroker:
         }
         self._delayed = {
             topology.retry(queue, step_s): retry(queue)
-            for queue in (*(queue for queue, _ in topology.work_queues()), *topology.former_queues())
+            for queue, _ in topology.work_queues()
             for step_s in topology.waits_s
         }
         self._watching: asyncio.Task[None] | None = None
@@ -117,10 +117,11 @@ class StreamBroker:
             self._raise_doubt()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
 
-    async def consumers(self, queue: str) -> int:
-        """Count who holds a lease as a consumer. Raises Unreachable."""
+    async def load(self, queue: str) -> Load:
+        """Count what waits, and who holds a lease as a consumer. Raises Unreachable."""
+        depth = await self.depth(queue)
         try:
-            return int(await self._shared.run(CONSUMERS, [queue], [GROUP]))
+            return Load(depth, int(await self._shared.run(CONSUMERS, [queue], [GROUP])))
         except (RedisUnavailable, RedisRefused) as error:
             raise Unreachable(f"Redis can't tell who consumes {queue}: {error}") from error
 

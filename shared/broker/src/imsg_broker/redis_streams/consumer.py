@@ -12,7 +12,7 @@ import redis.exceptions
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
 from imsg_broker.redis_streams.reader import Entry, Reader
-from imsg_broker.redis_streams.scripts import ACK, CLEAR, DECLARE, GROUP, KEEP, LEAVE, PUBLISH
+from imsg_broker.redis_streams.scripts import ACK, GROUP, KEEP, LEAVE, PUBLISH
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
@@ -29,9 +29,6 @@ PAUSE_S = 0.5
 """Before a consumer that was lost begins again."""
 
 CANCEL_AGAIN_S = 0.1
-
-FORMER_LOOK_S = 1.0
-"""How often a former queue is looked for, and, once it is empty, taken away."""
 
 SOONEST_S = 0.005
 """The shortest pause between two steps of housekeeping."""
@@ -65,13 +62,12 @@ class Consumer:
     def __init__(self, url: str, shared: Redis, topology: Topology, queue: str, prefetch: int) -> None:
         self.queue = queue
         self.deliveries = Deliveries()
-        self.is_consuming = topology.is_former(queue)
-        """Whether deliveries can come now; a former queue that is not there has none to come."""
+        self.is_consuming = False
+        """Whether deliveries can come now."""
         self._url = url
         self._shared = shared
         self._prefetch = prefetch
         self._keys = (queue, name_returned_stream(queue), retry(queue), topology.history)
-        self._is_former = topology.is_former(queue)
         self._room = asyncio.Event()
         self._owed: deque[_Handle] = deque()
         self._owing = asyncio.Event()
@@ -81,8 +77,6 @@ class Consumer:
         """Consume until cancelled, over every loss of the server."""
         while True:
             try:
-                if self._is_former:
-                    await self._find()
                 await self._consume(uuid.uuid4().hex)
             except (RedisUnavailable, RedisRefused, redis.exceptions.RedisError, OSError, _LapsedError) as error:
                 log.warning("consumer_lost", queue=self.queue, reason=str(error) or type(error).__name__)
@@ -94,46 +88,27 @@ class Consumer:
         self._owing.set()
         self._room.set()
 
-    async def _find(self) -> None:
-        """Wait until something waits in a former queue or its steps."""
-        while not await self._shared.call("EXISTS", *self._keys[:3]):  # noqa: ASYNC110  it is made at the server
-            await asyncio.sleep(FORMER_LOOK_S)
-        await self._shared.run(DECLARE, self._keys[:2], [GROUP])
-
-    async def _clear(self, name: str) -> None:
-        """Take a former queue away once it is empty and nobody else consumes it; return when it is gone."""
-        is_gone = False
-        while not is_gone:
-            await asyncio.sleep(FORMER_LOOK_S)  # first: a consumer is known to the server once it has read
-            is_gone = bool(await self._shared.run(CLEAR, self._keys[:3], [GROUP, name]))
-        log.info("former_queue_removed", queue=self.queue)
-
     async def _consume(self, name: str) -> None:
         """Be one consumer of the group until something is in doubt; whatever is held is then given up."""
         reader = Reader(self._url, self.queue, name_returned_stream(self.queue), name)
-        is_gone = False
         try:
             await self._join(name)
             reading = asyncio.create_task(self._read(reader), name=f"read:{self.queue}")
             keeping = asyncio.create_task(self._keep(name), name=f"keep:{self.queue}")
             acking = asyncio.create_task(self._pay(), name=f"ack:{self.queue}")
             tasks = [reading, keeping, acking]
-            if self._is_former:
-                tasks.append(asyncio.create_task(self._clear(name), name=f"clear:{self.queue}"))
             self.is_consuming = True
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                self.is_consuming = self._is_former
+                self.is_consuming = False
                 self.deliveries.lose()
                 await _end(*tasks)
-            is_gone = self._is_former and tasks[-1] in done and not tasks[-1].exception()
-            for task in done if not is_gone else ():
+            for task in done:
                 task.result()
         finally:
             await reader.close()
-            if not is_gone:
-                await self._leave(name, reader.number)
+            await self._leave(name, reader.number)
 
     async def _join(self, name: str) -> None:
         """Take a lease, and hand back what earlier selves could not."""

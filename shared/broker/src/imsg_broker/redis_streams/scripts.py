@@ -82,22 +82,6 @@ return living
 """
 )
 """KEYS queue. ARGV group. Those whose lease has not lapsed."""
-CLEAR = Script.of(
-    """
-local queue, returned, retry = KEYS[1], KEYS[2], KEYS[3]
-if redis.call('XLEN', queue) + redis.call('XLEN', returned) + redis.call('ZCARD', retry) > 0 then return 0 end
-for _, stream in ipairs({queue, returned}) do
-  if redis.call('EXISTS', stream) == 1 then
-    for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream, ARGV[1])) do
-      if info[2] ~= ARGV[2] then return 0 end
-    end
-  end
-end
-redis.call('DEL', queue, returned, retry, queue .. '.alive.' .. ARGV[2])
-return 1
-"""
-)
-"""KEYS queue, returned, retry. ARGV group, consumer. Removes a queue that is empty and that nobody else consumes."""
 
 _HAND_BACK = """
 local queue, returned, retry, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
