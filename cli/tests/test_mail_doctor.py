@@ -102,6 +102,20 @@ async def test_what_is_missing_decides_what_each_receiver_does(gone: tuple[str, 
     assert all(part in found[receiver] for receiver, part in verdicts.items()), found
 
 
+async def test_ed25519_alone_is_no_dkim_to_gmail() -> None:
+    zone: Zone = {**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM1; k=ed25519; p=QUJD"']}
+    facts = await facts_of(zone)
+    (line,) = [line for line in tell(facts, ASKED, Words("en")) if line.what == "DKIM"]
+    assert "RSA" in line.remedy
+    assert "5,000" in dict(judge(facts, ASKED, Words("en")))["Gmail"]
+    facts = await facts_of({key: rows for key, rows in zone.items() if key != "example.com TXT"})
+    assert "5.7.26" in dict(judge(facts, ASKED, Words("en")))["Gmail"]
+    both = Asked("example.com", "mail.example.com", [*ASKED.keys, ("s2", "QUJD")])
+    facts = await facts_of({**zone, "s2._domainkey.example.com TXT": GOOD["s1._domainkey.example.com TXT"]}, both)
+    assert "large volumes" in dict(judge(facts, both, Words("en")))["Gmail"]
+    assert not [line for line in tell(facts, both, Words("en")) if line.remedy]
+
+
 async def test_a_known_providers_addresses_are_to_be_included() -> None:
     asked = Asked("example.com", "smtp.exmail.qq.com")
     facts = await facts_of({**GOOD, "smtp.exmail.qq.com A": ["1.2.3.4"]}, asked)

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from imsg_contract.wire import Again, Blocked, Sent, Unknown
 from imsg_smtp.connections import Connection
 from imsg_smtp.opening import connect
+from imsg_smtp.pairing import connect_or_explain
 from imsg_smtp.server import Server
+from imsg_smtp.settings import Security
 from imsg_testing.smtp_connections import IMPATIENT, QUICK, address_of, connecting, large_mail, mail
 from imsg_testing.smtp_server import Act, Step, smtp_server
 
@@ -120,6 +122,28 @@ async def test_a_server_without_starttls_gets_nothing_where_starttls_is_wanted(a
         assert result.code == "no_starttls"
         assert "IMSG_SMTP__SECURITY" in result.detail
         assert set(server.commands) == {"GREETING", "EHLO"}
+
+
+@pytest.mark.parametrize(
+    ("security", "said", "named"),
+    [
+        ("starttls", {}, ("SECURITY",)),
+        ("none", {"AUTH": "535 5.7.8 Authentication failed"}, ("USERNAME", "PASSWORD")),
+        ("tls", {}, ("PORT",)),
+    ],
+)
+async def test_a_remedy_for_a_named_server_names_its_own_settings(
+    authority: trustme.CA, security: Security, said: dict[str, str], named: tuple[str, ...]
+) -> None:
+    async with smtp_server(said, users={"imsg": "secret"}) as server:
+        tls = None if security == "none" else client_context(authority)
+        secret = SecretStr("wrong")
+        wanted = Server(server.host, server.port, security, "example.com", tls, "imsg", secret, name="second")
+        result = await connect_or_explain(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        for field in named:
+            assert f"IMSG_SMTP__SERVERS__SECOND__{field}" in result.detail
+        assert "IMSG_SMTP__PASSWORD" not in result.detail
 
 
 async def test_starttls_refused_for_the_moment_is_not_sent_around(authority: trustme.CA) -> None:

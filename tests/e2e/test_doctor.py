@@ -76,6 +76,19 @@ async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, stat
     assert ("IMSG_SMTP__PASSWORD" in line) == (state != "answers")
 
 
+async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path) -> None:
+    async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
+        server = {"HOST": "127.0.0.1", "PORT": str(sandbox.port), "USERNAME": "imsg"}
+        given = {f"IMSG_SMTP__{name}": value for name, value in (server | {"PASSWORD": "correct horse"}).items()}
+        given |= {f"IMSG_SMTP__SERVERS__SECOND__{name}": value for name, value in (server | {"PASSWORD": "x"}).items()}
+        done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **given)
+
+    (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
+    assert line.startswith("✗")
+    assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in line
+    assert "IMSG_SMTP__PASSWORD" not in line
+
+
 WECHAT = {
     "IMSG_WECHAT__ACCOUNTS__MAIN__APPID": "wx2c2769f8efd9abc2",
     "IMSG_WECHAT__ACCOUNTS__MAIN__SECRET": "geheim-wechat",

@@ -276,22 +276,31 @@ async def _mail_server() -> Finding:
     if not _is_provided(SMTP):
         return Finding("mail server", "the sandbox, in `imsg up`")
     smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
-    where = f"{smtp.host}:{smtp.server_port}"
-    failure = await imsg_smtp.main.try_server(smtp, TIMEOUT_S)
-    if isinstance(failure, Blocked) and smtp.username is not None:
-        nobody = smtp.model_copy(update={"username": None, "password": None})
-        if await imsg_smtp.main.try_server(nobody, TIMEOUT_S) is None:
-            remedy = f"Correct {variable('smtp', 'username')} and {variable('smtp', 'password')}."
+    found = await asyncio.gather(*(_one_mail_server(smtp, name) for name in smtp.all_servers))
+    return next((one for one in found if one.remedy), Finding("mail server", ", ".join(one.state for one in found)))
+
+
+async def _one_mail_server(smtp: imsg_smtp.main.Smtp, name: str) -> Finding:
+    """Log in to one of several servers; a remedy names that server's own settings."""
+    server, named = smtp.all_servers[name], partial(imsg_smtp.main.variable_of, name)
+    where = f"{server.host}:{server.server_port}"
+    failure = await imsg_smtp.main.try_server(smtp, TIMEOUT_S, name)
+    if failure is None:
+        return Finding("mail server", f"{where} answers, security {server.protection}")
+    if isinstance(failure, Blocked) and server.username is not None:
+        nobody = {"username": None, "password": None}
+        others = {other: one.model_copy(update=nobody) for other, one in smtp.servers.items()}
+        if (
+            await imsg_smtp.main.try_server(smtp.model_copy(update={**nobody, "servers": others}), TIMEOUT_S, name)
+            is None
+        ):
+            remedy = f"Correct {named('username')} and {named('password')}."
             return Finding("mail server", f"{where} refuses the login: {failure.detail}", remedy)
-    if failure is not None:
-        if isinstance(failure, Blocked) and failure.code == "wrong_security":
-            remedy = (
-                f"Port and security do not fit: correct {variable('smtp', 'port')} or {variable('smtp', 'security')}."
-            )
-            return Finding("mail server", failure.detail, remedy)
-        remedy = f"See that it runs; correct {variable('smtp', 'host')}, PORT and SECURITY (now {smtp.protection})."
+    if isinstance(failure, Blocked) and failure.code == "wrong_security":
+        remedy = f"Port and security do not fit: correct {named('port')} or {named('security')}."
         return Finding("mail server", failure.detail, remedy)
-    return Finding("mail server", f"{where} answers, security {smtp.protection}")
+    remedy = f"See that it runs; correct {named('host')}, PORT and SECURITY (now {server.protection})."
+    return Finding("mail server", failure.detail, remedy)
 
 
 def _sms_providers() -> Finding:

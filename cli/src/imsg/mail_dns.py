@@ -55,6 +55,8 @@ class DkimRecord:
 
     selector: str
     public: str | None
+    kind: str = "rsa"
+    """The `k` of the record (RFC 6376, 3.6.1; RFC 8463)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ async def _find_dkim(domain: str, selector: str, looker: Looker) -> DkimRecord:
         }
         public = "".join(tags.get("p", "-").split())
         if tags.get("v", "DKIM1").strip() == "DKIM1" and _is_base64(public):
-            return DkimRecord(selector, public)
+            return DkimRecord(selector, public, tags.get("k", "rsa").strip().lower())
     return DkimRecord(selector, None)
 
 

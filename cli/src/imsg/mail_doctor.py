@@ -11,7 +11,7 @@ from imsg.mail_records import Asked, Line, Words, tell
 from imsg.mail_verdicts import judge
 from imsg.output import say, say_table
 from imsg_contract.wire import Again, Blocked
-from imsg_runtime.settings import StartError, load, variable
+from imsg_runtime.settings import StartError, load
 
 WITHIN_S = 25.0
 """How long all of DNS may take: each answer has a bound of its own, and SPF asks one after another."""
@@ -89,7 +89,14 @@ def tell_server(name: str, smtp: imsg_smtp.main.MailServer, failure: Again | Blo
     if failure is None:
         state = words(f"{where} 可用，加密方式 {smtp.protection}", f"{where} answers, security {smtp.protection}")
         return Line(what, state)
-    remedy = words("核对地址、端口、加密方式与账号密码。", "Correct host, port, security, username and password.")
+    host, port, security, username, password = (
+        imsg_smtp.main.variable_of(name, field) for field in ("host", "port", "security", "username", "password")
+    )
+    remedy = words(
+        f"核对 {host} 及其端口、加密方式与账号密码。", f"Correct {host}, its port, security, username and password."
+    )
+    if isinstance(failure, Blocked) and smtp.username is not None and failure.code.startswith(("5.7", "53")):
+        remedy = words(f"核对 {username} 和 {password}。", f"Correct {username} and {password}.")
     if smtp.server_port == BETWEEN_SERVERS and isinstance(failure, Again):
         remedy = words(
             "多数云主机封禁 25 端口：改用 465（SECURITY=tls）或 587（SECURITY=starttls）。",
@@ -97,8 +104,8 @@ def tell_server(name: str, smtp: imsg_smtp.main.MailServer, failure: Again | Blo
         )
     if isinstance(failure, Blocked) and failure.code == "wrong_security":
         remedy = words(
-            f"修改 {variable('smtp', 'security')} 或 {variable('smtp', 'port')}：465 配 tls，587 配 starttls。",
-            f"Change {variable('smtp', 'security')} or {variable('smtp', 'port')}: 465 is for tls, 587 for starttls.",
+            f"修改 {security} 或 {port}：465 配 tls，587 配 starttls。",
+            f"Change {security} or {port}: 465 is for tls, 587 for starttls.",
         )
     return Line(what, failure.detail, remedy)
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from imsg.mail_dns import DkimRecord, Facts
 from imsg_runtime.settings import variable
 
+RSA = "rsa"
+"""The kind of key that every receiver checks; Gmail, for one, checks none by ed25519."""
+
 INCLUDES = (
     (("exmail.qq.com", "qq.com"), "spf.mail.qq.com"),
     (("qiye.163.com", "ym.163.com", "163.com", "126.com"), "spf.163.com"),
@@ -169,7 +172,15 @@ def _tell_dkim(facts: Facts, asked: Asked, words: Words) -> list[Line]:
         )
         return [Line("DKIM", state, remedy)]
     expected = dict(asked.keys)
-    return [_tell_dkim_record(record, expected[record.selector], facts.domain, words) for record in facts.dkim]
+    lines = [_tell_dkim_record(record, expected[record.selector], facts.domain, words) for record in facts.dkim]
+    kinds = {record.kind for record in facts.dkim if record.public}
+    if kinds and RSA not in kinds:
+        state = words("只有 ed25519 密钥，Gmail 等收件方不检查它", "ed25519 alone, which Gmail and others do not check")
+        remedy = words(
+            "再加一把 RSA 密钥：imsg dkim new 会同时生成两种。", "Add an RSA key: `imsg dkim new` makes both kinds."
+        )
+        lines.append(Line("DKIM", state, remedy))
+    return lines
 
 
 def _tell_dkim_record(record: DkimRecord, expected: str, domain: str, words: Words) -> Line:

@@ -1,7 +1,7 @@
 """What receivers will make of mail of the sender's domain, in words."""
 
 from imsg.mail_dns import Facts
-from imsg.mail_records import Asked, Words, covers_host, is_unanswered, name_include
+from imsg.mail_records import RSA, Asked, Words, covers_host, is_unanswered, name_include
 
 
 def judge(facts: Facts, asked: Asked, words: Words) -> list[tuple[str, str]]:
@@ -11,7 +11,8 @@ def judge(facts: Facts, asked: Asked, words: Words) -> list[tuple[str, str]]:
         return [(receiver, unknown) for receiver in ("QQ", "163", "Gmail")]
     has_spf = facts.spf.is_sound and facts.spf.end != "+all" and _spf_reaches(facts, asked)
     expected = dict(asked.keys)
-    has_dkim = any(record.public and expected.get(record.selector) in ("", record.public) for record in facts.dkim)
+    sound = [record for record in facts.dkim if record.public and expected.get(record.selector) in ("", record.public)]
+    has_dkim, has_rsa = bool(sound), any(record.kind == RSA for record in sound)
     wrong = any(record.public and expected.get(record.selector) not in ("", record.public) for record in facts.dkim)
     enforced = facts.dmarc.policy in ("reject", "quarantine")
     return [
@@ -19,7 +20,7 @@ def judge(facts: Facts, asked: Asked, words: Words) -> list[tuple[str, str]]:
         ("163", _judge_netease(words, has_spf=has_spf, has_dkim=has_dkim, enforced=enforced)),
         (
             "Gmail",
-            _judge_gmail(words, has_spf=has_spf, has_dkim=has_dkim and not wrong, dmarc=bool(facts.dmarc.policy)),
+            _judge_gmail(words, has_spf=has_spf, has_dkim=has_rsa and not wrong, dmarc=bool(facts.dmarc.policy)),
         ),
     ]
 

@@ -45,7 +45,7 @@ from imsg_smtp.relays import Relays
 from imsg_smtp.rendering import BeginLeaving, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
-from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains
+from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains, variable_of
 
 if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer
@@ -67,6 +67,7 @@ __all__ = [
     "sender_domain",
     "try_bounce_mailboxes",
     "try_server",
+    "variable_of",
 ]
 
 
@@ -136,7 +137,7 @@ async def open_channel(
     async with AsyncExitStack() as stack:
         routes, relays = [], dict[str, Relay]()
         for name, one in smtp.all_servers.items():
-            server = await _server(one, sender.domain)
+            server = await _server(one, sender.domain, name)
             connecting = partial(connect_or_explain, server, timeouts or Timeouts())
             pool = Pool(connecting, server.scope, Limits(connections=one.connections), clock)
             stack.push_async_callback(pool.close)
@@ -202,7 +203,7 @@ def _paces(smtp: Smtp) -> list[DomainTerms]:
 
 async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again | Blocked | None:
     """Connect as for a mail, log-in and all, and take leave; return what keeps it from that. Raises StartError."""
-    server = await _server(smtp.all_servers[name], senders.parse(smtp.sender).domain)
+    server = await _server(smtp.all_servers[name], senders.parse(smtp.sender).domain, name)
     timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
     connection = await connect_or_explain(server, timeouts)
     if not isinstance(connection, Connection):
@@ -296,15 +297,16 @@ def make_dkim_keys(selector: str) -> list[DkimKey]:
     return made
 
 
-async def _server(smtp: MailServer, hello: str) -> Server:
+async def _server(smtp: MailServer, hello: str, name: str) -> Server:
     return Server(
         host=smtp.host,
         port=smtp.server_port,
         security=smtp.protection,
         hello=hello,
-        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file),
+        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file, name),
         username=smtp.username,
         password=smtp.password,
+        name=name,
     )
 
 
@@ -331,7 +333,7 @@ def _signers(smtp: Smtp, domain: str) -> "list[Signer]":
     return signers
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
+def _trust(ca_file: Path | None, name: str) -> ssl.SSLContext:
     """Make the one context of all connections; reading the system's certificates takes a while."""
     context = ssl.create_default_context()
     if ca_file is not None:
@@ -339,6 +341,6 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError) as error:
             raise StartError(
-                f"{variable('smtp', 'ca_file')} names {ca_file}, which holds no certificates in PEM form ({error})."
+                f"{variable_of(name, 'ca_file')} names {ca_file}, which holds no certificates in PEM form ({error})."
             ) from error
     return context

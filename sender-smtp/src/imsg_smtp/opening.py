@@ -46,7 +46,7 @@ async def connect(server: Server, timeouts: Timeouts) -> Connection | Again | Bl
     except SMTPResponseException as error:
         failure = classify_at_door(Reply.of(error.code, error.message), server.scope)
     except (SMTPException, OSError) as error:
-        failure = _trouble(error, server.scope)
+        failure = _trouble(error, server)
     except BaseException:
         _abort(client)
         raise
@@ -72,15 +72,15 @@ async def _introduce(client: SMTP, server: Server) -> Blocked | None:
     if server.security == "starttls":
         if not client.supports_extension("starttls"):
             detail = (
-                f"{server.scope} offers no STARTTLS, so nothing is sent; set IMSG_SMTP__SECURITY to tls (port 465), "
-                "or to none where the way to it is safe."
+                f"{server.scope} offers no STARTTLS, so nothing is sent; set {server.variable('security')} to tls "
+                "(port 465), or to none where the way to it is safe."
             )
             return Blocked(PROVIDER, server.scope, "no_starttls", detail, BLOCK_S)
         await client.starttls()
         await _greet(client)
     if server.username is None or server.password is None:
         return None
-    return await _log_in(client, server.scope, server.username, server.password)
+    return await _log_in(client, server, server.username, server.password)
 
 
 async def _greet(client: SMTP) -> None:
@@ -92,7 +92,7 @@ async def _greet(client: SMTP) -> None:
         await client.helo()
 
 
-async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) -> Blocked | None:
+async def _log_in(client: SMTP, server: Server, username: str, password: SecretStr) -> Blocked | None:
     """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
 
     A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
@@ -101,7 +101,8 @@ async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) 
     if client.get_transport_info("sslcontext") is None:
         known = dict(reversed(known.items()))  # in clear, which settings allow to this machine only
     offered = " ".join(client.server_auth_methods) or "none"
-    code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct IMSG_SMTP__PORT."
+    scope, port = server.scope, server.variable("port")
+    code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct {port}."
     for name in [name for name in known if name in client.server_auth_methods]:
         try:
             await known[name](username, password.get_secret_value())
@@ -109,7 +110,8 @@ async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) 
             reply = Reply.of(error.code, error.message)
             if reply.is_farewell:
                 raise
-            code, detail = reply.label, f"{scope} refused the log-in: {reply.text}"
+            remedy = f"correct {server.variable('username')} and {server.variable('password')}"
+            code, detail = reply.label, f"{scope} refused the log-in, so {remedy}: {reply.text}"
             if reply.code not in NEXT_MECHANISM:
                 break
         else:
@@ -134,14 +136,15 @@ def _abort(client: SMTP) -> None:
     client.close()
 
 
-def _trouble(error: Exception, scope: str) -> Again | Blocked:
+def _trouble(error: Exception, server: Server) -> Again | Blocked:
     """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
     cause: BaseException | None = error
+    scope = server.scope
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             detail = (
                 f"The certificate of {scope} is not trusted ({cause.verify_message}); "
-                "correct IMSG_SMTP__HOST, or name its authority in IMSG_SMTP__CA_FILE."
+                f"correct {server.variable('host')}, or name its authority in {server.variable('ca_file')}."
             )
             return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
         cause = cause.__cause__

@@ -65,17 +65,17 @@ def _explain(server: Server, spoken: Spoken) -> str:
     if spoken.tls and server.security != "tls":
         return (
             f"{server.scope} speaks TLS from the first byte, and security is {server.security}: "
-            "set IMSG_SMTP__SECURITY to tls, or IMSG_SMTP__PORT to the port of STARTTLS (587)."
+            f"set {server.variable('security')} to tls, or {server.variable('port')} to the port of STARTTLS (587)."
         )
     if not spoken.tls and server.security == "tls":
         if spoken.starttls:
             return (
                 f"{server.scope} begins in clear and offers STARTTLS, and security is tls: "
-                "set IMSG_SMTP__SECURITY to starttls, or IMSG_SMTP__PORT to the port of TLS (465)."
+                f"set {server.variable('security')} to starttls, or {server.variable('port')} to the port of TLS (465)."
             )
         return (
             f"{server.scope} begins in clear and offers no STARTTLS, and security is tls: "
-            "set IMSG_SMTP__PORT to the port of TLS (465) or of STARTTLS (587, with security starttls)."
+            f"set {server.variable('port')} to the port of TLS (465) or of STARTTLS (587, with security starttls)."
         )
     return ""
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from imsg_contract.wire import Again
 from imsg_smtp.replies import PROVIDER, TIMEOUT, UNREACHABLE
-from imsg_smtp.settings import Security
+from imsg_smtp.settings import DEFAULT, Security, variable_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,12 @@ class Server:
     """One context for all connections; None only where security is none."""
     username: str | None = None
     password: SecretStr | None = None
+    name: str = DEFAULT
+    """What settings call it."""
+
+    def variable(self, field: str) -> str:
+        """Name the environment variable of one of its settings."""
+        return variable_of(self.name, field)
 
     @property
     def scope(self) -> str:

@@ -150,6 +150,11 @@ def _refuse_routes(given: object) -> object:
     )
 
 
+def variable_of(server: str, field: str) -> str:
+    """Name the environment variable of a server's field: of `default` IMSG_SMTP__PASSWORD, of others their own."""
+    return variable("smtp", field) if server == DEFAULT else variable("smtp", "servers", server, field)
+
+
 DomainList = Annotated[str, AfterValidator(_are_domains)]
 """Domains with commas between them; a text, since a list in the environment would have to be JSON."""
 
@@ -220,7 +225,7 @@ class MailServer(BaseModel):
         if self.username is not None and self.protection == "none" and not is_loopback(self.host):
             raise ValueError(
                 f"with security none the password would travel to {self.host} unencrypted; "
-                f"set {variable('smtp', 'security')} to starttls or tls, or unset username and password"
+                "set …__SECURITY to starttls or tls, or unset …__USERNAME and …__PASSWORD"
             )
         return self
 
