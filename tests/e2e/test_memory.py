@@ -21,19 +21,27 @@ GROWN_MIB = 10.0
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """`imsg up` with an inbox that is full at once: what grows is nothing that was asked for."""
-    with running(tmp_path, {"IMSG_SANDBOX__INBOX_BYTES": "100000"}) as deployment:
+def inbox_bytes() -> int:
+    """Return a size that is full at once: what grows then is nothing that was asked for."""
+    return 100_000
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, inbox_bytes: int) -> Iterator[Deployment]:
+    """`imsg up`, whose administrator may send as much as they like."""
+    with running(tmp_path, {"IMSG_SANDBOX__INBOX_BYTES": str(inbox_bytes)}) as deployment:
+        limits = {"token": deployment.token(), "per_day": 1_000_000, "per_hour": 1_000_000}
+        assert deployment.call("POST", "/api/modify/admin", limits)["errorCode"] == 0
         yield deployment
 
 
-def send(deployment: Deployment, count: int) -> None:
+def send(deployment: Deployment, count: int, text: str = "a mail among many " * 8) -> None:
     """Send single mails side by side, and wait until none waits."""
     token = deployment.token()
 
     def send_some(client: int) -> None:
         for n in range(count // CLIENTS):
-            content = {"subject": f"{n}", "text": "a mail among many " * 8}
+            content = {"subject": f"{n}", "text": text}
             body = {"token": token, "to": f"u{client}-{n}@example.com", "method": "smtp", "content": content}
             answer = deployment.call("POST", "/api/send", body)
             assert answer["errorCode"] == 0, answer
@@ -57,11 +65,20 @@ def read_resident_mib(deployment: Deployment) -> float:
 
 
 def test_single_mails_leave_nothing_behind_in_memory(deployment: Deployment) -> None:
-    limits = {"token": deployment.token(), "per_day": 1_000_000, "per_hour": 1_000_000}
-    assert deployment.call("POST", "/api/modify/admin", limits)["errorCode"] == 0
     send(deployment, MAILS)
     first = read_resident_mib(deployment)
 
     send(deployment, MAILS)
 
     assert read_resident_mib(deployment) - first < GROWN_MIB
+
+
+@pytest.mark.parametrize("inbox_bytes", [128 * 1024 * 1024])
+def test_an_emptied_inbox_gives_its_memory_back(deployment: Deployment) -> None:
+    send(deployment, 2_000, "a line of a longer mail\n" * 600)
+    full = read_resident_mib(deployment)
+
+    removed = deployment.call("DELETE", "/sandbox/inbox")["removed"]
+
+    assert removed == 2_000
+    assert full - read_resident_mib(deployment) > 14, "half of 28 MiB"

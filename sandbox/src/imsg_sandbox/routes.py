@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
+from imsg_runtime.memory import give_back
 from imsg_runtime.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
@@ -112,7 +113,9 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
     @router.delete("/inbox")
     async def empty() -> Answer:
         """Forget what arrived."""
-        return Answer(ok(removed=inbox.clear()))
+        removed = inbox.clear()
+        await asyncio.to_thread(give_back)
+        return Answer(ok(removed=removed))
 
 
 def _find(inbox: Inbox, number: int) -> Kept:

@@ -7,7 +7,6 @@ if __name__ == "__main__":
     watch()
 
 import asyncio
-import contextlib
 import gc
 import importlib
 import os
@@ -34,6 +33,7 @@ from imsg_runtime.graceful_shutdown import Server
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.http import serve_by
 from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.memory import give_back
 from imsg_runtime.observe import configure, logger
 from imsg_runtime.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
 from imsg_runtime.settings import Common, StartError, variable
@@ -318,15 +318,7 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-    _give_back()
-
-
-def _give_back() -> None:
-    """Have the C library give back what it holds free: 10 MiB after the imports of Python 3.13 (ADR 51)."""
-    import ctypes  # noqa: PLC0415  whoever is watched has it already
-
-    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 def main(arguments: list[str]) -> int:

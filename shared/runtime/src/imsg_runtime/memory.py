@@ -1,0 +1,14 @@
+"""What the C library holds free, given back to the system."""
+
+import contextlib
+
+
+def give_back() -> None:
+    """Return free memory to the system: the C library keeps what is not at the end of its heap.
+
+    It is 10 MiB after the imports of Python 3.13 (ADR 51), and most of an inbox that was emptied. Takes milliseconds.
+    """
+    import ctypes  # noqa: PLC0415  whoever is watched has it already
+
+    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
