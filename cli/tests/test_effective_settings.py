@@ -72,12 +72,14 @@ def _show(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) 
 def test_a_described_call_shows_its_placeholders_and_no_word_between_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shown = _show(monkeypatch, tmp_path, {f"IMSG_SMS__HTTP__{name}": value for name, value in DESCRIBED.items()})
+    shown = _show(
+        monkeypatch, tmp_path, {f"IMSG_SMS__ACCOUNTS__HTTP__{name}": value for name, value in DESCRIBED.items()}
+    )
     assert "geheim" not in str(shown)
-    assert shown["IMSG_SMS__HTTP__BODY"] == "••••{number}••••{text}••••"
-    assert shown["IMSG_SMS__HTTP__BASIC"] == "••••"
-    assert shown["IMSG_SMS__HTTP__URL"] == "https://api.example.com••••{number}"
-    assert shown["IMSG_SMS__HTTP__SUCCESS"] == "code=0"
+    assert shown["IMSG_SMS__ACCOUNTS__HTTP__BODY"] == "••••{number}••••{text}••••"
+    assert shown["IMSG_SMS__ACCOUNTS__HTTP__BASIC"] == "••••"
+    assert shown["IMSG_SMS__ACCOUNTS__HTTP__URL"] == "https://api.example.com••••{number}"
+    assert shown["IMSG_SMS__ACCOUNTS__HTTP__SUCCESS"] == "code=0"
 
 
 @pytest.mark.parametrize("name", ["IMSG_SMTP__SERVERS", "IMSG_WECHAT__ACCOUNTS", "IMSG_WECOM__ROBOTS"])
@@ -99,9 +101,9 @@ def test_a_table_that_is_broken_is_not_shown(
         ("IMSG_WECHAT__ACCOUNTS", "geheim"),
         ("IMSG_WECOM__ROBOTS", "geheim"),
         ("IMSG_WECOM__ROBOTS__OPS", "geheim"),
-        ("IMSG_SMS__HTTP__HEADERS", "Authorization: Bearer geheim"),
-        ("IMSG_SMS__HTTP__URL", "geheim"),
-        ("IMSG_SMS__HTTP__BASIC", '["geheim"]'),
+        ("IMSG_SMS__ACCOUNTS__HTTP__HEADERS", "Authorization: Bearer geheim"),
+        ("IMSG_SMS__ACCOUNTS__HTTP__URL", "geheim"),
+        ("IMSG_SMS__ACCOUNTS__HTTP__BASIC", '["geheim"]'),
         ("IMSG_SMTP__SERVERS", '{"a": "geheim"}'),
         ("IMSG_SMTP__PASSWORD", '{"a": "geheim"}'),
     ],

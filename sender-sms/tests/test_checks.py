@@ -9,7 +9,7 @@ import pytest
 
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
-from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider
+from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider, configure
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 async def check(name: str, account: Any, provider: Provider) -> tuple[bool | None, str]:  # noqa: ANN401  a settings' group
     """Check one provider."""
-    settings = sms.Sms.model_validate({name: {**account, "endpoint": provider.url}})
+    settings = configure({name: {**account, "endpoint": provider.url}})
     (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
     assert found.provider == name
     return found.is_well, found.said
@@ -78,7 +78,7 @@ async def test_who_can_t_be_asked_is_said_to_be_so(provider: Provider) -> None:
 
 
 async def test_a_provider_that_is_not_there_is_told() -> None:
-    settings = sms.Sms.model_validate({"twilio": {**TWILIO, "endpoint": "http://127.0.0.1:1"}})
+    settings = configure({"twilio": {**TWILIO, "endpoint": "http://127.0.0.1:1"}})
     (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
     assert found.is_well is False
     assert "can't be reached" in found.said

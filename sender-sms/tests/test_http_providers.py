@@ -63,7 +63,7 @@ async def send(stand_in: StandIn, described: Http, *numbers: str, message: Messa
     there = described.url.partition("://")[2].partition("/")[2]
     moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
     async with open_clients(5.0) as clients:
-        provider = HttpProvider(moved, clients, Book("", {}, {}), lambda: 1735704000.0)
+        provider = HttpProvider("http", moved, clients, Book("", {}, {}), lambda: 1735704000.0)
         return await provider.send(message, numbers, "r/0")
 
 
@@ -232,7 +232,7 @@ def provider(name: str) -> HttpProvider:
     """Make a provider that is never called."""
     limits: Mapping[str, TemplateLimits] = {}
     described = describe(name, hook_secret="x")
-    return HttpProvider(described, None, Book("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
+    return HttpProvider("http", described, None, Book("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
 
 
 PUSHES: Mapping[str, Callable[[], Push]] = {
@@ -269,7 +269,7 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
         "pull": {"url": f"{stand_in.stub.url}/reports", "body": '{"n": 10, "at": "{time}"}', "success": "code=0"},
     }  # fmt: skip
     async with open_clients(5.0) as clients:
-        described = HttpProvider(Http.model_validate(given), clients, Book("", {}, {}), lambda: 1735704000.0)
+        described = HttpProvider("http", Http.model_validate(given), clients, Book("", {}, {}), lambda: 1735704000.0)
         reports = await described.pulls[0]()
         assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
         stand_in.says = {"code": 5}
@@ -294,7 +294,7 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
         "opted_out": ["2:70"],
     }  # fmt: skip
     described = Http.model_validate({"url": "http://x/", "success": "code=0", "receipts": receipts})
-    reading = HttpProvider(described, None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+    reading = HttpProvider("http", described, None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
     entry = {"id": 7, "to": "13800138000", "state": "FAIL"}
     body = json.dumps([{**entry, "why": "2:70"}, {**entry, "state": "2:70"}, {**entry, "why": "2:12"}, entry])
     reports = reading.read(Push("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
@@ -358,7 +358,7 @@ def _make_signed(**changed: Any) -> HttpProvider:  # noqa: ANN401
         "url": "http://x/", "success": "code=0", "charset": "gbk", "hook_secret": "x", "secrets": {"key": "k"},
         "inbound": {**push, "signed": signed} | changed,
     }  # fmt: skip
-    return HttpProvider(Http.model_validate(given), None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+    return HttpProvider("http", Http.model_validate(given), None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
 
 
 def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:

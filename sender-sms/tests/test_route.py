@@ -31,7 +31,7 @@ WORDS = Message("code", {"code": "4370"}, "码4370")
 class Strict:
     """A provider that refuses a call whole where one of its numbers is bad."""
 
-    name = "strict"
+    name = kind = "strict"
     is_mixing = True
     takes_text = True
     limits: Mapping[str, TemplateLimits] = {}

@@ -14,7 +14,7 @@ from imsg_sms.route import Route
 from imsg_sms.templates import Message
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 
-TABLES: Mapping[str, Codes] = {module.NAME: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
+TABLES: Mapping[str, Codes] = {module.KIND: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
 WORDS = Message("code", {"code": "4370"}, "码4370")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 BAD = "+8613800000000"
@@ -29,7 +29,8 @@ class Minding:
     limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}
 
     def __init__(self, name: str, answer: Answer, most: int = 1) -> None:
-        self.name, self.answer, self.most = name, answer, most
+        self.name = self.kind = name
+        self.answer, self.most = answer, most
         self.calls: list[Sequence[str]] = []
 
     async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
@@ -53,10 +54,11 @@ def job(name: str) -> Job:
     )
 
 
-def answers(table: Codes) -> list[Answer]:
+def answers(name: str) -> list[Answer]:
     """Return what a provider may answer: by each of its codes, by one nobody knows, and by none."""
+    table = TABLES[name]
     codes = (*table.listed, *(f"{kind}NEW" for kind in table.classes))
-    return [*(table.judge(code, "no", now=1e9, about="x") for code in codes), unreadable(table.provider, 429)]
+    return [*(table.judge(name, code, "no", now=1e9, about="x") for code in codes), unreadable(name, 429)]
 
 
 async def find_starved_by(answer: Answer, name: str, seed: int) -> dict[str, object]:
@@ -77,7 +79,7 @@ async def find_starved_by(answer: Answer, name: str, seed: int) -> dict[str, obj
 @pytest.mark.parametrize("name", TABLES)
 async def test_whatever_is_answered_about_one_number_others_go_within_a_minute(name: str) -> None:
     seed = secrets.randbits(32)
-    for answer in answers(TABLES[name]):
+    for answer in answers(name):
         assert await find_starved_by(answer, name, seed) == {}, f"seed {seed}, {answer}"
 
 
@@ -86,7 +88,7 @@ async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(
     """But where the provider answered nothing, or wants less: then nobody knows, or nobody may."""
     people = [Recipient(n=n, to=str(n), address=f"+86139{n:08d}") for n in range(100)]
     people[37] = people[37].model_copy(update={"address": BAD})
-    for answer in answers(TABLES[name]):
+    for answer in answers(name):
         if not answer.is_refused_whole:
             continue
         provider = Minding(name, answer, 1_000)
@@ -97,7 +99,7 @@ async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(
 
 async def test_a_template_refused_for_one_number_again_and_again_fails_for_that_number_alone() -> None:
     clock = Clock()
-    answer = aliyun.TABLE.judge("isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
+    answer = aliyun.TABLE.judge("aliyun", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
     route = Route([Minding("aliyun", answer)], clock)
     results = []
     for n, number in enumerate(("+8613900000001", BAD, "+8613900000002", BAD)):

@@ -54,7 +54,7 @@ def test_an_opt_out_is_of_marketing_and_its_opposite_lifts_all_that_opt_outs_kee
 def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
     refused: Refused, sender: str | None
 ) -> None:
-    told = find_refused(JOB, ZHANG, refused, "天存", NOW)
+    told = find_refused(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
 
     assert [(one.address, one.reason, one.sender, one.category) for one in told] == [
         (ZHANG.address, Reason.OPT_OUT, sender, category) for category in ("notice", "marketing")
@@ -63,15 +63,15 @@ def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
 
 
 def test_any_other_refusal_says_nothing_of_what_a_person_wants() -> None:
-    assert find_refused(JOB, ZHANG, Refused("twilio", "21211", "", "recipient"), None, NOW) == ()
-    assert find_refused(JOB, ZHANG, Refused("tencent", "21610", "", "recipient"), None, NOW) == ()
+    assert find_refused(JOB, ZHANG, Refused("twilio", "21211", "", "recipient"), None, NOW, kind="twilio") == ()
+    assert find_refused(JOB, ZHANG, Refused("tencent", "21610", "", "recipient"), None, NOW, kind="tencent") == ()
 
 
 def test_who_opted_out_of_marketing_still_gets_notices() -> None:
     refused = Refused("aliyun", "isv.CUSTOMER_REFUSED", "用户已退订推广短信", "recipient")
-    assert [(one.sender, one.category) for one in find_refused(JOB, ZHANG, refused, "天存", NOW)] == [
-        ("天存", "marketing")
-    ]
+    assert [
+        (one.sender, one.category) for one in find_refused(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
+    ] == [("天存", "marketing")]
 
 
 def receipt(
@@ -103,7 +103,7 @@ def receipt(
     ],
 )
 def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, code: str, detail: str | None) -> None:
-    told = find_reported(receipt(provider, code, detail), "天存")
+    told = find_reported(receipt(provider, code, detail), "天存", kind=provider)
     assert [(one.method, one.address, one.reason, one.sender, one.category, one.lifts) for one in told] == [
         ("sms", ZHANG.address, Reason.OPT_OUT, "天存", category, False) for category in ("notice", "marketing")
     ]
@@ -112,15 +112,15 @@ def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, 
 
 def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None:
     plain = receipt("http", "2:70", "网关拒绝")
-    assert find_reported(plain, None) == ()
-    assert [(one.sender, one.category) for one in find_reported(plain, None, is_said=True)] == [
+    assert find_reported(plain, None, kind="http") == ()
+    assert [(one.sender, one.category) for one in find_reported(plain, None, kind="http", is_said=True)] == [
         (None, "notice"),
         (None, "marketing"),
     ]
 
 
 def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
-    assert {one.sender for one in find_reported(receipt("twilio", "21610"), "天存")} == {None}
+    assert {one.sender for one in find_reported(receipt("twilio", "21610"), "天存", kind="twilio")} == {None}
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
     ],
 )
 def test_a_receipt_of_anything_else_keeps_nothing_back(code: str | None, detail: str | None) -> None:
-    assert find_reported(receipt("aliyun", code, detail), "天存") == ()
-    assert find_reported(receipt("aliyun", "MOBILE_IN_BLACK", None, Status.DELIVERED), "天存") == ()
+    assert find_reported(receipt("aliyun", code, detail), "天存", kind="aliyun") == ()
+    assert find_reported(receipt("aliyun", "MOBILE_IN_BLACK", None, Status.DELIVERED), "天存", kind="aliyun") == ()
 
 
 async def test_a_broker_that_is_away_costs_the_message_nothing() -> None:
     async def refuse(_: Suppression) -> None:
         raise PublishRefused("away")
 
-    await tell_refused(refuse, JOB, ZHANG, STOPPED, None)
+    await tell_refused(refuse, JOB, ZHANG, STOPPED, None, kind="twilio")

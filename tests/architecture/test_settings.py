@@ -54,9 +54,14 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
         inner: Any = field.annotation
         if isinstance(inner, UnionType):  # of a part that may be left out
             inner = next(one for one in get_args(inner) if one is not NoneType)
-        if get_origin(inner) is dict and issubclass(chosen := get_args(inner)[1], BaseModel):
+        chosen = get_args(inner)[1] if get_origin(inner) is dict else None
+        models = [
+            one for one in (get_args(chosen) or (chosen,)) if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        if models:
             yield variable(*path, name, CHOSEN)
-            yield from names(chosen, *path, name, CHOSEN)
+            for part in models:
+                yield from names(part, *path, name, CHOSEN)
         elif inner is PeerKeys:
             yield from (variable(*path, name, caller.replace("-", "_")) for caller in CALLERS)
         elif isinstance(inner, type) and issubclass(inner, BaseModel):

@@ -57,7 +57,7 @@ def test_the_same_number_says_another_thing_at_another_described_provider(texts:
 def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> None:
     """Whichever sender met it: the answer beside it is the provider's own."""
     now = datetime(2026, 11, 27, tzinfo=UTC)
-    sms = aliyun.TABLE.judge("isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
+    sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
     wechat = Complaint(99999, "new").detail
     smtp = judge(Reply(599, "new"), Envelope("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):

@@ -17,7 +17,7 @@ from imsg_contract.topology import INBOUND, RECEIPT, Topology, template_limits_k
 from imsg_contract.wire import Inbound, Receipt, TemplateLimits
 from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
-from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE
+from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, configure
 from imsg_testing.waiting import eventually
 
 URL = f"/hooks/sms/aliyun/{ACCOUNT['hook_secret']}"
@@ -44,7 +44,7 @@ def write_report(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
 async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Open sender-sms."""
     given: dict[str, Any] = {"aliyun": {**ACCOUNT, "endpoint": "http://127.0.0.1:1/"}}
-    service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=sms.Sms.model_validate(given)))
+    service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=configure(given)))
     async with (
         service.running(),
         httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://sms", timeout=20) as client,
@@ -142,7 +142,7 @@ async def open_all(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
             broker_url=redis_url,
             redis_url=redis_url,
             public_url="https://imsg.test",
-            sms=sms.Sms.model_validate(given),
+            sms=configure(given),
         )
     )
     async with (

@@ -9,16 +9,7 @@ import pytest
 from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, Unknown
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
-from imsg_testing.sms import (
-    ACCOUNT,
-    SIGN,
-    TENCENT,
-    TWILIO,
-    VOLCENGINE,
-    Provider,
-    Told,
-    job,
-)
+from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, Told, configure, job
 
 ZHANG, LI, ABROAD = "+8613800138000", "+8613800138001", "+12025550123"
 CODE = {"template": "code", "params": {"code": "4370"}}
@@ -49,7 +40,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 async def deliver(new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
     """Deliver a job through a channel of its own; of several times, return the last answer."""
-    given = sms.Sms.model_validate({"templates": TEMPLATES, **settings})
+    given = configure({"templates": TEMPLATES, **settings})
     results: Mapping[int, Result] = {}
     async with sms.open_channel(given, Told(), public_url="https://imsg.test", answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(new)
@@ -161,7 +152,7 @@ async def test_a_code_that_is_not_listed_is_shown_with_the_whole_answer(provider
 
 async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider) -> None:
     """It alone is left alone, and its reason is told all the while; codes go on."""
-    settings = sms.Sms.model_validate({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
+    settings = configure({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
     bad = job([ZHANG], {"template": "visit", "params": {"name": "张三", "time": "9:00"}})
     good = job([LI], CODE)
     async with sms.open_channel(settings, Told(), answer_timeout_s=0.5) as channel:
@@ -308,7 +299,7 @@ async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: P
 
 async def test_a_number_that_opted_out_at_its_provider_is_told_to_the_catalog(provider: Provider) -> None:
     provider.always = reply(json.dumps({"code": 21610, "message": "unsubscribed recipient", "status": 400}), 400)
-    settings, told = sms.Sms.model_validate({"twilio": {**TWILIO, "endpoint": provider.url}}), Told()
+    settings, told = configure({"twilio": {**TWILIO, "endpoint": provider.url}}), Told()
     new = job([ABROAD], "hello")
     async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(new)
@@ -333,7 +324,7 @@ async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: P
     told = Told()
     for described, code in ((http, "7"), (http, "8"), (yunpian, 10), (yunpian, 56)):
         provider.always = {"code": code}
-        async with sms.open_channel(sms.Sms.model_validate({"http": described}), told) as channel:
+        async with sms.open_channel(configure({"http": described}), told) as channel:
             new = job([ZHANG], "hello")
             prepared = await channel.prepare(new)
             assert not isinstance(prepared, Again | Blocked | Refused), prepared
@@ -357,7 +348,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
         return take(*asked["PhoneNumberSet"])
 
     provider.always = answer
-    given = sms.Sms.model_validate({
+    given = configure({
         "templates": {**TEMPLATES, **broken}, "tencent": {**TENCENT, "endpoint": provider.url}
     })  # fmt: skip
     async with sms.open_channel(given, Told(), answer_timeout_s=0.5) as channel:
@@ -431,3 +422,37 @@ async def test_a_number_goes_to_whom_its_country_is_taken_by_whoever_is_first(na
     results = await deliver(job([LOOKS_CHINESE], "hello"), **given)
     assert results[0] == Sent("twilio", "SM1")
     assert [call["To"] for call in provider.asked] == [LOOKS_CHINESE]
+
+
+async def test_one_described_provider_stands_in_for_another(provider: Provider) -> None:
+    """Each is an account of the kind `http`, with a name, a description and secrets of its own."""
+    provider.answers = [reply_with(b"41"), {"code": "0", "msgId": "M1"}]
+    accounts: dict[str, Any] = {
+        "bao": {"kind": "http", "use": "smsbao", "url": f"{provider.url}sms?m={{national}}&p={{digest}}"},
+        "lan": {"kind": "http", "use": "chuanglan", "url": f"{provider.url}send"},
+    }
+    accounts["bao"]["secrets"] = {"user": "zhang", "password": "p"}
+    accounts["lan"]["secrets"] = {"account": "N1", "password": "q"}
+    result = (await deliver(job([ZHANG], "hello"), **accounts, providers=["bao", "lan"]))[0]
+    assert isinstance(result, Sent)
+    assert (result.provider, result.provider_id) == ("lan", "M1")
+    assert [(hop.provider, hop.code) for hop in result.hops] == [("bao", "smsbao:41")]
+    assert [call["path"].partition("?")[0] for call in provider.asked] == ["/sms", "/send"]
+
+
+async def test_an_opt_out_is_known_whatever_the_account_is_called(provider: Provider) -> None:
+    provider.always = {"code": 21610, "message": "Attempt to send to unsubscribed recipient"}
+    told = Told()
+    account = {**TWILIO, "kind": "twilio", "endpoint": provider.url}
+    async with sms.open_channel(configure({"abroad": account}), told) as channel:
+        new = job([ABROAD], "hello")
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        result = (await channel.deliver(new, prepared, new.recipients))[0]
+    assert (result.provider, isinstance(result, Refused)) == ("abroad", True)
+    assert [one.category for one in told.suppressions] == ["notice", "marketing"]
+
+
+def reply_with(body: bytes) -> bytes:
+    """Write an answer of these bytes."""
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)

@@ -10,7 +10,7 @@ import pytest
 
 from imsg_sms.providers.twilio_signature import sign
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import ACCOUNT, SIGN, TEMPLATE, TENCENT, TWILIO, VOLCENGINE
+from imsg_testing.sms import ACCOUNT, SIGN, TEMPLATE, TENCENT, TWILIO, VOLCENGINE, write_settings
 
 pytestmark = pytest.mark.long
 
@@ -48,7 +48,7 @@ def at(sandbox: OpenSandbox) -> str:
 async def test_aliyuns_sdk_sends_and_asks() -> None:
     """A refusal comes with HTTP 200, as the account gives it."""
     account = ACCOUNT
-    async with open_sandbox(services={"sms": ACCOUNTS}) as sandbox:
+    async with open_sandbox(services={"sms": write_settings(ACCOUNTS)}) as sandbox:
         said = await run(
             "aliyun.py", at(sandbox), account["access_key_id"], account["access_key_secret"], SIGN, TEMPLATE
         )
@@ -61,7 +61,7 @@ async def test_aliyuns_sdk_sends_and_asks() -> None:
 
 async def test_tencents_sdk_sends_and_pulls() -> None:
     account = TENCENT
-    async with open_sandbox(services={"sms": ACCOUNTS}) as sandbox:
+    async with open_sandbox(services={"sms": write_settings(ACCOUNTS)}) as sandbox:
         said = await run(
             "tencent.py", at(sandbox), account["secret_id"], account["secret_key"], account["app_id"], SIGN
         )
@@ -74,7 +74,7 @@ async def test_tencents_sdk_sends_and_pulls() -> None:
 
 async def test_volcengines_sdk_sends() -> None:
     account = VOLCENGINE
-    async with open_sandbox(services={"sms": ACCOUNTS}) as sandbox:
+    async with open_sandbox(services={"sms": write_settings(ACCOUNTS)}) as sandbox:
         said = await run(
             "volcengine_sms.py",
             at(sandbox),
@@ -92,7 +92,7 @@ async def test_twilios_library_sends_and_takes_our_signature() -> None:
     account, callback = TWILIO, "https://imsg.test/hooks/sms/twilio/x"
     form = {"MessageSid": ["SM1"], "MessageStatus": ["delivered"], "To": ["+12025550123"]}
     signature = sign(callback, form, account["auth_token"])
-    async with open_sandbox(services={"sms": ACCOUNTS}) as sandbox:
+    async with open_sandbox(services={"sms": write_settings(ACCOUNTS)}) as sandbox:
         root = f"http://{at(sandbox)}"
         said = await run(
             "twilio_sms.py", root, account["account_sid"], account["auth_token"], account["sender"], callback, signature

@@ -227,9 +227,9 @@ def test_every_provider_is_asked_for_its_log_in_its_templates_and_what_is_left(f
 
 def test_a_wrong_key_and_a_wrong_template_are_said_in_words(firms: Firms) -> None:
     wrong = {
-        "IMSG_SMS__TENCENT__SECRET_KEY": "another",
-        "IMSG_SMS__ALIYUN__TEMPLATE": "SMS_9",
-        "IMSG_SMS__TWILIO__AUTH_TOKEN": "another",
+        "IMSG_SMS__ACCOUNTS__TENCENT__SECRET_KEY": "another",
+        "IMSG_SMS__ACCOUNTS__ALIYUN__TEMPLATE": "SMS_9",
+        "IMSG_SMS__ACCOUNTS__TWILIO__AUTH_TOKEN": "another",
     }
     checked = firms.run("providers", "check", **wrong)
     assert checked.returncode == 1

@@ -310,12 +310,13 @@ def _sms_providers() -> Finding:
     settings = load(imsg_sms.main.Settings)
     sms = settings.sms
     if silent := sms.without_hook:
-        titles = ", ".join(name.capitalize() for name in silent)
-        remedy = f"Set {variable('sms', silent[0], 'hook_secret')}, and give {titles} the URL that ends in it."
+        secret = variable("sms", "accounts", silent[0], "hook_secret")
+        remedy = f"Set {secret}, and give its provider the URL that ends in it."
         return Finding("SMS providers", f"{', '.join(silent)} can't send receipts", remedy)
-    if sms.twilio is not None and sms.twilio.hook and not settings.public_url:
+    called_back = [name for name, account in sms.used.items() if account.kind == "twilio" and account.hook]
+    if called_back and not settings.public_url:
         remedy = f"Set {variable('public_url')}: Twilio signs the URL that it calls back."
-        return Finding("SMS providers", "twilio can't be told where to report", remedy)
+        return Finding("SMS providers", f"{', '.join(called_back)} can't be told where to report", remedy)
     return Finding("SMS providers", ", ".join(sms.order))
 
 

@@ -44,7 +44,7 @@ def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Se
     for model in models:
         with reading():
             sources = _sources(model)
-        for path, field in _fields(model):
+        for path, field in _fields(model, sources):
             name = variable(*path)
             if name not in listed:
                 listed[name] = _find_setting(name, path, field, sources, made)
@@ -73,15 +73,30 @@ def _sources(model: type[Common]) -> list[_Source]:
     ]
 
 
-def _fields(model: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
+def _fields(model: type[BaseModel], sources: Sequence[_Source], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
+    """Yield the fields of a model; of what people name, such as accounts, those that some source has."""
     for name, field in model.model_fields.items():
         if field.exclude:  # known only so that it is refused by its name
             continue
         inner = _model_in(field.annotation)
         if inner is not None:
-            yield from _fields(inner, (*above, name))
-        else:
-            yield (*above, name), field
+            yield from _fields(inner, sources, (*above, name))
+            continue
+        yield (*above, name), field
+        for named, part in _parts((*above, name), field.annotation, sources):
+            given = _fields(part, sources, named)
+            yield from (one for one in given if any(_find(source.values, one[0])[0] for source in sources))
+
+
+def _parts(path: Path_, annotation: Any, sources: Sequence[_Source]) -> Iterator[tuple[Path_, type[BaseModel]]]:  # noqa: ANN401  any annotation
+    """Yield what people named at a path, with each model that it may be."""
+    if get_origin(annotation) is not dict:
+        return
+    kind = get_args(annotation)[1]
+    models = [one for one in get_args(kind) or (kind,) if isinstance(one, type) and issubclass(one, BaseModel)]
+    tables = [_find(source.values, path)[1] for source in sources]
+    for name in dict.fromkeys(name for table in tables if isinstance(table, Mapping) for name in table):
+        yield from (((*path, name), model) for model in models)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  any annotation

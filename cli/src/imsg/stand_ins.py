@@ -6,7 +6,7 @@ from typing import Any
 
 from imsg.location import LOOPBACK
 from imsg_channels.spec import ChannelSpec
-from imsg_channels.stand_in import At, Default, MailServer, Path, Secret
+from imsg_channels.stand_in import ANY, At, Default, MailServer, Path, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,13 @@ def leaves(table: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
     return found
 
 
-def _find(given: Mapping[str, Any], path: Path) -> object:
-    value: object = given
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+def _find(given: object, path: Path) -> object:
+    """Return what stands at a path; of several names, the first thing that does."""
+    if not path or not isinstance(given, Mapping):
+        return None if path else given
+    name, *rest = path
+    inside = given.values() if name == ANY else (given.get(name),)
+    return next((found for one in inside if (found := _find(one, tuple(rest)))), None)
 
 
 def _fill(value: object, given: object, filling: Filling) -> Any:  # noqa: ANN401  any setting

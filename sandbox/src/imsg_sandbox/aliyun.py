@@ -80,6 +80,8 @@ class AliyunSms:
     frequencies: Frequencies
     balance: int
     """Segments that are paid for."""
+    name: str = "aliyun"
+    """The account's, which the inbox shows."""
     _details: defaultdict[str, deque[dict[str, Any]]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST_KEPT_OF_A_NUMBER))
     )
@@ -198,7 +200,7 @@ class AliyunSms:
                 calling.at,
                 text=message.text,
                 sharing=sharing,
-                provider="aliyun",
+                provider=self.name,
             )
         )
         code = trouble.report or "DELIVERED"

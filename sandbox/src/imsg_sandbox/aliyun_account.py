@@ -1,13 +1,13 @@
 """The Aliyun account that the sandbox plays: that of sender-sms, with templates to try besides."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from imsg_sandbox.aliyun import Account
 from imsg_sandbox.aliyun_rules import Form
-
-HOOK = "/hooks/sms/aliyun/"
+from imsg_sandbox.sms_accounts import hook_url
 
 EXAMPLES = {
     "SMS_100000002": Form("您的验证码为${code}，五分钟内有效，请勿告诉他人。", is_captcha=True),
@@ -30,6 +30,7 @@ class AliyunSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    kind: Literal["aliyun"] = "aliyun"
     access_key_id: str = ""
     access_key_secret: SecretStr = SecretStr("")
     sign_name: str = ""
@@ -58,6 +59,6 @@ class AliyunSettings(BaseModel):
                 forms[name] = Form(one.text, max(longest) if longest else self.variable_characters)
         return Account(frozenset({self.sign_name} - {""}), forms)
 
-    def hook(self, base: str) -> str | None:
-        """Make the URL that receipts go to."""
-        return f"{base}{HOOK}{self.hook_secret.get_secret_value()}" if self.hook_secret else None
+    def hook(self, base: str, name: str) -> str | None:
+        """Make the URL that receipts go to, and what people answer."""
+        return hook_url(base, name, self.hook_secret)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from imsg_runtime.settings import Common, Strings, load
 from imsg_sandbox import mail, sms_people, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun import AliyunSms
-from imsg_sandbox.aliyun_reports import Reports, reporting
+from imsg_sandbox.aliyun_reports import reporting
 from imsg_sandbox.aliyun_rules import Frequencies
 from imsg_sandbox.aliyun_server import AliyunApi
 from imsg_sandbox.aliyun_server import serving as aliyun_serving
@@ -30,7 +31,8 @@ from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
-from imsg_sandbox.sms import Ground, SmsSettings, play, serve
+from imsg_sandbox.sms import AliyunSettings, Ground, SmsSettings, play
+from imsg_sandbox.sms_api import SmsApi
 from imsg_sandbox.sms_callbacks import pushing as sms_pushing
 from imsg_sandbox.sms_port import SmsPort
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
@@ -63,7 +65,7 @@ class SandboxSettings(BaseModel):
     wechat_receipt_s: float = Field(default=0.5, ge=0, le=60)
     """How long after a message its receipt comes, more or less."""
     sms_hooks: str = "http://127.0.0.1:8000"
-    """Below which URL SMS receipts go: `/hooks/sms/PROVIDER/SECRET` is added."""
+    """Below which URL SMS receipts go: `/hooks/sms/ACCOUNT/SECRET` is added."""
     sms_receipt_s: float = Field(default=0.3, ge=0, le=60)
     """How long after a message its receipt comes."""
     sms_minute_s: float = Field(default=1.0, gt=0, le=60)
@@ -135,16 +137,21 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
     pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
     _play_wechat(api, settings, pusher, inbox=inbox, faults=faults, admission=admission)
     api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
-    reports = await stack.enter_async_context(
-        reporting(settings.sms.aliyun.hook(own.sms_hooks), apps, own.sms_receipt_s, own.sms_minute_s)
-    )
     callbacks = await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s))
     ground = Ground(inbox, faults, callbacks, own.sms_hooks, _now)
-    port = _play_sms(api, settings, reports, ground, admission)
+    players = await _play_sms(settings, apps, ground, stack)
+    apis = {name: player.api for name, player in players.items()}
+    by_kind = {player.kind: player.api for player in reversed(players.values())}
+    at_root = SmsPort(by_kind.pop("aliyun"), by_kind)
     service.aliyun_port = await stack.enter_async_context(
-        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, port, service.intake)
+        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, at_root, service.intake)
     )
     api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
+    answering = {name: player.answering for name, player in players.items()}
+    api.include_router(sms_people.routes(inbox, callbacks, answering, admission))
+    for name, played in apis.items():
+        api.mount(f"/sandbox/{name}", played)
+        api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
     return api
 
 
@@ -159,24 +166,32 @@ def _play_wechat(
     api.include_router(wechat_api.routes(calls), prefix=f"{wechat.PREFIX}/api")
 
 
-def _play_sms(api: FastAPI, settings: Settings, reports: Reports, ground: Ground, admission: Admission) -> SmsPort:
-    """Play the SMS providers and the people whom they reach; return what answers at a port of their own."""
-    own, account = settings.sandbox, settings.sms.aliyun
-    frequencies = Frequencies(own.sms_daily)
-    sms = AliyunSms(account.account, ground.inbox, ground.faults, reports, _now, frequencies, own.sms_balance)
-    aliyun = AliyunApi(Gatekeeper(account.secrets, _now), sms, ground.faults)
-    players = play(settings.sms, ground)
-    others = serve(players, ground.faults)
-    apis: dict[str, ASGIApp] = {**others, "aliyun": aliyun}
-    for name, played in apis.items():
-        api.mount(f"/sandbox/{name}", played)
-        api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
-    answering = {
-        "aliyun": sms_people.answer_by_aliyun(account.hook(own.sms_hooks), ground.now),
-        **{one.name: one.answer_of_person for one in players},
-    }
-    api.include_router(sms_people.routes(ground.inbox, ground.callbacks, answering, admission))
-    return SmsPort(aliyun, others)
+@dataclass(frozen=True, slots=True)
+class _SmsPlayer:
+    """An SMS account that is played."""
+
+    kind: str
+    api: ASGIApp
+    answering: sms_people.Answering
+
+
+async def _play_sms(settings: Settings, apps: Apps, ground: Ground, stack: AsyncExitStack) -> dict[str, _SmsPlayer]:
+    """Play the accounts at SMS providers, by their names."""
+    own, frequencies, players = settings.sandbox, Frequencies(settings.sandbox.sms_daily), {}
+    for name, account in settings.sms.played.items():
+        if isinstance(account, AliyunSettings):
+            hook = account.hook(own.sms_hooks, name)
+            reports = await stack.enter_async_context(reporting(hook, apps, own.sms_receipt_s, own.sms_minute_s))
+            sms = AliyunSms(
+                account.account, ground.inbox, ground.faults, reports, _now, frequencies, own.sms_balance, name
+            )
+            api: ASGIApp = AliyunApi(Gatekeeper(account.secrets, _now), sms, ground.faults)
+            answering = sms_people.answer_by_aliyun(hook, ground.now)
+        else:
+            player = play(name, account, settings.sms.templates, ground)
+            api, answering = SmsApi(player.answer, ground.faults), player.answer_of_person
+        players[name] = _SmsPlayer(account.kind, api, answering)
+    return players
 
 
 def _now() -> datetime:

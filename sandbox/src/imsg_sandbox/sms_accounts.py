@@ -1,6 +1,7 @@
 """The accounts at SMS providers other than Aliyun that the sandbox plays: those of sender-sms."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -68,13 +69,14 @@ class AccountSettings(BaseModel):
 
 
 def hook_url(base: str, name: str, secret: SecretStr | None) -> str | None:
-    """Make the URL of a provider's hook; None where it has none."""
+    """Make the URL of an account's hook; None where it has none."""
     return f"{base}{HOOK}{name}/{secret.get_secret_value()}" if secret else None
 
 
 class TencentSettings(AccountSettings):
     """The account at Tencent Cloud."""
 
+    kind: Literal["tencent"] = "tencent"
     secret_id: str = ""
     secret_key: SecretStr = SecretStr("")
     app_id: str = ""
@@ -91,6 +93,7 @@ class TencentSettings(AccountSettings):
 class VolcengineSettings(AccountSettings):
     """The account at Volcengine."""
 
+    kind: Literal["volcengine"] = "volcengine"
     access_key_id: str = ""
     access_key_secret: SecretStr = SecretStr("")
     sms_account: str = ""
@@ -108,6 +111,7 @@ class TwilioSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    kind: Literal["twilio"] = "twilio"
     account_sid: str = ""
     auth_token: SecretStr = SecretStr("")
     key_sid: str = ""

@@ -60,11 +60,12 @@ class Taken:
 class Played:
     """A provider: its magic numbers, and where its messages go."""
 
-    name: ClassVar[str]
     codes: ClassVar[Mapping[str, str]]
     """Aliyun's code in the table of magic numbers → this provider's."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, name: str, ground: Ground) -> None:
+        """`name` is the account's: the inbox shows it."""
+        self.name = name
         self.troubles = Troubles(self.codes)
         self.now = ground.now
         self.callbacks = ground.callbacks

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 from starlette.responses import Response
 
@@ -20,7 +20,6 @@ from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_forms import Form, has_link, read_number
 from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
 
-NAME = "tencent"
 ALGORITHM = "TC3-HMAC-SHA256"
 WINDOW_S = 300
 VERSION = "2021-01-11"
@@ -58,11 +57,10 @@ class Account:
 class TencentSms(Played):
     """The service."""
 
-    name: ClassVar[str] = NAME
     codes = TROUBLES
 
-    def __init__(self, account: Account, ground: Ground) -> None:
-        super().__init__(ground)
+    def __init__(self, name: str, account: Account, ground: Ground) -> None:
+        super().__init__(name, ground)
         self.account = account
         self._used = 0
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MOST_KEPT)

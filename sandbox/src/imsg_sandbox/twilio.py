@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -21,7 +21,6 @@ from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_forms import read_number
 from imsg_sandbox.sms_played import Ground, Played, Refusal, Taken, Text
 
-NAME = "twilio"
 MOST_CHARACTERS = 1_600
 
 TROUBLES: Mapping[str, str] = {"isv.MOBILE_NUMBER_ILLEGAL": "21211", "isv.BUSINESS_LIMIT_CONTROL": "20429"}
@@ -61,11 +60,10 @@ class Message:
 class TwilioSms(Played):
     """The service."""
 
-    name: ClassVar[str] = NAME
     codes = TROUBLES
 
-    def __init__(self, account: Account, ground: Ground) -> None:
-        super().__init__(ground)
+    def __init__(self, name: str, account: Account, ground: Ground) -> None:
+        super().__init__(name, ground)
         self.account = account
 
     async def answer(self, call: Call) -> Response:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from starlette.responses import Response
 
@@ -20,7 +20,6 @@ from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_forms import Form, has_link, read_number, show_number
 from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
 
-NAME = "volcengine"
 ALGORITHM = "HMAC-SHA256"
 WINDOW_S = 900
 MOST_NUMBERS = 200
@@ -51,11 +50,10 @@ class Account:
 class VolcengineSms(Played):
     """The service."""
 
-    name: ClassVar[str] = NAME
     codes = TROUBLES
 
-    def __init__(self, account: Account, ground: Ground) -> None:
-        super().__init__(ground)
+    def __init__(self, name: str, account: Account, ground: Ground) -> None:
+        super().__init__(name, ground)
         self.account = account
 
     async def answer(self, call: Call) -> Response:

@@ -47,8 +47,8 @@ class SmsChannel:
         """`suppress` hears of numbers that opted out at their provider."""
         self.terms = terms
         self._suppress = suppress
-        described = [one for one in providers if isinstance(one, Describing)]
-        self._opted_out = {(one.name, code) for one in described for code in one.opted_out}
+        self._kinds = {one.name: one.kind for one in providers}
+        self._opted_out = {one.name: one.opted_out for one in providers if isinstance(one, Describing)}
         self.providers = providers
         self._route = route
         self.templates = templates
@@ -95,5 +95,8 @@ class SmsChannel:
         if self._suppress is None:
             return
         for one in recipients:
-            if isinstance(result := results.get(one.n), Refused):
-                await tell_refused(self._suppress, job, one, result, self.name_sender(job), described=self._opted_out)
+            if isinstance(result := results.get(one.n), Refused) and (kind := self._kinds.get(result.provider)):
+                described = self._opted_out.get(result.provider, frozenset())
+                await tell_refused(
+                    self._suppress, job, one, result, self.name_sender(job), kind=kind, described=described
+                )

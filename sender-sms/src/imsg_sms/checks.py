@@ -3,7 +3,7 @@
 import base64
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from imsg_sms.providers import aliyun_signature, tencent_signature
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.providers.meanings import BEIJING
-from imsg_sms.settings import Sms
+from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Twilio
 
 OK = "OK"
 
@@ -45,36 +45,43 @@ class Unwell(Exception):  # noqa: N818  an answer
 
 
 async def check(sms: Sms, clients: Clients) -> list[Checked]:
-    """Ask every provider that is used."""
-    asks: Mapping[str, Callable[[Sms, Clients], Awaitable[str]]] = {
-        "aliyun": _aliyun,
-        "tencent": _tencent,
-        "twilio": _twilio,
-    }
+    """Ask the provider of every account that is used."""
     found = []
-    for name in sms.order:
-        if (ask := asks.get(name)) is None:
-            found.append(Checked(name, None, "configured; it has no call that sends nothing and is known to us"))
-            continue
+    for name, account in sms.used.items():
         try:
-            found.append(Checked(name, is_well=True, said=await ask(sms, clients)))
+            said = await _ask(account, _ids(sms, name), clients)
         except Unwell as error:
             found.append(Checked(name, is_well=False, said=str(error)))
         except NotSent as error:
             found.append(Checked(name, is_well=False, said=f"it can't be reached: {error}"))
         except NoAnswer as error:
             found.append(Checked(name, is_well=False, said=f"it did not answer: {error}"))
+        else:
+            nothing = "configured; it has no call that sends nothing and is known to us"
+            found.append(Checked(name, None if said is None else True, said or nothing))
     return found
 
 
-async def _aliyun(sms: Sms, clients: Clients) -> str:
+async def _ask(account: AnyAccount, ids: set[str], clients: Clients) -> str | None:
+    """Ask by the log-in of an account for its templates and what is left; None where there is nothing to ask.
+
+    Raises Unwell, NotSent, NoAnswer.
+    """
+    match account:
+        case Aliyun():
+            return await _aliyun(account, ids, clients)
+        case Tencent():
+            return await _tencent(account, ids, clients)
+        case Twilio():
+            return await _twilio(account, clients)
+    return None
+
+
+async def _aliyun(account: Aliyun, ids: set[str], clients: Clients) -> str:
     """QuerySmsTemplate of each template; a wrong key is refused like everywhere."""
-    account = sms.aliyun
-    assert account is not None  # noqa: S101  it is among those that are used
     parts = urlsplit(account.endpoint)
-    ids = {account.template, *account.templates, *_ids(sms, "aliyun")}
     states = {}
-    for template in sorted(ids):
+    for template in sorted({account.template, *account.templates, *ids}):
         parameters = {"TemplateCode": template}
         request = aliyun_signature.Request(
             "POST",
@@ -99,11 +106,9 @@ async def _aliyun(sms: Sms, clients: Clients) -> str:
     return _judge(states)
 
 
-async def _tencent(sms: Sms, clients: Clients) -> str:
+async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
     """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of its packages: what is left."""
-    account = sms.tencent
-    assert account is not None  # noqa: S101
-    ids = sorted({*filter(None, (account.template,)), *_ids(sms, "tencent")})
+    templates = sorted({*filter(None, (account.template,)), *ids})
 
     async def call(action: str, asked: Said) -> Said:
         parts = urlsplit(account.endpoint)
@@ -125,12 +130,14 @@ async def _tencent(sms: Sms, clients: Clients) -> str:
             raise Unwell(f"{error.get('Code')} {error.get('Message')}")
         return response
 
-    listed = await call("DescribeSmsTemplateList", {"International": 0, "TemplateIdSet": [int(one) for one in ids]})
+    listed = await call(
+        "DescribeSmsTemplateList", {"International": 0, "TemplateIdSet": [int(one) for one in templates]}
+    )
     known = {
         str(one.get("TemplateId")): TENCENT_STATES.get(one.get("StatusCode"), str(one.get("StatusCode")))
         for one in listed.get("DescribeTemplateStatusSet") or ()
     }
-    said = _judge({one: known.get(one, "unknown there") for one in ids})
+    said = _judge({one: known.get(one, "unknown there") for one in templates})
     now = datetime.now(BEIJING)
     span = {"BeginTime": f"{now - BOUGHT_WITHIN:%Y%m%d%H}", "EndTime": f"{now:%Y%m%d%H}"}
     asked = {"SmsSdkAppId": account.app_id, "Limit": MOST_PACKAGES, "Offset": 0, **span}
@@ -143,10 +150,8 @@ async def _tencent(sms: Sms, clients: Clients) -> str:
     return f"{said}; {sum(left):,} left in its packages" if left else said
 
 
-async def _twilio(sms: Sms, clients: Clients) -> str:
+async def _twilio(account: Twilio, clients: Clients) -> str:
     """Balance.json of the account (twilio.com/docs/usage/api/balance)."""
-    account = sms.twilio
-    assert account is not None  # noqa: S101
     key = account.key_secret or account.auth_token
     login = f"{account.key_sid or account.account_sid}:{key.get_secret_value()}".encode()
     headers = {"authorization": f"Basic {base64.b64encode(login).decode()}", "accept": "application/json"}
@@ -158,9 +163,9 @@ async def _twilio(sms: Sms, clients: Clients) -> str:
     return f"the log-in works; balance {said['balance']} {said.get('currency', '')}".strip()
 
 
-def _ids(sms: Sms, provider: str) -> set[str]:
-    """Name the provider's templates that logical ones go by."""
-    ways = (template.providers.get(provider) for template in sms.templates.values())
+def _ids(sms: Sms, account: str) -> set[str]:
+    """Name the account's templates that logical ones go by."""
+    ways = (template.providers.get(account) for template in sms.templates.values())
     return {way.id for way in ways if way is not None and way.id}
 
 

@@ -19,7 +19,7 @@ def read_codes(written: tuple[str, ...]) -> tuple[str, ...]:
     """Read `+86`, `852` as what numbers in E.164 begin with. Raises ValueError."""
     for code in written:
         if not _CODE.fullmatch(code):
-            raise ValueError(f"{code} begins no number; write +86, +852")
+            raise ValueError(f"holds {code}, which begins no number; write +86, +852")
     return tuple(f"+{code.removeprefix('+')}" for code in written)
 
 

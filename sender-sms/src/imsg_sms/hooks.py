@@ -1,4 +1,4 @@
-"""What the providers tell us at `/hooks/sms/PROVIDER/SECRET`: kept by the broker before it is answered."""
+"""What the providers tell us at `/hooks/sms/ACCOUNT/SECRET`: kept by the broker before it is answered."""
 
 import asyncio
 import itertools
@@ -54,7 +54,9 @@ class Keeper:
     opt_in: Sequence[str]
     """The words that take it back."""
     signatures: Mapping[str, str] = field(default_factory=dict)
-    """Provider → the signature of all that it sends for us, where it is one."""
+    """Account → the signature of all that it sends for us, where it is one."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Account → its kind; left out, it is called by its kind."""
 
     async def keep(self, name: str, read: Reports) -> bool:
         """Keep what was read; False where the broker did not within the time that providers wait."""
@@ -73,8 +75,12 @@ class Keeper:
 
     async def _publish(self, name: str, read: Reports) -> None:
         """Publish everything, confirmed; a receipt under our own id too where its message was found by asking."""
-        signature = self.signatures.get(name)
-        black = [wish for one in read.read for wish in find_reported(one.receipt, signature, is_said=one.opted_out)]
+        signature, kind = self.signatures.get(name), self.kinds.get(name, name)
+        black = [
+            wish
+            for one in read.read
+            for wish in find_reported(one.receipt, signature, kind=kind, is_said=one.opted_out)
+        ]
         await _await_all(self.receipts.suppress(wish) for wish in black)
         asked = await self.receipts.recall({one.reference for one in read.read if one.reference})
         everything = [one.receipt for one in read.read]

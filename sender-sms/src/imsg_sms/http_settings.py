@@ -1,4 +1,4 @@
-"""How a provider with a plain HTTP API is described: `[sms.http]` in imsg.toml, and the files that come with iMSG."""
+"""How a provider with a plain HTTP API is described: an account of the kind `http`, and files that come with iMSG."""
 
 import tomllib
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ class HttpPull(BaseModel):
 
 
 class HttpPush(BaseModel):
-    """What a described provider pushes to `/hooks/sms/http/HOOK_SECRET`."""
+    """What a described provider pushes to `/hooks/sms/NAME/HOOK_SECRET`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -144,10 +144,11 @@ class HttpInbound(HttpPush):
 
 
 class Http(BaseModel):
-    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms.md."""
+    """Any provider with a plain HTTP API, described in docs/sms.md."""
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["http"] = "http"
     use: str = ""
     """A description that comes with iMSG; what is given beside it goes before what it says."""
     needs: tuple[str, ...] = ()
@@ -202,9 +203,9 @@ class Http(BaseModel):
     @model_validator(mode="after")
     def _has_secrets(self) -> "Http":
         if missing := [name for name in self.needs if name not in self.secrets]:
-            raise ValueError(f"{self.use} needs {', '.join(missing)} under [sms.http.secrets]")
+            raise ValueError(f"{self.use} needs {', '.join(missing)} under its `secrets`")
         if self.pull is not None and self.receipts is None:
-            raise ValueError("[sms.http.pull] wants [sms.http.receipts] too: how they are read")
+            raise ValueError("`pull` wants `receipts` too: how they are read")
         return self
 
     @model_validator(mode="after")
@@ -231,6 +232,11 @@ class Http(BaseModel):
     def hook(self) -> str | None:
         """Return the last part of the URL for receipts; None: none are taken."""
         return self.hook_secret.get_secret_value() if self.hook_secret and (self.receipts or self.inbound) else None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the provider could report what became of messages, and may not."""
+        return self.receipts is not None and self.pull is None and self.hook is None
 
 
 def _read_description(name: str) -> dict[str, Any]:

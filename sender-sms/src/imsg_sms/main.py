@@ -19,10 +19,11 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Provider, Pulling, Reporting
-from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, NoAnswer, open_clients
+from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, NoAnswer, open_clients
+from imsg_sms.providers.parts import Parts
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Route
-from imsg_sms.settings import Settings, Sms
+from imsg_sms.settings import AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only
 from imsg_sms.templates import Templates, unite
 
@@ -40,19 +41,19 @@ PUBLISH_EVERY_S = 10.0
 class Module(Protocol):
     """What a provider's module offers."""
 
-    def make(self, sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> Provider | None:
-        """Make the provider; None where nothing of it is set."""
+    def make(self, name: str, account: AnyAccount, parts: Parts) -> Provider:
+        """Make an account's provider."""
 
 
-def load_provider(name: str) -> Module:
+def load_provider(kind: str) -> Module:
     """Load a provider's module: only those that are configured, for each costs memory."""
-    return cast("Module", import_module(f"imsg_sms.providers.{name}"))
+    return cast("Module", import_module(f"imsg_sms.providers.{kind}"))
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     del apps  # it calls no other service
-    remedy = f"set {variable('sms', 'aliyun', 'access_key_id')} and its companions"
+    remedy = f"set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its companions"
     return make_sender("sms", Settings, settings, _open_parts, remedy=remedy)
 
 
@@ -65,7 +66,8 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     sender.service.watch(_publish(channel.templates, sender.redis), "templates")
     reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
     signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
-    keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures)
+    kinds = {one.name: one.kind for one in channel.providers}
+    keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
     api = make_app(hooks.routes(keeper, reporting, settings.public_url))
     for provider in channel.providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
@@ -85,10 +87,10 @@ async def open_channel(
     """Open the channel alone; no connection is made before the first message."""
     async with AsyncExitStack() as stack:
         providers: list[Provider] = []
-        for name in sms.order:
+        for name, account in sms.used.items():
             clients = await stack.enter_async_context(open_clients(answer_timeout_s))
-            if (provider := load_provider(name).make(sms, clients, receipts, public_url)) is not None:
-                providers.append(provider)
+            parts = Parts(clients, sms.templates, receipts, public_url)
+            providers.append(load_provider(account.kind).make(name, account, parts))
         known = unite([provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers))
         route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         most = max(provider.most for provider in providers)

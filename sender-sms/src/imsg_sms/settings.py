@@ -1,7 +1,8 @@
 """The settings of the SMS channel, checked at start."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -10,6 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    TypeAdapter,
+    field_validator,
     model_validator,
 )
 
@@ -26,9 +29,9 @@ TENCENT_ENDPOINT = "https://sms.tencentcloudapi.com/"
 VOLCENGINE_ENDPOINT = "https://sms.volcengineapi.com/"
 TWILIO_ENDPOINT = "https://api.twilio.com/"
 
-PROVIDERS = ("aliyun", "tencent", "volcengine", "twilio", "http")
-"""The providers there are, in the order in which they are tried where none is given: each is a module in `providers/`,
-its settings here, and its name."""
+KINDS = ("aliyun", "tencent", "volcengine", "twilio", "http")
+"""The kinds of providers there are, in the order in which they are tried where none is given: each is a module in
+`providers/`, and its settings here."""
 
 
 class Template(BaseModel):
@@ -61,10 +64,16 @@ class Account(BaseModel):
         """Return the last part of the URL for receipts; None: none are taken."""
         return self.hook_secret.get_secret_value() if self.hook_secret else None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the provider could report what became of messages, and may not."""
+        return self.hook is None
+
 
 class Aliyun(Account):
     """The account at Alibaba Cloud's SMS service."""
 
+    kind: Literal["aliyun"] = "aliyun"
     endpoint: Url = ALIYUN_ENDPOINT
     access_key_id: Annotated[str, Field(min_length=1)]
     access_key_secret: SecretStr
@@ -79,6 +88,7 @@ class Aliyun(Account):
 class Tencent(Account):
     """The account at Tencent Cloud's SMS service."""
 
+    kind: Literal["tencent"] = "tencent"
     endpoint: Url = TENCENT_ENDPOINT
     secret_id: Annotated[str, Field(min_length=1)]
     secret_key: SecretStr
@@ -92,10 +102,16 @@ class Tencent(Account):
     pull: bool = False
     """Fetch receipts by PullSmsSendStatus, which Tencent enables on request, instead of having them pushed."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether Tencent could report what became of messages, and may not."""
+        return not self.pull and super().is_silent
+
 
 class Volcengine(Account):
     """The account at Volcengine's SMS service."""
 
+    kind: Literal["volcengine"] = "volcengine"
     endpoint: Url = VOLCENGINE_ENDPOINT
     access_key_id: Annotated[str, Field(min_length=1)]
     access_key_secret: SecretStr
@@ -113,6 +129,7 @@ class Twilio(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["twilio"] = "twilio"
     endpoint: Url = TWILIO_ENDPOINT
     account_sid: Annotated[str, Field(min_length=1)]
     auth_token: SecretStr
@@ -140,27 +157,45 @@ class Twilio(BaseModel):
         """Return the last part of the URL for status callbacks; None: none are taken."""
         return self.hook_secret.get_secret_value() if self.hook_secret else None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether Twilio could report what became of messages, and may not."""
+        return self.hook is None
+
     @model_validator(mode="after")
     def _has_sender(self) -> "Twilio":
         if bool(self.sender) == bool(self.messaging_service_sid):
-            raise ValueError(
-                f"set either {variable('sms', 'twilio', 'sender')} or "
-                f"{variable('sms', 'twilio', 'messaging_service_sid')}"
-            )
+            raise ValueError("set either its SENDER or its MESSAGING_SERVICE_SID")
         if bool(self.key_sid) != bool(self.key_secret):
-            raise ValueError(
-                f"set both {variable('sms', 'twilio', 'key_sid')} and {variable('sms', 'twilio', 'key_secret')}, "
-                "or neither"
-            )
+            raise ValueError("set both its KEY_SID and its KEY_SECRET, or neither")
         return self
 
 
-def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if name not in PROVIDERS:
-            raise ValueError(f"names {name}, which is no provider; there are {', '.join(PROVIDERS)}")
+AnyAccount = Aliyun | Tencent | Volcengine | Twilio | Http
+
+MODELS: Mapping[str, type[AnyAccount]] = {
+    "aliyun": Aliyun,
+    "tencent": Tencent,
+    "volcengine": Volcengine,
+    "twilio": Twilio,
+    "http": Http,
+}
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def _is_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("an account's name has 1 to 32 of a-z, 0-9, _ and -; write it so")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+
+
+def _are_different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
-        raise ValueError("names a provider twice")
+        raise ValueError("names an account twice")
     return names
 
 
@@ -174,7 +209,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 class SmsRoute(BaseModel):
-    """What a provider is used for. Of several conditions each has to hold; with any it comes before those without."""
+    """What an account is used for. Of several conditions each has to hold; with any it comes before those without."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -197,29 +232,44 @@ class SmsRoute(BaseModel):
 
 
 class Sms(BaseModel):
-    """The providers that carry SMS. `IMSG_SMS__PROVIDERS` and `[sms] providers` are one setting."""
+    """The accounts at providers that carry SMS."""
 
     model_config = ConfigDict(frozen=True)
 
     # `firms` is what the setting was called before; `runtime.unknown_settings` warns of it.
     providers: Annotated[
-        Strings, AfterValidator(_is_known), Field(validation_alias=AliasChoices("providers", "firms"))
+        Strings, AfterValidator(_are_different), Field(validation_alias=AliasChoices("providers", "firms"))
     ] = ()
-    """In the order in which they are tried; empty: all that are configured."""
-    aliyun: Aliyun | None = None
-    tencent: Tencent | None = None
-    volcengine: Volcengine | None = None
-    twilio: Twilio | None = None
-    http: Http | None = None
+    """The accounts' names in the order in which they are tried; empty: all of them, by kind and name."""
+    accounts: dict[Name, AnyAccount] = {}
+    """Name → account: what results, routes, templates, hooks and pages call it. A kind that is left out is the name."""
     templates: dict[str, SmsTemplate] = {}
-    """Logical templates: words once, and by which approved template each provider sends them; best in imsg.toml."""
+    """Logical templates: words once, and by which approved template each account sends them; best in imsg.toml."""
     routes: dict[str, SmsRoute] = {}
-    """Provider → what it is used for, and its weight."""
+    """Account → what it is used for, and its weight."""
     uncertain: Uncertain = "stop"
     opt_out: Strings = WORDS
     """What a person who wants no more messages writes back."""
     opt_in: Strings = BACK
     """What a person who wants them again writes back."""
+
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _read_accounts(cls, given: object) -> object:
+        """Read each account as its kind wants it, so that a complaint names its own field."""
+        if not isinstance(given, Mapping):
+            return given
+        read: dict[str, object] = {}
+        for name, account in given.items():
+            if not isinstance(account, Mapping):
+                read[name] = account
+                continue
+            kind = account.get("kind", name)
+            if not isinstance(kind, str) or kind not in MODELS:
+                raise ValueError(f"an account {name} has no kind; set its KIND to one of {', '.join(KINDS)}")
+            model: Any = MODELS[kind]
+            read |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
+        return read
 
     @model_validator(mode="after")
     def _tells_words_apart(self) -> "Sms":
@@ -230,54 +280,58 @@ class Sms(BaseModel):
 
     @property
     def provider_routes(self) -> dict[str, Route]:
-        """What each provider is used for."""
+        """What each account is used for."""
         return {name: self.routes.get(name, SmsRoute()).of(name, place) for place, name in enumerate(self.order)}
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """The providers of which something is set."""
-        return tuple(name for name in PROVIDERS if getattr(self, name) is not None)
+    def order(self) -> tuple[str, ...]:
+        """The names of the accounts that are used."""
+        return self.providers or tuple(sorted(self.accounts, key=lambda name: (KINDS.index(self._kind(name)), name)))
 
     @property
-    def order(self) -> tuple[str, ...]:
-        """The providers that are used."""
-        return self.providers or self.given
+    def used(self) -> dict[str, AnyAccount]:
+        """The accounts that are used, in their order."""
+        return {name: self.accounts[name] for name in self.order}
 
     @property
     def without_hook(self) -> tuple[str, ...]:
-        """The providers that could report what became of messages, and may not."""
-        return tuple(
-            name
-            for name in self.order
-            if getattr(getattr(self, name), "hook", "") is None
-            and not getattr(getattr(self, name), "pull", False)
-            and getattr(getattr(self, name), "receipts", True)
-        )
+        """The accounts that could report what became of messages, and may not."""
+        return tuple(name for name, account in self.used.items() if account.is_silent)
 
     @model_validator(mode="after")
     def _is_configured(self) -> "Sms":
         if not self.order:
             raise ValueError(
-                f"no provider is configured; set {variable('sms', 'aliyun', 'access_key_id')} and its companions, "
-                f"or those of {', '.join(PROVIDERS[1:-1])}, or describe a provider under [sms.http] in imsg.toml"
+                f"no account is configured; set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its "
+                f"companions, or those of {', '.join(KINDS[1:-1])}, or describe a provider under [sms.accounts.http] "
+                "in imsg.toml"
             )
         for name in self.order:
-            if name not in self.given:
-                raise ValueError(f"{variable('sms', 'providers')} names {name}, of which nothing is set")
+            if name not in self.accounts:
+                raise ValueError(
+                    f"{variable('sms', 'providers')} names {name}, which is no account; there are "
+                    f"{', '.join(self.accounts) or 'none'}"
+                )
         if strays := sorted(set(self.routes) - set(self.order)):
             raise ValueError(f"{variable('sms', 'routes')} names {', '.join(strays)}, which is not used")
         if sum(template.default for template in self.templates.values()) > 1:
             raise ValueError("[sms.templates] has more than one default")
         for name, template in self.templates.items():
-            if unknown := sorted(set(template.providers) - set(PROVIDERS)):
-                raise ValueError(f"[sms.templates.{name}] names {', '.join(unknown)}, which is no provider")
-            if missing := [one for one in template.providers if one in _BY_TEMPLATE and not template.providers[one].id]:
+            if unknown := sorted(set(template.providers) - set(self.accounts) - set(KINDS)):
+                raise ValueError(f"[sms.templates.{name}] names {', '.join(unknown)}, which is no account")
+            if missing := [
+                one for one, way in template.providers.items() if not way.id and self._kind(one) in _BY_TEMPLATE
+            ]:
                 raise ValueError(f"[sms.templates.{name}] gives no id for {', '.join(missing)}")
         return self
 
+    def _kind(self, name: str) -> str:
+        """Return an account's kind; a name that none has is a kind."""
+        return self.accounts[name].kind if name in self.accounts else name
+
 
 _BY_TEMPLATE = ("aliyun", "tencent", "volcengine")
-"""Providers that send by approved templates only."""
+"""Kinds of providers that send by approved templates only."""
 
 
 class Settings(Common):

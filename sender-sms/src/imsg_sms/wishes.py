@@ -40,7 +40,7 @@ OPTED_OUT: Mapping[tuple[str, str], OptOut] = {
     ("tencent", "FailedOperation.PhoneNumberInBlacklist"): OptOut(),
     ("twilio", "21610"): OptOut(is_of_signature=False),
 }
-"""(Provider, code) of an answer, of a receipt or of what was found by asking that says of a number that it opted out.
+"""(Kind of provider, code) of an answer, a receipt or what was found by asking that says that a number opted out.
 
 Aliyun: the first is of marketing alone; the others come in receipts, of who opted out of the signature or stands on a
 carrier's list (help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026). 21610: it
@@ -90,29 +90,31 @@ def find_refused(
     signature: str | None,
     at: datetime,
     *,
-    described: Collection[tuple[str, str]] = (),
+    kind: str,
+    described: Collection[str] = (),
 ) -> Sequence[Suppression]:
     """Say what follows where a provider refuses a number because it opted out; nothing of any other refusal.
 
-    `described`: the same of providers that are described, as (provider, code).
+    `kind` is its provider's; `described` are the codes that say the same by its description.
     """
-    code = (refused.provider, refused.code)
-    known = OPTED_OUT.get(code) or (OptOut() if code in described else None)
+    known = OPTED_OUT.get((kind, refused.code)) or (OptOut() if refused.code in described else None)
     if known is None:
         return ()
     base = _suppress(recipient.address, f"{refused.code} {refused.detail}", signature, known, at)
     return [one.model_copy(update={"request": job.request, "n": recipient.n}) for one in base]
 
 
-def find_reported(receipt: Receipt, signature: str | None, *, is_said: bool = False) -> Sequence[Suppression]:
+def find_reported(
+    receipt: Receipt, signature: str | None, *, kind: str, is_said: bool = False
+) -> Sequence[Suppression]:
     """Say what follows where a receipt says that the number opted out, or stands on a black list; else nothing.
 
     `signature` is that of all that the provider sends for us, None where it has several: then it is of all of them.
-    `is_said`: by the provider's own description it says so, whatever its words.
+    `kind` is its provider's. `is_said`: by the provider's own description it says so, whatever its words.
     """
     if receipt.status is not Status.FAILED:
         return ()
-    known = OPTED_OUT.get((receipt.provider, receipt.code or ""))
+    known = OPTED_OUT.get((kind, receipt.code or ""))
     if known is None and not is_said and not is_black(receipt.code or "", receipt.detail or ""):
         return ()
     words = f"{receipt.code or ''} {receipt.detail or ''}"
@@ -153,12 +155,15 @@ async def tell_refused(
     refused: Refused,
     signature: str | None,
     *,
-    described: Collection[tuple[str, str]] = (),
+    kind: str,
+    described: Collection[str] = (),
 ) -> None:
     """Tell the catalog of a number that opted out at its provider; without the broker it is told at the next no."""
     try:
         async with asyncio.timeout(TELL_TIMEOUT_S):
-            for one in find_refused(job, recipient, refused, signature, datetime.now(UTC), described=described):
+            for one in find_refused(
+                job, recipient, refused, signature, datetime.now(UTC), kind=kind, described=described
+            ):
                 await suppress(one)
     except (PublishRefused, PublishUnknown, TimeoutError) as error:
         log.warning("opt_out_not_told", why=str(error) or type(error).__name__)

@@ -104,7 +104,7 @@ LEFT_BEHIND = (
 )
 """What asyncio, sqlite3, aiosqlite and SQLAlchemy say of it."""
 
-LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ALIYUN__VARIABLE_CHARACTERS": "500"})
+LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ACCOUNTS__ALIYUN__VARIABLE_CHARACTERS": "500"})
 """Settings of an SMS account whose template takes more than the 35 characters that a variable usually has."""
 
 

@@ -35,13 +35,13 @@ class SmsProvider:
 
     def __init__(self, folder: Path) -> None:
         self.port = reserve_port(self)
-        account = {f"IMSG_SMS__ALIYUN__{name}": value for name, value in ACCOUNT.items()}
+        account = {f"IMSG_SMS__ACCOUNTS__ALIYUN__{name}": value for name, value in ACCOUNT.items()}
         own = {
             "IMSG_PORT": str(self.port),
             "IMSG_SANDBOX__SMTP_PORT": "0",
-            "IMSG_SMS__ALIYUN__TEMPLATES__SMS_100000001__TEXT": "您有一条新通知：${content}，请及时查看。",
+            "IMSG_SMS__ACCOUNTS__ALIYUN__TEMPLATES__SMS_100000001__TEXT": "您有一条新通知：${content}，请及时查看。",
         }
-        self.settings = {**account, "IMSG_SMS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
+        self.settings = {**account, "IMSG_SMS__ACCOUNTS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
         command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
         given = environment({**account, **own})
         self._process = Process(command, log=folder / "sms-provider.log", environment=given, cwd=folder)

@@ -47,6 +47,17 @@ TWILIO: Mapping[str, Any] = {
 }
 
 
+def write_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the channel's settings: what is none of its fields is an account, by its name."""
+    others = {name: value for name, value in given.items() if name in sms.Sms.model_fields}
+    return {"accounts": {name: value for name, value in given.items() if name not in others}, **others}
+
+
+def configure(given: Mapping[str, Any]) -> sms.Sms:
+    """Make the channel's settings of accounts, and of what else is set beside them."""
+    return sms.Sms.model_validate(write_settings(given))
+
+
 def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job:  # noqa: ANN401
     """Make a job for these numbers."""
     now = datetime.now(UTC)

@@ -30,9 +30,11 @@ ACCOUNTS: Mapping[str, Mapping[str, str]] = {
 
 def write_accounts(names: Collection[str] = tuple(ACCOUNTS)) -> dict[str, str]:
     """Write the accounts of some providers, in the order of the names."""
-    return {f"IMSG_SMS__{name}__{key}": value for name in names for key, value in ACCOUNTS[name].items()}
+    return {f"IMSG_SMS__ACCOUNTS__{name}__{key}": value for name in names for key, value in ACCOUNTS[name].items()}
 
 
 def write_endpoints(port: int, names: Collection[str] = tuple(ACCOUNTS)) -> dict[str, str]:
     """Write where a sandbox that listens there plays them."""
-    return {f"IMSG_SMS__{name}__ENDPOINT": f"http://127.0.0.1:{port}/sandbox/{name.lower()}" for name in names}
+    return {
+        f"IMSG_SMS__ACCOUNTS__{name}__ENDPOINT": f"http://127.0.0.1:{port}/sandbox/{name.lower()}" for name in names
+    }

@@ -83,7 +83,7 @@ def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
         "callbacks": ("imsg_callbacks", {**stores["callbacks"], "IMSG_SECRET_KEY": "k" * 40}),
         "catalog": ("imsg_catalog", stores["catalog"]),
         "sender-smtp": ("imsg_smtp", {"IMSG_SMTP__HOST": "127.0.0.1", "IMSG_SMTP__SENDER": "imsg@example.com"}),
-        "sender-sms": ("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in provider.items()}),
+        "sender-sms": ("imsg_sms", {f"IMSG_SMS__ACCOUNTS__ALIYUN__{name}": value for name, value in provider.items()}),
         "sender-wechat": ("imsg_wechat", {**stores["wechat"], **wechat}),
         CONSOLE: ("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
     }

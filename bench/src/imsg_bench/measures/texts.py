@@ -95,7 +95,9 @@ def _time_sending(deployment: Deployment, port: int, counts: Counts, jobs: Itera
         "SIGN_NAME": "天存",
         "TEMPLATE": "SMS_100000001",
     }
-    sender = deployment.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in account.items()})
+    sender = deployment.service(
+        "imsg_sms", {f"IMSG_SMS__ACCOUNTS__ALIYUN__{name}": value for name, value in account.items()}
+    )
     counts.reset()
     sender.process.start()
     turn = drain(deployment, sender.process, counts, people)

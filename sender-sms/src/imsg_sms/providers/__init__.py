@@ -40,9 +40,12 @@ class Answer:
 
 
 class Provider(Protocol):
-    """A provider: one call for as many numbers as it takes."""
+    """An account at a provider: one call for as many numbers as it takes."""
 
     name: str
+    """What settings, results and pages call it."""
+    kind: str
+    """What its codes are known by."""
     most: int
     """Numbers of one call."""
     is_mixing: bool

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.wire import (
     Again,
     Blocked,
@@ -38,14 +39,15 @@ from imsg_sms.providers.meanings import (
     unreadable,
     until_next_hour,
 )
+from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, read_object, report
 from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Aliyun, Sms
+from imsg_sms.settings import Aliyun
 from imsg_sms.templates import Account, Book, Use, describe, mark
 
 log = logger(__name__)
 
-NAME = "aliyun"
+KIND = "aliyun"
 VERSION = "2017-05-25"
 FORM = "application/x-www-form-urlencoded"
 MOST = 1_000
@@ -118,20 +120,19 @@ CODES: Mapping[str, Meaning] = {
 """help.aliyun.com/document_detail/101346.html, read November 2026. For which time a frequency limit holds stands in
 its message (`_slow_down`). CUSTOMER_REFUSED: it opted out of marketing; BLACK_KEY_CONTROL_LIMIT is of the words."""
 
-TABLE = Codes(NAME, CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), "": Meaning(Again, "content")})
+TABLE = Codes(CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), "": Meaning(Again, "content")})
 """A code nobody knows is Again: a new limit is likelier than a new refusal, and the message's life bounds it."""
 
 
-def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "AliyunProvider | None":
-    """Make the provider; None where nothing of it is set."""
-    del public_url
-    return AliyunProvider(sms.aliyun, clients, receipts, book(sms.aliyun, sms)) if sms.aliyun else None
+def make(name: str, account: Aliyun, parts: Parts) -> "AliyunProvider":
+    """Make an account's provider."""
+    return AliyunProvider(name, account, parts.clients, parts.receipts, book(name, account, parts.templates))
 
 
 class AliyunProvider(TemplateProvider):
     """The provider."""
 
-    name = NAME
+    kind = KIND
     table = TABLE
     hook = Hook("code", "msg", "接收成功")
     """To the letter: help.aliyun.com/document_detail/101867.html."""
@@ -139,9 +140,16 @@ class AliyunProvider(TemplateProvider):
     is_mixing = True
 
     def __init__(
-        self, settings: Aliyun, clients: Clients, receipts: Receipts, book: Book, now: Callable[[], float] = time.time
+        self,
+        name: str,
+        settings: Aliyun,
+        clients: Clients,
+        receipts: Receipts,
+        book: Book,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(settings, clients, book, now)
+        super().__init__(name, settings, clients, book, now)
         self._settings = settings
         self._receipts = receipts
 
@@ -157,7 +165,7 @@ class AliyunProvider(TemplateProvider):
         return await self._call("SendSms", parameters)
 
     def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
-        return read_inbound(entry, now) if "content" in entry else read_receipt(entry, now)
+        return read_inbound(self.name, entry, now) if "content" in entry else read_receipt(self.name, entry, now)
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
         """Look each number up, side by side, by our own id; what was found delivered is told as a receipt too."""
@@ -178,22 +186,24 @@ class AliyunProvider(TemplateProvider):
         try:
             detail = await self._detail(job, recipient)
         except (NotSent, NoAnswer) as error:
-            return Unknown(NAME, "status_unknown", f"The provider could not be asked: {error}")
+            return Unknown(self.name, "status_unknown", f"The provider could not be asked: {error}")
         if detail is None and is_last:
-            return Again(NAME, "not_taken", "Minutes later the provider still lists no such message: it never had it.")
+            return Again(
+                self.name, "not_taken", "Minutes later the provider still lists no such message: it never had it."
+            )
         if detail is None:
-            return Unknown(NAME, "not_listed", "The provider does not list the message, or not yet.")
+            return Unknown(self.name, "not_listed", "The provider does not list the message, or not yet.")
         code, identity = str(detail.get("ErrCode") or ""), str(detail.get("BizId") or job.name)
         match str(detail.get("SendStatus")):
             case "2":
-                return Refused(NAME, code or "failed", "The provider lists the message as failed.")
+                return Refused(self.name, code or "failed", "The provider lists the message as failed.")
             case "3":
                 return await self._read_delivery(recipient, code, identity, str(detail.get("ReceiveDate") or ""))
-        return Sent(NAME, identity, "Found by asking the provider.")
+        return Sent(self.name, identity, "Found by asking the provider.")
 
     async def _read_delivery(self, recipient: Recipient, code: str, identity: str, at: str) -> Result:
         receipt = Receipt(
-            provider=NAME,
+            provider=self.name,
             provider_id=identity,
             address=recipient.address,
             status=Status.DELIVERED,
@@ -203,8 +213,8 @@ class AliyunProvider(TemplateProvider):
         try:
             await self._receipts.publish(receipt)
         except (PublishRefused, PublishUnknown) as error:
-            return Unknown(NAME, "status_unknown", f"It was delivered, but that could not be told: {error}")
-        return Sent(NAME, identity, "Found by asking the provider.")
+            return Unknown(self.name, "status_unknown", f"It was delivered, but that could not be told: {error}")
+        return Sent(self.name, identity, "Found by asking the provider.")
 
     async def _detail(self, job: Job, recipient: Recipient) -> Mapping[str, Any] | None:
         """Find the message in the days since the job was accepted. Raises NotSent, NoAnswer."""
@@ -270,11 +280,11 @@ class AliyunProvider(TemplateProvider):
         del numbers_  # it answers for all of them at once
         code, detail = said.get("Code"), str(said.get("Message") or "")
         if code == OK and status < SERVER_ERROR:
-            return Answer(Sent(NAME, str(said.get("BizId") or "") or None, detail or None))
+            return Answer(Sent(self.name, str(said.get("BizId") or "") or None, detail or None))
         if not isinstance(code, str) or not code:
-            return unreadable(NAME, status)
+            return unreadable(self.name, status)
         if code not in CODES and not code.startswith("Throttling") and status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, code, detail), concerns="provider")
+            return Answer(Unknown(self.name, code, detail), concerns="provider")
         if code == "isv.BUSINESS_LIMIT_CONTROL":
             return Answer(self._slow_down(code, detail), concerns="recipient", of_one=True)
         return self._judge_code(code, detail, said, used)
@@ -282,38 +292,38 @@ class AliyunProvider(TemplateProvider):
     def _slow_down(self, code: str, detail: str) -> Result:
         """Read which limit a number has reached: minutes and hours are the clock's, a day lasts 24 hours."""
         if "天级" in detail:
-            return Refused(NAME, code, detail)
+            return Refused(self.name, code, detail)
         if "小时级" in detail:
-            return Again(NAME, code, detail, after_s=until_next_hour(self._now()))
-        return Again(NAME, code, detail, after_s=60.0)
+            return Again(self.name, code, detail, after_s=until_next_hour(self._now()))
+        return Again(self.name, code, detail, after_s=60.0)
 
 
-def book(settings: Aliyun, sms: Sms) -> Book:
+def book(name: str, settings: Aliyun, templates: Mapping[str, SmsTemplate]) -> Book:
     """Say what the account's templates take; the default one is known even where nothing else of it is."""
     known: dict[str, TemplateLimits] = {}
     signature = mark(settings.sign_name)
-    for name, one in settings.templates.items():
-        known[name] = TemplateLimits(signature=signature, text=one.text, variables=dict(one.variables), links=one.links)
+    for each, one in settings.templates.items():
+        known[each] = TemplateLimits(signature=signature, text=one.text, variables=dict(one.variables), links=one.links)
     default = known.get(settings.template, TemplateLimits(signature=signature))
     variables = default.variables or {settings.variable: None}
     known[settings.template] = default.model_copy(update={"default": True, "variables": variables})
-    return describe(Account(NAME, settings.sign_name, settings.variable_characters), sms.templates, known)
+    return describe(Account(name, settings.sign_name, settings.variable_characters), templates, known)
 
 
-def read_receipt(entry: Mapping[str, Any], now: datetime) -> Report | None:
+def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read one report; with it our own id that it carries. None where it can't be matched with anything."""
     if "success" not in entry:
         return None
     at, is_delivered = moment(str(entry.get("report_time") or "")) or now, entry["success"] in (True, "true", "True")
     said = entry.get("err_code"), entry.get("err_msg"), at, entry.get("out_id")
-    return report(NAME, Found(entry.get("biz_id"), _number(entry), is_delivered, *said))
+    return report(name, Found(entry.get("biz_id"), _number(entry), is_delivered, *said))
 
 
-def read_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+def read_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read what somebody wrote: SmsUp (help.aliyun.com/document_detail/101875.html)."""
     at, identity = moment(str(entry.get("send_time") or "")) or now, entry.get("sequence_id")
     to, signature = entry.get("dest_code"), entry.get("sign_name")
-    return inbound(NAME, Written(_number(entry), entry.get("content"), at, identity, to, signature))
+    return inbound(name, Written(_number(entry), entry.get("content"), at, identity, to, signature))
 
 
 def _number(entry: Mapping[str, Any]) -> str | None:

@@ -15,12 +15,13 @@ from imsg_sms.http_settings import Each, Http, HttpInbound, HttpPull, HttpReceip
 from imsg_sms.providers import Answer, Pull, Push, Reply, Reports, numbers
 from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
 from imsg_sms.providers.http_filling import compute, encoder, fill, guess_kind, in_header, in_url
-from imsg_sms.providers.http_reading import NAME, at, is_of_text, is_success, parse, read_entries, read_push
+from imsg_sms.providers.http_reading import at, is_of_text, is_success, parse, read_entries, read_push
 from imsg_sms.providers.meanings import BEIJING, SERVER_ERROR, TOO_MANY, Meaning, judge_failure
 from imsg_sms.providers.meanings import make as make_result
-from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Sms
+from imsg_sms.providers.parts import Parts
 from imsg_sms.templates import Book, Message, describe_text
+
+KIND = "http"
 
 OK = 200
 MAX_DETAIL = 300
@@ -29,13 +30,10 @@ NOTHING = Message("", {}, "")
 """What a call that sends nothing is filled in with."""
 
 
-def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "HttpProvider | None":
-    """Make the provider; None where nothing of it is described."""
-    del receipts, public_url
-    if sms.http is None:
-        return None
-    book = describe_text(NAME, sms.templates, signature=sms.http.signature, suffix=sms.http.suffix)
-    return HttpProvider(sms.http, clients, book)
+def make(name: str, account: Http, parts: Parts) -> "HttpProvider":
+    """Make an account's provider."""
+    book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
+    return HttpProvider(name, account, parts.clients, book)
 
 
 _RESULTS: Mapping[str, type[Refused | Again | Blocked | Unknown]] = {
@@ -49,13 +47,16 @@ _RESULTS: Mapping[str, type[Refused | Again | Blocked | Unknown]] = {
 class HttpProvider:
     """The provider. It can't be asked what became of a message."""
 
-    name = NAME
+    kind = KIND
     is_mixing = True
     takes_text = True
     garbled = Reply("not a report", 400, "text/plain")
     lost = Reply("not kept, please repeat", 503, "text/plain")
 
-    def __init__(self, settings: Http, clients: Clients, book: Book, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, name: str, settings: Http, clients: Clients, book: Book, now: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
         self._book = book
         self.limits = book.limits
         self.countries = settings.countries
@@ -90,7 +91,7 @@ class HttpProvider:
             body = fill(described.body, values, encoder(self._kind, charset)).encode(charset)
         except UnicodeEncodeError as error:
             detail = f"{error.object[error.start : error.end]} can't be written in {charset}."
-            return Answer(Refused(NAME, "charset", detail), concerns="content")
+            return Answer(Refused(self.name, "charset", detail), concerns="content")
         headers |= self._login(values)
         content = None
         if body:
@@ -99,7 +100,7 @@ class HttpProvider:
         try:
             answer = await self._clients.call(described.method, url, headers, content)
         except (NotSent, NoAnswer) as error:
-            return judge_failure(NAME, error)
+            return judge_failure(self.name, error)
         return self._find_meaning(answer, numbers_, values["template"])
 
     def read(self, push: Push) -> Reports | None:
@@ -115,7 +116,9 @@ class HttpProvider:
         return read
 
     def _read(self, described: HttpReceipts | HttpInbound, push: Push) -> Reports | None:
-        return read_push(described, push, self._secrets, self._settings.charset, self._moment())
+        return read_push(
+            self.name, described, push, secrets=self._secrets, charset=self._settings.charset, now=self._moment()
+        )
 
     async def _pull(self, pulling: HttpPull, described: HttpReceipts | HttpInbound) -> Reports:
         """Fetch the next reports. Raises NotSent, NoAnswer."""
@@ -129,7 +132,9 @@ class HttpProvider:
         said = parse(text)
         if not is_success(pulling.success, answer.status_code, said, text):
             raise NoAnswer(f"{answer.status_code}: {text[:MAX_DETAIL]}")
-        return read_entries(described, (at(said, described.list) if described.list else said) or [], self._moment())
+        return read_entries(
+            self.name, described, (at(said, described.list) if described.list else said) or [], self._moment()
+        )
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
@@ -174,20 +179,20 @@ class HttpProvider:
         code = text.strip() if described.code == "text" else at(body, described.code) if described.code else None
         if code is not None and str(code) in described.errors:
             return self._judge(code, template, said)
-        if (by_status := _of_status(answer.status_code, said)) is not None:
+        if (by_status := self._judge_status(answer.status_code, said)) is not None:
             return by_status
         if is_success(described.success, answer.status_code, body, text):
             identity = at(body, described.id) if described.id else None
-            return Answer(Sent(NAME, None if identity is None else str(identity), said))
+            return Answer(Sent(self.name, None if identity is None else str(identity), said))
         return self._refusal(answer.status_code, body, code, template, said)
 
     def _refusal(self, status: int, body: object, code: object, template: str, said: str) -> Answer:
         rule = self._settings.success
         if status == OK and body is None and "=" in rule and not is_of_text(rule):
-            return Answer(Unknown(NAME, "unreadable", said), concerns="provider")
+            return Answer(Unknown(self.name, "unreadable", said), concerns="provider")
         if code is not None and "*" in self._settings.errors:
             return self._judge(code, template, said)
-        return Answer(Refused(NAME, f"http_{status}", said), concerns="content", of_one=True)
+        return Answer(Refused(self.name, f"http_{status}", said), concerns="content", of_one=True)
 
     def _read_each(self, each: Each, found: Sequence[Any], numbers_: Sequence[str], template: str) -> Answer:
         answers: dict[str, Answer] = {}
@@ -196,33 +201,32 @@ class HttpProvider:
             code, said = at(entry, each.code), json.dumps(entry, ensure_ascii=False)[:MAX_DETAIL]
             if str(code) == each.success:
                 identity = at(entry, each.id) if each.id else None
-                answers[number] = Answer(Sent(NAME, None if identity is None else str(identity), said))
+                answers[number] = Answer(Sent(self.name, None if identity is None else str(identity), said))
                 continue
             answer = self._judge(code, template, said)
             answers[number] = Answer(answer.result, answer.concerns, is_rate=answer.is_rate)
-        return Answer(Unknown(NAME, "not_answered", "The provider said nothing of this number."), each=answers)
+        return Answer(Unknown(self.name, "not_answered", "The provider said nothing of this number."), each=answers)
 
     def _judge(self, code: object, template: str, said: str) -> Answer:
         """Say what a code means by the description; a refusal for good where it says nothing of it."""
         errors = self._settings.errors
         one, named = errors.get(str(code), errors.get("*")), self._settings.name_code(code)
         if one is None:
-            return Answer(Refused(NAME, named, said), concerns="content")
+            return Answer(Refused(self.name, named, said), concerns="content")
         detail = said if str(code) in errors else f"(an unlisted code) {said}"
         meaning = Meaning(_RESULTS[one.result], one.concerns, one.after_s, one.of_one)
-        result = make_result(NAME, meaning, named, detail, now=self._now(), about=template)
+        result = make_result(self.name, meaning, named, detail, now=self._now(), about=template)
         is_rate = one.result == "again" and one.concerns == "provider" and one.after_s > 0
         return Answer(result, concerns=one.concerns, of_one=one.of_one, is_rate=is_rate)
+
+    def _judge_status(self, status: int, said: str) -> Answer | None:
+        """Judge an answer by its status alone; None where that says nothing yet."""
+        if status >= SERVER_ERROR:
+            return Answer(Unknown(self.name, f"http_{status}", said), concerns="provider")
+        if status == TOO_MANY:
+            return Answer(Again(self.name, f"http_{status}", said), concerns="provider", is_rate=True)
+        return None
 
 
 def _plain(answer: str) -> Reply:
     return Reply(answer, media_type="text/plain; charset=utf-8")
-
-
-def _of_status(status: int, said: str) -> Answer | None:
-    """Judge an answer by its status alone; None where that says nothing yet."""
-    if status >= SERVER_ERROR:
-        return Answer(Unknown(NAME, f"http_{status}", said), concerns="provider")
-    if status == TOO_MANY:
-        return Answer(Again(NAME, f"http_{status}", said), concerns="provider", is_rate=True)
-    return None

@@ -19,8 +19,6 @@ from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import any_moment
 from imsg_sms.providers.template_provider import Found, read_all, report
 
-NAME = "http"
-
 
 def parse(text: str) -> Any:  # noqa: ANN401  any JSON
     """Read an answer as JSON, or XML as nested objects; None where it is neither."""
@@ -81,7 +79,13 @@ def is_of_text(rule: str) -> bool:
 
 
 def read_push(
-    described: HttpReceipts | HttpInbound, push: Push, secrets: Mapping[str, str], charset: str, now: datetime
+    name: str,
+    described: HttpReceipts | HttpInbound,
+    push: Push,
+    *,
+    secrets: Mapping[str, str],
+    charset: str,
+    now: datetime,
 ) -> Reports | None:
     """Read a push as its description says; None where it is none. Raises NotOurs where it has to be signed, and isn't.
 
@@ -99,17 +103,17 @@ def read_push(
     if described.signed is not None:
         _check_signature(described.signed, push, text, fields, secrets)
     found = at(said, described.list) if described.list else said or None
-    return None if found is None else read_entries(described, found, now)
+    return None if found is None else read_entries(name, described, found, now)
 
 
-def read_entries(described: HttpReceipts | HttpInbound, said: object, now: datetime) -> Reports:
+def read_entries(name: str, described: HttpReceipts | HttpInbound, said: object, now: datetime) -> Reports:
     """Read what was pushed or handed out: one entry, or a list of them."""
     entries = said if isinstance(said, list) else [said]
 
     def read(entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
         if isinstance(described, HttpInbound):
-            return _read_inbound(described, entry, now)
-        return _read_receipt(described, entry, now)
+            return _read_inbound(name, described, entry, now)
+        return _read_receipt(name, described, entry, now)
 
     return read_all(entries, read, now)
 
@@ -126,7 +130,7 @@ def _check_signature(signed: Signed, push: Push, text: str, fields: object, secr
         raise NotOurs("the push is not signed as its description says")
 
 
-def _read_receipt(described: HttpReceipts, entry: Mapping[str, Any], now: datetime) -> Report | None:
+def _read_receipt(name: str, described: HttpReceipts, entry: Mapping[str, Any], now: datetime) -> Report | None:
     number, status = at(entry, described.number), at(entry, described.status)
     if status is None:
         return None
@@ -139,12 +143,12 @@ def _read_receipt(described: HttpReceipts, entry: Mapping[str, Any], now: dateti
         detail,
         _moment(described, entry, now),
     )
-    read = report(NAME, found)
+    read = report(name, found)
     has_opted_out = not {str(status), str(detail)}.isdisjoint(described.opted_out)
     return replace(read, opted_out=True) if read is not None and has_opted_out else read
 
 
-def _read_inbound(described: HttpInbound, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+def _read_inbound(name: str, described: HttpInbound, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     number = at(entry, described.number)
     written = Written(
         numbers.read(str(number)) if number else None,
@@ -154,7 +158,7 @@ def _read_inbound(described: HttpInbound, entry: Mapping[str, Any], now: datetim
         at(entry, described.to) if described.to else None,
         at(entry, described.signature) if described.signature else None,
     )
-    return inbound(NAME, written)
+    return inbound(name, written)
 
 
 def _moment(described: HttpPush, entry: Mapping[str, Any], now: datetime) -> datetime:

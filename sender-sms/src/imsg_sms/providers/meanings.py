@@ -36,21 +36,23 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A provider's table: each code it is known by, else the class that its beginning belongs to."""
+    """The table of a kind of provider: each code it is known by, else the class that its beginning belongs to."""
 
-    provider: str
     listed: Mapping[str, Meaning]
     classes: Mapping[str, Meaning]
     """Beginning of a code → what codes of that kind mean; the first that fits. `""` fits all."""
 
-    def judge(self, code: str, detail: str, *, now: float, about: str = "", raw: str = "") -> Answer:
-        """Say what a code means; `about` names the template or signature that was used, `raw` is the whole answer."""
+    def judge(self, provider: str, code: str, detail: str, *, now: float, about: str = "", raw: str = "") -> Answer:
+        """Say what a code of this account means.
+
+        `about` names the template or signature that was used, `raw` is the whole answer.
+        """
         meaning = self.listed.get(code)
         if meaning is None:
             meaning = next(found for beginning, found in self.classes.items() if code.startswith(beginning))
             detail = f"{detail} (an unlisted code, judged by its kind: {raw[:RAW_CHARACTERS]})".strip()
         return Answer(
-            make(self.provider, meaning, code, detail, now=now, about=about),
+            make(provider, meaning, code, detail, now=now, about=about),
             concerns=meaning.concerns,
             of_one=meaning.of_one,
             is_rate=meaning.is_rate,

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.wire import Inbound, Receipt, Status, TemplateLimits
 from imsg_sms.providers import Answer, Push, Reply, Report, Reports
 from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import Codes, judge_failure, plain
-from imsg_sms.settings import Aliyun, Sms, Tencent, Volcengine
+from imsg_sms.settings import Aliyun, Tencent, Volcengine
 from imsg_sms.templates import Account, Book, Message, Use, describe, mark
 
 Signing = Callable[[bytes], Mapping[str, str]]
@@ -67,7 +68,7 @@ class Found:
 class TemplateProvider(ABC):
     """The frame: a message becomes a call by one of the account's templates, and what it answers an Answer."""
 
-    name: ClassVar[str]
+    kind: ClassVar[str]
     table: ClassVar[Codes]
     hook: ClassVar[Hook]
     most: ClassVar[int]
@@ -75,8 +76,14 @@ class TemplateProvider(ABC):
     takes_text: ClassVar[bool] = False
 
     def __init__(
-        self, account: Aliyun | Tencent | Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
+        self,
+        name: str,
+        account: Aliyun | Tencent | Volcengine,
+        clients: Clients,
+        book: Book,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self.name = name
         self.limits = book.limits
         self.countries = account.countries
         self.secret = account.hook
@@ -124,7 +131,7 @@ class TemplateProvider(ABC):
         meaning = self.table.listed.get(code)
         about = {"template": used.id, "signature": used.signature}.get(meaning.concerns, "") if meaning else ""
         raw = json.dumps(said, ensure_ascii=False)
-        return self.table.judge(code, detail, now=self._now(), about=about, raw=raw)
+        return self.table.judge(self.name, code, detail, now=self._now(), about=about, raw=raw)
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
@@ -165,8 +172,8 @@ def report(provider: str, found: Found) -> Report | None:
     return Report(receipt, str(found.reference or ""))
 
 
-def account_book(name: str, account: Tencent | Volcengine, sms: Sms) -> Book:
+def account_book(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> Book:
     """Say what an account's templates take, its default template among them where it has one."""
     default = TemplateLimits(default=True, signature=mark(account.sign_name), variables={account.variable: None})
     own = {account.template: default} if account.template else {}
-    return describe(Account(name, account.sign_name, account.variable_characters), sms.templates, own)
+    return describe(Account(name, account.sign_name, account.variable_characters), templates, own)

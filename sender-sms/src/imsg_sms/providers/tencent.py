@@ -22,6 +22,7 @@ from imsg_sms.providers.meanings import (
     until_next_hour,
     until_tomorrow,
 )
+from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.template_provider import (
     Found,
     Hook,
@@ -32,11 +33,10 @@ from imsg_sms.providers.template_provider import (
     report,
 )
 from imsg_sms.providers.tencent_signature import Request, headers
-from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Sms, Tencent
+from imsg_sms.settings import Tencent
 from imsg_sms.templates import Book, Use
 
-NAME = "tencent"
+KIND = "tencent"
 VERSION = "2021-01-11"
 SERVICE = "sms"
 OK = "Ok"
@@ -129,25 +129,26 @@ CLASSES: Mapping[str, Meaning] = {
 }
 """The common kinds of Tencent Cloud's codes (cloud.tencent.com/document/api/382/52072)."""
 
-TABLE = Codes(NAME, CODES, CLASSES)
+TABLE = Codes(CODES, CLASSES)
 
 
-def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "TencentProvider | None":
-    """Make the provider; None where nothing of it is set."""
-    del receipts, public_url
-    return TencentProvider(sms.tencent, clients, account_book(NAME, sms.tencent, sms)) if sms.tencent else None
+def make(name: str, account: Tencent, parts: Parts) -> "TencentProvider":
+    """Make an account's provider."""
+    return TencentProvider(name, account, parts.clients, account_book(name, account, parts.templates))
 
 
 class TencentProvider(TemplateProvider):
     """The provider. It has no way to be asked by our own id; a call that is not answered stays unknown."""
 
-    name = NAME
+    kind = KIND
     table = TABLE
     hook = Hook("result", "errmsg")
     most = MOST
 
-    def __init__(self, settings: Tencent, clients: Clients, book: Book, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings, clients, book, now)
+    def __init__(
+        self, name: str, settings: Tencent, clients: Clients, book: Book, now: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(name, settings, clients, book, now)
         self._settings = settings
         self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 
@@ -163,10 +164,10 @@ class TencentProvider(TemplateProvider):
         return await self._call("SendSms", asked)
 
     async def _pull_receipts(self) -> Reports:
-        return read_all(await self._pull("PullSmsSendStatus"), read_pulled, self._moment())
+        return read_all(await self._pull("PullSmsSendStatus"), partial(read_pulled, self.name), self._moment())
 
     async def _pull_inbound(self) -> Reports:
-        return read_all(await self._pull("PullSmsReplyStatus"), read_pulled_inbound, self._moment())
+        return read_all(await self._pull("PullSmsReplyStatus"), partial(read_pulled_inbound, self.name), self._moment())
 
     async def _pull(self, action: str) -> Sequence[object]:
         """Fetch the next entries, each of which is handed out once. Raises NotSent, NoAnswer."""
@@ -197,7 +198,7 @@ class TencentProvider(TemplateProvider):
             return self._judge(error, used)
         entries = said.get("SendStatusSet")
         if not isinstance(entries, list):
-            return unreadable(NAME, status)
+            return unreadable(self.name, status)
         by_number = {str(entry.get("PhoneNumber")): entry for entry in entries if isinstance(entry, dict)}
         # By its place where a number comes back in another spelling.
         each = {
@@ -205,12 +206,12 @@ class TencentProvider(TemplateProvider):
             for number, entry in zip(numbers_, entries, strict=False)
             if isinstance(entry, dict)
         }
-        left_out = Unknown(NAME, "not_answered", "The provider said nothing of this number.")
+        left_out = Unknown(self.name, "not_answered", "The provider said nothing of this number.")
         return Answer(left_out, each=each)
 
     def _judge_one(self, entry: Mapping[str, Any], used: Use) -> Answer:
         if entry.get("Code") == OK:
-            return Answer(Sent(NAME, str(entry.get("SerialNo") or "") or None))
+            return Answer(Sent(self.name, str(entry.get("SerialNo") or "") or None))
         # It is refused alone: nothing is to be halved.
         answer = self._judge(entry, used)
         return Answer(answer.result, answer.concerns)
@@ -219,41 +220,46 @@ class TencentProvider(TemplateProvider):
         return self._judge_code(str(said.get("Code") or "no_code"), str(said.get("Message") or ""), said, used)
 
     def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
-        return read_pushed_inbound(entry, now) if "report_status" not in entry else read_pushed(entry, now)
+        read = read_pushed if "report_status" in entry else read_pushed_inbound
+        return read(self.name, entry, now)
 
 
-def read_pushed(entry: Mapping[str, Any], now: datetime) -> Report | None:
+def read_pushed(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read a receipt of a push (cloud.tencent.com/document/product/382/5807); None where it matches nothing."""
     at = moment(str(entry.get("user_receive_time") or "")) or now
     status, address = entry.get("report_status"), _number(entry.get("nationcode"), entry.get("mobile"))
     return _receipt(
-        status, Found(entry.get("sid"), address, status == SUCCESS, entry.get("errmsg"), entry.get("description"), at)
+        name,
+        status,
+        Found(entry.get("sid"), address, status == SUCCESS, entry.get("errmsg"), entry.get("description"), at),
     )
 
 
-def read_pulled(entry: Mapping[str, Any], now: datetime) -> Report | None:
+def read_pulled(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read one entry of PullSmsSendStatus; None where it matches nothing."""
     at, status = moment_of(entry.get("UserReceiveTime")) or now, entry.get("ReportStatus")
     said = entry.get("Description"), at, entry.get("SessionContext")
-    return _receipt(status, Found(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said))
+    return _receipt(
+        name, status, Found(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said)
+    )
 
 
-def read_pushed_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+def read_pushed_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read what somebody wrote out of a push (cloud.tencent.com/document/product/382/5809)."""
     address, at = _number(entry.get("nationcode"), entry.get("mobile")), moment_of(entry.get("time")) or now
     to, signature = entry.get("extend"), entry.get("sign")
-    return inbound(NAME, Written(address, entry.get("text"), at, to=to, signature=signature))
+    return inbound(name, Written(address, entry.get("text"), at, to=to, signature=signature))
 
 
-def read_pulled_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+def read_pulled_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read one entry of PullSmsReplyStatus (its SDK's models)."""
     at, text = moment_of(entry.get("ReplyTime")) or now, entry.get("ReplyContent")
     to, signature = entry.get("ExtendCode"), entry.get("SignName")
-    return inbound(NAME, Written(_read_pulled_number(entry), text, at, to=to, signature=signature))
+    return inbound(name, Written(_read_pulled_number(entry), text, at, to=to, signature=signature))
 
 
-def _receipt(status: object, found: Found) -> Report | None:
-    return report(NAME, found) if status in (SUCCESS, "FAIL") and isinstance(found.identity, str) else None
+def _receipt(name: str, status: object, found: Found) -> Report | None:
+    return report(name, found) if status in (SUCCESS, "FAIL") and isinstance(found.identity, str) else None
 
 
 def _read_pulled_number(entry: Mapping[str, Any]) -> str | None:

@@ -13,12 +13,12 @@ from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, nu
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, judge_failure, plain, unreadable
+from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.twilio_signature import is_signed
-from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Sms, Twilio
+from imsg_sms.settings import Twilio
 from imsg_sms.templates import Book, Message, describe_text
 
-NAME = "twilio"
+KIND = "twilio"
 VERSION = "2010-04-01"
 FORM = "application/x-www-form-urlencoded"
 MOST_CHARACTERS = 1_600
@@ -49,7 +49,7 @@ CLASSES: Mapping[str, Meaning] = {
 }
 """By a code's beginning: 20 the API and its login, 21 what was asked of it."""
 
-TABLE = Codes(NAME, CODES, CLASSES)
+TABLE = Codes(CODES, CLASSES)
 
 STATUSES: Mapping[str, Status] = {
     "delivered": Status.DELIVERED,
@@ -61,19 +61,16 @@ STATUSES: Mapping[str, Status] = {
 """What settles a message; accepted, scheduled, queued, sending and sent say no more than its answer did."""
 
 
-def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "TwilioProvider | None":
-    """Make the provider; None where nothing of it is set."""
-    del receipts
-    if sms.twilio is None:
-        return None
-    book = describe_text(NAME, sms.templates, signature=sms.twilio.signature, suffix=sms.twilio.suffix)
-    return TwilioProvider(sms.twilio, clients, book, public_url)
+def make(name: str, account: Twilio, parts: Parts) -> "TwilioProvider":
+    """Make an account's provider."""
+    book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
+    return TwilioProvider(name, account, parts.clients, book, parts.public_url)
 
 
 class TwilioProvider:
     """The provider. It has no idempotency key, and can't be asked by an id of ours."""
 
-    name = NAME
+    kind = KIND
     most = 1
     is_mixing = True
     takes_text = True
@@ -82,8 +79,16 @@ class TwilioProvider:
     lost = Reply("not kept, please repeat", 503, "text/plain")
 
     def __init__(
-        self, settings: Twilio, clients: Clients, book: Book, public_url: str, *, now: Callable[[], float] = time.time
+        self,
+        name: str,
+        settings: Twilio,
+        clients: Clients,
+        book: Book,
+        public_url: str,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self.name = name
         self._settings = settings
         self._clients = clients
         self._now = now
@@ -101,7 +106,7 @@ class TwilioProvider:
             "accept": "application/json",
         }
         self._callback = (
-            f"{public_url.rstrip('/')}/hooks/sms/{NAME}/{self.secret}" if public_url and self.secret else ""
+            f"{public_url.rstrip('/')}/hooks/sms/{self.name}/{self.secret}" if public_url and self.secret else ""
         )
 
     async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
@@ -109,13 +114,13 @@ class TwilioProvider:
         del reference  # nothing of ours comes back
         if not message.has_words:
             detail = f"Nobody told the words of the template {message.template}: describe it under [sms.templates]."
-            blocked = Blocked(NAME, f"{NAME} template {message.template}", "no_words", detail, LOOK_AGAIN_S)
+            blocked = Blocked(self.name, f"{self.name} template {message.template}", "no_words", detail, LOOK_AGAIN_S)
             return Answer(blocked, concerns="template")
         used = self._book.find(message)
         text = f"{used.signature}{used.text}"
         if len(text) > MOST_CHARACTERS:
             detail = f"Twilio takes at most {MOST_CHARACTERS} characters, this has {len(text)}."
-            return Answer(Refused(NAME, "21617", detail), concerns="content")
+            return Answer(Refused(self.name, "21617", detail), concerns="content")
         form = {"To": numbers_[0], "Body": text}
         if self._settings.messaging_service_sid:
             form["MessagingServiceSid"] = self._settings.messaging_service_sid
@@ -126,7 +131,7 @@ class TwilioProvider:
         try:
             answer = await self._clients.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
-            return judge_failure(NAME, error)
+            return judge_failure(self.name, error)
         try:
             said = answer.json()
         except ValueError:
@@ -148,23 +153,27 @@ class TwilioProvider:
         if fields is None:
             return None
         now = datetime.fromtimestamp(self._now(), UTC)
-        if (written := read_inbound(fields, now)) is not None:
+        if (written := read_inbound(self.name, fields, now)) is not None:
             return Reports((), inbound=(written,))
-        read = read_status(fields, now)
+        read = read_status(self.name, fields, now)
         if read is None:
             return Reports((), 0 if fields.get("MessageStatus") else 1)
         return Reports((read,))
 
     def _find_meaning(self, status: int, said: Mapping[str, Any]) -> Answer:
         if status < 300 and said.get("sid"):  # noqa: PLR2004  HTTP's successes
-            return Answer(Sent(NAME, str(said["sid"])))
+            return Answer(Sent(self.name, str(said["sid"])))
         code = said.get("code")
         if not isinstance(code, int):
-            return unreadable(NAME, status)
+            return unreadable(self.name, status)
         if str(code) not in CODES and status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, str(code), str(said.get("message") or "")), concerns="provider")
+            return Answer(Unknown(self.name, str(code), str(said.get("message") or "")), concerns="provider")
         return TABLE.judge(
-            str(code), str(said.get("message") or ""), now=self._now(), raw=json.dumps(said, ensure_ascii=False)
+            self.name,
+            str(code),
+            str(said.get("message") or ""),
+            now=self._now(),
+            raw=json.dumps(said, ensure_ascii=False),
         )
 
 
@@ -186,7 +195,7 @@ def _read_fields(push: Push) -> Mapping[str, str] | None:
     return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else None
 
 
-def read_inbound(fields: Mapping[str, str], now: datetime) -> Inbound | None:
+def read_inbound(name: str, fields: Mapping[str, str], now: datetime) -> Inbound | None:
     """Read what somebody wrote (twilio.com/docs/messaging/guides/webhook-request); None of a status callback."""
     if "Body" not in fields or "MessageStatus" in fields:
         return None
@@ -195,10 +204,10 @@ def read_inbound(fields: Mapping[str, str], now: datetime) -> Inbound | None:
     written = Written(
         address, fields["Body"], now, fields.get("MessageSid"), to, opt_out=kind == "STOP", opt_in=kind == "START"
     )
-    return inbound(NAME, written)
+    return inbound(name, written)
 
 
-def read_status(fields: Mapping[str, str], now: datetime) -> Report | None:
+def read_status(name: str, fields: Mapping[str, str], now: datetime) -> Report | None:
     """Read a callback; None where it settles nothing, or matches nothing."""
     status = STATUSES.get(fields.get("MessageStatus", ""))
     identity, address = fields.get("MessageSid", ""), numbers.read(fields.get("To", ""))
@@ -206,7 +215,7 @@ def read_status(fields: Mapping[str, str], now: datetime) -> Report | None:
         return None
     code = fields.get("ErrorCode", "")
     receipt = Receipt(
-        provider=NAME,
+        provider=name,
         provider_id=plain(identity),
         address=address,
         status=status,

@@ -12,13 +12,13 @@ from imsg_sms.providers import Answer, Report, numbers
 from imsg_sms.providers.clients import Clients
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import Codes, Meaning, moment_of, unreadable
+from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, account_book, read_object, report
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
-from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Sms, Volcengine
+from imsg_sms.settings import Volcengine
 from imsg_sms.templates import Book, Use
 
-NAME = "volcengine"
+KIND = "volcengine"
 VERSION = "2020-01-01"
 SERVICE = "volcSMS"
 MOST = 200
@@ -58,30 +58,27 @@ CLASSES: Mapping[str, Meaning] = {
 }
 """Beside the service's own RE: codes, those of Volcengine's gateway (volcengine.com/docs/6369/68677; unverified)."""
 
-TABLE = Codes(NAME, CODES, CLASSES)
+TABLE = Codes(CODES, CLASSES)
 
 
-def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "VolcengineProvider | None":
-    """Make the provider; None where nothing of it is set."""
-    del receipts, public_url
-    if sms.volcengine is None:
-        return None
-    return VolcengineProvider(sms.volcengine, clients, account_book(NAME, sms.volcengine, sms))
+def make(name: str, account: Volcengine, parts: Parts) -> "VolcengineProvider":
+    """Make an account's provider."""
+    return VolcengineProvider(name, account, parts.clients, account_book(name, account, parts.templates))
 
 
 class VolcengineProvider(TemplateProvider):
     """The provider. A call that is not answered stays unknown."""
 
-    name = NAME
+    kind = KIND
     table = TABLE
     hook = Hook("code", "msg")
     """Which answer it wants is unverified: HTTP 200 counts."""
     most = MOST
 
     def __init__(
-        self, settings: Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(settings, clients, book, now)
+        super().__init__(name, settings, clients, book, now)
         self._settings = settings
 
     async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
@@ -119,18 +116,19 @@ class VolcengineProvider(TemplateProvider):
         found = result.get("MessageID") if isinstance(result, dict) else None
         identities = [str(one) for one in found] if isinstance(found, list) else []
         if not identities:
-            return unreadable(NAME, status)
+            return unreadable(self.name, status)
         # One id for the call, or one for each number: the documents show a list and say no more.
         each = {}
         if len(identities) == len(numbers_):
-            each = {number: Answer(Sent(NAME, one)) for number, one in zip(numbers_, identities, strict=True)}
-        return Answer(Sent(NAME, identities[0]), each=each)
+            each = {number: Answer(Sent(self.name, one)) for number, one in zip(numbers_, identities, strict=True)}
+        return Answer(Sent(self.name, identities[0]), each=each)
 
     def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
-        return read_receipt(entry, now) if "status_code" in entry else read_inbound(entry, now)
+        read = read_receipt if "status_code" in entry else read_inbound
+        return read(self.name, entry, now)
 
 
-def read_receipt(entry: Mapping[str, Any], now: datetime) -> Report | None:
+def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read a receipt of a push (volcengine.com/docs/6361/171584); None where it matches nothing."""
     identity, status = entry.get("message_id"), entry.get("status_code")
     if not isinstance(identity, str) or not isinstance(status, str | int):
@@ -138,14 +136,14 @@ def read_receipt(entry: Mapping[str, Any], now: datetime) -> Report | None:
     address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
     is_delivered = str(status) == "0"
     code = None if is_delivered else str(status)
-    return report(NAME, Found(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext")))
+    return report(name, Found(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext")))
 
 
-def read_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+def read_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read what somebody wrote out of a push; its fields are unverified (volcengine.com/docs/6361/171585)."""
     address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
     identity, to, signature = entry.get("message_id"), entry.get("ext_code"), entry.get("sign")
-    return inbound(NAME, Written(address, entry.get("content"), at, identity, to, signature))
+    return inbound(name, Written(address, entry.get("content"), at, identity, to, signature))
 
 
 def _moment_of(ms: object) -> datetime | None:

@@ -11,7 +11,7 @@ from imsg_channels import segments
 from imsg_channels.content import wrong
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import Address, ChannelSpec, Words
-from imsg_channels.stand_in import At, Secret, StandIn
+from imsg_channels.stand_in import ANY, At, Secret, StandIn
 from imsg_channels.templates import (
     EITHER,
     FreeText,
@@ -62,33 +62,38 @@ def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
 
 _STAND_IN = StandIn(
     named=(
-        ("aliyun", "access_key_id"),
-        ("aliyun", "endpoint"),
-        ("tencent",),
-        ("volcengine",),
-        ("twilio",),
-        ("http",),
+        ("accounts", ANY, "access_key_id"),
+        ("accounts", ANY, "secret_id"),
+        ("accounts", ANY, "account_sid"),
+        ("accounts", ANY, "endpoint"),
+        ("accounts", ANY, "url"),
+        ("accounts", ANY, "use"),
     ),
     settings={
-        "aliyun": {
-            "access_key_id": "LTAI-imsg-sandbox",
-            "access_key_secret": Secret("sms_access_key_secret"),
-            "hook_secret": Secret("sms_hook_secret"),
-            "endpoint": At("/sandbox/aliyun/"),
-            "sign_name": "天存",
-            "template": "SMS_100000001",
-            "variable": "content",
-            "templates": {
-                "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
-                "SMS_100000002": {
-                    "text": "您的验证码为${code}，五分钟内有效，请勿告诉他人。",
-                    "variables": {"code": 6},
+        "accounts": {
+            "aliyun": {
+                "access_key_id": "LTAI-imsg-sandbox",
+                "access_key_secret": Secret("sms_access_key_secret"),
+                "hook_secret": Secret("sms_hook_secret"),
+                "endpoint": At("/sandbox/aliyun/"),
+                "sign_name": "天存",
+                "template": "SMS_100000001",
+                "variable": "content",
+                "templates": {
+                    "SMS_100000001": {
+                        "text": "您有一条新通知：${content}，请及时查看。",
+                        "variables": {"content": None},
+                    },
+                    "SMS_100000002": {
+                        "text": "您的验证码为${code}，五分钟内有效，请勿告诉他人。",
+                        "variables": {"code": 6},
+                    },
+                    "SMS_100000003": {
+                        "text": "${name}您好，您预约的${time}已确认。",
+                        "variables": {"name": 20, "time": 20},
+                    },
                 },
-                "SMS_100000003": {
-                    "text": "${name}您好，您预约的${time}已确认。",
-                    "variables": {"name": 20, "time": 20},
-                },
-            },
+            }
         }
     },
 )
@@ -101,7 +106,7 @@ _ACCOUNTS: Mapping[str, tuple[str, ...]] = {
     "VOLCENGINE": ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SMS_ACCOUNT", *_SENT_BY_TEMPLATE),
     "TWILIO": ("ACCOUNT_SID", "AUTH_TOKEN", "KEY_SID", "KEY_SECRET", "SENDER", "MESSAGING_SERVICE_SID"),
 }
-"""Provider → its settings that the sandbox reads too."""
+"""Kind → its settings that the sandbox reads too: in containers, of the account that is called by its kind."""
 
 SMS = ChannelSpec(
     name="sms",
@@ -132,23 +137,26 @@ SMS = ChannelSpec(
             "OPT_OUT",
             "OPT_IN",
             "UNCERTAIN",
-            *(f"{name}__ENDPOINT" for name in _ACCOUNTS),
-            *(f"{name}__COUNTRIES" for name in _ACCOUNTS),
-            "TENCENT__REGION",
-            "VOLCENGINE__REGION",
-            "TWILIO__SIGNING_KEY",
-            "TWILIO__SIGNATURE",
-            "TWILIO__SUFFIX",
-            "TWILIO__HOOK_SECRET",
+            *(f"ACCOUNTS__{name}__ENDPOINT" for name in _ACCOUNTS),
+            *(f"ACCOUNTS__{name}__COUNTRIES" for name in _ACCOUNTS),
+            "ACCOUNTS__TENCENT__REGION",
+            "ACCOUNTS__VOLCENGINE__REGION",
+            "ACCOUNTS__TWILIO__SIGNING_KEY",
+            "ACCOUNTS__TWILIO__SIGNATURE",
+            "ACCOUNTS__TWILIO__SUFFIX",
+            "ACCOUNTS__TWILIO__HOOK_SECRET",
         ),
-        played=("TEMPLATES", *(f"{account}__{name}" for account, names in _ACCOUNTS.items() for name in names)),
+        played=(
+            "TEMPLATES",
+            *(f"ACCOUNTS__{account}__{name}" for account, names in _ACCOUNTS.items() for name in names),
+        ),
         literals=(
-            "ALIYUN__ACCESS_KEY_ID=",
-            "ALIYUN__ACCESS_KEY_SECRET={sms_access_key_secret}",
-            "ALIYUN__SIGN_NAME=",
-            "ALIYUN__TEMPLATE=",
-            "ALIYUN__VARIABLE=content",
-            "ALIYUN__HOOK_SECRET={sms_hook_secret}",
+            "ACCOUNTS__ALIYUN__ACCESS_KEY_ID=",
+            "ACCOUNTS__ALIYUN__ACCESS_KEY_SECRET={sms_access_key_secret}",
+            "ACCOUNTS__ALIYUN__SIGN_NAME=",
+            "ACCOUNTS__ALIYUN__TEMPLATE=",
+            "ACCOUNTS__ALIYUN__VARIABLE=content",
+            "ACCOUNTS__ALIYUN__HOOK_SECRET={sms_hook_secret}",
         ),
         secrets=("sms_access_key_secret", "sms_hook_secret"),
     ),

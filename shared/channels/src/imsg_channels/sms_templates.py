@@ -57,7 +57,7 @@ class SmsTemplate(BaseModel):
     """Free text goes into its one parameter."""
     links: bool = False
     providers: Mapping[str, Way]
-    """Provider → how it sends it; a provider that is not named is passed by."""
+    """Account → how it sends it; one that is not named is passed by, unless it sends any words."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> "SmsTemplate":

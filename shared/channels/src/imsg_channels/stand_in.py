@@ -6,6 +6,9 @@ from enum import Enum, auto
 
 Path = tuple[str, ...]
 
+ANY = "*"
+"""In a path: whatever name people chose there."""
+
 
 @dataclass(frozen=True, slots=True)
 class At:

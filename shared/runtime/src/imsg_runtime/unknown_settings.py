@@ -1,7 +1,7 @@
 """Settings that nobody goes by: their names are misspelt, or they are no more; each with what to do instead."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -171,13 +171,14 @@ def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
     field = _fields(model).get(path[0])
     if field is None:
         return None if issubclass(model, Common) else False
-    inner, is_named_by_people = _inner(field.annotation)
+    inners, is_named_by_people = _inner(field.annotation)
     rest = path[2:] if is_named_by_people else path[1:]
-    if inner is not None and any(isinstance(step, BeforeValidator) for step in field.metadata):
+    if inners and any(isinstance(step, BeforeValidator) for step in field.metadata):
         return True  # it may be written shorter than the model: its validator judges the names
-    if inner is None or not rest:
-        return inner is not None or is_named_by_people or len(path) == 1
-    return _reads(inner, rest)
+    if not inners or not rest:
+        return bool(inners) or is_named_by_people or len(path) == 1
+    verdicts = {_reads(inner, rest) for inner in inners}
+    return True if True in verdicts else None if None in verdicts else False
 
 
 def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
@@ -189,24 +190,19 @@ def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 def _paths(model: type[BaseModel], given: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield the names that a model reads; where people choose one, theirs stands there."""
     for name, field in _fields(model).items():
-        inner, is_named_by_people = _inner(field.annotation)
+        inners, is_named_by_people = _inner(field.annotation)
         chosen = (given[1],) if is_named_by_people and len(given) > 1 else ()
-        if inner is None:
+        if not inners:
             yield (name, *chosen)
-            continue
-        for path in _paths(inner, given[1 + len(chosen) :]):
-            yield (name, *chosen, *path)
+        for inner in inners:
+            yield from ((name, *chosen, *path) for path in _paths(inner, given[1 + len(chosen) :]))
 
 
-def _inner(annotation: Any) -> tuple[type[BaseModel] | None, bool]:  # noqa: ANN401  any annotation
-    """Return the model inside an annotation, and whether people choose the names above it."""
+def _inner(annotation: Any) -> tuple[Sequence[type[BaseModel]], bool]:  # noqa: ANN401  any annotation
+    """Return the models inside an annotation, and whether people choose the names above them."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
-        return (annotation, False) if issubclass(annotation, BaseModel) else (None, False)
+        return (annotation,) if issubclass(annotation, BaseModel) else (), False
     if get_origin(annotation) in (dict, Mapping):
-        return _first(_inner(part)[0] for part in get_args(annotation)[1:]), True
+        return [model for part in get_args(annotation)[1:] for model in _inner(part)[0]], True
     inners = [_inner(part) for part in get_args(annotation)]
-    return _first(inner for inner, _ in inners), any(named for _, named in inners)
-
-
-def _first(models: Iterable[type[BaseModel] | None]) -> type[BaseModel] | None:
-    return next((model for model in models if model is not None), None)
+    return [model for models, _ in inners for model in models], any(named for _, named in inners)

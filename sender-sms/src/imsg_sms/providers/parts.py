@@ -1,0 +1,18 @@
+"""What an account's provider is made of, beside its own settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imsg_channels.sms_templates import SmsTemplate
+from imsg_sms.providers.clients import Clients
+from imsg_sms.receipts import Receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The calls of one account, and what all accounts share."""
+
+    clients: Clients
+    templates: Mapping[str, SmsTemplate]
+    receipts: Receipts
+    public_url: str = ""
