@@ -3,8 +3,8 @@
 import pytest
 from starlette.datastructures import Headers
 
-from imsg_contract.errors import Refusal
-from imsg_gateway.request import LARGE_BYTES, MAX_PARTS, PIECE_BYTES, ClientRequest, read
+from imsg_gateway.parts import PIECE_BYTES
+from imsg_gateway.request import LARGE_BYTES, ClientRequest, read
 
 NUL = b"\\u0000"
 
@@ -27,14 +27,3 @@ def test_an_escaped_nul_is_seen_across_the_end_of_a_piece(before: int) -> None:
 
 def test_another_escape_is_none() -> None:
     assert not _read(_with(b"\\n\\u0001", 3 * PIECE_BYTES - 2)).may_have_nul
-
-
-@pytest.mark.parametrize("empty", [b"[]", b"{}"])
-def test_parts_are_counted_in_every_piece_of_a_large_body(empty: bytes) -> None:
-    """The object, its list and two colons are four more."""
-    text = b"A" * LARGE_BYTES
-    room = MAX_PARTS - 4
-    most = b'{"file": "' + text + b'", "to": [' + b",".join([empty] * room) + b"]}"
-    assert len(_read(most).fields["to"]) == room
-    with pytest.raises(Refusal, match="not_json"):
-        _read(most[:-2] + b"," + empty + b"]}")

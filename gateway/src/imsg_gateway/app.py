@@ -1,18 +1,19 @@
 """The gateway as an ASGI app: one way in, and the one place that decides the HTTP status."""
 
 import asyncio
-from functools import partial
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_gateway import v1
+from imsg_gateway import parts, v1
 from imsg_gateway.authentication import Authenticator
 from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
-from imsg_gateway.request import ClientRequest, read
-from imsg_gateway.routes import Right, Route, Table
+from imsg_gateway.request import ClientRequest, find_token, read, read_query
+from imsg_gateway.routes import OPEN_BODY_BYTES, Right, Route, Table
 from imsg_runtime import bodies
 from imsg_runtime.bodies import OFF_LOOP_BYTES
 from imsg_runtime.clients import Clients
@@ -24,6 +25,9 @@ from imsg_runtime.service_client import ServiceFailed, ServiceUnavailable
 log = logger(__name__)
 
 AWAY_RETRY_S = 3
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class GatewayApp:
@@ -83,6 +87,8 @@ class GatewayApp:
         headers = Headers(scope=scope)
         address = self._clients.address(scope)
         body = await bodies.read(scope, receive, route.max_body_bytes)
+        if parts.may_exceed(body, parts.STRANGERS):
+            await self._check_parts(route, scope, headers, body)
         asked = await _read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
         strays = route.strays(asked)
         if ignored is not None:
@@ -100,15 +106,41 @@ class GatewayApp:
             raise field_unknown(strays[0], known)
         return await route.handler(asked, credential)
 
+    async def _check_parts(self, route: Route, scope: Scope, headers: Headers, body: bytes) -> None:
+        """Bound the parts of a body, by who sends it, before it is parsed.
+
+        Raises Refusal too_many_parts, token_missing, token_invalid; ServiceUnavailable, RedisUnavailable.
+        """
+        if route.right is Right.OPEN:
+            parts.check(body, parts.STRANGERS)
+            return
+        if len(body) <= OPEN_BODY_BYTES:  # parsed in a millisecond or two, and then what is wrong with it can be said
+            return
+        shown = find_token(headers, read_query(scope["query_string"]))
+        refused = Refusal("token_missing")
+        for token in (*([] if shown is None else [shown]), *parts.find_tokens(body)):
+            try:
+                await self._authenticator.read(token).owner()
+            except Refusal as refusal:
+                refused = refusal
+                continue
+            await _do_apart(len(body), parts.check, body, parts.USERS)
+            return
+        raise refused
+
+
+async def _do_apart(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do work in a thread where the body is large: what grows with it is nobody else's to wait for."""
+    if size <= OFF_LOOP_BYTES:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
+
 
 async def _read(
     scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
 ) -> ClientRequest:
-    """Read a request, in a thread where its body is large: what grows with it is nobody else's to wait for."""
-    if len(body) <= OFF_LOOP_BYTES:
-        return read(scope, headers, path, names, body, address=address, needs_body=needs_body)
-    reading = partial(read, scope, headers, path, names, body, address=address, needs_body=needs_body)
-    return await asyncio.to_thread(reading)
+    """Read a request."""
+    return await _do_apart(len(body), read, scope, headers, path, names, body, address=address, needs_body=needs_body)
 
 
 def _version(pattern: str) -> str:

@@ -79,7 +79,16 @@ _KEYED = ("/api/v2/messages", "/api/v2/resend", "/api/v2/dead/{id}/resend")
 _ACCEPTED = ("/api/v2/messages", "/api/v2/channels/{method}/providers/{name}/test")
 """Paths whose success is 202: what is asked has begun."""
 
-_REQUEST = ("not_json", "not_an_object", "unknown_field", "wrong_type", "too_large", "body_incomplete", "overloaded")
+_REQUEST = (
+    "not_json",
+    "not_an_object",
+    "unknown_field",
+    "wrong_type",
+    "too_large",
+    "too_many_parts",
+    "body_incomplete",
+    "overloaded",
+)
 """What every URL may refuse of a request as a whole: a body is read on GET too, and so is the query everywhere."""
 
 INFO: Json = {

@@ -65,6 +65,13 @@ REASONS: Mapping[str, Reason] = {
         "请求体超过 {limit} 字节，请减小附件或分批发送。",
         "The body is over {limit} bytes; make attachments smaller or send in several requests.",
     ),
+    "too_many_parts": Reason(
+        10001,
+        413,
+        "请求体里的字段、列表和对象超过 {limit} 个；请去掉不用的字段，或分批发送。",
+        "The body has more than {limit} fields, lists and objects; leave out what is not needed, or send in several "
+        "requests.",
+    ),
     "head_too_large": Reason(
         10001,
         431,

@@ -1,0 +1,122 @@
+"""A body's parts are bounded before they are parsed, by who sends it; texts may hold whatever they like."""
+
+import json
+import random
+from typing import Any
+
+import httpx
+import pytest
+
+from imsg_contract.errors import Refusal
+from imsg_gateway import parts
+from imsg_gateway.parts import STRANGERS, USERS, Bounds, find_tokens
+from imsg_testing.gateway import RunningGateway
+
+KEYS = {f"key{number}": 1 for number in range(300_000)}
+
+LISTS: dict[str, Any] = {"to": [[]] * 300_000}
+
+SMALL = Bounds(parts=40, commas=40, strings=40)
+
+
+def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    return {"method": "smtp", "to": "a@example.com", "content": {"subject": "s", "text": "t"}, **fields}
+
+
+async def post(gateway: RunningGateway, path: str, body: Any, **headers: str) -> httpx.Response:  # noqa: ANN401  JSON
+    return await gateway.client.post(path, content=json.dumps(body).encode(), headers=headers)
+
+
+@pytest.mark.parametrize("body", [KEYS, LISTS], ids=["fields", "lists"])
+@pytest.mark.parametrize("path", ["/api/send", "/api/v2/messages", "/api/v2/register"])
+async def test_who_shows_no_token_that_holds_has_nothing_parsed(
+    gateway: RunningGateway, path: str, body: dict[str, Any]
+) -> None:
+    forged = {"token": "bm90IGEgdG9rZW4="}
+    # That nothing is parsed is seen by a body that is no JSON at all.
+    broken = json.dumps(body).encode() + b"}"
+    assert (await gateway.client.post(path, content=broken)).json()["errorCode"] == 10002
+    assert (await post(gateway, path, {**forged, **body})).json()["errorCode"] == 10005
+    assert (await post(gateway, path, body, authorization=f"Bearer {forged['token']}")).json()["errorCode"] == 10005
+
+
+@pytest.mark.parametrize("path", ["/api/login", "/api/v2/login"])
+async def test_a_log_in_of_thousands_of_fields_is_refused_by_its_bound(gateway: RunningGateway, path: str) -> None:
+    answer = await post(gateway, path, {f"k{n}": [] for n in range(4_000)}, **{"accept-language": "zh"})
+    said = answer.headers.get("x-imsg-reason") or answer.json()["reason"]
+    assert (answer.json()["errorCode"], said) == (10001, "too_many_parts")
+
+
+@pytest.mark.parametrize("body", [KEYS, LISTS], ids=["fields", "lists"])
+async def test_a_user_is_refused_more_parts_than_any_request_has(gateway: RunningGateway, body: dict[str, Any]) -> None:
+    token = await gateway.user()
+    for answer in (
+        await post(gateway, "/api/v2/messages", {**body, "token": token}),
+        await post(gateway, "/api/v2/messages", body, authorization=f"Bearer {token}"),
+        await post(gateway, f"/api/v2/messages?token={token.replace('+', '%2B')}", body),
+    ):
+        assert (answer.status_code, answer.json()["reason"]) == (413, "too_many_parts")
+        assert f"{USERS.parts}" in answer.json()["detail"]
+
+
+async def test_ten_thousand_recipients_pass_wherever_the_token_stands(gateway: RunningGateway) -> None:
+    token = await gateway.user(per_hour=10)
+    people = [f"reader{number}@example.com" for number in range(10_000)]
+    wrapped = token[:20] + "\n" + token[20:]
+    template = {"subject": '"token": "x"', "text": '[{:,"\\' * 100_000}
+    for body, headers in (
+        (mail(to=people, token=token), {}),
+        (mail(to=people, token=wrapped, content=template), {}),
+        (mail(to=people), {"authorization": f"Bearer {token}"}),
+    ):
+        answer = await post(gateway, "/api/v2/messages", body, **headers)
+        assert (answer.status_code, answer.json()["count"]) == (202, 10_000)
+
+
+def test_signs_inside_texts_are_not_counted() -> None:
+    text = {"text": '[{:,"\\' * 1_000, "\\": ["\\\\", "\\", '"']}
+    parts.check(json.dumps(text).encode(), SMALL)
+    with pytest.raises(Refusal, match="too_many_parts"):
+        parts.check(json.dumps({**text, "list": [[]] * 40}).encode(), SMALL)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]," * 50, b'"a",' * 50, b"1," * 50, b'{"a":' * 50, b'"\\\\",' * 50, b'{"\\\\":1,' + b'"\\"":2,' * 50],
+    ids=["lists", "strings", "numbers", "objects", "escapes", "fields with escapes"],
+)
+def test_every_kind_of_part_is_bounded(body: bytes) -> None:
+    with pytest.raises(Refusal, match="too_many_parts"):
+        parts.check(body, SMALL)
+
+
+def test_what_is_counted_is_what_is_there() -> None:
+    """Of random documents, none within its bounds is refused, and none beyond them passes."""
+    draw = random.Random(1)  # noqa: S311  no secret
+
+    def make(depth: int) -> Any:  # noqa: ANN401  JSON
+        kind = draw.randrange(4 if depth else 2)
+        if kind < 2:
+            return draw.choice([1, None, "", "\\", '"', '\\"', ":", "[{", ",,", "a\\\\"])
+        several = range(draw.randrange(5))
+        return [make(depth - 1) for _ in several] if kind == 2 else {f'{n}\\":': make(depth - 1) for n in several}
+
+    def count(value: object) -> int:
+        if isinstance(value, dict):
+            return 1 + len(value) + sum(map(count, value.values()))
+        return 1 + sum(map(count, value)) if isinstance(value, list) else 0
+
+    for _ in range(500):
+        document = make(4)
+        body, exact = json.dumps(document, separators=(",", ":")).encode(), count(document)
+        parts.check(body, Bounds(exact, 10_000, 10_000))
+        if exact:
+            with pytest.raises(Refusal):
+                parts.check(b" " * exact + body, Bounds(exact - 1, 10_000, 10_000))
+
+
+def test_the_token_is_found_as_people_write_it() -> None:
+    body = rb'{"params": {"token": "one"}, "token" : "t\/wo\r\n+=", "text": "\"token\": \"no\"", "other": "token"}'
+    assert list(find_tokens(body)) == ["one", "t/wo\r\n+="]
+    assert STRANGERS.parts < USERS.parts
+    assert list(find_tokens(b'"token":1,' * 100_000)) == []
