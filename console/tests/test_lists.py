@@ -4,7 +4,8 @@ import pytest
 
 from imsg_console.features.send.lists import Table
 from imsg_console.features.send.lists import table as look
-from imsg_console.spreadsheets import UnreadableError, decode, split
+from imsg_console.readers import UnreadableError
+from imsg_console.spreadsheets import decode, split
 
 
 def table(content: bytes, method: str) -> Table:
@@ -18,7 +19,7 @@ PEOPLE = "姓名,邮箱,部门\n张三,zhang@example.com,研发\n李四,li@examp
 def test_a_table_is_read_in_every_encoding(encoding: str) -> None:
     found = table(PEOPLE.encode(encoding), "smtp")
     assert (found.rows[0], found.has_heading, found.column) == (("姓名", "邮箱", "部门"), True, 1)
-    assert found.values(1, has_heading=True) == ["zhang@example.com", "li@example.com"]
+    assert found.read(1, has_heading=True).texts == ["zhang@example.com", "li@example.com"]
 
 
 @pytest.mark.parametrize("sign", ["\t", ";", ","])
@@ -29,12 +30,12 @@ def test_whatever_parts_the_columns(sign: str) -> None:
 
 def test_quoted_cells_hold_commas_and_line_breaks() -> None:
     found = table(b'"Zhang, San","a\nb",zhang@example.com\n"Li, Si",c,li@example.com\n', "smtp")
-    assert found.values(found.column, has_heading=False) == ["zhang@example.com", "li@example.com"]
+    assert found.read(found.column, has_heading=False).texts == ["zhang@example.com", "li@example.com"]
 
 
 def test_lines_are_a_table_of_one_column() -> None:
     found = table(b"zhang@example.com\r\nli@example.com\r\n", "smtp")
-    assert (found.width, found.has_heading, found.values(0, has_heading=False)) == (
+    assert (found.width, found.has_heading, found.read(0, has_heading=False).texts) == (
         1,
         False,
         ["zhang@example.com", "li@example.com"],
@@ -43,7 +44,7 @@ def test_lines_are_a_table_of_one_column() -> None:
 
 def test_several_recipients_in_a_line_are_all_taken() -> None:
     found = table(b"a@x.com, b@x.com\nc@x.com, d@x.com\n", "smtp")
-    assert found.values(found.column, has_heading=False) == ["a@x.com", "b@x.com", "c@x.com", "d@x.com"]
+    assert found.read(found.column, has_heading=False).texts == ["a@x.com", "b@x.com", "c@x.com", "d@x.com"]
 
 
 def test_a_heading_over_one_column_is_seen() -> None:
@@ -65,6 +66,15 @@ def test_rows_without_a_recipient_are_told_and_the_others_say_whose_they_are() -
     reading = found.read(found.column, has_heading=True)
     assert [(one.text, one.label) for one in reading.found] == [("13800138000", "张三"), ("13900139000", "王五")]
     assert [(one.text, one.why) for one in reading.ignored] == [("李四", "send.no_sms_in_row")]
+
+
+@pytest.mark.parametrize("title", ["通讯录\n", "通讯录,,\n", "通讯录,,\n制表人：王芳,,2026 年\n,,\n", "客户,,\n"])
+def test_headings_are_found_below_a_title(title: str) -> None:
+    found = table(f"{title}姓名,手机,邮箱\n张三,13800138000,zhang@example.com\n李四,,\n".encode(), "sms")
+    reading = found.read(found.column, has_heading=found.has_heading)
+    assert (found.rows[found.heading], found.column) == (("姓名", "手机", "邮箱"), 1)
+    assert [(one.text, one.label) for one in reading.found] == [("13800138000", "张三 zhang@example.com")]
+    assert [one.text for one in reading.ignored] == ["李四"]
 
 
 def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:

@@ -10,9 +10,10 @@ import xlsxwriter
 
 from imsg_console.features.send.lists import table
 from imsg_console.features.users import sheet
-from imsg_console.spreadsheets import UnreadableError, read, split
+from imsg_console.readers import Readers, UnreadableError
+from imsg_console.spreadsheets import join, read_lines
 from imsg_console.texts import Texts
-from imsg_console.workbooks import Sheet, Workbooks
+from imsg_console.workbooks import Sheet
 
 
 def workbook(write: Callable[[xlsxwriter.Workbook], object]) -> bytes:
@@ -31,7 +32,7 @@ def pack(parts: dict[str, bytes]) -> bytes:
 
 
 async def sheets(content: bytes) -> list[Sheet]:
-    return await read(content, Workbooks(), split)
+    return join(await Readers().run("session", "page", read_lines, content))
 
 
 async def read_refusal(content: bytes) -> str:

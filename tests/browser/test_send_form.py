@@ -140,6 +140,11 @@ def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> N
     expect(page.get_by_role("alert").filter(has_text="照片.png 不是表格")).to_be_visible()
     chooser.set_input_files({"name": "大.csv", "mimeType": "text/csv", "buffer": b"a" * (5 * 1024 * 1024 + 1)})
     expect(page.get_by_role("alert").filter(has_text="大.csv 超过 5 MiB")).to_be_visible()
+    chooser.set_input_files({"name": "短行.csv", "mimeType": "text/csv", "buffer": b"a\n" * 2_600_000})
+    expect(page.get_by_role("alert").filter(has_text="短行.csv 太大：最多 50,000 行")).to_be_visible()
+    paste(page, "a\n" * 100_000)
+    expect(page.get_by_role("alert").filter(has_text="粘贴的内容 太大：最多 50,000 行")).to_be_visible()
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE, dark=True)], ids=lambda look: look.name)

@@ -157,3 +157,24 @@ def assert_nothing_of(victim: Mapping[str, str], heard: Sequence[str], *, has_a_
     assert victim["client_id"] not in said
     assert "data-method" not in said
     assert has_a_page_of_its_own or '42["' not in said
+
+
+@pytest.mark.parametrize("way", ["websocket", "polling"])
+def test_a_message_of_a_million_parts_is_refused_unread_and_ends_its_own_socket_alone(
+    deployment: Deployment, visit: Visits, way: str
+) -> None:
+    seen = visit(Look("en", DESK))
+    seen.complaints.expect("413|WebSocket|socket.io")
+    enter(seen, deployment.new_user(), "correct horse")
+    seen.page.goto("/limits")
+    own = ids(seen.page)
+    heavy = ["event", {"client_id": own["client_id"], "id": 1, "args": [[] for _ in range(1_000_000)]}]
+
+    heard = attack(
+        seen.page, query(**own), [["ack", {"client_id": own["client_id"], "next_message_id": 0}], heavy], way
+    )
+    assert any(one.startswith("43") and one.startswith("437000") for one in heard), heard  # what came before was heard
+    assert not any(one.startswith("437001") for one in heard), heard
+    assert way == "websocket" or "413" in heard
+    seen.page.goto("/limits")
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("My limits")

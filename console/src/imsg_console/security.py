@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imsg_console.message_bounds import bound_post, bound_socket
 from imsg_console.nicegui_internals import ASSETS, EMPTY_STYLE, FRAMEWORK, SOCKET, read_scope
 from imsg_console.origin import WRITES, Origins
 from imsg_console.paths import ICON, LOGIN, LOGOUT, MISSING, OWN, PREFER, STATIC, login_url
@@ -105,12 +106,14 @@ class Security:
         answer = self._stop(scope, session, Texts(wish.language))
         if answer is None and not (self._is_page(scope["path"]) or scope["path"].startswith(OPEN)):
             scope["path"] = MISSING
+        if answer is None and scope["path"].startswith(SOCKET) and scope["method"] == "POST":
+            receive = await bound_post(scope, receive, is_known=session is not None)
         await (answer or self._app)(scope, receive, _add_headers(scope, send))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
         path: str = scope["path"]
         if path.startswith(SOCKET) and self._origins.is_ours(scope) and self._may_connect(scope, session):
-            await self._app(scope, receive, send)
+            await self._app(scope, bound_socket(receive, is_known=session is not None), send)
             return
         await receive()
         await send({"type": "websocket.close", "code": 4403, "reason": "not yours"})

@@ -1,11 +1,13 @@
 """Files of rows, as people save them: workbooks, CSV in the code pages of Windows and Excel, plain lines."""
 
-import asyncio
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
-from imsg_console.workbooks import Sheet, WorkbookError, Workbooks, is_workbook
+from imsg_console import workbooks
+from imsg_console.readers import UnreadableError
+from imsg_console.workbooks import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Sheet, is_workbook
 
 ACCEPT = ".xlsx,.xlsm,.xlsb,.xls,.et,.ods,.csv,.tsv,.txt"
 """What a browser lets people choose, as HTML writes it."""
@@ -16,33 +18,51 @@ ENCODINGS = ("utf-8", "gb18030")
 MARKED = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 """A byte order mark says it: Excel writes one."""
 
+SIGNS = "\t,;，"
+"""What parts columns."""
+
+BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What ends a line, as `str.splitlines` has it."""
+
 SAMPLE = 4_096
 """Rows that say what parts the columns."""
 
+HEADED_WITHIN = 10
+"""The heading is one of so many rows that hold something; above it stand titles, who made it, and when."""
 
-class UnreadableError(Exception):
-    """The file holds no rows; `why` is a key of `texts/files.py`, which is told the file's `name`."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
+PIECE = 500
+"""Rows of one piece of an answer."""
 
 Split = Callable[[str], Sequence[Sequence[str]]]
 
 
-async def read(content: bytes, workbooks: Workbooks, split: Split) -> list[Sheet]:
+def read_lines(content: bytes) -> Iterator[tuple[str, Sequence[Sequence[str]]]]:
+    """Read a file of which each line may be a row of columns or a list; pieces of sheets: (name, rows).
+
+    Raises UnreadableError.
+    """
+    return _cut(read(content, split))
+
+
+def read_columns(content: bytes) -> Iterator[tuple[str, Sequence[Sequence[str]]]]:
+    """Read a file of rows of columns; pieces of sheets as above. Raises UnreadableError."""
+    return _cut(read(content, split_columns))
+
+
+def join(pieces: Iterable[tuple[str, Sequence[Sequence[str]]]]) -> list[Sheet]:
+    """Put the sheets together again."""
+    sheets: dict[str, list[Sequence[str]]] = {}
+    for name, rows in pieces:
+        sheets.setdefault(name, []).extend(rows)
+    return [Sheet(name, tuple(map(tuple, rows))) for name, rows in sheets.items()]
+
+
+def read(content: bytes, split: Split) -> list[Sheet]:
     """Read the sheets of a file, at least one, each with something in it; `split` cuts text into rows.
 
     Raises UnreadableError.
     """
-    if is_workbook(content):
-        try:
-            sheets = await workbooks.read(content)
-        except WorkbookError as error:
-            raise UnreadableError(f"files.{error.why}") from error
-    else:
-        sheets = [Sheet("", await asyncio.to_thread(lambda: tuple(map(tuple, split(decode(content))))))]
+    sheets = workbooks.read(content) if is_workbook(content) else [Sheet("", tuple(map(tuple, split(decode(content)))))]
     shown = [sheet for sheet in sheets if any(cell.strip() for row in sheet.rows for cell in row)]
     if not shown:
         raise UnreadableError("files.empty")
@@ -50,7 +70,73 @@ async def read(content: bytes, workbooks: Workbooks, split: Split) -> list[Sheet
 
 
 def decode(content: bytes) -> str:
-    """Decode a file by its mark, else as UTF-8, else as GBK. Raises UnreadableError."""
+    """Decode a file by its mark, else as UTF-8, else as GBK. Raises UnreadableError, also where it has too many rows.
+
+    They are counted before anything is cut: a byte each costs a hundred as rows.
+    """
+    text = _decode(content)
+    rows = sum(map(text.count, BREAKS)) - text.count("\r\n")
+    if rows > MAX_ROWS or sum(map(text.count, SIGNS)) > MAX_CELLS:
+        raise UnreadableError("files.too_large")
+    return text
+
+
+def split(text: str) -> Sequence[Sequence[str]]:
+    """Cut a text into rows: by the sign that gives nearly every row the same number of columns, else into lines."""
+    for sign in SIGNS:
+        try:
+            rows = list(csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=sign))
+        except csv.Error:
+            continue
+        widths = [len(row) for row in _drop_titles(rows[:SAMPLE]) if any(map(str.strip, row))]
+        usual = max(set(widths), key=widths.count, default=1)
+        if usual > 1 and widths.count(usual) * 10 >= len(widths) * 9 and max(map(len, rows)) <= MAX_COLUMNS:
+            return rows
+    return [[line.strip()] for line in text.splitlines()]
+
+
+def split_columns(text: str) -> Sequence[Sequence[str]]:
+    """Cut a text into rows by the sign that its first lines have most of: a heading, and perhaps a title above it.
+
+    Raises UnreadableError.
+    """
+    text = text.replace("\0", "").lstrip("\ufeff")
+    first = [line for line in text.splitlines() if line.strip()][:HEADED_WITHIN]
+    counts = {sign: [line.count(sign) for line in first] for sign in "\t;,，"}
+    sign = max(counts, key=lambda one: (sum(map(bool, counts[one])), sum(counts[one])))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign))
+    except csv.Error:  # a quotation without an end, longer than any cell: better each line than none
+        rows = [line.split(sign) for line in text.splitlines()]
+    if max(map(len, rows), default=0) > MAX_COLUMNS:
+        raise UnreadableError("files.too_large")
+    return rows
+
+
+def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[str]], int]) -> int | None:
+    """Return the place of the row that heads the columns: of the first ones, that of which most cells are known.
+
+    `count_known` is 0 for what is no heading; None where all are. Above the heading stands a title as a rule, in cells
+    that were merged: it may be a word that heads columns elsewhere.
+    """
+    held = islice(((at, row) for at, row in enumerate(rows) if any(map(str.strip, row))), HEADED_WITHIN)
+    best = max(((count_known(row), -at) for at, row in held), default=(0, 0))
+    return -best[1] if best[0] else None
+
+
+def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Leave out what may stand above a heading: rows of one cell, or none."""
+    below = (at for at, row in enumerate(rows[:HEADED_WITHIN]) if sum(bool(cell.strip()) for cell in row) > 1)
+    return rows[next(below, 0) :]
+
+
+def _cut(sheets: Iterable[Sheet]) -> Iterator[tuple[str, Sequence[Sequence[str]]]]:
+    for sheet in sheets:
+        for at in range(0, len(sheet.rows), PIECE):
+            yield sheet.name, sheet.rows[at : at + PIECE]
+
+
+def _decode(content: bytes) -> str:
     for mark, encoding in MARKED:
         if content.startswith(mark):
             return _decode_as(content, encoding)
@@ -62,20 +148,6 @@ def decode(content: bytes) -> str:
         if "\0" not in text:
             return text
     raise UnreadableError("files.unreadable")
-
-
-def split(text: str) -> Sequence[Sequence[str]]:
-    """Cut a text into rows: by the sign that gives nearly every row the same number of columns, else into lines."""
-    for sign in "\t,;，":
-        try:
-            rows = list(csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=sign))
-        except csv.Error:
-            continue
-        widths = [len(row) for row in rows[:SAMPLE] if any(map(str.strip, row))]
-        usual = max(set(widths), key=widths.count, default=1)
-        if usual > 1 and widths.count(usual) * 10 >= len(widths) * 9:
-            return rows
-    return [[line.strip()] for line in text.splitlines()]
 
 
 def _decode_as(content: bytes, encoding: str) -> str:

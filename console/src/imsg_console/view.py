@@ -8,10 +8,10 @@ from imsg_console.client import Api
 from imsg_console.files import Files
 from imsg_console.html_bodies import Bodies
 from imsg_console.preferences import Preferences
+from imsg_console.readers import Readers
 from imsg_console.sandbox_client import Sandbox
 from imsg_console.session import Session
 from imsg_console.texts import Texts
-from imsg_console.workbooks import Workbooks
 
 
 class Group(Enum):
@@ -48,8 +48,8 @@ class View:
     """For `widgets.bodies.body_frame`."""
     files: Files
     """For downloads: `view.files.offer(...)` gives the address."""
-    workbooks: Workbooks
-    """For files of Excel and the like: `spreadsheets.read(content, view.workbooks, ...)`."""
+    readers: Readers
+    """For whatever a person hands in: `widgets.reading.run_reader(view, ...)`."""
 
 
 Show = Callable[[View], Awaitable[None]]

@@ -19,11 +19,13 @@ from imsg_console.client import Api, Gateway, SessionOver
 from imsg_console.features.login.page import LoginPage
 from imsg_console.files import Files
 from imsg_console.html_bodies import Bodies
+from imsg_console.message_bounds import MESSAGE_BYTES
 from imsg_console.nicegui_internals import LocalizedPage, remove_page, set_up, socket_server
 from imsg_console.origin import Origins
 from imsg_console.pages import PAGES
 from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
 from imsg_console.preferences import LANGUAGES, current
+from imsg_console.readers import Readers
 from imsg_console.sandbox_client import Sandbox
 from imsg_console.security import Security
 from imsg_console.session import Session, Sessions
@@ -31,16 +33,12 @@ from imsg_console.sockets import Sockets
 from imsg_console.style_sheets import ICON_FILE, StyleSheets
 from imsg_console.texts import Texts, read_sentences
 from imsg_console.view import Group, Page, View
-from imsg_console.workbooks import Workbooks
 
 RECONNECT_S = 30.0
 """How long a page waits for its browser: a phone that slept, a tunnel, a short restart of the proxy."""
 
 BUILD_S = 30.0
 """How long a page may take to be drawn: the calls of the API inside have shorter bounds of their own."""
-
-MESSAGE_BYTES = 4 * 1024 * 1024
-"""Of one event of a page: the longest text that a mail takes, in JSON, and a pasted list of ten thousand."""
 
 UPLOAD_BYTES = 16 * 1024 * 1024
 """What a request may bring: as much as POST /api/v2/messages takes."""
@@ -124,7 +122,7 @@ class _Pages:
         self._sandbox = (float("-inf"), False)
         self.bodies = Bodies()
         self.files = Files()
-        self.workbooks = Workbooks()
+        self.readers = Readers()
         self.sockets = Sockets(socket_server(), web.sessions, self.owner)
         self._shapes = [compile_path(one.path)[0] for one in PAGES]
 
@@ -194,7 +192,7 @@ class _Pages:
             has_sandbox=session.is_admin and await self._has_sandbox(sandbox),
             bodies=self.bodies,
             files=self.files,
-            workbooks=self.workbooks,
+            readers=self.readers,
         )
 
     async def _has_sandbox(self, sandbox: Sandbox) -> bool:
@@ -215,6 +213,7 @@ class _Pages:
         def forget() -> None:
             self._owners.pop(client.id, None)
             session.screens.pop(client.id, None)
+            self.readers.end(client.id)
 
         client.on_delete(forget)
 

@@ -1,18 +1,12 @@
-"""Workbooks of Excel, WPS and LibreOffice, read in a process of their own, which has bounds that they can't break."""
+"""Workbooks of Excel, WPS and LibreOffice, read within bounds."""
 
-import asyncio
 import io
-import json
-import resource
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
-SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How .xlsx, .xlsm, .xlsb and .ods begin, and .xls and .et, older than those."""
+from imsg_console.readers import PACKED, UnreadableError
 
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 """Of all parts of a workbook: 10,000 rows of ten columns have about 5 MiB."""
@@ -24,29 +18,10 @@ MAX_ROWS = 50_000
 
 MAX_COLUMNS = 256
 
-MAX_CELLS = 1_000_000
+MAX_CELLS = 500_000
 """Of all sheets."""
 
 MAX_CELL_CHARACTERS = 32_767
-
-MEMORY_BYTES = 512 * 1024 * 1024
-"""Of addresses, that of the interpreter included: two cells in the corners of a sheet want more, and get none."""
-
-CPU_S = 10
-
-TIMEOUT_S = 30.0
-
-AT_ONCE = 2
-
-CODE = "import sys; from imsg_console.workbooks import main; sys.exit(main())"
-
-
-class WorkbookError(Exception):
-    """It can't be read. `why`: `encrypted`, `too_large`, `numbers`, `word` or `broken`."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,92 +35,45 @@ class Sheet:
 
 def is_workbook(content: bytes) -> bool:
     """Tell whether a file is one, whatever it is called."""
-    return content.startswith(SIGNATURES)
-
-
-class Workbooks:
-    """Reads workbooks, few at a time."""
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(AT_ONCE)
-
-    async def read(self, content: bytes) -> list[Sheet]:
-        """Read the sheets that are shown, in their order; empty ones are left out. Raises WorkbookError."""
-        await asyncio.to_thread(check, content)
-        async with self._turn:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-c",
-                CODE,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    said, _ = await process.communicate(content)
-            except TimeoutError as error:
-                raise WorkbookError("too_large") from error
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-        return await asyncio.to_thread(_parse, said)
+    return content.startswith(PACKED)
 
 
 def check(content: bytes) -> None:
-    """Look at what a workbook says of itself before anything is unpacked. Raises WorkbookError."""
-    if not content.startswith(SIGNATURES[0]):
+    """Look at what a workbook says of itself before anything is unpacked. Raises UnreadableError."""
+    if not content.startswith(PACKED[0]):
         if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e" in content:
-            raise WorkbookError("encrypted")
+            raise UnreadableError("files.encrypted")
         return
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             parts = packed.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise WorkbookError("broken") from error
+        raise UnreadableError("files.broken") from error
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
-        raise WorkbookError("too_large")
+        raise UnreadableError("files.too_large")
     names = [part.filename for part in parts]
     if any(name.endswith(".iwa") or name == "Index.zip" for name in names):
-        raise WorkbookError("numbers")
+        raise UnreadableError("files.numbers")
     if any(name.startswith("word/") for name in names):
-        raise WorkbookError("word")
+        raise UnreadableError("files.word")
 
 
-def _parse(said: bytes) -> list[Sheet]:
-    """Read the answer of the other process, which has none where its bounds ended it. Raises WorkbookError."""
+def read(content: bytes) -> list[Sheet]:
+    """Read the sheets that are shown, in their order; empty ones are left out. Raises UnreadableError.
+
+    Two cells in the corners of a sheet take all the memory there is: for a process of `readers` alone.
+    """
+    check(content)
     try:
-        answer: dict[str, Any] = json.loads(said)
-    except ValueError as error:
-        raise WorkbookError("too_large") from error
-    if why := answer.get("why"):
-        raise WorkbookError(str(why))
-    return [Sheet(name, tuple(tuple(row) for row in rows)) for name, rows in answer["sheets"]]
+        return list(_sheets(content))
+    except (UnreadableError, MemoryError):
+        raise
+    except BaseException as error:  # Rust's panics are no Exception
+        raise UnreadableError("files.broken") from error
 
 
-def main() -> int:
-    """Read a workbook from the standard input, write its sheets to the standard output: what the process does."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # elsewhere the interpreter alone may have more
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    content = sys.stdin.buffer.read()
-    try:
-        answer: dict[str, Any] = {"sheets": list(_sheets(content))}
-    except WorkbookError as error:
-        answer = {"why": error.why}
-    except MemoryError:
-        answer = {"why": "too_large"}
-    except BaseException:  # noqa: BLE001  the edge of the process; Rust's panics are no Exception
-        answer = {"why": "broken"}
-    sys.stdout.write(json.dumps(answer))
-    return 0
-
-
-def _sheets(content: bytes) -> Iterator[tuple[str, list[list[str]]]]:
-    import python_calamine  # noqa: PLC0415  only this process, once it is bounded, loads it
+def _sheets(content: bytes) -> Iterator[Sheet]:
+    import python_calamine  # noqa: PLC0415  only a bounded process loads it
 
     cells = 0
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
@@ -157,10 +85,10 @@ def _sheets(content: bytes) -> Iterator[tuple[str, list[list[str]]]]:
             sheet = workbook.get_sheet_by_name(about.name)
             cells += sheet.total_width * sheet.total_height
             if sheet.total_height > MAX_ROWS or sheet.total_width > MAX_COLUMNS or cells > MAX_CELLS:
-                raise WorkbookError("too_large")
-            rows = [[_write(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
+                raise UnreadableError("files.too_large")
+            rows = tuple(tuple(map(_write, row)) for row in sheet.to_python(skip_empty_area=False))
             if any(any(row) for row in rows):
-                yield about.name, rows
+                yield Sheet(about.name, rows)
 
 
 def _write(cell: object) -> str:

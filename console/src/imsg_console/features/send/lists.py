@@ -1,43 +1,82 @@
-"""A file of recipients: its sheets, and what each column of them seems to be."""
+"""A file of recipients: its sheets, what each column of them seems to be, and the recipients that it holds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 from imsg_console.features.send.judging import is_meant
-from imsg_console.features.send.pasting import Reading, is_heading, read, read_table
+from imsg_console.features.send.pasting import Found, Ignored, Reading, count_headings, read, read_table
+from imsg_console.readers import UnreadableError
+from imsg_console.spreadsheets import PIECE, decode, find_heading, split
+from imsg_console.spreadsheets import read as read_sheets
+from imsg_console.workbooks import MAX_ROWS
 
 SAMPLE = 4_096
 """Rows that a column is judged by."""
 
+PREVIEWED = 5
+"""Rows below the heading that a page shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's rows, and what they seem to be."""
+    """A sheet's rows, and what they seem to be."""
 
     rows: tuple[tuple[str, ...], ...]
     method: str
+    heading: int
+    """Which row names the columns if one does; titles may stand above it."""
     has_heading: bool
-    """Whether the first row seems to name the columns."""
-    column: int | None
-    """The likeliest; None: recipients stand in several."""
+    """Whether that row seems to."""
+
+    @property
+    def column(self) -> int | None:
+        """The likeliest column; None: recipients stand in several."""
+        sample = self.rows[:SAMPLE]
+        counts = _counts(sample, self.method)
+        full = [count for count in counts if count * 2 > len(sample)]
+        return None if len(full) > 1 else counts.index(max(counts))
 
     @property
     def width(self) -> int:
         """How many columns there are."""
         return max(map(len, self.rows))
 
-    def values(self, column: int | None, *, has_heading: bool) -> list[str]:
-        """Return a column's cells, or all of them; the empty ones left out."""
-        rows = self.rows[1:] if has_heading else self.rows
-        chosen = [row if column is None else row[column : column + 1] for row in rows]
-        return [cell.strip() for cells in chosen for cell in cells if cell.strip()]
+    def below(self, *, has_heading: bool) -> Sequence[Sequence[str]]:
+        """Return the rows that may hold recipients."""
+        return self.rows[self.heading + 1 :] if has_heading else self.rows
 
     def read(self, column: int | None, *, has_heading: bool) -> Reading:
         """Read the recipients: every row gives some, or is said to give none."""
-        rows = self.rows[1:] if has_heading else self.rows
+        rows = self.below(has_heading=has_heading)
         if self.width == 1:
             return read("\n".join(row[0] for row in rows), self.method)
         return read_table(rows, self.method, column)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a page has to know of a table to ask which of it is wanted."""
+
+    name: str
+    width: int
+    heading: Sequence[str]
+    """The row that names the columns if one does."""
+    has_heading: bool
+    """Whether it seems to."""
+    column: int | None
+    """The likeliest; None: recipients stand in several."""
+    first: Sequence[Sequence[str]]
+    """The first rows, from the top."""
+    first_below: Sequence[Sequence[str]]
+    """The first rows below the heading."""
+    examples: Sequence[str]
+    """What stands first in each column, the heading left out where there seems to be one; empty where nothing does."""
+    filled: Sequence[int]
+    """How many cells of each column hold something."""
+    filled_below: Sequence[int]
+    """The same below the heading."""
 
 
 def table(rows: Sequence[Sequence[str]], method: str) -> Table:
@@ -46,10 +85,72 @@ def table(rows: Sequence[Sequence[str]], method: str) -> Table:
     first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept)
     last = max(at for row in kept for at, cell in enumerate(row) if cell.strip())
     whole = tuple(tuple(row[first : last + 1]) for row in kept)
-    counts = _counts(whole[:SAMPLE], method)
-    full = [count for count in counts if count * 2 > min(len(whole), SAMPLE)]
-    column = None if len(full) > 1 else counts.index(max(counts))
-    return Table(whole, method, is_heading(whole[0], method), column)
+    heading = find_heading(whole, partial(count_headings, method=method))
+    return Table(whole, method, heading or 0, heading is not None)
+
+
+def overviews(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
+    """Read a file's sheets; pieces of `Overview`. Raises UnreadableError."""
+    for sheet in read_sheets(content, split):
+        yield asdict(_overview(sheet.name, table(sheet.rows, method)))
+
+
+def recipients(
+    content: bytes,
+    method: str,
+    number: int,
+    column: int | None,
+    has_heading: bool,  # noqa: FBT001  as JSON has it
+) -> Iterator[Mapping[str, Any]]:
+    """Read the recipients of a column of a file's sheet, or of all columns; pieces of a Reading.
+
+    Raises UnreadableError.
+    """
+    sheet = read_sheets(content, split)[number]
+    return _cut(table(sheet.rows, method).read(column, has_heading=has_heading))
+
+
+def pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
+    """Read what was typed or pasted; pieces of a Reading. Raises UnreadableError."""
+    return _cut(read(decode(content), method))
+
+
+def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
+    """Put a Reading together again."""
+    found = [Found(*one) for piece in pieces for one in piece["found"]]
+    return Reading(tuple(found), tuple(Ignored(*one) for piece in pieces for one in piece["ignored"]))
+
+
+def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
+    count = max(len(reading.found), len(reading.ignored))
+    if count > MAX_ROWS:
+        raise UnreadableError("files.too_large")
+    for at in range(0, count, PIECE):
+        found, ignored = reading.found[at : at + PIECE], reading.ignored[at : at + PIECE]
+        yield {
+            "found": [(one.text, one.label) for one in found],
+            "ignored": [(one.text, one.why) for one in ignored],
+        }
+
+
+def _overview(name: str, seen: Table) -> Overview:
+    below, likely = seen.below(has_heading=True), seen.below(has_heading=seen.has_heading)
+    return Overview(
+        name,
+        seen.width,
+        seen.rows[seen.heading],
+        seen.has_heading,
+        seen.column,
+        seen.rows[:PREVIEWED],
+        below[:PREVIEWED],
+        [next((row[at] for row in likely if at < len(row) and row[at].strip()), "") for at in range(seen.width)],
+        _count_filled(seen.rows, seen.width),
+        _count_filled(below, seen.width),
+    )
+
+
+def _count_filled(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    return [sum(at < len(row) and bool(row[at].strip()) for row in rows) for at in range(width)]
 
 
 def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:

@@ -89,10 +89,15 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
 
 def is_heading(cells: Iterable[str], method: str) -> bool:
     """Tell whether a row names columns: it holds nothing that could be an address, and a word that heads columns."""
+    return count_headings(cells, method) > 0
+
+
+def count_headings(cells: Iterable[str], method: str) -> int:
+    """Count the words of a row that head columns; 0 where it holds something that could be an address."""
     written = [strip_unseen(cell) for cell in cells]
     if any(is_address(one, method) or is_meant(one, method) for one in written):
-        return False
-    return any(_strip_heading(one) in HEADINGS for one in written)
+        return 0
+    return sum(_strip_heading(one) in HEADINGS for one in written)
 
 
 _HEADINGS = """

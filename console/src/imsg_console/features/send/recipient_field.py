@@ -10,12 +10,15 @@ from nicegui.events import GenericEventArguments
 from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.list_file import ListFile
+from imsg_console.features.send.lists import join, pasted
 from imsg_console.features.send.pasting import Ignored, Reading, read
 from imsg_console.features.send.recipients import Kind, Recipient, Recipients, judge
+from imsg_console.readers import UnreadableError
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, icon, live_text
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.reading import run_reader
 
 SHOWN = 40
 """Recipients drawn at once: more are found by looking for them."""
@@ -154,11 +157,22 @@ class Box:
         if said.get("large"):
             self._hint.text = self._t("send.paste_too_large")
         elif "text" in said:
-            text = _sound(said["text"])
             self.show()
-            await self.add(await asyncio.to_thread(read, text, self.people.method))
+            if (reading := await self._read(_sound(said["text"]))) is not None:
+                await self.add(reading)
         elif "draft" in said:
             self._judge_draft(_sound(said["draft"]))
+
+    async def _read(self, text: str) -> Reading | None:
+        """Read what stands in a text; None where it can't be read, which is said."""
+        self._hint.text = self._t("send.reading")
+        try:
+            pieces = await run_reader(self._view, pasted, text.encode(), self.people.method)
+        except UnreadableError as error:
+            toast(self._t(error.why, name=self._t("files.pasted")), good=False)
+            self.show()
+            return None
+        return await asyncio.to_thread(join, pieces)
 
     def _judge_draft(self, text: str) -> None:
         found = read(text[:MAX_TYPED_CHARACTERS], self.people.method).texts
@@ -289,17 +303,17 @@ class Box:
         copy.on("click", js_handler=COPY)
 
     async def _correct(self, one: Recipient, text: str) -> None:
-        if text.strip() != one.text:
+        if text.strip() != one.text and (reading := await self._read(text)) is not None:
             self.people.remove(one.key)
-            await self.add(await asyncio.to_thread(read, text, self.people.method))
+            await self.add(reading)
         else:
             self.show()
 
     async def _use(self, one: Ignored, text: str) -> None:
         """Take what was ignored for what it was corrected into; untouched, it stays ignored."""
-        if text.strip() != one.text:
+        if text.strip() != one.text and (reading := await self._read(text)) is not None:
             self.people.forget(one)
-            await self.add(await asyncio.to_thread(read, text, self.people.method))
+            await self.add(reading)
         else:
             self.show()
 
@@ -358,5 +372,5 @@ class Box:
 
 
 def _sound(text: object) -> str:
-    """Take a text from a browser: half a surrogate pair is no character anywhere else."""
-    return str(text).encode("utf-8", "replace").decode()
+    """Take a text from a browser: half a surrogate pair is no character anywhere else, nor is U+0000 a part of any."""
+    return str(text).encode("utf-8", "replace").decode().replace("\0", "")

@@ -11,8 +11,8 @@ from imsg_channels import METHODS
 from imsg_console import spreadsheets
 from imsg_console.client import ApiError
 from imsg_console.features.suppressions import sheet
+from imsg_console.readers import UnreadableError
 from imsg_console.sanitize import line
-from imsg_console.spreadsheets import UnreadableError
 from imsg_console.view import View
 from imsg_console.widgets import csvs, xlsx
 from imsg_console.widgets.chips import method_name
@@ -21,6 +21,7 @@ from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.fields import choice_field, sound, text_field
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.notices import notice, toast
+from imsg_console.widgets.reading import run_reader
 from imsg_console.widgets.uploads import drop_zone
 from imsg_console.widgets.work import Work, progress, start
 
@@ -117,11 +118,11 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
 
         async def take(name: str, content: bytes) -> None:
             try:
-                sheets = await spreadsheets.read(content, view.workbooks, sheet.split)
+                pieces = await run_reader(view, spreadsheets.read_lines, content)
             except UnreadableError as error:
                 toast(t(error.why, name=line(name, 60)), good=False)
                 return
-            rows = sheets[0].rows
+            rows = spreadsheets.join(pieces)[0].rows
             read = await asyncio.to_thread(sheet.read, t, rows, str(method.value), str(reason.value))
             _look(view, asked, body, read, done)
 

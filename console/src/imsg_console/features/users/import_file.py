@@ -14,14 +14,15 @@ from imsg_console.features.users import secret, sheet
 from imsg_console.features.users.form import Done
 from imsg_console.features.users.records import MOST_NAME, place_error
 from imsg_console.features.users.sheet import MOST_BYTES, Line, Sheet
+from imsg_console.readers import UnreadableError
 from imsg_console.sanitize import line
-from imsg_console.spreadsheets import UnreadableError
 from imsg_console.view import View
 from imsg_console.widgets import csvs, xlsx
 from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.notices import notice
+from imsg_console.widgets.reading import run_reader
 from imsg_console.widgets.uploads import drop_zone
 from imsg_console.widgets.work import Work, progress, start
 
@@ -58,11 +59,12 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
 
     async def take(name: str, content: bytes) -> None:
         try:
-            sheets = await spreadsheets.read(content, view.workbooks, sheet.split)
+            pieces = await run_reader(view, spreadsheets.read_columns, content)
         except UnreadableError as error:
-            said = Sheet(problem=t(error.why, name=line(name or t("users.import_pasted"), 60)))
+            said = Sheet(problem=t(error.why, name=line(name or t("files.pasted"), 60)))
             _look(view, asked, body, said, done)
             return
+        sheets = await asyncio.to_thread(spreadsheets.join, pieces)
         chosen = next((one for one in sheets if sheet.has_usernames(one.rows)), sheets[0])
         found = await asyncio.to_thread(sheet.read, t, chosen.rows)
         others = [one.name for one in sheets if one is not chosen]
