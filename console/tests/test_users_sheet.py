@@ -9,7 +9,7 @@ from imsg_console.client import ApiError
 from imsg_console.features.users import sheet
 from imsg_console.features.users.records import changes, place_error, read_senders, show_senders
 from imsg_console.features.users.sheet import Sheet
-from imsg_console.spreadsheets import decode
+from imsg_console.spreadsheets import decode, split_columns
 from imsg_console.texts import Texts
 from imsg_console.widgets import csvs
 
@@ -17,7 +17,7 @@ ZH, EN = Texts("zh"), Texts("en")
 
 
 def parse(t: Texts, text: str) -> Sheet:
-    return sheet.read(t, sheet.split(text))
+    return sheet.read(t, split_columns(text))
 
 
 USER = {
@@ -172,3 +172,30 @@ def test_a_row_with_a_password_too_short_or_too_long_is_named() -> None:
     assert [line.number for line in read.bad] == [2, 3]
     assert read.bad[0].problems == ("The password must have 8 to 256 characters.",)
     assert [line.username for line in read.good] == ["c"]
+
+
+TITLES = {
+    "a merged title": "公司用户名单（2026 年）,,\n",
+    "a title and blank rows": "\n公司用户名单,,\n\n,,\n",
+    "a title with commas of its own": "2026 年，研发，用户名单\n",
+    "a title that heads columns elsewhere": "用户,,\n",
+    "who made it, and when": "用户名单\n制表人：王芳,,2026-11-29\n说明：初始密码请尽快修改,,\n",
+}
+
+
+@pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
+def test_headings_are_found_below_a_title(title: str) -> None:
+    read = parse(ZH, f"{title}用户名,手机号,备注\n甲,13800138000,\n乙,13900139000,\n")
+
+    first = title.count("\n") + 2
+    assert (read.problem, read.ignored) == ("", ("备注",))
+    assert [(line.number, line.username, line.fields["phone"]) for line in read.good] == [
+        (first, "甲", "13800138000"),
+        (first + 1, "乙", "13900139000"),
+    ]
+
+
+def test_rows_that_are_no_users_stay_refused() -> None:
+    assert parse(ZH, "公司通讯录\n邮箱,手机\na@example.com,1\n").problem == ZH("users.sheet_no_username")
+    far = "备注,x\n" * 10 + "用户名,手机号\n甲,13800138000\n"
+    assert parse(ZH, far).problem == ZH("users.sheet_no_username")

@@ -6,8 +6,8 @@ from typing import Any
 
 from imsg_channels import BY_NAME, METHODS
 from imsg_console.sanitize import line
-from imsg_console.spreadsheets import split as split_rows
-from imsg_console.texts import Texts
+from imsg_console.spreadsheets import find_heading
+from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.chips import method_name
 
 COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
@@ -20,8 +20,6 @@ CATEGORIES = ("code", "notice", "marketing")
 
 AT_ONCE = 1_000
 """Addresses of one call."""
-
-split = split_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +71,8 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> R
     `method` and `reason` are taken where a row has none.
     """
     found = Read()
-    names = _columns(t, rows[0]) if rows else {}
-    first = 1 if "to" in names.values() else 0
-    if not first:
-        names = {0: "to"}
+    heading = find_heading(rows, _count_known)
+    first, names = (0, {0: "to"}) if heading is None else (heading + 1, _columns(rows[heading]))
     for number, cells in enumerate(rows[first:], first + 1):
         values = {name: cells[at].strip() for at, name in names.items() if at < len(cells)}
         address = values.get("to", "").lstrip("'")
@@ -92,8 +88,14 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> R
     return found
 
 
-def _columns(t: Texts, cells: Sequence[str]) -> dict[int, str]:
-    known = {name: name for name in COLUMNS} | {t(f"suppressions.column_{name}").lower(): name for name in COLUMNS}
+def _count_known(cells: Sequence[str]) -> int:
+    columns = _columns(cells)
+    return len(columns) if "to" in columns.values() else 0
+
+
+def _columns(cells: Sequence[str]) -> dict[int, str]:
+    words = {name: (name, *in_every_language(f"suppressions.column_{name}")) for name in COLUMNS}
+    known = {word.lower(): name for name, them in words.items() for word in them}
     return {at: known[cell.strip().lower()] for at, cell in enumerate(cells) if cell.strip().lower() in known}
 
 

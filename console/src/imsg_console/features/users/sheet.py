@@ -1,12 +1,11 @@
 """Users in a spreadsheet: what stands in the columns, and what people who write them by hand get wrong."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
+from imsg_console.spreadsheets import find_heading
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
@@ -62,7 +61,7 @@ class Line:
     """One row of the sheet, as far as it could be read."""
 
     number: int
-    """As the spreadsheet counts: the heading is 1."""
+    """As the spreadsheet counts: its first row is 1."""
     fields: Mapping[str, Any]
     problems: tuple[str, ...] = ()
     """What is wrong with it, a sentence each."""
@@ -95,13 +94,15 @@ class Sheet:
 
 
 def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
-    """Read a sheet's rows, as `split` cuts them or a workbook has them: a heading of ours or of people's own words."""
+    """Read a sheet's rows: a heading of ours or of people's own words, perhaps below a title, and rows below it."""
+    heading = _find_heading(found)
     rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
     if not rows:
         return Sheet(problem=t("users.sheet_empty"))
-    columns = _columns(rows[0][1])
-    if "username" not in columns:
+    if heading is None:
         return Sheet(problem=t("users.sheet_no_username"))
+    rows = [(number, row) for number, row in rows if number > heading]
+    columns = _columns(rows[0][1])
     doubled = [one for one in COLUMNS if columns.count(one) > 1]
     if doubled:
         return Sheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
@@ -116,21 +117,17 @@ def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
     return Sheet(lines, ignored=ignored)
 
 
-def split(text: str) -> list[list[str]]:
-    """Cut text into rows: by comma, semicolon or tab, whichever the heading has most of."""
-    text = text.replace("\0", "").lstrip("\ufeff")
-    first = next((one for one in text.splitlines() if one.strip()), "")
-    delimiter = max("\t;,，", key=first.count)
-    try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error:  # a quotation without an end, longer than any cell: better each line than none
-        return [line.split(delimiter) for line in text.splitlines()]
-
-
 def has_usernames(found: Sequence[Sequence[str]]) -> bool:
-    """Tell whether a sheet's heading names a column of usernames."""
-    first = next((row for row in found if any(cell.strip() for cell in row)), ())
-    return "username" in _columns(first)
+    """Tell whether a heading of the sheet names a column of usernames."""
+    return _find_heading(found) is not None
+
+
+def _find_heading(found: Sequence[Sequence[str]]) -> int | None:
+    def count_known(row: Sequence[str]) -> int:
+        columns = _columns(row)
+        return sum(map(bool, columns)) if "username" in columns else 0
+
+    return find_heading(found, count_known)
 
 
 def _columns(headings: Sequence[str]) -> list[str]:
