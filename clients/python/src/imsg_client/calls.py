@@ -148,16 +148,25 @@ def read_page(kind: type[Answer], answer: Mapping[str, Any], name: str) -> Page[
 
 
 def read_body(answer: httpx.Response) -> dict[str, Any]:
-    """Read a JSON object; empty where there is none."""
+    """Read a JSON object; empty where there is none. Raises httpx.DecodingError where it breaks off.
+
+    Without a Content-Length, which a proxy may leave out, a connection that is lost looks like one that has ended.
+    """
     try:
         body = answer.json()
-    except ValueError:
+    except ValueError as error:
+        if "json" in answer.headers.get("Content-Type", ""):
+            raise httpx.DecodingError("the answer breaks off", request=answer.request) from error
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def explain_broken(call: Call, base_url: httpx.URL, error: httpx.TransportError) -> tuple[Failure, ImsgError]:
-    """Say what it means that no answer came."""
+BROKEN = (httpx.TransportError, httpx.DecodingError)
+"""What is raised where no answer came, or half of one."""
+
+
+def explain_broken(call: Call, base_url: httpx.URL, error: httpx.RequestError) -> tuple[Failure, ImsgError]:
+    """Say what it means that no whole answer came."""
     was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     raised = ConnectionFailed(f"{call.method} {base_url}{call.path.lstrip('/')}: {error or type(error).__name__}")
     raised.__cause__ = error

@@ -12,6 +12,7 @@ import httpx
 from imsg_client._async.waiting import Lock, sleep
 from imsg_client.callbacks import Event
 from imsg_client.calls import (
+    BROKEN,
     Answer,
     Body,
     Call,
@@ -480,10 +481,10 @@ class AsyncClient:
                     headers=call.headers(token),
                     timeout=call.timeout_s or self._http.timeout,
                 )
-            except httpx.TransportError as error:
+                body = read_body(answer)
+            except BROKEN as error:
                 failure, raised = explain_broken(call, self._http.base_url, error)
             else:
-                body = read_body(answer)
                 if answer.is_success and body.get("errorCode") == 0:
                     return body
                 failure, raised = explain_refused(answer, body)
