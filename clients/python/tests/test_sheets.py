@@ -49,6 +49,53 @@ def test_one_column_needs_no_heading_and_loses_no_first_row(tmp_path: Path) -> N
     assert read_recipients(path) == ["a@x.cn", "b@x.cn"]
 
 
+@pytest.mark.parametrize(
+    "heading",
+    ["收件邮箱", "E-mail 地址（必填）", "*邮箱：", "Work e-mail", "客户名单\n\n邮箱", "名单\n2026 年\n收件的邮箱"],
+)
+def test_a_heading_is_never_a_recipient(tmp_path: Path, heading: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"{heading}\na@x.cn\nb@@x.cn\n", encoding="utf-8")
+    assert read_recipients(path) == ["a@x.cn", "b@@x.cn"]
+    beside = heading.replace("\n", ",,\n")
+    path.write_text(f"{beside},姓名,备注\na@x.cn,张三,\nb@@x.cn,李四,\n", encoding="utf-8")
+    assert read_recipients(path, column=1) == ["a@x.cn", "b@@x.cn"]
+
+
+@pytest.mark.parametrize("title", [["客户名单"], ["客户名单（2026 年）", "", ""], ["客户", "", ""], ["手机", "", ""]])
+def test_headings_are_found_below_a_title(tmp_path: Path, title: list[object]) -> None:
+    rows: list[list[object]] = [
+        title,
+        ["", "", ""],
+        ["姓名", "手机号（必填）", "备注"],
+        ["张三", 13800138000, ""],
+        ["李四", "", "x"],
+    ]
+    path = workbook(tmp_path / "客户.xlsx", rows)
+    assert read_recipients(path, "sms") == ["13800138000"]
+    assert read_recipients(path, "sms", column="手机号") == ["13800138000"]
+    assert read_recipients(path, "sms", column=2) == ["13800138000"]
+
+
+def test_usernames_are_recipients_and_who_knows_says_whether_a_row_heads(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("王小明\nlisi\n", encoding="utf-8")
+    assert read_recipients(path) == ["王小明", "lisi"]
+    assert read_recipients(path, heading=True) == ["lisi"]
+    path.write_text("用户名\nlisi\n", encoding="utf-8")
+    assert read_recipients(path) == ["lisi"]
+    path.write_text("王小明\na@x.cn\nlisi\n", encoding="utf-8")
+    with pytest.raises(SheetError, match="'王小明' heads the column or is a recipient; say which by `heading`"):
+        read_recipients(path)
+    assert read_recipients(path, heading=False) == ["王小明", "a@x.cn", "lisi"]
+    assert read_recipients(path, heading=True) == ["a@x.cn", "lisi"]
+    path.write_text("邮箱\nlisi\na@x.cn\n", encoding="utf-8")
+    assert read_recipients(path) == ["lisi", "a@x.cn"]
+    path.write_text("客户\n收件的邮箱\na@x.cn\n", encoding="utf-8")
+    with pytest.raises(SheetError, match="'收件的邮箱' heads the column or is a recipient"):
+        read_recipients(path)
+
+
 def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path) -> None:
     path = workbook(tmp_path / "two.xlsx", [["邮箱", "电子邮箱"], ["a@x.cn", "b@x.cn"]])
     with pytest.raises(SheetError, match="several columns"):

@@ -10,56 +10,138 @@ from typing import Any
 from imsg_client.errors import SheetError
 
 TITLES = {
-    "smtp": ("邮箱", "电子邮箱", "邮件", "邮箱地址", "email", "e-mail", "mail"),
-    "sms": ("手机", "手机号", "手机号码", "电话", "电话号码", "联系电话", "phone", "mobile", "tel"),
-    "wechat": ("微信", "微信标记", "标记", "tag", "wechat"),
+    "smtp": "邮箱 电子邮箱 邮件 电子邮件 邮箱地址 邮件地址 邮箱账号 收件人邮箱 公司邮箱 个人邮箱 工作邮箱 email emails "
+    "mail emailaddress mailaddress",
+    "sms": "手机 手机号 手机号码 电话 电话号码 联系电话 联系方式 移动电话 phone phones phonenumber mobile mobilephone "
+    "mobilenumber tel telephone cell cellphone",
+    "wechat": "微信 微信号 微信标记 标记 tag tags wechat",
 }
-"""How the column of a method's recipients is usually headed."""
+"""How the column of a method's recipients is usually headed, the plainest first."""
+
+OTHERS = """
+    姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 接收人 用户 用户名
+    用户名称 账号 帐号 账户 部门 公司 单位 职位 职务 岗位 备注 序号 编号 工号 学号 性别 地址 城市 班级 办公电话 座机
+    name names fullname firstname lastname contact contacts recipient recipients to user username login account
+    department company title position remark remarks note notes no id
+"""
+"""How the other columns are."""
+
+HEADED_WITHIN = 10
+"""The heading is one of so many rows that hold something; above it stand titles, in merged cells as a rule."""
 
 ENCODINGS = ("utf-8-sig", "gb18030")
 """Excel on a Chinese Windows writes CSV in GBK, which GB 18030 contains; its “CSV UTF-8” begins with a mark."""
+
+LEAST_DIGITS = 7
+"""Of what is meant for a phone number."""
+
+TAG_CHARACTERS = 9
 
 Rows = Sequence[Sequence[str]]
 
 
 def read_recipients(
-    path: str | PathLike[str], method: str = "smtp", *, column: str | int | None = None, sheet: str | None = None
+    path: str | PathLike[str],
+    method: str = "smtp",
+    *,
+    column: str | int | None = None,
+    sheet: str | None = None,
+    heading: bool | None = None,
 ) -> list[str]:
     """Read one column of recipients, in their order, as they are written.
 
     `column` is its heading or its number from 1; without it the one that is headed as the method's recipients usually
-    are, or the only column. A first row that heads is left out. `sheet`: of a workbook (.xlsx, .xls, .ods), by name;
-    else the first. Raises SheetError, OSError.
+    are, or the only column. A row that heads is left out, and titles above it; `heading` says whether there is one
+    where nothing tells a heading from a username. `sheet`: of a workbook (.xlsx, .xls, .ods), by name; else the first.
+    Raises SheetError, OSError.
     """
     path = Path(path)
     rows = _read_xlsx(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods") else _read_csv(path)
     rows = [row for row in rows if any(row)]
     if not rows:
         raise SheetError(f"{path.name} is empty")
-    at, has_heading = _find_column(rows[0], method, column, path.name)
-    return [row[at] for row in rows[has_heading:] if at < len(row) and row[at]]
+    at, first = _find_column(rows, method, column, path.name)
+    if heading is not None:
+        first = max(first, 1) if heading else 0
+    elif not (first and (isinstance(column, str) or _is_title(rows[first - 1], at))):
+        cells = [row[at] if at < len(row) else "" for row in rows[first:]]
+        first += _count_titles(cells, method, path.name, is_headed=first > 0)
+    return [row[at] for row in rows[first:] if at < len(row) and row[at]]
 
 
-def _find_column(first: Sequence[str], method: str, column: str | int | None, name: str) -> tuple[int, bool]:
-    """Find the column, and whether the first row heads. Raises SheetError."""
-    headings = [cell.casefold() for cell in first]
-    usual = {title for titles in TITLES.values() for title in titles}
-    heads = any(heading in usual for heading in headings)
-    if isinstance(column, int):
-        if not 1 <= column <= len(first):
-            raise SheetError(f"{name} has {len(first)} columns, and no column {column}")
-        return column - 1, heads
+def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -> tuple[int, int]:
+    """Find the column, and how many rows stand above its recipients, as far as headings tell. Raises SheetError."""
+    above = _head(rows, method)
+    headed = _count_headed(above)
+    if isinstance(column, str):
+        for number, row in enumerate(above, 1):
+            if count := [_normalize(cell) for cell in row].count(_normalize(column)):
+                if count > 1:
+                    raise SheetError(f"{name} has {count} columns headed {column!r}: {list(row)}")
+                return [_normalize(cell) for cell in row].index(_normalize(column)), number
+        raise SheetError(f"{name} has 0 columns headed {column!r}: {list(rows[max(headed - 1, 0)])}")
+    width = max(map(len, rows))
     if column is not None:
-        if headings.count(column.casefold()) != 1:
-            raise SheetError(f"{name} has {headings.count(column.casefold())} columns headed {column!r}: {list(first)}")
-        return headings.index(column.casefold()), True
-    found = [at for at, heading in enumerate(headings) if heading in TITLES.get(method, ())]
-    if len(found) == 1:
-        return found[0], True
-    if not found and len(first) == 1:
-        return 0, heads
+        if not 1 <= column <= width:
+            raise SheetError(f"{name} has {width} columns, and no column {column}")
+        return column - 1, headed
+    headings = rows[headed - 1] if headed else rows[0]
+    found = [at for at, cell in enumerate(headings) if headed and _normalize(cell) in TITLES.get(method, "").split()]
+    filled = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
+    if len(found) == 1 or (not found and len(filled) == 1):
+        return (found or filled)[0], headed
     which = "several columns" if found else "no column"
-    raise SheetError(f"{name} has {which} headed as recipients of {method}: say which by `column`; {list(first)}")
+    raise SheetError(f"{name} has {which} headed as recipients of {method}: say which by `column`; {list(headings)}")
+
+
+def _head(rows: Rows, method: str) -> Rows:
+    """Return the first rows that hold no recipient's address: titles and the heading, if there are any."""
+    some = rows[:HEADED_WITHIN]
+    return some[: next((at for at, row in enumerate(some) if any(_is_address(one, method) for one in row)), len(some))]
+
+
+def _count_headed(above: Rows) -> int:
+    """Count the rows down to the one of which most cells are words that head columns; 0 where none has any."""
+    known = {*OTHERS.split(), *(title for titles in TITLES.values() for title in titles.split())}
+    counts = [sum(_normalize(cell) in known for cell in row) for row in above]
+    most = max(counts, default=0)
+    return counts.index(most) + 1 if most else 0
+
+
+def _is_title(row: Sequence[str], at: int) -> bool:
+    """Tell whether a cell is how a column of recipients is headed."""
+    return at < len(row) and any(_normalize(row[at]) in titles.split() for titles in TITLES.values())
+
+
+def _count_titles(cells: Sequence[str], method: str, name: str, *, is_headed: bool) -> int:
+    """Count the cells above the first address of a column: they head it where all below are addresses.
+
+    Raises SheetError where some below are none either, or a row above seems to head: they may be usernames as well.
+    """
+    first = next((at for at, cell in enumerate(cells) if _is_address(cell, method)), 0)
+    above = [cell for cell in cells[:first] if cell]
+    if above and (is_headed or not all(_is_address(cell, method) for cell in cells[first:] if cell)):
+        raise SheetError(f"{name}: {above[0]!r} heads the column or is a recipient; say which by `heading`")
+    return first
+
+
+def _is_address(cell: str, method: str) -> bool:
+    """Tell whether a cell looks like an address of the method, mistyped ones too; usernames do not."""
+    if method == "smtp":
+        return "@" in cell or "＠" in cell
+    plain = "".join(sign for sign in cell if sign not in " -.()+（）\u00a0")
+    if method == "sms":
+        return len(plain) >= LEAST_DIGITS and plain.isdecimal()
+    if method == "wechat":
+        return len(plain) == TAG_CHARACTERS and plain.isascii() and plain.isalnum()
+    return False
+
+
+def _normalize(heading: str) -> str:
+    """Take off what stands around a column's name: `*手机号（必填）：`."""
+    plain = heading.casefold()
+    cut = min((at for sign in "([（【" if (at := plain.find(sign)) > 0), default=len(plain))
+    return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:：")
 
 
 def _read_csv(path: Path) -> Rows:
@@ -69,9 +151,11 @@ def _read_csv(path: Path) -> Rows:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        line = text.partition("\n")[0]
-        delimiter = max(",;\t，", key=line.count)
-        return [[_clean(cell) for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
+        lines = [line for line in text.splitlines() if line.strip()][:HEADED_WITHIN]
+        counts = {sign: [line.count(sign) for line in lines] for sign in ",;\t，"}
+        delimiter = max(counts, key=lambda sign: (sum(map(bool, counts[sign])), sum(counts[sign])))
+        reading = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return [[_clean(cell) for cell in row] for row in reading]
     raise SheetError(f"{path.name} is neither UTF-8 nor GBK: save it as “CSV UTF-8” or as .xlsx")
 
 
