@@ -19,6 +19,7 @@ from imsg_smtp.bounces.absorb import Later, Taken, Verdict
 from imsg_smtp.bounces.imap import make_trust
 from imsg_smtp.bounces.intake import Intake, make_counter
 from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, Paces, Reader
+from imsg_smtp.settings import MailServer, Smtp
 from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.waiting import eventually
@@ -185,10 +186,22 @@ async def test_bounces_are_moved_and_nothing_else_is(redis: Redis, user: str, mo
         assert _subjects(server, user, "退信") == ["ours 1", "ours 2", "ours 3"]
 
 
-async def test_a_folder_to_move_to_that_is_not_there_is_said(dovecot: Dovecot, user: str) -> None:
-    said = await asyncio.to_thread(mailbox.look, at(dovecot, user, move_to="退信"), None, 5)
-    assert said is not None
-    assert "IMSG_SMTP__BOUNCE_MAILBOX__MOVE_TO" in said
+async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovecot, user: str) -> None:
+    for given, named in (
+        ({"move_to": "退信"}, "MOVE_TO"),
+        ({"folder": "退信"}, "FOLDER"),
+        ({"password": "x"}, "USERNAME"),
+    ):
+        own = at(dovecot, user, **given)
+        smtp = Smtp(
+            host="127.0.0.1",
+            sender="a@example.com",
+            bounce_mailbox=own.model_copy(update={"username": "other"}),
+            servers={"qq": MailServer(host="127.0.0.1", bounce_mailbox=own)},
+        )
+        said = await asyncio.to_thread(mailbox.look, smtp.bounce_mailboxes["qq"], None, 5)
+        assert said is not None
+        assert f"IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__{named}" in said
 
 
 async def test_a_large_mailbox_is_looked_through_once_in_pages_and_by_headers(

@@ -144,10 +144,11 @@ def _judge_port(host: str, port: int) -> Finding:
 
 async def _try_mailboxes(smtp: imsg_smtp.main.Smtp) -> list[Finding]:
     """Log in to each mailbox that is set."""
-    remedy = f"Correct {variable('smtp', 'bounce_mailbox', 'host')} and its like."
-    return [
-        Finding(f"bounce mailbox {name}", failure, remedy)
-        if failure
-        else Finding(f"bounce mailbox {name}", f"{where} lets us in")
-        for name, where, failure in await imsg_smtp.main.try_bounce_mailboxes(smtp, TIMEOUT_S)
-    ]
+    found = []
+    for name, where, failure in await imsg_smtp.main.try_bounce_mailboxes(smtp, TIMEOUT_S):
+        what, setting = f"bounce mailbox {name}", smtp.bounce_mailboxes[name].variable("host")
+        if failure is None:
+            found.append(Finding(what, f"{where} lets us in"))
+        else:
+            found.append(Finding(what, failure, f"Correct {setting} and its like."))
+    return found

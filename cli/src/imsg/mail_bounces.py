@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import imsg_smtp.main
 from imsg.mail_dns import Facts, Looker, Spf, find_spf
 from imsg.mail_records import Line, Words
-from imsg_runtime.settings import variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,8 @@ def tell_way_back(name: str, smtp: imsg_smtp.main.Smtp, words: Words) -> Line:
     """Say how bounces of a server's mail find their messages."""
     what = words("退信 ", "bounces ") + name
     way = imsg_smtp.main.find_way_back(smtp, name)
-    is_default = name == imsg_smtp.main.DEFAULT
-    domain_name = variable("smtp", *(() if is_default else ("servers", name)), "bounce_domain")
-    mailbox_name = variable("smtp", *(() if is_default else ("servers", name)), "bounce_mailbox", "host")
+    domain_name = imsg_smtp.main.variable_of(name, "bounce_domain")
+    mailbox_name = f"{imsg_smtp.main.variable_of(name, 'bounce_mailbox')}__HOST"
     if way.is_refused:
         return Line(
             what,

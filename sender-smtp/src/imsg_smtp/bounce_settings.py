@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from imsg_runtime.settings import is_loopback
+from imsg_runtime.settings import is_loopback, variable
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -50,6 +50,8 @@ class BounceMailbox(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    _setting: str = variable("smtp", "bounce_mailbox")
+
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     security: Security | None = None
@@ -76,6 +78,16 @@ class BounceMailbox(BaseModel):
     def name(self) -> str:
         """How people know it: `imap.exmail.qq.com:993, folder INBOX`."""
         return f"{self.host}:{self.server_port}, folder {self.folder}"
+
+    def set_by(self, setting: str) -> "BounceMailbox":
+        """Return the same as it is set by another setting than that of the default server."""
+        mailbox = self.model_copy()
+        mailbox._setting = setting  # noqa: SLF001  its own class
+        return mailbox
+
+    def variable(self, field: str) -> str:
+        """Name the environment variable of a field."""
+        return f"{self._setting}__{field.upper()}"
 
     @model_validator(mode="after")
     def _moves_away(self) -> "BounceMailbox":

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer
 
 __all__ = [
-    "DEFAULT",
     "DkimKey",
     "DkimPublic",
     "MailServer",

@@ -290,11 +290,11 @@ class Smtp(MailServer):
     @property
     def bounce_mailboxes(self) -> dict[str, BounceMailbox]:
         """Return every mailbox that is set, once, by the name of a server that has it."""
-        mailboxes = dict[str, BounceMailbox]()
+        mailboxes = dict[BounceMailbox, str]()
         for name, server in self.all_servers.items():
-            if server.bounce_mailbox is not None and server.bounce_mailbox not in mailboxes.values():
-                mailboxes[name] = server.bounce_mailbox
-        return mailboxes
+            if server.bounce_mailbox is not None:
+                mailboxes.setdefault(server.bounce_mailbox, name)
+        return {name: one.set_by(variable_of(name, "bounce_mailbox")) for one, name in mailboxes.items()}
 
     @property
     def all_servers(self) -> dict[str, MailServer]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from imapclient import SEEN, IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from imsg_runtime.settings import StartError, variable
+from imsg_runtime.settings import StartError
 from imsg_smtp.bounce_settings import BounceMailbox
 
 TIMEOUT_S = 30.0
@@ -82,7 +82,7 @@ class Imap:
             except LoginError as error:
                 raise Trouble(
                     f"{where.host}:{where.server_port} refuses the log-in of {where.username}: {_words(error)}; "
-                    f"correct {variable('smtp', 'bounce_mailbox', 'username')} and …__PASSWORD ({CODE_HINT})",
+                    f"correct {where.variable('username')} and …__PASSWORD ({CODE_HINT})",
                     needs_people=True,
                 ) from error
             self._identify()
@@ -94,7 +94,7 @@ class Imap:
                     raise
                 raise Trouble(
                     f"{where.host} does not open the folder {where.folder}: {_words(error)}; correct "
-                    f"{variable('smtp', 'bounce_mailbox', 'folder')}, or let mail programs in at the provider",
+                    f"{where.variable('folder')}, or let mail programs in at the provider",
                     needs_people=True,
                 ) from error
             self._check_move()
@@ -107,7 +107,7 @@ class Imap:
 
     def _check_move(self) -> None:
         """Raise Trouble where messages can't be moved, and are to be."""
-        target, setting = self._where.move_to, variable("smtp", "bounce_mailbox", "move_to")
+        target, setting = self._where.move_to, self._where.variable("move_to")
         if target is None:
             return
         if not (self._client.has_capability("MOVE") or self._client.has_capability("UIDPLUS")):
@@ -232,15 +232,14 @@ def make_trust(where: BounceMailbox) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context()
     if where.ca_file is not None:
-        _trust(context, where.ca_file)
+        _trust(context, where.ca_file, where.variable("ca_file"))
     return context
 
 
-def _trust(context: ssl.SSLContext, file: Path) -> None:
+def _trust(context: ssl.SSLContext, file: Path, name: str) -> None:
     try:
         context.load_verify_locations(file)
     except (OSError, ssl.SSLError) as error:
-        name = variable("smtp", "bounce_mailbox", "ca_file")
         raise StartError(f"{name} names {file}, which holds no certificates in PEM form ({error}).") from error
 
 
@@ -252,7 +251,7 @@ def _told(where: BounceMailbox) -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:
         raise Trouble(
             f"the certificate of {where.host} is not trusted ({error.verify_message}); correct the host, or give its "
-            f"authority by {variable('smtp', 'bounce_mailbox', 'ca_file')}",
+            f"authority by {where.variable('ca_file')}",
             needs_people=True,
         ) from error
     except (OSError, IMAPClientError, ValueError, EOFError) as error:
