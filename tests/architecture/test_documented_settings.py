@@ -45,6 +45,7 @@ def read_variables(path: Path) -> set[str]:
 
 
 BLOCKS = dict(read_blocks())
+DESCRIPTIONS = sorted((ROOT / "sender-sms/src/imsg_sms/http_providers").glob("*.toml"))
 NAMED = {path.relative_to(ROOT).as_posix(): names for path in read_documents() if (names := read_variables(path))}
 
 
@@ -64,6 +65,14 @@ def check() -> str:
 @pytest.mark.parametrize("place", BLOCKS)
 def test_a_block_of_a_document_holds_no_unknown_setting(tmp_path: Path, place: str) -> None:
     (tmp_path / "imsg.toml").write_text(BLOCKS[place])
+    assert check() == ""
+
+
+@pytest.mark.parametrize("path", DESCRIPTIONS, ids=lambda path: path.stem)
+def test_a_description_that_comes_with_imsg_may_be_copied_into_the_settings(tmp_path: Path, path: Path) -> None:
+    table = "sms.accounts.copied"
+    copied = re.sub(r"^(\[+)", rf"\1{table}.", path.read_text(), flags=re.MULTILINE)
+    (tmp_path / "imsg.toml").write_text(f"[{table}]\n{copied}")
     assert check() == ""
 
 
