@@ -1,7 +1,9 @@
 """The edge before replicas that hang, refuse and leave: nobody waits for them, and no send is handed over twice."""
 
 import asyncio
+import json
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -12,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imsg_testing.edge import Edge, Names
+from imsg_testing.edge import CADDY, CADDYFILE, Edge, Names
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
 from imsg_testing.waiting import eventually
@@ -175,3 +177,17 @@ async def test_broken_off_bodies_do_not_count_against_a_replica(replicas: tuple[
                 await writer.drain()
                 writer.close()
         assert {(await ask(client, "GET", "/api/v2/me"))[1] for _ in range(4)} == set(HOSTS)
+
+
+def test_no_line_of_the_edge_names_a_url_or_a_header() -> None:
+    """The path of a hook and of who unsubscribes is a secret, a parameter may be one, and a header the token."""
+    command = [str(CADDY), "adapt", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
+    written = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    logs = json.loads(written.stdout)["logging"]["logs"].values()
+    encoders = [log["encoder"] for log in logs if log.get("writer", {}).get("output") != "discard"]
+
+    assert encoders
+    for encoder in encoders:
+        assert encoder["format"] == "filter"
+        fields = {name: field["filter"] for name, field in encoder["fields"].items()}
+        assert fields["request>uri"] == fields["request>headers"] == "delete"

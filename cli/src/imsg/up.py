@@ -19,6 +19,7 @@ from imsg_runtime.bodies import Intake
 from imsg_runtime.clients import Clients
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.life import Life
+from imsg_runtime.masking import mask_line
 from imsg_runtime.observe import configure
 from imsg_runtime.service import collect_less, listen, serve
 from imsg_runtime.settings import StartError, load
@@ -120,4 +121,4 @@ async def _death_of(server: Valkey) -> BaseException:
 
 
 def _complain(line: str) -> None:
-    print(f"imsg: {line}", file=sys.stderr, flush=True)
+    print(f"imsg: {mask_line(line)}", file=sys.stderr, flush=True)

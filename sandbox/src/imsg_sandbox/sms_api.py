@@ -13,6 +13,7 @@ from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults
 
 METHOD = "sms"
+MAX_BODY_BYTES = 1024 * 1024
 
 
 class SmsApi:
@@ -45,7 +46,7 @@ class SmsApi:
 
 
 async def _read(request: Request) -> Call:
-    body = await read_body(request)
+    body = await read_body(request, MAX_BODY_BYTES)
     headers = {name.lower(): value for name, value in request.headers.items()}
     is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     form = pairs(body.decode("utf-8", "replace")) if is_form else []

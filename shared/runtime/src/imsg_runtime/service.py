@@ -33,6 +33,7 @@ from imsg_runtime.graceful_shutdown import Server
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.http import serve_by
 from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.masking import mask_line
 from imsg_runtime.memory import give_back
 from imsg_runtime.observe import configure, logger
 from imsg_runtime.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
@@ -338,7 +339,7 @@ def main(arguments: list[str]) -> int:
             os.nice(GIVING_WAY)
         return uvloop.run(run(service))
     except StartError as error:
-        print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  the one clear line
+        print(f"imsg: {mask_line(str(error))}", file=sys.stderr)  # noqa: T201  the one clear line
         return 2
 
 
