@@ -14,6 +14,7 @@ from imsg_console.texts import Texts
         ("smtp", "second", "邮件服务器 second", "Mail server second"),
         ("smtp", "aliyun", "邮件服务器 aliyun", "Mail server aliyun"),
         ("wechat", "wechat", "微信", "WeChat"),
+        ("sms", "smtp", "smtp", "smtp"),
         ("sms", "nobody", "nobody", "nobody"),
     ],
 )

@@ -8,6 +8,9 @@ from imsg.location import LOOPBACK
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.stand_in import ANY, At, Default, MailServer, Path, Secret
 
+PREFIX = "/sandbox/"
+"""Where all that the sandbox plays over HTTP stands; an SMS account is played under its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filling:
@@ -37,9 +40,8 @@ def is_pointed_at(channel: ChannelSpec, given: Mapping[str, Any]) -> bool:
     """Tell whether a channel's provider was set to be the sandbox by hand."""
     if channel.stand_in is None:
         return False
-    paths = [value.path.rstrip("/") for value in leaves(channel.stand_in.settings).values() if isinstance(value, At)]
-    texts = [text for text in leaves(given).values() if isinstance(text, str)]
-    return any(path in text for path in paths for text in texts)
+    has_urls = any(isinstance(value, At) for value in leaves(channel.stand_in.settings).values())
+    return has_urls and any(PREFIX in text for text in leaves(given).values() if isinstance(text, str))
 
 
 def leaves(table: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
 from imsg_console.explanations import explain
 from imsg_console.sanitize import line
@@ -33,10 +34,12 @@ COMPLAINT = "complaint"
 def provider_name(t: Texts, name: str, method: str) -> str:
     """Name a provider as people do. One of several mail servers goes by the name that settings give it.
 
-    Somebody may call a mail server `aliyun`, too.
+    Somebody may call a mail server `aliyun`, and an SMS account `smtp`, too.
     """
     if method == SMTP.name and name != SMTP.name:
         return f"{provider_name(t, SMTP.name, method)} {line(name, 40)}"
+    if name in METHODS and name != method:  # an account's own name
+        return name
     if name not in PROVIDERS:
         return line(method_name(t, name))
     zh, en = PROVIDERS[name]
