@@ -152,7 +152,7 @@ async def test_a_mail_over_the_size_is_refused_before_and_after_it_was_sent() ->
         async with sandbox.speak() as client:
             await client.ehlo()
             announced = await client.execute_command(b"MAIL FROM:<imsg@example.com> SIZE=4097")
-        assert (announced.code, announced.message.split()[0]) == (552, "5.3.4")
+        assert announced.code == 552
 
         async with sandbox.speak() as client:
             await client.helo()
@@ -161,7 +161,7 @@ async def test_a_mail_over_the_size_is_refused_before_and_after_it_was_sent() ->
             with pytest.raises(SMTPDataError) as refused:
                 await client.data(b"From: a@example.com\r\n\r\n" + b"0123456789\r\n" * 100_000)
             noop = await code(client, "NOOP")
-        assert (refused.value.code, refused.value.message.split()[0], noop) == (552, "5.3.4", 250)
+        assert (refused.value.code, noop) == (552, 250)
         assert await sandbox.inbox() == []
 
 
@@ -178,9 +178,8 @@ async def test_commands_out_of_order_are_refused(sandbox: OpenSandbox) -> None:
 
 async def test_a_peer_that_only_errs_is_sent_away(sandbox: OpenSandbox) -> None:
     async with sandbox.speak() as client:
-        codes = [await code(client, "NONSENSE") for _ in range(11)]
-
-    assert codes[-1] == 421
+        with pytest.raises(SMTPServerDisconnected):
+            [await code(client, "NONSENSE") for _ in range(20)]
 
 
 async def test_a_server_with_an_account_wants_a_login() -> None:
@@ -230,15 +229,18 @@ async def test_a_login_is_taken_under_starttls_alone(certificate: Path) -> None:
         assert arrived["attachments"][0]["size"] == 3_000_000
 
 
-async def test_commands_smuggled_in_before_tls_end_the_connection(certificate: Path) -> None:
-    async with open_sandbox(smtp={"security": "starttls", "certificate": certificate}) as sandbox:
+async def test_commands_smuggled_in_before_tls_are_forgotten(certificate: Path) -> None:
+    """CVE-2011-0411: a MAIL that came before encryption must not count after it."""
+    async with open_sandbox(smtp={"security": "starttls", "certificate": certificate}) as sandbox, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
         writer.write(b"EHLO me\r\nSTARTTLS\r\nMAIL FROM:<a@example.com>\r\n")
-        async with asyncio.timeout(10):
-            replies = await reader.read(-1)
+        await reader.readuntil(b"220 Ready to start TLS\r\n")
+        await writer.start_tls(_trust_any())
+        writer.write(b"HELO me\r\nRCPT TO:<b@example.com>\r\n")
+        greeted, refused = await reader.readline(), await reader.readline()
         writer.close()
 
-        assert replies.splitlines()[-1].startswith(b"554 5.5.1")
+        assert (greeted[:3], refused[:3]) == (b"250", b"503")
 
 
 async def test_tls_from_the_first_byte_works_too(certificate: Path) -> None:

@@ -7,21 +7,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from imsg_sandbox.envelope import Envelope
 from imsg_sandbox.faults import Fault, Faults
 from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.lines import LINE_OCTETS, Body
 from imsg_sandbox.magic import Magic
 
 METHOD = "smtp"
 
 INLINE_OCTETS = 64 * 1024
-"""A longer mail is put together in a thread."""
+"""A longer mail is looked through in a thread."""
 
 MAX_HEAD_OCTETS = 100 * 1024
 """Postfix's header_size_limit; longer heads are cut there, and here looked at no further."""
 
+LINE_OCTETS = 998
+"""RFC 5322, section 2.1.1; Exim refuses longer lines."""
+
+BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+LONG_LINE = re.compile(rb"[^\n]{%d}" % (LINE_OCTETS + 2))
+"""With the CR, one octet more than a line may have."""
+
 FROM = re.compile(rb"^from:[^\S\n]*\S", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail that was read to its final dot."""
+
+    sender: str
+    recipients: list[str]
+    raw: bytes
+    utf8: bool
+    """Whether SMTPUTF8 was asked for."""
 
 
 class Silence(Enum):
@@ -49,14 +65,14 @@ class Post:
         trouble = self.magic.trouble(address, "recipient")
         return trouble.reply.format(address=address) if trouble and trouble.reply else None
 
-    async def take(self, envelope: Envelope, body: Body) -> str | Silence:
+    async def take(self, mail: Mail) -> str | Silence:
         """Return the answer to the final dot, once it is due."""
         if late := self.faults.strike(METHOD, Fault.LATENCY):
             await asyncio.sleep(late.ms / 1_000)
         if (answer := self._struck()) is not None:
             return answer
-        raw = await asyncio.to_thread(body.join) if body.length > INLINE_OCTETS else body.join()
-        return wrong_with(body, _head(raw), utf8=envelope.utf8) or await self._decide(envelope, raw)
+        problem = await asyncio.to_thread(find_problem, mail) if len(mail.raw) > INLINE_OCTETS else find_problem(mail)
+        return problem or await self._decide(mail)
 
     def _struck(self) -> str | Silence | None:
         if self.faults.strike(METHOD, Fault.HANG):
@@ -67,21 +83,21 @@ class Post:
             return "554 5.3.0 Error: transaction failed"
         return None
 
-    async def _decide(self, envelope: Envelope, raw: bytes) -> str | Silence:
-        troubles = [trouble for to in envelope.recipients if (trouble := self.magic.trouble(to, "message"))]
+    async def _decide(self, mail: Mail) -> str | Silence:
+        troubles = [trouble for to in mail.recipients if (trouble := self.magic.trouble(to, "message"))]
         await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
         if refusal := next((trouble.reply for trouble in troubles if trouble.reply), None):
             return refusal
-        number = self._keep(envelope, raw)
+        number = self._keep(mail)
         if any(trouble.cut for trouble in troubles) or self.faults.strike(METHOD, Fault.RESET_AFTER):
             return Silence.RESET
         return f"250 2.0.0 Ok: queued as {number:08X}"
 
-    def _keep(self, envelope: Envelope, raw: bytes) -> int:
+    def _keep(self, mail: Mail) -> int:
         at = self.now()
         number = 0
-        for to in envelope.recipients:
-            number = self.inbox.keep(Received(METHOD, to, envelope.sender, raw, at))
+        for to in mail.recipients:
+            number = self.inbox.keep(Received(METHOD, to, mail.sender, mail.raw, at))
         return number
 
 
@@ -90,13 +106,14 @@ def _head(raw: bytes) -> bytes:
     return raw[:end] if end >= 0 else raw[:MAX_HEAD_OCTETS]
 
 
-def wrong_with(body: Body, head: bytes, *, utf8: bool) -> str | None:
+def find_problem(mail: Mail) -> str | None:
     """Return the refusal of a mail that real servers would not take for its form; None where it is right."""
-    if body.has_bare_line_feed:  # Postfix since 3.9, against SMTP smuggling
+    head = _head(mail.raw)
+    if BARE_LINE_FEED.search(mail.raw):  # Postfix since 3.9, against SMTP smuggling
         return "550 5.5.2 Error: bare <LF> received"
-    if body.has_long_line:
-        return f"550 5.6.0 Error: a line is over {LINE_OCTETS - 1} octets (RFC 5322)"
-    if not utf8 and not head.isascii():
+    if LONG_LINE.search(mail.raw):
+        return f"550 5.6.0 Error: a line is over {LINE_OCTETS} octets (RFC 5322)"
+    if not mail.utf8 and not head.isascii():
         return "550 5.6.7 Error: header has 8-bit characters, but SMTPUTF8 was not asked for"
     if not FROM.search(head):  # Gmail
         return "550 5.7.1 Error: messages missing a valid From header are not accepted"

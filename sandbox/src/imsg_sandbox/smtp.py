@@ -1,24 +1,33 @@
-"""The mail server of the sandbox: its port, its settings, its certificate."""
+"""The mail server of the sandbox: aiosmtpd, with the refusals of real servers and the faults that were ordered."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from imsg_contract.constant_time import equals
 from imsg_runtime.settings import StartError, variable
-from imsg_sandbox.delivery import Post
-from imsg_sandbox.login import Login
-from imsg_sandbox.session import Rules, Session
+from imsg_sandbox.delivery import Mail, Post, Silence
+from imsg_sandbox.envelope import is_address
+from imsg_sandbox.faults import HANG_S
+
+HOSTNAME = "sandbox.imsg.example"
 
 MAX_BYTES = 25 * 1024 * 1024
 """What common providers take (Gmail, Tencent's exmail: 25 to 50 MiB)."""
 
-BUFFER_BYTES = 256 * 1024
+MAX_RECIPIENTS = 100
+
+OFFERED = ("250-PIPELINING", "250-ENHANCEDSTATUSCODES")
+"""What aiosmtpd does without saying so; our replies to recipients and messages bear codes."""
 
 
 class SmtpSettings(BaseModel):
@@ -47,19 +56,14 @@ class Listening:
 async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> AsyncIterator[Listening]:
     """Serve mail for as long as the context lasts; port 0 takes a free one. Raises StartError."""
     tls = _certificate(settings)
-    login = None if settings.username is None else Login(settings.username, settings.password.get_secret_value())
-    rules = Rules(settings.max_bytes, login, tls if settings.security == "starttls" else None)
-    sessions: set[asyncio.Task[None]] = set()
+    open_sessions: set[MailSession] = set()
 
-    def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(Session(reader, writer, rules, post).run(), name="smtp-session")
-        sessions.add(task)
-        task.add_done_callback(sessions.discard)
+    def begin() -> MailSession:
+        return MailSession(Reception(post, needs_login=settings.username is not None), settings, tls, open_sessions)
 
+    loop = asyncio.get_running_loop()
     try:
-        server = await asyncio.start_server(
-            serve_connection, host, port, limit=BUFFER_BYTES, ssl=tls if settings.security == "tls" else None
-        )
+        server = await loop.create_server(begin, host, port, ssl=tls if settings.security == "tls" else None)
     except OSError as error:
         raise StartError(
             f"{host}:{port} can't be listened on for mail ({(error.strerror or str(error)).lower()}); "
@@ -69,11 +73,126 @@ async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> A
         yield Listening(host, server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        ending = list(sessions)
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        for session in list(open_sessions):
+            session.abort()
         await server.wait_closed()
+
+
+class Reception:
+    """Decides about senders, recipients and mails: aiosmtpd's handler. Replies are SMTP's own, as text."""
+
+    def __init__(self, post: Post, *, needs_login: bool) -> None:
+        self._post = post
+        self._needs_login = needs_login
+
+    async def handle_EHLO(  # noqa: N802  aiosmtpd's name
+        self, _: SMTP, session: Session, __: Envelope, hostname: str, replies: list[str]
+    ) -> list[str]:
+        """Say what is offered: a login where there is an account, and no help."""
+        session.host_name = hostname
+        hidden = ("HELP",) if self._needs_login else ("HELP", "AUTH")
+        offered = [reply for reply in replies if not reply[4:].startswith(hidden)]
+        return [offered[0], *OFFERED, *offered[1:-1], f"250 {offered[-1][4:]}"]
+
+    async def handle_MAIL(  # noqa: N802
+        self, _: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Begin a mail; the empty sender of a bounce is right."""
+        if self._needs_login and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        if address and not is_address(address, utf8=envelope.smtp_utf8):
+            return "501 5.1.7 Bad sender address syntax"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Ok"
+
+    async def handle_RCPT(  # noqa: N802
+        self, _: SMTP, __: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take a recipient, or refuse it."""
+        if not is_address(address, utf8=envelope.smtp_utf8):
+            return "501 5.1.3 Bad recipient address syntax"
+        if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
+            return "452 4.5.3 Error: too many recipients"
+        if refusal := self._post.refuses(address):
+            return refusal
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 Ok"
+
+    async def handle_DATA(self, server: "MailSession", _: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Answer a whole mail; of a silence nothing comes."""
+        content = envelope.original_content or b""
+        mail = Mail(envelope.mail_from or "", list(envelope.rcpt_tos), content, utf8=envelope.smtp_utf8)
+        answer = await self._post.take(mail)
+        if isinstance(answer, str):
+            return answer
+        if answer is Silence.RESET:
+            server.reset()
+        await asyncio.sleep(HANG_S)  # ends with the connection
+        return "421 4.4.2 Error: timeout exceeded"
+
+
+class MailSession(SMTP):
+    """One connection."""
+
+    def __init__(
+        self,
+        reception: Reception,
+        settings: SmtpSettings,
+        tls: ssl.SSLContext | None,
+        open_sessions: set["MailSession"],
+    ) -> None:
+        has_starttls = settings.security == "starttls"
+        super().__init__(
+            reception,
+            data_size_limit=settings.max_bytes,
+            enable_SMTPUTF8=True,
+            hostname=HOSTNAME,
+            ident="ESMTP iMSG sandbox",
+            tls_context=tls if has_starttls else None,
+            require_starttls=has_starttls and settings.username is not None,
+            auth_require_tls=has_starttls,
+            authenticator=_make_authenticator(settings),
+            loop=asyncio.get_running_loop(),
+        )
+        self._open_sessions = open_sessions
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; called once more where TLS begins."""
+        self._open_sessions.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End."""
+        self._open_sessions.discard(self)
+        super().connection_lost(error)
+
+    def abort(self) -> None:
+        """Close the connection without a farewell."""
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+
+    def reset(self) -> None:
+        """Cut the connection by RST, as a server that crashes."""
+        if self.transport is not None:
+            sock: socket.socket = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+
+def _make_authenticator(settings: SmtpSettings) -> Callable[[SMTP, Session, Envelope, str, Any], AuthResult]:
+    """Make the check of a log-in against the one account."""
+    password = settings.password.get_secret_value()
+
+    def authenticate(_: SMTP, __: Session, ___: Envelope, ____: str, given: Any) -> AuthResult:  # noqa: ANN401
+        if settings.username is None or not isinstance(given, LoginPassword):
+            return AuthResult(success=False, handled=False)
+        name, secret = (part.decode(errors="replace") for part in (given.login, given.password))
+        is_right = equals(secret, password) and equals(name, settings.username)
+        return AuthResult(success=is_right, handled=False)
+
+    return authenticate
 
 
 def _certificate(settings: SmtpSettings) -> ssl.SSLContext | None:
