@@ -225,7 +225,7 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
     removed = call(deployment, "suppressions", "remove", *[one["id"] for one in listed], "--yes")
     assert removed.returncode == 0, removed.stderr
     assert "Nobody is suppressed." in call(deployment, "suppressions").stdout
-    anew.write_text(out.read_text(encoding="utf-8-sig"), encoding="utf-8")
+    anew.write_text("退订名单（2026 年）,,\n\n" + out.read_text(encoding="utf-8-sig"), encoding="utf-8")
     assert "2 added" in call(deployment, "suppressions", "import", str(anew)).stdout
     again = json.loads(call(deployment, "suppressions", "--json").stdout)["suppressions"]
     assert {one["to"]: (one["reason"], one["scope"]) for one in again} == {

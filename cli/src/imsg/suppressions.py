@@ -19,6 +19,9 @@ from imsg_contract.suppressions import Reason
 PATH = "/api/v2/suppressions"
 PAGE = 500
 AT_ONCE = 1_000
+HEADED_WITHIN = 10
+"""Rows of a file, of which one may be its heading: titles stand above it."""
+
 COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
 """Of a file: those that are read back."""
 MORE_COLUMNS = ("evidence", "message", "added_by", "created_at", "id")
@@ -179,10 +182,11 @@ def read(
 def _groups(text: str, otherwise: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Yield what the API is asked, and of which addresses, those together of which the same is asked."""
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    heading = [cell.strip().lower() for cell in rows[0]] if rows else []
-    names = heading if "to" in heading else ["to"]
+    lowered = [[cell.strip().lower() for cell in row] for row in rows[:HEADED_WITHIN]]
+    at = next((number for number, row in enumerate(lowered) if "to" in row), None)
+    names, rows = (["to"], rows) if at is None else (lowered[at], rows[at + 1 :])
     groups: dict[tuple[str, ...], tuple[dict[str, Any], list[str]]] = {}
-    for cells in rows[1:] if names is heading else rows:
+    for cells in rows:
         row = {name: cell.strip().removeprefix("'") for name, cell in zip(names, cells, strict=False)}
         if not (to := row.get("to", "")):
             continue
