@@ -130,6 +130,31 @@ async def test_several_attachments_and_an_empty_file_are_taken(gateway: RunningG
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept", "kind"),
+    [
+        ("账单\u202efdp.exe", "账单fdp.exe", "application/octet-stream"),
+        ("\u2066a\u2069\u200f.\u200btxt\ufeff", "a.txt", "text/plain"),
+        ("pay\u00adroll\u3164\U000e0041.pdf", "payroll.pdf", "application/pdf"),
+        ("简历 — 王芳（终稿）.docx", "简历 — 王芳（终稿）.docx", None),
+    ],
+)
+async def test_a_name_loses_what_nobody_sees_of_it(
+    gateway: RunningGateway, given: str, kept: str, kind: str | None
+) -> None:
+    token = await gateway.user()
+    await gateway.send(token=token, attachment={"filename": given, "file": "aGk="})
+    (job,) = await gateway.jobs()
+    assert job.attachments[0].filename == kept
+    assert kind is None or job.attachments[0].type == kind
+
+
+@pytest.mark.parametrize("name", ["\u202e\u200b", "\u200e..", "\u2067.\u2069"])
+async def test_a_name_of_which_nothing_is_seen_is_none(gateway: RunningGateway, name: str) -> None:
+    answer = await gateway.send(token=await gateway.user(), attachment={"filename": name, "file": "aGk="})
+    assert answer.json()["errorCode"] == 10010
+
+
 @pytest.mark.parametrize("nothing", [None, []])
 async def test_no_attachment_is_none(gateway: RunningGateway, nothing: object) -> None:
     token = await gateway.user()

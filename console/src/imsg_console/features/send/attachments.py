@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
+from imsg_channels.file_names import drop_unseen
 from imsg_console.nicegui_internals import add_files
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -85,7 +86,7 @@ class Attachments:
         if self.total + len(content) > MAX_BYTES:
             toast(self._t("send.attachments_too_large", most=size(MAX_BYTES)), good=False)
             return
-        self.files.append(File(event.file.name, content))
+        self.files.append(File(drop_unseen(event.file.name), content))
         self._show()
         self._on_change()
 
