@@ -301,6 +301,22 @@ async def test_where_uids_mean_other_messages_it_looks_back(dovecot: Dovecot, re
     assert recorder.subjects() == ["ours 1", "ours 1"], "twice, of which nothing happens twice"
 
 
+async def test_a_folder_made_anew_is_read_from_its_beginning(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    recorder = Recorder()
+    for subjects in (["ours 1", "ours 2"], ["ours 3"]):  # the second time its UID is one that was read
+        with _person(dovecot, user) as person:
+            if person.folder_exists("退信"):
+                person.delete_folder("退信")
+            person.create_folder("退信")
+            for subject in subjects:
+                person.append("退信", message(subject))
+        before = len(recorder.kept)
+        async with reading(at(dovecot, user, folder="退信"), redis, recorder, subjects[0]):
+            await until(recorder, before + len(subjects))
+            await until_read(redis)
+    assert recorder.subjects() == ["ours 1", "ours 2", "ours 3"]
+
+
 async def test_what_cannot_be_kept_is_waited_with(dovecot: Dovecot, redis: Redis, user: str) -> None:
     dovecot.deliver(user, message("ours"))
     recorder = Recorder(failures=[Later("the broker is away")])
