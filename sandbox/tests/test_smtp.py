@@ -39,8 +39,7 @@ async def test_a_mail_arrives_as_it_was_sent_byte_for_byte(sandbox: OpenSandbox)
     assert arrived["html"] is None
     assert arrived["message_id"] == "<1@imsg.example>"
     digest = hashlib.sha256(content).hexdigest()
-    (file,) = arrived["attachments"]
-    assert (file["filename"], file["size"], file["sha256"]) == ("季度报告（终稿）.bin", 256_000, digest)
+    assert arrived["attachments"] == [{"filename": "季度报告（终稿）.bin", "size": 256_000, "sha256": digest}]
     assert arrived["raw"].startswith("From: imsg@example.com\r\n")
 
 

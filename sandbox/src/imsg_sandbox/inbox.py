@@ -77,7 +77,7 @@ class Kept:
 
     @property
     def url(self) -> str:
-        """Where all of it is answered."""
+        """Where all of it is answered, and below `/attachments/N` each attachment, from 0."""
         return f"{PATH}/{self.number}"
 
 
@@ -176,13 +176,8 @@ def _show(kept: Kept, contents: Contents, files: int | None = None) -> dict[str,
         "from": message.sender[:LINE_CHARACTERS],
         "subject": contents.subject and contents.subject[:LINE_CHARACTERS],
         "attachments": [
-            {
-                "filename": file.filename[:LINE_CHARACTERS],
-                "size": file.size,
-                "sha256": file.sha256,
-                "url": f"{kept.url}/attachments/{n}",
-            }
-            for n, file in enumerate(contents.attachments[:files])
+            {"filename": file.filename[:LINE_CHARACTERS], "size": file.size, "sha256": file.sha256}
+            for file in contents.attachments[:files]
         ],
         "message_id": contents.message_id and contents.message_id[:LINE_CHARACTERS],
         "size": len(message.raw),

@@ -47,7 +47,8 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         """Say what there is."""
         return Answer(
             ok(
-                inbox="GET /sandbox/inbox?method=&to=&limit=&cursor=, GET /sandbox/inbox/ID, DELETE /sandbox/inbox",
+                inbox="GET /sandbox/inbox?method=&to=&limit=&cursor= and DELETE /sandbox/inbox",
+                message="GET /sandbox/inbox/ID and /sandbox/inbox/ID/attachments/N",
                 faults="GET, PUT {method, fault, times, ms?} and DELETE /sandbox/faults",
                 supported={method: sorted(known) for method, known in SUPPORTED.items()},
                 magic_recipients=magic.explain(),
