@@ -33,7 +33,11 @@ def metrics() -> set[str]:
     code = "\n".join(path.read_text() for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py")))
     found = set(re.findall(r"(?:Counter|Gauge|Histogram)\(\s*\"(imsg_\w+)\"", code))
     counters = set(re.findall(r"Counter\(\s*\"(imsg_\w+)\"", code))  # the client ends their names with _total
-    return found | {f"{name.removesuffix('_total')}_total" for name in counters} | {f"{name}_bucket" for name in found}
+    return (
+        found
+        | {f"{name.removesuffix('_total')}_total" for name in counters}
+        | {f"{name}_{end}" for name in found for end in ("bucket", "count")}
+    )
 
 
 def test_every_rule_speaks_of_metrics_that_there_are() -> None:

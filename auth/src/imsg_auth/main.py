@@ -111,7 +111,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
             service.watch(switches.keep_mirrored(), "switches")
-            service.check("database", lambda: healthcheck.has_store)
+            service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = Internal("auth", settings.service_key, settings.peer_keys)
             yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches))

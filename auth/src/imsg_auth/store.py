@@ -302,6 +302,11 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether the database has refused no write lately."""
+        return self._database.takes_writes
+
     async def purge(self) -> None:
         """Leave nothing of what was removed in the files."""
         await self._database.purge()

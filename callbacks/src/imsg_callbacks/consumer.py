@@ -27,6 +27,7 @@ from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -57,6 +58,7 @@ class EventConsumer:
     wake: Callable[[Collection[str]], None]
     """Says to readers that there are events of these users."""
     counts: Counts
+    lag: QueueLag
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take in until `stopping`; what is not acked by then comes again."""
@@ -110,6 +112,8 @@ class EventConsumer:
 
     async def _write(self, events: Sequence[Event], changes: Sequence[Change]) -> None:
         arriving = [(self._log(one), to_ms(one.at.astimezone(UTC))) for one in events]
+        if arriving:
+            self.lag.take(min(at for _, at in arriving))
         async with self.database.writing() as connection:
             for change in changes:
                 await follow(connection, change)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
+from imsg_broker.port import Unreachable
 from imsg_callbacks import consumer, dispatcher, maintenance
 from imsg_callbacks.api import api
 from imsg_callbacks.channel_watch import ChannelWatch
@@ -41,6 +42,7 @@ from imsg_runtime import redis, service_client
 from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.observe import logger
 from imsg_runtime.passage import Passage
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
@@ -124,19 +126,23 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         reader.wake()
 
     forgetting = Forgetting(database, store, Digests(settings.erasure_key), Passage(_now), _now)
-    taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, consumer.Counts(service.metrics))
+    queue = broker.topology.callbacks
+    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now)
+    counts = consumer.Counts(service.metrics)
+    taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, counts, lag)
     channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
     gauges = maintenance.Gauges(service.metrics)
     maintaining = Maintenance(database, listeners, forgetting, _now, wake, gauges)
     health = _Health()
     service.check("broker", lambda: broker.ready)
-    service.check("database", lambda: health.has_database)
+    service.check("database", lambda: health.has_database and database.takes_writes)
     for name, work in (
         ("consumer", taking.run),
         ("dispatcher", sending.run),
         ("channels", channels.run),
         ("maintenance", maintaining.run),
         ("reader", reader.watch),
+        ("lag", lag.run),
     ):
         service.watch(work(service.stopping), name)
     service.watch(health.watch(database, service.stopping), "health")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.delivery_log import begin
@@ -42,6 +42,11 @@ class Gauges:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.waiting = Gauge("imsg_callback_deliveries_waiting", "Deliveries that wait", registry=registry)
+        self.oldest = Gauge(
+            "imsg_callback_delivery_oldest_seconds",
+            "How long the delivery has been due that waits longest for an enabled endpoint",
+            registry=registry,
+        )
         self.failing = Gauge("imsg_callback_endpoints_failing", "Endpoints whose last call failed", registry=registry)
 
 
@@ -121,7 +126,11 @@ class Maintenance:
             waiting = await connection.scalar(select(func.count()).select_from(deliveries).where(IS_WAITING))
             is_failing = endpoints.c.failing_since.is_not(None) & endpoints.c.disabled_at.is_(None)
             failing = await connection.scalar(select(func.count()).select_from(endpoints).where(is_failing))
+            is_enabled = exists().where(endpoints.c.id == deliveries.c.endpoint, endpoints.c.disabled_at.is_(None))
+            due = select(func.min(deliveries.c.due_at)).where(IS_WAITING, is_enabled)
+            oldest_ms = await connection.scalar(due)
         self.gauges.waiting.set(waiting or 0)
+        self.gauges.oldest.set(0 if oldest_ms is None else max(self.now() - oldest_ms, 0) / 1_000)
         self.gauges.failing.set(failing or 0)
 
     async def remove_old(self) -> None:

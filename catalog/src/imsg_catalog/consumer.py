@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import ValidationError
 
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
@@ -14,6 +15,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 from imsg_runtime.passage import Passage
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -25,13 +27,33 @@ LONGEST_WAIT_S = 5.0
 AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
 
 
+class Counts:
+    """What learning tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.learned = Counter(
+            "imsg_catalog_learned_total", "Suppressions that senders told of", ["reason"], registry=registry
+        )
+        self.failures = Counter(
+            "imsg_catalog_learning_failures_total", "Batches that could not be kept, and come again", registry=registry
+        )
+        self.dead = Counter("imsg_catalog_dead_letters_total", "Messages that nobody can read", registry=registry)
+        self.seconds = Histogram(
+            "imsg_catalog_batch_duration_seconds", "How long a batch takes to be kept", registry=registry
+        )
+
+
 class Learner:
     """Takes from the catalog's queue. While database or Redis is away nothing is acked, and it is tried again."""
 
-    def __init__(self, broker: Broker, suppressions: Suppressions, passage: Passage) -> None:
+    def __init__(
+        self, broker: Broker, suppressions: Suppressions, passage: Passage, counts: Counts, lag: QueueLag
+    ) -> None:
         self._broker = broker
         self._suppressions = suppressions
         self._passage = passage
+        self._counts = counts
+        self._lag = lag
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Learn until `stopping`, or cancelled; what is not acked by then comes again."""
@@ -46,9 +68,11 @@ class Learner:
         failures = 0
         while batch := [delivery for delivery in batch if delivery.held]:
             try:
-                await self._learn(batch)
+                with self._counts.seconds.time():
+                    await self._learn(batch)
             except AWAY as away:
                 failures += 1
+                self._counts.failures.inc()
                 log.warning("suppressions_not_kept", why=str(away)[:300], waiting=len(batch))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
@@ -62,10 +86,14 @@ class Learner:
                 told.append((delivery, Suppression.model_validate_json(delivery.body)))
             except ValidationError as error:
                 log.error("dead_lettered", queue=delivery.queue)  # noqa: TRY400  it says nothing of the body
+                self._counts.dead.inc()
                 await self._broker.dead_letter(delivery, f"unreadable: {error.error_count()} fields are not right")
         if not told:
             return
+        self._lag.take(min(one.at for _, one in told).timestamp() * 1_000)
         new = await self._suppressions.learn([one for _, one in told])
+        for _, one in told:
+            self._counts.learned.labels(one.reason.value).inc()
         self._passage.take(max(one.at for _, one in told).timestamp() * 1_000)
         for delivery, _ in told:
             with suppress(Unreachable):  # handed back meanwhile: it comes again, and changes nothing

@@ -6,10 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import Gauge
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
-from imsg_catalog.consumer import Learner
+from imsg_broker.port import Unreachable
+from imsg_catalog.consumer import Counts, Learner
 from imsg_catalog.erasing import Erased, Erasing
 from imsg_catalog.migrations import STEPS
 from imsg_catalog.mirror import Mirror
@@ -26,6 +28,7 @@ from imsg_database.startup import wait_for_database
 from imsg_runtime import redis
 from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.passage import Passage
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
@@ -77,11 +80,18 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     passage = Passage(_now_ms)
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
+    service.check("database", lambda: database.takes_writes)
     service.check("mirror", lambda: mirror.is_whole)
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
     service.watch(Erasing(erased, store, mirror, passage).run(), "erasing")
-    service.watch(Learner(broker, suppressions, passage).run(service.stopping), "learn")
+    queue = broker.topology.catalog
+    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now_ms)
+    service.watch(lag.run(service.stopping), "lag")
+    learner = Learner(broker, suppressions, passage, Counts(service.metrics), lag)
+    service.watch(learner.run(service.stopping), "learn")
+    whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
+    whole.set_function(lambda: float(mirror.is_whole))
     guard = Internal("catalog", settings.service_key, settings.peer_keys)
     made = api(Parts(suppressions, _now_ms), guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
+from imsg_database.write_health import WriteHealth
 from imsg_history.tables import metadata
 
 QUERY_TIMEOUT_S = 4.0
@@ -52,8 +53,14 @@ class Database:
         self._engine = engine
         # SQLite has one writer at a time; its own waiting polls, and whoever comes last may win.
         self._turn: AbstractAsyncContextManager[object] = nullcontext() if self.is_postgres else asyncio.Lock()
+        self._writes = WriteHealth()
         self.available = False
         """Whether the last thing asked of it went through."""
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it has refused no write lately: full, read-only, or without the right."""
+        return self._writes.is_well
 
     @property
     def is_postgres(self) -> bool:
@@ -75,7 +82,8 @@ class Database:
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
         """Do work and commit it: on durable storage when this returns. Raises DatabaseUnavailable or BadRow."""
         async with self._turn:
-            return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
+            with self._writes.watch():
+                return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
 
     async def ping(self) -> None:
         """Ask for a sign of life; `available` holds the answer."""

@@ -41,6 +41,11 @@ LATEST_MS = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH).total_s
 """The latest time that Python and PostgreSQL both hold."""
 
 
+def to_ms(at: datetime) -> int:
+    """Turn a time into Unix milliseconds."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
 def first_id(at: datetime) -> str:
     """Make the lowest id of a moment: every request drawn up then or later has it or a higher one."""
     ms = -((EPOCH - at) // timedelta(milliseconds=1))

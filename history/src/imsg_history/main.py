@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
+from imsg_broker.port import Unreachable
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
@@ -29,6 +30,7 @@ from imsg_history.erase import Eraser
 from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
+from imsg_history.ids import to_ms
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
@@ -46,6 +48,7 @@ from imsg_history.writer import BatchWriter
 from imsg_runtime import redis
 from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.observe import logger
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
@@ -120,7 +123,18 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         store, lambda one: broker.publish(one.encode(), broker.topology.suppressions), relay.publish
     )
     writing = writer.Counts(service.metrics)
-    batch_writer = BatchWriter(store, _now, retention, writing, digests, wake=relay.wake, reply_matcher=reply_matcher)
+    queue = broker.topology.history
+    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, lambda: to_ms(_now()))
+    batch_writer = BatchWriter(
+        store,
+        _now,
+        retention,
+        writing,
+        digests,
+        wake=relay.wake,
+        reply_matcher=reply_matcher,
+        take=lambda oldest_at: lag.take(to_ms(oldest_at)),
+    )
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.Counts(service.metrics))
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
     stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.Counts(service.metrics))
@@ -140,10 +154,11 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(history_consumer.run(service.stopping))
             tasks.create_task(maintaining.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
+            tasks.create_task(lag.run(service.stopping))
             tasks.create_task(_watch(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
-    service.check("database", lambda: store.available)
+    service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
     parts = _make_parts(store, settings.timezone, Erasures(store, stones, digests, _now, progress.wake))
     return api(parts, Internal("history", settings.service_key, settings.peer_keys))

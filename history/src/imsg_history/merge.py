@@ -84,6 +84,12 @@ class Merge:
             case Dead():
                 self._add_dead(event)
 
+    def find_oldest(self) -> datetime | None:
+        """Return when the oldest of what services themselves tell happened; None where nothing of that is here."""
+        accepted = (request.accepted_at for request in self.requests.values())
+        tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt is not None)
+        return min((*accepted, *tried), default=None)
+
     def settle_dead(self, since: dict[str, datetime]) -> None:
         """Settle the recipients of dead jobs, each at the time its letter was first kept, by the letter's id."""
         for name, job in self.dead_jobs.items():

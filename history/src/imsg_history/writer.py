@@ -61,10 +61,11 @@ class BatchWriter:
         *,
         wake: Callable[[], None] = lambda: None,
         reply_matcher: ReplyMatcher | None = None,
+        take: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         """`digests` tells who was erased; without a key nobody is. `wake` is told that there are events to tell.
 
-        Without `reply_matcher` replies wait for theirs.
+        Without `reply_matcher` replies wait for theirs. `take` is told of each batch how old its oldest is.
         """
         self._database = database
         self._now = now
@@ -74,6 +75,7 @@ class BatchWriter:
         self._matcher = Matcher(database, self._writer, digests, wake)
         self._reply_matcher = reply_matcher
         self._wake = wake
+        self._take = take
 
     async def keep(self, batch: Sequence[Delivery]) -> None:
         """Keep a batch: committed when this returns.
@@ -87,6 +89,8 @@ class BatchWriter:
                 fold = await asyncio.to_thread(_merge_batch, batch, now, oldest)
             else:
                 fold = _merge_batch(batch, now, oldest)
+            if (oldest_at := fold.find_oldest()) is not None:
+                self._take(oldest_at)
             await self._commit(fold)
         except DatabaseUnavailable:
             raise

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.sessions import UNREPLICATED
 from imsg_database.unavailable import DatabaseUnavailable, translate
+from imsg_database.write_health import WriteHealth
 
 
 class Database:
@@ -19,10 +20,16 @@ class Database:
         self._reader = engine.execution_options(**{BEGIN: "DEFERRED"})
         self._writer = engine.execution_options(**{BEGIN: "IMMEDIATE"})
         self._plain = engine
+        self._writes = WriteHealth()
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._turn: AbstractAsyncContextManager[None] = (
             _Turn(terms.busy_timeout_s) if self._is_sqlite else nullcontext()
         )
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it has refused no write lately: full, read-only, or without the right."""
+        return self._writes.is_well
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -38,7 +45,7 @@ class Database:
         So it does where a commit stands at the primary alone, since its wait for a synchronous standby was broken off.
         """
         async with self._turn:
-            with translate():
+            with self._writes.watch(), translate():
                 async with self._writer.begin() as connection:
                     info = connection.info
                     info.pop(UNREPLICATED, None)

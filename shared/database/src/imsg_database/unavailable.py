@@ -9,6 +9,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 BAD_VALUES = ("22", "23", "54")
 """Classes of SQLSTATE that blame what was written: data exception, integrity, a limit exceeded (a key too long)."""
 
+NO_RIGHT = "42501"
+"""A right was taken from us, which its operator gives back: no fault of the statement, whatever its class."""
+
 BAD_STATEMENTS = ("0A", "21", "22", "23", "3F", "42", "44")
 """Classes that the same statement will always have; all others say that the database can't now."""
 
@@ -38,7 +41,7 @@ def is_away(error: DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
     if state := find_state(error):
-        return state[:2] not in BAD_STATEMENTS
+        return state == NO_RIGHT or state[:2] not in BAD_STATEMENTS
     return isinstance(error, OperationalError | InterfaceError | InternalError) and not _is_unwritable(error)
 
 
