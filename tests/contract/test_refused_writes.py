@@ -135,6 +135,34 @@ async def place(
         yield place
 
 
+@pytest.mark.parametrize("place", ["history"], indirect=True)
+async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
+    async def read(path: str = "messages") -> tuple[int, str]:
+        async with connect("http://history", KEY, {"history": place.service}) as peer:
+            answer = (await peer.call("GET", f"/api/{path}", caller=Caller("admin", is_admin=True))).json()
+        return len(answer.get("messages", ())), answer["as_of"]
+
+    async def is_complete() -> bool:
+        count, as_of = await read()
+        return count == 2 and as_of > written
+
+    async def is_not_ready() -> bool:
+        return place.service.unmet() == ["database"]
+
+    await place.write()
+    await place.refuse("disk_full")
+    written = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    await place.write()
+    await place.has(is_not_ready)
+    later = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for path in ("messages", "requests", "stats"):
+        _, as_of = await read(path)
+        assert as_of < later, "what was sent since then is not in this list"
+
+    await place.take()
+    await place.has(is_complete)
+
+
 @pytest.mark.parametrize("how", sorted(REFUSALS))
 async def test_a_service_whose_writes_are_refused_is_not_ready_until_they_go_through(place: Place, how: str) -> None:
     async def is_ready() -> bool:

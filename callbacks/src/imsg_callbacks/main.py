@@ -32,6 +32,7 @@ from imsg_callbacks.routes.parts import Parts
 from imsg_callbacks.times import rfc3339
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.ids import new_id
+from imsg_contract.topology import RECORDED
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
@@ -43,6 +44,7 @@ from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.observe import logger
 from imsg_runtime.passage import Passage
 from imsg_runtime.queue_lag import QueueLag
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
@@ -146,7 +148,15 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     ):
         service.watch(work(service.stopping), name)
     service.watch(health.watch(database, service.stopping), "health")
-    parts = Parts(database, endpoints, deliveries, sending, poster, listeners, reader, _now)
+
+    async def find_as_of() -> str | None:
+        try:
+            recorded = await store.call("GET", RECORDED)
+        except (RedisUnavailable, RedisRefused):
+            return None
+        return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))
+
+    parts = Parts(database, endpoints, deliveries, sending, poster, listeners, reader, _now, find_as_of)
     return api(parts, Internal("callbacks", settings.service_key, settings.peer_keys))
 
 

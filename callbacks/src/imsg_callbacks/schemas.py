@@ -255,3 +255,7 @@ class EventsAnswer(Success):
 
     events: list[EventShape]
     next: str
+    as_of: Annotated[
+        Time | None,
+        Field(description="Up to when all that happened is among the events: now, where nothing waits to be recorded."),
+    ]

@@ -20,6 +20,7 @@ from imsg_contract.topology import (
     INBOUND,
     OUTCOME,
     RECEIPT,
+    RECORDED,
     TOMBSTONES,
     WRITABLE,
     Lane,
@@ -111,10 +112,10 @@ AT_REDIS: Mapping[str, AtRedis] = {
     ),
     "history": AtRedis(
         reads=(ERASED,),
-        writes=(TOMBSTONES, BACKING_UP, "imsg:ledger:*", "imsg:replay:*"),
+        writes=(TOMBSTONES, BACKING_UP, RECORDED, "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "callbacks": AtRedis(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED,)),
+    "callbacks": AtRedis(reads=(channel_key(ANY), TOMBSTONES, RECORDED), writes=(ERASED,)),
     "catalog": AtRedis(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED)),
     **{channel.service: _sender_at_redis(channel) for channel in CHANNELS},
 }

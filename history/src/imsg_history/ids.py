@@ -46,6 +46,11 @@ def to_ms(at: datetime) -> int:
     return (at - EPOCH) // timedelta(milliseconds=1)
 
 
+def from_ms(ms: int | None) -> datetime | None:
+    """Turn Unix milliseconds, where there are any, into a time."""
+    return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+
+
 def first_id(at: datetime) -> str:
     """Make the lowest id of a moment: every request drawn up then or later has it or a higher one."""
     ms = -((EPOCH - at) // timedelta(milliseconds=1))

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
+from imsg_contract.topology import RECORDED
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
@@ -30,7 +31,7 @@ from imsg_history.erase import Eraser
 from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
-from imsg_history.ids import to_ms
+from imsg_history.ids import from_ms, to_ms
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
@@ -48,7 +49,7 @@ from imsg_history.writer import BatchWriter
 from imsg_runtime import redis
 from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.observe import logger
-from imsg_runtime.queue_lag import QueueLag
+from imsg_runtime.queue_lag import LOOK_S, QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
@@ -155,16 +156,18 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(maintaining.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
             tasks.create_task(lag.run(service.stopping))
+            tasks.create_task(_tell_recorded(connection, lag, service.stopping))
             tasks.create_task(_watch(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
-    parts = _make_parts(store, settings.timezone, Erasures(store, stones, digests, _now, progress.wake))
+    erasures = Erasures(store, stones, digests, _now, progress.wake)
+    parts = _make_parts(store, settings.timezone, erasures, lambda: from_ms(lag.as_of_ms))
     return api(parts, Internal("history", settings.service_key, settings.peer_keys))
 
 
-def _make_parts(store: Database, timezone: str, erasures: Erasures) -> Parts:
+def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: Callable[[], datetime | None]) -> Parts:
     """Make what the routes call."""
     return Parts(
         MessageQuery(store),
@@ -178,6 +181,7 @@ def _make_parts(store: Database, timezone: str, erasures: Erasures) -> Parts:
         DeadLetters(store),
         erasures,
         _now,
+        find_as_of,
     )
 
 
@@ -222,6 +226,15 @@ async def _make_tables(url: URL) -> None:
             f"{url.database} can't be used as a database ({describe(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
+
+
+async def _tell_recorded(connection: redis.Redis, lag: QueueLag, stopping: asyncio.Event) -> None:
+    """Tell callbacks up to when everything is recorded: what it has of events can't be more."""
+    while not stopping.is_set():
+        if lag.as_of_ms is not None:
+            with suppress(RedisUnavailable, RedisRefused):
+                await connection.call("SET", RECORDED, lag.as_of_ms)
+        await asyncio.sleep(LOOK_S)
 
 
 async def _watch(store: Database, stopping: asyncio.Event) -> None:

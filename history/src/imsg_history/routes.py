@@ -16,6 +16,7 @@ from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.filters import read_query, read_time
+from imsg_history.ids import rfc3339
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.replies import Replies, read_filter
@@ -43,6 +44,13 @@ class Parts:
     dead: DeadLetters
     erasures: Erasures
     now: Callable[[], datetime]
+    find_as_of: Callable[[], datetime | None]
+    """Returns up to when everything is recorded; None while that is not known."""
+
+    def write_as_of(self) -> str | None:
+        """Write up to when a list is complete: looked up before the list is."""
+        at = self.find_as_of()
+        return None if at is None else rfc3339(at)
 
 
 def api(parts: Parts, internal: Internal) -> ASGIApp:
@@ -68,13 +76,15 @@ def _messages(parts: Parts) -> Routes[Caller]:
 
     @routes.get("/api/messages")
     async def listing(call: Call[Caller]) -> Response:
+        as_of = parts.write_as_of()
         page = await parts.finder.find(read_query(call.query, call.who, is_v2=True), is_v2=True)
-        return Answer(ok(messages=page.messages, next=page.next))
+        return Answer(ok(messages=page.messages, next=page.next, as_of=as_of))
 
     @routes.get("/api/requests")
     async def request_list(call: Call[Caller]) -> Response:
+        as_of = parts.write_as_of()
         page = await parts.request_list.find(read_query(call.query, call.who, is_v2=True))
-        return Answer(ok(requests=page.requests, next=page.next))
+        return Answer(ok(requests=page.requests, next=page.next, as_of=as_of))
 
     @routes.get("/api/replies")
     async def replies(call: Call[Caller]) -> Response:
@@ -87,10 +97,12 @@ def _messages(parts: Parts) -> Routes[Caller]:
 
     @routes.get("/api/stats")
     async def stats(call: Call[Caller]) -> Response:
+        as_of = parts.write_as_of()
         span = read_span(call.query, call.who, parts.counter.zone, parts.now())
         buckets = await parts.counter.count(span)
         failures = await parts.counter.count_causes(span)
-        return Answer(ok(bucket=span.bucket, timezone=parts.counter.zone.key, buckets=buckets, failures=failures))
+        zone = parts.counter.zone.key
+        return Answer(ok(bucket=span.bucket, timezone=zone, buckets=buckets, failures=failures, as_of=as_of))
 
     return routes
 

@@ -11,6 +11,12 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
 
 
+AsOf = Annotated[
+    Time | None,
+    Field(description="Up to when everything is recorded: now, where nothing waits to be. null: not known yet."),
+]
+
+
 class Shape(BaseModel):
     """A closed shape."""
 
@@ -109,6 +115,7 @@ class MessagesAnswer(AnswerShape):
 
     messages: list[ListedShape]
     next: str | None
+    as_of: AsOf
 
 
 class CountsShape(Shape):
@@ -167,6 +174,7 @@ class RequestsAnswer(AnswerShape):
 
     requests: list[ListedRequestShape]
     next: str | None
+    as_of: AsOf
 
 
 class ReplyShape(Shape):
@@ -228,6 +236,7 @@ class StatsAnswer(AnswerShape):
             description="What failed between `since` and `until`, by its cause: the 100 most frequent, these first.",
         ),
     ]
+    as_of: AsOf
 
 
 class DeadShape(Shape):

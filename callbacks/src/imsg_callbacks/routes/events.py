@@ -19,7 +19,9 @@ router = APIRouter(prefix="/api/events", route_class=InternalRoute)
 async def read_events(owner: EndpointOwner, query: Annotated[EventsQuery, Query()], parts: CallbackParts) -> Response:
     """Read events in order."""
     await parts.listeners.note_read(owner.user_id, owner.username, is_admin=owner.is_admin)
+    as_of = await parts.find_as_of()
     found = await parts.reader.read(owner.user_id, query.after or None, query.wait, query.limit)
     # The bodies are kept as JSON: they go out as they are, unread.
     head = b'{"errorCode":0,"errorMessage":"OK","events":['
-    return Response(head + ",".join(found.bodies).encode() + b'],"next":' + to_json(found.next) + b"}", media_type=JSON)
+    tail = b'],"next":' + to_json(found.next) + b',"as_of":' + to_json(as_of) + b"}"
+    return Response(head + ",".join(found.bodies).encode() + tail, media_type=JSON)

@@ -1,6 +1,6 @@
 """What the routes call, as FastAPI's dependencies give it to them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -31,6 +31,8 @@ class Parts:
     listeners: Listeners
     reader: Reader
     now: Callable[[], int]
+    find_as_of: Callable[[], Awaitable[str | None]]
+    """Returns up to when all that happened is in the log; None where that can't be told."""
     tests: UnderWay = field(default_factory=UnderWay)
     """The test calls of each user that run now."""
 

@@ -252,6 +252,9 @@ ERASED = "imsg:erased"
 """The hash of who erases by itself → up to which tombstone (Unix ms) it has: senders by their methods, callbacks and
 catalog by their names. Who has never said so is not waited for."""
 
+RECORDED = "imsg:recorded"
+"""Up to when history has recorded everything (Unix ms), written by it every second: events come after it."""
+
 WRITABLE = "imsg:writable"
 """What every service writes now and then to see whether Redis takes writes; it says nothing and soon expires."""
 
