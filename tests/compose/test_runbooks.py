@@ -1,12 +1,14 @@
 """The manual's troubleshooting with the containers: the first command of every entry works there as it is written."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from imsg_channels import CHANNELS
 from imsg_testing.compose import ROOT, Containers
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
 
 pytestmark = pytest.mark.timeout(1_200)
 
@@ -64,6 +66,19 @@ def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, i
 
     rows = {line.split("  ")[1].strip(): line[0] for line in told.partition("remedy")[2].splitlines() if line.strip()}
     assert rows == dict.fromkeys(("iMSG", "auth", "history", "callbacks", "catalog", *TITLES), "✓")
+    assert "embedded" not in told
+    assert "SQLite" not in told
+
+
+def test_the_doctor_outside_the_containers_guesses_nothing_either(containers: Containers, tmp_path: Path) -> None:
+    given = environment({"IMSG_PORT": str(containers.port), "XDG_CONFIG_HOME": str(tmp_path)})
+    command = [str(IMSG), "doctor"]
+    told = subprocess.run(
+        command, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
+    ).stdout
+
+    assert re.search(r"^✓ +iMSG +ready", told, re.MULTILINE)
+    assert re.search(r"^✗ +log-in .*docker compose run --rm cli doctor", told, re.MULTILINE)
     assert "embedded" not in told
     assert "SQLite" not in told
 
