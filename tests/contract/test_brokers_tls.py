@@ -106,4 +106,4 @@ async def _why_not(url: str, topology: Topology) -> str:
         async with unready(url, topology) as broker:
             await is_so(lambda: any(line["event"] == "broker_unavailable" for line in logged))
             assert not broker.ready
-    return next(str(line["reason"]) for line in logged if line["event"] == "broker_unavailable")
+    return next(str(line["why"]) for line in logged if line["event"] == "broker_unavailable")

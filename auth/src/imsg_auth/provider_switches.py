@@ -13,7 +13,7 @@ from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
 from imsg_contract.wire import Change
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.callers import Caller
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 log = logger(__name__)
@@ -44,6 +44,7 @@ class ProviderSwitches:
         self._store = store
         self._redis = redis
         self._methods = methods
+        self._trouble = Recurring(log, "switches_not_published")
         self._wake = wake
         self._now = now
 
@@ -77,7 +78,9 @@ class ProviderSwitches:
             for method in self._methods:
                 await self._redis.run(_WRITE, [switches_key(method)], _fields(switches, method))
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-            log.warning("switches_not_published", why=str(error))
+            self._trouble.note(error)
+        else:
+            self._trouble.clear()
 
 
 def _fields(switches: Sequence[Switch], method: str) -> list[str]:

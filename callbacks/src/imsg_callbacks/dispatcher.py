@@ -24,7 +24,7 @@ from imsg_callbacks.schedule import Answer, next_in_s
 from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, Held, Serving
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -110,6 +110,7 @@ class Dispatcher:
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until `stopping`; what was taken and not tried by then is taken again once its lease ends."""
         settling = asyncio.create_task(self._settle_on())
+        trouble = Recurring(log, "database_unavailable", what="what is due")
         try:
             while not stopping.is_set():
                 self._news.clear()
@@ -117,7 +118,9 @@ class Dispatcher:
                     for name, failures in (await self._deliveries.find_due()).items():
                         self._find(name, failures).look()
                 except DatabaseUnavailable as away:
-                    log.warning("database_unavailable", why=str(away)[:300])
+                    trouble.note(away)
+                else:
+                    trouble.clear()
                 self._reap(settling)
                 await _rest(self._news, stopping, LOOK_EVERY_S)
                 await asyncio.sleep(GATHER_S)
@@ -201,6 +204,7 @@ class Dispatcher:
 
     async def _settle_on(self) -> None:
         """Keep what attempts came to, many at once; what can't be kept yet is kept later."""
+        trouble = Recurring(log, "database_unavailable", what="what was attempted")
         while True:
             await self._any_made.wait()
             if len(self._made) < SETTLE_AT_ONCE:
@@ -211,8 +215,9 @@ class Dispatcher:
                     disabled = await self._deliveries.settle([attempt for attempt, _ in some])
                     break
                 except DatabaseUnavailable as away:
-                    log.warning("database_unavailable", why=str(away)[:300])
+                    trouble.note(away)
                     await asyncio.sleep(AWAY_S)
+            trouble.clear()
             del self._made[: len(some)]
             if not self._made:
                 self._any_made.clear()

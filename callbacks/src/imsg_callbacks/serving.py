@@ -165,8 +165,8 @@ class Serving:
         try:
             taken = await self._take(self._name, most, LEASE_MS)
         except DatabaseUnavailable as away:
-            log.warning("database_unavailable", why=str(away)[:300])
-            return  # whoever looks for what is due says so again
+            log.debug("database_unavailable", why=str(away)[:300])
+            return  # whoever looks for what is due says so
         self._has_more = self._has_more or len(taken) == most
         self.give(taken)
 

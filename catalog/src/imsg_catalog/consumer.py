@@ -13,7 +13,7 @@ from imsg_catalog.suppressions import Suppressions
 from imsg_contract.suppressions import Suppression
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.passage import Passage
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -65,7 +65,7 @@ class Learner:
                 self._passage.wait()
 
     async def _keep(self, batch: Sequence[Delivery]) -> None:
-        failures = 0
+        failures, trouble = 0, Recurring(log, "suppressions_not_kept")
         while batch := [delivery for delivery in batch if delivery.held]:
             try:
                 with self._counts.seconds.time():
@@ -73,10 +73,11 @@ class Learner:
             except AWAY as away:
                 failures += 1
                 self._counts.failures.inc()
-                log.warning("suppressions_not_kept", why=str(away)[:300], waiting=len(batch))
+                trouble.note(away, waiting=len(batch))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
             else:
+                trouble.clear()
                 return
 
     async def _learn(self, batch: Sequence[Delivery]) -> None:

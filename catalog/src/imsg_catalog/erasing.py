@@ -17,7 +17,7 @@ from imsg_contract.mentions import find_mentions
 from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.passage import Passage
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Digests, Tombstones
@@ -94,11 +94,14 @@ class Erasing:
 
     async def run(self) -> None:
         """Look again and again."""
+        trouble = Recurring(log, "suppressions_not_erased")
         while True:
             try:
                 await self.once()
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-                log.warning("suppressions_not_erased", why=str(away)[:300])
+                trouble.note(away)
+            else:
+                trouble.clear()
             await asyncio.sleep(LOOK_S)
 
     async def once(self) -> None:

@@ -12,7 +12,7 @@ from imsg_channels import METHODS
 from imsg_contract.suppressions import write_entries
 from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.suppressions import COMPLETE, SUPPRESSED_FILLING
 
@@ -59,6 +59,7 @@ class Mirror:
         """See for ever that it is whole, and that what has ended goes."""
         loop = asyncio.get_running_loop()
         compare_at = 0.0
+        trouble = Recurring(log, "suppressions_not_mirrored")
         while True:
             try:
                 if loop.time() >= compare_at:
@@ -68,9 +69,10 @@ class Mirror:
                 for method in await self._find_broken():
                     await self._fill(method)
                 self.is_whole = True
+                trouble.clear()
             except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
                 self.is_whole = False
-                log.warning("suppressions_not_mirrored", why=str(away)[:300])
+                trouble.note(away)
                 await asyncio.sleep(1)
             await asyncio.sleep(LOOK_S)
 

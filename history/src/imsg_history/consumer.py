@@ -14,7 +14,7 @@ from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.writer import BatchWriter
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -80,13 +80,13 @@ class HistoryConsumer:
                 await self._settle(batch, stopping)
 
     async def _settle(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        failures = 0
+        failures, trouble = 0, Recurring(log, "database_unavailable")
         while batch:
             try:
                 with self.counts.seconds.time():
                     await self.batch_writer.keep(batch)
             except DatabaseUnavailable as away:
-                log.warning("database_unavailable", why=str(away)[:300], waiting=len(batch))
+                trouble.note(away, waiting=len(batch))
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
@@ -94,6 +94,7 @@ class HistoryConsumer:
                     return
                 batch = [delivery for delivery in batch if delivery.held]
                 continue
+            trouble.clear()
             for delivery in batch:  # an ack waits for nobody: a task each would be the dearest part of it
                 await self._ack(delivery)
             self.counts.deliveries.inc(len(batch))

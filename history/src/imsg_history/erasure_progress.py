@@ -38,7 +38,7 @@ from imsg_history.tombstones import (
     TombstoneStore,
     write_remaining,
 )
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Tombstone
 
@@ -85,6 +85,8 @@ class ErasureProgress:
     broker: Broker
     now: Callable[[], datetime]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    delay: Recurring = field(default_factory=lambda: Recurring(log, "redis_log_not_rewritten", level="info"))
+    blindness: Recurring = field(default_factory=lambda: Recurring(log, "queue_depth_unknown", level="info"))
 
     def wake(self) -> None:
         """Look at once."""
@@ -92,11 +94,14 @@ class ErasureProgress:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look again and again."""
+        trouble = Recurring(log, "erasures_delayed")
         while not stopping.is_set():
             try:
                 await self.once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                log.warning("erasures_delayed", why=str(error)[:300])
+                trouble.note(error)
+            else:
+                trouble.clear()
             self.woken.clear()
             stopped = asyncio.ensure_future(stopping.wait())
             woken = asyncio.ensure_future(self.woken.wait())
@@ -205,10 +210,11 @@ class ErasureProgress:
         try:
             await self.traces.rewrite_log()
         except NotNow as why:
-            log.info("redis_log_not_rewritten", why=str(why))
+            self.delay.note(why)
             return False
         except RedisRefused as error:  # a hosted server does it when it sees fit
             log.warning("redis_log_not_rewritten", why=str(error))
+        self.delay.clear()
         return True
 
     def _lanes(self, method: str | None) -> list[str]:
@@ -223,10 +229,12 @@ class ErasureProgress:
             for queue in self._lanes(None):
                 names = [queue, *(topology.retry(queue, step_s) for step_s in topology.waits_s), queue]
                 lanes[queue] = list(dict.fromkeys([name for name in names if await self.broker.depth(name)]))
-            return Depths(lanes, topology.history if await self.broker.depth(topology.history) else None)
+            depths = Depths(lanes, topology.history if await self.broker.depth(topology.history) else None)
         except Unreachable as error:
-            log.info("queue_depth_unknown", why=str(error))
+            self.blindness.note(error)
             return None
+        self.blindness.clear()
+        return depths
 
     async def _read_erased_until_ms(self) -> Mapping[str, int]:
         """Say up to which tombstone whoever erases by itself has; absent where it has never said so."""

@@ -26,7 +26,7 @@ from imsg_history.records import RENAMED_CODES
 from imsg_history.sendings import Key, Sending, find_sendings
 from imsg_history.tables import events, messages, requests
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -86,7 +86,7 @@ class EventRelay:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until `stopping`."""
-        failures = 0
+        failures, trouble = 0, Recurring(log, "events_not_told")
         while not stopping.is_set():
             self._news.clear()
             try:
@@ -97,9 +97,10 @@ class EventRelay:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
-                log.warning("events_not_told", why=str(error)[:300], again_in_s=round(wait_s, 1))
+                trouble.note(error)
                 await _rest(stopping, wait_s)
             else:
+                trouble.clear()
                 await _rest(self._news, LOOK_AGAIN_S)
                 await asyncio.sleep(GATHER_S)
 

@@ -20,7 +20,7 @@ from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, replies, requests
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -84,11 +84,14 @@ class Maintenance:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep again and again."""
+        trouble = Recurring(log, "maintenance_delayed")
         while not stopping.is_set():
             try:
                 await self.once()
             except (DatabaseUnavailable, BadRow) as error:
-                log.warning("maintenance_delayed", why=str(error)[:300])
+                trouble.note(error)
+            else:
+                trouble.clear()
             try:
                 async with asyncio.timeout(self.terms.every.total_seconds()):
                     await stopping.wait()

@@ -19,7 +19,7 @@ from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Tombstone, Tombstones, append_to, read_from
 
@@ -50,7 +50,8 @@ class TombstoneStore:
         self._in_file: frozenset[Tombstone] | None = None
         self._compared: tuple[int, int, int] | None = None
         """What the table held when all three were last seen to agree."""
-        self._is_mirror_away = False
+        self._mirror_trouble = Recurring(log, "tombstones_not_published")
+        self._file_trouble = Recurring(log, "tombstones_not_written", file=str(file))
 
     async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
         """Keep a new tombstone in the table: from here no writer overlooks it. Raises DatabaseUnavailable."""
@@ -79,16 +80,17 @@ class TombstoneStore:
             if newest:
                 await self._mirror.keep(newest.values())
         except (RedisUnavailable, RedisRefused) as error:
-            if not self._is_mirror_away:
-                log.warning("tombstones_not_published", why=str(error))
+            self._mirror_trouble.note(error)
             missed.add(MIRROR)
-        self._is_mirror_away = MIRROR in missed
+        else:
+            self._mirror_trouble.clear()
         try:
             in_file = await asyncio.to_thread(self._sync_file, known)
         except OSError as error:
-            log.error("tombstones_not_written", file=str(self.file), why=error.strerror or str(error))  # noqa: TRY400
+            self._file_trouble.note(error.strerror or error)
             missed.add(FILE)
         else:
+            self._file_trouble.clear()
             elsewhere |= {stone.id: stone for stone in in_file}
         new = {name: stone for name, stone in elsewhere.items() if name not in known}
         lacking = {name: known[name] for name in known.keys() - await self._adopt()}

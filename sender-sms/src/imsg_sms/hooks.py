@@ -14,7 +14,7 @@ from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
 from imsg_runtime.api_responses import bind
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
 from imsg_sms.providers import NotOurs, Pull, Push, Reply, Reporting, Reports
@@ -57,6 +57,7 @@ class Keeper:
     """Account → the signature of all that it sends for us, where it is one."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Account → its kind; left out, it is called by its kind."""
+    trouble: Recurring = field(default_factory=lambda: Recurring(log, "reports_not_recorded"), compare=False)
 
     async def keep(self, name: str, read: Reports) -> bool:
         """Keep what was read; False where the broker did not within the time that providers wait."""
@@ -67,8 +68,9 @@ class Keeper:
             async with asyncio.timeout(KEEP_TIMEOUT_S):
                 await self._publish(name, read)
         except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
-            log.warning("reports_not_recorded", count=count, why=str(error) or type(error).__name__)
+            self.trouble.note(error, count=count)
             return False
+        self.trouble.clear()
         if count:
             log.info("reports_recorded", provider=name, count=count, inbound=len(read.inbound))
         return True
@@ -125,13 +127,15 @@ def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "")
 
 async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:
     """Fetch a provider's reports for as long as the service runs: it gives each only once, so none is let go."""
+    trouble = Recurring(log, "receipts_not_pulled", provider=name)
     while True:
         try:
             read = await fetch()
         except (NotSent, NoAnswer) as error:
-            log.warning("receipts_not_pulled", provider=name, why=str(error))
+            trouble.note(error)
             await asyncio.sleep(every_s)
             continue
+        trouble.clear()
         while not await keeper.keep(name, read):  # noqa: ASYNC110  the broker is waited for
             await asyncio.sleep(KEEP_AGAIN_S)
         if not read.read and not read.inbound:

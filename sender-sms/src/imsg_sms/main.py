@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.api_responses import make_app
 from imsg_runtime.callers import Apps
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.settings import variable
@@ -100,11 +100,14 @@ async def open_channel(
 
 async def _publish(templates: Templates, connection: Redis) -> None:
     """Tell the gateways the templates, again and again: Redis may be emptied, and another sender configured anew."""
+    trouble = Recurring(log, "templates_not_published")
     while True:
         try:
             await templates.publish(connection)
         except (RedisUnavailable, RedisRefused) as error:
-            log.warning("templates_not_published", why=str(error))
+            trouble.note(error)
+        else:
+            trouble.clear()
         await asyncio.sleep(PUBLISH_EVERY_S)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Result, Sent, Unknown
 from imsg_delivery.breakers import Breakers
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
@@ -187,6 +187,7 @@ class _Health:
         self._scope = scope
         self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
         self._failure: Again | Blocked | Unknown | None = None
+        self._trouble = Recurring(log, "not_connected", server=scope)
 
     def find_block(self, message: str) -> Blocked | None:
         """Say for how long this message leaves the server alone, if it does. Ask once before each try."""
@@ -202,7 +203,9 @@ class _Health:
         if not isinstance(opened, Connection):
             self.failed_tries += 1
             self._fail(opened)
-            log.warning("not_connected", server=self._scope, code=opened.code, why=opened.detail)
+            self._trouble.note(opened.detail, code=opened.code)
+        else:
+            self._trouble.clear()
 
     def failure_since(self, tries: int) -> Again | Blocked | None:
         """Return why nobody gets in, if somebody found out since `failed_tries` was this."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_wechat.allowances import ACTS, WRITTEN, WRITTEN_S, Allowances
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.replies import Message
@@ -62,9 +62,12 @@ class Acts:
 
     async def tidy(self) -> None:
         """Remove windows that are over, now and then, as long as we live."""
+        trouble = Recurring(log, "windows_not_tidied", level="info")
         while True:
             try:
                 await self._allowances.tidy(int(self._now()))
             except DatabaseUnavailable as error:
-                log.info("windows_not_tidied", why=str(error))
+                trouble.note(error)
+            else:
+                trouble.clear()
             await asyncio.sleep(TIDY_EVERY_S)

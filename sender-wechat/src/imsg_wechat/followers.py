@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Digests, Tombstones
 from imsg_wechat.departures import Departures
@@ -119,6 +119,7 @@ class Followers:
     async def keep_mirrored(self) -> None:
         """Write the sets at the start, whenever Redis lost them, and now and then anyway, as long as we live."""
         written_at = time.monotonic()
+        trouble = Recurring(log, "followers_not_published")
         while True:
             if time.monotonic() - written_at > REBUILD_EVERY_S:
                 self._stale.update(self._accounts)
@@ -129,7 +130,9 @@ class Followers:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                log.warning("followers_not_published", why=str(error))
+                trouble.note(error)
+            else:
+                trouble.clear()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _erase(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 LOOK_EVERY_S = 5.0
@@ -27,6 +27,7 @@ class PublishedLimits:
 
     async def keep(self) -> None:
         """Publish, and look again as long as we live."""
+        trouble = Recurring(log, "templates_not_published", level="info")
         while True:
             try:
                 if await self._redis.call("HGETALL", self._key) != self._limits:
@@ -34,5 +35,7 @@ class PublishedLimits:
                         _REPLACE, [self._key], [part for pair in self._limits.items() for part in pair]
                     )
             except (RedisUnavailable, RedisRefused) as error:
-                log.info("templates_not_published", why=str(error))
+                trouble.note(error)
+            else:
+                trouble.clear()
             await asyncio.sleep(LOOK_EVERY_S)

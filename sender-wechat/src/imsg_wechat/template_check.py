@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imsg_contract.wire import Blocked
 from imsg_delivery.breakers import Breakers
 from imsg_delivery.carriers import Carrier
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.api import Api
 from imsg_wechat.codes import PROVIDER, Complaint
@@ -68,6 +68,8 @@ class TemplateCheck:
         self._redis = redis
         self._known: Mapping[str, str] | None = None
         self._blocked: frozenset[str] = frozenset()
+        self._trouble = Recurring(log, "templates_not_listed", account=account)
+        self._tell_trouble = Recurring(log, "wrong_templates_not_published", level="info", account=account)
 
     @property
     def wrong(self) -> Mapping[str, str]:
@@ -89,8 +91,9 @@ class TemplateCheck:
         """Ask WeChat, and tell what is wrong; return whether it said."""
         found = await ask(self._api, self._templates)
         if isinstance(found, str):
-            log.warning("templates_not_listed", account=self._account, why=found)
+            self._trouble.note(found)
             return False
+        self._trouble.clear()
         missing, wrong = found.missing, found.wrong
         self._block(missing, wrong)
         if wrong != self._known:
@@ -118,7 +121,9 @@ class TemplateCheck:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.info("wrong_templates_not_published", account=self._account, why=str(error) or "Redis took too long")
+            self._tell_trouble.note(str(error) or "Redis took too long")
+        else:
+            self._tell_trouble.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What reaches the log: no token of a URL, and at DEBUG nothing that libraries say of cookies and typed text."""
 
+import json
 import logging
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from imsg_runtime.observe import configure, logger
+from imsg_runtime.observe import Recurring, configure, logger
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,26 @@ def test_debug_is_ours_alone(name: str, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert "secret" not in said
     assert "ours" in said
+
+
+def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("INFO", "json")
+    trouble = Recurring(logger("loop"), "not_published", method="sms")
+    for _ in range(2):
+        for why in ("refused", "refused", "timed out", "refused", "timed out"):
+            trouble.note(why)
+        trouble.clear()
+        trouble.clear()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [(line["event"], line.get("why"), line.get("times"), line["method"]) for line in lines]
+    assert (
+        told
+        == [
+            ("not_published", "refused", None, "sms"),
+            ("not_published", "timed out", 3, "sms"),
+            ("not_published_over", None, 5, "sms"),
+        ]
+        * 2
+    )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, addresses_key
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 EVERY_S = 10.0
@@ -18,9 +18,12 @@ log = logger(__name__)
 async def publish_addresses(redis: Redis, method: str, addresses: Iterable[str]) -> None:
     """Publish all addresses of a channel, in their normal form, for as long as we live."""
     members = [FOLLOWERS_COMPLETE, *addresses]
+    trouble = Recurring(log, "addresses_not_published", method=method)
     while True:
         try:
             await redis.run(_REPLACE, [addresses_key(method)], members)
         except (RedisUnavailable, RedisRefused) as error:
-            log.warning("addresses_not_published", method=method, why=str(error))
+            trouble.note(error)
+        else:
+            trouble.clear()
         await asyncio.sleep(EVERY_S)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from imsg_contract.topology import names_key
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 EVERY_S = 10.0
@@ -20,11 +20,14 @@ log = logger(__name__)
 async def publish_names(redis: Redis, method: str, names: Mapping[str, Names]) -> None:
     """Publish all names that a field of a send may hold (`sender`, `reply_to`, `provider`), for as long as we live."""
     told = [part for field, known in names.items() for part in (field, _write(known))]
+    trouble = Recurring(log, "names_not_published", method=method)
     while True:
         try:
             await redis.call("HSET", names_key(method), *told)
         except (RedisUnavailable, RedisRefused) as error:
-            log.warning("names_not_published", method=method, why=str(error))
+            trouble.note(error)
+        else:
+            trouble.clear()
         await asyncio.sleep(EVERY_S)
 
 

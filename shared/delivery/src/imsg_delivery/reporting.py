@@ -9,7 +9,7 @@ from typing import Any
 from imsg_contract.topology import SWITCHES_COMPLETE, holds_key, providers_key, switches_key
 from imsg_delivery.carriers import Carrier, Carriers
 from imsg_delivery.routes import Switch
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -32,11 +32,14 @@ class Reporter:
 
     async def watch(self) -> None:
         """Tell and hear every second, for ever."""
+        trouble = Recurring(log, "providers_not_told", level="info", method=self._carriers.method)
         while True:
             try:
                 await self._look()
             except (RedisUnavailable, RedisRefused) as error:
-                log.info("providers_not_told", method=self._carriers.method, why=str(error))
+                trouble.note(error)
+            else:
+                trouble.clear()
             await asyncio.sleep(EVERY_S)
 
     async def _look(self) -> None:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_runtime import redis
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import refuse_with
 from imsg_runtime.service import Service
@@ -46,10 +46,13 @@ def idle(method: str, remedy: str, settings: Common) -> Service:
 async def _tell(connection: Redis, method: str, remedy: str) -> None:
     """Tell the gateways, which refuse what nobody would send, and whoever looks at the channel."""
     why = f"no provider is configured: {remedy}"
+    trouble = Recurring(log, "not_told", what="no_provider", method=method)
     while True:
         try:
             await connection.call("SET", no_provider_key(method), remedy, "EX", TOLD_FOR_S)
             await connection.call("HSET", channel_key(method), "state", "blocked", "why", why, "until", "")
         except (RedisUnavailable, RedisRefused) as away:
-            log.warning("not_told", what="no_provider", method=method, why=str(away))
+            trouble.note(away)
+        else:
+            trouble.clear()
         await asyncio.sleep(TELL_EVERY_S)

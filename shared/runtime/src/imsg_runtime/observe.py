@@ -70,3 +70,42 @@ def logger(name: str) -> Log:
     """Make the logger of a module."""
     found: Log = structlog.get_logger(name)
     return found
+
+
+MAX_WHY = 500
+"""Characters of a reason that are logged."""
+
+MAX_WHYS = 16
+"""Reasons of one trouble that are logged."""
+
+
+class Recurring:
+    """A trouble that a loop meets again and again: logged when it begins, for each new reason, and when it is over.
+
+    One of a kind: make it where the loop is, `note` each failure, and `clear` it after each success.
+    """
+
+    def __init__(self, log: Log, event: str, *, level: Literal["info", "warning"] = "warning", **keys: object) -> None:
+        self._log = log
+        self._event = event
+        self._level = level
+        self._keys = keys
+        self._whys: set[str] = set()
+        self._times = 0
+
+    def note(self, why: object, **keys: object) -> None:
+        """Log the trouble where its reason is new, with how often it came before; else count it."""
+        self._times += 1
+        words = (str(why) or type(why).__name__)[:MAX_WHY]
+        if words in self._whys or len(self._whys) >= MAX_WHYS:
+            return
+        self._whys.add(words)
+        shown = {**self._keys, **keys, "why": words} | ({"times": self._times} if self._times > 1 else {})
+        (self._log.info if self._level == "info" else self._log.warning)(self._event, **shown)
+
+    def clear(self) -> None:
+        """Log that the trouble is over, and how often it came; nothing where there was none."""
+        if self._times:
+            self._log.info(f"{self._event}_over", **self._keys, times=self._times)
+            self._times = 0
+            self._whys.clear()

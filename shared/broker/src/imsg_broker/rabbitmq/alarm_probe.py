@@ -9,7 +9,7 @@ import asyncio
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_contract.topology import CHANGE
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -22,14 +22,16 @@ async def probe(life: Life, exchange: str) -> None:
 
     By a transaction that is never committed, under a key that everybody may write who takes requests: nobody gets it.
     """
+    trouble = Recurring(log, "broker_not_probed", level="info")
     while True:
         link = await life.up()
         try:
             channel = await link.channel()
             await channel.transact()
+            trouble.clear()
             await _probe_until_lost(link, channel, exchange)
         except LinkLost as lost:
-            log.info("broker_not_probed", reason=str(lost))
+            trouble.note(lost)
         await asyncio.sleep(PROBE_S)
 
 

@@ -19,7 +19,7 @@ from imsg_broker.rabbitmq.publisher import Publisher
 from imsg_broker.rabbitmq.tls import URL
 from imsg_broker.tasks import consuming, end, find_failure
 from imsg_contract.topology import DEAD, Route, Topology
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.settings import StartError
 
 log = logger(__name__)
@@ -146,6 +146,7 @@ class RabbitBroker:
 
     async def _keep_declared(self) -> None:
         """Declare everything again from time to time, and soon after a queue was found missing."""
+        trouble = Recurring(log, "declare_failed")
         while True:
             missed = await _happens(self._publisher.missed, self._redeclare_s)
             self._publisher.missed.clear()
@@ -153,7 +154,9 @@ class RabbitBroker:
             try:
                 await (await self._declaring.everything(link)).close()
             except LinkLost as lost:
-                log.warning("declare_failed", reason=str(lost))
+                trouble.note(lost)
+            else:
+                trouble.clear()
             if missed:
                 await asyncio.sleep(1)  # one flood of returns is one declaration
 

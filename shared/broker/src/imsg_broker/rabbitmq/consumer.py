@@ -10,7 +10,7 @@ from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
 from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
 from imsg_broker.rabbitmq.declare import Declaring
 from imsg_contract.topology import DEAD, Topology
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -55,13 +55,16 @@ class Consumer:
         """Consume until cancelled, over every loss of connection, channel and queue."""
         loop = asyncio.get_running_loop()
         pauses = Pauses()
+        trouble = Recurring(log, "consumer_lost", queue=self.queue)
         while True:
             link = await self._life.up()
             began = loop.time()
             try:
                 await self._consume(await self._declaring.one(link, self.queue))
             except LinkLost as lost:
-                log.warning("consumer_lost", queue=self.queue, reason=str(lost))
+                if loop.time() - began > STEADY_S:
+                    trouble.clear()
+                trouble.note(lost)
             if loop.time() - began > STEADY_S:
                 pauses.reset()
             await pauses.pause()

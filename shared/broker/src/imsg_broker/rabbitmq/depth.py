@@ -17,7 +17,7 @@ from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
 from imsg_runtime.http_connection import NoAnswer, write_request
 from imsg_runtime.http_pool import HttpPool, NotConnected, Place
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
 
@@ -88,6 +88,7 @@ class Management:
         self._told: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._ask_again_at = 0.0
+        self._trouble = Recurring(log, "management_unavailable")
         self._away_until: dict[Host, float] = {}
         self._pool = HttpPool()
         self._tls: ssl.SSLContext | None = None
@@ -117,11 +118,11 @@ class Management:
                     self._look_again_at = loop.time() + self._look_s
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
             except (NotConnected, NoAnswer, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
-                url = self._address.management(host)
-                log.warning("management_unavailable", url=url, error=str(error) or type(error).__name__)
+                self._trouble.note(error, url=self._address.management(host))
                 self._away_until[host] = loop.time() + AWAY_S
                 await self.close()
             else:
+                self._trouble.clear()
                 return counts
         return {}
 

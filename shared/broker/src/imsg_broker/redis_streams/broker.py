@@ -189,7 +189,7 @@ class StreamBroker:
         if reachable and not self._reachable:
             log.info("broker_connected")
         if not reachable and self._reachable:
-            log.warning("broker_unavailable", reason=reason)
+            log.warning("broker_unavailable", why=reason)
         self._reachable = reachable
 
     async def _warn_where_it_may_forget(self) -> None:

@@ -14,7 +14,7 @@ from imsg_broker.port import Delivery
 from imsg_broker.redis_streams.reader import Entry, Reader
 from imsg_broker.redis_streams.scripts import ACK, GROUP, KEEP, LEAVE, PUBLISH
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, Topology
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -72,6 +72,8 @@ class Consumer:
         self._owed: deque[_Handle] = deque()
         self._owing = asyncio.Event()
         self._left_behind: set[str] = set()
+        self._loss = Recurring(log, "consumer_lost", queue=queue)
+        self._debt = Recurring(log, "acks_owed", queue=queue)
 
     async def run(self) -> None:
         """Consume until cancelled, over every loss of the server."""
@@ -79,7 +81,7 @@ class Consumer:
             try:
                 await self._consume(uuid.uuid4().hex)
             except (RedisUnavailable, RedisRefused, redis.exceptions.RedisError, OSError, _LapsedError) as error:
-                log.warning("consumer_lost", queue=self.queue, reason=str(error) or type(error).__name__)
+                self._loss.note(error)
             await asyncio.sleep(PAUSE_S)
 
     def ack(self, handle: _Handle) -> None:
@@ -98,6 +100,7 @@ class Consumer:
             acking = asyncio.create_task(self._pay(), name=f"ack:{self.queue}")
             tasks = [reading, keeping, acking]
             self.is_consuming = True
+            self._loss.clear()
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -178,8 +181,9 @@ class Consumer:
             self._owing.clear()
             try:
                 await self._pay_all()
+                self._debt.clear()
             except RedisUnavailable as away:
-                log.warning("acks_owed", queue=self.queue, count=len(self._owed), reason=str(away))
+                self._debt.note(away, count=len(self._owed))
                 self._owing.set()
                 await asyncio.sleep(PAUSE_S)
 

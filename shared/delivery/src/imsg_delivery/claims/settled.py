@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from imsg_delivery.claims.scripts import load
-from imsg_runtime.observe import logger
+from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -88,6 +88,7 @@ class Compaction:
     async def keep_compacting(self) -> None:
         """Compact again and again, as long as the worker lives."""
         is_dated = False
+        trouble = Recurring(log, "not_compacted")
         while True:
             self._gather()
             try:
@@ -96,7 +97,9 @@ class Compaction:
                     is_dated = True
                 await self.compact()
             except (RedisUnavailable, RedisRefused) as error:  # refused: rights that an older version gave out
-                log.warning("not_compacted", why=str(error))
+                trouble.note(error)
+            else:
+                trouble.clear()
             await asyncio.sleep(EVERY_S)
 
     async def compact(self) -> int:
