@@ -1,5 +1,6 @@
 """Several servers: who gets a mail, and who when that one says not now."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from imsg_smtp.mime import Letter, Mail, render
 from imsg_smtp.pool import FindBlock
 from imsg_smtp.relays import Relays
 from imsg_smtp.senders import Sender
+from imsg_smtp.server import Timeouts
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
 
@@ -133,6 +135,7 @@ async def test_what_is_doubtful_is_remembered_up_to_a_bound() -> None:
 async def channel_to(
     first: SmtpServer,
     second: SmtpServer,
+    timeouts: Timeouts | None = None,
     **given: Any,  # noqa: ANN401  any setting
 ) -> AsyncIterator[MailChannel]:
     smtp = Smtp.model_validate(
@@ -146,7 +149,7 @@ async def channel_to(
     )
     async with (
         service_client.connect("http://history", (SecretStr("key"),), {}) as history,
-        open_channel(smtp, history) as channel,
+        open_channel(smtp, history, timeouts=timeouts) as channel,
     ):
         yield channel
 
@@ -184,6 +187,23 @@ async def test_a_real_server_that_falls_silent_after_the_dot_is_not_replaced() -
     async with smtp_server({"DOT": Act.RESET}) as first, smtp_server() as second, channel_to(first, second) as channel:
         assert {type(result) for result in await deliver(channel, 1)} == {Unknown}
         assert second.mails == []
+
+
+@pytest.mark.parametrize("step", ["GREETING", "EHLO"])
+async def test_a_server_that_says_nothing_gives_way_to_the_next_and_keeps_no_mail_waiting_twice(step: str) -> None:
+    assert Timeouts().opening_s <= 25.0
+    timeouts = Timeouts(opening_s=1.0)
+    async with (
+        smtp_server({step: Act.HANG}) as first,
+        smtp_server() as second,
+        channel_to(first, second, timeouts) as channel,
+    ):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert {type(result) for result in await deliver(channel, 20)} == {Sent}
+        assert loop.time() - began < 10.0
+        assert first.commands.count(step) <= 3, "one try, and two looks from beside"
+        assert len(second.mails) == 20
 
 
 def test_the_name_of_the_first_server_is_no_other_ones() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imsg_contract.wire import Again, Blocked
 from imsg_smtp.connections import Connection
 from imsg_smtp.opening import connect
-from imsg_smtp.replies import BLOCK_S, PROVIDER, UNREACHABLE
+from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE
 from imsg_smtp.server import Server, Timeouts
 
 SUSPICION_S = 5.0
@@ -33,16 +33,27 @@ class Spoken:
 
 
 async def connect_or_explain(server: Server, timeouts: Timeouts) -> Connection | Again | Blocked:
-    """Connect as `connect` does; where that takes long or fails, see whether port and security fit each other."""
+    """Connect as `connect` does; where that takes long or fails, see whether port and security fit each other.
+
+    A server that has not let us in within the time for that is away.
+    """
     trying = asyncio.create_task(connect(server, timeouts))
+    began = asyncio.get_running_loop().time()
     try:
-        await asyncio.wait([trying], timeout=SUSPICION_S)
+        await asyncio.wait([trying], timeout=min(SUSPICION_S, timeouts.opening_s))
         if trying.done():
             result = trying.result()
             if not isinstance(result, Again) or result.code == UNREACHABLE:
                 return result
             return await find_mismatch(server) or result
-        return await find_mismatch(server) or await trying
+        if (mismatch := await find_mismatch(server)) is not None:
+            return mismatch
+        left_s = began + timeouts.opening_s - asyncio.get_running_loop().time()
+        await asyncio.wait([trying], timeout=max(0.0, left_s))
+        if trying.done():
+            return trying.result()
+        why = f"{server.scope} did not let us in within {timeouts.opening_s:g} s: no greeting, or no answer behind it."
+        return Again(PROVIDER, TIMEOUT, why)
     finally:
         if not trying.done():
             trying.cancel()

@@ -9,7 +9,7 @@ from imsg_delivery.breakers import Breakers
 from imsg_runtime.observe import Recurring, logger
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
-from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
+from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_trouble
 
 log = logger(__name__)
 
@@ -134,6 +134,8 @@ class Pool:
         """
         tries = self._health.failed_tries
         if not self._health.is_proven:
+            if self._door.locked() and self._health.refusal is not None:
+                return self._health.refusal  # one tries whether that has changed
             async with self._door:
                 if not self._health.is_proven:
                     shared = self._health.failure_since(tries)
@@ -188,6 +190,8 @@ class _Health:
         self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
         self._failure: Again | Blocked | Unknown | None = None
         self._trouble = Recurring(log, "not_connected", server=scope)
+        self.refusal: Again | Blocked | None = None
+        """What the last try to get in came to, where it failed."""
 
     def find_block(self, message: str) -> Blocked | None:
         """Say for how long this message leaves the server alone, if it does. Ask once before each try."""
@@ -202,9 +206,12 @@ class _Health:
         self.is_proven = isinstance(opened, Connection)
         if not isinstance(opened, Connection):
             self.failed_tries += 1
-            self._fail(opened)
+            self.refusal = opened
+            for _ in range(FAILURES if opened.code == TIMEOUT else 1):  # another try would take as long
+                self._fail(opened)
             self._trouble.note(opened.detail, code=opened.code)
         else:
+            self.refusal = None
             self._trouble.clear()
 
     def failure_since(self, tries: int) -> Again | Blocked | None:

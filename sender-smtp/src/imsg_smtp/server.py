@@ -16,6 +16,8 @@ from imsg_smtp.settings import DEFAULT, Security, variable_of
 class Timeouts:
     """How long each step may take; the minima of RFC 5321, section 4.5.3.2, but for what it says nothing of."""
 
+    opening_s: float = 25.0
+    """For all that comes before the first mail: a server that takes longer gives way to the next."""
     connect_s: float = 30.0
     """For TCP alone: an address that swallows packets is known sooner than by a greeting that does not come."""
     greeting_s: float = 300.0
