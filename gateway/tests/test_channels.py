@@ -6,6 +6,7 @@ from imsg_channels import METHODS
 from imsg_contract.topology import Lane, channel_key, no_provider_key
 from imsg_contract.wire import Change
 from imsg_testing.gateway import RunningGateway, run_gateway
+from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 
 
@@ -23,6 +24,47 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     assert channels["smtp"] == {**smtp, "providers": []}
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("refuse", "allow", "word"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY"),
+        (
+            ("CONFIG", "SET", "min-replicas-to-write", "1"),
+            ("CONFIG", "SET", "min-replicas-to-write", "0"),
+            "NOREPLICAS",
+        ),
+    ],
+)
+async def test_channels_are_blocked_while_redis_takes_nothing(
+    refuse: tuple[str, ...], allow: tuple[str, ...], word: str
+) -> None:
+    """Their senders stop then, and can't say so: what they said last was that the channel is open."""
+    with Valkey() as server:
+        async with run_gateway(server.url) as gateway:
+            await gateway.ready()
+            token = await gateway.user(role="admin")
+            await gateway.redis.call("HSET", channel_key("smtp"), "state", "open", "why", "", "until", "")
+
+            async def look() -> tuple[str, str]:
+                answer = (await gateway.client.get("/api/channels", params={"token": token})).json()
+                (smtp,) = (one for one in answer["channels"] if one["method"] == "smtp")
+                return smtp["state"], smtp["why"] or ""
+
+            async def is_open() -> bool:
+                return await look() == ("open", "")
+
+            async def is_blocked() -> bool:
+                state, why = await look()
+                return state == "blocked" and word in why
+
+            await eventually(is_open)
+            await gateway.redis.call(*refuse)
+            await eventually(is_blocked)
+            await gateway.redis.call(*allow)
+            await eventually(is_open)
 
 
 async def test_what_waits_is_a_number_for_prometheus(gateway: RunningGateway) -> None:

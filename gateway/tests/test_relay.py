@@ -1,5 +1,6 @@
 """What other services answer: who may ask, what reaches them, and their answers unread."""
 
+import asyncio
 import json
 
 import pytest
@@ -169,3 +170,12 @@ async def test_a_body_that_is_no_json_is_refused_on_every_url(gateway: RunningGa
     assert (await gateway.client.post("/api/v2/password", headers={"authorization": f"Bearer {token}"})).json()[
         "reason"
     ] == "not_json"
+
+
+@pytest.mark.parametrize("path", ["/api/query", "/api/v2/messages", "/api/v2/stats"])
+async def test_a_query_is_given_up_after_five_seconds_while_its_owner_hangs(gateway: RunningGateway, path: str) -> None:
+    token = await gateway.user(role="admin")
+    gateway.history.hangs = True
+    async with asyncio.timeout(7.0):
+        answer = await gateway.client.get(path, params={"token": token})
+    assert (answer.json()["errorCode"], whole(answer)["reason"]) == (10012, "unavailable")

@@ -29,6 +29,9 @@ log = logger(__name__)
 BROKER_BLOCKED = "broker_blocked"
 """Why every channel is blocked while the broker takes nothing: the reason that sends are refused with."""
 
+REDIS_BLOCKED = "redis_takes_no_writes"
+"""Why every channel is blocked while Redis takes nothing: what is logged then too."""
+
 MAX_REASON = 200
 """Characters of what an administrator says about a pause."""
 
@@ -141,7 +144,7 @@ class Channels:
         return Answer(ok(**state, providers=await self.providers(method)))
 
     async def _state(self, method: str, loads: Mapping[Lane, Load] | None, asked: ClientRequest) -> Mapping[str, Any]:
-        """Describe a channel: paused, which a person has decided; else the broker's alarm; else what its sender says.
+        """Describe a channel: paused by a person; else the broker's alarm, or Redis'; else what its sender says.
 
         `consumers` of 0 is told beside the state: nobody is there who could say what it is.
         """
@@ -157,6 +160,9 @@ class Channels:
         if self._broker.blocked:
             detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(asked.language))["detail"]
             why = f"{BROKER_BLOCKED}: {detail}"
+            return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
+        if self._redis.refusal:  # a sender stops then, and can't say so
+            why = f"{REDIS_BLOCKED}: {self._redis.refusal}"
             return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
         return {
             "method": method,

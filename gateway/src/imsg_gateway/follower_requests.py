@@ -21,7 +21,7 @@ from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.callers import Caller
 from imsg_runtime.observe import logger
 from imsg_runtime.responses import JSON, Answer, ok
-from imsg_runtime.service_client import Peer, ServiceFailed
+from imsg_runtime.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
 PAGE, MAX_PAGE = 50, 500
 MAX_CURSOR = 32
@@ -200,8 +200,9 @@ class FollowerRequests:
         """Ask another service on the caller's behalf. Raises ServiceUnavailable."""
         headers = {"accept-language": asked.language.encode("ascii", "ignore").decode()}
         headers["x-imsg-address"] = asked.address
+        timeout_s = CALL_TIMEOUT_S if verb == "GET" else TIMEOUT_S
         answer = await peer.call(
-            verb, path, caller=caller, json=json, params=params, headers=headers, timeout_s=TIMEOUT_S
+            verb, path, caller=caller, json=json, params=params, headers=headers, timeout_s=timeout_s
         )
         if "json" not in answer.headers.get("content-type", ""):
             raise ServiceFailed(f"{path} was answered {answer.status_code} by something else than its owner")

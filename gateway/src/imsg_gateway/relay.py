@@ -14,13 +14,14 @@ from imsg_gateway.request import ClientRequest, has_nul
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import JSON, TOLD
-from imsg_runtime.service_client import Peer, ServiceFailed
+from imsg_runtime.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
 Owner = Literal["auth", "history", "callbacks", "catalog"]
 
 
 TIMEOUT_S = 15.0
-"""A log-in that is being slowed waits 5 s; a query over much history may take longer than a call between services."""
+"""For what changes something: a log-in that is being slowed waits 5 s, and of a change that is given up nobody knows
+whether it was made. What only reads has the time of a call between services: to ask again costs nothing."""
 
 EVENTS_TIMEOUT_S = 75.0
 """Whoever reads events may wait 60 s for one."""
@@ -44,7 +45,8 @@ class Relayed:
     params: tuple[str, ...] = ()
     """Of the query."""
     needs_body: bool = False
-    timeout_s: float = TIMEOUT_S
+    timeout_s: float | None = None
+    """None: as what it does takes."""
 
 
 LOGIN = ("username", "password")
@@ -183,6 +185,7 @@ def routes(owners: Mapping[Owner, Peer]) -> Iterator[Route]:
 
 def relay(owner: Peer, row: Relayed) -> Handler:
     """Make the handler that has a request answered by its owner. Raises ServiceUnavailable."""
+    timeout_s = row.timeout_s or (CALL_TIMEOUT_S if row.verb == "GET" else TIMEOUT_S)
 
     async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
         if asked.may_have_nul:
@@ -201,9 +204,7 @@ def relay(owner: Peer, row: Relayed) -> Handler:
         url = row.at.replace("{}", "%s") % tuple(quote(name, safe="") for name in asked.names)
         if query := [(name, value) for name, value in asked.query if name in row.params]:
             url += f"?{urlencode(query)}"
-        given = await owner.call(
-            asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=row.timeout_s
-        )
+        given = await owner.call(asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=timeout_s)
         if "json" not in given.headers.get("content-type", ""):
             raise ServiceFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
         if given.status_code == NOT_FOUND and from_json(given.content).get("reason") == "no_such_url":

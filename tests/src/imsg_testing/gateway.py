@@ -1,5 +1,6 @@
 """A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
 
+import asyncio
 import os
 import sys
 import time
@@ -158,6 +159,7 @@ class History:
         self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK", "messages": [], "next": None})
         self.resend: Response = JSONResponse({"errorCode": 10016, "reason": "not_found"}, 404)
         self.is_broken = False
+        self.hangs = False
         self.app: ASGIApp = Starlette(
             routes=[
                 Route("/internal/attachments/{request}/{digest}", self._put, methods=["PUT"]),
@@ -186,6 +188,8 @@ class History:
 
     async def _relay(self, request: Request) -> Response:
         self.relayed.append(await _note(request))
+        if self.hangs:
+            await asyncio.Event().wait()
         return self.answer
 
 

@@ -102,6 +102,8 @@ class Redis:
         self._opening: asyncio.Task[None] | None = None
         self._has_answered = asyncio.Event()
         self._takes_writes = False
+        self.refusal = ""
+        """With what words Redis did not take the last probe of `watch`; empty where it took it."""
 
     @property
     def takes_writes(self) -> bool:
@@ -114,8 +116,10 @@ class Redis:
             try:
                 await self.call("SET", WRITABLE, 1, "PX", 10_000)
                 self._turn(takes_writes=True)
-            except RedisRefused:  # a right that is lacking, where an older version gave them out
-                self._turn(takes_writes=True)
+            except RedisRefused as error:
+                # A right to this key alone may be lacking, where an older version gave them out.
+                is_known = not isinstance(error.__cause__, redis.exceptions.AuthenticationError)
+                self._turn(takes_writes=is_known, why="" if is_known else str(error))
             except RedisUnavailable as error:
                 self._turn(takes_writes=False, why=str(error))
             await asyncio.sleep(PROBE_S)
@@ -123,7 +127,7 @@ class Redis:
     def _turn(self, *, takes_writes: bool, why: str = "") -> None:
         if takes_writes != self._takes_writes and (why or takes_writes):
             log.info("redis_takes_writes") if takes_writes else log.warning("redis_takes_no_writes", why=why)
-        self._takes_writes = takes_writes
+        self._takes_writes, self.refusal = takes_writes, why
 
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
         """Carry out one command, such as `call("HGET", key, field)`; the reply is the server's own, INFO one text.
