@@ -111,7 +111,7 @@ AT_REDIS: Mapping[str, AtRedis] = {
         also=("scan", "zadd", "zscore", "zremrangebyrank"),
     ),
     "history": AtRedis(
-        reads=(ERASED,),
+        reads=(ERASED, channel_key(ANY)),
         writes=(TOMBSTONES, BACKING_UP, RECORDED, "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),

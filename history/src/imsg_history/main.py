@@ -31,6 +31,7 @@ from imsg_history.erase import Eraser
 from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
+from imsg_history.expiry import PausedExpiry
 from imsg_history.ids import from_ms, to_ms
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
@@ -137,6 +138,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         take=lambda oldest_at: lag.take(to_ms(oldest_at)),
     )
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.Counts(service.metrics))
+    expiry = PausedExpiry(store, connection, batch_writer, broker.topology.methods, _now)
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
     stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.Counts(service.metrics))
     terms = maintenance.Terms(timedelta(seconds=settings.sweep.every_s), retention)
@@ -154,6 +156,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(progress.run(service.stopping))
             tasks.create_task(history_consumer.run(service.stopping))
             tasks.create_task(maintaining.run(service.stopping))
+            tasks.create_task(expiry.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
             tasks.create_task(lag.run(service.stopping))
             tasks.create_task(_tell_recorded(connection, lag, service.stopping))

@@ -38,6 +38,12 @@ RANK = {status: rank * 10 for status, rank in RANKS.items()}
 DEAD_RANK = 15
 """`failed` by a dead letter: over `retrying`, under all that a channel itself said, which is the truth."""
 
+NO_ATTEMPT = 0
+"""The attempt of an outcome that ended a message without one."""
+
+UNTRIED_RANK = 16
+"""`expired` by no attempt: under all that a provider said, should it be sent all the same."""
+
 DEAD_LETTER = "dead_letter"
 """The code of a message whose job died."""
 
@@ -120,7 +126,8 @@ class Merge:
         code, detail = clean_optional(outcome.code, MAX_CODE), clean_optional(outcome.detail, MAX_DETAIL)
         said = (provider, provider_id, code, detail)
         mark = fingerprint(attempt, status, *said)
-        request, n, rank = outcome.request, outcome.n, RANK[outcome.status]
+        is_untried = attempt == NO_ATTEMPT and outcome.status is Status.EXPIRED
+        request, n, rank = outcome.request, outcome.n, UNTRIED_RANK if is_untried else RANK[outcome.status]
         self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
         for hop in outcome.hops:
             self._add_hop(request, n, attempt, at, hop)

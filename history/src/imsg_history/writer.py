@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Delivery
 from imsg_contract.topology import EVENT
+from imsg_contract.wire import Outcomes
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
@@ -105,6 +106,13 @@ class BatchWriter:
             fold = Merge(now, oldest)
             fold.add(dead(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
             await self._commit(fold)
+
+    async def record(self, outcomes: Outcomes) -> None:
+        """Keep outcomes of our own: committed when this returns. Raises DatabaseUnavailable."""
+        now = self._now()
+        fold = Merge(now, first_id(now - self._retention))
+        fold.add(outcomes)
+        await self._commit(fold)
 
     async def _commit(self, fold: Merge) -> None:
         if await self._database.write(lambda connection: self._writer.write(connection, fold)):

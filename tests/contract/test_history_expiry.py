@@ -1,0 +1,66 @@
+"""A paused channel's messages expire in time, though no sender consumes them."""
+
+from datetime import timedelta
+
+import pytest
+
+from imsg_contract.topology import channel_key
+from imsg_contract.wire import Outcomes, Status
+from imsg_history.database import Database
+from imsg_history.expiry import GRACE, PausedExpiry
+from imsg_runtime.redis import Redis
+from imsg_testing.history import NOW, job, outcome
+from imsg_testing.history_store import find, keep, make_writer, read_statuses
+
+LIFE = timedelta(seconds=30)
+
+
+@pytest.fixture
+async def paused(redis: Redis) -> Redis:
+    """Pause e-mail, and nothing else."""
+    await redis.call("HSET", channel_key("smtp"), "paused", "1")
+    return redis
+
+
+def expiry(database: Database, redis: Redis, after: timedelta) -> PausedExpiry:
+    """Look so long after everything was accepted."""
+    return PausedExpiry(database, redis, make_writer(database), ("smtp", "sms"), lambda: NOW + after)
+
+
+async def test_what_waits_in_a_paused_channel_expires_in_time_and_nothing_else(
+    database: Database, paused: Redis
+) -> None:
+    waits = job(at=NOW, to=("a@example.com", "b@example.com"), expires_at=NOW + LIFE)
+    lives = job(at=NOW, expires_at=NOW + 3 * LIFE)
+    other = job(at=NOW, method="sms", to=("+8613800138000",), expires_at=NOW + LIFE)
+    sent = job(at=NOW, expires_at=NOW + LIFE)
+    await keep(database, waits, lives, other, sent, Outcomes(outcomes=(outcome(sent, Status.SENT),)))
+    assert await expiry(database, paused, LIFE).once() == 0
+    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 2
+    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 0
+    assert await read_statuses(database, waits) == ["expired", "expired"]
+    assert [await read_statuses(database, one) for one in (lives, other, sent)] == [["queued"], ["queued"], ["sent"]]
+    (message,) = await find(database, id=f"{waits.request}-0")
+    assert (message["attempts"], message["error"]["code"]) == (0, "expired")
+    await paused.call("HSET", channel_key("smtp"), "paused", "0")
+    assert await expiry(database, paused, 4 * LIFE).once() == 0
+
+
+async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_may_have_given_it_more(
+    database: Database, paused: Redis
+) -> None:
+    tried, blocked = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))
+    again = outcome(tried, Status.RETRYING), outcome(blocked, Status.RETRYING), outcome(blocked, Status.RETRYING)
+    later = again[-1].model_copy(update={"at": NOW + timedelta(seconds=9)})
+    await keep(database, tried, blocked, Outcomes(outcomes=(*again[:2], later)))
+    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 1
+    assert [await read_statuses(database, one) for one in (tried, blocked)] == [["expired"], ["retrying"]]
+    assert await expiry(database, paused, timedelta(hours=25)).once() == 1
+
+
+async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database, paused: Redis) -> None:
+    late = job(at=NOW, expires_at=NOW + LIFE)
+    await keep(database, late)
+    await expiry(database, paused, 2 * LIFE).once()
+    await keep(database, Outcomes(outcomes=(outcome(late, Status.SENT, at=NOW + 3 * LIFE),)))
+    assert await read_statuses(database, late) == ["sent"]
