@@ -49,7 +49,7 @@ async def test_channels_are_blocked_while_redis_takes_nothing(
             await gateway.redis.call("HSET", channel_key("smtp"), "state", "open", "why", "", "until", "")
 
             async def look() -> tuple[str, str]:
-                answer = (await gateway.client.get("/api/channels", params={"token": token})).json()
+                answer = (await gateway.client.get("/api/v2/channels", params={"token": token})).json()
                 (smtp,) = (one for one in answer["channels"] if one["method"] == "smtp")
                 return smtp["state"], smtp["why"] or ""
 
