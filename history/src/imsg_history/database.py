@@ -15,6 +15,9 @@ from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
 from imsg_database.write_health import WriteHealth
 from imsg_history.tables import metadata
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
 
 QUERY_TIMEOUT_S = 4.0
 """How long a reader waits: below the 5 s after which its caller gives up."""
@@ -27,6 +30,9 @@ PURGE_TIMEOUT_S = 600.0
 
 POLITE_S = 0.5
 """How long a server may take to cancel a query before the connection is closed."""
+
+CANCELLATIONS = 40
+"""How often work is cancelled before it is left to itself: a driver whose end never comes holds nobody for longer."""
 
 TERMS = Terms("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, is_tried_first=False)
 """It bounds its work itself, since a server that hangs cancels nothing, and repeats a read that met a dead connection.
@@ -158,11 +164,12 @@ class Database:
         return done
 
 
-async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float, *, cancellations: int = CANCELLATIONS) -> T:
     """Do work within a time, or raise TimeoutError soon after it.
 
     A cancelled driver asks the server, politely and for seconds, to cancel the query. A server that hangs does not
-    answer that either; a second cancellation makes SQLAlchemy cut the connection.
+    answer that either; a second cancellation makes SQLAlchemy cut the connection. They are counted, since a clock goes
+    on while the loop stands still.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -171,10 +178,14 @@ async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
             return task.result()
         raise TimeoutError(f"no answer within {timeout_s} s")
     finally:
-        while not task.done():
+        for _ in range(cancellations):
+            if task.done():
+                break
             task.cancel()
             await asyncio.wait({task}, timeout=POLITE_S)
-        if not task.cancelled():
+        if not task.done():
+            log.error("database_work_abandoned")
+        elif not task.cancelled():
             task.exception()  # seen: it is not what the caller is told
 
 
