@@ -102,7 +102,7 @@ class Admission:
 
 
 class Turn:
-    """One request's place inside: a class, since a generator's context costs three times as much (ADR 32)."""
+    """One request's place inside: a class, since a generator's context costs three times as much."""
 
     __slots__ = ("_admission", "_username")
 

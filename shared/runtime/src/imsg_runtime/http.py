@@ -47,7 +47,7 @@ class _Line:
     once it has written all: most do. So our side alone is closed, and the rest thrown away until theirs is too.
 
     uvicorn writes an answer's head and its body apart, a system call and a packet each; what is written within one turn
-    of the loop waits here for what follows it (ADR 13).
+    of the loop waits here for what follows it (docs/performance.md).
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: "Protocol") -> None:

@@ -1,6 +1,6 @@
 """One connection that calls go out on, HTTP/1.1: a call leaves in one write, and llhttp (httptools) reads its answer.
 
-httpx' engine (httpcore, h11, anyio) costs the processor several times as much (ADR 33, ADR 47). An answer is what
+httpx' engine (httpcore, h11, anyio) costs the processor several times as much (docs/performance.md). An answer is what
 strangers say: its head and its body have bounds, and a connection in doubt is closed.
 """
 

@@ -2,7 +2,7 @@
 
 A handler gets a `Call`, and of who sends a body a model of it. What OpenAPI says of the URLs stands apart, in the
 service's `openapi`, and is loaded when somebody asks: FastAPI, which holds it with the routes, is 8 MiB in each service
-(ADR 51).
+(docs/performance.md).
 """
 
 import json

@@ -6,7 +6,8 @@ import contextlib
 def give_back() -> None:
     """Return free memory to the system: the C library keeps what is not at the end of its heap.
 
-    It is 10 MiB after the imports of Python 3.13 (ADR 51), and most of an inbox that was emptied. Takes milliseconds.
+    It is 10 MiB after the imports of Python 3.13 (docs/performance.md), and most of an inbox that was emptied.
+    Takes milliseconds.
     """
     import ctypes  # noqa: PLC0415  whoever is watched has it already
 

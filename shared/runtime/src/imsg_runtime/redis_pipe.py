@@ -2,8 +2,8 @@
 
 redis-py dials, finds the master, speaks TLS and logs in. What it does for each call after that (a lock, five
 coroutines, a stream's buffer, counters) costs several times what the call does; here a reply goes from the socket to
-who waits for it (ADR 32). Of redis-py's inside this stands on `_writer` and `_parser`; tests/contract/test_internals.py
-names what is gone where a new version lacks it.
+who waits for it (docs/performance.md). Of redis-py's inside this stands on `_writer` and `_parser`;
+tests/contract/test_internals.py names what is gone where a new version lacks it.
 """
 
 import asyncio

@@ -315,7 +315,7 @@ async def run(service: Service) -> int:
 
 
 def collect_less() -> None:
-    """Look for garbage in cycles less often, and never again among what was imported (ADR 13)."""
+    """Look for garbage in cycles less often, and never again among what was imported (docs/performance.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)

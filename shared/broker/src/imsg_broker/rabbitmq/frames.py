@@ -1,7 +1,7 @@
 """What passes often, as AMQP 0-9-1 writes it (sections 2.3.5 and 4.2): publishes, acks, deliveries and confirms.
 
 pika builds an object a frame and marshals or decodes each; written and read directly they cost a tenth of that
-(ADR 13, 28). A test holds them to pika's own, byte by byte.
+(docs/performance.md). A test holds them to pika's own, byte by byte.
 """
 
 import struct

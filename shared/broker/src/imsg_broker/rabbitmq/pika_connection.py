@@ -24,7 +24,7 @@ log = logger(__name__)
 
 
 class Stream(asyncio.Protocol):
-    """A socket as pika wants it, on a transport of the loop's own (ADR 32).
+    """A socket as pika wants it, on a transport of the loop's own (docs/performance.md).
 
     pika's asks the kernel for leave before each write and reads until it is refused: two turns of the loop and four
     calls where the loop's needs one turn and two.
@@ -155,7 +155,7 @@ class Connection(AsyncioConnection):  # type: ignore[misc]
         super().__init__(parameters, custom_ioloop=_Services(self._loop), **callbacks)
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Read what has come: frame by frame, what passes often without an object for each frame (ADR 28)."""
+        """Read what has come: frame by frame, what passes often without an object for each frame."""
         if self._frame_buffer:  # pika waits for the rest of what it was given
             super()._on_data_available(data_in)
             return
@@ -187,7 +187,7 @@ class Connection(AsyncioConnection):  # type: ignore[misc]
         return False
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 13)."""
+        """Write with what else this turn has to say: a system call a turn instead of one a frame."""
         if self._unwritten is None:
             self._unwritten = []
             self._loop.call_soon(self._write)

@@ -1,6 +1,6 @@
 """What a charge may answer, and what is used.
 
-What every request makes is a named tuple: a frozen dataclass takes three times as long to make (ADR 32).
+What every request makes is a named tuple: a frozen dataclass takes three times as long to make (docs/performance.md).
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ from imsg_runtime.redis import Script
 SERVER_TIME = "(function() local at = redis.call('TIME') return at[1] + at[2] / 1000000 end)()"
 """The clock, as a Lua expression in Unix seconds: the server's own, so that gateways needn't agree on one."""
 
-# Windows of now, where the caller does not give along what it knows of them already (ADR 32).
+# Windows of now, where the caller does not give along what it knows of them already (docs/performance.md).
 # Fields of the counts: h START:OFFSET (an hour by its first second and its offset, so that the hour
 # that comes twice when daylight saving ends is two windows), d DAY and r DAY (requests and recipients of a local day).
 _WINDOWS = """
