@@ -254,6 +254,25 @@ def test_whoever_is_called_lets_its_callers_in_and_no_others() -> None:
     assert let_in == callers
 
 
+def test_every_pod_is_reached_for_its_metrics_and_found_by_what_scrapes() -> None:
+    scraping = yaml.safe_load((ROOT / "deploy/prometheus/kubernetes.yml").read_text())["scrape_configs"][0]
+    kept = {rule["source_labels"][0]: rule["regex"] for rule in scraping["relabel_configs"] if rule.get("action")}
+    namespaces = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    let_in: set[str] = set()
+    for policy in build_folder("base").of("NetworkPolicy").values():
+        for rule in policy["spec"].get("ingress", ()):
+            if namespaces in rule["from"] and {"protocol": "TCP", "port": "http"} in rule["ports"]:
+                let_in |= _select(policy["spec"]["podSelector"])
+
+    assert let_in == set(OURS)
+    for name, deployment in build_folder("base").of("Deployment").items():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        (container,) = pod(deployment)["containers"]
+        assert labels["app.kubernetes.io/name"] == name
+        assert kept["__meta_kubernetes_pod_label_app_kubernetes_io_part_of"] == labels["app.kubernetes.io/part-of"]
+        assert kept["__meta_kubernetes_pod_container_port_name"] in {port["name"] for port in container["ports"]}
+
+
 def test_every_policy_is_about_services_that_there_are() -> None:
     for policy in build_folder("base").of("NetworkPolicy").values():
         assert _select(policy["spec"]["podSelector"]) <= set(OURS)
