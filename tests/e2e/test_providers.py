@@ -167,6 +167,18 @@ def test_weights_and_switches_are_in_force_within_seconds_and_kept(firms: Firms)
     assert ("admin", "provider_switched", "sms/tencent") in rows
 
 
+def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switched_on(firms: Firms) -> None:
+    """And nothing goes by one that is off, from the moment in which that is answered."""
+    for name in ("aliyun", "tencent", "volcengine", "twilio"):
+        assert firms.change(name, enabled=False)["errorCode"] == 0
+    requests = [firms.send()["id"] for _ in range(3)]
+    wait(lambda: all(firms.look(one)["status"] == "queued" for one in requests))
+    assert not firms.count_arrived()
+    assert firms.change("tencent", enabled=True)["errorCode"] == 0
+    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=3.0, why=lambda: str(firms.count_arrived()))
+    assert firms.change("twilio", enabled=True)["errorCode"] == 0
+
+
 def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
     """Read who changed what of which provider: it is shown to nobody yet."""
     found: list[tuple[str, str, str]] = []
