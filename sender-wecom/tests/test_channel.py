@@ -201,3 +201,15 @@ async def test_a_key_that_is_not_known_is_not_tried_for_every_message() -> None:
         results = [await deliver(channel) for _ in range(3)]
     assert {type(result) for result in results} == {Blocked}
     assert len(stub.asked) == 1
+
+
+async def test_messages_wait_in_place_only_while_every_robot_is_switched_off() -> None:
+    async with open_channel() as (channel, stub):
+        assert channel.find_outage() is None
+        channel.carriers.apply({"ops": Switch(enabled=False)})
+        outage = channel.find_outage()
+        assert outage is not None
+        assert outage.code == "switched_off"
+        assert stub.asked == []
+        channel.carriers.apply({})
+        assert channel.find_outage() is None

@@ -131,6 +131,10 @@ class WeChatChannel:
         """Send to each; a repeat carries the same client_msg_id."""
         return {recipient.n: await self._carry(job, prepared, recipient) for recipient in recipients}
 
+    def find_outage(self) -> Blocked | None:
+        """Say that every account is switched off, where that is so: what else stops one stops no other."""
+        return self.carriers.find_outage(lambda _: None)
+
     async def _carry(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
         """Send by the follower's account, unless that is switched off; count what came of it."""
         follower = prepared.followers.get(recipient.address)

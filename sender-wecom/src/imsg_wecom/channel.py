@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Job, Recipient, Refused, Result, message_id
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_delivery.breakers import Breakers
 from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
@@ -80,6 +80,10 @@ class WeComChannel:
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
         result = await self.carriers.carry_one([carrier], message, write)
         return {} if result is None else {recipient.n: result}
+
+    def find_outage(self) -> Blocked | None:
+        """Say that every robot is switched off, where that is so: what else stops one stops no other."""
+        return self.carriers.find_outage(lambda _: None)
 
     async def _write(self, carrier: Carrier, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Write by a robot, in its turn and unless it is left alone."""
