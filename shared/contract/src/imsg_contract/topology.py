@@ -34,7 +34,7 @@ CALLBACKS_KEYS = (EVENT, CHANGE)
 
 
 FORMER_NORMAL = "single"
-"""What `normal` was called while there were two lanes: in jobs and rows of that version (ADR 26)."""
+"""What `normal` was called while there were two lanes: in jobs and rows of that version."""
 
 
 class Lane(StrEnum):

@@ -68,7 +68,7 @@ def _is_none(value: object) -> bool:
 
 
 def former_word(lane: Lane) -> str:
-    """Say of a lane what readers of before there were three understand (ADR 26)."""
+    """Say of a lane what readers of before there were three understand."""
     return lane.value if lane is Lane.BULK else FORMER_NORMAL
 
 
