@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 from imsg_contract.wire import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
-from imsg_smtp.unknown_users import OTHER_REASONS, UNKNOWN
+from imsg_smtp.unknown_users import names_unknown_user
 
 LATER, NEVER, BLOCKED = Meaning.LATER, Meaning.NEVER, Meaning.BLOCKED
 
@@ -97,13 +98,29 @@ class Envelope:
         return self.server
 
 
+class Says(Protocol):
+    """What is looked for in an answer: a pattern, as a rule."""
+
+    def search(self, said: str, /) -> object:
+        """Tell whether `550 5.1.1 the text` has it."""
+
+
+class _NamesUnknownUser:
+    """The phrases of `unknown_users`, in a no that is for good."""
+
+    def search(self, said: str, /) -> bool:
+        """Tell whether it has one."""
+        is_permanent = said.startswith("5") and not said[4:].startswith("4.") and "(#4." not in said
+        return is_permanent and names_unknown_user(said[4:])
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of the table; `says` is looked for in `550 5.1.1 the text`, whatever the letters' case."""
 
     meaning: Meaning
     about: About
-    says: re.Pattern[str]
+    says: Says
     source: str
     after_s: float = 0.0
     stages: frozenset[Stage] = frozenset(Stage)
@@ -241,7 +258,7 @@ LINES: tuple[Line, ...] = (
     Line(
         NEVER,
         About.RECIPIENT,
-        _says(rf"^5(?!\d\d 4\.|.*\(#4\.)(?!.*(?:{OTHER_REASONS.pattern})).*(?:{UNKNOWN.pattern})"),
+        _NamesUnknownUser(),
         "unknown_users, where each phrase has its source",
         0.0,
         _AFTER_MAIL_WAS_TAKEN,

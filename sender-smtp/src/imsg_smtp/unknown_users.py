@@ -68,13 +68,17 @@ It outweighs every code and every phrase: an address that is suppressed wrongly 
 
 UNKNOWN = re.compile("|".join(f"(?:{phrase})" for phrase, _ in PHRASES), re.IGNORECASE)
 
-_ADDRESS = re.compile(r"[!-~]{0,400}(?:@|://)[!-~]{0,400}")
-"""Addresses and links are no words of the server's: somebody may be called spam@."""
+_RUN = re.compile(r"[!-~]+")
+
+
+def _hide_addresses(text: str) -> str:
+    """Leave out addresses and links, which are no words of the server's: somebody may be called spam@."""
+    return _RUN.sub(lambda run: "<>" if "@" in run[0] or "://" in run[0] else run[0], text)
 
 
 def gives_other_reason(text: str) -> bool:
     """Tell whether a refusal gives another reason than that the address is not there."""
-    return OTHER_REASONS.search(_ADDRESS.sub("<>", text)) is not None
+    return OTHER_REASONS.search(_hide_addresses(text)) is not None
 
 
 def names_unknown_user(text: str) -> bool:
@@ -82,5 +86,5 @@ def names_unknown_user(text: str) -> bool:
 
     Its time grows with the square of a line at worst: for texts of at most some 500 characters.
     """
-    said = _ADDRESS.sub("<>", text)
+    said = _hide_addresses(text)
     return UNKNOWN.search(said) is not None and OTHER_REASONS.search(said) is None
