@@ -22,7 +22,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
+.PHONY: help pictures backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

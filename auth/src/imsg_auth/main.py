@@ -57,10 +57,15 @@ class Settings(Common):
     """What auth reads."""
 
     database_url: str = ""
+    """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
+    """The data folder: the SQLite files, and under `imsg up` everything else."""
     token_key: Keys = ()
+    """Signs the tokens of users. The first key signs, all verify."""
     token_hours: Annotated[int, Field(ge=1, le=MAX_TOKEN_HOURS)] = 12
+    """How many hours a token lives."""
     peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
 
     @property
     def store_url(self) -> str:

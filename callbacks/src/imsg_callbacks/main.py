@@ -60,20 +60,23 @@ PING_EVERY_S = 2.0
 class CallbackSettings(BaseModel):
     """Where callbacks may go."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
     allow: Networks = ()
-    """Networks of yours that may be called too, at any port; all others inside are refused."""
+    """Your own networks that callbacks may call too, at any port. Other private networks are refused."""
 
 
 class Settings(Common):
     """What callbacks reads."""
 
     database_url: str = "sqlite:///callbacks.db"
+    """The database. It may hold a password."""
     auth_url: str = "http://auth:8000"
+    """The URL of auth."""
     secret_key: Keys = ()
-    """Under which endpoints' secrets are kept: the first encrypts, all decrypt."""
+    """Encrypts the secrets of callback endpoints. The first key encrypts, all decrypt. Keep it with the backups."""
     peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
     callbacks: CallbackSettings = CallbackSettings()
 
 

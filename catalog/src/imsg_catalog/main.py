@@ -39,8 +39,11 @@ class Settings(Common):
     """What the catalog reads."""
 
     database_url: str = ""
+    """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
+    """The data folder: the SQLite files, and under `imsg up` everything else."""
     peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
 
     @property
     def store_url(self) -> str:

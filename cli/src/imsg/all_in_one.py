@@ -47,14 +47,18 @@ class Settings(Common):
     redis_url: RedisUrl = ""
     """Empty: the embedded Valkey."""
     database_url: str = ""
-    """Empty: SQLite in the data folder, one file per owner."""
+    """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
+    """The data folder: the SQLite files, and under `imsg up` everything else."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    """The least level that is logged."""
     token_key: Keys = ()
+    """Signs the tokens of users. The first key signs, all verify."""
     secret_key: Keys = ()
+    """Encrypts the secrets of callback endpoints. The first key encrypts, all decrypt. Keep it with the backups."""
     sandbox: SandboxAsked = SandboxAsked()
     connections_per_address: Annotated[int, Field(ge=1)] = 1_000
-    """How many one address (IPv6: one /64) may have open at once; those of `trusted_proxies` any number."""
+    """How many connections one address (IPv6: one /64) may have open at once. Trusted proxies may have any number."""
 
 
 class Main(Protocol):

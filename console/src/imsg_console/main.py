@@ -26,10 +26,11 @@ class Settings(Common):
     """What the console reads."""
 
     gateway_url: str = "http://gateway:8000"
+    """The URL of the gateway."""
     sandbox_url: str = ""
-    """Empty: no page of the sandbox."""
+    """The URL of the sandbox. Empty: the web page has no page of the sandbox."""
     console_idle_minutes: int = Field(default=30, ge=1, le=24 * 60)
-    """Without anything done for so long, a session ends."""
+    """After how many minutes without a click a session of the web page ends."""
 
 
 def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> Service:

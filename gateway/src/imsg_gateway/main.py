@@ -80,17 +80,25 @@ class Settings(Common):
     """What the gateway reads."""
 
     auth_url: str = "http://auth:8000"
+    """The URL of auth."""
     history_url: str = "http://history:8000"
+    """The URL of history."""
     wechat_url: str = "http://sender-wechat:8000"
-    """Where followers are known."""
+    """The URL of sender-wechat, which knows the followers."""
     callbacks_url: str = "http://callbacks:8000"
+    """The URL of callbacks."""
     catalog_url: str = "http://catalog:8000"
+    """The URL of catalog."""
     token_key: Keys = ()
-    http_status: str = ""
+    """Signs the tokens of users. The first key signs, all verify."""
+    http_status: Annotated[str, Field(exclude=True)] = ""
     """Retired: taken, warned of, and without any meaning (`runtime.unknown_settings`)."""
     max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """The most recipients of one request."""
     max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
+    """The most bytes that the attachments of one mail have together."""
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many jobs of a channel may wait before the gateway refuses more with `Retry-After`."""
     wechat: WeChat = WeChat()
 
     @property

@@ -67,22 +67,29 @@ PING_EVERY_S = 2.0
 class Sweeping(BaseModel):
     """How often it is swept, and after how long a message without any outcome may be called lost."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore")
 
     every_s: Annotated[float, Field(gt=0)] = 60.0
+    """How many seconds pass between two sweeps of history."""
     lost_after_s: Annotated[float, Field(gt=0)] = 900.0
+    """After how many seconds without an outcome a message is published again."""
 
 
 class Settings(Common):
     """What history reads."""
 
     database_url: str = "sqlite:///history.db"
+    """The database. It may hold a password."""
     peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    """How many days history keeps a message."""
     keep_content_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
-    """None: 30, or 90 where the installation was made before there was a choice."""
+    """How many days of these history keeps subjects, texts, files and the bodies of dead letters. Unset: 30, or 90
+    where iMSG was installed before the setting existed."""
     tombstones_file: Path | None = None
-    """Where the tombstones stand outside the backups; None where Redis alone is that place."""
+    """The file of the tombstones, outside the backups: a restored backup then still knows who was erased. Unset: Redis
+    alone keeps them."""
     sweep: Sweeping = Sweeping()
 
 

@@ -53,33 +53,33 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
 class SandboxSettings(BaseModel):
     """Settings under `IMSG_SANDBOX__`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     smtp_port: int = Field(default=2525, ge=0, le=65_535)
-    """0: any free port; `Sandbox.smtp` then tells which."""
+    """The port of the sandbox's mail server. 0: any free port."""
     smtp_host: str | None = None
-    """None: the host of the service."""
+    """The address of the sandbox's mail server. Unset: that of the service."""
     smtp: SmtpSettings = SmtpSettings()
     wechat_hooks: str = "http://127.0.0.1:8000"
-    """Below which URL WeChat's events and receipts go: `/hooks/wechat/ACCOUNT` is added."""
+    """The URL that WeChat's events and receipts go to; `/hooks/wechat/ACCOUNT` is added."""
     wechat_receipt_s: float = Field(default=0.5, ge=0, le=60)
-    """How long after a message its receipt comes, more or less."""
+    """How many seconds after a WeChat message its receipt comes."""
     sms_hooks: str = "http://127.0.0.1:8000"
-    """Below which URL SMS receipts go: `/hooks/sms/ACCOUNT/SECRET` is added."""
+    """The URL that SMS receipts go to; `/hooks/sms/ACCOUNT/SECRET` is added."""
     sms_receipt_s: float = Field(default=0.3, ge=0, le=60)
-    """How long after a message its receipt comes."""
+    """How many seconds after an SMS its receipt comes."""
     sms_minute_s: float = Field(default=1.0, gt=0, le=60)
-    """How long a minute lasts where an unanswered receipt is repeated after 1, 5 and 10 of them."""
+    """How many seconds a minute lasts where an unanswered receipt is repeated after 1, 5 and 10 minutes."""
     sms_daily: int = Field(default=50, ge=1)
-    """Notifications a day for one signature, template and number."""
+    """How many notices a day one number takes of one signature and template."""
     sms_balance: int = Field(default=100_000_000, ge=0)
-    """Segments that are paid for."""
+    """How many segments are paid for."""
     aliyun_port: int = Field(default=0, ge=0, le=65_535)
-    """Where the SMS providers' APIs answer at their root, as SDKs want it; 0: any free port, `GET /sandbox` tells
-    which."""
+    """The port on which the SMS providers' APIs answer at their root, for SDKs. 0: any free port."""
     wechat_allowed: Annotated[Strings, AfterValidator(_networks)] = ()
-    """Addresses and networks that may ask for a token, as an account's IP whitelist; empty: all may."""
+    """The addresses and networks that may ask WeChat for a token. Empty: all."""
     inbox_bytes: int = Field(default=INBOX_BYTES, ge=1024)
+    """How many bytes the inbox holds before the oldest messages go."""
 
 
 class WeChatSettings(BaseModel):
@@ -94,6 +94,7 @@ class Settings(Common):
     """What the sandbox reads."""
 
     gateway_url: str = "http://gateway:8000"
+    """The URL of the gateway."""
     sandbox: SandboxSettings = SandboxSettings()
     wechat: WeChatSettings = WeChatSettings()
     sms: SmsSettings = SmsSettings()

@@ -33,15 +33,18 @@ OFFERED = ("250-PIPELINING", "250-ENHANCEDSTATUSCODES")
 class SmtpSettings(BaseModel):
     """Settings of the mail server, `IMSG_SANDBOX__SMTP__…` beside the port."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     max_bytes: int = Field(default=MAX_BYTES, ge=1_024)
+    """The size of the largest mail."""
     username: str | None = None
-    """Where it is set, senders must log in."""
+    """The name that senders must log in with. Unset: none."""
     password: SecretStr = SecretStr("")
+    """The password that senders must log in with."""
     security: Literal["none", "starttls", "tls"] = "none"
+    """How connections are encrypted."""
     certificate: Path | None = None
-    """PEM file of certificate and key, for starttls and tls."""
+    """The PEM file of certificate and key, for `starttls` and `tls`."""
 
 
 @dataclass(frozen=True, slots=True)

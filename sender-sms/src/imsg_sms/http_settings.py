@@ -146,52 +146,60 @@ class HttpInbound(HttpPush):
 class Http(BaseModel):
     """Any provider with a plain HTTP API, described in docs/sms.md."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["http"] = "http"
+    """The kind of provider. Unset: the account's name."""
     use: str = ""
-    """A description that comes with iMSG; what is given beside it goes before what it says."""
+    """A description that comes with iMSG. Other settings of the account override it."""
     needs: tuple[str, ...] = ()
-    """Secrets without which a description can't be used."""
+    """The secrets that the description wants."""
     method: Literal["GET", "POST", "PUT"] = "POST"
+    """The method of the call."""
     url: Annotated[Url, HOLDS_SECRETS]
+    """The URL of the call."""
     headers: Mapping[str, str] = {}
+    """The headers of the call."""
     basic: WithPlaceholders = ""
-    """`USER:PASSWORD` of HTTP's Basic, with placeholders."""
+    """`USER:PASSWORD` of HTTP's Basic log-in, with placeholders."""
     body: WithPlaceholders = ""
+    """The body of the call, with placeholders."""
     wrap: Literal["", "base64"] = ""
-    """How the whole body is encoded before it is sent."""
+    """How the whole body is encoded before the call."""
     charset: Charset = "utf-8"
-    """Of the call and of its answer."""
+    """The character set of the call and of its answer."""
     computed: Mapping[str, Computed] = {}
     """More placeholders, computed in this order."""
     success: str
-    """What an answer that means "taken" looks like: `PATH=VALUE` in JSON or XML, `status=200`, or `text=…`."""
+    """What an answer that accepts the message looks like: `PATH=VALUE`, `status=200` or `text=…`."""
     id: str = ""
-    """Path of the provider's own id in its answer."""
+    """The path of the provider's message id in its answer."""
     code: str = ""
-    """Path of the provider's code; `text`: the whole answer."""
+    """The path of the provider's code in its answer; `text`: the whole answer."""
     errors: Mapping[str, Trouble] = {}
-    """Code → what it means; `*`: any other."""
+    """What each code means; `*` stands for any other."""
     each: Each | None = None
+    """Where an answer says what became of each number."""
     receipts: HttpReceipts | None = None
+    """How receipts are read."""
     inbound: HttpInbound | None = None
+    """How inbound messages are read."""
     pull: HttpPull | None = None
-    """Fetch receipts instead of having them pushed: only where the provider hands each out once."""
+    """How receipts are fetched, where the provider hands each out once."""
     hook_secret: SecretStr | None = None
-    """The last part of the URL for receipts; without it none are taken."""
+    """The last part of the URL for receipts. Without it none are taken."""
     secrets: Mapping[str, SecretStr] = {}
     """More placeholders, hidden wherever settings are shown."""
     numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
     """How many numbers one call takes."""
     separator: str = ","
-    """Between them."""
+    """The text between two numbers."""
     countries: Countries = (MAINLAND,)
-    """Whose numbers the provider takes; no other number is ever given to it."""
+    """The country codes whose numbers the provider takes."""
     signature: str = ""
-    """Words before every `{text}`, such as 【天存】; counted with the segments."""
+    """Words before every text, counted with the segments."""
     suffix: str = ""
-    """Words behind every `{text}`."""
+    """Words after every text."""
 
     @model_validator(mode="before")
     @classmethod

@@ -49,15 +49,16 @@ class Template(BaseModel):
 class Account(BaseModel):
     """What the accounts of providers that send by approved templates have in common."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     sign_name: Annotated[str, Field(min_length=1)]
     """The approved signature, without 【】."""
     variable: Annotated[str, Field(min_length=1)] = "content"
+    """The variable of the default template that takes free text."""
     countries: Countries = (MAINLAND,)
-    """Whose numbers its templates are approved for; no other number is ever given to it."""
+    """The country codes that its templates are approved for. No other number is given to the account."""
     hook_secret: SecretStr | None = None
-    """The last part of the URL for receipts; without it none are taken."""
+    """The last part of the URL for receipts. Without it none are taken."""
 
     @property
     def hook(self) -> str | None:
@@ -74,33 +75,42 @@ class Aliyun(Account):
     """The account at Alibaba Cloud's SMS service."""
 
     kind: Literal["aliyun"] = "aliyun"
+    """The kind of provider. Unset: the account's name."""
     endpoint: Url = ALIYUN_ENDPOINT
+    """The URL of the provider's API."""
     access_key_id: Annotated[str, Field(min_length=1)]
+    """The id of the access key."""
     access_key_secret: SecretStr
+    """The secret of the access key."""
     template: Annotated[str, Field(min_length=1)]
-    """The default template, into whose one variable free text goes."""
+    """The default template, whose one variable takes free text."""
     templates: dict[str, Template] = {}
-    """What is known of templates, the default one included: best in imsg.toml."""
+    """The approved templates and their limits, best in imsg.toml."""
     variable_characters: Annotated[int, Field(ge=0)] | None = 35
-    """The most that a variable holds (help.aliyun.com/document_detail/44357.html); less where a template says so."""
+    """How many characters a variable of a template holds."""
 
 
 class Tencent(Account):
     """The account at Tencent Cloud's SMS service."""
 
     kind: Literal["tencent"] = "tencent"
+    """The kind of provider. Unset: the account's name."""
     endpoint: Url = TENCENT_ENDPOINT
+    """The URL of the provider's API."""
     secret_id: Annotated[str, Field(min_length=1)]
+    """The id of the access key."""
     secret_key: SecretStr
+    """The secret of the access key."""
     app_id: Annotated[str, Field(min_length=1)]
-    """SmsSdkAppId: of the application, not of the account."""
+    """The SmsSdkAppId of the application."""
     region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
+    """The provider's region."""
     template: str = ""
-    """The default template, into whose one variable free text goes; empty: it takes none."""
+    """The default template, whose one variable takes free text. Empty: free text is refused."""
     variable_characters: Annotated[int, Field(ge=0)] | None = 6
-    """Of accounts that were opened after January 2024 (cloud.tencent.com/document/product/382/39023)."""
+    """How many characters a variable of a template holds: 6 for accounts opened after January 2024."""
     pull: bool = False
-    """Fetch receipts by PullSmsSendStatus, which Tencent enables on request, instead of having them pushed."""
+    """Whether receipts are fetched by PullSmsSendStatus, which Tencent enables on request."""
 
     @property
     def is_silent(self) -> bool:
@@ -112,45 +122,54 @@ class Volcengine(Account):
     """The account at Volcengine's SMS service."""
 
     kind: Literal["volcengine"] = "volcengine"
+    """The kind of provider. Unset: the account's name."""
     endpoint: Url = VOLCENGINE_ENDPOINT
+    """The URL of the provider's API."""
     access_key_id: Annotated[str, Field(min_length=1)]
+    """The id of the access key."""
     access_key_secret: SecretStr
+    """The secret of the access key."""
     sms_account: Annotated[str, Field(min_length=1)]
     """The message group that the templates belong to."""
     region: Annotated[str, Field(min_length=1)] = "cn-north-1"
+    """The provider's region."""
     template: str = ""
-    """The default template, into whose one variable free text goes; empty: it takes none."""
+    """The default template, whose one variable takes free text. Empty: free text is refused."""
     variable_characters: Annotated[int, Field(ge=0)] | None = 35
-    """Unverified: as at Aliyun, until your account says otherwise."""
+    """How many characters a variable of a template holds."""
 
 
 class Twilio(BaseModel):
     """The account at Twilio, which sends any words."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["twilio"] = "twilio"
+    """The kind of provider. Unset: the account's name."""
     endpoint: Url = TWILIO_ENDPOINT
+    """The URL of the provider's API."""
     account_sid: Annotated[str, Field(min_length=1)]
+    """The account's SID."""
     auth_token: SecretStr
-    """Signs what Twilio calls back, too."""
+    """The account's token, which also signs Twilio's callbacks."""
     key_sid: str = ""
+    """The SID of an API key, to call with instead of the token."""
     key_secret: SecretStr | None = None
-    """An API key to call with instead of the token."""
+    """The secret of that API key."""
     signing_key: SecretStr | None = None
     """The shared key of accounts whose callbacks are signed by HMAC-SHA256."""
     sender: str = ""
-    """A number of yours (E.164), or a name where the country takes one."""
+    """The number (E.164) or name that messages come from."""
     messaging_service_sid: str = ""
-    """Instead of a sender."""
+    """A messaging service, instead of a sender."""
     countries: Countries = (ANYWHERE,)
-    """Whose numbers it is given; Twilio itself takes every country's."""
+    """The country codes whose numbers the account takes; `*` takes all."""
     signature: str = ""
-    """Words before every text, such as 【天存】; counted with the segments."""
+    """Words before every text, counted with the segments."""
     suffix: str = ""
-    """Words behind every text."""
+    """Words after every text."""
     hook_secret: SecretStr | None = None
-    """The last part of the URL for status callbacks, with IMSG_PUBLIC_URL; without it none are asked for."""
+    """The last part of the URL for receipts. Without it none are taken."""
 
     @property
     def hook(self) -> str | None:
@@ -211,14 +230,17 @@ def _split(text: str) -> tuple[str, ...]:
 class SmsRoute(BaseModel):
     """What an account is used for. Of several conditions each has to hold; with any it comes before those without."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
     weight: Annotated[int, Field(ge=0, le=1_000)] | None = None
-    """Its share beside the others'; 0: only where those say not now. Default: 1 of the first provider, 0 of others."""
+    """The account's share of the messages. 0: only where the others are unavailable. Unset: 1 for the first account, 0
+    for the rest."""
     numbers: Annotated[str, AfterValidator(_is_prefixes)] = ""
-    """What numbers begin with, with commas between: `+86`, `+852`; empty, here and below: any."""
+    """The account takes numbers that begin so. Empty: any."""
     templates: str = ""
+    """The account takes these templates alone. Empty: any."""
     categories: Annotated[str, AfterValidator(check_categories)] = ""
+    """The account takes these categories alone. Empty: any."""
 
     def of(self, name: str, place: int) -> Route:
         """Make the route of the provider at this place of the order."""
@@ -234,24 +256,25 @@ class SmsRoute(BaseModel):
 class Sms(BaseModel):
     """The accounts at providers that carry SMS."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     # `firms` is what the setting was called before; `runtime.unknown_settings` warns of it.
     providers: Annotated[
         Strings, AfterValidator(_are_different), Field(validation_alias=AliasChoices("providers", "firms"))
     ] = ()
-    """The accounts' names in the order in which they are tried; empty: all of them, by kind and name."""
+    """The accounts in the order in which they are tried. Empty: all, by kind and name."""
     accounts: dict[Name, AnyAccount] = {}
-    """Name → account: what results, routes, templates, hooks and pages call it. A kind that is left out is the name."""
+    """The accounts at providers, by the name that results, routes, hooks and the web page use."""
     templates: dict[str, SmsTemplate] = {}
-    """Logical templates: words once, and by which approved template each account sends them; best in imsg.toml."""
+    """The logical templates: the words once, and the approved template of each account. Best in imsg.toml."""
     routes: dict[str, SmsRoute] = {}
-    """Account → what it is used for, and its weight."""
+    """What each account is used for, by its name."""
     uncertain: Uncertain = "stop"
+    """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
     opt_out: Strings = WORDS
-    """What a person who wants no more messages writes back."""
+    """The words by which a person opts out."""
     opt_in: Strings = BACK
-    """What a person who wants them again writes back."""
+    """The words by which a person opts in again."""
 
     @field_validator("accounts", mode="before")
     @classmethod

@@ -48,21 +48,27 @@ def has_fixed_envelope(host: str) -> bool:
 class BounceMailbox(BaseModel):
     """A mailbox that bounces are delivered to, read by IMAP; people's own mail may be in it too."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     _setting: str = variable("smtp", "bounce_mailbox")
 
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
+    """The IMAP server."""
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Its port. Unset: 993 with `tls`, else 143."""
     security: Security | None = None
+    """How the connection is encrypted. Unset: `none` for this machine, `tls` for any other."""
     username: Annotated[str, Field(min_length=1)]
+    """The name to log in with, needed where the mail server has none."""
     password: SecretStr
-    """At QQ, Exmail and NetEase the authorization code (授权码), not the password of their web page."""
+    """The password to log in with. QQ, Exmail and NetEase want the authorization code (授权码). Needed where the mail
+    server has none."""
     folder: Annotated[str, Field(min_length=1)] = "INBOX"
+    """The folder to read."""
     move_to: Annotated[str, Field(min_length=1)] | None = None
-    """The folder that bounces of ours are moved to once they are kept; unset: they stay, marked as read."""
+    """The folder to move our bounces to. Unset: they stay, marked as read."""
     ca_file: File | None = None
-    """Certificates trusted beside the system's own: a company's own authority."""
+    """A file of certificates to trust beside the system's own."""
 
     @property
     def protection(self) -> Security:
@@ -108,21 +114,24 @@ class BounceMailbox(BaseModel):
 class BounceListener(BaseModel):
     """A small SMTP server that takes bounces, and nothing else."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     port: Annotated[int, Field(ge=1, le=65_535)]
+    """The port that takes bounces by SMTP."""
     host: str = "0.0.0.0"
+    """The address to listen on."""
     max_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = 5 * MIB
-    """The largest message; what is larger is refused (552)."""
+    """The size of the largest message. A larger one is refused (552)."""
     connections: Annotated[int, Field(ge=1, le=1_000)] = 32
-    """How many are open at once, for each process, half of them by one address; the next is told so (421)."""
+    """How many connections each process holds open, half of them from one address. One more is refused (421)."""
     messages: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """How many one connection may hand over."""
+    """How many messages one connection may deliver."""
     timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 120
-    """How long one command, or one message, may take; ten seconds while more than half of the connections are open."""
+    """How many seconds one command or message may take. It is 10 while more than half of the connections are open."""
     cert_file: File | None = None
-    """Its certificate with the chain, for STARTTLS; read anew once it changes."""
+    """The certificate for STARTTLS, with its chain. A changed file is read again."""
     key_file: File | None = None
+    """The private key of the certificate."""
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "BounceListener":

@@ -51,14 +51,18 @@ Selector = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.
 class DkimKeys(BaseModel):
     """The keys that sign mail of a domain: RSA for everybody, ed25519 beside it for those who know it (RFC 8463)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     domain: Annotated[str, Field(pattern=r"^[a-z0-9.-]+\.[a-z0-9-]+$")] | None = None
-    """Default: the sender's. It signs for those below it, too."""
+    """The domain that signs; it signs for the domains below it, too. Unset: the sender's."""
     selector: Selector | None = None
+    """The selector of the RSA key in DNS."""
     key_file: KeyFile | None = None
+    """The file of the RSA key, made by `imsg dkim new`."""
     ed25519_selector: Selector | None = None
+    """The selector of the ed25519 key in DNS."""
     ed25519_key_file: KeyFile | None = None
+    """The file of the ed25519 key, made by `imsg dkim new`."""
 
     @property
     def pairs(self) -> list[tuple[str, Path]]:
@@ -85,6 +89,7 @@ class Dkim(DkimKeys):
     """DKIM: the keys of the sender's domain, and those of `domains`, by any name."""
 
     domains: dict[str, DkimKeys] = {}
+    """The keys of more domains, under names of your choice."""
 
     @property
     def sets(self) -> list[DkimKeys]:
@@ -162,31 +167,37 @@ DomainList = Annotated[str, AfterValidator(_are_domains)]
 class MailServer(BaseModel):
     """A mail server, and how it is used."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
+    """The mail server."""
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Its port. Unset: 25 without security, 587 with `starttls`, 465 with `tls`."""
     username: str | None = None
+    """The name to log in with."""
     password: SecretStr | None = None
+    """The password to log in with."""
     security: Security | None = None
+    """How the connection is encrypted. Unset: `none` for this machine, `starttls` for any other."""
     ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
-    """Certificates trusted beside the system's own: a company's own authority."""
+    """A file of certificates to trust beside the system's own."""
     connections: Annotated[int, Field(ge=1, le=100)] = 8
-    """How many connections to the server are open at once; the server's own limit per account is the ceiling."""
+    """How many connections to the server are open at once."""
     weight: Annotated[int, Field(ge=0, le=1_000)] = 1
-    """Its share of the mail beside the other servers'; 0: only where those say not now."""
+    """The server's share of the mail. 0: only where the others are unavailable."""
     sender_domains: DomainList = ""
-    """It is for mail of these alone; empty: of all."""
+    """The server takes mail from these domains alone. Empty: from all."""
     recipient_domains: DomainList = ""
-    """It is for mail to these alone; empty: to all."""
+    """The server takes mail to these domains alone. Empty: to all."""
     categories: Annotated[str, AfterValidator(check_categories)] = ""
-    """It is for mail of these alone, with commas between them; empty: of all."""
+    """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None
     """A condition of SMS providers' routes, which somebody may look for here: refused by its name."""
     bounce_domain: Annotated[str, AfterValidator(_is_bounce_domain)] | None = None
-    """Under which what comes back of its mail is known; unset: that of `default`, `none`: bounces go to the sender."""
+    """The domain whose mail comes back to iMSG. Unset: that of the server `default`. `none`: bounces go to the
+    sender."""
     bounce_mailbox: BounceMailbox | None = None
-    """Where bounces of its mail come in: the sender's own mailbox, or the one that a bounce domain leads to."""
+    """The mailbox from which bounces of the server's mail are read."""
 
     def route(self, name: str) -> Route:
         """Say what it is used for."""
@@ -233,28 +244,30 @@ class MailServer(BaseModel):
 class DomainPace(BaseModel):
     """How mail to some domains is paced, by each process. A name of a preset (qq, netease, gmail) replaces that."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     match: Annotated[DomainList, Field(min_length=1)]
-    """The domains, with commas between them."""
+    """The domains of recipients that share this pace."""
     connections: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How many connections carry their mail at once, in each process."""
     per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Always; unset: only once they complain."""
+    """How many mails a minute go to them. Unset: a limit applies only after they complain."""
 
 
 class NamedAddress(BaseModel):
     """An address that a send names."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     address: Annotated[str, AfterValidator(_is_sender)]
+    """The address, with or without a name."""
 
 
 class NamedSender(NamedAddress):
     """Somebody mail may come from; users may be left out of it."""
 
     users: str = ""
-    """The usernames that may send by it, with commas between them; empty: all."""
+    """The usernames that may send by it. Empty: all."""
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -269,22 +282,26 @@ class Smtp(MailServer):
     """
 
     sender: Annotated[str, AfterValidator(_is_sender)]
-    """Who mail comes from where a send names nobody."""
+    """Who a mail comes from where the send names nobody."""
     senders: dict[Name, NamedSender] = {}
+    """The senders that a send may name."""
     reply_to: dict[Name, NamedAddress] = {}
-    """Where replies go, by name."""
+    """The reply-to addresses that a send may name."""
     uncertain: Uncertain = "repeat"
+    """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
     dkim: Dkim = Dkim()
     feedback_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{5,15}$")] | None = None
-    """The sender's name in Gmail's feedback loop, constant for years; the header goes with DKIM."""
+    """The sender's name in Gmail's feedback loop. The header is signed with DKIM."""
     servers: dict[Name, MailServer] = {}
+    """More mail servers, each with the settings of the first."""
     routes: Annotated[object, BeforeValidator(_refuse_routes), Field(exclude=True)] = None
     """What SMS has, and mail says of each server: refused by its name."""
     domains: dict[str, DomainPace] = {}
+    """How fast mail goes to the domains of recipients."""
     bounce_secret: Annotated[Keys, AfterValidator(_are_bounce_secrets)] = ()
-    """Who may push bounces to /hooks/smtp: `whsec_…` signs them, any other stands behind the URL."""
+    """Who may push bounces to `/hooks/smtp`. A secret `whsec_…` signs the push, any other stands in the URL."""
     presets: bool = True
-    """Whether QQ, NetEase and Gmail are given few connections from the start."""
+    """Whether QQ, NetEase and Gmail get few connections from the start."""
     bounce_listener: BounceListener | None = None
 
     @property
@@ -318,4 +335,4 @@ class Settings(Common):
 
     smtp: Annotated[Smtp, Field(default_factory=dict, validate_default=True)]
     history_url: str
-    """Where history keeps attachments and long contents."""
+    """The URL of history, which keeps attachments and long contents."""

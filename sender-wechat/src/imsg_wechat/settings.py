@@ -43,25 +43,29 @@ def _is_endpoint(url: str) -> str:
 class Account(BaseModel):
     """One official account. `IMSG_WECHAT__ACCOUNTS__MAIN__APPID` and `[wechat.accounts.main] appid` are one setting."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     appid: Annotated[str, Field(min_length=1, max_length=64)]
+    """The AppID of the official account."""
     secret: Annotated[SecretStr, Field(min_length=1)]
+    """The AppSecret of the official account."""
     token: Annotated[SecretStr, Field(min_length=1)]
-    """Signs what WeChat sends to our webhook; its console asks for the same one."""
+    """Signs what WeChat sends to the webhook. WeChat's console asks for the same value."""
     aes_key: Annotated[SecretStr | None, AfterValidator(_is_key)] = None
-    """EncodingAESKey: needed in safe mode."""
+    """The EncodingAESKey, needed in safe mode."""
     mode: Literal["any", "plain", "safe"] | None = None
-    """What the webhook takes; left out: `safe` where there is an AES key, else `plain`. `safe` refuses whatever is not
-    encrypted, as the signature in plain mode covers no body."""
+    """What the webhook takes. `safe` refuses whatever is not encrypted. Unset: `safe` where there is an AES key, else
+    `plain`."""
     template: Annotated[str, Field(min_length=1, max_length=128)]
-    """The default template: free text goes into its VARIABLE."""
+    """The default template, which takes free text."""
     variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")] = FREE_TEXT
+    """The variable of the default template that takes free text."""
     templates: MessageTemplates = {}
-    """More templates, best in imsg.toml: what `{template, params}` may name beside the default, and how it is sent."""
+    """More templates that a send may name, best in imsg.toml."""
     texts_per_window: Annotated[int, Field(ge=1, le=100)] = 5
-    """How many customer-service texts WeChat takes in the 48 h after somebody has written."""
+    """How many customer messages WeChat takes in the 48 hours after a follower has written."""
     endpoint: Annotated[str, AfterValidator(_is_endpoint)] = ENDPOINT
+    """The URL of WeChat's API."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Account":
@@ -78,10 +82,12 @@ class Account(BaseModel):
 class WeChat(BaseModel):
     """The official accounts, and the one rule for what may have been sent (promise 4)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     accounts: dict[Annotated[str, AfterValidator(_is_name)], Account] = {}
+    """The official accounts, by names of your choice."""
     uncertain: Uncertain = "repeat"
+    """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
 
     @model_validator(mode="after")
     def _mean_the_same(self) -> "WeChat":
@@ -100,10 +106,13 @@ class Settings(Common):
 
     wechat: WeChat = WeChat()
     database_url: str = ""
+    """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
+    """The data folder: the SQLite files, and under `imsg up` everything else."""
     peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
     history_url: str
-    """Where history keeps long contents."""
+    """The URL of history, which keeps attachments and long contents."""
 
     @property
     def store_url(self) -> str:

@@ -28,21 +28,25 @@ def _robot(name: object) -> object:
 class Robot(BaseModel):
     """One robot: the key alone lets anybody write into its group, so it stands here and nowhere else."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     key: Annotated[SecretStr, AfterValidator(_is_key)]
+    """What stands after `key=` in the robot's webhook URL. It lets anybody write into the group."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = ENDPOINT
+    """The URL of WeCom's API."""
 
 
 class WeCom(BaseModel):
     """Settings under `IMSG_WECOM__`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     robots: Annotated[dict[Annotated[str, BeforeValidator(_robot)], Robot], Field(min_length=1)]
+    """The robots, by the names that a send uses as recipients."""
     per_minute: Annotated[int, Field(ge=1, le=20)] = 20
-    """Messages a minute of each robot, by all senders together: WeCom takes 20."""
+    """How many messages a minute each robot sends, over all senders together. WeCom takes 20."""
     uncertain: Uncertain = "stop"
+    """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
 
 
 class Settings(Common):

@@ -1,4 +1,4 @@
-"""What is written from the channels' descriptions because it can't be derived at run time: `make generate`.
+"""What is written from channels, services and settings because it can't be derived at run time: `make generate`.
 
 A block stands in its file between `made by make generate: NAME` and `made so far`; a few files are made as a whole.
 """
@@ -19,7 +19,7 @@ from imsg_channels.deployment import Deployment
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.stand_in import At
 from imsg_runtime.settings import CALLERS, variable
-from imsg_testing import dashboard, openapi
+from imsg_testing import dashboard, openapi, settings_pages
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients/python/src/imsg_client"
@@ -397,6 +397,8 @@ def synchronous_client() -> str:
 WHOLE: Mapping[str, Callable[[], str]] = {
     "clients/python/src/imsg_client/_sync/client.py": synchronous_client,
     "deploy/grafana/imsg.json": dashboard.write,
+    "docs/settings.md": lambda: settings_pages.write("en"),
+    "docs/settings.zh.md": lambda: settings_pages.write("zh"),
     **{
         f"deploy/kubernetes/base/{channel.service}.yaml": lambda pair=(channel, deployment): kubernetes_sender(*pair)  # type: ignore[misc]
         for channel, deployment in DEPLOYED

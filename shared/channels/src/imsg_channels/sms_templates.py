@@ -48,16 +48,18 @@ class Way(BaseModel):
 class SmsTemplate(BaseModel):
     """`[sms.templates.NAME]` in imsg.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
     text: Annotated[str, Field(min_length=1)]
     """The words around `${parameter}`, without the signature."""
     parameters: Mapping[str, Annotated[Parameter, BeforeValidator(_read)]] = {}
+    """What each parameter takes."""
     default: bool = False
-    """Free text goes into its one parameter."""
+    """Whether free text goes into the template's one parameter."""
     links: bool = False
+    """Whether a parameter may hold a link."""
     providers: Mapping[str, Way]
-    """Account → how it sends it; one that is not named is passed by, unless it sends any words."""
+    """How each account sends the template. An account that is not named is passed over, unless it sends any text."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> "SmsTemplate":

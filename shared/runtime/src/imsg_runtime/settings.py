@@ -113,28 +113,39 @@ class Common(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        use_attribute_docstrings=True,
     )
 
     broker_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    """The broker: `amqp://` or `amqps://` for RabbitMQ, with one host or several, `redis://` for Redis Streams. It may
+    hold a password."""
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """Redis, for limits, claims and tokens. It needs the append-only file and `noeviction`, and may hold a password."""
     service_key: Keys = ()
+    """Opens a service to the services that call it. The first key signs, all verify."""
     erasure_key: Keys = ()
-    """Under which erased addresses are known: of history and the senders, kept as long as any backup is."""
+    """The key of the digests by which history and the senders know erased people. Keep it as long as any backup."""
     timezone: TimeZone = "Asia/Shanghai"
+    """The time zone whose hours and days the limits follow."""
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
+    """The port to listen on."""
     public_url: str = ""
-    """Where people reach iMSG, where a proxy of yours stands before it."""
+    """The URL under which people reach iMSG, where a proxy stands before it."""
     trusted_proxies: Networks = ()
-    """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    """The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks."""
     allowed_hosts: Strings = ()
-    """Names under which iMSG answers, beside those of `public_url` and, on loopback, of this machine (`hosts`)."""
+    """The host names under which iMSG answers; `*.example.com` allows all below. This machine's own names and that of
+    `public_url` are added on loopback. Any other name is answered 421."""
     admin_password: SecretStr | None = None
-    """The administrator's first password."""
+    """The administrator's first password. Where it is set, no documented account is made."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least level that is logged."""
     log_format: Literal["text", "json"] = "text"
+    """The form of a log line: for people, or for machines."""
     no_provider: Literal["stop", "idle"] = "stop"
-    """What a sender does where nothing of its provider is set: end with one clear line, or stay up and say so."""
+    """What a sender does without a provider: end with exit code 2, or stay up and say so."""
 
     @classmethod
     def settings_customise_sources(
