@@ -53,8 +53,11 @@ format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
 
-generate: .venv/.to-test ## write what follows from the channels: compose, Caddy, Kubernetes, tables, docs/openapi.json
+generate: .venv/.to-test ## write what follows from channels and settings: compose, Caddy, Kubernetes, tables, docs/settings.md, docs/openapi.json
 	$(VENV)/python -m imsg_testing.generate
+
+pictures: .venv/.to-test ## take the READMEs' pictures of the web page anew (needs Chromium)
+	$(VENV)/python -m imsg_testing.pictures
 
 openapi: .venv/.to-test ## write docs/openapi.json alone, as the services describe themselves
 	$(VENV)/python -m imsg_testing.openapi

@@ -1,8 +1,8 @@
-"""The README's few lines of a run: `python -m imsg_bench excerpt bench/results/full.json` writes them into both."""
+"""The few lines of a run in docs/scaling.md: `python -m imsg_bench excerpt bench/results/full.json` writes them."""
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from imsg_bench.compare import read
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
 
-ROOT = Path(__file__).parents[3]
+PAGE = Path(__file__).parents[3] / "docs/scaling.md"
 BEGIN, END = "<!-- make bench -->", "<!-- /make bench -->"
 
 
@@ -20,144 +20,61 @@ class Row:
 
     key: str
     figure: str
-    unit: Mapping[str, str]
-    beside: str
+    unit: str
+    words: str = ""
+    beside: str = ""
     """The series of the ratio; empty where there is none. A name may go on after what is given of it."""
-    words: Mapping[str, str]
-    against: Mapping[str, str]
+    against: str = ""
 
-
-def _row(key: str, figure: str, units: tuple[str, str], beside: str, words: tuple[str, str, str, str]) -> Row:
-    en, zh, against_en, against_zh = words
-    return Row(
-        key,
-        figure,
-        dict(zip(("en", "zh"), units, strict=True)),
-        beside,
-        {"en": en, "zh": zh},
-        {"en": against_en, "zh": against_zh},
-    )
-
-
-_A_SECOND = ("/s", "/秒")
 
 ROWS = (
-    _row(
-        "A",
-        "iMSG, accepted",
-        _A_SECOND,
-        "iMSG ÷ floor",
-        ("requests accepted", "受理请求", "a bare ASGI app on the same servers", "同样服务器上的裸 ASGI 程序"),
-    ),
-    _row(
-        "A",
-        "iMSG, accepted",
-        _A_SECOND,
-        "iMSG ÷ peer",
-        ("", "", "FastAPI and Celery on the same servers", "同样服务器上 FastAPI 加 Celery 的组合"),
-    ),
-    _row(
-        "C",
-        "single mails",
-        _A_SECOND,
-        "single mails ÷ floor",
-        ("single mails delivered", "单封邮件送出", "a bare consumer", "裸消费者"),
-    ),
-    _row(
-        "C",
-        "parts of 50",
-        _A_SECOND,
-        "parts of 50 ÷ floor",
-        ("mails of a list delivered", "群发邮件送出", "a bare consumer", "裸消费者"),
-    ),
-    _row(
-        "D",
-        "accepted after",
-        (" s", " 秒"),
-        "",
-        ("a list of 10,000 accepted after", "一万人的列表，多久受理", "", ""),
-    ),
-    _row(
+    Row("A", "iMSG, accepted", "/s", "requests accepted", "iMSG ÷ floor", "a bare ASGI app on the same servers"),
+    Row("A", "iMSG, accepted", "/s", "", "iMSG ÷ peer", "FastAPI and Celery on the same servers"),
+    Row("C", "single mails", "/s", "single mails delivered", "single mails ÷ floor", "a bare consumer"),
+    Row("C", "parts of 50", "/s", "mails of a list delivered", "parts of 50 ÷ floor", "a bare consumer"),
+    Row("D", "accepted after", " s", "a list of 10,000 accepted after"),
+    Row(
         "E",
         "singles",
-        _A_SECOND,
+        "/s",
+        "single SMS, the provider answering in 50 ms",
         "singles ÷ limit",
-        (
-            "single SMS, the provider answering in 50 ms",
-            "单条短信，服务商 50 毫秒应答",
-            "what 64 calls at once can reach",
-            "64 路并发的上限",
-        ),
+        "what 64 calls at once can reach",
     ),
-    _row("E", "lists", _A_SECOND, "", ("recipients of SMS lists", "群发短信的收件人", "", "")),
-    _row(
-        "F",
-        "query p95, slowest",
-        (" ms", " 毫秒"),
-        "",
-        ("p95 of the slowest query, 1,000,000 messages", "最慢查询的 p95，一百万条消息", "", ""),
-    ),
-    _row(
-        "G",
-        "accepted",
-        _A_SECOND,
-        "accepted ÷ A's floor",
-        ("requests accepted by `make run`", "`make run` 受理请求", "the same bare app", "同一裸程序"),
-    ),
-    _row(
+    Row("E", "lists", "/s", "recipients of SMS lists"),
+    Row("F", "query p95, slowest", " ms", "p95 of the slowest query, 1,000,000 messages"),
+    Row("G", "accepted", "/s", "requests accepted by `make run`", "accepted ÷ A's floor", "the same bare app"),
+    Row(
         "L",
         "p50, iMSG",
-        (" ms", " 毫秒"),
+        " ms",
+        "one mail on an idle system, from its POST to the mail server",
         "p50, iMSG ÷ floor",
-        (
-            "one mail on an idle system, from its POST to the mail server",
-            "空闲时一封邮件从 POST 到邮件服务器",
-            "publish, consume and SMTP alone",
-            "只有发布、消费和 SMTP ",
-        ),
+        "publish, consume and SMTP alone",
     ),
-    _row(
+    Row(
         "K",
         "1 KB, iMSG",
-        _A_SECOND,
+        "/s",
+        "mails to a server 30 ms away, 16 connections",
         "1 KB, iMSG ÷ floor",
-        (
-            "mails to a server 30 ms away, 16 connections",
-            "发往 30 毫秒外的邮件服务器，16 个连接",
-            "plain aiosmtplib on as many",
-            "同样连接数的 aiosmtplib ",
-        ),
+        "plain aiosmtplib on as many",
     ),
-    _row(
-        "O",
-        "Redis, for each message/s of steady load",
-        (" MB", " MB"),
-        "",
-        (
-            "what Redis holds for each message a second",
-            "每秒一条消息的持续负载在 Redis 中占用",
-            "",
-            "",
-        ),
-    ),
-    _row("I", "imsg up", (" MiB", " MiB"), "", ("memory of `make run`, all of it", "`make run` 的全部内存", "", "")),
+    Row("O", "Redis, for each message/s of steady load", " MB", "what Redis holds for each message a second"),
+    Row("I", "imsg up", " MiB", "memory of `make run`, all of it"),
 )
-HEADS = {"en": "| | median | beside it, in the same run |", "zh": "| | 中位数 | 同次运行的对照 |"}
-RATIOS = {"en": "{ratio} × {against}", "zh": "{against}的 {ratio} 倍"}
 
 
-def table(results: Sequence[Result], language: str) -> str:
-    """Write the lines in English (`en`) or Chinese (`zh`). Raises KeyError where the run lacks a measurement."""
+def table(results: Sequence[Result]) -> str:
+    """Write the lines. Raises KeyError where the run lacks a measurement."""
     by_key = {result.key: result for result in results}
-    lines = [HEADS[language], "|---|---:|---|"]
+    lines = ["| | median | beside it, in the same run |", "|---|---:|---|"]
     for row in ROWS:
-        found = _find(by_key[row.key], row.figure)
-        shown = f"{round_figure(found.middle)}{row.unit[language]}" if row.words[language] else ""
+        shown = f"{round_figure(_find(by_key[row.key], row.figure).middle)}{row.unit}" if row.words else ""
         ratio = ""
         if row.beside:
-            beside = round_figure(_find(by_key[row.key], row.beside).middle)
-            ratio = RATIOS[language].format(ratio=beside, against=row.against[language])
-        lines.append(f"| {row.words[language]} | {shown} | {ratio} |")
+            ratio = f"{round_figure(_find(by_key[row.key], row.beside).middle)} × {row.against}"
+        lines.append(f"| {row.words} | {shown} | {ratio} |")
     return "\n".join(lines)
 
 
@@ -178,13 +95,11 @@ def put(page: str, lines: str, begin: str = BEGIN, end: str = END) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the excerpts; exit code 2 where the run's file can't be read or is not whole."""
+    """Write the excerpt; exit code 2 where the run's file can't be read or is not whole."""
     try:
         (path,) = arguments
         _, results = read(Path(path))
-        for name, language in (("README.md", "en"), ("README.zh-CN.md", "zh")):
-            page = ROOT / name
-            page.write_text(put(page.read_text(), table(results, language)))
+        PAGE.write_text(put(PAGE.read_text(), table(results)))
     except (ValueError, KeyError) as error:
         print(f"usage: python -m imsg_bench excerpt RESULTS.json, of a whole run ({error})", file=sys.stderr)
         return 2
