@@ -15,6 +15,10 @@ from imsg_runtime.service import serve
 ANSWER = Answer({"errorCode": 0, "errorMessage": "OK"})
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class App:
@@ -24,7 +28,12 @@ class App:
         self.go = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; accept a WebSocket until it ends."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            return
         if scope["path"] != "/slow":
             await ANSWER(scope, receive, send)
             return
@@ -34,14 +43,16 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Serve an app as every service is served; yield a connection to it."""
+async def serving(
+    app: App, most: int | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve an app as every service is served, to so many connections of an address; yield one."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     listens = asyncio.Event()
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    intake = Intake(Clients(()))
+    intake = Intake(Clients(()), connections_per_network=most)
     serving = asyncio.create_task(
         serve(app, sock, intake, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
@@ -81,3 +92,21 @@ async def test_an_answer_that_ends_its_connection_is_whole() -> None:
     async with serving(App()) as (reader, writer):
         writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
         assert (await reader.read()).endswith(bytes(ANSWER.body))
+
+
+async def test_a_websocket_is_a_connection_until_it_ends() -> None:
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection(*other.get_extra_info("peername"))
+        writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async with serving(App(), most=1) as (reader, other):
+        other.write(UPGRADE)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert b"too_many_connections" in await ask()
+        other.close()
+        async with asyncio.timeout(10):
+            while not (await ask()).startswith(b"HTTP/1.1 200"):  # noqa: ASYNC110  only the port knows
+                await asyncio.sleep(0.01)

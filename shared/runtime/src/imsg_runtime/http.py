@@ -96,6 +96,22 @@ class _Line:
             self._deadline.cancel()
 
 
+class _WebSocket:
+    """The protocol that a connection was handed to when it became a WebSocket; its end takes it from the count."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol, on_end: Callable[[], None]) -> None:
+        self._protocol = protocol
+        self._on_end = on_end
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever a transport wants of its protocol
+        return getattr(self._protocol, name)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection."""
+        self._on_end()
+        self._protocol.connection_lost(exc)
+
+
 class Protocol(UvicornProtocol):
     """uvicorn's protocol with six of its habits softened, behind an intake."""
 
@@ -183,8 +199,11 @@ class Protocol(UvicornProtocol):
         Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
         """
         if self.offers_websocket():
-            self.transport = self._line.transport
+            transport = self.transport = self._line.transport
             super().handle_websocket_upgrade()
+            if self._leave is not None:
+                # uvicorn hands the transport to another protocol, which alone learns of its end.
+                transport.set_protocol(_WebSocket(transport.get_protocol(), self._leave))  # type: ignore[arg-type]  # a protocol in all but name
             return
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)  # noqa: S101  uvicorn calls this where it has caught one
