@@ -199,7 +199,7 @@ def write(language: Language) -> str:
     for setting in found:
         rows[_topic(setting.path).en].append(_row(setting, language))
     for one in ELSEWHERE:
-        meaning = one.meaning if language == "en" else CHINESE[one.meaning]
+        meaning = one.meaning if language == "en" else _translate(one.meaning)
         kind = WORDS[language][one.kind] if one.kind != "secret" else f"**{WORDS[language]['secret']}**"
         default = f"`{one.default}`" if one.default else "–"
         readers = " · ".join(WORDS[language].get(reader, reader) for reader in one.readers)
@@ -226,12 +226,18 @@ def _row(setting: Setting, language: Language) -> str:
     english = " ".join((setting.info.description or "").split())
     if not english:
         raise KeyError(f"{'.'.join(setting.path)} has no description; write a docstring below the field")
-    meaning = english if language == "en" else CHINESE[english]
+    meaning = english if language == "en" else _translate(english)
     example = f"`{setting.example}`" if setting.example else "–"
     first = f"`{variable(*setting.path)}`<br>`{'.'.join(setting.path)}`"
     readers = words["all"] if len(set(setting.readers)) == len(MODELS) else " · ".join(dict.fromkeys(setting.readers))
     cells = (first, _type(setting.info, language), _defaults(setting, words), meaning, example, readers)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _translate(english: str) -> str:
+    if english not in CHINESE:
+        raise KeyError(f"{english!r} has no Chinese; write it in imsg_testing/generated/settings.zh.toml")
+    return CHINESE[english]
 
 
 def _defaults(setting: Setting, words: Mapping[str, str]) -> str:
