@@ -22,6 +22,7 @@ from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, event_relay, maintenance, stuck, writer
 from imsg_history.addressees import Addressees
+from imsg_history.api import api
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import HistoryConsumer
 from imsg_history.content_retention import KEEP_CONTENT_DAYS_OF_OLD, Contents
@@ -42,7 +43,7 @@ from imsg_history.replies import Replies
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
-from imsg_history.routes import Parts, api
+from imsg_history.routes.parts import Parts
 from imsg_history.stats import Counter
 from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore

@@ -1,8 +1,10 @@
-"""The shapes of the public answers, for the OpenAPI description; a test holds the answers to them."""
+"""The public answers; a test holds what the finders make to them."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from imsg_web.schemas import AnswerPart, Success
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 
@@ -17,20 +19,7 @@ AsOf = Annotated[
 ]
 
 
-class Shape(BaseModel):
-    """A closed shape."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class AnswerShape(Shape):
-    """What every answer holds."""
-
-    errorCode: Literal[0]  # noqa: N815  the interface's own name
-    errorMessage: Literal["OK"]  # noqa: N815
-
-
-class AttachmentShape(Shape):
+class AttachmentShape(AnswerPart):
     """One attachment of a message."""
 
     filename: str
@@ -39,14 +28,14 @@ class AttachmentShape(Shape):
     sha256: str
 
 
-class ErrorShape(Shape):
+class ErrorShape(AnswerPart):
     """Why a message is not sent, in the provider's words."""
 
     code: str | None
     detail: str | None
 
 
-class AttemptShape(Shape):
+class AttemptShape(AnswerPart):
     """One line of a time-line: an attempt, or (attempt null) an end without one, a receipt, complaint, dead letter."""
 
     attempt: int | None
@@ -58,7 +47,7 @@ class AttemptShape(Shape):
     detail: str | None
 
 
-class MessageShape(Shape):
+class MessageShape(AnswerPart):
     """One message: one recipient of a request."""
 
     id: str
@@ -92,7 +81,7 @@ class MessageShape(Shape):
     timeline: Annotated[list[AttemptShape], Field(default_factory=list, description="With `id=REQUEST-N` only.")]
 
 
-class QueryAnswer(AnswerShape):
+class QueryAnswer(Success):
     """A page of messages."""
 
     messages: list[MessageShape]
@@ -110,7 +99,7 @@ class ListedShape(MessageShape):
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
 
 
-class MessagesAnswer(AnswerShape):
+class MessagesAnswer(Success):
     """A page of messages."""
 
     messages: list[ListedShape]
@@ -118,7 +107,7 @@ class MessagesAnswer(AnswerShape):
     as_of: AsOf
 
 
-class CountsShape(Shape):
+class CountsShape(AnswerPart):
     """How many messages of a request have each status."""
 
     queued: int
@@ -136,7 +125,7 @@ RequestState = Annotated[
 ]
 
 
-class RequestAnswer(AnswerShape):
+class RequestAnswer(Success):
     """One request at a glance."""
 
     id: str
@@ -148,7 +137,7 @@ class RequestAnswer(AnswerShape):
     created_at: Time
 
 
-class ListedRequestShape(Shape):
+class ListedRequestShape(AnswerPart):
     """One request among others."""
 
     id: str
@@ -169,7 +158,7 @@ class ListedRequestShape(Shape):
     created_at: Time
 
 
-class RequestsAnswer(AnswerShape):
+class RequestsAnswer(Success):
     """A page of requests, each of which has a message that fits."""
 
     requests: list[ListedRequestShape]
@@ -177,7 +166,7 @@ class RequestsAnswer(AnswerShape):
     as_of: AsOf
 
 
-class ReplyShape(Shape):
+class ReplyShape(AnswerPart):
     """What one person wrote back."""
 
     id: str
@@ -200,21 +189,21 @@ class ReplyShape(Shape):
     at: Time
 
 
-class RepliesAnswer(AnswerShape):
+class RepliesAnswer(Success):
     """A page of replies."""
 
     replies: list[ReplyShape]
     next: str | None
 
 
-class BucketShape(Shape):
+class BucketShape(AnswerPart):
     """One hour or day, and how many messages of it there are, method → status → count; zeros are left out."""
 
     start: Time
     counts: dict[str, dict[StatusName, int]]
 
 
-class CauseShape(Shape):
+class CauseShape(AnswerPart):
     """How many messages failed for one cause."""
 
     method: str
@@ -223,7 +212,7 @@ class CauseShape(Shape):
     count: int
 
 
-class StatsAnswer(AnswerShape):
+class StatsAnswer(Success):
     """Counts by hour or day of the installation's time zone."""
 
     bucket: Literal["hour", "day"]
@@ -239,7 +228,7 @@ class StatsAnswer(AnswerShape):
     as_of: AsOf
 
 
-class DeadShape(Shape):
+class DeadShape(AnswerPart):
     """One dead letter."""
 
     id: str
@@ -250,14 +239,14 @@ class DeadShape(Shape):
     at: Time
 
 
-class DeadListAnswer(AnswerShape):
+class DeadListAnswer(Success):
     """A page of dead letters."""
 
     dead: list[DeadShape]
     next: str | None
 
 
-class DeadAnswer(AnswerShape, DeadShape):
+class DeadAnswer(DeadShape, Success):
     """One dead letter with where it lay and its body."""
 
     queue: str
@@ -268,20 +257,20 @@ class DeadAnswer(AnswerShape, DeadShape):
     ]
 
 
-class ErasureAnswer(AnswerShape):
+class ErasureAnswer(Success):
     """The erasure has begun: nothing accepted before it is sent or recorded any more."""
 
     id: str
 
 
-class RemainingShape(Shape):
+class RemainingShape(AnswerPart):
     """A place that may hold something of the person still."""
 
     where: Annotated[str, Field(description="`history`, `redis`, `queues`, or which queue.")]
     until: Annotated[Time | None, Field(description="By then at the latest it holds nothing; null: once it is back.")]
 
 
-class ErasureStateAnswer(AnswerShape):
+class ErasureStateAnswer(Success):
     """How an erasure stands: the databases are being emptied, then queues drain, and then it is done."""
 
     state: Literal["erasing", "draining", "done"]

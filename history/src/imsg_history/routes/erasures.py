@@ -1,0 +1,28 @@
+"""Erasures of a person's data, by administrators."""
+
+from fastapi import APIRouter
+
+from imsg_contract.error_responses import BODY
+from imsg_history.query_schemas import NewErasure
+from imsg_history.routes.parts import HistoryParts
+from imsg_history.schemas import ErasureAnswer, ErasureStateAnswer
+from imsg_runtime.responses import Answer, ok
+from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.schemas import describe_refusals
+
+OBSTACLES = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")
+"""What may stand in an erasure's way; whose contact the address is, the gateway finds out."""
+
+router = APIRouter(prefix="/api/erasures", route_class=InternalRoute)
+
+
+@router.post("", status_code=202, responses=describe_refusals(*BODY, *OBSTACLES, "no_right"))
+async def begin_erasure(administrator: Administrator, body: NewErasure, parts: HistoryParts) -> ErasureAnswer:
+    """Erase everything that is kept of a person."""
+    return ErasureAnswer(id=await parts.erasures.begin(body.method, body.to, administrator))
+
+
+@router.get("/{id}", response_model=ErasureStateAnswer, responses=describe_refusals("not_found", "no_right"))
+async def show_erasure(_: Administrator, id: str, parts: HistoryParts) -> Answer:  # noqa: A002  its name in the path
+    """Show how far an erasure is."""
+    return Answer(ok(**await parts.erasures.show(id)))

@@ -1,0 +1,53 @@
+"""What the routes call, as FastAPI's dependencies give it to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from imsg_history.addressees import Addressees
+from imsg_history.attachments import Attachments
+from imsg_history.dead_letters import DeadLetters
+from imsg_history.erasures import Erasures
+from imsg_history.ids import rfc3339
+from imsg_history.overview import Overviews
+from imsg_history.query import MessageQuery
+from imsg_history.replies import Replies
+from imsg_history.request_list import RequestList
+from imsg_history.resend import Resends
+from imsg_history.stats import Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    finder: MessageQuery
+    overviews: Overviews
+    request_list: RequestList
+    replies: Replies
+    counter: Counter
+    attachments: Attachments
+    resends: Resends
+    addressees: Addressees
+    dead: DeadLetters
+    erasures: Erasures
+    now: Callable[[], datetime]
+    find_as_of: Callable[[], datetime | None]
+    """Returns up to when everything is recorded; None while that is not known."""
+
+    def write_as_of(self) -> str | None:
+        """Write up to when a list is complete: looked up before the list is."""
+        at = self.find_as_of()
+        return None if at is None else rfc3339(at)
+
+
+def find_parts(request: Request) -> Parts:
+    """Return what the routes call, as the app holds it."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+HistoryParts = Annotated[Parts, Depends(find_parts)]
