@@ -71,7 +71,6 @@ def test_every_object_of_a_body_refuses_what_nothing_reads(modules: list[Any]) -
 
 
 def test_every_body_of_a_route_is_such_an_object(modules: list[Any]) -> None:
-    """`Routes.take` takes no other; of FastAPI's routes it is looked up here."""
     routers = {id(one): one for module in modules for one in vars(module).values() if isinstance(one, APIRouter)}
     bodies = [
         (route.path, model)

@@ -39,7 +39,7 @@ from imsg_sandbox.smtp import Listening, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_sandbox.wecom import Webhook, WeComSettings
 from imsg_sandbox.wecom import routes as wecom_routes
-from imsg_sandbox.wrong_fields import speak_everywhere
+from imsg_web.app import answer_errors
 
 INBOX_BYTES = 128 * 1024 * 1024
 
@@ -133,7 +133,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
         serving(own.smtp_host or settings.host, own.smtp_port, own.smtp, post)
     )
     api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    speak_everywhere(api)
+    answer_errors(api)
     admission = Admission(gateway, everybody=not settings.is_exposed)
     pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
     _play_wechat(api, settings, pusher, inbox=inbox, faults=faults, admission=admission)

@@ -5,15 +5,13 @@ import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
-from imsg_runtime.api_responses import bind
 from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
@@ -99,7 +97,7 @@ class Keeper:
             await self.receipts.publish_inbound(said)
 
 
-def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> list[Route]:
+def make_router(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
     """Make the routes under /hooks/sms."""
     known: Mapping[str, Reporting] = {provider.name: provider for provider in providers}
 
@@ -122,7 +120,10 @@ def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "")
             return _reply(provider.lost)
         return _reply(read.kept or provider.kept)
 
-    return [bind(path, report, "GET", "POST") for path in (PATH, PATH + INBOUND)]
+    router = APIRouter(include_in_schema=False)
+    for path in (PATH, PATH + INBOUND):
+        router.add_api_route(path, report, methods=["GET", "POST"])
+    return router
 
 
 async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.api_responses import make_app
 from imsg_runtime.callers import Apps
 from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -26,6 +25,7 @@ from imsg_sms.route import Route
 from imsg_sms.settings import AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only
 from imsg_sms.templates import Templates, unite
+from imsg_web.app import make_app
 
 if TYPE_CHECKING:
     from imsg_sms.checks import Checked
@@ -68,7 +68,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
     kinds = {one.name: one.kind for one in channel.providers}
     keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
-    api = make_app(hooks.routes(keeper, reporting, settings.public_url))
+    api = make_app("iMSG sender-sms", [hooks.make_router(keeper, reporting, settings.public_url)])
     for provider in channel.providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
             sender.service.watch(hooks.pull(keeper, provider.name, fetch), f"reports of {provider.name} {number}")

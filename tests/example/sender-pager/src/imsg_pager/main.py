@@ -6,10 +6,10 @@ from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
 from imsg_pager.channel import PagerChannel
-from imsg_runtime.api_responses import make_app
 from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common
+from imsg_web.app import make_app
 
 
 class Pager(BaseModel):
@@ -36,4 +36,4 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     client = httpx.AsyncClient(base_url=settings.pager.url, timeout=settings.pager.timeout_s)
     sender.work(PagerChannel(await sender.stack.enter_async_context(client)))
-    return make_app()
+    return make_app("iMSG sender-pager", [])

@@ -4,18 +4,18 @@ from typing import Annotated, Literal
 
 import httpx
 import pytest
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from starlette.applications import Starlette
-from starlette.responses import Response
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
-from imsg_runtime.callers import KEY_HEADER, Caller, Internal
-from imsg_runtime.internal_api import Call, Routes, admit_service, make_api
+from imsg_runtime.callers import KEY_HEADER, Internal
 from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 from imsg_runtime.settings import PeerKeys
+from imsg_web.app import make_internal_app
+from imsg_web.authorization import InternalRoute
 
 KEY = SecretStr("a key between services, long enough")
 
@@ -26,33 +26,40 @@ class Order(RequestModel):
     count: int
 
 
+router = APIRouter(route_class=InternalRoute)
+
+
+@router.post("/order")
+async def order(body: Order) -> Answer:
+    """Take a typed body."""
+    return Answer(ok(count=body.count))
+
+
+@router.get("/refuse")
+async def refuse() -> Answer:
+    """Refuse."""
+    raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
+
+
+@router.get("/crash")
+async def crash() -> Answer:
+    """Have a bug."""
+    raise ZeroDivisionError
+
+
 @pytest.fixture
-def api() -> Starlette:
+def api() -> FastAPI:
     """Make an app that refuses, crashes and takes a typed body."""
-    routes = Routes(admit_service)
-
-    @routes.take("POST", "/order", Order)
-    async def order(_: Call[Caller | None], asked: Order) -> Response:
-        return Answer(ok(count=asked.count))
-
-    @routes.get("/refuse")
-    async def refuse(_: Call[Caller | None]) -> Response:
-        raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
-
-    @routes.get("/crash")
-    async def crash(_: Call[Caller | None]) -> Response:
-        raise ZeroDivisionError
-
-    return make_api(Internal("history", (KEY,), PeerKeys()), [routes], ())
+    return make_internal_app("test", Internal("history", (KEY,), PeerKeys()), [router], [])
 
 
-def client(api: Starlette) -> httpx.AsyncClient:
+def client(api: FastAPI) -> httpx.AsyncClient:
     """Open a client to the app."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test", headers={KEY_HEADER: KEY.get_secret_value()})
 
 
-async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Starlette) -> None:
+async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: FastAPI) -> None:
     """10016 carries the detail in its text as well."""
     async with client(api) as http:
         answer = await http.get("/refuse")
@@ -79,9 +86,7 @@ async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Sta
         (b'{"count": 5.0}', 10017, "wrong_type"),
     ],
 )
-async def test_a_wrong_body_is_answered_in_the_public_shape(
-    api: Starlette, body: bytes, code: int, reason: str
-) -> None:
+async def test_a_wrong_body_is_answered_in_the_public_shape(api: FastAPI, body: bytes, code: int, reason: str) -> None:
     """Absent is 10002, a wrong type 10017, and the field is named."""
     async with client(api) as http:
         answer = (await http.post("/order", content=body, headers={"content-type": "application/json"})).json()
@@ -91,7 +96,7 @@ async def test_a_wrong_body_is_answered_in_the_public_shape(
         assert "count" in answer["detail"]
 
 
-async def test_unknown_paths_and_methods_keep_the_shape(api: Starlette) -> None:
+async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
     """Never a framework's own answer."""
     async with client(api) as http:
         missing = await http.get("/nowhere")
@@ -100,7 +105,7 @@ async def test_unknown_paths_and_methods_keep_the_shape(api: Starlette) -> None:
     assert (wrong.status_code, wrong.json()["reason"], wrong.headers["allow"]) == (405, "no_such_method", "POST")
 
 
-async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: Starlette) -> None:
+async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI) -> None:
     """The number is what an administrator finds in the log."""
     async with client(api) as http:
         answer = await http.get("/crash", headers={"accept-language": "en"})
