@@ -4,19 +4,16 @@ The same question of AMQP tells how many consume from it.
 """
 
 import asyncio
-import base64
-import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlencode, urlsplit
+
+import httpx
 
 from imsg_broker.port import Load, Unreachable
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
-from imsg_runtime.http_connection import NoAnswer, write_request
-from imsg_runtime.http_pool import HttpPool, NotConnected, Place
 from imsg_runtime.observe import Recurring, logger
 
 log = logger(__name__)
@@ -81,7 +78,6 @@ class Management:
 
     def __init__(self, address: Address, prefix: str, look_s: float = POLICIES_S) -> None:
         self._address = address
-        self._authorization = b"Basic " + base64.b64encode(f"{address.username}:{address.password}".encode())
         self._prefix = prefix
         self._look_s = look_s
         self._look_again_at = 0.0
@@ -90,8 +86,7 @@ class Management:
         self._ask_again_at = 0.0
         self._trouble = Recurring(log, "management_unavailable")
         self._away_until: dict[Host, float] = {}
-        self._pool = HttpPool()
-        self._tls: ssl.SSLContext | None = None
+        self._client: httpx.AsyncClient | None = None
 
     async def count_unacked(self, connected: Host, queue: str) -> int:
         """Count what is unacked, as told by the host we are connected to, or another where it tells nothing."""
@@ -103,8 +98,9 @@ class Management:
 
     async def close(self) -> None:
         """Close what is open to the hosts; the next call reads the certificates anew."""
-        self._pool.close()
-        self._tls = None
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
 
     async def _ask(self, connected: Host) -> dict[str, int]:
         loop = asyncio.get_running_loop()
@@ -117,7 +113,7 @@ class Management:
                 if loop.time() >= self._look_again_at:
                     self._look_again_at = loop.time() + self._look_s
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
-            except (NotConnected, NoAnswer, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
+            except (httpx.HTTPError, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
                 self._trouble.note(error, url=self._address.management(host))
                 self._away_until[host] = loop.time() + AWAY_S
                 await self.close()
@@ -127,22 +123,24 @@ class Management:
         return {}
 
     async def _get(self, host: Host, params: Mapping[str, str]) -> Any:  # noqa: ANN401  the API's own shapes
-        """Ask one host. Raises NotConnected, NoAnswer, TimeoutError; ValueError for another answer than 200."""
-        url = urlsplit(self._address.management(host))
-        headers = [(b"host", url.netloc.encode()), (b"authorization", self._authorization)]
-        request = write_request("GET", f"{url.path}?{urlencode(params)}".encode(), headers, None)
+        """Ask one host. Raises httpx.HTTPError, TimeoutError; ValueError for another answer than 200."""
+        if self._client is None:
+            self._client = self._open_client()
+        name = self._address.server_name(host)
         async with asyncio.timeout(MANAGEMENT_TIMEOUT_S):
-            answer = await self._pool.call(self._place(host, url), request, MANAGEMENT_TIMEOUT_S, may_repeat=True)
-        if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
+            answer = await self._client.get(
+                self._address.management(host), params=params, extensions={"sni_hostname": name} if name else None
+            )
+        if answer.status_code != httpx.codes.OK:
             raise ValueError(f"it answered {answer.status_code}")
         return answer.json()
 
-    def _place(self, host: Host, url: SplitResult) -> Place:
-        """Say where a host's API is. Raises OSError, ValueError where a certificate can't be read."""
-        if self._address.tls is not None and self._tls is None:
-            self._tls = self._address.tls.context()
-        name = self._address.server_name(host) or url.hostname or ""
-        return Place(url.hostname or "", url.port or 443, self._tls, name)
+    def _open_client(self) -> httpx.AsyncClient:
+        """Make the client; no proxy of the environment is used. Raises OSError, ValueError for a bad certificate."""
+        verify = True if self._address.tls is None else self._address.tls.context()
+        transport = httpx.AsyncHTTPTransport(verify=verify)
+        auth = (self._address.username, self._address.password)
+        return httpx.AsyncClient(transport=transport, auth=auth, timeout=MANAGEMENT_TIMEOUT_S)
 
     def _tell(self, found: dict[str, list[str]]) -> None:
         """Say once of each policy what an operator has to undo."""
