@@ -65,6 +65,12 @@ def test_a_buried_job_keeps_its_reason_and_its_queue() -> None:
     assert event.job is not None
 
 
+def test_a_dead_body_of_whatever_depth_is_dead() -> None:
+    event = read(make_delivery(b'["\\ud800",' + b"[" * 100_000, DEAD, reason="r", queue="q"))
+    assert isinstance(event, Dead)
+    assert event.job is None
+
+
 def test_a_job_moved_by_the_broker_itself_is_dead_whatever_its_key() -> None:
     headers = {"x-death": "[]", "x-first-death-queue": "imsg.smtp.single"}
     for key in ("imsg.history", "job.smtp.single"):

@@ -16,7 +16,9 @@ MALFORMED: Sequence[Sequence[bytes]] = (
     (b"b", b"body", b"k", b"key", b"h", b"not JSON", b"n", b"0"),
     (b"b", b"body", b"k", b"key", b"h", b"[" * 100_000, b"n", b"0"),
     (b"b", b"body", b"k", b"key", b"h", b'{"reason": 5}', b"n", b"0"),
+    (b"b", b"body", b"k", b"key", b"h", b'{"reason": "\\ud800"}', b"n", b"0"),
     (b"k", b"key", b"h", b"[1]", b"n", b"?"),
+    [b"field %d" % n for n in range(10_000)],
 )
 
 
@@ -44,6 +46,22 @@ async def test_a_malformed_entry_is_a_dead_letter_and_what_follows_is_delivered(
             assert len(dead) == len(MALFORMED)
             assert {one.headers["queue"] for one in dead} == {queue}
             assert all(one.headers["reason"].startswith("malformed: ") for one in dead)
+            await depth_is(broker, queue, 0)
+
+
+@pytest.mark.parametrize("due", ["inf", "1e300", "99999999999999999999"])
+async def test_what_is_delayed_without_end_keeps_nothing_waiting(
+    valkey_url: str, topology: Topology, due: str
+) -> None:
+    queue = topology.queue("smtp", Lane.NORMAL)
+    async with open_ready(valkey_url, topology) as broker:
+        with redis.Redis.from_url(valkey_url) as client:
+            client.execute_command("ZADD", f"{queue}.retry", due, "x")
+        await broker.publish(b"good", topology.new(job_key("smtp", Lane.NORMAL)))
+        async with broker.consume(queue, 2) as jobs:
+            (good,) = await arrivals(jobs, 1)
+            assert (good.body, good.redelivered) == (b"good", False)
+            await broker.ack(good)
             await depth_is(broker, queue, 0)
 
 

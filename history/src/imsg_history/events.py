@@ -92,7 +92,7 @@ def _read_dead(delivery: Delivery) -> Dead:
         detail = "It was delivered again and again and never settled."
     try:
         return dead(delivery, reason, detail, _check(_parse(Job, delivery.body)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return dead(delivery, reason, detail)
 
 

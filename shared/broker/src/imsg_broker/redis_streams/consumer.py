@@ -205,6 +205,7 @@ class Consumer:
             return f"malformed: the entry has no field {', '.join(missing)}"
         try:
             key, headers = named[b"k"].decode(), json.loads(named[b"h"]) if named[b"h"] else {}
+            json.dumps(headers, ensure_ascii=False).encode()  # a lone surrogate stands in no text of ours
         except (ValueError, RecursionError) as error:
             return f"malformed: the entry's key or headers can't be read: {type(error).__name__}"
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):

@@ -118,18 +118,17 @@ local function hand_back(consumer)
       if entry then
         local f = {}
         for i = 1, #entry[2] - 1, 2 do f[entry[2][i]] = entry[2][i + 1] end
-        local times = (tonumber(f['n']) or 0) + 1
+        local times, body = (tonumber(f['n']) or 0) + 1, f['b'] or table.concat(entry[2], ' ')
         if times > limit and queue ~= history then
           local headers = cjson.encode({reason = 'delivery_limit', queue = queue})
-          redis.call('XADD', history, '*', 'b', f['b'] or '', 'k', 'dead', 'h', headers, 'n', '0')
+          redis.call('XADD', history, '*', 'b', body, 'k', 'dead', 'h', headers, 'n', '0')
         else
           target = target or front()
-          f['n'] = times
-          local fields = {}
-          for i = 1, #entry[2] - 1, 2 do
-            fields[i], fields[i + 1] = entry[2][i], f[entry[2][i]]
+          if f['b'] and f['k'] and f['h'] and f['n'] then
+            redis.call('XADD', target, '*', 'b', body, 'k', f['k'], 'h', f['h'], 'n', times)
+          else  -- none of ours, of whatever size: no call of Lua's takes more than some thousand fields
+            redis.call('XADD', target, '*', 'b', body, 'n', times)
           end
-          redis.call('XADD', target, '*', unpack(fields))
         end
       end
       redis.call('XACK', stream, group, id)
@@ -176,12 +175,13 @@ for _, member in ipairs(due) do
 end
 if #due > 0 then redis.call('ZREMRANGEBYRANK', retry, 0, #due - 1) end
 local next = redis.call('ZRANGE', retry, 0, 0, 'WITHSCORES')
-if next[2] then return math.max(0, next[2] - now) end
+if next[2] then return math.min(3600000, math.max(0, next[2] - now)) end
 return 3600000
 """
 )
 """ARGV also: lease in ms, 1 to join, how many delayed to move at most.
 
 Renews our lease, hands back what dead consumers had, moves what is due into the queue.
-Returns in how many milliseconds the next delayed is due; -1 where our lease had lapsed: others have our deliveries.
+Returns in how many milliseconds the next delayed is due, an hour at most; -1 where our lease had lapsed: others have
+our deliveries.
 """
