@@ -36,6 +36,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
             ("CONFIG", "SET", "min-replicas-to-write", "0"),
             "NOREPLICAS",
         ),
+        (("ACL", "SETUSER", "default", "-set"), ("ACL", "SETUSER", "default", "+set"), "has no permissions"),
     ],
 )
 async def test_channels_are_blocked_while_redis_takes_nothing(

@@ -116,11 +116,7 @@ class Redis:
             try:
                 await self.call("SET", WRITABLE, 1, "PX", 10_000)
                 self._turn(takes_writes=True)
-            except RedisRefused as error:
-                # A right to this key alone may be lacking, where an older version gave them out.
-                is_known = not isinstance(error.__cause__, redis.exceptions.AuthenticationError)
-                self._turn(takes_writes=is_known, why="" if is_known else str(error))
-            except RedisUnavailable as error:
+            except (RedisRefused, RedisUnavailable) as error:  # each service has the right to this key
                 self._turn(takes_writes=False, why=str(error))
             await asyncio.sleep(PROBE_S)
 
@@ -301,7 +297,8 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
     if not isinstance(reply, redis.exceptions.RedisError):
         return reply
     if (code := _code(reply)) in DEMOTED or code in FULL:
-        raise RedisUnavailable(f"Redis takes no writes for now: {code} {reply}") from reply
+        said = str(reply).removeprefix(code).strip()
+        raise RedisUnavailable(f"Redis takes no writes for now: {code} {said}") from reply
     raise RedisRefused(str(reply)) from reply
 
 
