@@ -50,9 +50,7 @@ async def test_a_malformed_entry_is_a_dead_letter_and_what_follows_is_delivered(
 
 
 @pytest.mark.parametrize("due", ["inf", "1e300", "99999999999999999999"])
-async def test_what_is_delayed_without_end_keeps_nothing_waiting(
-    valkey_url: str, topology: Topology, due: str
-) -> None:
+async def test_what_is_delayed_without_end_keeps_nothing_waiting(valkey_url: str, topology: Topology, due: str) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
     async with open_ready(valkey_url, topology) as broker:
         with redis.Redis.from_url(valkey_url) as client:
