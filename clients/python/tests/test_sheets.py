@@ -51,7 +51,18 @@ def test_one_column_needs_no_heading_and_loses_no_first_row(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "heading",
-    ["收件邮箱", "E-mail 地址（必填）", "*邮箱：", "Work e-mail", "客户名单\n\n邮箱", "名单\n2026 年\n收件的邮箱"],
+    [
+        "收件邮箱",
+        "E-mail (@)",
+        "邮箱@公司",
+        "联系人@",
+        "名单\n收信人",
+        "E-mail 地址（必填）",
+        "*邮箱：",
+        "Work e-mail",
+        "客户名单\n\n邮箱",
+        "名单\n2026 年\n收件的邮箱",
+    ],
 )
 def test_a_heading_is_never_a_recipient(tmp_path: Path, heading: str) -> None:
     path = tmp_path / "list.csv"
@@ -60,6 +71,17 @@ def test_a_heading_is_never_a_recipient(tmp_path: Path, heading: str) -> None:
     beside = heading.replace("\n", ",,\n")
     path.write_text(f"{beside},姓名,备注\na@x.cn,张三,\nb@@x.cn,李四,\n", encoding="utf-8")
     assert read_recipients(path, column=1) == ["a@x.cn", "b@@x.cn"]
+
+
+@pytest.mark.parametrize("day", ["2026-11-29", "20261129", "2026.11.29", "名单 20261129"])
+def test_a_day_is_a_title_and_a_heading_repeated_on_each_page_is_none_again(tmp_path: Path, day: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"{day}\n13800138000\n", encoding="utf-8")
+    assert read_recipients(path, "sms") == ["13800138000"]
+    path.write_text(f"{day}\n手机号\n13800138000\n手机号（必填）\n13800138001\n", encoding="utf-8")
+    assert read_recipients(path, "sms") == ["13800138000", "13800138001"]
+    path.write_text("recipient\nabcdefghi\n", encoding="utf-8")
+    assert read_recipients(path, "wechat") == ["abcdefghi"]
 
 
 @pytest.mark.parametrize("title", [["客户名单"], ["客户名单（2026 年）", "", ""], ["客户", "", ""], ["手机", "", ""]])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -19,12 +20,14 @@ TITLES = {
 """How the column of a method's recipients is usually headed, the plainest first."""
 
 OTHERS = """
-    姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 接收人 用户 用户名
+    姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 收信人 接收人 用户 用户名
     用户名称 账号 帐号 账户 部门 公司 单位 职位 职务 岗位 备注 序号 编号 工号 学号 性别 地址 城市 班级 办公电话 座机
     name names fullname firstname lastname contact contacts recipient recipients to user username login account
     department company title position remark remarks note notes no id
 """
 """How the other columns are."""
+
+HEADINGS = frozenset(OTHERS.split()) | {title for titles in TITLES.values() for title in titles.split()}
 
 HEADED_WITHIN = 10
 """The heading is one of so many rows that hold something; above it stand titles, in merged cells as a rule."""
@@ -36,6 +39,12 @@ LEAST_DIGITS = 7
 """Of what is meant for a phone number."""
 
 TAG_CHARACTERS = 9
+
+_MAIL = re.compile(r"[@＠]+ *[A-Za-z0-9]|[@＠].*[.。]")
+"""What no title has, such as `E-mail (@)`."""
+
+_DAY = re.compile(r"(?:19|20)\d\d[-. ]?(?:0[1-9]|1[0-2])[-. ]?(?:0[1-9]|[12]\d|3[01])")
+"""A day, which stands in a title, and is no phone number."""
 
 Rows = Sequence[Sequence[str]]
 
@@ -66,7 +75,8 @@ def read_recipients(
     elif not (first and (isinstance(column, str) or _is_title(rows[first - 1], at))):
         cells = [row[at] if at < len(row) else "" for row in rows[first:]]
         first += _count_titles(cells, method, path.name, is_headed=first > 0)
-    return [row[at] for row in rows[first:] if at < len(row) and row[at]]
+    headings = {_normalize(row[at]) for row in rows[:first] if at < len(row)} - {""}
+    return [row[at] for row in rows[first:] if at < len(row) and row[at] and _normalize(row[at]) not in headings]
 
 
 def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -> tuple[int, int]:
@@ -102,8 +112,7 @@ def _head(rows: Rows, method: str) -> Rows:
 
 def _count_headed(above: Rows) -> int:
     """Count the rows down to the one of which most cells are words that head columns; 0 where none has any."""
-    known = {*OTHERS.split(), *(title for titles in TITLES.values() for title in titles.split())}
-    counts = [sum(_normalize(cell) in known for cell in row) for row in above]
+    counts = [sum(_normalize(cell) in HEADINGS for cell in row) for row in above]
     most = max(counts, default=0)
     return counts.index(most) + 1 if most else 0
 
@@ -126,9 +135,11 @@ def _count_titles(cells: Sequence[str], method: str, name: str, *, is_headed: bo
 
 
 def _is_address(cell: str, method: str) -> bool:
-    """Tell whether a cell looks like an address of the method, mistyped ones too; usernames do not."""
+    """Tell whether a cell looks like an address of the method, mistyped ones too; usernames and headings do not."""
+    if _normalize(cell) in HEADINGS or _DAY.fullmatch(cell):
+        return False
     if method == "smtp":
-        return "@" in cell or "＠" in cell
+        return _MAIL.search(cell) is not None
     plain = "".join(sign for sign in cell if sign not in " -.()+（）\u00a0")
     if method == "sms":
         return len(plain) >= LEAST_DIGITS and plain.isdecimal()
@@ -141,7 +152,7 @@ def _normalize(heading: str) -> str:
     """Take off what stands around a column's name: `*手机号（必填）：`."""
     plain = heading.casefold()
     cut = min((at for sign in "([（【" if (at := plain.find(sign)) > 0), default=len(plain))
-    return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:：")
+    return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:：@＠")
 
 
 def _read_csv(path: Path) -> Rows:
