@@ -120,3 +120,16 @@ def test_the_token_is_found_as_people_write_it() -> None:
     assert list(find_tokens(body)) == ["one", "t/wo\r\n+="]
     assert STRANGERS.parts < USERS.parts
     assert list(find_tokens(b'"token":1,' * 100_000)) == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_token_is_found_before_and_behind_recipients_with_a_parameter_called_token(*, is_first: bool) -> None:
+    people = {"to": [{"address": f"r{n}@example.com", "params": {"token": f"{n}"}} for n in range(10_000)]}
+    body = {"token": "mine", **people} if is_first else {**people, "token": "mine"}
+    assert "mine" in list(find_tokens(json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize("times", [0, 1, 8, 9, 16, 17])
+def test_no_field_is_looked_at_twice(times: int) -> None:
+    found = list(find_tokens(json.dumps([{"token": f"{n}"} for n in range(times)]).encode()))
+    assert sorted(found) == sorted(f"{n}" for n in range(times) if n < 8 or n >= times - 8)

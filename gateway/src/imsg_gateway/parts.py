@@ -16,7 +16,7 @@ PIECE_BYTES = 64 * 1024
 """A large body is searched so far at once: nearly all of its pieces are base64, which holds none of what is sought."""
 
 MAX_TOKENS = 8
-"""How many fields called `token` are looked at; a template may have a parameter of that name."""
+"""How many fields called `token` are looked at from each end: each recipient may have a parameter of that name."""
 
 MAX_TOKEN_BYTES = 4_096
 """More than any token has, with the line breaks of whoever wraps base64."""
@@ -69,17 +69,29 @@ def check(body: bytes, bounds: Bounds) -> None:
 
 def find_tokens(body: bytes) -> Iterator[str]:
     """Find what may be the token among a body's fields, without parsing the body."""
-    at = -1
-    for _ in range(MAX_TOKENS):
-        at = body.find(_TOKEN, at + 1)
-        if at < 0:
-            return
+    for at in _find_ends(body):
         if (value := _VALUE.match(body, at + len(_TOKEN))) is None:
             continue
         try:
             yield from_json(value[1])
         except ValueError:
             continue
+
+
+def _find_ends(body: bytes) -> Iterator[int]:
+    """Find the first fields called `token`, and the last ones: the body's own stands before its recipients or after."""
+    first = -1
+    for _ in range(MAX_TOKENS):
+        first = body.find(_TOKEN, first + 1)
+        if first < 0:
+            return
+        yield first
+    last = len(body)
+    for _ in range(MAX_TOKENS):
+        last = body.rfind(_TOKEN, first + 1, last)
+        if last < 0:
+            return
+        yield last
 
 
 def _count(body: bytes, mark: bytes) -> int:
