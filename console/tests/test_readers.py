@@ -17,6 +17,8 @@ HUGE = {
     "carriage returns": b"a\r" * 2_600_000,
     "separators of lines": "a\u2028".encode() * 1_300_000,
     "commas": b"," * 5_000_000,
+    "blanks": b"a " * 2_500_000,
+    "bars": b"a|" * 2_500_000,
     "UTF-16": b"\xff\xfe" + "上\n".encode("utf-16-le") * 1_300_000,
 }
 

@@ -21,6 +21,9 @@ MARKED = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff",
 SIGNS = "\t,;，"
 """What parts columns."""
 
+PARTING = SIGNS + "；、| "
+"""What parts recipients within a line, or a cell."""
+
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What ends a line, as `str.splitlines` has it."""
 
@@ -76,7 +79,7 @@ def decode(content: bytes) -> str:
     """
     text = _decode(content)
     rows = sum(map(text.count, BREAKS)) - text.count("\r\n")
-    if rows > MAX_ROWS or sum(map(text.count, SIGNS)) > MAX_CELLS:
+    if rows > MAX_ROWS or sum(map(text.count, PARTING)) > MAX_CELLS:
         raise UnreadableError("files.too_large")
     return text
 
