@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_sandbox.aliyun_rules import Form, Frequencies, Refusal, number, segments
+from imsg_sandbox.aliyun_rules import MOST_REMEMBERED, Form, Frequencies, Latest, Refusal, number, segments
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 NOTICE, CAPTCHA = Form("您有一条新通知：${content}。", longest=10), Form("验证码${code}", is_captcha=True)
@@ -76,6 +76,13 @@ def test_notices_begin_anew_a_day_after_the_first() -> None:
         frequencies.check("天存", "SMS_1", NOTICE, ["13800138000"], NOW + timedelta(hours=23))
     frequencies.check("天存", "SMS_1", NOTICE, ["13800138000"], NOW + timedelta(hours=24))
     frequencies.check("天存", "SMS_1", NOTICE, ["13900139000"], NOW)
+
+
+def test_the_numbers_of_hours_of_load_are_forgotten_first_come_first() -> None:
+    got: Latest[int, str] = Latest()
+    for to in range(MOST_REMEMBERED + 10):
+        got[to].append("a message")
+    assert list(got) == list(range(10, MOST_REMEMBERED + 10))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import secrets
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from imsg_sandbox.aliyun_rules import (
     MOST_OUT_ID_BYTES,
     Form,
     Frequencies,
+    Latest,
     Refusal,
     number,
     segments,
@@ -82,9 +82,8 @@ class AliyunSms:
     """Segments that are paid for."""
     name: str = "aliyun"
     """The account's, which the inbox shows."""
-    _details: defaultdict[str, deque[dict[str, Any]]] = field(
-        default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST_KEPT_OF_A_NUMBER))
-    )
+    _details: Latest[str, dict[str, Any]] = field(default_factory=Latest)
+    """Number → what it got, newest first."""
     _tried: set[str] = field(default_factory=set)
 
     async def answer(self, action: str, given: Mapping[str, str], raw: bytes) -> Said:
@@ -205,7 +204,9 @@ class AliyunSms:
         )
         code = trouble.report or "DELIVERED"
         is_delivered = code == "DELIVERED"
-        self._details[message.to].appendleft(
+        details = self._details[message.to]
+        details.insert(
+            0,
             {
                 "PhoneNum": message.to,
                 "SendStatus": 3 if is_delivered else 2,
@@ -215,8 +216,9 @@ class AliyunSms:
                 "SendDate": at,
                 "ReceiveDate": at,
                 "TemplateCode": calling.template,
-            }
+            },
         )
+        del details[MOST_KEPT_OF_A_NUMBER:]
         return {
             "phone_number": message.to,
             "send_time": at,

@@ -2,16 +2,21 @@
 
 import json
 import re
-from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import TypeVar
 
 BEIJING = timezone(timedelta(hours=8))
 MOST_NUMBERS = 1_000
 MOST_OUT_ID_BYTES = 255
 MOST_CHARACTERS = 500
 """Of a whole message with its signature (help.aliyun.com/document_detail/44335.htm)."""
+MOST_REMEMBERED = 10_000
+"""Numbers of which it is known what they got: some 1 kB each."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 _MAINLAND = re.compile(r"(?:\+86|86|0086)?(1[3-9][0-9]{9})")
 _ABROAD = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})")
@@ -88,14 +93,25 @@ def segments(text: str, to: str) -> int:
     return 1 if units <= 70 else -(-units // 67)  # noqa: PLR2004
 
 
+class Latest(dict[K, list[V]]):
+    """A list for each key that is asked for; the first key goes where there are too many."""
+
+    def __missing__(self, key: K) -> list[V]:
+        """Begin a list."""
+        if len(self) >= MOST_REMEMBERED:
+            del self[next(iter(self))]
+        begun = self[key] = []
+        return begun
+
+
 @dataclass(slots=True)
 class Frequencies:
     """How often a number has got what, by help.aliyun.com/document_detail/44335.htm; counted at submission."""
 
     daily: int
     """Notifications a day for one signature, template and number."""
-    _captchas: defaultdict[tuple[str, str], deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
-    _notices: defaultdict[tuple[str, str, str], deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
+    _captchas: Latest[tuple[str, str], datetime] = field(default_factory=Latest)
+    _notices: Latest[tuple[str, str, str], datetime] = field(default_factory=Latest)
 
     def check(self, sign: str, template: str, form: Form, numbers: Sequence[str], now: datetime) -> None:
         """Let numbers pass that may have one more. Raises Refusal for the whole call where one may not."""
@@ -123,7 +139,7 @@ class Frequencies:
             (self._captchas[sign, to] if form.is_captcha else self._notices[sign, template, to]).append(now)
 
 
-def _recent(times: deque[datetime], now: datetime) -> deque[datetime]:
+def _recent(times: list[datetime], now: datetime) -> list[datetime]:
     """Begin anew a day after the first."""
     if times and now - times[0] >= timedelta(days=1):
         times.clear()
