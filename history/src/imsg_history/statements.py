@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -38,6 +39,9 @@ _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 WINDOW = 10_000
 """Messages among which a part of a recipient is sought at once: no index knows parts, so each call has its bound."""
 
+KEPT = 128
+"""Statements that are kept: a program asks for few, and statuses in every order make ten thousands."""
+
 LOWEST, HIGHEST = "0" * 32, "f" * 32
 
 
@@ -64,8 +68,7 @@ class Listings:
     """Statements by the shape of their query, kept: to build one costs more than to run it."""
 
     def __init__(self, *, is_postgres: bool) -> None:
-        self._is_postgres = is_postgres
-        self._statements: dict[tuple[str, Shape], Select[Any]] = {}
+        self._built = lru_cache(KEPT)(partial(_build, is_postgres=is_postgres))
 
     def older(self, query: Query, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
         """List messages of requests older than the last page's end, newest first, within the times asked for."""
@@ -99,11 +102,7 @@ class Listings:
             query.part is not None,
             query.hides,
         )
-        known = self._statements.get((kind, shape))
-        if known is None:
-            known = _build(kind, shape, is_postgres=self._is_postgres)
-            self._statements[kind, shape] = known
-        return known
+        return self._built(kind, shape)
 
 
 def is_in_time(query: Query, place: Place) -> bool:
