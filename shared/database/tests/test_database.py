@@ -108,3 +108,23 @@ async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_
     gc.collect()
 
     assert said == []
+
+
+async def test_whoever_comes_after_a_burst_uses_one_connection_and_leaves_the_others_caches_empty(
+    tmp_path: Path,
+) -> None:
+    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), Terms("test", pool=4)) as database:
+        await write(database, "CREATE TABLE numbers (i INTEGER)")
+        burst = asyncio.Barrier(4)
+
+        async def read() -> object:
+            async with database.reading() as connection:
+                await connection.execute(text("SELECT i FROM numbers"))
+                await burst.wait()
+                return (await connection.get_raw_connection()).driver_connection
+
+        used = await asyncio.gather(*(read() for _ in range(4)))
+        assert len(set(used)) == 4
+
+        burst = asyncio.Barrier(1)
+        assert len({await read() for _ in range(8)}) == 1

@@ -77,6 +77,7 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
     if is_sqlite(url):
         make_file(url)
         pool["insertmanyvalues_page_size"] = ROWS
+        pool["pool_use_lifo"] = True  # the others fill no cache: each has a thread and some MiB
         local = {**_local(terms), "async_creator_fn": connect}
         engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=local, **pool)
         _keep_sqlite_in_order(engine.sync_engine)
@@ -198,7 +199,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
         "synchronous = FULL",
         "foreign_keys = ON",
         "secure_delete = ON",  # what is removed is overwritten with zeros: an address must not be read from a free page
-        "cache_size = -8000",
+        "cache_size = -2000",  # KiB, of each connection; 8 MB each filled step by step, for minutes of load
         "temp_store = MEMORY",
     ):
         cursor.execute(f"PRAGMA {pragma}")
