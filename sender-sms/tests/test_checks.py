@@ -65,6 +65,21 @@ async def test_tencent_tells_its_templates_and_what_is_left(provider: Provider) 
     assert (await check("tencent", TENCENT, provider))[0] is False
 
 
+@pytest.mark.parametrize(
+    ("template", "packages", "said"),
+    [
+        ("SMS_100000001", [], "template SMS_100000001 is no number"),
+        ("1110", [None, {"PackageAmount": "many", "PackageExpiredTime": None}], "0 left in its packages"),
+    ],
+)
+async def test_what_tencent_can_t_take_or_nobody_can_read_ends_no_other_check(
+    provider: Provider, template: str, packages: list[Any], said: str
+) -> None:
+    listed = {"DescribeTemplateStatusSet": [{"TemplateId": 1110, "StatusCode": 0}]}
+    provider.always = reply({"Response": {**listed, "SmsPackagesStatisticsSet": packages}})
+    assert said in (await check("tencent", {**TENCENT, "template": template}, provider))[1]
+
+
 async def test_twilio_tells_its_balance(provider: Provider) -> None:
     provider.always = reply({"balance": "12.30", "currency": "USD"})
     assert await check("twilio", TWILIO, provider) == (True, "the log-in works; balance 12.30 USD")

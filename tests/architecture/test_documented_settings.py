@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from imsg.command import app
 from imsg_runtime.settings import variable
-from imsg_runtime.unknown_settings import NAMES, RENAMED, RETIRED
+from imsg_runtime.unknown_settings import NAMES, RETIRED
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("docs/*.md", "README*.md", "*/README.md", ".env.example", "docker-compose.yml", "deploy/*.yml")
-FORMER = {variable(*old) for old in (*RENAMED, *((name,) for name in RETIRED))}
+FORMER = {variable(name) for name in RETIRED}
 """Documents tell of these that they are no more."""
 
 

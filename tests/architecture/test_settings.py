@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from imsg_runtime.settings import CALLERS, Common, PeerKeys, variable
-from imsg_runtime.unknown_settings import NAMES, RENAMED
+from imsg_runtime.unknown_settings import NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,10 +30,6 @@ ELSEWHERE = {
     "IMSG_PASSWORD",
 }
 """Read by the frame itself, by docker-compose.yml, by the command and by deploy/postgres/roles.sh."""
-
-
-OLD_NAMES = {variable(*old) for old in RENAMED}
-"""Still passed on to containers, where a `.env` of before has them; documented nowhere."""
 
 
 def settings(path: Path) -> type[Common]:
@@ -79,7 +75,6 @@ def unknown(named: set[str], known: set[str]) -> set[str]:
 )
 def test_a_named_setting_exists(name: str) -> None:
     known = {variable for model in SERVICES.values() for variable in names(model)} | ELSEWHERE
-    known |= OLD_NAMES if name == "docker-compose.yml" else set()
     named = set(re.findall(r"\bIMSG_[A-Z_]+[A-Z]\b", (ROOT / name).read_text()))
 
     assert named
@@ -99,7 +94,7 @@ def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
 
     assert part is not None
     given = set(re.findall(r"^ +(IMSG_\w+):", part[1], re.MULTILINE))
-    assert unknown(given, set(names(SERVICES[package])) | OLD_NAMES) == set()
+    assert unknown(given, set(names(SERVICES[package]))) == set()
 
 
 def test_the_frame_knows_every_first_word() -> None:

@@ -102,13 +102,15 @@ async def _aliyun(account: Aliyun, ids: set[str], clients: Clients) -> str:
         said = _read((await clients.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
         if said.get("Code") != OK:
             raise Unwell(f"{template}: {said.get('Code')} {said.get('Message')}")
-        states[template] = ALIYUN_STATES.get(said.get("TemplateStatus", 1), str(said.get("TemplateStatus")))
+        states[template] = _name(ALIYUN_STATES, said.get("TemplateStatus", 1))
     return _judge(states)
 
 
 async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
     """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of its packages: what is left."""
     templates = sorted({*filter(None, (account.template,)), *ids})
+    if odd := [one for one in templates if not (one.isascii() and one.isdecimal())]:
+        raise Unwell(f"template {', '.join(odd)} is no number, as all of Tencent's are; correct its id")
 
     async def call(action: str, asked: Said) -> Said:
         parts = urlsplit(account.endpoint)
@@ -134,8 +136,8 @@ async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
         "DescribeSmsTemplateList", {"International": 0, "TemplateIdSet": [int(one) for one in templates]}
     )
     known = {
-        str(one.get("TemplateId")): TENCENT_STATES.get(one.get("StatusCode"), str(one.get("StatusCode")))
-        for one in listed.get("DescribeTemplateStatusSet") or ()
+        str(one.get("TemplateId")): _name(TENCENT_STATES, one.get("StatusCode"))
+        for one in _objects(listed.get("DescribeTemplateStatusSet"))
     }
     said = _judge({one: known.get(one, "unknown there") for one in templates})
     now = datetime.now(BEIJING)
@@ -143,9 +145,9 @@ async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
     asked = {"SmsSdkAppId": account.app_id, "Limit": MOST_PACKAGES, "Offset": 0, **span}
     packages = await call("SmsPackagesStatistics", asked)
     left = [
-        int(one.get("PackageAmount") or 0) - int(one.get("CurrentUsage") or 0)
-        for one in packages.get("SmsPackagesStatisticsSet") or ()
-        if int(one.get("PackageExpiredTime") or 0) > now.timestamp() or not one.get("PackageExpiredTime")
+        _whole(one.get("PackageAmount")) - _whole(one.get("CurrentUsage"))
+        for one in _objects(packages.get("SmsPackagesStatisticsSet"))
+        if _whole(one.get("PackageExpiredTime")) > now.timestamp() or not one.get("PackageExpiredTime")
     ]
     return f"{said}; {sum(left):,} left in its packages" if left else said
 
@@ -174,6 +176,21 @@ def _judge(states: Mapping[str, str]) -> str:
     if wrong := {template: state for template, state in states.items() if state != "approved"}:
         raise Unwell("the log-in works; template " + ", ".join(f"{one} is {state}" for one, state in wrong.items()))
     return f"the log-in works; {len(states)} templates approved" if states else "the log-in works"
+
+
+def _name(states: Mapping[int, str], state: object) -> str:
+    """Name a template's state; one that nobody listed as the provider writes it."""
+    return states.get(state, str(state)) if isinstance(state, int) else str(state)
+
+
+def _objects(listed: object) -> list[Said]:
+    """Take the objects of a list that a provider answered."""
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _whole(value: object) -> int:
+    """Read a whole number that a provider answered; 0 where it is none."""
+    return value if isinstance(value, int) else 0
 
 
 def _read(body: bytes) -> Said:

@@ -218,10 +218,8 @@ class Http(BaseModel):
 
     @model_validator(mode="after")
     def _tells_countries_apart(self) -> "Http":
-        """Refuse `{national}` for mainland China beside others: +1 386 555 1234 is 13865551234 without its plus."""
-        at_home = [one for one in self.countries if one.startswith(MAINLAND)]
-        is_mixed = len(at_home) < len(self.countries) and (at_home or MAINLAND.startswith(self.countries))
-        if is_mixed and self._writes("{national}"):
+        """Refuse `{national}` for others than mainland China: +1 386 555 1234 is 13865551234 without its plus."""
+        if self._writes("{national}") and not all(one.startswith(MAINLAND) for one in self.countries):
             raise ValueError(
                 "countries are more than +86, and {national} leaves out that code: a number of elsewhere may then be "
                 "one of mainland China; write {number}, {digits} or {international} instead"

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -203,15 +202,6 @@ MODELS: Mapping[str, type[AnyAccount]] = {
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
-def _is_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("an account's name has 1 to 32 of a-z, 0-9, _ and -; write it so")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_is_name)]
-
-
 def _are_different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("names an account twice")
@@ -258,12 +248,9 @@ class Sms(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    # `firms` is what the setting was called before; `runtime.unknown_settings` warns of it.
-    providers: Annotated[
-        Strings, AfterValidator(_are_different), Field(validation_alias=AliasChoices("providers", "firms"))
-    ] = ()
+    providers: Annotated[Strings, AfterValidator(_are_different)] = ()
     """The accounts in the order in which they are tried. Empty: all, by kind and name."""
-    accounts: dict[Name, AnyAccount] = {}
+    accounts: dict[str, AnyAccount] = {}
     """The accounts at providers, by the name that results, routes, hooks and the web page use."""
     templates: dict[str, SmsTemplate] = {}
     """The logical templates: the words once, and the approved template of each account. Best in imsg.toml."""
@@ -284,12 +271,15 @@ class Sms(BaseModel):
             return given
         read: dict[str, object] = {}
         for name, account in given.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"an account can't be called {name}; its name has 1 to 32 of a-z, 0-9, _ and -")
             if not isinstance(account, Mapping):
                 read[name] = account
                 continue
             kind = account.get("kind", name)
             if not isinstance(kind, str) or kind not in MODELS:
-                raise ValueError(f"an account {name} has no kind; set its KIND to one of {', '.join(KINDS)}")
+                has = f"is of the kind {kind}, which there is not" if "kind" in account else "has no kind"
+                raise ValueError(f"the account {name} {has}; set its KIND to one of {', '.join(KINDS)}")
             model: Any = MODELS[kind]
             read |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
         return read
@@ -340,8 +330,13 @@ class Sms(BaseModel):
         if sum(template.default for template in self.templates.values()) > 1:
             raise ValueError("[sms.templates] has more than one default")
         for name, template in self.templates.items():
-            if unknown := sorted(set(template.providers) - set(self.accounts) - set(KINDS)):
-                raise ValueError(f"[sms.templates.{name}] names {', '.join(unknown)}, which is no account")
+            kinds = {account.kind for account in self.accounts.values()}
+            # A kind of which there is no account yet may stand there: it is told apart from a misspelt name.
+            if unknown := sorted(set(template.providers) - set(self.accounts) - (set(KINDS) - kinds)):
+                raise ValueError(
+                    f"[sms.templates.{name}] names {', '.join(unknown)}, which is no account; there are "
+                    f"{', '.join(self.accounts)}"
+                )
             if missing := [
                 one for one, way in template.providers.items() if not way.id and self._kind(one) in _BY_TEMPLATE
             ]:

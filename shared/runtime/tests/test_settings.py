@@ -2,11 +2,12 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from imsg_broker.rabbitmq.address import parse
 from imsg_runtime.settings import Common, Keys, StartError, Strings, is_loopback, load, variable
@@ -86,6 +87,28 @@ def test_a_missing_value_is_named_with_where_to_set_it(monkeypatch: pytest.Monke
 
     with pytest.raises(StartError, match=r"IMSG_SECRET is not set; set it in the environment, \.env or imsg\.toml"):
         load(Needs)
+
+
+def test_a_wrong_name_and_a_message_that_begins_with_a_variable_are_written_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody finds `IMSG_ROBOTS__X Y__[KEY]`, or `iMSG_PORT`, in what they wrote."""
+
+    class Names(Common):
+        robots: dict[Annotated[str, Field(pattern="^[a-z]+$")], int]
+        first: Annotated[int, AfterValidator(refuse)] = 0
+
+    monkeypatch.setenv("IMSG_ROBOTS__X Y", "1")
+    monkeypatch.setenv("IMSG_FIRST", "1")
+    with pytest.raises(StartError) as error:
+        load(Names)
+    assert "IMSG_ROBOTS__X Y: string should match" in str(error.value)
+    assert "IMSG_FIRST: IMSG_PORT is another" in str(error.value)
+
+
+def refuse(_value: int) -> int:
+    """Refuse any value by the variable of another."""
+    raise ValueError("IMSG_PORT is another")
 
 
 def test_a_config_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

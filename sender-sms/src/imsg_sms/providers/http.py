@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_sms.countries import MAINLAND
 from imsg_sms.http_settings import Each, Http, HttpInbound, HttpPull, HttpReceipts
 from imsg_sms.providers import Answer, Pull, Push, Reply, Reports, numbers
 from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
@@ -154,7 +155,7 @@ class HttpProvider:
             **self._secrets,
             "number": join(numbers_),
             "digits": join(number.removeprefix("+") for number in numbers_),
-            "national": join(number.removeprefix("+86").removeprefix("+") for number in numbers_),
+            "national": join(number.removeprefix(MAINLAND) for number in numbers_),
             "international": join(f"00{number.removeprefix('+')}" for number in numbers_),
             "text": f"{used.signature}{used.text}",
             "template": used.id,

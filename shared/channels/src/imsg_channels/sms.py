@@ -133,7 +133,6 @@ SMS = ChannelSpec(
     deployment=Deployment(
         settings=(
             "PROVIDERS",
-            "FIRMS",
             "OPT_OUT",
             "OPT_IN",
             "UNCERTAIN",

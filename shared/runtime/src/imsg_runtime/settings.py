@@ -269,11 +269,11 @@ def variable(*path: str | int) -> str:
 
 
 def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error record
-    name = variable(*(part for part in problem["loc"] if isinstance(part, str)))
+    name = variable(*(part for part in problem["loc"] if isinstance(part, str) and part != _OF_A_KEY))
     if problem["type"] == "missing":
         return f"{name} is not set; set it in the environment, .env or imsg.toml"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = message if message.startswith(PREFIX) else message[0].lower() + message[1:]
     return f"{name}: {message}" + (f" (it is {problem['input']!r})" if _may_be_shown(name, problem) else "")
 
 
@@ -283,6 +283,9 @@ def _may_be_shown(name: str, problem: Any) -> bool:  # noqa: ANN401
     is_scalar = isinstance(problem.get("input"), str | int | float)
     return is_scalar and problem["type"] not in _OF_TABLES and not any(word in name for word in secret)
 
+
+_OF_A_KEY = "[key]"
+"""How pydantic ends the place of a trouble that is of a name which people chose."""
 
 _OF_TABLES = frozenset(
     {"dict_type", "mapping_type", "model_type", "model_attributes_type", "list_type", "tuple_type", "dataclass_type"}

@@ -77,11 +77,6 @@ RETIRED: Mapping[str, str] = {
 }
 """First word after IMSG_ of a setting that is still taken and does nothing → what to do instead."""
 
-RENAMED: Mapping[tuple[str, ...], tuple[str, ...]] = {
-    ("sms", "firms"): ("sms", "providers"),
-}
-"""What a setting was called before → what it is called now. The old name works until 1.0."""
-
 OURS = ("test_", "bench_")
 """What our own tests and measurements are told."""
 
@@ -98,8 +93,6 @@ class Misspelt:
     """The name that was meant, perhaps; empty where none is near."""
     instead: str = ""
     """What to do instead, of a setting that is no more."""
-    is_old: bool = False
-    """Whether it is read, but called `nearest` now."""
 
     @property
     def remedy(self) -> str:
@@ -110,8 +103,6 @@ class Misspelt:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        if self.is_old:
-            return f"{self.name} is called {self.nearest} now; the old name works until 1.0."
         if self.instead:
             return f"nothing goes by {self.name} any more: {self.instead}."
         return f"nothing reads {self.name}" + (f"; did you mean {self.nearest}?" if self.nearest else ".")
@@ -126,9 +117,6 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
     for given in sorted({path for model in models for path in _find_given(model)}):
         if given[0] in RETIRED and any(given[0] in model.model_fields for model in models):
             found[variable(*given)] = Misspelt(variable(*given), "", RETIRED[given[0]])
-            continue
-        if given in RENAMED and any(_reads(model, RENAMED[given]) for model in models):
-            found[variable(*given)] = Misspelt(variable(*given), variable(*RENAMED[given]), is_old=True)
             continue
         verdicts = {_reads(model, given) for model in models}
         is_ours = given[0].startswith(OURS)
