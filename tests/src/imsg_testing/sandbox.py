@@ -28,8 +28,15 @@ class OpenSandbox:
         return self.service.smtp.port
 
     async def inbox(self, **filters: str) -> list[dict[str, Any]]:
-        """Return what arrived."""
-        return [head if head["is_whole"] else await self.get(head["url"]) for head in await self.list_heads(**filters)]
+        """Return what arrived, the oldest first, whole."""
+        heads: list[dict[str, Any]] = []
+        before: dict[str, str] = {}
+        while True:
+            page = await self.get("/sandbox/inbox", **filters, **before)
+            heads = page["messages"] + heads
+            if page["next"] is None:
+                return [head if head["is_whole"] else await self.get(head["url"]) for head in heads]
+            before = {"cursor": page["next"]}
 
     async def list_heads(self, **filters: str) -> list[dict[str, Any]]:
         """Return one page of what the inbox lists."""
