@@ -178,15 +178,17 @@ async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_
 
 
 @pytest.mark.parametrize("second", ["tencent", "http"])
-@pytest.mark.parametrize(("taken_by", "result"), [("aliyun", Again), (None, Unknown)])
+@pytest.mark.parametrize(
+    ("named", "result"), [({"taken_by": "aliyun"}, Again), ({"provider": "aliyun"}, Again), ({}, Unknown)]
+)
 async def test_what_aliyun_never_listed_is_sent_again_whoever_else_is_configured(
-    provider: Provider, second: str, taken_by: str | None, result: type[Result]
+    provider: Provider, second: str, named: dict[str, str], result: type[Result]
 ) -> None:
-    """Another that can't be asked has nothing to do with it; where it is not known who may have it, it has."""
+    """Another that can't be asked has nothing to do with it, nor with a test message; else it may have it."""
     provider.always = write_details([], 0)
     others = {"tencent": TENCENT, "http": describe(provider)}
     settings = {"aliyun": {**ACCOUNT, "endpoint": provider.url}, second: others[second]}
-    asking = job([ZHANG]).model_copy(update={"asking": 3, "taken_by": taken_by})
+    asking = job([ZHANG]).model_copy(update={"asking": 3, **named})
     async with sms.open_channel(configure(settings), Told(), answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(asking)
         assert not isinstance(prepared, Again | Blocked | Refused)

@@ -175,7 +175,8 @@ class Route:
         """Ask whichever provider may have it; that it is nowhere is certain only where each of them can be asked."""
         results: dict[int, Result] = {}
         left = list(recipients)
-        suspected = [one for name, one in self._providers.items() if job.taken_by in (None, name)]
+        named = job.taken_by or job.provider
+        suspected = [one for name, one in self._providers.items() if named in (None, name)]
         is_certain = is_last and all(isinstance(provider, Traceable) for provider in suspected)
         for provider in suspected:
             if not left or not isinstance(provider, Traceable):
