@@ -302,6 +302,30 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
     assert [one.opted_out for one in reports.read] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("countries", "number"), [("+1, +44", "+13865551234"), ("+86", "+8613865551234"), ("*", "+8613865551234")]
+)
+def test_digits_are_a_number_of_the_countries_that_the_provider_takes(countries: str, number: str) -> None:
+    """An American who opts out is not somebody in mainland China."""
+    told = {"format": "json", "number": "to"}
+    described = Http.model_validate(
+        {
+            "url": "http://x/?to={digits}",
+            "success": "code=0",
+            "countries": countries,
+            "receipts": {**told, "id": "id", "status": "state", "delivered": ["OK"]},
+            "inbound": {**told, "text": "text"},
+        }
+    )
+    reading = HttpProvider("http", described, None, Book("", {}, {}))  # type: ignore[arg-type]
+    read = reading.read(Push("https://imsg.test/x", {}, b'{"id": 7, "to": "13865551234", "state": "OK"}'))
+    written = reading.read(Push("https://imsg.test/x", {}, b'{"to": "13865551234", "text": "STOP"}'))
+    assert read is not None
+    assert written is not None
+    assert [one.receipt.address for one in read.read] == [number]
+    assert [one.address for one in written.inbound] == [number]
+
+
 @pytest.mark.parametrize("name", PUSHES)
 def test_what_is_no_receipt_is_none(name: str) -> None:
     nothing = provider(name).read(Push("https://imsg.test/hooks/sms/http/x", {}, b"5"))

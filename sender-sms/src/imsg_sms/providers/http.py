@@ -118,7 +118,13 @@ class HttpProvider:
 
     def _read(self, described: HttpReceipts | HttpInbound, push: Push) -> Reports | None:
         return read_push(
-            self.name, described, push, secrets=self._secrets, charset=self._settings.charset, now=self._moment()
+            self.name,
+            described,
+            push,
+            secrets=self._secrets,
+            charset=self._settings.charset,
+            countries=self.countries,
+            now=self._moment(),
         )
 
     async def _pull(self, pulling: HttpPull, described: HttpReceipts | HttpInbound) -> Reports:
@@ -133,9 +139,8 @@ class HttpProvider:
         said = parse(text)
         if not is_success(pulling.success, answer.status_code, said, text):
             raise NoAnswer(f"{answer.status_code}: {text[:MAX_DETAIL]}")
-        return read_entries(
-            self.name, described, (at(said, described.list) if described.list else said) or [], self._moment()
-        )
+        entries = (at(said, described.list) if described.list else said) or []
+        return read_entries(self.name, described, entries, self.countries, self._moment())
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
@@ -198,7 +203,7 @@ class HttpProvider:
     def _read_each(self, each: Each, found: Sequence[Any], numbers_: Sequence[str], template: str) -> Answer:
         answers: dict[str, Answer] = {}
         for number, by_place in zip(numbers_, found, strict=False):
-            entry = next((one for one in found if numbers.read(str(at(one, each.number) or "")) == number), by_place)
+            entry = next((one for one in found if self._read_number(one, each.number) == number), by_place)
             code, said = at(entry, each.code), json.dumps(entry, ensure_ascii=False)[:MAX_DETAIL]
             if str(code) == each.success:
                 identity = at(entry, each.id) if each.id else None
@@ -207,6 +212,9 @@ class HttpProvider:
             answer = self._judge(code, template, said)
             answers[number] = Answer(answer.result, answer.concerns, is_rate=answer.is_rate)
         return Answer(Unknown(self.name, "not_answered", "The provider said nothing of this number."), each=answers)
+
+    def _read_number(self, entry: object, path: str) -> str | None:
+        return numbers.read(str(at(entry, path) or ""), self.countries)
 
     def _judge(self, code: object, template: str, said: str) -> Answer:
         """Say what a code means by the description; a refusal for good where it says nothing of it."""

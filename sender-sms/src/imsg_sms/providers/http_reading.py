@@ -85,6 +85,7 @@ def read_push(
     *,
     secrets: Mapping[str, str],
     charset: str,
+    countries: tuple[str, ...],
     now: datetime,
 ) -> Reports | None:
     """Read a push as its description says; None where it is none. Raises NotOurs where it has to be signed, and isn't.
@@ -103,17 +104,21 @@ def read_push(
     if described.signed is not None:
         _check_signature(described.signed, push, text, fields, secrets)
     found = at(said, described.list) if described.list else said or None
-    return None if found is None else read_entries(name, described, found, now)
+    return None if found is None else read_entries(name, described, found, countries, now)
 
 
-def read_entries(name: str, described: HttpReceipts | HttpInbound, said: object, now: datetime) -> Reports:
-    """Read what was pushed or handed out: one entry, or a list of them."""
+def read_entries(
+    name: str, described: HttpReceipts | HttpInbound, said: object, countries: tuple[str, ...], now: datetime
+) -> Reports:
+    """Read what was pushed or handed out: one entry, or a list of them, of numbers of these countries."""
     entries = said if isinstance(said, list) else [said]
 
     def read(entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+        written = at(entry, described.number)
+        number = numbers.read(str(written), countries) if written else None
         if isinstance(described, HttpInbound):
-            return _read_inbound(name, described, entry, now)
-        return _read_receipt(name, described, entry, now)
+            return _read_inbound(name, described, entry, number, now)
+        return _read_receipt(name, described, entry, number, now)
 
     return read_all(entries, read, now)
 
@@ -130,14 +135,16 @@ def _check_signature(signed: Signed, push: Push, text: str, fields: object, secr
         raise NotOurs("the push is not signed as its description says")
 
 
-def _read_receipt(name: str, described: HttpReceipts, entry: Mapping[str, Any], now: datetime) -> Report | None:
-    number, status = at(entry, described.number), at(entry, described.status)
+def _read_receipt(
+    name: str, described: HttpReceipts, entry: Mapping[str, Any], number: str | None, now: datetime
+) -> Report | None:
+    status = at(entry, described.status)
     if status is None:
         return None
     detail = at(entry, described.detail) if described.detail else None
     found = Found(
         at(entry, described.id),
-        numbers.read(str(number)) if number else None,
+        number,
         str(status) in described.delivered,
         str(status),
         detail,
@@ -148,10 +155,11 @@ def _read_receipt(name: str, described: HttpReceipts, entry: Mapping[str, Any], 
     return replace(read, opted_out=True) if read is not None and has_opted_out else read
 
 
-def _read_inbound(name: str, described: HttpInbound, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
-    number = at(entry, described.number)
+def _read_inbound(
+    name: str, described: HttpInbound, entry: Mapping[str, Any], number: str | None, now: datetime
+) -> Inbound | None:
     written = Written(
-        numbers.read(str(number)) if number else None,
+        number,
         at(entry, described.text),
         _moment(described, entry, now),
         at(entry, described.id) if described.id else None,
