@@ -146,6 +146,16 @@ async def test_an_account_that_had_too_much_waits_and_uses_up_no_attempt() -> No
     assert one.find_outage() is None, "it answers"
 
 
+async def test_what_an_account_that_had_too_much_may_not_have_goes_by_the_next_at_once() -> None:
+    first = Broken(Answer(Again("first", "RE:0013", "too much", 30.0), "account", is_rate=True))
+    second = Strict(10)
+    one = route(first, second)
+    for _ in range(2):
+        results = await one.send(WORDS, everybody(2), JOB)
+        assert [result.provider for result in results.values() if isinstance(result, Sent)] == ["strict", "strict"]
+    assert (len(first.calls), len(second.calls)) == (1, 2)
+
+
 async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away() -> None:
     down = Answer(Blocked("first", "first", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0), "account")
     first, second = Broken(down), Broken(down)

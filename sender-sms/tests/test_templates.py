@@ -4,7 +4,7 @@ from typing import Any
 
 from imsg_channels.templates import fill
 from imsg_contract.wire import Refused, TemplateLimits
-from imsg_sms.templates import Account, Message, Templates, describe, describe_text, takes, unite
+from imsg_sms.templates import Account, Message, Templates, describe, describe_limits, describe_text, takes, unite
 
 KNOWN = Templates(
     {
@@ -59,6 +59,25 @@ def test_a_text_too_long_for_one_provider_is_left_to_another() -> None:
     assert not takes(tencent.limits, message, takes_text=False, is_known=True)
     assert takes(aliyun.limits, message, takes_text=False, is_known=True)
     assert aliyun.find(message).params == {"content": "明天下午三点开会"}
+
+
+def test_a_text_with_a_link_is_left_to_a_provider_that_takes_links() -> None:
+    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    message = Templates(aliyun.limits).message("看 http://a.cn/b")
+    assert isinstance(message, Message)
+    assert not takes(aliyun.limits, message, takes_text=False, is_known=True)
+    assert takes({}, message, takes_text=True, is_known=False)
+
+
+def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_are() -> None:
+    """Any text, and the templates of others as far as their words are known; nobody is given others' limits."""
+    known = {"SMS_1": free({"content": 35}), "SMS_2": TemplateLimits(signature="【天存】", text="码${code}")}
+    told = describe_limits({}, known, takes_text=True)
+    assert told is not None
+    assert {name: one.default for name, one in told.items()} == {"SMS_2": False, "text": True}
+    assert (fill("看 http://a.cn\n" * 20, told), told["SMS_2"].signature) == ("看 http://a.cn\n" * 20, "")
+    assert describe_limits({}, known, takes_text=False) == {}
+    assert describe_limits({}, {}, takes_text=True) is None
 
 
 def test_an_account_without_variables_takes_no_free_text() -> None:

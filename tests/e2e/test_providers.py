@@ -140,6 +140,24 @@ def test_a_template_goes_by_the_provider_that_is_for_it_and_nothing_else_does(fi
     assert firms.count_arrived() == {"twilio": 1, "tencent": 1}
 
 
+def test_a_text_is_refused_by_the_limits_of_those_that_may_carry_it_alone(firms: Firms) -> None:
+    """Twilio takes any text, and its route takes this one by name only."""
+    long, token = "a" * 36, firms.deployment.token()
+    body = {"to": make_number(), "method": "sms", "content": long}
+    refused: list[dict[str, Any]] = []
+
+    def is_refused() -> bool:
+        refused[:] = [
+            firms.deployment.call("POST", path, body, token=token)
+            for path in ("/api/v2/messages/check", "/api/v2/messages")
+        ]
+        return all(answer["errorCode"] == 10009 for answer in refused)
+
+    wait(is_refused, within_s=20, why=lambda: str(refused))
+    assert all("35" in answer["detail"] for answer in refused)
+    assert firms.settle(firms.send(long, provider="twilio")["id"])["provider"] == "twilio"
+
+
 def test_weights_and_switches_are_in_force_within_seconds_and_kept(firms: Firms) -> None:
     changed = firms.change("aliyun", enabled=False)
     assert (changed["errorCode"], changed["enabled"]) == (0, False)

@@ -34,6 +34,7 @@ from imsg_contract.topology import (
     no_provider_key,
     pace_key,
     providers_key,
+    route_limits_key,
     suppressed_key,
     switches_key,
     template_limits_key,
@@ -81,6 +82,7 @@ class AtRabbit:
 def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
     told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
+    told += [route_limits_key(channel.name)]
     told += [names_key(channel.name), providers_key(channel.name), holds_key(channel.name), pace_key(channel.name, ANY)]
     if channel.publishes_addresses:
         told.append(addresses_key(channel.name))
@@ -99,6 +101,7 @@ AT_REDIS: Mapping[str, AtRedis] = {
             left_key(ANY),
             no_provider_key(ANY),
             template_limits_key(ANY),
+            route_limits_key(ANY),
             addresses_key(ANY),
             suppressed_key(ANY),
             providers_key(ANY),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from imsg_channels import BY_NAME, content, unknown_method
+from imsg_channels.content import Templates
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
 from imsg_contract.errors import Refusal
@@ -22,9 +23,9 @@ from imsg_gateway.fields import (
     read_reference,
 )
 from imsg_gateway.published_names import PublishedNames
-from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
+from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
-from imsg_gateway.templates import PublishedTemplates
+from imsg_gateway.routed_limits import Group, RoutedLimits
 from imsg_gateway.validation_errors import (
     attachment_wrong,
     content_wrong,
@@ -37,6 +38,9 @@ REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
 """Fields that answer every defect with a code of their own, U+0000 included."""
 
+
+Counted = Sequence[tuple[Group, Templates | None]]
+"""Recipients, and the templates of whoever carries what they get."""
 
 Find = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[Found]]
 """Finds whom `to` means: refusing, or telling who can't be sent to."""
@@ -76,13 +80,13 @@ class DraftReader:
         self,
         recipients: Recipients,
         files: Files,
-        templates: PublishedTemplates,
+        limits: RoutedLimits,
         names: PublishedNames,
         accounts: tuple[str, ...],
     ) -> None:
         self._recipients = recipients
         self._files = files
-        self._templates = templates
+        self._limits = limits
         self._names = names
         self._accounts = accounts
 
@@ -130,13 +134,13 @@ class DraftReader:
                 "with category code there is one recipient; send a request for each",
             )
         attachment = fields.get("attachment")
-        templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):
             raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
             _refuse_strays(fields, method)
         given = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
-        checked = content.read(method.content, given, templates, has_attachment=has_any(attachment))
+        groups = await self._limits.group(method, found.recipients, given, category, provider)
+        checked, counted = _check(method, given, groups, has_attachment=has_any(attachment))
         checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
@@ -154,7 +158,7 @@ class DraftReader:
             life=life,
             provider=provider,
         )
-        return self.complete(draft, templates), found
+        return _count(draft, counted), found
 
     async def again(self, draft: Draft, username: str) -> Draft:
         """Complete a draft of a user's that was read from history by what holds now.
@@ -165,15 +169,8 @@ class DraftReader:
         if method.has_senders and isinstance(draft.content, dict):
             names = {field: draft.content[field] for field in SENDER_FIELDS if draft.content.get(field)}
             await self._names.check(method.name, names, username)
-        return self.complete(draft, await self._templates.of(method.name) if method.has_templates else {})
-
-    def complete(self, draft: Draft, templates: Mapping[str, Any]) -> Draft:
-        """Count the segments where the method has them and the words are known."""
-        count = draft.method.segments
-        if count is None or (text := fill(draft.content, templates)) is None:
-            return draft
-        segments = count(text, [recipient.address for recipient in draft.recipients])
-        return draft._replace(segments=segments.dearest, total_segments=segments.total)
+        groups = await self._limits.group(method, draft.recipients, draft.content, draft.category, draft.provider)
+        return _count(draft, [(group, group.find_taker(method, draft.content)) for group in groups])
 
     async def _check_names(self, method: ChannelSpec, names: Mapping[str, str | None], credential: Credential) -> None:
         """Refuse names that the channel has not; who has no token that holds is not told which it has."""
@@ -202,6 +199,46 @@ async def _read_provider(fields: Mapping[str, Any], credential: Credential) -> s
     if provider is not None and not (await credential.authenticate()).is_admin:
         raise Refusal("no_right")
     return provider
+
+
+def _check(
+    method: ChannelSpec, given: object, groups: Sequence[Group], *, has_attachment: bool
+) -> tuple[Content, Counted]:
+    """Check a content by whoever may carry it to each recipient; return it and by whose templates each is counted.
+
+    Raises Refusal content_shape, which names a recipient where others could have it.
+    """
+    taken: list[Content] = []
+    counted: list[tuple[Group, Templates | None]] = []
+    refused: list[tuple[Group, Refusal]] = []
+    for group in groups:
+        try:
+            checked, templates = group.read(method, given, has_attachment=has_attachment)
+        except Refusal as refusal:
+            refused.append((group, refusal))
+        else:
+            taken.append(checked)
+            counted.append((group, templates))
+    if not refused:
+        return taken[0], counted
+    group, first = refused[0]
+    if not taken and all(one.values == first.values for _, one in refused):
+        raise first
+    to = group.recipients[0].to[:MAX_NAME_CHARACTERS]
+    raise content_wrong(f"发往 {to} 时，{first.values['why_zh']}", f"to {to}, {first.values['why_en']}") from first
+
+
+def _count(draft: Draft, counted: Counted) -> Draft:
+    """Count the segments where the method has them and the words are known."""
+    count = draft.method.segments
+    if count is None:
+        return draft
+    found = []
+    for group, templates in counted:
+        if (text := fill(draft.content, templates or {})) is None:
+            return draft
+        found.append(count(text, [recipient.address for recipient in group.recipients]))
+    return draft._replace(segments=max(one.dearest for one in found), total_segments=sum(one.total for one in found))
 
 
 def _method(method: object) -> ChannelSpec:

@@ -37,6 +37,7 @@ from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
 from imsg_gateway.resend_lock import ResendLocks
+from imsg_gateway.routed_limits import RoutedLimits
 from imsg_gateway.routes import Handler, Right, Route, Table
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
@@ -154,13 +155,13 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     providers = Providers(store, broker.topology.methods)
     restraint = Restraint(time.monotonic, OF_ONE_USER)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
-    templates = PublishedTemplates(store)
-    drafts = _make_drafts(settings, store, peers.auth, templates)
+    templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
+    limits = RoutedLimits(store, templates, channels.providers)
+    drafts = _make_drafts(settings, store, peers.auth, limits)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(restraint)
     sending = SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission)
     senders = _Senders(sending, Checker(drafts, providers, peers.auth, store), templates)
-    channels = Channels(store, broker, backpressure)
     followers = FollowerRequests(peers.wechat, peers.auth, broker, settings.account_names)
     own = (*_sending_routes(senders), *_channel_routes(channels, senders), *_follower_routes(followers))
     service.check("broker", lambda: broker.ready)
@@ -175,11 +176,11 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     return GatewayApp(_table(settings, own, peers, channels), authenticator, clients, requests)
 
 
-def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, templates: PublishedTemplates) -> DraftReader:
+def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits) -> DraftReader:
     accounts = settings.account_names
     followers, published = Followers(store, accounts), PublishedAddresses(store)
     recipients = Recipients(auth, followers, published, Tallies(store), settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), templates, PublishedNames(store), accounts)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, PublishedNames(store), accounts)
 
 
 def _table(settings: Settings, own: Sequence[Route], peers: _Peers, channels: Channels) -> Table:

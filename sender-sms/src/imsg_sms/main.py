@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.types import ASGIApp
 
+from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
+from imsg_delivery.routes import Route as ProviderRoute
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.callers import Apps
 from imsg_runtime.observe import Recurring, logger
@@ -24,7 +26,7 @@ from imsg_sms.receipts import Receipts
 from imsg_sms.route import Route
 from imsg_sms.settings import AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only
-from imsg_sms.templates import Templates, unite
+from imsg_sms.templates import Templates, describe_limits, unite
 from imsg_web.app import make_app
 
 if TYPE_CHECKING:
@@ -95,7 +97,22 @@ async def open_channel(
         route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         most = max(provider.most for provider in providers)
         wanted = terms(sms.uncertain, can_ask=route.can_ask, most=most)
-        yield SmsChannel(route, Templates(known), wanted, providers, receipts.suppress)
+        published = [_describe(provider, sms.provider_routes[provider.name], known) for provider in providers]
+        templates = Templates(known, RouteLimits(providers=tuple(published)))
+        yield SmsChannel(route, templates, wanted, providers, receipts.suppress)
+
+
+def _describe(provider: Provider, route: ProviderRoute, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
+    """Say what the gateways need of a provider: for which messages it is, and what it takes."""
+    return ProviderLimits(
+        name=provider.name,
+        weight=route.weight,
+        countries=provider.countries,
+        numbers=route.prefixes,
+        templates=tuple(sorted(route.templates)),
+        categories=tuple(sorted(route.categories)),
+        limits=describe_limits(provider.limits, known, takes_text=provider.takes_text),
+    )
 
 
 async def _publish(templates: Templates, connection: Redis) -> None:

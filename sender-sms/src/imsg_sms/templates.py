@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imsg_channels.sms import takes_value
 from imsg_channels.sms_templates import SmsTemplate, Way, is_of_kind
-from imsg_contract.topology import template_limits_key
-from imsg_contract.wire import Refused, TemplateLimits
+from imsg_contract.topology import route_limits_key, template_limits_key
+from imsg_contract.wire import Refused, RouteLimits, TemplateLimits
 from imsg_runtime.redis import Redis, Script
 
 PUBLISH = Script.of(
@@ -211,8 +212,31 @@ def takes(limits: Mapping[str, TemplateLimits], message: Message, *, takes_text:
 
 def _fits(limits: TemplateLimits, name: str, message: Message) -> bool:
     value = next(iter(message.params.values()), message.text) if message.is_free else message.params.get(name, "")
-    longest = limits.variables.get(name)
-    return longest is None or len(value) <= longest
+    return takes_value(name, value, limits)
+
+
+def describe_limits(
+    limits: Mapping[str, TemplateLimits], known: Mapping[str, TemplateLimits], *, takes_text: bool
+) -> dict[str, TemplateLimits] | None:
+    """Say all that a provider takes, by which the gateway judges as `takes` does; None where no template is known.
+
+    A provider of words also takes free text of any length, and the templates whose words another one knows.
+    """
+    if not known or not takes_text:
+        return dict(limits) if known else None
+    signature = next((one.signature for one in limits.values()), "")
+    words = {
+        name: _open(one).model_copy(update={"default": False, "signature": signature})
+        for name, one in known.items()
+        if one.text and name not in limits
+    }
+    default = next((name for name, one in limits.items() if one.default), TEXT)
+    free = _open(limits.get(default) or TemplateLimits(default=True, variables={TEXT: None}))
+    return {**words, **limits, default: free}
+
+
+def _open(limits: TemplateLimits) -> TemplateLimits:
+    return limits.model_copy(update={"variables": dict.fromkeys(limits.variables), "links": True, "breaks": True})
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:
@@ -227,8 +251,10 @@ def _larger(one: int | None, other: int | None) -> int | None:
 class Templates:
     """The templates there are; one may be the default, into whose one variable free text goes."""
 
-    def __init__(self, limits: Mapping[str, TemplateLimits]) -> None:
+    def __init__(self, limits: Mapping[str, TemplateLimits], routes: RouteLimits | None = None) -> None:
+        """`routes` say what each provider takes of them."""
         self.limits = limits
+        self._routes = routes or RouteLimits()
         self._default = next((name for name, one in limits.items() if one.default), None)
 
     def message(self, content: str | dict[str, Any] | None) -> Message | Refused:
@@ -261,6 +287,7 @@ class Templates:
         """Tell the gateways. Raises RedisUnavailable."""
         words = [word for name, one in self.limits.items() for word in (name, one.encode())]
         await redis.run(PUBLISH, [template_limits_key(SCOPE)], words)
+        await redis.call("SET", route_limits_key(SCOPE), self._routes.encode())
 
     def _fill(self, name: str, params: Mapping[str, str]) -> str:
         limits = self.limits.get(name)

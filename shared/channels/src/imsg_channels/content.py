@@ -14,7 +14,7 @@ from imsg_contract.wire import Content, TemplateLimits
 MAX_CONTENT_BYTES = 1024 * 1024
 
 Templates = Mapping[str, TemplateLimits]
-"""Name → limits, as the channel published them; empty where it has not."""
+"""Name → limits, as the channel published them."""
 
 SENTENCE = "sentence"
 """The type of an error that says in both languages what is wrong."""
@@ -24,7 +24,8 @@ SENTENCE = "sentence"
 class Context:
     """What a content is checked beside: Pydantic's validation context."""
 
-    templates: Templates
+    templates: Templates | None
+    """None where they are not known; empty where there are none."""
     has_attachment: bool
 
 
@@ -56,9 +57,12 @@ def saying(zh: str, en: str) -> WrapValidator:
 def read(
     model: type[BaseModel], content: object, templates: Templates | None = None, *, has_attachment: bool = False
 ) -> Content:
-    """Check `content` and return what of it is sent. Raises Refusal content_shape."""
+    """Check `content` and return what of it is sent; any template passes where none are known (None).
+
+    Raises Refusal content_shape.
+    """
     try:
-        checked = model.model_validate(content, context=Context(templates or {}, has_attachment))
+        checked = model.model_validate(content, context=Context(templates, has_attachment))
     except ValidationError as error:
         zh, en = _sentences(error.errors(include_url=False)[0])
         raise Refusal("content_shape", why_zh=zh, why_en=en) from error

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field, RootModel, Tag, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 from imsg_channels import segments
 from imsg_channels.content import wrong
@@ -49,6 +50,15 @@ class SmsContent(RootModel[Annotated[_Text | Template, EITHER]]):
             for name, value in params_of(content, used).items():
                 _check_variable(name, value, used)
         return self
+
+
+def takes_value(name: str, value: str, template: TemplateLimits) -> bool:
+    """Tell whether a template takes such a value of its variable."""
+    try:
+        _check_variable(name, value, template)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def _check_variable(name: str, value: str, template: TemplateLimits) -> None:

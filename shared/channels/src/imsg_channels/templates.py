@@ -30,7 +30,7 @@ class TemplateContent(Shape):
     def _fits(self, info: ValidationInfo) -> "TemplateContent":
         params = self.params or {}
         check_length(self.template, *params, *params.values())
-        if templates := templates_of(info):
+        if (templates := _find_known(info)) is not None:
             _check_against(self.template, params, templates)
         return self
 
@@ -40,7 +40,7 @@ def _free(text: str, info: ValidationInfo) -> str:
     if not text.strip():
         raise wrong("内容不能为空", "it is empty")
     check_length(text)
-    if (templates := templates_of(info)) and find(text, templates) is None:
+    if (templates := _find_known(info)) is not None and find(text, templates) is None:
         raise wrong(
             "没有带一个变量的默认模板，请用 {template, params}",
             "no default template takes free text; give {template, params}",
@@ -75,8 +75,12 @@ Template = Annotated[TemplateContent, Tag("template")]
 
 def templates_of(info: ValidationInfo) -> Templates:
     """Return the templates that a content is checked by."""
+    return _find_known(info) or {}
+
+
+def _find_known(info: ValidationInfo) -> Templates | None:
     context = info.context
-    return context.templates if isinstance(context, Context) else {}
+    return context.templates if isinstance(context, Context) else None
 
 
 def find(content: Content, templates: Templates) -> TemplateLimits | None:

@@ -270,3 +270,8 @@ def no_provider_key(method: str) -> str:
 def template_limits_key(method: str) -> str:
     """Name the hash template → limits (JSON) that a sender publishes and the gateway checks content by."""
     return f"imsg:templates:{method}"
+
+
+def route_limits_key(method: str) -> str:
+    """Name what a sender publishes of its providers' routes and limits (JSON), and the gateway checks content by."""
+    return f"imsg:routes:{method}"

@@ -310,6 +310,39 @@ class TemplateLimits(Wire):
     """Whether a variable may hold a link, a line break."""
 
 
+class ProviderLimits(Wire):
+    """Which messages a provider may carry, and what its templates take."""
+
+    name: str
+    weight: int = 1
+    countries: tuple[str, ...] = ("+",)
+    """What the numbers that it takes begin with (E.164)."""
+    numbers: tuple[str, ...] = ()
+    """The same of its route; empty, here and below: any."""
+    templates: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = ()
+    limits: dict[str, TemplateLimits] | None = None
+    """Template → its limits, those of free text among them; None: nothing is known, and the sender judges."""
+
+    @property
+    def is_special(self) -> bool:
+        """Whether its route has conditions: then it comes before those without."""
+        return bool(self.numbers or self.templates or self.categories)
+
+    def reaches(self, address: str) -> bool:
+        """Tell whether it is for such a number."""
+        return address.startswith(self.countries) and (not self.numbers or address.startswith(self.numbers))
+
+
+class RouteLimits(Wire):
+    """What a sender publishes of a channel's providers, as JSON in `route_limits_key`, in their order.
+
+    The gateway checks a content by those alone that may carry it.
+    """
+
+    providers: tuple[ProviderLimits, ...] = ()
+
+
 Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
 """What a trouble is about: whoever and whatever else is sent has none of it."""
 

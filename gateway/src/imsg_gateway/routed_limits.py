@@ -1,0 +1,170 @@
+"""By whose limits a content is checked: each recipient's by those of the providers that may carry it to them."""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from imsg_channels import content
+from imsg_channels.content import Templates
+from imsg_channels.spec import ChannelSpec
+from imsg_channels.templates import find
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import route_limits_key
+from imsg_contract.wire import Category, Content, ProviderLimits, Recipient, RouteLimits
+from imsg_gateway.provider_reports import Provider
+from imsg_gateway.templates import PublishedTemplates
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis
+
+log = logger(__name__)
+
+FRESH_S = 1.0
+"""Providers are switched while iMSG runs: a send may go by what was right a second ago."""
+
+
+class Group(NamedTuple):
+    """Recipients that the same providers may carry a message to."""
+
+    recipients: Sequence[Recipient]
+    choices: Sequence[Templates | None]
+    """What each provider takes, whoever is tried first coming first; None where that is not known."""
+
+    def read(self, method: ChannelSpec, given: object, *, has_attachment: bool) -> tuple[Content, Templates | None]:
+        """Check a content; return it and the templates of the first provider that takes it.
+
+        Raises Refusal content_shape, by the limits of the provider that takes most.
+        """
+        refusals: list[tuple[float, Refusal]] = []
+        for templates in self.choices:
+            try:
+                return content.read(method.content, given, templates, has_attachment=has_attachment), templates
+            except Refusal as refusal:
+                refusals.append((_room(given, templates or {}), refusal))
+        raise max(refusals, key=lambda one: one[0])[1]
+
+    def find_taker(self, method: ChannelSpec, given: Content) -> Templates | None:
+        """Return the templates of the first provider that takes a content; of the first of all where none does."""
+        try:
+            return self.read(method, given, has_attachment=True)[1]
+        except Refusal:
+            return self.choices[0]
+
+
+class _Channel(NamedTuple):
+    """What is known of a channel's providers."""
+
+    providers: Sequence[ProviderLimits] = ()
+    """Whoever is tried first comes first."""
+    off: Collection[str] = ()
+
+
+class RoutedLimits:
+    """Knows which provider may carry what, as senders publish it."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        templates: PublishedTemplates,
+        providers: Callable[[str], Awaitable[Sequence[Provider]]],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take from `providers` how a channel's providers stand."""
+        self._redis = redis
+        self._templates = templates
+        self._providers = providers
+        self._now = now
+        self._kept: dict[str, tuple[float, _Channel]] = {}
+
+    async def group(
+        self,
+        method: ChannelSpec,
+        recipients: Sequence[Recipient],
+        given: object,
+        category: Category,
+        forced: str | None,
+    ) -> Sequence[Group]:
+        """Put together the recipients of a content that the same providers may carry it to; never empty.
+
+        Whom no provider is for is judged by what the channel as a whole takes. Raises RedisUnavailable.
+        """
+        if not method.has_templates:
+            return [Group(recipients, [None])]
+        templates = await self._templates.of(method.name)
+        whole: Sequence[Templates | None] = [templates or None]
+        channel = await self._of(method.name)
+        if len(channel.providers) <= 1:
+            return [Group(recipients, [one.limits for one in channel.providers] or whole)]
+        fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
+        groups: dict[tuple[str, ...], Group] = {}
+        found: dict[tuple[str, ...], list[Recipient]] = {}
+        for recipient in recipients:
+            able = [one for one in fit if forced is not None or one.reaches(recipient.address)]
+            # What only a provider takes that is switched off waits for it.
+            used = able if forced is not None else [one for one in able if one.name not in channel.off] or able
+            names = tuple(one.name for one in used)
+            if names not in groups:
+                found[names] = []
+                groups[names] = Group(found[names], [one.limits for one in used] or whole)
+            found[names].append(recipient)
+        return list(groups.values()) or [Group(recipients, whole)]
+
+    async def _of(self, method: str) -> _Channel:
+        kept = self._kept.get(method)
+        if kept is not None and self._now() < kept[0]:
+            return kept[1]
+        providers = _read(await self._redis.call("GET", route_limits_key(method)))
+        reports = {one["name"]: one for one in await self._providers(method)} if len(providers) > 1 else {}
+
+        def rank(one: ProviderLimits) -> tuple[bool, int]:
+            weight = reports[one.name]["weight"] if one.name in reports else one.weight
+            return not one.is_special, -(weight or 0)
+
+        off = frozenset(name for name, one in reports.items() if not one["enabled"])
+        channel = _Channel(sorted(providers, key=rank), off)
+        self._kept[method] = (self._now() + FRESH_S, channel)
+        return channel
+
+
+def _read(told: bytes | None) -> Sequence[ProviderLimits]:
+    if told is None:
+        return ()
+    try:
+        return RouteLimits.model_validate_json(told).providers
+    except ValidationError:
+        # A sender newer than this gateway: it will judge the content itself.
+        log.warning("routes_unreadable")
+        return ()
+
+
+def _find_fit(
+    providers: Sequence[ProviderLimits], template: str, category: Category, forced: str | None
+) -> Sequence[ProviderLimits]:
+    """Find those whose routes take such a message, or the one that is forced."""
+    if forced is not None:
+        return [one for one in providers if one.name == forced]
+    return [
+        one
+        for one in providers
+        if (not one.templates or template in one.templates) and (not one.categories or category in one.categories)
+    ]
+
+
+def _name_template(given: object, templates: Templates) -> str:
+    """Name the template that routes ask for: of free text the channel's default."""
+    if isinstance(given, dict):
+        named = given.get("template")
+        return named if isinstance(named, str) else ""
+    return next((name for name, one in templates.items() if one.default), "")
+
+
+def _room(given: object, templates: Templates) -> float:
+    """Say how many characters a template takes of a content; below all where it is not known."""
+    if not isinstance(given, str) and not (isinstance(given, dict) and isinstance(given.get("template"), str)):
+        return 0.0
+    used = find(given, templates)
+    if used is None:
+        return -1.0
+    return sum(math.inf if most is None else most for most in used.variables.values())
