@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
-from imsg_contract.wire import Attachment, Job, Reference, Status
+from imsg_contract.wire import Attachment, Inbound, Job, Reference, Status
 from imsg_database.address import read_url
 from imsg_history.attachments import Attachments, Place
 from imsg_history.content_retention import Contents
@@ -180,6 +180,28 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
         "li@example.com": None,
         None: None,
     }
+
+
+@pytest.mark.parametrize(
+    "written", ["139 1234 5678", "+86 139-1234-5678", "%2B8613912345678", "１３９１２３４５６７８"]
+)
+async def test_a_number_is_found_however_texts_providers_and_other_people_write_it(
+    database: Database, stones: TombstoneStore, written: str
+) -> None:
+    listed = job(to=("+8613711112222", PHONE), at=BEFORE, reference=f"order {written}", method="sms")
+    last = outcome(listed, Status.FAILED, n=0, detail=f"after {written}")
+    told = Inbound(
+        method="sms",
+        provider="aliyun",
+        id="1",
+        address="+8613711112222",
+        text=f"请打 {written}",
+        at=NOW - timedelta(minutes=9),
+    )
+    await keep(database, listed, outcome(listed, Status.SENT, n=1), last, told)
+    assert await holds(database, written)
+    await Eraser(database, DIGESTS).erase([await place_tombstone(stones, PHONE)])
+    assert not await holds(database, written)
 
 
 async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: TombstoneStore) -> None:

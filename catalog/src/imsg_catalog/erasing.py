@@ -125,8 +125,20 @@ class Erasing:
                 if not page:
                     return count
                 after = page[-1].id
-                digests = await self._erased.digests.of_many(row.address for row in page)
+                mentioned = {row.id: find_mentions(f"{row.note}\n{row.evidence}") for row in page}
+                people = {row.address for row in page}.union(*mentioned.values())
+                digests = await self._erased.digests.of_many(people)
                 kept = {row.id: erase(row, _find_stone(digests[row.address], stones)) for row in page}
+                named = {
+                    row.id
+                    for row in page
+                    if any(_is_erased_since(row, digests[one], stones) for one in mentioned[row.id])
+                }
+                kept |= {
+                    row.id: replace(row, note="", evidence="")
+                    for row in page
+                    if row.id in named and kept[row.id] is row
+                }
                 changed = [row for row in page if kept[row.id] is not row]
                 if changed:
                     await rows.remove([row.id for row in changed])
@@ -134,6 +146,11 @@ class Erasing:
                     await rows.add(new, 0)
                     await self._mirror.show(rows, [row.place for row in (*changed, *new)])
                     count += len(changed)
+
+
+def _is_erased_since(row: Row, digests: Sequence[str], stones: Stones) -> bool:
+    stone = _find_stone(digests, stones)
+    return stone is not None and row.created_ms <= stone[1]
 
 
 def _find_stone(digests: Sequence[str], stones: Stones) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Row, Table, bindparam, case, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import Column, Row, Table, bindparam, case, delete, exists, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
@@ -33,7 +33,6 @@ from imsg_history.tables import (
     receipts,
     replies,
     requests,
-    small,
 )
 from imsg_runtime.tombstones import Digests, Tombstone
 
@@ -76,6 +75,7 @@ class Eraser:
         count = await self._from_messages(until)
         await self._erase_addressed(receipts, receipts.c.kept_at, until)
         await self._erase_addressed(replies, replies.c.at, until)
+        await self._from_replies(until)
         await self._from_dead(until)
         await self.erase_bodies(stones)
         return count
@@ -161,6 +161,23 @@ class Eraser:
             if (at := known.until.get(identity(address))) is not None:
                 gone = delete(table).where(table.c.address == address, since <= at)
                 await self._database.write(lambda connection, one=gone: connection.execute(one))  # type: ignore[misc]
+
+    async def _from_replies(self, until: Mapping[str, datetime]) -> None:
+        """Empty what others wrote back of these people."""
+        after = ""
+        while True:
+            query = select(replies.c.id, replies.c.at, replies.c.text).where(replies.c.id > after)
+            query = query.order_by(replies.c.id).limit(SLICE)
+            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            if not rows:
+                return
+            after = rows[-1].id
+            people = {row.id: find_mentions(row.text or "") for row in rows}
+            known = await self._find_known(set().union(*people.values()), until)
+            gone = [row.id for row in rows if any(map(known.build_is_gone(row.at), people[row.id]))]
+            change = update(replies).where(replies.c.id.in_(gone)).values(text=None)
+            if gone:
+                await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]
 
     async def _from_dead(self, until: Mapping[str, datetime]) -> None:
         after = ""
@@ -267,7 +284,11 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
 
 async def _empty_details(connection: AsyncConnection, name: str, hits: Hits) -> None:
     """Remove what providers said of the others of a request where it names one of these people."""
-    forms = sorted(redact.spell(hit.address for hit in hits.values()))
+    people = {hit.address for hit in hits.values()}
     for table in (messages, attempts, events):
-        is_named = or_(*(small(table.c.detail).contains(form, autoescape=True) for form in forms))
-        await connection.execute(update(table).where(table.c.request == name, is_named).values(detail=None))
+        has_detail = table.c.request == name, table.c.detail.is_not(None)
+        said = list(await connection.scalars(select(table.c.detail).where(*has_detail).distinct()))
+        gone = await asyncio.to_thread(lambda said=said: [one for one in said if redact.names([one], people)])  # type: ignore[misc]
+        for first in range(0, len(gone), SLICE):
+            these = table.c.detail.in_(gone[first : first + SLICE])
+            await connection.execute(update(table).where(table.c.request == name, these).values(detail=None))

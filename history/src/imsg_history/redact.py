@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from imsg_contract.addresses import identity
 from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Job
 from imsg_history.events import compact, utc
@@ -24,7 +25,7 @@ _ESCAPE = re.compile(r"\\[nrt]")
 
 def holds(text: str, gone: Gone) -> bool:
     """Tell whether a text names somebody who was erased."""
-    return any(map(gone, find_mentions(text)))
+    return any(gone(identity(one)) for one in find_mentions(text))
 
 
 def job(body: bytes, gone: Gone) -> bytes | None:
@@ -76,8 +77,9 @@ def read_accepted_at(body: bytes) -> datetime | None:
 
 def names(parts: Iterable[str | None], people: Iterable[str]) -> bool:
     """Tell whether any of a request's texts (subject, content and file names, as JSON) names one of these people."""
-    forms = spell(people)
-    return any(form in part.lower() for part in parts if part is not None for form in forms)
+    texts = "\n".join(part for part in parts if part is not None)
+    wanted = set(people)
+    return any(form in texts.lower() for form in spell(wanted)) or holds(texts, {*map(identity, wanted)}.__contains__)
 
 
 def spell(people: Iterable[str]) -> set[str]:

@@ -99,10 +99,13 @@ def dead_letter(body: bytes, detail: str | None, gone: redact.Gone, *, is_job: b
 
 
 def from_replies(fold: Merge, withheld: Redacted) -> None:
-    """Leave out what people wrote who were erased since."""
+    """Leave out what people wrote who were erased since, and what others wrote of them."""
     for name, reply in list(fold.replies.items()):
-        if withheld.build_is_gone(reply.at)(reply.address):
+        gone = withheld.build_is_gone(reply.at)
+        if gone(reply.address):
             del fold.replies[name]
+        elif reply.text is not None and redact.holds(reply.text, gone):
+            fold.replies[name] = replace(reply, text=None)
 
 
 async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted) -> None:
@@ -184,6 +187,7 @@ def _people(fold: Merge) -> Iterator[str]:
         yield receipt.address
     for reply in fold.replies.values():
         yield reply.address
+        yield from find_mentions(reply.text or "")
     for name, letter in fold.dead.items():
         if (job := fold.dead_jobs.get(name)) is not None:
             for recipient in job.recipients:

@@ -27,9 +27,26 @@ PHONE = "+8613912345678"
         ("008613912345678", PHONE),
         ("139 1234 5678", PHONE),
         ("139-1234-5678", PHONE),
+        ("139.1234.5678", PHONE),
+        ("139 12345678", PHONE),
+        ("139\u00a01234\u00a05678", PHONE),
+        ("１３９１２３４５６７８", PHONE),
+        ("+86139 1234 5678", PHONE),
+        ("1 139 1234 5678 138", PHONE),
+        ("+852 9123 4567 20", "+85291234567"),
+        ("+1 (386) 555-1234", "+13865551234"),
+        ("https://例子.cn/?to=Li.na%40Example.com&n=1", "Li.na@example.com"),
+        ("?next=%2Fa%3Fto%3Dli.na%2540example.com", MAIL),
+        ("%E6%9D%8E@example.com", "李@example.com"),
+        ("<b>li.na&#64;example.com</b>", MAIL),
+        ('{"to":"li.na\\u0040example.com"}', MAIL),
+        ("li.na＠example.com", MAIL),
         ("call 85291234567", "+85291234567"),
         ("abc-84G-7ZW-YRB", "84G-7ZW-YRB"),
         ("84g7zwyrb", "84G-7ZW-YRB"),
+        ("84g 7zw yrb", "84G-7ZW-YRB"),
+        ("84g\u20117zw\u2013yrb", "84G-7ZW-YRB"),
+        ("?tag=%2284G-7ZW-YRB%22", "84G-7ZW-YRB"),
     ],
 )
 def test_an_address_is_found_within_a_text(text: str, address: str) -> None:
@@ -44,7 +61,7 @@ def test_what_only_resembles_an_address_is_not_that_address(text: str) -> None:
 
 
 def test_a_long_text_of_what_resembles_addresses_takes_no_more_than_linear_time() -> None:
-    text = ("-a" * 40 + "@" + "b-" * 120) * 1_000 + "@" * 50_000 + "1-2 " * 50_000
+    text = ("-a" * 40 + "@" + "b-" * 120) * 1_000 + "@" * 50_000 + "1-2 " * 50_000 + "%2540%&" * 20_000 + "+(" * 50_000
     began = time.process_time()
     assert find_mentions(text) == set()
     assert time.process_time() - began < 5

@@ -1,7 +1,11 @@
 """Addresses that a text mentions, in the normal forms of every channel: an erasure finds by them whom a text names."""
 
+import html
 import re
+import unicodedata
 from collections.abc import Iterator
+from itertools import accumulate
+from urllib.parse import unquote
 
 from imsg_contract import addresses
 
@@ -18,16 +22,38 @@ _OUTSIDE = frozenset("\"'<>(),:;\\[]@")
 """Around an address, and in none that we take (RFC 5321, without quotes)."""
 
 _PHONE = re.compile(r"(?<![0-9])(?:\+|00)?([1-9][0-9]{6,14})(?![0-9])")
-_SPACED_PHONE = re.compile(r"(?<![0-9])1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}(?![0-9])")
-_TAG = re.compile(r"(?<![0-9A-Za-z])(?=([0-9A-Za-z]{3}-?[0-9A-Za-z]{3}-?[0-9A-Za-z]{3})(?![0-9A-Za-z]))")
+_SPACED_PHONE = re.compile(r"(?:(?<![0-9])|(?<=86))(?=(1[3-9](?:[ ().-]{0,2}[0-9]){9})(?![0-9]))")
+_SPACED_ABROAD = re.compile(r"(?:\+|(?<![0-9])00)(?=([1-9](?:[ ().-]{0,2}[0-9]){6,14})(?![0-9]))")
+_SEPARATORS = re.compile(r"[ ().-]+")
+_TAG = re.compile(
+    r"(?<![0-9A-Za-z])"
+    r"(?=([0-9A-Za-z]{3}[ \u2010-\u2015-]?[0-9A-Za-z]{3}[ \u2010-\u2015-]?[0-9A-Za-z]{3})(?![0-9A-Za-z]))"
+)
+_JSON_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
 def find_mentions(text: str) -> set[str]:
     """Return what in a text reads as an address, in its normal form.
 
-    An address may be part of a longer word, such as of an order's name: each place where it may begin is tried.
+    An address may be part of a longer word, such as of an order's name: each place where it may begin is tried. It may
+    be written as URLs, HTML, JSON and full-width keyboards write it.
     """
-    return {*_find_emails(text), *_find_phones(text), *_find_tags(text)}
+    return {
+        address
+        for form in {text, _decode(text)}
+        for address in (*_find_emails(form), *_find_phones(form), *_find_tags(form))
+    }
+
+
+def _decode(text: str) -> str:
+    """Undo what encodings did to a text: percent signs up to twice, since a URL may stand in another's query."""
+    if "%" in text:
+        text = unquote(unquote(text))
+    if "&" in text:
+        text = html.unescape(text)
+    if "\\u" in text:
+        text = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
 def _find_emails(text: str) -> Iterator[str]:
@@ -53,9 +79,16 @@ def _find_local_parts(text: str, end: int) -> list[str]:
 
 def _find_phones(text: str) -> Iterator[str]:
     forms = [form for digits in _PHONE.findall(text) for form in (digits, f"+{digits}", digits.removeprefix("86"))]
-    forms += [number.replace(" ", "").replace("-", "") for number in _SPACED_PHONE.findall(text)]
+    forms += [_SEPARATORS.sub("", number) for number in _SPACED_PHONE.findall(text)]
+    forms += [f"+{digits}" for number in _SPACED_ABROAD.findall(text) for digits in _join(number)]
     return (number for form in forms if (number := addresses.phone(form)) is not None)
 
 
+def _join(number: str) -> Iterator[str]:
+    """Return the digits up to the end of each group: what follows a number may be another one."""
+    return accumulate(_SEPARATORS.split(number))
+
+
 def _find_tags(text: str) -> Iterator[str]:
-    return (tag for word in _TAG.findall(text) if (tag := addresses.tag(word)) is not None)
+    letters = ("".join(filter(str.isalnum, word)) for word in _TAG.findall(text))
+    return (tag for word in letters if (tag := addresses.tag(word)) is not None)
