@@ -116,6 +116,7 @@ def test_an_account_has_the_kind_that_it_is_called_by_or_that_it_names(configure
     [
         ("MAIN__ACCESS_KEY_ID", "x", "the account main has no kind; set its KIND to one of aliyun, tencent"),
         ("MAIN__KIND", "Aliyun", "the account main is of the kind Aliyun, which there is not; set its KIND to one of"),
+        ("ALIYUN__KIND", "tencent", "the account aliyun is of the kind tencent; call it by no other kind's name"),
         ("TENCENT__SECRET_ID", "x", "IMSG_SMS__ACCOUNTS__TENCENT__SECRET_KEY is not set"),
         ("ALIYUN__COUNTRIES", "CN", "IMSG_SMS__ACCOUNTS__ALIYUN__COUNTRIES: holds CN, which begins no number"),
         ("A.B__KIND", "aliyun", "IMSG_SMS__ACCOUNTS: an account can't be called a.b; its name has 1 to 32"),

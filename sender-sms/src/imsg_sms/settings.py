@@ -280,6 +280,8 @@ class Sms(BaseModel):
             if not isinstance(kind, str) or kind not in MODELS:
                 has = f"is of the kind {kind}, which there is not" if "kind" in account else "has no kind"
                 raise ValueError(f"the account {name} {has}; set its KIND to one of {', '.join(KINDS)}")
+            if name in MODELS and name != kind:
+                raise ValueError(f"the account {name} is of the kind {kind}; call it by no other kind's name")
             model: Any = MODELS[kind]
             read |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
         return read
