@@ -1,16 +1,24 @@
 """A paused channel's messages expire in time, though no sender consumes them."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.topology import channel_key
+from imsg_contract.topology import STEPS_S, channel_key
 from imsg_contract.wire import Outcomes, Status
+from imsg_delivery.claims.records import Free
+from imsg_delivery.decide import AttemptTerms, hold_up
 from imsg_history.database import Database
 from imsg_history.expiry import GRACE, PausedExpiry
+from imsg_history.ids import rfc3339
+from imsg_history.tables import events
 from imsg_runtime.redis import Redis
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import find, keep, make_writer, read_statuses
+from imsg_testing.starvation import TERMS
 
 LIFE = timedelta(seconds=30)
 
@@ -64,3 +72,22 @@ async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database,
     await expiry(database, paused, 2 * LIFE).once()
     await keep(database, Outcomes(outcomes=(outcome(late, Status.SENT, at=NOW + 3 * LIFE),)))
     assert await read_statuses(database, late) == ["sent"]
+
+
+async def test_what_its_sender_lets_expire_too_is_told_of_once(database: Database, paused: Redis) -> None:
+    """The channel goes on, and its sender finds the same message late."""
+    late = job(at=NOW, expires_at=NOW + LIFE, user_id="7" * 32, events=1)
+    await keep(database, late)
+    await expiry(database, paused, 2 * LIFE).once()
+    terms = AttemptTerms(late, TERMS, STEPS_S, STEPS_S, 0.5)
+    found = hold_up(Free(0, 0.0, doubtful=False), (NOW + 3 * LIFE).timestamp(), terms)
+    assert found is not None
+    await keep(database, Outcomes(outcomes=(found.outcome,)))
+    (message,) = await find(database, id=f"{late.request}-0")
+    assert (message["status"], message["updated_at"]) == ("expired", rfc3339(NOW + LIFE))
+    assert len(message["timeline"]) == 1
+    assert len(await database.read(_find_events)) == 1
+
+
+async def _find_events(connection: AsyncConnection) -> list[Row[Any]]:
+    return list(await connection.execute(select(events)))

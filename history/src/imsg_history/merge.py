@@ -93,7 +93,7 @@ class Merge:
     def find_oldest(self) -> datetime | None:
         """Return when the oldest of what services themselves tell happened; None where nothing of that is here."""
         accepted = (request.accepted_at for request in self.requests.values())
-        tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt is not None)
+        tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt)  # an end without one may be late
         return min((*accepted, *tried), default=None)
 
     def settle_dead(self, since: dict[str, datetime]) -> None:
@@ -125,8 +125,8 @@ class Merge:
         provider_id = clean_optional(outcome.provider_id, MAX_PROVIDER_ID)
         code, detail = clean_optional(outcome.code, MAX_CODE), clean_optional(outcome.detail, MAX_DETAIL)
         said = (provider, provider_id, code, detail)
-        mark = fingerprint(attempt, status, *said)
         is_untried = attempt == NO_ATTEMPT and outcome.status is Status.EXPIRED
+        mark = fingerprint(attempt, status, *(() if is_untried else said))  # whoever says it, in whatever words
         request, n, rank = outcome.request, outcome.n, UNTRIED_RANK if is_untried else RANK[outcome.status]
         self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
         for hop in outcome.hops:

@@ -115,9 +115,11 @@ def hold_up(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | N
     if isinstance(state, Lapsed):
         died = Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile.")
         return decide(state, died, now_s, terms)
-    is_late = now_s >= terms.job.expires_at.timestamp()
+    expires_s = terms.job.expires_at.timestamp()
+    is_late = now_s >= expires_s
     if is_late and not (state.doubtful and terms.channel.ask_after_s):
-        return _stop(state, Status.EXPIRED, Refused("", "expired", "Its time was over"), now_s, terms)
+        # At the time at which history lets it expire where its channel is paused: it is told of once.
+        return _stop(state, Status.EXPIRED, Refused("", "expired", "Its time was over"), expires_s, terms)
     if state.doubtful and (is_late or not may_repeat(terms.channel, now_s - state.first_s)):
         unclear = Unknown("", "not_repeated", "It may have been sent, and may not be repeated.")
         return decide(state, unclear, now_s, terms)
