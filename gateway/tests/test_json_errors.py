@@ -1,6 +1,8 @@
 """A body that is no JSON is told what is wrong with it, where, and the form wanted."""
 
+import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,8 @@ WRAPPED = '{\n "attachment": {\n  "filename": "发票.pdf",\n  "file": "JVBERi0x
         (json.dumps(GOOD, ensure_ascii=False).encode("gbk"), "像是 GBK 编码的“发票”；请改用 UTF-8", "looks like GBK"),
         ('{"a": "x中"}'.encode("gb18030"), "第 1 行第 9 字节起不是 UTF-8", "looks like GBK"),
         (json.dumps(GOOD, ensure_ascii=False).encode("utf-16"), "像是 UTF-16 编码", "looks like UTF-16"),
+        (gzip.compress(json.dumps(GOOD).encode()), "是压缩过的", "is compressed; send it as it is"),
+        (zlib.compress(json.dumps(GOOD).encode()), "是压缩过的", "is compressed; send it as it is"),
         (json.dumps(GOOD, ensure_ascii=False).encode("utf-16-be"), "像是 UTF-16 编码", "looks like UTF-16"),
         (b'{"a": "caf\xe9"}', "第 1 行第 11 字节不是 UTF-8", "is not UTF-8"),
         (

@@ -9,6 +9,9 @@ from imsg_contract.errors import Refusal
 LOOK_BYTES = 4_096
 """How much is looked at around a fault: whatever the body's size, saying what is wrong with it takes no time."""
 
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How gzip begins, Zstandard, and zlib (`Content-Encoding: deflate`)."""
+
 MAX_LINES = 10_000
 """Behind so many the place is not looked for: a body of line breaks alone would have millions."""
 
@@ -38,6 +41,8 @@ def explain(body: bytes, error: ValueError) -> Refusal:
 
 def _encoding(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     head = body[:4]
+    if head.startswith(PACKED):
+        return "请求体是压缩过的，请不压缩发送", "the body is compressed; send it as it is"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head:
         return "请求体像是 UTF-16 编码，请改用 UTF-8 发送", "the body looks like UTF-16; send UTF-8"
     try:
