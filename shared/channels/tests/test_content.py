@@ -4,6 +4,7 @@ import pytest
 
 from imsg_channels.content import read
 from imsg_channels.sms import SMS
+from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import TemplateLimits
@@ -12,6 +13,9 @@ TEMPLATES = {
     "TM1": TemplateLimits(default=True, variables={"thing1": 20}, links=True),
     "TM2": TemplateLimits(variables={"content": None}, links=True, breaks=True),
 }
+
+
+MANY = {f"k{number}": "x" for number in range(1_001)}
 
 
 def params(template: str, **values: str) -> dict[str, object]:
@@ -58,3 +62,17 @@ def test_a_long_word_of_hyphens_is_looked_through_at_once() -> None:
     templates = {"SMS_1": TemplateLimits(default=True, variables={"content": None}, links=False, breaks=True)}
     with pytest.raises(Refusal):  # too long, and said at once
         read(SMS.content, {"template": "SMS_1", "params": {"content": "a-" * 60_000}}, templates)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [MANY, {"template": "TM1", "params": MANY}, {"template": [MANY] * 1_001}, {"params": {"thing1": ["x"]}, **MANY}],
+    ids=["fields", "params", "a list", "params beside fields"],
+)
+@pytest.mark.parametrize("channel", [SMS, WECHAT], ids=["sms", "wechat"])
+def test_more_fields_than_any_content_has_are_refused_by_their_bound(
+    channel: ChannelSpec, content: dict[str, object]
+) -> None:
+    with pytest.raises(Refusal) as raised:
+        read(channel.content, content, TEMPLATES)
+    assert "it has at most 1000 fields" in str(raised.value.answer(english=True))

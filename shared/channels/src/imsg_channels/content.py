@@ -13,6 +13,9 @@ from imsg_contract.wire import Content, TemplateLimits
 
 MAX_CONTENT_BYTES = 1024 * 1024
 
+MAX_FIELDS = 1_000
+"""Of a content, and of a field of it: Pydantic writes an error for each unknown one, and all wait for it."""
+
 Templates = Mapping[str, TemplateLimits]
 """Name → limits, as the channel published them."""
 
@@ -61,6 +64,7 @@ def read(
 
     Raises Refusal content_shape.
     """
+    _bound(content)
     try:
         checked = model.model_validate(content, context=Context(templates, has_attachment))
     except ValidationError as error:
@@ -99,6 +103,15 @@ def check_length(*texts: str) -> None:
 def names(given: Sequence[str] | Templates) -> str:
     """List names for a sentence, shortened."""
     return ", ".join(name[:64] for name in list(given)[:20]) or "—"
+
+
+def _bound(content: object) -> None:
+    """Refuse more fields than any content has. Raises Refusal content_shape."""
+    if not isinstance(content, dict):
+        return
+    if any(isinstance(one, dict | list) and len(one) > MAX_FIELDS for one in (content, *content.values())):
+        zh, en = f"最多 {MAX_FIELDS} 个字段", f"it has at most {MAX_FIELDS} fields"
+        raise Refusal("content_shape", why_zh=zh, why_en=en)
 
 
 def _sentences(error: ErrorDetails) -> tuple[str, str]:
