@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from imsg_runtime.bodies import Intake
 from imsg_runtime.clients import Clients
+from imsg_runtime.http import MAX_MESSAGE_BYTES
 from imsg_runtime.responses import Answer
 from imsg_runtime.service import serve
 
@@ -110,3 +111,12 @@ async def test_a_websocket_is_a_connection_until_it_ends() -> None:
         async with asyncio.timeout(10):
             while not (await ask()).startswith(b"HTTP/1.1 200"):  # noqa: ASYNC110  only the port knows
                 await asyncio.sleep(0.01)
+
+
+async def test_a_message_of_a_websocket_that_is_too_large_is_refused_before_it_comes() -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x82\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
+        opcode, length, code = await reader.readexactly(1), await reader.readexactly(1), await reader.readexactly(2)
+    assert (opcode, length >= b"\x02", int.from_bytes(code, "big")) == (b"\x88", True, 1009)

@@ -27,6 +27,9 @@ FIRST_WORD_S = 2.0
 """How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
 or a proxy keeps it for the next one (the edge for 1 s)."""
 
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Of one message of a WebSocket, refused by the length it declares; what an app takes of a stranger's is far less."""
+
 LINGER_S = 30.0
 """How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
 enough for 16 MiB at 5 Mbit/s."""

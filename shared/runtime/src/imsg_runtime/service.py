@@ -31,7 +31,7 @@ from imsg_runtime.bodies import Intake
 from imsg_runtime.clients import Clients
 from imsg_runtime.graceful_shutdown import Server
 from imsg_runtime.hosts import Hosts, Named
-from imsg_runtime.http import serve_by
+from imsg_runtime.http import MAX_MESSAGE_BYTES, serve_by
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.masking import mask_line
 from imsg_runtime.memory import give_back
@@ -248,6 +248,7 @@ async def serve(
     config = uvicorn.Config(
         intake.guard(app),
         http=serve_by(intake),
+        ws_max_size=MAX_MESSAGE_BYTES,
         lifespan="off",
         proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
         log_config=None,
