@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import httpx
 from pydantic import SecretStr
 
-from imsg_runtime.settings import Common, load
+from imsg_runtime.masking import mask
+from imsg_runtime.settings import Common, StartError, load
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,9 +43,12 @@ def find_url(given: str | None) -> str:
 
     Settings are read as every service reads them: environment over `.env` over imsg.toml. Raises StartError.
     """
-    if given:
-        return given
-    return _url(load(Location))
+    url = given or _url(load(Location))
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise StartError(f"{mask(url)} is no URL ({error}): write one such as http://127.0.0.1:8000") from error
+    return url
 
 
 def find_account(url: str) -> Account | None:

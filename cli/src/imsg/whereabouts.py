@@ -32,12 +32,14 @@ def ask(url: str) -> Running:
             remedy = "Start it with `make run`, as containers with `make up`, or say where with --url."
             return Running(Finding("iMSG", f"nothing answers at {shown}", remedy), {})
         except ValueError:
-            remedy = f"Choose another {variable('port')}."
-            return Running(Finding("iMSG", f"something else answers at {shown}", remedy), {})
+            answer = None
+    if not isinstance(answer, dict) or "errorCode" not in answer:
+        remedy = f"Choose another {variable('port')}, or say with --url where iMSG is."
+        return Running(Finding("iMSG", f"something else answers at {shown}", remedy), {})
     names = {name: answer[name] for name in ("service", "services") if name in answer}
     if answer.get("errorCode") == 0:
         return Running(Finding("iMSG", f"ready at {shown}"), names)
-    state = f"not ready at {shown}: {answer.get('unmet')}"
+    state = f"not ready at {shown}: {answer.get('unmet') or answer.get('detail')}"
     return Running(Finding("iMSG", state, "The parts below say why."), names)
 
 
