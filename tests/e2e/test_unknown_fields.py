@@ -104,6 +104,24 @@ def test_a_scope_of_other_names_suppresses_nothing(deployment: Deployment, scope
 
 
 @pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ({"sender": "*"}, "参数 scope.sender 不正确：若对所有发件方生效，请不要写 sender。"),
+        ({"category": "news"}, "参数 scope.category 不正确：只能是 'code'、'notice'或'marketing'。"),
+    ],
+)
+def test_a_scope_that_cannot_be_meant_suppresses_nothing(
+    deployment: Deployment, scope: dict[str, Any], said: str
+) -> None:
+    asked = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
+
+    answer = deployment.call("POST", "/api/v2/suppressions", asked)
+
+    assert (answer["reason"], answer["detail"]) == ("wrong_type", said)
+    assert deployment.call("GET", "/api/v2/suppressions", token=deployment.token())["suppressions"] == []
+
+
+@pytest.mark.parametrize(
     ("field", "value"), [("content", {"subjekt": "x"}), ("attachment", {"name": "x"}), ("attachment", [{"name": "x"}])]
 )
 def test_where_nothing_can_be_read_the_fields_own_code_says_so(

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from imsg_catalog.store import DEFAULT_LIMIT, Row
-from imsg_catalog.tables import MAX_NOTE, MAX_SENDER
+from imsg_catalog.tables import ANY, MAX_NOTE, MAX_SENDER
 from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
@@ -65,6 +65,12 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _sender(name: str | None) -> str | None:
+    if name == ANY:
+        raise wrong("若对所有发件方生效，请不要写 sender", "leave sender out where whoever sends is meant")
+    return name
+
+
 Text = Annotated[str, BeforeValidator(lambda text: _no_nul(text) if isinstance(text, str) else text)]
 
 
@@ -75,12 +81,13 @@ class Scope(RequestModel):
         Text | None,
         Field(
             max_length=MAX_SENDER,
-            json_schema_extra={"pattern": _NO_NUL},
+            json_schema_extra={"pattern": _NO_NUL, "not": {"const": ANY}},
             description=(
                 "By whom: the named sender of a mail (empty: the default one), the signature of an SMS, the official "
                 "account."
             ),
         ),
+        AfterValidator(_sender),
     ] = None
     category: Annotated[Category | None, Field(strict=False)] = None
 

@@ -262,7 +262,7 @@ def _say_what_is_wrong(kind: str, context: Mapping[str, Any], message: str) -> t
         message = message.removeprefix("Value error, ")
         return message, message
     zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
-    return zh.replace(" or ", "或"), en
+    return zh.replace(", ", "、").replace(" or ", "或"), en
 
 
 UNKNOWN_FIELD = "unknown_field"
