@@ -151,7 +151,7 @@ async def test_nobody_gets_in_without_the_service_key(service: Service) -> None:
 
 
 async def test_a_service_that_speaks_for_nobody_reads_nobodys_messages(service: Service) -> None:
-    assert (await get(service, "/api/query", None)).json()["reason"] == "no_right"
+    assert (await get(service, "/api/query", None)).json()["reason"] == "token_missing"
 
 
 async def test_a_wrong_filter_answers_400_in_the_language_asked_for(service: Service) -> None:
