@@ -195,6 +195,24 @@ def test_headings_are_found_below_a_title(title: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "用户名（必填）",
+        "*用 户 名：",
+        "User Name",
+        "user_name",
+        "ＵＳＥＲＮＡＭＥ",
+        '"用户\n名"',
+        "登录名",
+        "账户 (工号)",
+    ],
+)
+def test_headings_are_known_however_people_write_them(heading: str) -> None:
+    read = parse(ZH, f"名单,,\n{heading},手机号（11 位）,E-Mail\n甲,13800138000,a@x.cn\n")
+    assert [line.fields for line in read.good] == [{"username": "甲", "phone": "13800138000", "email": "a@x.cn"}]
+
+
 def test_rows_that_are_no_users_stay_refused() -> None:
     assert parse(ZH, "公司通讯录\n邮箱,手机\na@example.com,1\n").problem == ZH("users.sheet_no_username")
     far = "备注,x\n" * 10 + "用户名,手机号\n甲,13800138000\n"

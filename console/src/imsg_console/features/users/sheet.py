@@ -1,7 +1,9 @@
 """Users in a spreadsheet: what stands in the columns, and what people who write them by hand get wrong."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
@@ -28,7 +30,7 @@ MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 
 HEADINGS: Mapping[str, str] = {
-    "username": "user, login, 用户, 账号, 帐号, name, 姓名",
+    "username": "user, login, 用户, 账号, 帐号, 账户, 登录名, name, 姓名",
     "password": "pass, 口令, 初始密码",
     "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
     "phone": "手机号, 手机号码, mobile, 电话, 电话号码, tel",
@@ -39,7 +41,9 @@ HEADINGS: Mapping[str, str] = {
     "available": "enabled, active, 启用, 状态, 可用",
 }
 ALIASES = {
-    alias: (column, rank) for column, aliases in HEADINGS.items() for rank, alias in enumerate(aliases.split(", "), 1)
+    alias.replace("-", ""): (column, rank)
+    for column, aliases in HEADINGS.items()
+    for rank, alias in enumerate(aliases.split(", "), 1)
 }
 """How people head their columns, beside our own two languages, and how plainly: 1 is the plainest."""
 
@@ -139,11 +143,24 @@ def _columns(headings: Sequence[str]) -> list[str]:
 
 def _column(heading: str) -> tuple[str, int]:
     """Say which column a heading means, and how plainly: 0 its own word, then one of people's, the likeliest first."""
-    name = heading.strip().strip("*：:").strip().lower()
-    for column in (*COLUMNS, *EXPORTED):
-        if name == column or name in (one.lower() for one in in_every_language(f"users.{column}")):
-            return (column if column in COLUMNS else "", 0)
-    return ALIASES.get(name, ("", 0))
+    return _known().get(_strip(heading), ("", 0))
+
+
+@cache
+def _known() -> Mapping[str, tuple[str, int]]:
+    """Return what heads columns, as `_strip` leaves it."""
+    known = dict(ALIASES)
+    for column in reversed((*COLUMNS, *EXPORTED)):
+        meant = (column if column in COLUMNS else "", 0)
+        known |= dict.fromkeys(map(_strip, (column, *in_every_language(f"users.{column}"))), meant)
+    return known
+
+
+def _strip(heading: str) -> str:
+    """Take off what stands around a column's name and in it: `*User name（必填）：`, `用 户 名`."""
+    plain = unicodedata.normalize("NFKC", heading).lower()
+    cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))
+    return "".join(sign for sign in plain[:cut] if sign not in "-_" and not sign.isspace()).strip("*:")
 
 
 def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:
