@@ -54,8 +54,14 @@ class Firms:
     def look(self, request: str) -> dict[str, Any]:
         """Return the one message of a request with its timeline."""
         name, token = f"{request}-0", self.deployment.token()
-        message: dict[str, Any] = self.deployment.call("GET", "/api/v2/messages", id=name, token=token)["messages"][0]
-        return message
+        found: list[dict[str, Any]] = []
+
+        def is_recorded() -> bool:
+            found[:] = self.deployment.call("GET", "/api/v2/messages", id=name, token=token)["messages"]
+            return bool(found)
+
+        wait(is_recorded)
+        return found[0]
 
     def change(self, name: str, **fields: object) -> dict[str, Any]:
         """Change a provider as an administrator does."""
@@ -193,7 +199,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
     wait(lambda: all(firms.look(one)["status"] == "queued" for one in requests))
     assert not firms.count_arrived()
     assert firms.change("tencent", enabled=True)["errorCode"] == 0
-    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=3.0, why=lambda: str(firms.count_arrived()))
+    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=10.0, why=lambda: str(firms.count_arrived()))
     assert firms.change("twilio", enabled=True)["errorCode"] == 0
 
 
