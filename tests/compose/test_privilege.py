@@ -100,7 +100,7 @@ def test_each_has_keys_and_passwords_that_no_other_has(containers: Containers) -
 
 
 def test_a_sender_s_key_opens_attachments_alone(containers: Containers) -> None:
-    paths = ("/internal/attachments/none/none", "/internal/resend/none", "/api/query", "/api/v2/dead")
+    paths = ("/internal/attachments/none/none", "/internal/resend/none", "/api/query", "/api/dead")
     told = containers.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
 
     assert told == ["404", "403", "403", "403"]
