@@ -53,8 +53,8 @@ def test_detail_is_chinese_and_english_where_that_is_preferred(decided: Decided)
 
 def test_urls_beyond_the_document_always_use_the_column(decided: Decided) -> None:
     for verb, path in (("GET", "me"), ("GET", "users"), ("GET", "stats"), ("GET", "channels"), ("GET", "dead")):
-        assert decided.ask(verb, f"/api/{path}").status_code == 400
-        assert decided.ask(verb, f"/api/{path}", token="x").status_code == 401
+        assert decided.ask(verb, f"/api/v2/{path}").status_code == 400
+        assert decided.ask(verb, f"/api/v2/{path}", token="x").status_code == 401
 
 
 def test_a_token_comes_in_the_body_of_a_get_too_in_the_header_or_in_the_query(decided: Decided) -> None:
