@@ -113,7 +113,7 @@ async def test_guesses_count_as_those_of_a_send_do(gateway: RunningGateway) -> N
 
 MALFORMED = {
     "smtp": ("zhang{n}@", "@{n}.example.com", "zhang{n}＠＠163.com", "{n}-{n}", "{n}"),
-    "sms": ("1380013{n}", "+86 {n}", "1.38E+{n}", "{n}；", "li{n}@example.com"),
+    "sms": ("1380013{n}", "+86 {n}", "1.38E+{n}", "{n}；", "li{n}@example.com", "#N/A{n}", "电话：{n}a"),
     "wechat": ("ABC-{n:03}-DEF", "{n:09}", "wx{n}@"),
 }
 

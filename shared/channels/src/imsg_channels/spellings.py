@@ -10,6 +10,8 @@ MAX_CHARACTERS = 320
 
 _STOPS = str.maketrans({"。": ".", "．": ".", "｡": "."})
 _FILLING = re.compile(r"[().·\u2010-\u2015-]")
+_NO_NAMES_SIGNS = frozenset("@:/")
+
 _SPREADSHEET_NUMBER = re.compile(r"[0-9]([.,][0-9]+)?[Ee][+][0-9]+")
 """What a spreadsheet makes of a phone number: `1.38E+10`."""
 _PREFIXES = ("mailto:", "tel:", "sms:")
@@ -65,9 +67,15 @@ def find(text: str, address: Callable[[str], str | None], *, is_phone: bool) -> 
 
 
 def is_malformed(text: str) -> bool:
-    """Tell whether a text was plainly meant as an address: it holds an @, or no letter, or a spreadsheet wrote it."""
+    """Return whether a text was plainly meant as an address, or is nobody's name.
+
+    It holds a sign that no username has (`@`, `:`, `/`, such as a spreadsheet's `#N/A`), no letter, or a phone number
+    as a spreadsheet writes it.
+    """
     narrow = unicodedata.normalize("NFKC", text)
-    return "@" in narrow or not any(map(str.isalpha, narrow)) or _SPREADSHEET_NUMBER.fullmatch(narrow) is not None
+    if not _NO_NAMES_SIGNS.isdisjoint(narrow):
+        return True
+    return not any(map(str.isalpha, narrow)) or _SPREADSHEET_NUMBER.fullmatch(narrow) is not None
 
 
 def _dense(number: str, faults: list[tuple[str, str]]) -> str:
