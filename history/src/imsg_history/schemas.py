@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from imsg_web.schemas import AnswerPart, Success
 
@@ -17,6 +17,15 @@ AsOf = Annotated[
     Time | None,
     Field(description="Up to when everything is recorded: now, where nothing waits to be. null: not known yet."),
 ]
+
+
+def _allow_absent(*fields: str) -> ConfigDict:
+    """Let fields be absent: they have a default here that no answer shows."""
+
+    def mend(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name not in fields]
+
+    return ConfigDict(json_schema_extra=mend)
 
 
 class AttachmentShape(AnswerPart):
@@ -49,6 +58,8 @@ class AttemptShape(AnswerPart):
 
 class MessageShape(AnswerPart):
     """One message: one recipient of a request."""
+
+    model_config = _allow_absent("segments", "timeline")
 
     id: str
     username: str
@@ -248,6 +259,8 @@ class DeadListAnswer(Success):
 
 class DeadAnswer(DeadShape, Success):
     """One dead letter with where it lay and its body."""
+
+    model_config = _allow_absent("body", "body_base64")
 
     queue: str
     # One of the two is there, and neither is ever null: defaults that the schema does not show.
