@@ -54,7 +54,7 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
 
     rows(page).get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(SHOWN)
-    expect(page.locator(".file-name")).to_have_text("三季度报表[U+202E]gpj.exe")
+    expect(page.locator(".file-name")).to_have_text("三季度报表gpj.exe")
     frame = page.frame_locator(".body-frame")
     expect(frame.get_by_role("heading")).to_have_text("您好")
     assert frame.locator("script, img, form, meta[http-equiv], [onerror], [href]").count() == 0

@@ -106,6 +106,8 @@ def _recipients(body: Fields) -> None:
         body["to"] = REACHED[method] if isinstance(body["to"], str) else [REACHED[method]]
     if method != "smtp":
         body["content"] = "明天下雨"
+    for name in ("sender", "reply_to", "provider"):  # which there are, the settings say
+        body.pop(name, None)
 
 
 def _life(body: Fields) -> None:
