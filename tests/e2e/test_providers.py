@@ -199,7 +199,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
     wait(lambda: all(firms.look(one)["status"] == "queued" for one in requests))
     assert not firms.count_arrived()
     assert firms.change("tencent", enabled=True)["errorCode"] == 0
-    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=10.0, why=lambda: str(firms.count_arrived()))
+    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=3.0, why=lambda: str(firms.count_arrived()))
     assert firms.change("twilio", enabled=True)["errorCode"] == 0
 
 
