@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsg_auth.main import Settings
-from imsg_auth.migrations import STEPS
+from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.store import Store
 from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
@@ -29,7 +29,7 @@ ADMIN = Caller("admin", is_admin=True, user_id="0" * 32)
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """Open a new database."""
     url = read_url(Settings(data_dir=tmp_path).store_url)
-    await asyncio.to_thread(migrate, url, STEPS)
+    await asyncio.to_thread(migrate, url, MIGRATIONS)
     async with connect(url, Terms("imsg-auth")) as database:
         yield Store(database)
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from imsg.all_in_one import Settings
 from imsg.callbacks_doctor import examine, tell_allow
 from imsg_callbacks.endpoints import Endpoints
-from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Endpoint
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
@@ -41,7 +41,7 @@ def test_it_says_where_callbacks_may_go_and_what_nobody_should_open(allow: list[
 async def keep_endpoint(folder: Path) -> None:
     """Make callbacks' database, with one endpoint whose secret stands under the right key."""
     url = read_url(f"sqlite:///{folder / 'callbacks.db'}")
-    migrate(url, STEPS)
+    migrate(url, MIGRATIONS)
     async with connect(url, Terms("test", pool=1, busy_timeout_s=5)) as database:
         endpoints = Endpoints(database, Vault([RIGHT]), lambda: 1)
         sealed = endpoints.seal("whsec_x", "one")

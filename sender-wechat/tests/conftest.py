@@ -15,7 +15,7 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_runtime.redis import Redis, connect
 from imsg_wechat.followers import Followers
-from imsg_wechat.migrations import STEPS
+from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Store
 
 ACCOUNTS = ("main", "other")
@@ -34,7 +34,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """Open an empty table."""
     random = Random(7)  # noqa: S311  no secret
     url = read_url(f"sqlite:///{tmp_path / 'wechat.db'}")
-    await asyncio.to_thread(migrate, url, STEPS)
+    await asyncio.to_thread(migrate, url, MIGRATIONS)
     async with database.connect(url, Terms("test")) as opened:
         yield Store(opened, lambda: make_tag(random))
 

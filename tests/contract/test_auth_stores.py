@@ -2,25 +2,19 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from imsg_auth.migrations import STEPS
-from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
-from imsg_auth.tables import METADATA, USERS
-from imsg_auth.tokens import ROLL_S, ids_from
-from imsg_contract.ids import new_id
-from imsg_database.address import read_url
-from imsg_database.database import Database, connect
-from imsg_database.migrate import migrate
-from imsg_testing.auth_store import PERSON, TERMS, add, another, open_migrated, read_user
-from imsg_testing.upgrades import older_steps
+from imsg_auth.migrations import MIGRATIONS
+from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken
+from imsg_auth.tables import METADATA
+from imsg_database.database import Database
+from imsg_testing.auth_store import PERSON, add, another, open_migrated, read_user
 
 
 @pytest.fixture
@@ -40,7 +34,7 @@ async def test_what_the_migrations_make_is_what_the_tables_say(database: Databas
     """No difference is left for the next revision."""
 
     def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"version_table": STEPS.versions})
+        context = MigrationContext.configure(connection, opts={"version_table": MIGRATIONS.version_table})
         return list(compare_metadata(context, METADATA))
 
     async with database.reading() as connection:
@@ -68,35 +62,6 @@ async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
                 async with store.writing() as rows:
                     await rows.change("b", {field: getattr(first, field)})
             assert taken.value.field == field
-
-
-async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(database_url: str) -> None:
-    """A day long tokens are made as gateways of before verify them; who such an auth registers has an id."""
-    before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
-    await asyncio.to_thread(migrate, read_url(database_url), before)
-    later = ("id", "may_send_codes", "events", "senders")
-    row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name not in later}
-    async with connect(read_url(database_url), TERMS) as database:
-        async with database.writing() as connection:
-            for name in ("张三", "李四"):
-                await connection.execute(insert(USERS).values(row | {"username": name}))
-        await asyncio.to_thread(migrate, read_url(database_url), STEPS)
-        async with Store(database).writing() as rows:
-            found = [await rows.user(name) for name in ("张三", "李四")]
-            oldest = await rows.oldest()
-        assert all(user is not None and len(user.id) == 32 for user in found)
-        assert len({user.id for user in found if user}) == 2
-        assert found[0] == replace(PERSON, id=found[0].id if found[0] else "", may_send_codes=True)
-        assert oldest is not None
-        assert ids_from(oldest) == pytest.approx(time.time() + ROLL_S, abs=60)
-        assert ids_from(replace(PERSON, id=new_id(PERSON.created_at.timestamp()))) == 0
-        if database_url.startswith("postgresql"):
-            async with database.writing() as connection:
-                await connection.execute(insert(USERS).values(row | {"username": "王五"}))
-            async with Store(database).reading() as rows:
-                late = await rows.user("王五")
-            assert late is not None
-            assert (len(late.id), late.may_send_codes) == (32, True)
 
 
 async def test_an_email_address_is_one_person_whatever_its_case(store: Store) -> None:
@@ -127,33 +92,6 @@ async def test_of_two_registered_at_once_one_has_the_address(store: Store) -> No
         return True
 
     assert sum(await asyncio.gather(*map(register, range(20)))) == 1
-
-
-async def test_twins_of_before_stay_users_and_are_shown(database_url: str) -> None:
-    """Nobody joins them; one of them may change the address, and is no twin then."""
-    before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
-    await asyncio.to_thread(migrate, read_url(database_url), before)
-    later = ("id", "may_send_codes", "events", "senders")
-    row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name not in later}
-    async with connect(read_url(database_url), TERMS) as database:
-        async with database.writing() as connection:
-            for name, email in (("a", "Zhang@x.cn"), ("b", "zhang@x.cn"), ("c", "li@x.cn"), ("d", None)):
-                await connection.execute(insert(USERS).values(row | {"username": name, "email": email}))
-        await asyncio.to_thread(migrate, read_url(database_url), STEPS)
-        store = Store(database)
-        async with store.writing() as rows:
-            users = await rows.page(None, (), 10)
-            assert [user.email for user in users] == ["Zhang@x.cn", "zhang@x.cn", "li@x.cn", None]
-            assert await rows.twins(users) == {"a": ["b"], "b": ["a"]}
-            assert await rows.mend_email_keys() == 2
-        with pytest.raises(Taken):
-            await add(store, another("e", email="ZHANG@x.cn"))
-        async with store.writing() as rows:
-            await rows.change("b", {"email": "ZHANG@x.cn"})
-            await rows.change("a", {"email": "other@x.cn"})
-            assert await rows.twins(await rows.page(None, (), 10)) == {}
-        with pytest.raises(Taken):
-            await add(store, another("e", email="zhang@x.cn"))
 
 
 async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:

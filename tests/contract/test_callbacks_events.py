@@ -17,7 +17,7 @@ from imsg_callbacks.event_log import append
 from imsg_callbacks.listeners import LOST_MS
 from imsg_callbacks.maintenance import KEPT
 from imsg_callbacks.matching import READER
-from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Attempt
 from imsg_callbacks.reading import MOST_WAITING
 from imsg_callbacks.schedule import Answer
@@ -35,7 +35,7 @@ from imsg_testing.databases import open_database
 
 
 def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> None:
-    migrate(read_url(database_url), STEPS)
+    migrate(read_url(database_url), MIGRATIONS)
     with open_database(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         changes = compare_metadata(context, metadata)

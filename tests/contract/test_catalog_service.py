@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from pydantic import SecretStr
 
 from imsg_catalog.main import Settings, app
-from imsg_catalog.migrations import STEPS
+from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.tables import METADATA
 from imsg_channels import METHODS
 from imsg_contract.suppressions import Reason, Suppression, erased_field
@@ -249,9 +249,9 @@ async def test_another_catalog_finds_what_the_first_has_kept_and_mends_its_mirro
 
 def test_the_steps_make_the_table_that_the_code_knows(database_url: str) -> None:
     url = read_url(database_url)
-    migrate(url, STEPS)
+    migrate(url, MIGRATIONS)
     with open_database(database_url) as engine, engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": STEPS.versions})
+        context = MigrationContext.configure(connection, opts={"version_table": MIGRATIONS.version_table})
         assert compare_metadata(context, METADATA) == []
 
 

@@ -29,7 +29,7 @@ from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, token_of, wechat
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel
-from imsg_wechat.migrations import STEPS
+from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Store
 
 WITHIN_S = 15.0
@@ -100,7 +100,7 @@ async def channel_to(
     """Open a channel, and a job to people who follow."""
     random = Random(1)  # noqa: S311  no secret
     url = read_url(f"sqlite:///{folder / 'wechat.db'}")
-    await asyncio.to_thread(migrate, url, STEPS)
+    await asyncio.to_thread(migrate, url, MIGRATIONS)
     async with (
         connect(url, Terms("test")) as opened,
         connect_redis(redis_url) as redis,

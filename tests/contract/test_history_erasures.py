@@ -1,6 +1,5 @@
 """Whoever was erased is in no table of history, SQLite's or PostgreSQL's, whatever comes when; contents go first."""
 
-import asyncio
 import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,24 +14,21 @@ from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Attachment, Inbound, Job, Reference, Status
-from imsg_database.address import read_url
 from imsg_history.attachments import Attachments, Place
-from imsg_history.content_retention import Contents
-from imsg_history.database import Database, connect
+from imsg_history.content_retention import ContentRetention
+from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
 from imsg_history.filters import read_query
-from imsg_history.migrate import migrate
 from imsg_history.query import MessageQuery
 from imsg_history.records import AuditRow
 from imsg_history.resend import Resends
-from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
+from imsg_history.tables import attachments, dead, erasures, jobs, metadata
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.callers import Caller
 from imsg_runtime.redis import Redis
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
-from imsg_testing.databases import open_database
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
 ADMIN = Caller("admin", is_admin=True)
@@ -357,7 +353,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
     long_ago = update(dead).values(at=NOW - timedelta(days=33))
     await database.write(lambda connection: connection.execute(long_ago))
 
-    contents = Contents(database, 30)
+    contents = ContentRetention(database, 30)
     await contents.erase(NOW, RETENTION)
     await contents.erase(NOW + timedelta(minutes=1), RETENTION)
 
@@ -375,46 +371,11 @@ async def test_contents_go_before_rows(database: Database) -> None:
 
 
 async def test_what_comes_late_goes_within_a_day(database: Database) -> None:
-    contents = Contents(database, 30)
+    contents = ContentRetention(database, 30)
     await contents.erase(NOW, RETENTION)
     late = job(at=NOW - timedelta(days=60))
     await keep(database, late, outcome(late, Status.SENT))
     assert await contents.erase(NOW + timedelta(days=1), RETENTION) == 1
-
-
-async def test_a_new_installation_keeps_contents_for_30_days_and_a_choice_stands(database: Database) -> None:
-    assert await Contents(database, None).days() == 30
-    assert await Contents(database, 7).days() == 7
-
-
-async def test_an_installation_of_before_keeps_what_it_had_and_its_contents_for_90_days(database_url: str) -> None:
-    """As 39c43ba made it."""
-    address = read_url(database_url)
-    await asyncio.to_thread(_make_as_before, database_url)
-    await asyncio.to_thread(migrate, address, NOW)
-    async with connect(address) as database:
-        assert await Contents(database, None).days() == 90
-        (count,) = (
-            await database.read(lambda connection: connection.execute(select(func.count()).select_from(requests)))
-        ).one()
-        assert count == 0
-        await keep(database, job(at=BEFORE))
-
-
-def _make_as_before(database_url: str) -> None:
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
-    import imsg_database.migrate  # noqa: PLC0415
-    from imsg_history.migrations import STEPS  # noqa: PLC0415
-
-    with open_database(database_url) as engine, engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(imsg_database.migrate.ENVIRONMENT))
-        config.set_main_option("version_locations", str(STEPS.folder))
-        config.set_main_option("path_separator", "newline")
-        config.attributes.update(connection=connection, versions=STEPS.versions, is_new=True)
-        command.upgrade(config, "0001")
 
 
 async def _forget(database: Database) -> None:

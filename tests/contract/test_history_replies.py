@@ -11,7 +11,7 @@ from sqlalchemy import select
 from imsg_broker.port import PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Event, EventKind, Inbound, Job, Status
-from imsg_history.content_retention import Contents
+from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.erase import Eraser
 from imsg_history.replies import Replies, read_filter
@@ -190,7 +190,7 @@ async def test_who_was_written_to_by_name_answers_by_that_name(database: Databas
 
 async def test_replies_are_erased_with_whoever_wrote_them_and_their_words_with_contents(database: Database) -> None:
     await keep(database, sms(timedelta(days=50)), wrote("old", "0", at=NOW - timedelta(days=40)), wrote("new"))
-    await Contents(database, 30).erase(NOW, timedelta(days=90))
+    await ContentRetention(database, 30).erase(NOW, timedelta(days=90))
     assert [one["text"] for one in await find(database)] == ["new", None]
     stone = Tombstone("0" * 32, DIGESTS.of(ZHANG), NOW - timedelta(days=1))
     await Eraser(database, DIGESTS).erase([stone])

@@ -16,7 +16,7 @@ from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_history.migrations import STEPS
+from imsg_history.migrations import MIGRATIONS
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.waiting import eventually
 
@@ -211,10 +211,10 @@ async def test_without_pgbouncer_a_session_is_bounded_once(postgres_database: st
 
 
 async def test_tables_are_made_once_by_several_that_start_behind_pgbouncer(pooled_url: str) -> None:
-    await asyncio.gather(*(asyncio.to_thread(migrate, read_url(pooled_url), STEPS) for _ in range(4)))
+    await asyncio.gather(*(asyncio.to_thread(migrate, read_url(pooled_url), MIGRATIONS) for _ in range(4)))
     with psycopg.connect(pooled_url) as connection:
-        found = connection.execute(f"SELECT version_num FROM {STEPS.versions}").fetchall()  # noqa: S608  our own name
-    assert found == [(STEPS.head,)]
+        found = connection.execute(f"SELECT version_num FROM {MIGRATIONS.version_table}").fetchall()  # noqa: S608  our own name
+    assert found == [(MIGRATIONS.head,)]
     assert imsg_history.database.TERMS.statement_timeout_s is None
 
 

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from imsg_auth.migrations import STEPS as AUTH
-from imsg_callbacks.migrations import STEPS as CALLBACKS
-from imsg_catalog.migrations import STEPS as CATALOG
+from imsg_auth.migrations import MIGRATIONS as AUTH
+from imsg_callbacks.migrations import MIGRATIONS as CALLBACKS
+from imsg_catalog.migrations import MIGRATIONS as CATALOG
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
 from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, run_divided
-from imsg_wechat.migrations import STEPS as WECHAT
+from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 TABLES = {
     "auth": "users",

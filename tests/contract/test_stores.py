@@ -12,24 +12,25 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from imsg_auth.migrations import STEPS as AUTH
-from imsg_catalog.migrations import STEPS as CATALOG
+from imsg_auth.migrations import MIGRATIONS as AUTH
+from imsg_callbacks.migrations import MIGRATIONS as CALLBACKS
+from imsg_catalog.migrations import MIGRATIONS as CATALOG
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
-from imsg_database.migrate import Steps, migrate
+from imsg_database.migrate import Migrations, migrate
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_history.migrations import STEPS as HISTORY
+from imsg_history.migrations import MIGRATIONS as HISTORY
 from imsg_runtime.settings import StartError
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
-from imsg_wechat.migrations import STEPS as WECHAT
+from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 TERMS = Terms("test", busy_timeout_s=1, statement_timeout_s=1)
 WITHIN_S = 15
-SERVICES = (AUTH, HISTORY, WECHAT, CATALOG)
+SERVICES = (AUTH, HISTORY, WECHAT, CATALOG, CALLBACKS)
 
-STEP = """
+MIGRATION = """
 from alembic import op
 
 revision = "{revision}"
@@ -47,26 +48,26 @@ def url(database_url: str) -> URL:
 
 
 @pytest.fixture
-def steps(tmp_path: Path) -> Steps:
-    """Make a service's one step, in a folder with a difficult name."""
+def migrations(tmp_path: Path) -> Migrations:
+    """Write a service's one migration, in a folder with a difficult name."""
     folder = tmp_path / "100% 步"
     folder.mkdir()
-    made = Steps(folder, "things_version", "1")
-    step(made, "CREATE TABLE things (name VARCHAR(9) PRIMARY KEY, count INTEGER NOT NULL)")
+    made = Migrations(folder, "things_version", "1")
+    write_migration(made, "CREATE TABLE things (name VARCHAR(9) PRIMARY KEY, count INTEGER NOT NULL)")
     return made
 
 
-def step(steps: Steps, statement: str, revision: int = 1) -> None:
-    """Write a step that runs a statement."""
+def write_migration(migrations: Migrations, statement: str, revision: int = 1) -> None:
+    """Write a migration that runs a statement."""
     before = repr(str(revision - 1)) if revision > 1 else None
-    body = STEP.format(revision=revision, before=before, statement=statement)
-    (steps.folder / f"step_{revision}.py").write_text(body)
+    body = MIGRATION.format(revision=revision, before=before, statement=statement)
+    (migrations.folder / f"migration_{revision}.py").write_text(body)
 
 
 @pytest.fixture
-async def database(url: URL, steps: Steps) -> AsyncIterator[Database]:
+async def database(url: URL, migrations: Migrations) -> AsyncIterator[Database]:
     """Open a migrated database that holds one thing, counted 0."""
-    await asyncio.to_thread(migrate, url, steps)
+    await asyncio.to_thread(migrate, url, migrations)
     async with connect(url, TERMS) as opened:
         async with opened.writing() as connection:
             await connection.execute(text("INSERT INTO things VALUES ('one', 0)"))
@@ -86,17 +87,24 @@ STARTING = """
 import sys
 from pathlib import Path
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.migrate import Steps, migrate
+from imsg_database.migrate import Migrations, migrate
 
-migrate(read_url(sys.argv[1]), Steps(Path(sys.argv[2]), "things_version", "1"))
+migrate(read_url(sys.argv[1]), Migrations(Path(sys.argv[2]), "things_version", "1"))
 print("alembic" in sys.modules)
 """
 
 
-async def start(database_url: str, steps: Steps) -> bool:
+async def start(database_url: str, migrations: Migrations) -> bool:
     """Migrate in a process of its own; tell whether it loaded Alembic."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", STARTING, database_url, str(steps.folder), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        STARTING,
+        database_url,
+        str(migrations.folder),
+        stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
         said, _ = await process.communicate()
@@ -105,40 +113,44 @@ async def start(database_url: str, steps: Steps) -> bool:
 
 
 async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
-    database_url: str, steps: Steps
+    database_url: str, migrations: Migrations
 ) -> None:
-    loaded = await asyncio.gather(*(start(database_url, steps) for _ in range(4)))
+    loaded = await asyncio.gather(*(start(database_url, migrations) for _ in range(4)))
     assert loaded.count(True) == 1
     async with connect(read_url(database_url), TERMS) as database, database.reading() as connection:
         assert (await connection.execute(text("SELECT version_num FROM things_version"))).scalars().all() == ["1"]
 
 
-async def test_alembic_is_loaded_only_where_a_step_is_missing(database_url: str, steps: Steps) -> None:
-    assert await start(database_url, steps)
-    assert not await start(database_url, steps)
+async def test_alembic_is_loaded_only_where_a_migration_is_missing(database_url: str, migrations: Migrations) -> None:
+    assert await start(database_url, migrations)
+    assert not await start(database_url, migrations)
 
 
-async def test_a_later_step_runs_on_what_the_earlier_ones_left(url: URL, steps: Steps, database: Database) -> None:
-    step(steps, "UPDATE things SET count = 7", revision=2)
-    await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "2"))
+async def test_a_later_migration_runs_on_what_the_earlier_ones_left(
+    url: URL, migrations: Migrations, database: Database
+) -> None:
+    write_migration(migrations, "UPDATE things SET count = 7", revision=2)
+    await asyncio.to_thread(migrate, url, Migrations(migrations.folder, migrations.version_table, "2"))
     assert await count(database) == 7
 
 
-async def test_a_step_that_fails_leaves_nothing_behind(url: URL, steps: Steps, database: Database) -> None:
-    step(steps, "INSERT INTO things VALUES ('two', 0)", revision=2)
-    step(steps, "INSERT INTO things VALUES ('two', 0)", revision=3)
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    url: URL, migrations: Migrations, database: Database
+) -> None:
+    write_migration(migrations, "INSERT INTO things VALUES ('two', 0)", revision=2)
+    write_migration(migrations, "INSERT INTO things VALUES ('two', 0)", revision=3)
     with pytest.raises(IntegrityError):
-        await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "3"))
+        await asyncio.to_thread(migrate, url, Migrations(migrations.folder, migrations.version_table, "3"))
     assert await count(database, "two") is None
 
 
 async def test_who_is_rolled_back_works_on_tables_to_which_a_later_version_has_added(
-    url: URL, steps: Steps, database: Database, tmp_path: Path
+    url: URL, migrations: Migrations, database: Database, tmp_path: Path
 ) -> None:
-    before = Steps(tmp_path / "before", steps.versions, "1")
-    shutil.copytree(steps.folder, before.folder)
-    step(steps, "ALTER TABLE things ADD COLUMN colour VARCHAR(9)", revision=2)
-    later = Steps(steps.folder, steps.versions, "2")
+    before = Migrations(tmp_path / "before", migrations.version_table, "1")
+    shutil.copytree(migrations.folder, before.folder)
+    write_migration(migrations, "ALTER TABLE things ADD COLUMN colour VARCHAR(9)", revision=2)
+    later = Migrations(migrations.folder, migrations.version_table, "2")
     await asyncio.to_thread(migrate, url, later)
     for one in (before, later):
         await asyncio.to_thread(migrate, url, one)
@@ -147,28 +159,28 @@ async def test_who_is_rolled_back_works_on_tables_to_which_a_later_version_has_a
     assert await count(database) == 2
 
 
-async def test_who_is_rolled_back_behind_a_step_that_took_away_is_told_so(
-    url: URL, steps: Steps, database: Database
+async def test_who_is_rolled_back_behind_a_migration_that_took_away_is_told_so(
+    url: URL, migrations: Migrations, database: Database
 ) -> None:
     async with database.writing() as connection:
         await connection.execute(text("UPDATE things_version SET version_num = '0101'"))
-    with pytest.raises(StartError, match=r"step 0101 of things_version, this one knows 0007"):
-        await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "0007"))
+    with pytest.raises(StartError, match=r"migration 0101 of things_version, this one knows 0007"):
+        await asyncio.to_thread(migrate, url, Migrations(migrations.folder, migrations.version_table, "0007"))
     assert await count(database) == 0
 
 
-@pytest.mark.parametrize("steps", SERVICES, ids=lambda steps: steps.versions)
-def test_the_head_a_service_names_is_its_last_step(steps: Steps) -> None:
+@pytest.mark.parametrize("migrations", SERVICES, ids=lambda migrations: migrations.version_table)
+def test_the_head_a_service_names_is_its_last_migration(migrations: Migrations) -> None:
     config = Config()
-    config.set_main_option("script_location", str(steps.folder))
-    config.set_main_option("version_locations", str(steps.folder))
+    config.set_main_option("script_location", str(migrations.folder))
+    config.set_main_option("version_locations", str(migrations.folder))
     config.set_main_option("path_separator", "newline")
-    assert ScriptDirectory.from_config(config).get_current_head() == steps.head
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.head
 
 
 def test_no_two_services_share_a_lock_or_a_table_of_versions() -> None:
-    assert len({steps.versions for steps in SERVICES}) == len(SERVICES)
-    assert len({steps.lock for steps in SERVICES}) == len(SERVICES)
+    assert len({migrations.version_table for migrations in SERVICES}) == len(SERVICES)
+    assert len({migrations.lock for migrations in SERVICES}) == len(SERVICES)
 
 
 # --- transactions
@@ -241,16 +253,18 @@ def own_postgres() -> Iterator[Postgres]:
         yield server
 
 
-async def test_a_server_that_was_killed_is_away_and_comes_back_by_itself(own_postgres: Postgres, steps: Steps) -> None:
+async def test_a_server_that_was_killed_is_away_and_comes_back_by_itself(
+    own_postgres: Postgres, migrations: Migrations
+) -> None:
     url = read_url(own_postgres.url)
-    await asyncio.to_thread(migrate, url, steps)
+    await asyncio.to_thread(migrate, url, migrations)
     async with connect(url, TERMS) as database:
         assert await count(database) is None
         own_postgres.kill()
         with pytest.raises(DatabaseUnavailable):
             await count(database)
         with pytest.raises(DatabaseUnavailable):
-            await asyncio.to_thread(migrate, url, steps)
+            await asyncio.to_thread(migrate, url, migrations)
         own_postgres.start()
 
         async def is_back() -> bool:

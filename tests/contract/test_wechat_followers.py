@@ -16,7 +16,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis
 from imsg_wechat.bindings import CONFIRM_S, LIFE_S, Bindings
 from imsg_wechat.followers import Followers
-from imsg_wechat.migrations import STEPS
+from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Store
 
 
@@ -24,7 +24,7 @@ from imsg_wechat.store import Store
 async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Open one database twice, both bringing it up to date at once, as two replicas do."""
     url = read_url(database_url)
-    await asyncio.gather(*(asyncio.to_thread(migrate, url, STEPS) for _ in range(2)))
+    await asyncio.gather(*(asyncio.to_thread(migrate, url, MIGRATIONS) for _ in range(2)))
     async with connect(url, Terms("test")) as one, connect(url, Terms("test")) as other:
         yield one, other
 

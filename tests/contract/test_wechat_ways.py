@@ -25,7 +25,7 @@ from imsg_wechat.acts import CHANGING, GRANTING, Acts
 from imsg_wechat.allowances import WRITTEN, Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.doubts import Doubts
-from imsg_wechat.migrations import STEPS
+from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Follower
 from imsg_wechat.template_check import TemplateBlocks, TemplateCheck, read_wrong
 from imsg_wechat.template_settings import MessageTemplate
@@ -44,7 +44,7 @@ ALL = (NOTICE, TEXT, TEMPLATE)
 async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Open one database twice, as two replicas do."""
     url = read_url(database_url)
-    await asyncio.to_thread(migrate, url, STEPS)
+    await asyncio.to_thread(migrate, url, MIGRATIONS)
     async with connect(url, Terms("test")) as one, connect(url, Terms("test")) as other:
         yield one, other
 

@@ -16,14 +16,14 @@ from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
 from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
-from imsg_auth.migrations import STEPS
+from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
 from imsg_auth.passwords import Passwords, hasher
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.parts import Parts
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
-from imsg_auth.tokens import Tokens, ids_from
+from imsg_auth.tokens import Tokens
 from imsg_auth.user_cache import UserCache
 from imsg_auth.user_changes import Cache, NoCache, UserChanges
 from imsg_auth.users import Users
@@ -103,11 +103,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             outbox = Outbox(store, broker)
             changes = UserChanges(store, user_cache, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
-            async with store.writing() as rows:
-                if twins := await rows.mend_email_keys():
-                    log.warning("duplicate_emails", users=twins, see="/api/v2/users: twins")
-                since = ids_from(await rows.oldest())
-            tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
+            tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
             failures = LoginFailures(service.metrics, Tallies(cache), changes)
             sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
             quota = Quota(cache, ZoneInfo(settings.timezone))
@@ -172,7 +168,7 @@ def _refuse_common(password: str) -> None:
 
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
     url = read_url(settings.store_url)
-    await wait_for_database(partial(migrate, url, STEPS))
+    await wait_for_database(partial(migrate, url, MIGRATIONS))
     database = await stack.enter_async_context(connect(url, Terms("imsg-auth")))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
     return Store(database), cache

@@ -216,7 +216,7 @@ class UserCacheRequest(RequestModel):
 
     username: str
     token: str | None = None
-    """The token for which the user's copy is wanted; gateways of before 1.0 leave it out."""
+    """The token that the gateway wants to judge by the entry; None where it only wants to know the user."""
 
 
 class ContactsLookup(RequestModel):
@@ -277,10 +277,6 @@ class UserRecord(AnswerPart):
     left_day: int
     used_recipients: Annotated[int, Field(description="Recipients of today.")]
     created_at: Time
-    twins: Annotated[
-        list[str],
-        Field(description="Users with the same e-mail address but for its case, from before that was one person."),
-    ]
 
 
 class UserAnswer(UserRecord, Success):

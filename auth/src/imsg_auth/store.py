@@ -1,7 +1,6 @@
 """The users' rows: every statement auth runs, in transactions of the database."""
 
 import zlib
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -61,11 +60,6 @@ class User:
     senders: str | None = None
     """The names of the senders by which they may send mail, with commas; None: all there are."""
 
-    @property
-    def email_key(self) -> str | None:
-        """Whom the e-mail address stands for, whatever its case."""
-        return None if self.email is None else identity(self.email)
-
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -106,10 +100,6 @@ class Rows:
         """Let no other transaction write users until this one ends."""
         if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
             await self._connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
-
-    async def oldest(self) -> User | None:
-        """Read the user who was registered first."""
-        return await self._one(select(*_KNOWN).order_by(USERS.c.created_at).limit(1))
 
     async def has_users(self) -> bool:
         """Tell whether there is anybody."""
@@ -155,35 +145,13 @@ class Rows:
 
     async def add(self, user: User) -> None:
         """Add a user. Raises Taken."""
-        values = {name: getattr(user, name) for name in User.__dataclass_fields__}
-        values |= await self._email_key(user.username, user.email)
-        await self._write(insert(USERS).values(values))
+        await self._write(insert(USERS).values({**asdict(user), "email_key": _identify(user.email)}))
 
     async def change(self, username: str, values: Mapping[str, Any]) -> None:
         """Set columns of a user. Raises Taken."""
         if values:
-            kept = dict(values)
-            if "email" in kept:
-                kept |= await self._email_key(username, kept["email"])
-            await self._write(update(USERS).where(USERS.c.username == username).values(kept))
-
-    async def twins(self, users: Sequence[User]) -> dict[str, list[str]]:
-        """Name, for each of some users that share an e-mail address but for its case, the others who have it."""
-        keys = sorted({user.email_key for user in users if user.email_key is not None})
-        having: dict[str, list[str]] = {}
-        for first in range(0, len(keys), CHUNK):
-            statement = (
-                select(USERS.c.email_key, USERS.c.username)
-                .where(USERS.c.email_key.in_(keys[first : first + CHUNK]))
-                .order_by(USERS.c.username)
-            )
-            for key, name in await self._connection.execute(statement):
-                having.setdefault(key, []).append(name)
-        return {
-            user.username: [name for name in having[user.email_key] if name != user.username]
-            for user in users
-            if user.email_key is not None and len(having.get(user.email_key, ())) > 1
-        }
+            key = {"email_key": _identify(values["email"])} if "email" in values else {}
+            await self._write(update(USERS).where(USERS.c.username == username).values({**values, **key}))
 
     async def replace_hash(self, username: str, old: str, new: str) -> None:
         """Set the password's hash unless it was changed meanwhile."""
@@ -257,34 +225,6 @@ class Rows:
         """Leave records to whoever comes next."""
         await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(numbers)).values(taken_until=0))
 
-    async def mend_email_keys(self) -> int:
-        """Write what an auth of before wrote no key of, and count the users who are twins."""
-        found = await self._connection.execute(select(USERS.c.username, USERS.c.email, USERS.c.email_key))
-        keys: list[str] = []
-        for name, email, kept in found.all():
-            key = None if email is None else identity(email)
-            if key != kept:
-                await self._connection.execute(update(USERS).where(USERS.c.username == name).values(email_key=key))
-            keys += [] if key is None else [key]
-        return sum(count for count in Counter(keys).values() if count > 1)
-
-    async def _email_key(self, username: str, email: str | None) -> dict[str, str | None]:
-        """Give the column that goes with an e-mail address. Raises Taken where another user is that person.
-
-        Whoever is the same person already may write the address otherwise: twins of before stay users.
-        """
-        if email is None:
-            return {"email_key": None}
-        key = identity(email)
-        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
-            turn = zlib.crc32(f"imsg e-mail {key}".encode())
-            await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
-        found = await self._connection.execute(select(USERS.c.username).where(USERS.c.email_key == key))
-        having = set(found.scalars())
-        if having and username not in having:
-            raise Taken("email")
-        return {"email_key": key}
-
     async def _one(self, statement: Select[Any]) -> User | None:
         row = (await self._connection.execute(statement)).mappings().first()
         return None if row is None else User(**row)
@@ -327,11 +267,15 @@ class Store:
 def _name_violated(error: IntegrityError) -> str:
     """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
     constraint = find_constraint(error)
-    known = {"users_pkey": "username", **{f"users_{field}_key": field for field in CONTACTS}}
-    if constraint in known:
-        return known[constraint]
-    told = str(error.orig)  # SQLite: "UNIQUE constraint failed: users.phone"
-    for field in known.values():
-        if told.endswith(f"UNIQUE constraint failed: users.{field}"):
+    for field in ("username", *CONTACTS):
+        column = "email_key" if field == "email" else field
+        if constraint == ("users_pkey" if field == "username" else f"users_{field}_key"):
+            return field
+        if str(error.orig).endswith(f"UNIQUE constraint failed: users.{column}"):  # SQLite's words
             return field
     raise error
+
+
+def _identify(email: str | None) -> str | None:
+    """Return the key under which an e-mail address is unique, whatever its case."""
+    return None if email is None else identity(email)

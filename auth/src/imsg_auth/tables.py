@@ -1,4 +1,4 @@
-"""The tables auth owns, as SQLAlchemy describes them; migrations/ makes them."""
+"""The tables of auth; `migrations` creates them."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -27,7 +26,7 @@ MAX_CONTACT = 254
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A point in time, always with its zone, also where the database keeps none (SQLite)."""
+    """A time in UTC; SQLite stores it without its zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -52,38 +51,28 @@ USERS = Table(
     "users",
     METADATA,
     Column("username", EXACT_NAME, primary_key=True),
+    Column("id", String(32), nullable=False),  # immutable and never given again, unlike a name
     Column("password", Text, nullable=False),
     Column("role", String(8), nullable=False),
     Column("available", Boolean, nullable=False),
     Column("per_hour", Integer, nullable=False),
     Column("per_day", Integer, nullable=False),
-    Column("recipients_per_day", Integer),
+    Column("recipients_per_day", Integer),  # null: unlimited
     Column("phone", String(MAX_CONTACT)),
     Column("email", String(MAX_CONTACT)),
+    Column("email_key", String(MAX_CONTACT)),  # `addresses.identity` of `email`
     Column("wechat", String(MAX_CONTACT)),
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    Column("id", String(32)),
-    Column("email_key", String(MAX_CONTACT)),
-    Column("may_send_codes", Boolean, nullable=False, server_default=true()),
-    Column("events", Integer, nullable=False, server_default="0"),
-    Column("senders", String(MAX_SENDERS)),
+    Column("may_send_codes", Boolean, nullable=False),
+    Column("events", Integer, nullable=False),  # which events of the user's messages callbacks wants (`wire.EventKind`)
+    Column("senders", String(MAX_SENDERS)),  # the mail senders that the user may name, comma-separated; null: all
+    UniqueConstraint("id", name="users_id_key"),
     UniqueConstraint("phone", name="users_phone_key"),
-    UniqueConstraint("email", name="users_email_key"),
+    UniqueConstraint("email_key", name="users_email_key"),
     UniqueConstraint("wechat", name="users_wechat_key"),
     Index("users_role", "role"),
-    Index("users_id_key", "id", unique=True),
-    Index("users_email_identity", "email_key"),
 )
-"""`id` is immutable and never given again, unlike a name. It may be null for the database alone: every row has one.
-
-`email_key` is `addresses.identity` of `email`: not unique, since users that were twins before stay.
-
-`events` is which events of the user's messages somebody wants to hear (`wire.EventKind`): callbacks says it.
-
-`senders` are the names of the senders by which the user may send mail, with commas; null: all there are.
-
-`may_send_codes` is true of whoever existed before there was the right, and of whom an auth of before registers."""
 
 REVOKED = Table(
     "revoked",
@@ -92,7 +81,7 @@ REVOKED = Table(
     Column("nonce", String(32), primary_key=True),
     Column("expiry", BigInteger, nullable=False),
 )
-"""Tokens that were logged out and have not expired by themselves yet."""
+"""Tokens that were logged out and have not expired yet."""
 
 PROVIDER_SWITCHES = Table(
     "provider_switches",
@@ -102,7 +91,7 @@ PROVIDER_SWITCHES = Table(
     Column("enabled", Boolean),
     Column("weight", Integer),
 )
-"""What administrators changed of a channel's providers; null: as the settings say."""
+"""A channel's providers as administrators changed them; null: as the settings say."""
 
 CHANGES = Table(
     "changes",
@@ -112,4 +101,4 @@ CHANGES = Table(
     Column("taken_until", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-"""The outbox: audit records written with the change itself, and removed once the broker has them."""
+"""The outbox: audit records, written in the transaction of their change and removed once the broker has them."""

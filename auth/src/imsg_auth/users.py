@@ -137,11 +137,6 @@ class Users:
             users = await rows.page(after, terms, limit + 1)
         return users[:limit], len(users) > limit
 
-    async def twins(self, users: Sequence[User]) -> dict[str, list[str]]:
-        """Name, for each of some users that share an e-mail address but for its case, the others who have it."""
-        async with self._store.reading() as rows:
-            return await rows.twins(users)
-
     async def contacts(self, method: str, asked: Sequence[str]) -> dict[str, str | None]:
         """Read the contacts a method sends to, by the names as they were asked; who does not exist is absent.
 

@@ -12,14 +12,14 @@ from sqlalchemy import Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.matching import wants
-from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Due, Endpoint, Logged, read_endpoint
 from imsg_callbacks.tables import WAITING, deliveries, endpoints, log
 from imsg_database.arrays import as_parameters, insert_rows, is_one_of
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
 
-APPENDING = STEPS.lock + 1
+APPENDING = MIGRATIONS.lock + 1
 """PostgreSQL's advisory lock of whoever appends; SQLite's writers are alone anyway."""
 
 

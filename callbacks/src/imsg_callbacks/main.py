@@ -24,7 +24,7 @@ from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.forgetting import Forgetting
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.maintenance import Maintenance
-from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Endpoint, Logged
 from imsg_callbacks.post import open_poster
 from imsg_callbacks.reading import Reader
@@ -112,7 +112,7 @@ async def count_unreadable(settings: Settings) -> int:
 
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     url = read_url(settings.database_url)
-    await wait_for_database(partial(migrate, url, STEPS), patience_s=math.inf)
+    await wait_for_database(partial(migrate, url, MIGRATIONS), patience_s=math.inf)
     database = await stack.enter_async_context(connect(url, Terms("imsg-callbacks", pool=5, busy_timeout_s=10)))
     vault = Vault(settings.secret_key)
     endpoints = Endpoints(database, vault, _now)

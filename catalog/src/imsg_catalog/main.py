@@ -13,7 +13,7 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
 from imsg_catalog.consumer import Counts, Learner
 from imsg_catalog.erasing import Erased, Erasing
-from imsg_catalog.migrations import STEPS
+from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.mirror import Mirror
 from imsg_catalog.routes import Parts, api
 from imsg_catalog.store import Store
@@ -72,7 +72,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
     url = read_url(settings.store_url)
-    await wait_for_database(partial(migrate, url, STEPS))
+    await wait_for_database(partial(migrate, url, MIGRATIONS))
     database = await stack.enter_async_context(connect(url, Terms("imsg-catalog", pool=4)))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))

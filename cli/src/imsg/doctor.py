@@ -119,7 +119,7 @@ async def _examine(asked: all_in_one.Settings) -> list[Finding]:
         ("Redis", lambda: _redis(asked)),
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
-        ("contents", lambda: _contents(asked)),
+        ("contents", _contents),
         *((channel.titles.en, partial(_channel, asked, channel)) for channel in CHANNELS),
         ("bounces", lambda: bounce_doctor.examine(all_in_one.read_channel(SMTP))),
         ("callbacks", lambda: callbacks_doctor.examine(asked)),
@@ -217,21 +217,8 @@ def _database(asked: all_in_one.Settings) -> Finding:
     return _postgres(hosts(url))
 
 
-async def _contents(asked: all_in_one.Settings) -> Finding:
-    """Say how long subjects, texts and files are kept; who upgraded without choosing is told that there is a choice."""
-    file = asked.data_dir / "history.db"
-    url = asked.database_url or f"sqlite:///{file}"
-    history = load(imsg_history.main.Settings, database_url=url)
-    if not asked.database_url and not file.exists():
-        return Finding("contents", f"kept {history.keep_content_days or 30} days, from the first start on")
-    try:
-        days = await imsg_history.main.find_content_days(history)
-    except imsg_history.main.DatabaseUnavailable:
-        return Finding("contents", "not known: the database does not say, or is of a version before")
-    if history.keep_content_days is None and days == imsg_history.main.KEEP_CONTENT_DAYS_OF_OLD:
-        remedy = f"Set {variable('keep_content_days')}, to 30 as new installations have it, or to {days}."
-        return Finding("contents", f"kept {days} days, as before there was a choice", remedy)
-    return Finding("contents", f"kept {days} days")
+async def _contents() -> Finding:
+    return Finding("contents", f"kept {load(imsg_history.main.Settings).keep_content_days} days")
 
 
 def _sqlite(files: Sequence[Path]) -> Finding:

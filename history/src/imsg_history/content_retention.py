@@ -10,10 +10,7 @@ from imsg_contract.wire import Status
 from imsg_history import redact
 from imsg_history.database import Database
 from imsg_history.ids import first_id
-from imsg_history.tables import KEEP_CONTENT_DAYS, attachments, dead, installation, messages, replies, requests
-
-KEEP_CONTENT_DAYS_OF_OLD = 90
-"""What an installation that was made before there was a choice goes on with."""
+from imsg_history.tables import attachments, dead, messages, replies, requests
 
 SLICE = 1_000
 
@@ -24,25 +21,18 @@ STEP = timedelta(hours=6)
 """Of so much time are the requests that are looked through in one statement."""
 
 
-class Contents:
+class ContentRetention:
     """Erases what is old enough; of the rest it remembers how far it has come."""
 
-    def __init__(self, database: Database, days: int | None) -> None:
-        """`days` is None where nobody chose: then it is as the installation was made."""
+    def __init__(self, database: Database, days: int) -> None:
         self._database = database
         self._days = days
         self._done_until: datetime | None = None
         self._began_at: datetime | None = None
 
-    async def days(self) -> int:
-        """Say for how many days contents are kept. Raises DatabaseUnavailable."""
-        if self._days is None:
-            self._days = await self._database.read(of_installation)
-        return self._days
-
     async def erase(self, now: datetime, retention: timedelta) -> int:
         """Erase what is old enough; return of how many requests. Raises DatabaseUnavailable."""
-        until = now - timedelta(days=await self.days())
+        until = now - timedelta(days=self._days)
         oldest = now - retention
         if until <= oldest:
             return 0  # the rows themselves have gone
@@ -84,13 +74,6 @@ class Contents:
             count += len(found)
             if len(found) < SLICE:
                 return count
-
-
-async def of_installation(connection: AsyncConnection) -> int:
-    """Say what an installation goes on with where nobody chose."""
-    query = select(installation.c.value).where(installation.c.name == KEEP_CONTENT_DAYS)
-    found = await connection.scalar(query)
-    return KEEP_CONTENT_DAYS_OF_OLD if found is None else int(found)
 
 
 async def _empty(connection: AsyncConnection, names: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ from imsg_history.addressees import Addressees
 from imsg_history.api import api
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import HistoryConsumer
-from imsg_history.content_retention import KEEP_CONTENT_DAYS_OF_OLD, Contents
+from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
@@ -58,8 +58,6 @@ from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
 from imsg_runtime.tombstones import Digests, Tombstones
 
-__all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "DatabaseUnavailable", "Settings", "app", "find_content_days"]
-
 log = logger(__name__)
 
 PING_EVERY_S = 2.0
@@ -85,9 +83,8 @@ class Settings(Common):
     """The keys of the services that call this one, where each has a key of its own."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     """How many days history keeps a message."""
-    keep_content_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
-    """How many days of these history keeps subjects, texts, files and the bodies of dead letters. Unset: 30, or 90
-    where iMSG was installed before the setting existed."""
+    keep_content_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """How many days of these history keeps subjects, texts, files and the bodies of dead letters."""
     tombstones_file: Path | None = None
     """The file of the tombstones, outside the backups: a restored backup then still knows who was erased. Unset: Redis
     alone keeps them."""
@@ -125,7 +122,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     stones = TombstoneStore(store, Tombstones(connection, digests), settings.tombstones_file)
     traces = RedisErasure(connection, store, digests)
     progress = ErasureProgress(store, stones, Eraser(store, digests), traces, connection, broker, _now)
-    contents = Contents(store, settings.keep_content_days)
+    contents = ContentRetention(store, settings.keep_content_days)
     if is_sqlite(url):
         await _begin_anew(stones, traces)
     relay = EventRelay(store, broker, event_relay.Counts(service.metrics))
@@ -159,7 +156,6 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             lambda: migrate(url, _now()), patience_s=math.inf, unavailable=(DatabaseUnavailable, SQLAlchemyError)
         )
         await store.ping()
-        await _say_what_is_kept(contents, settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(progress.run(service.stopping))
             tasks.create_task(history_consumer.run(service.stopping))
@@ -196,15 +192,6 @@ def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: 
     )
 
 
-async def find_content_days(settings: Settings) -> int:
-    """Say for how many days contents are kept, by the settings or as the installation was made.
-
-    Raises DatabaseUnavailable.
-    """
-    async with database.connect(read_url(settings.database_url)) as store:
-        return await Contents(store, settings.keep_content_days).days()
-
-
 async def _begin_anew(stones: TombstoneStore, traces: RedisErasure) -> None:
     """Have the tombstones in place before anybody sends: the folder may be a copy, made by a backup that has ended."""
     try:
@@ -212,20 +199,6 @@ async def _begin_anew(stones: TombstoneStore, traces: RedisErasure) -> None:
         await stones.exchange()
     except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
         log.warning("tombstones_delayed", why=str(away))
-
-
-async def _say_what_is_kept(contents: Contents, settings: Settings) -> None:
-    """Tell whoever upgrades that contents may be kept for less; the work goes on whatever the database says."""
-    name = variable("keep_content_days")
-    try:
-        days = await contents.days()
-    except DatabaseUnavailable as away:
-        log.warning("content_retention_unknown", why=str(away))
-        return
-    if settings.keep_content_days is None and days == KEEP_CONTENT_DAYS_OF_OLD:
-        log.warning("contents_kept", days=days, remedy=f"set {name}, to 30 as new installations have it, or to {days}")
-    else:
-        log.info("contents_kept", days=days)
 
 
 async def _make_tables(url: URL) -> None:

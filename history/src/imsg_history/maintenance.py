@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
-from imsg_history.content_retention import Contents
+from imsg_history.content_retention import ContentRetention
 from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id, time_of
-from imsg_history.migrations import STEPS
+from imsg_history.migrations import MIGRATIONS
 from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
@@ -79,7 +79,7 @@ class Maintenance:
     """The database's clock."""
     terms: Terms
     counts: Counts
-    contents: Contents | None = None
+    contents: ContentRetention | None = None
     reply_matcher: ReplyMatcher | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -168,7 +168,7 @@ class Maintenance:
 
     async def _change(self, change: Callable[[Connection], bool]) -> bool:
         def alone(connection: Connection) -> bool:
-            if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({STEPS.lock})")):
+            if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock})")):
                 return False  # another sweeps, or migrates
             return change(connection)
 

@@ -6,7 +6,7 @@ from sqlalchemy import URL, Connection
 
 from imsg_database import migrate as store
 from imsg_history import partitions
-from imsg_history.migrations import STEPS
+from imsg_history.migrations import MIGRATIONS
 
 
 def migrate(url: URL, now: datetime) -> None:
@@ -19,4 +19,4 @@ def migrate(url: URL, now: datetime) -> None:
         if connection.dialect.name == "postgresql":
             partitions.make_months(connection, now)
 
-    store.migrate(url, STEPS, make_months)
+    store.migrate(url, MIGRATIONS, make_months)

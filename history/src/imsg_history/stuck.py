@@ -16,7 +16,7 @@ from imsg_contract.topology import FORMER_NORMAL, Lane
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
-from imsg_history.migrations import STEPS
+from imsg_history.migrations import MIGRATIONS
 from imsg_history.tables import jobs, messages, requests
 from imsg_runtime.observe import logger
 
@@ -164,7 +164,7 @@ class StuckJobs:
         """Take the lock of this choice for this transaction; SQLite's writers are alone anyway."""
         if not self.database.is_postgres:
             return True
-        return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({STEPS.lock + 1})")))
+        return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock + 1})")))
 
 
 def _words(lane: Lane) -> list[str]:

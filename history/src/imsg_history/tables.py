@@ -361,15 +361,3 @@ erasures = Table(  # what of them is done in this very database: a restored one 
     Column("leased_until", Moment),
     PrimaryKeyConstraint("id"),
 )
-
-installation = Table(
-    "installation",
-    metadata,
-    Column("name", Text, nullable=False),
-    Column("value", Text, nullable=False),
-    PrimaryKeyConstraint("name"),
-)
-
-KEEP_CONTENT_DAYS = "keep_content_days"
-KEEP_CONTENT_DAYS_OF_NEW = 30
-"""The row of an installation that was made by a version which keeps contents for less than messages."""

@@ -42,7 +42,7 @@ from imsg_wechat.doubts import Doubts
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, Gate, make_router
 from imsg_wechat.menu import Made, describe_menu, make_menu
-from imsg_wechat.migrations import STEPS
+from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.receipts import Receipts
@@ -83,7 +83,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
     wechat, connection, enter = settings.wechat, sender.redis, sender.stack.enter_async_context
     url = read_url(settings.store_url)
-    await wait_for_database(partial(migrate, url, STEPS))
+    await wait_for_database(partial(migrate, url, MIGRATIONS))
     database = await enter(connect(url, Terms("imsg-wechat")))
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()

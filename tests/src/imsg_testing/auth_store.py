@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_auth.migrations import STEPS
+from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.store import Store, User
 from imsg_auth.user_cache import UserCache
 from imsg_auth.user_changes import UserChanges
@@ -82,6 +82,6 @@ async def processes(database_url: str, redis_url: str, count: int) -> AsyncItera
 @asynccontextmanager
 async def open_migrated(url: str) -> AsyncIterator[Database]:
     """Open an empty database, which is migrated first."""
-    await asyncio.to_thread(migrate, read_url(url), STEPS)
+    await asyncio.to_thread(migrate, read_url(url), MIGRATIONS)
     async with connect(read_url(url), TERMS) as database:
         yield database

@@ -17,7 +17,7 @@ from imsg_callbacks.event_log import append
 from imsg_callbacks.forgetting import Forgetting
 from imsg_callbacks.main import write_disabled
 from imsg_callbacks.maintenance import Maintenance
-from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Attempt, Endpoint, Logged
 from imsg_callbacks.reading import Reader
 from imsg_callbacks.schedule import Answer
@@ -115,6 +115,6 @@ def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any)
 @asynccontextmanager
 async def open_bench(url: str, redis: Redis) -> AsyncIterator[Bench]:
     """Open callbacks on an empty database, which is migrated first."""
-    await asyncio.to_thread(migrate, read_url(url), STEPS)
+    await asyncio.to_thread(migrate, read_url(url), MIGRATIONS)
     async with connect(read_url(url), TERMS) as opened:
         yield Bench(opened, redis)

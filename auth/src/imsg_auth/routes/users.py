@@ -1,8 +1,6 @@
 """What administrators do with users."""
 
 import base64
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -45,8 +43,7 @@ async def modify(administrator: Administrator, username: str, body: Modification
 async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], parts: AuthParts) -> UsersAnswer:
     """List the users."""
     found, has_more = await parts.users.page(query.cursor, query.search, query.limit)
-    twins = await parts.users.twins(found)
-    records = [await _read_record(parts, user, twins) for user in found]
+    records = [await _read_record(parts, user) for user in found]
     following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
     return UsersAnswer(users=records, next=following)
 
@@ -54,7 +51,7 @@ async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], pa
 @router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))
 async def get_user(_: Administrator, username: str, parts: AuthParts) -> UserAnswer:
     """Show one user."""
-    return await show_with_twins(parts, await parts.users.find(username))
+    return await show_user(parts, await parts.users.find(username))
 
 
 @router.patch(
@@ -63,7 +60,7 @@ async def get_user(_: Administrator, username: str, parts: AuthParts) -> UserAns
 )
 async def change_user(administrator: Administrator, username: str, body: UserPatch, parts: AuthParts) -> UserAnswer:
     """Change a user."""
-    return await show_with_twins(parts, await parts.users.change(administrator, username, body))
+    return await show_user(parts, await parts.users.change(administrator, username, body))
 
 
 @router.delete("/users/{username}", responses=describe_refusals("no_right", "no_such_user", LAST_ADMINISTRATOR))
@@ -73,18 +70,13 @@ async def remove_user(administrator: Administrator, username: str, parts: AuthPa
     return Success()
 
 
-async def show_user(parts: Parts, user: User, twins: Mapping[str, list[str]] = MappingProxyType({})) -> UserAnswer:
+async def show_user(parts: Parts, user: User) -> UserAnswer:
     """Show a user with what is used of the limits."""
-    record = await _read_record(parts, user, twins)
+    record = await _read_record(parts, user)
     return UserAnswer(**record.model_dump())
 
 
-async def show_with_twins(parts: Parts, user: User) -> UserAnswer:
-    """Show a user as administrators see it."""
-    return await show_user(parts, user, await parts.users.twins([user]))
-
-
-async def _read_record(parts: Parts, user: User, twins: Mapping[str, list[str]]) -> UserRecord:
+async def _read_record(parts: Parts, user: User) -> UserRecord:
     used = await parts.quota.read_used(user.username, user.id)
     return UserRecord(
         id=user.id,
@@ -105,5 +97,4 @@ async def _read_record(parts: Parts, user: User, twins: Mapping[str, list[str]])
         left_day=max(0, user.per_day - used.day),
         used_recipients=used.recipients,
         created_at=user.created_at,
-        twins=twins.get(user.username, []),
     )

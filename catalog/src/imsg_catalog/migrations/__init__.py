@@ -1,7 +1,7 @@
-"""The steps by which the catalog's tables came to be what they are; the missing ones run at every start."""
+"""The migrations of the catalog's tables, which run at every start."""
 
 from pathlib import Path
 
-from imsg_database.migrate import Steps
+from imsg_database.migrate import Migrations
 
-STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="catalog_version", head="0001")
+MIGRATIONS = Migrations(folder=Path(__file__).with_name("versions"), version_table="catalog_version", head="0001")

@@ -1,7 +1,7 @@
-"""The steps by which history's tables came to be what they are; the missing ones run at every start."""
+"""The migrations of history's tables, which run at every start."""
 
 from pathlib import Path
 
-from imsg_database.migrate import Steps
+from imsg_database.migrate import Migrations
 
-STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="history_version", head="0010")
+MIGRATIONS = Migrations(folder=Path(__file__).with_name("versions"), version_table="history_version", head="0001")

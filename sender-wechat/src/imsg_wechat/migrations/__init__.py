@@ -1,7 +1,7 @@
-"""The steps by which the followers' tables came to be what it is; the missing ones run at every start."""
+"""The migrations of the WeChat sender's tables, which run at every start."""
 
 from pathlib import Path
 
-from imsg_database.migrate import Steps
+from imsg_database.migrate import Migrations
 
-STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="wechat_version", head="0003")
+MIGRATIONS = Migrations(folder=Path(__file__).with_name("versions"), version_table="wechat_version", head="0001")

@@ -21,53 +21,54 @@ from imsg_runtime.settings import StartError
 log = logger(__name__)
 
 LOCK_TIMEOUT_S = 60
-"""How long one process waits while another migrates."""
+"""How long a process waits while another migrates."""
 
 ADDING_DIGITS = 2
-"""Of a step's number: within a hundred, steps only add."""
+"""The last digits of a migration's number: within a hundred, migrations only add."""
 
 TERMS = Terms("imsg-migrations", pool=1, busy_timeout_s=LOCK_TIMEOUT_S, statement_timeout_s=None)
 ENVIRONMENT = Path(__file__).with_name("environment")
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Alembic keeps what it works on in module globals: of the services of `imsg up`, each in a thread, one migrates."""
+"""Alembic keeps its state in module globals: one service of `imsg up` migrates at a time, each in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """The steps by which a service's tables came to be what they are."""
+class Migrations:
+    """A service's Alembic migrations."""
 
     folder: Path
-    """Where they are, a module each."""
-    versions: str
-    """The table that holds which step was the last: a name of the service's own, should two share one database."""
+    """The folder with one module a migration."""
+    version_table: str
+    """The table that holds the number of the last migration: each service has its own, since two may share a database.
+    """
     head: str
-    """The last step there is; a test holds it to the folder.
+    """The number of the newest migration; a test compares it with the folder.
 
-    Steps are numbered by four digits. One that only adds takes the next number, and versions before it go on working on
-    the tables that it leaves; one that takes something away, or changes what is there, begins another hundred.
+    A number has four digits. A migration that only adds takes the next number: older versions go on working on its
+    tables. One that takes something away, or changes what is there, begins another hundred.
     """
 
     @property
     def lock(self) -> int:
         """PostgreSQL's advisory lock under which one of several starting processes migrates and the others wait."""
-        return zlib.crc32(f"imsg {self.versions}".encode())
+        return zlib.crc32(f"imsg {self.version_table}".encode())
 
 
-def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = None) -> None:
-    """Run what steps are missing, and `then`, in one transaction; call it in a thread.
+def migrate(url: URL, migrations: Migrations, then: Callable[[Connection], None] | None = None) -> None:
+    """Run the missing migrations, and `then`, in one transaction; call it in a thread.
 
     The first of several processes does it, the others wait for it. Tables of a later version, from which iMSG was
-    rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be made or
-    the tables are of a version on which this one can't work.
+    rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be created
+    or the tables are of a version on which this one can't work.
     """
 
     def bring_up(connection: Connection) -> None:
-        version = _version(connection, steps.versions)
-        if version is not None and _is_later(version, steps.head):
-            _require_readable(version, steps)
-        elif version != steps.head:
-            _upgrade(connection, steps, is_new=version is None)
+        version = _read_version(connection, migrations.version_table)
+        if version is not None and _is_later(version, migrations.head):
+            _require_readable(version, migrations)
+        elif version != migrations.head:
+            _upgrade(connection, migrations)
         if then is not None:
             then(connection)
 
@@ -76,43 +77,43 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
             with _lock_file(url) as connection:
                 bring_up(connection)
         else:
-            asyncio.run(_run_locked(url, steps.lock, bring_up))  # a loop of this thread's own
+            asyncio.run(_run_locked(url, migrations.lock, bring_up))  # a loop of this thread's own
 
 
-def _version(connection: Connection, table: str) -> str | None:
+def _read_version(connection: Connection, table: str) -> str | None:
     if not inspect(connection).has_table(table):
         return None
-    found = connection.scalar(text(f"SELECT version_num FROM {table}"))  # noqa: S608  a service's own name
-    return None if found is None else str(found)
+    version = connection.scalar(text(f"SELECT version_num FROM {table}"))  # noqa: S608  a service's own name
+    return None if version is None else str(version)
 
 
 def _is_later(version: str, head: str) -> bool:
-    """Tell whether tables are of a step that is none of ours: numbers are as long as one another, and rise."""
+    """Return whether tables are of a migration newer than `head`: numbers are of equal length, and rise."""
     return len(version) == len(head) and version > head
 
 
-def _require_readable(version: str, steps: Steps) -> None:
-    """Let tables pass to which later steps have only added. Raises StartError."""
-    if version[:-ADDING_DIGITS] != steps.head[:-ADDING_DIGITS]:
+def _require_readable(version: str, migrations: Migrations) -> None:
+    """Accept tables to which newer migrations have only added. Raises StartError."""
+    if version[:-ADDING_DIGITS] != migrations.head[:-ADDING_DIGITS]:
         raise StartError(
-            f"the tables are of a later version (step {version} of {steps.versions}, this one knows {steps.head}), on "
-            "which this one can't work; start that version again, or restore a backup that this one made."
+            f"the tables are of a later version (migration {version} of {migrations.version_table}, this one knows "
+            f"{migrations.head}), on which this one can't work; start that version again, or restore a backup that "
+            "this one made."
         )
-    log.warning("tables_later", versions=steps.versions, step=version, known=steps.head)
+    log.warning("tables_later", table=migrations.version_table, version=version, known=migrations.head)
 
 
-def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
-    # Half a second and 6 MiB that only a change of version is worth.
+def _upgrade(connection: Connection, migrations: Migrations) -> None:
+    # Loading Alembic takes half a second and 6 MiB.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", _escape(ENVIRONMENT))
-    config.set_main_option("version_locations", _escape(steps.folder))
+    config.set_main_option("version_locations", _escape(migrations.folder))
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
-    config.attributes["versions"] = steps.versions
-    config.attributes["is_new"] = is_new  # for a step that treats who had nothing before otherwise
+    config.attributes["version_table"] = migrations.version_table
     with _ONE_AT_A_TIME:
         command.upgrade(config, "head")
 
@@ -122,7 +123,7 @@ def _escape(path: Path) -> str:
 
 
 async def _run_locked(url: URL, lock: int, work: Callable[[Connection], None]) -> None:
-    """Do work in one transaction of PostgreSQL's, under an advisory lock."""
+    """Call `work` in one transaction of PostgreSQL, under an advisory lock."""
     async with open_engine(url, TERMS) as engine, engine.begin() as connection:
         await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
         await connection.execute(select(func.pg_advisory_xact_lock(lock)))
@@ -131,7 +132,7 @@ async def _run_locked(url: URL, lock: int, work: Callable[[Connection], None]) -
 
 @contextmanager
 def _lock_file(url: URL) -> Iterator[Connection]:
-    """Open SQLite's file for one transaction that nobody else may begin meanwhile."""
+    """Open SQLite's file for one exclusive transaction."""
     with open_file(url, TERMS) as engine, _open_patiently(engine) as connection:
         connection.execution_options(**{BEGIN: "EXCLUSIVE"})
         with connection.begin():
@@ -139,7 +140,7 @@ def _lock_file(url: URL) -> Iterator[Connection]:
 
 
 def _open_patiently(engine: Engine) -> Connection:
-    """Connect to SQLite; a new file's change to WAL answers "locked" without a wait while another makes it too."""
+    """Connect to SQLite; while another process changes a new file to WAL, it answers "locked" without a wait."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:

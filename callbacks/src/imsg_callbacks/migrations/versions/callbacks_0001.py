@@ -1,4 +1,4 @@
-"""The first tables."""  # noqa: INP001  loaded by path
+"""Create endpoints, the log of events, deliveries, listeners, recoveries, channels and facts."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make them all."""
+    """Create the tables."""
     number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "endpoints",
@@ -48,13 +48,14 @@ def upgrade() -> None:
     )
     op.create_index("log_by_user", "log", ["user_id", "number"])
     op.create_index("log_by_age", "log", ["kept_at"])
-    _make_deliveries(number)
+    _create_deliveries(number)
     op.create_table(
         "listeners",
         sa.Column("user_id", sa.String(32), nullable=False),
         sa.Column("username", sa.Text, nullable=False),
         sa.Column("events", sa.Integer, nullable=False),
         sa.Column("read_at", sa.BigInteger),
+        sa.Column("is_admin", sa.Boolean),
         sa.PrimaryKeyConstraint("user_id"),
     )
     op.create_table(
@@ -79,7 +80,7 @@ def upgrade() -> None:
     )
 
 
-def _make_deliveries(number: sa.types.TypeEngine[int]) -> None:
+def _create_deliveries(number: sa.types.TypeEngine[int]) -> None:
     op.create_table(
         "deliveries",
         sa.Column("endpoint", sa.String(32), nullable=False),
@@ -94,6 +95,7 @@ def _make_deliveries(number: sa.types.TypeEngine[int]) -> None:
         sa.Column("status", sa.Integer),
         sa.Column("error", sa.Text),
         sa.Column("answer", sa.Text),
+        sa.Column("is_erased", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("endpoint", "number"),
     )
     waiting = sa.text("state = 'waiting'")

@@ -1,4 +1,4 @@
-"""Make the suppressions."""  # noqa: INP001  loaded by path
+"""Create the suppressions."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _EXACT = sa.String(254).with_variant(sa.String(254, collation="C"), "postgresql"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Create the table."""
     op.create_table(
         "suppressions",
         sa.Column("id", sa.String(32), primary_key=True),

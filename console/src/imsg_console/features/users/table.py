@@ -63,11 +63,6 @@ class Listing:
                     attrs(icon(SYMBOLS[name]), title=t(f"users.{name}"))
                     element("span", "unseen", t(f"users.{name}"))
                     element("span", "wrap-anywhere", line(value, 254))
-            if user.get("twins"):  # an auth of the version before tells none
-                with element("li", "side-by-side"):
-                    names = line("、".join(user["twins"]), MOST_NAME)
-                    attrs(chip(t("users.twin"), "group", "warn"), title=t("users.twin_of", names=names))
-                    element("span", "unseen", t("users.twin_of", names=names))
             if not given:
                 element("li", "muted", t("users.no_contact"))
 

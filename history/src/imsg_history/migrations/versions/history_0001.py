@@ -1,8 +1,8 @@
-"""The tables of the first version.
+"""Create the tables of history.
 
-On PostgreSQL requests, messages and attempts are partitioned by range of the request's id, with a default partition;
-the sweep adds months ahead and drops old ones.
-"""
+On PostgreSQL requests, messages and attempts are partitioned by range of the request's id, with a default partition.
+Maintenance adds partitions of coming months and drops old ones.
+"""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,18 +11,19 @@ from imsg_history.tables import Moment, RequestId
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 BY_REQUEST = "RANGE (request)"
 
 
 def upgrade() -> None:
-    """Make every table and index."""
-    _make_requests()
-    _make_messages()
-    _make_attempts()
-    _make_the_rest()
+    """Create every table and index."""
+    _create_requests()
+    _create_messages()
+    _create_attempts()
+    _create_receipts_and_replies()
+    _create_attachments_dead_letters_and_audit()
+    _create_events()
+    _create_erasures()
     if op.get_bind().dialect.name == "postgresql":
         for table in ("requests", "messages", "attempts"):
             op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
@@ -30,7 +31,7 @@ def upgrade() -> None:
         op.execute("ALTER TABLE attachments ALTER COLUMN body SET STORAGE EXTERNAL")
 
 
-def _make_requests() -> None:
+def _create_requests() -> None:
     op.create_table(
         "requests",
         sa.Column("request", RequestId, nullable=False),
@@ -46,8 +47,27 @@ def _make_requests() -> None:
         sa.Column("resend_of", sa.Text),
         sa.Column("accepted_at", Moment, nullable=False),
         sa.Column("expires_at", Moment, nullable=False),
+        sa.Column("reference", sa.Text),
+        sa.Column("user_id", RequestId),
+        sa.Column("category", sa.Text),
         sa.PrimaryKeyConstraint("request"),
         postgresql_partition_by=BY_REQUEST,
+    )
+    has_reference = sa.text("reference IS NOT NULL")
+    op.create_index(
+        "requests_by_reference",
+        "requests",
+        ["reference", sa.text("request DESC")],
+        postgresql_where=has_reference,
+        sqlite_where=has_reference,
+    )
+    is_resend = sa.text("resend_of IS NOT NULL")
+    op.create_index(
+        "requests_by_resend",
+        "requests",
+        [sa.text("substr(resend_of, 1, 32)")],
+        postgresql_where=is_resend,
+        sqlite_where=is_resend,
     )
     op.create_table(
         "jobs",
@@ -59,7 +79,7 @@ def _make_requests() -> None:
     )
 
 
-def _make_messages() -> None:
+def _create_messages() -> None:
     op.create_table(
         "messages",
         sa.Column("request", RequestId, nullable=False),
@@ -78,6 +98,10 @@ def _make_messages() -> None:
         sa.Column("provider_id", sa.Text),
         sa.Column("code", sa.Text),
         sa.Column("detail", sa.Text),
+        sa.Column("user_id", RequestId),
+        sa.Column("erased_at", Moment),
+        sa.Column("events", sa.SmallInteger),
+        sa.Column("seq", sa.Integer, nullable=False, server_default="1"),
         sa.PrimaryKeyConstraint("request", "n"),
         sqlite_with_rowid=False,
         postgresql_partition_by=BY_REQUEST,
@@ -86,6 +110,19 @@ def _make_messages() -> None:
     op.create_index("messages_by_user", "messages", ["username", "method", "status", *newest_first])
     op.create_index("messages_by_status", "messages", ["method", "status", *newest_first])
     op.create_index("messages_by_address", "messages", ["address", *newest_first])
+    # The letters A to Z alone: SQLite knows no others.
+    is_postgres = op.get_bind().dialect.name == "postgresql"
+    ascii_lower = 'lower(address COLLATE "C")' if is_postgres else "lower(address)"
+    has_uppercase = sa.text(f"address <> {ascii_lower}")
+    op.create_index(
+        "messages_by_small_address",
+        "messages",
+        [sa.text(ascii_lower), *newest_first],
+        postgresql_where=has_uppercase,
+        sqlite_where=has_uppercase,
+    )
+    is_erased = sa.text("erased_at IS NOT NULL")
+    op.create_index("messages_erased", "messages", ["erased_at"], postgresql_where=is_erased, sqlite_where=is_erased)
     as_written = sa.text("written != address")
     op.create_index(
         "messages_by_written",
@@ -96,7 +133,7 @@ def _make_messages() -> None:
     )
 
 
-def _make_attempts() -> None:
+def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("request", RequestId, nullable=False),
@@ -123,7 +160,7 @@ def _make_attempts() -> None:
     )
 
 
-def _make_the_rest() -> None:
+def _create_receipts_and_replies() -> None:
     op.create_table(
         "receipts",
         sa.Column("provider", sa.Text, nullable=False),
@@ -138,6 +175,33 @@ def _make_the_rest() -> None:
         sa.PrimaryKeyConstraint("provider", "provider_id", "address", "at", "mark"),
     )
     op.create_index("receipts_by_age", "receipts", ["kept_at"])
+    op.create_table(
+        "replies",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("at", Moment, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("provider", sa.Text, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("written_to", sa.Text),
+        sa.Column("signature", sa.Text),
+        sa.Column("text", sa.Text),
+        sa.Column("opt_out", sa.SmallInteger, nullable=False),
+        sa.Column("kept_at", Moment, nullable=False),
+        sa.Column("request", RequestId),
+        sa.Column("n", sa.Integer),
+        sa.Column("username", sa.Text),
+        sa.Column("user_id", RequestId),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    newest_first = [sa.text("at DESC"), sa.text("id DESC")]
+    op.create_index("replies_by_age", "replies", newest_first)
+    op.create_index("replies_by_user", "replies", ["username", *newest_first])
+    op.create_index("replies_by_address", "replies", ["address", *newest_first])
+    unmatched = sa.text("request IS NULL")
+    op.create_index("replies_unmatched", "replies", ["kept_at"], postgresql_where=unmatched, sqlite_where=unmatched)
+
+
+def _create_attachments_dead_letters_and_audit() -> None:
     op.create_table(
         "attachments",
         sa.Column("request", RequestId, nullable=False),
@@ -168,6 +232,53 @@ def _make_the_rest() -> None:
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("details", sa.Text, nullable=False),
+        sa.Column("actor_id", sa.Text),
+        sa.Column("subject_id", sa.Text),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("audit_by_age", "audit", ["at"])
+
+
+def _create_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("request", RequestId, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("events", sa.SmallInteger, nullable=False),
+        sa.Column("username", sa.Text, nullable=False),
+        sa.Column("user_id", RequestId, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("written", sa.Text),
+        sa.Column("address", sa.Text),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("provider", sa.Text),
+        sa.Column("provider_id", sa.Text),
+        sa.Column("code", sa.Text),
+        sa.Column("detail", sa.Text),
+        sa.Column("at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("request", "n", "seq"),
+    )
+
+
+def _create_erasures() -> None:
+    op.create_table(
+        "tombstones",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("tombstones_by_digest", "tombstones", ["digest", "at"])
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("method", sa.Text),
+        sa.Column("at", Moment, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("waiting", sa.Text, nullable=False),
+        sa.Column("remains", sa.Text, nullable=False),
+        sa.Column("leased_until", Moment),
+        sa.PrimaryKeyConstraint("id"),
+    )

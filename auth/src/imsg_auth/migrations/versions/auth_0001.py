@@ -1,4 +1,4 @@
-"""Make users, the tokens they logged out, and the outbox of changes."""  # noqa: INP001  loaded by path
+"""Create users, revoked tokens, provider switches, and the outbox of changes."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,10 +10,11 @@ _NAME = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the three tables."""
+    """Create the tables."""
     op.create_table(
         "users",
         sa.Column("username", _NAME, primary_key=True),
+        sa.Column("id", sa.String(32), nullable=False),
         sa.Column("password", sa.Text, nullable=False),
         sa.Column("role", sa.String(8), nullable=False),
         sa.Column("available", sa.Boolean, nullable=False),
@@ -22,11 +23,16 @@ def upgrade() -> None:
         sa.Column("recipients_per_day", sa.Integer),
         sa.Column("phone", sa.String(254)),
         sa.Column("email", sa.String(254)),
+        sa.Column("email_key", sa.String(254)),
         sa.Column("wechat", sa.String(254)),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("may_send_codes", sa.Boolean, nullable=False),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("senders", sa.String(1_024)),
+        sa.UniqueConstraint("id", name="users_id_key"),
         sa.UniqueConstraint("phone", name="users_phone_key"),
-        sa.UniqueConstraint("email", name="users_email_key"),
+        sa.UniqueConstraint("email_key", name="users_email_key"),
         sa.UniqueConstraint("wechat", name="users_wechat_key"),
     )
     op.create_index("users_role", "users", ["role"])
@@ -35,6 +41,13 @@ def upgrade() -> None:
         sa.Column("username", _NAME, sa.ForeignKey("users.username", ondelete="CASCADE"), primary_key=True),
         sa.Column("nonce", sa.String(32), primary_key=True),
         sa.Column("expiry", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "provider_switches",
+        sa.Column("method", sa.String(32), primary_key=True),
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("enabled", sa.Boolean),
+        sa.Column("weight", sa.Integer),
     )
     op.create_table(
         "changes",
