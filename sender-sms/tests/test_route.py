@@ -115,7 +115,7 @@ async def test_who_was_answered_alone_is_tried_elsewhere_alone() -> None:
 async def test_a_provider_that_is_switched_off_in_the_middle_of_a_list_is_called_no_more() -> None:
     provider = SwitchedOff(1)
     one = route(provider)
-    provider.switch_off = lambda: one.carriers.apply({"strict": Switch(enabled=False)})
+    provider.switch_off = lambda: one.provider_pool.apply({"strict": Switch(enabled=False)})
     results = await one.send(WORDS, everybody(100), JOB)
     assert len(provider.calls) <= AT_ONCE
     assert {result.code for result in results.values() if isinstance(result, Blocked)} == {"switched_off"}
@@ -165,7 +165,7 @@ async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away
     await over_both.send(WORDS, everybody(2), JOB)
     assert over_both.find_outage() is None
 
-    over_both.carriers.apply({"second": Switch(enabled=False)})
+    over_both.provider_pool.apply({"second": Switch(enabled=False)})
     outage = over_both.find_outage()
     assert outage is not None
     assert (outage.scope, outage.code) == ("first", "isv.AMOUNT_NOT_ENOUGH")
@@ -177,7 +177,7 @@ async def test_a_country_that_only_a_provider_takes_that_is_switched_off_waits_f
     first, second = Strict(10), Strict(10)
     second.name, second.countries = "second", ("+",)
     over_both = route(first, second)
-    over_both.carriers.apply({"second": Switch(enabled=False)})
+    over_both.provider_pool.apply({"second": Switch(enabled=False)})
     waiting = (await over_both.send(WORDS, abroad, JOB))[0]
     assert isinstance(waiting, Blocked)
     refused = (await route(first).send(WORDS, abroad, JOB))[0]

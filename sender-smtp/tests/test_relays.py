@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
-from imsg_delivery.carriers import MAX_DOUBTFUL
+from imsg_delivery.provider_pool import MAX_DOUBTFUL
 from imsg_delivery.routes import Facts, Route
 from imsg_runtime import service_client
 from imsg_smtp.channel import MailChannel
@@ -58,7 +58,9 @@ def relays_of(*servers: tuple[Route, Told]) -> Relays:
 
 def names(relays: Relays, mail: Mail) -> list[str]:
     """Name the servers in the order that a mail tries them."""
-    return [carrier.name for carrier in relays.carriers.rank(Facts(mail.message_id, mail.recipient, mail.sender))]
+    return [
+        provider.name for provider in relays.provider_pool.rank(Facts(mail.message_id, mail.recipient, mail.sender))
+    ]
 
 
 def mail(n: int = 0, sender: str = "noreply@example.com", domain: str = "example.net") -> Mail:
@@ -104,7 +106,7 @@ def test_each_message_prefers_one_server_and_all_together_follow_the_weights() -
     assert first["c"] == 0
     assert 0.70 < first["a"] / 2_000 < 0.80
     assert names(relays, mail(7)) == names(relays, mail(7))
-    assert [relays.carriers.share(name) for name in "abc"] == [0.75, 0.25, 0.0]
+    assert [relays.provider_pool.share(name) for name in "abc"] == [0.75, 0.25, 0.0]
 
 
 async def test_a_server_for_a_domain_comes_before_those_for_all_and_gets_nothing_else() -> None:
@@ -128,7 +130,7 @@ async def test_what_is_doubtful_is_remembered_up_to_a_bound() -> None:
     one = mail()
     for n in range(MAX_DOUBTFUL + 5):
         await relays.send(Mail(one.sender, one.recipient, f"<{n}@x>", b"", b"", 0))
-    assert len(relays.carriers._doubtful) == MAX_DOUBTFUL
+    assert len(relays.provider_pool._doubtful) == MAX_DOUBTFUL
 
 
 @asynccontextmanager

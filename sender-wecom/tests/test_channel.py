@@ -187,11 +187,11 @@ async def test_a_check_of_a_robots_key_can_write_nothing_whatever_is_answered(an
 
 async def test_a_robot_that_is_switched_off_writes_nothing_and_says_so() -> None:
     async with open_channel(write_answer(0, "ok")) as (channel, stub):
-        channel.carriers.apply({"ops": Switch(enabled=False)})
+        channel.provider_pool.apply({"ops": Switch(enabled=False)})
         result = await deliver(channel)
         assert isinstance(result, Blocked)
         assert result.code == "switched_off"
-        channel.carriers.apply({})
+        channel.provider_pool.apply({})
         assert isinstance(await deliver(channel), Sent)
     assert len(stub.asked) == 1
 
@@ -206,10 +206,10 @@ async def test_a_key_that_is_not_known_is_not_tried_for_every_message() -> None:
 async def test_messages_wait_in_place_only_while_every_robot_is_switched_off() -> None:
     async with open_channel() as (channel, stub):
         assert channel.find_outage() is None
-        channel.carriers.apply({"ops": Switch(enabled=False)})
+        channel.provider_pool.apply({"ops": Switch(enabled=False)})
         outage = channel.find_outage()
         assert outage is not None
         assert outage.code == "switched_off"
         assert stub.asked == []
-        channel.carriers.apply({})
+        channel.provider_pool.apply({})
         assert channel.find_outage() is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
-from imsg_delivery.channel import Asking
+from imsg_delivery.channel import SupportsStatusQuery
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
@@ -51,7 +51,7 @@ async def ask(url: str, new: Job, told: Told, asking: int) -> Mapping[int, Resul
     async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(new)
         assert not isinstance(prepared, Again | Blocked | Refused)
-        assert isinstance(channel, Asking)
+        assert isinstance(channel, SupportsStatusQuery)
         return await channel.ask(new.model_copy(update={"asking": asking}), prepared, new.recipients)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.topology import STEPS_S, channel_key
 from imsg_contract.wire import Outcomes, Status
 from imsg_delivery.claims.records import Free
-from imsg_delivery.decide import AttemptTerms, hold_up
+from imsg_delivery.decide import AttemptTerms, decide_before_call
 from imsg_history.database import Database
 from imsg_history.expiry import GRACE, PausedExpiry
 from imsg_history.ids import rfc3339
@@ -80,7 +80,7 @@ async def test_what_its_sender_lets_expire_too_is_told_of_once(database: Databas
     await keep(database, late)
     await expiry(database, paused, 2 * LIFE).once()
     terms = AttemptTerms(late, TERMS, STEPS_S, STEPS_S, 0.5)
-    found = hold_up(Free(0, 0.0, doubtful=False), (NOW + 3 * LIFE).timestamp(), terms)
+    found = decide_before_call(Free(0, 0.0, doubtful=False), (NOW + 3 * LIFE).timestamp(), terms)
     assert found is not None
     await keep(database, Outcomes(outcomes=(found.outcome,)))
     (message,) = await find(database, id=f"{late.request}-0")

@@ -366,9 +366,9 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
                 assert (blocked.concerns, name.removeprefix("broken") in blocked.scope) == ("template", True)
                 assert isinstance(await send(CODE), Sent)
         assert channel.find_outage() is None
-        (tencent,) = channel.carriers.all
-        assert {one.concerns for one in tencent.tally.blocks} == {"template"}
-        assert len(tencent.tally.blocks) == len(broken)
+        (tencent,) = channel.provider_pool.all
+        assert {one.concerns for one in tencent.stats.blocks} == {"template"}
+        assert len(tencent.stats.blocks) == len(broken)
     assert len(provider.asked) == 2 * len(broken) + 4 * len(broken)
 
 

@@ -14,9 +14,9 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_delivery.carriers import Carrier
+from imsg_delivery.provider_pool import Provider
+from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Route
-from imsg_delivery.tally import Tally
 from imsg_runtime.redis import Redis
 from imsg_testing.http_stub import Act
 from imsg_testing.wechat import Step, WeChatServer, wechat_server
@@ -149,8 +149,8 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         "TM2": MessageTemplate.model_validate({"ways": [{"kind": "template", "id": "TM2", "fields": {"thing3": "x"}}]})
     }
     async with opened(pair[0], redis, get_all_private_template=[{"errcode": -1}, listed, mended]) as (ways, _):
-        carrier = Carrier(Route("main"), Tally(time.monotonic))
-        blocks = TemplateBlocks("main", ways.breakers, carrier)
+        provider = Provider(Route("main"), ProviderStats(time.monotonic))
+        blocks = TemplateBlocks("main", ways.breakers, provider)
         check = TemplateCheck("main", ways.api, Templates.of("TM1", "thing1", known), blocks, redis)
         assert not await check.look()
         assert check.wrong == {}
@@ -158,7 +158,7 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         assert set(check.wrong) == {"TM1", "TM2"}
         assert "thing3" in check.wrong["TM2"]
         assert (await read_wrong(redis, ["main", "other"]))["main"] == check.wrong
-        (told,) = carrier.tally.blocks
+        (told,) = provider.stats.blocks
         assert (told.concerns, told.scope, told.code) == ("template", "main/TM1", "40037")
         assert "has no template TM1" in told.detail, "told before any message met it"
         assert await redis.call("EXISTS", channel_key("wechat")) == 0, "the channel itself goes on"
@@ -168,7 +168,7 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         assert await check.look()
         assert set(check.wrong) == {"TM2"}, "a field that WeChat has not is told, and blocks nobody"
         assert isinstance(await send(ways, (TEMPLATE,), "m-1"), Sent)
-        assert carrier.tally.blocks == []
+        assert provider.stats.blocks == []
 
 
 async def test_grants_are_counted_once_each_by_however_many_replicas(pair: tuple[Database, Database]) -> None:

@@ -28,12 +28,12 @@ from imsg_contract.topology import (
     addresses_key,
     channel_key,
     followers_key,
-    holds_key,
     left_key,
     names_key,
     no_provider_key,
     pace_key,
     providers_key,
+    retry_after_key,
     route_limits_key,
     suppressed_key,
     switches_key,
@@ -83,7 +83,12 @@ def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
     told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
     told += [route_limits_key(channel.name)]
-    told += [names_key(channel.name), providers_key(channel.name), holds_key(channel.name), pace_key(channel.name, ANY)]
+    told += [
+        names_key(channel.name),
+        providers_key(channel.name),
+        retry_after_key(channel.name),
+        pace_key(channel.name, ANY),
+    ]
     if channel.publishes_addresses:
         told.append(addresses_key(channel.name))
     return AtRedis(

@@ -52,7 +52,7 @@ class SmsChannel:
         self.providers = providers
         self._route = route
         self.templates = templates
-        self.carriers = route.carriers
+        self.provider_pool = route.provider_pool
         self._signatures = find_signatures([(one.limits, one.takes_text) for one in providers])
 
     def name_sender(self, job: Job) -> str | None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
 from imsg_delivery.breakers import Breakers
-from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
+from imsg_delivery.provider_pool import Provider as PoolEntry
+from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_runtime.settings import variable
@@ -52,7 +53,7 @@ class Route:
         ordered = [
             given.get(name, ProviderRoute(name, weight=int(place == 0))) for place, name in enumerate(self._providers)
         ]
-        self.carriers = Carriers(SCOPE, ordered, clock, stays=STAYS)
+        self.provider_pool = ProviderPool(SCOPE, ordered, clock, stays=STAYS)
         self._known = known
 
     @property
@@ -62,7 +63,7 @@ class Route:
 
     def find_outage(self) -> Blocked | None:
         """Say why no provider that is switched on takes anything."""
-        return self.carriers.find_outage(lambda name: self._breakers[name].find_outage())
+        return self.provider_pool.find_outage(lambda name: self._breakers[name].find_outage())
 
     async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Answer a result for each."""
@@ -71,39 +72,39 @@ class Route:
             by_number = {recipient.n: recipient for recipient in some}
 
             async def call(
-                carrier: Carrier, ns: Sequence[int], by_number: Mapping[int, Recipient] = by_number
+                entry: PoolEntry, ns: Sequence[int], by_number: Mapping[int, Recipient] = by_number
             ) -> Mapping[int, Result]:
-                return await self._send_all(carrier, message, [by_number[n] for n in ns], job)
+                return await self._send_all(entry, message, [by_number[n] for n in ns], job)
 
             names = {n: message_id(job.request, n) for n in by_number}
-            said = await self.carriers.carry(fit, names, call)
+            said = await self.provider_pool.send_batch(fit, names, call)
             for n, recipient in by_number.items():
                 results[n] = said.get(n) or self._say_why_not(recipient, message, job)
         return results
 
     def _group(
         self, message: Message, recipients: Sequence[Recipient], job: Job
-    ) -> Iterator[tuple[Sequence[Carrier], Sequence[Recipient]]]:
+    ) -> Iterator[tuple[Sequence[PoolEntry], Sequence[Recipient]]]:
         """Put together who takes the same way, past providers that take not the message or not the number."""
         takers = {name for name, provider in self._providers.items() if self._takes(provider, message)}
-        groups: dict[tuple[str, ...], tuple[Sequence[Carrier], list[Recipient]]] = {}
+        groups: dict[tuple[str, ...], tuple[Sequence[PoolEntry], list[Recipient]]] = {}
         for recipient in recipients:
             ranked = self._rank(recipient, message, job)
             fit = [one for one in ranked if one.name in takers and self._reaches(one.name, recipient)]
-            groups.setdefault(tuple(carrier.name for carrier in fit), (fit, []))[1].append(recipient)
+            groups.setdefault(tuple(entry.name for entry in fit), (fit, []))[1].append(recipient)
         yield from groups.values()
 
-    def _rank(self, recipient: Recipient, message: Message, job: Job) -> Sequence[Carrier]:
+    def _rank(self, recipient: Recipient, message: Message, job: Job) -> Sequence[PoolEntry]:
         """Order the providers by what the settings and administrators say of such a message."""
-        if self.carriers.fixed is not None or job.provider is not None:
-            return self.carriers.rank(Facts(""), job.provider)
+        if self.provider_pool.fixed is not None or job.provider is not None:
+            return self.provider_pool.rank(Facts(""), job.provider)
         facts = Facts(
             message_id(job.request, recipient.n),
             address=recipient.address,
             template=message.template,
             category=job.category,
         )
-        return self.carriers.rank(facts)
+        return self.provider_pool.rank(facts)
 
     def _say_why_not(self, recipient: Recipient, message: Message, job: Job) -> Result:
         if job.provider is not None and job.provider not in self._providers:
@@ -115,7 +116,7 @@ class Route:
             why = "No provider that is configured takes this template, or a text so long."
             return Refused(SCOPE, "no_provider", why, concerns="content")
         number = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
-        return self.carriers.refuse(number, f"give one of {variable('sms', 'routes')} these conditions, or none")
+        return self.provider_pool.refuse(number, f"give one of {variable('sms', 'routes')} these conditions, or none")
 
     def _find_abroad(self, recipient: Recipient, forced: str | None) -> Refused | None:
         """Say that no provider takes the numbers of a country, though all were switched on; None where one does."""
@@ -133,19 +134,19 @@ class Route:
         return takes(provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known)
 
     async def _send_all(
-        self, carrier: Carrier, message: Message, recipients: Sequence[Recipient], job: Job
+        self, entry: PoolEntry, message: Message, recipients: Sequence[Recipient], job: Job
     ) -> Mapping[int, Result]:
         """Make the calls that a provider needs for all of them."""
-        provider = self._providers[carrier.name]
+        provider = self._providers[entry.name]
         results, free = self._hold_back(provider.name, recipients)
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def one(some: Sequence[Recipient]) -> None:
             async with slots:
-                if carrier.is_on or job.provider == carrier.name:
+                if entry.is_on or job.provider == entry.name:
                     await self._send(provider, message, some, job, results)
                 else:  # since the first of these calls
-                    off = refuse_switched_off(SCOPE, carrier.name)
+                    off = refuse_switched_off(SCOPE, entry.name)
                     results.update((recipient.n, off) for recipient in some)
 
         calls = [one(some) for some in _split(provider, free)]
@@ -159,13 +160,13 @@ class Route:
         self, provider: str, recipients: Sequence[Recipient]
     ) -> tuple[dict[int, Result], Sequence[Recipient]]:
         """Leave out whom the provider wants to be given nothing for now, and say so."""
-        holds = self.carriers.holds
-        if not holds:
+        retry_after = self.provider_pool.retry_after
+        if not retry_after:
             return {}, recipients
         results: dict[int, Result] = {}
-        whole_s = holds.wait_s(provider)
+        whole_s = retry_after.wait_s(provider)
         for recipient in recipients:
-            if (left_s := max(whole_s, holds.wait_s(provider, recipient.address))) > 0:
+            if (left_s := max(whole_s, retry_after.wait_s(provider, recipient.address))) > 0:
                 concerns: Concern = "provider" if left_s == whole_s else "recipient"
                 detail = f"{provider} said too often; it is asked again in {left_s:.0f} s."
                 results[recipient.n] = Again(provider, "paced", detail, left_s, concerns, is_paced=left_s <= TURN_S)
@@ -188,7 +189,7 @@ class Route:
                 if found is not None and not (isinstance(before, Unknown) and isinstance(found, Again)):
                     results[recipient.n] = found
                     if isinstance(found, Again):
-                        self.carriers.forget(message_id(job.request, recipient.n))
+                        self.provider_pool.forget(message_id(job.request, recipient.n))
             left = [one for one in left if isinstance(said.get(one.n), Again | Unknown | None)]
         return results
 
@@ -217,8 +218,8 @@ class Route:
                 result = breakers.note(about, result, names[recipient.n])
             counted.add(id(answer))
             results[recipient.n] = result
-        if (outage := breakers.find_outage()) is not None and (carrier := self.carriers.find(provider.name)):
-            carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
+        if (outage := breakers.find_outage()) is not None and (entry := self.provider_pool.find(provider.name)):
+            entry.stats.note(outage)  # while it lasts calls are held back, and none would tell of it
 
     async def _call(
         self, provider: Provider, message: Message, recipients: Sequence[Recipient], reference: str
@@ -253,9 +254,9 @@ class Route:
         if isinstance(result, Again) and answer.wants_less:
             after_s = result.after_s or PACED_S
             if answer.concerns == "recipient":
-                self.carriers.holds.hold(provider, recipient.address, after_s)
+                self.provider_pool.retry_after.set(provider, recipient.address, after_s)
             elif answer.concerns != "content":
-                self.carriers.holds.hold_all(provider, after_s, name)
+                self.provider_pool.retry_after.set_all(provider, after_s, name)
             return replace(result, after_s=after_s, concerns=answer.concerns, is_paced=after_s <= TURN_S)
         return replace(result, concerns=answer.concerns)
 

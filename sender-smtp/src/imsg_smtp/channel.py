@@ -45,7 +45,7 @@ class MailChannel:
         self._bounces = bounces
         self._relays = relays
         self._renderings = renderings
-        self.carriers = relays.carriers
+        self.provider_pool = relays.provider_pool
 
     async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
         """Fetch what is kept by history, and render what all recipients share."""

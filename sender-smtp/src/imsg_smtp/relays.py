@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from imsg_contract.wire import Blocked, Category, Refused, Result
-from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
+from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts, Route
 from imsg_runtime.settings import variable
 from imsg_smtp.mime import Mail
@@ -32,39 +32,39 @@ class Relays:
 
     def __init__(self, relays: Mapping[str, Sending], routes: Sequence[Route], clock: Callable[[], float]) -> None:
         self._relays = relays
-        self.carriers = Carriers(PROVIDER, routes, clock, stays=())
+        self.provider_pool = ProviderPool(PROVIDER, routes, clock, stays=())
 
     async def send(self, mail: Mail, category: Category = Category.NOTICE, forced: str | None = None) -> Result:
         """Hand in a mail to the first server that does not say not now, or to the one that is forced alone."""
-        ranked = self.carriers.fixed
+        ranked = self.provider_pool.fixed
         if ranked is None or forced is not None:
             facts = Facts(mail.message_id, mail.recipient, mail.sender, category=category)
-            ranked = self.carriers.rank(facts, forced)
+            ranked = self.provider_pool.rank(facts, forced)
 
-        async def hand_in(carrier: Carrier) -> Result:
+        async def hand_in(provider: Provider) -> Result:
             def find_block(_: Mail) -> Blocked | None:
-                is_used = carrier.is_on or forced == carrier.name
-                return None if is_used else refuse_switched_off(PROVIDER, carrier.name)
+                is_used = provider.is_on or forced == provider.name
+                return None if is_used else refuse_switched_off(PROVIDER, provider.name)
 
-            relay = self._relays[carrier.name]
+            relay = self._relays[provider.name]
             result = await relay.send(mail, find_block)
             if (outage := relay.find_outage()) is not None:
-                carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
-            return result if len(self._relays) == 1 else replace(result, provider=carrier.name)
+                provider.stats.note(outage)  # while it lasts calls are held back, and none would tell of it
+            return result if len(self._relays) == 1 else replace(result, provider=provider.name)
 
-        result = await self.carriers.carry_one(ranked, mail.message_id, hand_in)
+        result = await self.provider_pool.send(ranked, mail.message_id, hand_in)
         return result or self._say_why_not(mail, forced)
 
     def find_outage(self) -> Blocked | None:
         """Say why no server that is switched on takes anything."""
-        return self.carriers.find_outage(lambda name: self._relays[name].find_outage())
+        return self.provider_pool.find_outage(lambda name: self._relays[name].find_outage())
 
     def _say_why_not(self, mail: Mail, forced: str | None) -> Result:
-        if forced is not None and self.carriers.find(forced) is None:
+        if forced is not None and self.provider_pool.find(forced) is None:
             why = f"There is no mail server {forced}; there are {', '.join(self._relays)}."
             return Refused(PROVIDER, "no_provider", why, "content")
         what = f"mail from {_domain(mail.sender)} to {_domain(mail.recipient)}"
-        return self.carriers.refuse(what, f"give one of {variable('smtp', 'servers')} these domains, or none")
+        return self.provider_pool.refuse(what, f"give one of {variable('smtp', 'servers')} these domains, or none")
 
 
 def _domain(address: str) -> str:

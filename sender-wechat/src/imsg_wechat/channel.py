@@ -10,8 +10,8 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Unknown, message_id
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
+from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
@@ -88,7 +88,9 @@ class WeChatChannel:
     ) -> None:
         self.terms = terms
         self._accounts = accounts
-        self.carriers = Carriers(self.method, [Route(name) for name in accounts], time.monotonic, by_address=True)
+        self.provider_pool = ProviderPool(
+            self.method, [Route(name) for name in accounts], time.monotonic, by_address=True
+        )
         self._followers = followers
         self._contents = contents
 
@@ -106,10 +108,10 @@ class WeChatChannel:
         """Return what asks WeChat whether each account has its templates."""
         return {
             name: TemplateCheck(
-                name, account.ways.api, account.templates, TemplateBlocks(name, account.ways.breakers, carrier), redis
+                name, account.ways.api, account.templates, TemplateBlocks(name, account.ways.breakers, provider), redis
             )
             for name, account in self._accounts.items()
-            if (carrier := self.carriers.find(name)) is not None
+            if (provider := self.provider_pool.find(name)) is not None
         }
 
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
@@ -133,25 +135,25 @@ class WeChatChannel:
 
     def find_outage(self) -> Blocked | None:
         """Say that every account is switched off, where that is so: what else stops one stops no other."""
-        return self.carriers.find_outage(lambda _: None)
+        return self.provider_pool.find_outage(lambda _: None)
 
     async def _carry(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
         """Send by the follower's account, unless that is switched off; count what came of it."""
         follower = prepared.followers.get(recipient.address)
-        carrier = None if follower is None else self.carriers.find(follower.account)
-        if carrier is None:
+        provider = None if follower is None else self.provider_pool.find(follower.account)
+        if provider is None:
             return await self._deliver(job, prepared, recipient)
-        if not (carrier.is_on or job.provider == carrier.name):
-            return refuse_switched_off(PROVIDER, carrier.name)
+        if not (provider.is_on or job.provider == provider.name):
+            return refuse_switched_off(PROVIDER, provider.name)
 
-        async def send(_: Carrier) -> Result:
+        async def send(_: Provider) -> Result:
             result = await self._deliver(job, prepared, recipient)
             if isinstance(result, Blocked) and result.concerns in (None, "sender"):
                 # What stops one way to send stops the messages of some templates, as a template does.
                 return replace(result, concerns="template")
             return result
 
-        said = await self.carriers.carry_one([carrier], message_id(job.request, recipient.n), send)
+        said = await self.provider_pool.send([provider], message_id(job.request, recipient.n), send)
         return said or Unknown(PROVIDER, "not_answered", "It was asked, and said nothing.")
 
     async def _deliver(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:

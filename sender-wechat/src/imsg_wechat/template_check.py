@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imsg_contract.wire import Blocked
 from imsg_delivery.breakers import Breakers
-from imsg_delivery.carriers import Carrier
+from imsg_delivery.provider_pool import Provider
 from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.api import Api
@@ -41,20 +41,20 @@ class TemplateBlocks:
 
     account: str
     breakers: Breakers
-    carrier: Carrier
+    provider: Provider
 
     def block(self, template: str, why: str) -> None:
         """Leave a template alone until it is looked at again."""
         scope = f"{self.account}/{template}"
         blocked = Blocked(PROVIDER, scope, WRONG, why, 2 * AGAIN_S, "template")
         self.breakers.note({"template": scope}, blocked)
-        self.carrier.tally.note(blocked)
+        self.provider.stats.note(blocked)
 
     def clear(self, template: str) -> None:
         """Use a template again."""
         scope = f"{self.account}/{template}"
         self.breakers.clear("template", scope)
-        self.carrier.tally.clear(scope)
+        self.provider.stats.clear(scope)
 
 
 class TemplateCheck:

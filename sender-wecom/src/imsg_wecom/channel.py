@@ -9,9 +9,9 @@ import httpx
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_delivery.breakers import Breakers
-from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_delivery.pace import Bucket
+from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
 from imsg_wecom import webhook
 from imsg_wecom.codes import PROVIDER
@@ -46,7 +46,9 @@ class WeComChannel:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.terms = terms(settings.uncertain)
-        self.carriers = Carriers(self.method, [Route(name) for name in settings.robots], clock, by_address=True)
+        self.provider_pool = ProviderPool(
+            self.method, [Route(name) for name in settings.robots], clock, by_address=True
+        )
         self._robots = settings.robots
         self._breakers = {name: Breakers(name, clock) for name in settings.robots}
         self._client = client
@@ -67,40 +69,40 @@ class WeComChannel:
         """Call the webhook of one robot."""
         (recipient,) = recipients
         name = recipient.address
-        carrier = self.carriers.find(name)
-        if carrier is None:
+        provider = self.provider_pool.find(name)
+        if provider is None:
             why = "No robot of this name is configured."
             return {recipient.n: Refused(PROVIDER, "no_robot", why, "recipient")}
 
-        async def write(_: Carrier) -> Result:
-            return await self._write(carrier, message, job, prepared)
+        async def write(_: Provider) -> Result:
+            return await self._write(provider, message, job, prepared)
 
         message = message_id(job.request, recipient.n)
-        if not (carrier.is_on or job.provider == name):
+        if not (provider.is_on or job.provider == name):
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
-        result = await self.carriers.carry_one([carrier], message, write)
+        result = await self.provider_pool.send([provider], message, write)
         return {} if result is None else {recipient.n: result}
 
     def find_outage(self) -> Blocked | None:
         """Say that every robot is switched off, where that is so: what else stops one stops no other."""
-        return self.carriers.find_outage(lambda _: None)
+        return self.provider_pool.find_outage(lambda _: None)
 
-    async def _write(self, carrier: Carrier, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+    async def _write(self, provider: Provider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Write by a robot, in its turn and unless it is left alone."""
-        name = carrier.name
+        name = provider.name
         breakers = self._breakers[name]
         if (left_alone := breakers.find_block({}, (message,))) is not None:
             return left_alone
-        wait_s = self.carriers.holds.wait_s(name)
+        wait_s = self.provider_pool.retry_after.wait_s(name)
         if wait_s <= WAIT_S[job.lane]:
             wait_s = await self._pace.acquire(name, within_s=WAIT_S[job.lane])
         if wait_s:
             detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
             return Again(PROVIDER, "paced", detail, wait_s, is_paced=True)
-        if not (carrier.is_on or job.provider == name):  # since it began to wait
+        if not (provider.is_on or job.provider == name):  # since it began to wait
             return refuse_switched_off(PROVIDER, name)
         result = await webhook.call(self._client, name, self._robots[name], prepared)
         if isinstance(result, Again) and result.is_paced:
-            self.carriers.holds.hold_all(name, result.after_s, message)
+            self.provider_pool.retry_after.set_all(name, result.after_s, message)
             return result
         return breakers.note({}, result, message)

@@ -10,7 +10,7 @@ from imsg_contract.topology import STEPS_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Free, Lapsed, Transition
-from imsg_delivery.decide import AttemptTerms, decide, find_out, give_up, hold_up, may_repeat
+from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_status, give_up, may_repeat
 from imsg_delivery.retry_plan import RetryPlan
 
 MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
@@ -70,7 +70,7 @@ def judge(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Tr
 def too_late(*, doubtful: bool) -> Transition | None:
     """Decide of a message whose life is over before its attempt."""
     late = replace(FRESH, left_s=0, doubtful=doubtful)
-    return hold_up(late.state, NOW_S, late.terms(MAIL, UNJITTERED))
+    return decide_before_call(late.state, NOW_S, late.terms(MAIL, UNJITTERED))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_where_the_provider_may_have_it_it_ends_uncertain_and_not_expired() -> N
 @pytest.mark.parametrize("ends", [{"erased": True}, {"suppressed": "hard_bounce"}, {}])
 def test_what_ends_without_being_tried_has_no_attempt(ends: dict[str, Any]) -> None:
     standing = replace(FRESH, left_s=3_600 if ends else 0)
-    held = hold_up(replace(standing.state, **ends), NOW_S, standing.terms(MAIL, UNJITTERED))
+    held = decide_before_call(replace(standing.state, **ends), NOW_S, standing.terms(MAIL, UNJITTERED))
     assert held is not None
     assert held.outcome.attempt == 0
 
@@ -165,7 +165,7 @@ def test_doubt_binds_later_attempts_too() -> None:
 def test_what_may_not_be_sent_now_is_held_up(
     standing: Standing, terms: Terms, status: Status | None, code: str | None
 ) -> None:
-    transition = hold_up(standing.state, NOW_S, standing.terms(terms, UNJITTERED))
+    transition = decide_before_call(standing.state, NOW_S, standing.terms(terms, UNJITTERED))
     assert status_of(transition) == status
     assert (transition and transition.outcome.code) == code
 
@@ -173,7 +173,7 @@ def test_what_may_not_be_sent_now_is_held_up(
 @pytest.mark.parametrize(("doubtful", "status"), [(False, "failed"), (True, "uncertain")])
 def test_whoever_is_erased_is_not_sent_to(doubtful: bool, status: Status) -> None:  # noqa: FBT001
     erased = Free(10, NOW_S, doubtful=doubtful, erased=True)
-    transition = hold_up(erased, NOW_S, FRESH.terms(MAIL, UNJITTERED))
+    transition = decide_before_call(erased, NOW_S, FRESH.terms(MAIL, UNJITTERED))
     assert transition is not None
     assert (transition.outcome.status, transition.outcome.code) == (status, "erased")
 
@@ -182,7 +182,7 @@ def test_whoever_is_erased_is_not_sent_to(doubtful: bool, status: Status) -> Non
     ("terms", "status", "asks"), [(MAIL, "retrying", False), (SMS, "uncertain", False), (ASKING, "retrying", True)]
 )
 def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(terms: Terms, status: Status, *, asks: bool) -> None:
-    transition = hold_up(Lapsed(10, NOW_S), NOW_S, FRESH.terms(terms, UNJITTERED))
+    transition = decide_before_call(Lapsed(10, NOW_S), NOW_S, FRESH.terms(terms, UNJITTERED))
     assert transition is not None
     assert (transition.outcome.status, transition.outcome.code) == (status, "claim_expired")
     assert (transition.asks, transition.doubtful) == (asks, status == "retrying")
@@ -202,7 +202,7 @@ def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(terms: Terms, s
 )
 def test_what_the_provider_says_when_asked(asked: int, result: Result, status: Status, step_s: int | None) -> None:
     standing = replace(FRESH, asked=asked, doubtful=True)
-    transition = find_out(standing.state, result, NOW_S, standing.terms(ASKING, UNJITTERED))
+    transition = decide_status(standing.state, result, NOW_S, standing.terms(ASKING, UNJITTERED))
     assert (transition.outcome.status, transition.step_s) == (status, step_s)
     assert not transition.doubtful or transition.asks, "what was certainly never taken is in doubt no more"
 

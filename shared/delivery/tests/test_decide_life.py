@@ -23,7 +23,7 @@ from imsg_contract.wire import (
 )
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Delayed, Free, Lapsed, Transition
-from imsg_delivery.decide import AttemptTerms, decide, find_out, hold_up
+from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_status
 from imsg_delivery.retry_plan import plan_retries
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -96,10 +96,10 @@ class Life:
 
     def _ask(self, event: Event, state: Claimed, terms: AttemptTerms) -> Transition:
         truth: Result = SENT if self.is_taken else Again("relay", "not_taken", "never")
-        return find_out(state, UNKNOWN if isinstance(event.result, Unknown) else truth, self.now_s, terms)
+        return decide_status(state, UNKNOWN if isinstance(event.result, Unknown) else truth, self.now_s, terms)
 
     def _send(self, event: Event, state: Claimed, terms: AttemptTerms) -> Transition | None:
-        if (held := hold_up(state, self.now_s, terms)) is not None:
+        if (held := decide_before_call(state, self.now_s, terms)) is not None:
             return held
         self._check_that_it_may_be_sent(event)
         if event.result == "dies" or isinstance(event.result, Unknown):

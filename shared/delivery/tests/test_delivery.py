@@ -19,7 +19,7 @@ from imsg_contract.topology import OUTCOME, Lane, Topology
 from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
 from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY
 from imsg_delivery.claims.store import ChunkRecord, Claims
-from imsg_delivery.endings import Ending
+from imsg_delivery.disposition import Disposition
 from imsg_delivery.groups import Groups
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.metrics import Metrics
@@ -92,7 +92,7 @@ class Bed:
             clock=time.monotonic,
         )
 
-    async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Ending]:
+    async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Disposition]:
         """Carry out these jobs, which wait in the queue in this order, as one group."""
         group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
         endings = await self.groups.deliver(self.lane, group)
@@ -128,7 +128,7 @@ async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: B
     for one in jobs:
         await accept(bed.broker, one)
     async with bed.broker.consume(bed.queue, 32) as deliveries:
-        assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 32
+        assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 32
     assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
     told = await bed.heard_of(32)
     assert len(told) <= 8  # one, where nothing else takes the processor
@@ -154,7 +154,7 @@ async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed
     for one in jobs:
         await accept(bed.broker, one)
     async with bed.broker.consume(bed.queue, 3) as deliveries:
-        assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 3
+        assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 3
         assert bed.channel.sent == [healthy.request]
         async with asyncio.timeout(10):  # both come again: one for its next attempt, one as it is
             again = [Job.model_validate_json((await anext(deliveries)).body) for _ in range(2)]
@@ -171,7 +171,7 @@ async def test_a_group_that_lost_its_broker_is_handed_back_with_nothing_sent(bed
     async with bed.broker.consume(bed.queue, 2) as deliveries:
         group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
     endings = await bed.groups.deliver(bed.lane, group)
-    assert list(endings.values()) == [Ending.REQUEUED] * 2
+    assert list(endings.values()) == [Disposition.REQUEUED] * 2
     assert bed.channel.sent == []
     await depth_is(bed.broker, bed.queue, 2)
 
@@ -189,7 +189,7 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
         for one in jobs:
             await accept(bed.broker, one)
         async with bed.broker.consume(bed.queue, 3) as deliveries:
-            assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 3
+            assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 3
     assert sorted(bed.channel.sent) == sorted(one.request for one in others)
     told = {one.request: one.code for batch in await bed.heard_of(3) for one in batch.outcomes}
     assert told == {erased.request: "erased"} | {one.request: None for one in others}
@@ -204,7 +204,7 @@ async def test_whoever_wants_to_be_alone_leaves_the_group_unsent(bed: Bed, valke
         await accept(bed.broker, one)
     async with bed.broker.consume(bed.queue, 3) as deliveries:
         endings = await bed.carry_out(jobs, deliveries)
-    assert endings == [Ending.WANTS_TO_BE_ALONE, Ending.DONE, Ending.DONE]
+    assert endings == [Disposition.NEEDS_ISOLATION, Disposition.DONE, Disposition.DONE]
     assert sorted(bed.channel.sent) == sorted(one.request for one in others)
 
 
@@ -233,7 +233,7 @@ async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_b
                 endings = await bed.carry_out(jobs, deliveries)
             await back
             kept = [await redis.call("HGET", f"imsg:ledger:{one.name}", "0") for one in jobs]
-    assert endings == [Ending.DONE] * 4
+    assert endings == [Disposition.DONE] * 4
     assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
     assert all(entry.startswith(b"s 3 ") for entry in kept)
 
@@ -249,7 +249,7 @@ async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(be
             for _ in range(2):
                 delivery = await anext(deliveries)
                 endings = await bed.groups.deliver(bed.lane, [(one, delivery)])
-                assert endings[delivery] is Ending.DONE
+                assert endings[delivery] is Disposition.DONE
                 await bed.claims.compaction.compact()
                 assert not await redis.call("EXISTS", f"imsg:ledger:{one.name}")
     assert bed.channel.sent == [one.request]

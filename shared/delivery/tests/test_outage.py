@@ -17,7 +17,7 @@ from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
 from imsg_delivery.breakers import Breakers
 from imsg_delivery.consumer import Worker
-from imsg_delivery.endings import Requeue
+from imsg_delivery.disposition import Requeue
 from imsg_delivery.outage import TRY_S, OutageGuard
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
@@ -42,7 +42,7 @@ class Way:
             self.tasks[name] = asyncio.create_task(self.guard.wait(lane))
         await asyncio.sleep(0.01)
 
-    def find_told(self) -> dict[str, bool]:
+    def find_reported(self) -> dict[str, bool]:
         """Return who waits no longer, and whether they are to try."""
         return {name: task.result() for name, task in self.tasks.items() if task.done() and not task.cancelled()}
 
@@ -53,11 +53,11 @@ async def test_one_tries_the_others_wait_and_all_go_once_it_has_succeeded() -> N
     way.outage = AWAY
     assert way.guard.look() == AWAY
     await way.wait(Lane.NORMAL, "single", "later")
-    assert way.find_told() == {"single": True}
+    assert way.find_reported() == {"single": True}
     way.outage = None
     way.guard.end_try()
     await asyncio.sleep(0)
-    assert way.find_told() == {"single": True, "later": False}
+    assert way.find_reported() == {"single": True, "later": False}
     assert not way.guard.is_on
 
 
@@ -67,22 +67,22 @@ async def test_lanes_try_in_turn_the_lowest_first_and_within_a_lane_who_waits_lo
     way.guard.look()
     await way.wait(Lane.PRIORITY, "code")
     await way.wait(Lane.BULK, "list", "list behind")
-    assert way.find_told() == {}
+    assert way.find_reported() == {}
     way.outage = AWAY
     for so_far in (["list"], ["code", "list"], ["code", "list", "list behind"]):
         way.guard.end_try()
         await asyncio.sleep(0.01)
-        assert sorted(way.find_told()) == so_far
+        assert sorted(way.find_reported()) == so_far
 
 
 async def test_nobody_tries_before_it_is_time_and_what_is_told_says_until_when() -> None:
     way = Way()
     way.outage = Blocked("relay", "mail:25", "535", "wrong password", 300.0)
     way.guard.look()
-    assert way.guard.find_told() is None
+    assert way.guard.find_reported() is None
     await way.wait(Lane.NORMAL, "single")
-    assert way.find_told() == {}
-    assert way.guard.find_told() == way.outage
+    assert way.find_reported() == {}
+    assert way.guard.find_reported() == way.outage
 
 
 async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
@@ -93,7 +93,7 @@ async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
     way.tasks["second"].cancel()
     way.guard.end_try()
     await way.wait(Lane.NORMAL, "third")
-    assert way.find_told() == {"first": True, "third": True}
+    assert way.find_reported() == {"first": True, "third": True}
 
 
 async def test_calls_go_within_a_second_of_an_outage_that_ends_without_a_call() -> None:
@@ -103,7 +103,7 @@ async def test_calls_go_within_a_second_of_an_outage_that_ends_without_a_call() 
     way.outage = replace(AWAY, code="switched_off", after_s=60.0)
     await wait_until(lambda: way.guard.is_on)
     await way.wait(Lane.NORMAL, "single")
-    assert way.find_told() == {}
+    assert way.find_reported() == {}
     way.outage = None
     async with asyncio.timeout(1.0):
         assert await way.tasks["single"] is False
@@ -115,7 +115,7 @@ async def test_a_call_that_tries_and_gets_no_answer_keeps_the_others_from_trying
     way.outage = AWAY
     way.guard.look()
     await way.wait(Lane.NORMAL, "hangs", "next")
-    assert way.find_told() == {"hangs": True}
+    assert way.find_reported() == {"hangs": True}
     async with asyncio.timeout(2 * TRY_S):
         assert await way.tasks["next"] is True
 
@@ -125,12 +125,12 @@ async def test_a_lane_that_is_handed_back_waits_for_nothing_until_it_is_let_in()
     way.outage = AWAY
     way.guard.look()
     await way.wait(Lane.BULK, "tries", "list")
-    way.guard.turn_away(Lane.BULK)
+    way.guard.dismiss(Lane.BULK)
     with pytest.raises(Requeue):
         await way.tasks["list"]
     with pytest.raises(Requeue):
         await way.guard.wait(Lane.BULK)
-    way.guard.let_in(Lane.BULK)
+    way.guard.admit(Lane.BULK)
     way.guard.end_try()
     assert await way.guard.wait(Lane.BULK) is True
 

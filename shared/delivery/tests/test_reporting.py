@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.topology import SWITCHES_COMPLETE, holds_key, providers_key, switches_key
+from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
 from imsg_contract.wire import Blocked, Sent
-from imsg_delivery.carriers import Carriers
-from imsg_delivery.holds import Holds
 from imsg_delivery.pace import Pace, Rate, SharedPace
+from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
+from imsg_delivery.retry_after import RetryAfter
 from imsg_delivery.routes import Route
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
@@ -36,10 +36,10 @@ def method() -> str:
 async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_flush(
     redis: Redis, method: str
 ) -> None:
-    carriers = Carriers(method, [Route("aliyun"), Route("tencent", weight=0)], time.monotonic)
-    carriers.all[0].tally.note(Sent("aliyun"))
-    carriers.all[0].tally.note(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))
-    task = asyncio.create_task(Reporter(redis, carriers, "a").watch())
+    pool = ProviderPool(method, [Route("aliyun"), Route("tencent", weight=0)], time.monotonic)
+    pool.all[0].stats.note(Sent("aliyun"))
+    pool.all[0].stats.note(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))
+    task = asyncio.create_task(Reporter(redis, pool, "a").watch())
     try:
         await eventually(lambda: _reports(redis, method))
         (body,) = (await _reports(redis, method)).values()
@@ -52,10 +52,10 @@ async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_
 
         off = json.dumps({"enabled": False, "weight": None})
         await redis.call("HSET", switches_key(method), "aliyun", off, SWITCHES_COMPLETE, "1")
-        await eventually(lambda: _is_off(carriers))
+        await eventually(lambda: _is_off(pool))
         await redis.call("DEL", switches_key(method), providers_key(method))
         await eventually(lambda: _reports(redis, method))
-        assert not carriers.all[0].is_on, "until auth has written what holds"
+        assert not pool.all[0].is_on, "until auth has written what holds"
         assert len(await _reports(redis, method)) == 1, "one field a process"
     finally:
         task.cancel()
@@ -63,14 +63,14 @@ async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_
 
 
 async def test_whom_one_process_is_to_give_less_the_others_give_less_too(redis: Redis, method: str) -> None:
-    first, second = Holds(time.monotonic), Holds(time.monotonic)
-    first.hold("aliyun", "+8613800138000", 60.0)
+    first, second = RetryAfter(time.monotonic), RetryAfter(time.monotonic)
+    first.set("aliyun", "+8613800138000", 60.0)
     assert 59 < first.wait_s("aliyun", "+8613800138000") <= 60
-    await first.share(redis, holds_key(method))
-    await second.share(redis, holds_key(method))
+    await first.sync(redis, retry_after_key(method))
+    await second.sync(redis, retry_after_key(method))
     assert 58 < second.wait_s("aliyun", "+8613800138000") <= 60.1
     assert second.wait_s("aliyun", "+8613800138001") == second.wait_s("aliyun") == 0.0
-    (kept,) = await redis.call("HKEYS", holds_key(method))
+    (kept,) = await redis.call("HKEYS", retry_after_key(method))
     assert b"8613800138000" not in kept
 
 
@@ -97,5 +97,5 @@ async def _reports(redis: Redis, method: str) -> dict[str, dict[str, Any]]:
     return {name.decode(): json.loads(body) for name, body in pairs}
 
 
-async def _is_off(carriers: Carriers) -> bool:
-    return not carriers.all[0].is_on
+async def _is_off(pool: ProviderPool) -> bool:
+    return not pool.all[0].is_on

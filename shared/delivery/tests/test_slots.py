@@ -9,7 +9,7 @@ from typing import cast
 
 from imsg_contract.topology import Lane, lanes_down_to
 from imsg_delivery.channel import Terms
-from imsg_delivery.chunks import LongWay
+from imsg_delivery.chunk_workflow import ChunkWorkflow
 from imsg_delivery.consumer import count_prefetch
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.outage import OutageGuard
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_leaves_nothing_taken() -> None:
     assert not any(calls.lanes[Lane.BULK].waiting.values())
 
 
-class Chunk(LongWay[None]):
+class Chunk(ChunkWorkflow[None]):
     """A chunk of two calls, of which the second lets somebody go first."""
 
     def __init__(self, lane: LaneContext[None]) -> None:

@@ -66,7 +66,7 @@ class Traceable(Protocol):
     """A provider that can be asked what became of a message."""
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Find out what became of these, as `imsg_delivery.channel.Asking` says."""
+        """Find out what became of these, as `imsg_delivery.channel.SupportsStatusQuery` says."""
 
 
 @runtime_checkable

@@ -190,7 +190,7 @@ SWITCHES_COMPLETE = "*"
 """A field of `switches_key` that names no provider; without it (Redis was flushed) senders go on as they heard last."""
 
 
-def holds_key(method: str) -> str:
+def retry_after_key(method: str) -> str:
     """Name the hash of whom a channel's providers want to be given less for now, shared by its senders."""
     return f"imsg:held:{method}"
 

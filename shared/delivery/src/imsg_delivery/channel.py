@@ -28,12 +28,12 @@ class Terms:
     """With `repeat`: only within so many seconds of a message's first try, then settled (WeChat: 9 min)."""
     ask_after_s: tuple[int, ...] = ()
     """How long to wait before each time the provider is asked what became of what is unknown; for a channel that is
-    Asking too. The rule of `uncertain` answers only what is unknown still after the last."""
+    of SupportsStatusQuery. The rule of `uncertain` answers only what is unknown still after the last."""
 
 
 Prepared = TypeVar("Prepared")
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
-"""What an Asking channel prepared: it only takes it."""
+"""What a channel of SupportsStatusQuery prepared: it only takes it."""
 
 
 class Channel(Protocol[Prepared]):
@@ -63,7 +63,7 @@ class Channel(Protocol[Prepared]):
 
 
 @runtime_checkable
-class Asking(Protocol[Asked_contra]):
+class SupportsStatusQuery(Protocol[Asked_contra]):
     """What a channel has beside, where its provider can be asked what became of a message."""
 
     async def ask(self, job: Job, prepared: Asked_contra, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
@@ -75,7 +75,7 @@ class Asking(Protocol[Asked_contra]):
 
 
 @runtime_checkable
-class Holding(Protocol):
+class SupportsOutage(Protocol):
     """What a channel has beside, that knows when no message gets through at all: the others wait while one tries."""
 
     def find_outage(self) -> Blocked | None:
@@ -86,7 +86,7 @@ class Holding(Protocol):
 
 
 @runtime_checkable
-class Named(Protocol):
+class SupportsSenderName(Protocol):
     """What a channel has beside, where its messages come from several whom people tell apart."""
 
     def name_sender(self, job: Job) -> str | None:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from imsg_broker.port import Broker
 from imsg_contract.topology import Lane, lanes_down_to
-from imsg_delivery.channel import Channel, Holding, Named, Prepared, Terms
+from imsg_delivery.channel import Channel, Prepared, SupportsOutage, SupportsSenderName, Terms
 from imsg_delivery.claims.store import LEASE_S, Claims, owner_of
 from imsg_delivery.groups import Groups
 from imsg_delivery.lane_context import LaneContext
@@ -89,8 +89,8 @@ class Worker(Generic[Prepared]):
         self._durations = durations
         self._clock = clock
         self._claims = Claims(redis, durations.lease_s, life.stopped)
-        self._outage = OutageGuard(channel.find_outage if isinstance(channel, Holding) else lambda: None, clock)
-        self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_told)
+        self._outage = OutageGuard(channel.find_outage if isinstance(channel, SupportsOutage) else lambda: None, clock)
+        self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_reported)
         self._metrics = Metrics(metrics, channel.method)
         self._metrics.blocked.set_function(lambda: float(self._pause.is_blocked))
         random = random or Random()  # noqa: S311  jitter
@@ -99,7 +99,7 @@ class Worker(Generic[Prepared]):
         self._ended = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None
-        names = channel.name_sender if isinstance(channel, Named) else name_sender
+        names = channel.name_sender if isinstance(channel, SupportsSenderName) else name_sender
         lookups = Lookups(tombstones, suppressions, names)
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
@@ -177,11 +177,11 @@ class Worker(Generic[Prepared]):
                 return
             tasks: set[asyncio.Task[None]] = set()
             requeue = asyncio.Event()
-            self._outage.let_in(lane.lane)
+            self._outage.admit(lane.lane)
             async with self._broker.consume(queue, prefetch) as deliveries:
                 consuming = self._groups.consume(lane, deliveries, (tasks, self._tasks), requeue)
                 await wait_for_first(consuming, self._pause.wait_closed(), requeue.wait(), self._ended.wait())
-                self._outage.turn_away(lane.lane)
+                self._outage.dismiss(lane.lane)
                 # What is in flight ends first, so that it can be acked; leaving hands back what is not.
                 if tasks:
                     await asyncio.wait(tasks, timeout=self._durations.finish_s)

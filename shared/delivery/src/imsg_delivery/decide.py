@@ -106,7 +106,7 @@ def _uses_attempt(result: Result, job: Job) -> bool:
     return not isinstance(result, Blocked)
 
 
-def hold_up(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
+def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
     """Say what becomes of a recipient that may not be sent now; None where it may."""
     if state.erased:
         return forget(state, now_s, terms)
@@ -142,7 +142,7 @@ def may_repeat(channel: Terms, tried_for_s: float) -> bool:
     return channel.uncertain == "repeat" and (channel.repeat_for_s is None or tried_for_s < channel.repeat_for_s)
 
 
-def find_out(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
+def decide_status(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
     """Turn what the provider says, asked about a recipient, into what becomes of it."""
     if isinstance(result, Blocked):  # it can't even be asked
         result = Unknown(result.provider, result.code, result.detail)

@@ -17,9 +17,9 @@ from imsg_delivery.channel import Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
 from imsg_delivery.claims.settled import Settled
 from imsg_delivery.claims.store import Begun, ChunkRecord
-from imsg_delivery.decide import AttemptTerms, decide, hold_up
+from imsg_delivery.decide import AttemptTerms, decide, decide_before_call
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
-from imsg_delivery.endings import Requeue
+from imsg_delivery.disposition import Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
 from imsg_delivery.slots import Slot
@@ -138,7 +138,7 @@ class ChunkDelivery(Generic[Prepared]):
         return True
 
     async def _send(self, claimed: Free) -> list[Transition]:
-        if held := self.hold_up([claimed]):
+        if held := self.decide_before_call([claimed]):
             return list(held.values())
         prepared = await self.prepare([claimed.n])
         self.see({claimed.n: claimed})
@@ -202,7 +202,7 @@ class ChunkDelivery(Generic[Prepared]):
 
     async def call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
         """Make one call for whoever may be sent to now; what raises is a bug: the provider may have the message."""
-        held = self.hold_up(claimed)
+        held = self.decide_before_call(claimed)
         sendable = [state for state in claimed if state.n not in held]
         if not sendable:
             return list(held.values())
@@ -241,12 +241,12 @@ class ChunkDelivery(Generic[Prepared]):
         self.count(result)
         return decide(state, result, self.now_s(), terms)
 
-    def hold_up(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
+    def decide_before_call(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
         """Say what becomes of those that may not be sent now: those late, erased, suppressed or in doubt."""
         is_late, held = self.is_late(), dict[int, Transition]()
         for state in claimed:
             if is_late or state.erased or state.suppressed or state.doubtful:
-                transition = hold_up(state, self.now_s(), self.terms)
+                transition = decide_before_call(state, self.now_s(), self.terms)
                 if transition is not None:
                     held[state.n] = transition
         return held

@@ -11,9 +11,9 @@ from imsg_broker.port import Deliveries, Delivery
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job
 from imsg_delivery.channel import Prepared
-from imsg_delivery.chunks import LongWay
+from imsg_delivery.chunk_workflow import ChunkWorkflow
 from imsg_delivery.delivery import LAST_WORDS_S, WRITE_PATIENCE_S, ChunkDelivery, ack
-from imsg_delivery.endings import Ending, Requeue
+from imsg_delivery.disposition import Disposition, Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.slots import ReadWriteLock
 from imsg_delivery.tasks import cancel
@@ -59,21 +59,23 @@ class Groups(Generic[Prepared]):
 
     async def _settle(self, lane: LaneContext[Prepared], group: Sequence[Delivery], requeue: asyncio.Event) -> None:
         try:
-            endings = await self._carry_out(lane, group)
+            dispositions = await self._carry_out(lane, group)
         except Exception:
             log.exception("worker_broke", queue=group[0].queue)
-            endings = {}
-        if any(delivery.held and endings.get(delivery) is not Ending.DONE for delivery in group):
+            dispositions = {}
+        if any(delivery.held and dispositions.get(delivery) is not Disposition.DONE for delivery in group):
             requeue.set()
 
-    async def _carry_out(self, lane: LaneContext[Prepared], group: Sequence[Delivery]) -> Mapping[Delivery, Ending]:
-        endings: dict[Delivery, Ending] = {}
+    async def _carry_out(
+        self, lane: LaneContext[Prepared], group: Sequence[Delivery]
+    ) -> Mapping[Delivery, Disposition]:
+        dispositions: dict[Delivery, Disposition] = {}
         whole: list[tuple[Job, Delivery]] = []
         long: list[tuple[Job, Delivery]] = []
         for delivery in group:
             job = _read(lane, delivery)
             if isinstance(job, str):
-                endings[delivery] = await _dead_letter(lane, delivery, job)
+                dispositions[delivery] = await _dead_letter(lane, delivery, job)
             elif job.chunk is None and len(job.recipients) > lane.channel.terms.chunk_size:
                 long.append((job, delivery))
             else:
@@ -81,21 +83,21 @@ class Groups(Generic[Prepared]):
         async with self._lock.share():
             splits = [asyncio.create_task(_split(lane, job, delivery)) for job, delivery in long]
             try:
-                endings.update(await self.deliver(lane, whole))
+                dispositions.update(await self.deliver(lane, whole))
                 for split, (_, delivery) in zip(splits, long, strict=True):
-                    endings[delivery] = await split
+                    dispositions[delivery] = await split
             finally:
                 if splits:
                     await cancel(splits)
         for job, delivery in whole:
-            if endings[delivery] is Ending.WANTS_TO_BE_ALONE:
+            if dispositions[delivery] is Disposition.NEEDS_ISOLATION:
                 async with self._lock.alone():
-                    endings.update(await self.deliver(lane, [(job, delivery)], alone=True))
-        return endings
+                    dispositions.update(await self.deliver(lane, [(job, delivery)], alone=True))
+        return dispositions
 
     async def deliver(
         self, lane: LaneContext[Prepared], chunks: Sequence[tuple[Job, Delivery]], *, alone: bool = False
-    ) -> Mapping[Delivery, Ending]:
+    ) -> Mapping[Delivery, Disposition]:
         """Carry out chunks, each until it is acked or has to be handed back; only cancelling raises.
 
         They go side by side: their steps share round trips to Redis, their outcomes a publish, and each is acked when
@@ -104,20 +106,20 @@ class Groups(Generic[Prepared]):
         units = [ChunkDelivery(lane, job, delivery, next(self._owners)) for job, delivery in chunks]
         if len(units) == 1:
             return {units[0].delivery: await _carry_out(units[0], alone=alone)}
-        endings = await asyncio.gather(*(_carry_out(unit, alone=alone) for unit in units))
-        return dict(zip((unit.delivery for unit in units), endings, strict=True))
+        dispositions = await asyncio.gather(*(_carry_out(unit, alone=alone) for unit in units))
+        return dict(zip((unit.delivery for unit in units), dispositions, strict=True))
 
 
-async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Ending:
+async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Disposition:
     """Do all that can be done for a delivery here and now; only cancelling raises."""
     try:
         if not alone and unit.is_plain and await unit.send_at_once():
-            return Ending.DONE
-        return Ending.DONE if await LongWay(unit).carry_out(alone=alone) else Ending.WANTS_TO_BE_ALONE
+            return Disposition.DONE
+        return Disposition.DONE if await ChunkWorkflow(unit).carry_out(alone=alone) else Disposition.NEEDS_ISOLATION
     except Requeue as why:
         log.info("handed_back", chunk=unit.chunk.name, why=str(why))
         await unit.give_back(WRITE_PATIENCE_S)
-        return Ending.REQUEUED
+        return Disposition.REQUEUED
     except asyncio.CancelledError:
         await asyncio.shield(unit.give_back(LAST_WORDS_S))
         raise
@@ -129,13 +131,13 @@ async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Ending:
             unit.lane.claims.forget(unit.chunk)
 
 
-async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Ending:
+async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Disposition:
     """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
     lane = unit.lane
     if not await lane.publisher.delay([(unit.job, lane.steps_s[0])], lane.queue, unit.delivery):
-        return Ending.REQUEUED
+        return Disposition.REQUEUED
     await ack(lane.broker, unit.delivery)
-    return Ending.DONE
+    return Disposition.DONE
 
 
 def _read(lane: LaneContext[Prepared], delivery: Delivery) -> Job | str:
@@ -150,13 +152,13 @@ def _read(lane: LaneContext[Prepared], delivery: Delivery) -> Job | str:
     return job if job.recipients else "it has no recipients"
 
 
-async def _dead_letter(lane: LaneContext[Prepared], delivery: Delivery, why: str) -> Ending:
+async def _dead_letter(lane: LaneContext[Prepared], delivery: Delivery, why: str) -> Disposition:
     log.error("dead_lettered", queue=delivery.queue, why=why)
     lane.metrics.dead.inc()
-    return Ending.DONE if await lane.publisher.dead_letter(delivery, why) else Ending.REQUEUED
+    return Disposition.DONE if await lane.publisher.dead_letter(delivery, why) else Disposition.REQUEUED
 
 
-async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Ending:
+async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Disposition:
     """Publish the chunks of a long job to its lane's queue, then ack it; splitting twice makes the same chunks."""
     size = lane.channel.terms.chunk_size
     slices = [job.recipients[first : first + size] for first in range(0, len(job.recipients), size)]
@@ -166,7 +168,7 @@ async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> E
             for recipients in slices[at : at + CHUNKS_AT_ONCE]
         ]
         if not await lane.publisher.split(chunks, lane.queue, delivery):
-            return Ending.REQUEUED
+            return Disposition.REQUEUED
     await ack(lane.broker, delivery)
     log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))
-    return Ending.DONE
+    return Disposition.DONE

@@ -1,6 +1,6 @@
-"""Holding calls back while nothing of a channel gets through: one tries the way, the others wait for what comes of it.
+"""Stopping a channel's calls while no provider accepts anything: one call tries, the others wait for its result.
 
-Without it all that waits would be tried in vain, and stand in the retry steps when the provider is back.
+Otherwise every message would be tried in vain, and wait in the retry steps when the provider is back.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from datetime import timedelta
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Blocked, Job
 from imsg_delivery.decide import MAX_EXTENSION_S
-from imsg_delivery.endings import Requeue
+from imsg_delivery.disposition import Requeue
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -35,7 +35,7 @@ class _Outage:
 
 
 class OutageGuard:
-    """Off while calls may go. On while the channel says that nothing gets through (`Holding.find_outage`).
+    """Off while calls may go. On while the channel says that nothing gets through (`SupportsOutage.find_outage`).
 
     While it is on, a call waits until it is off or until it is the one that tries. Lanes try in turn, the lowest first,
     since a try that fails comes again by the retry steps; within a lane it is who waits longest.
@@ -98,14 +98,14 @@ class OutageGuard:
         self._tries = max(0, self._tries - 1)
         self.look()
 
-    def turn_away(self, lane: Lane) -> None:
+    def dismiss(self, lane: Lane) -> None:
         """Let what waits of a lane be handed back, and what comes after it, until the lane is let in again."""
         self._turned_away.add(lane)
         for told in self._waiting.pop(lane, ()):
             if not told.done():
                 told.set_exception(Requeue("interrupted"))
 
-    def let_in(self, lane: Lane) -> None:
+    def admit(self, lane: Lane) -> None:
         """Let a lane wait again."""
         self._turned_away.discard(lane)
 
@@ -125,7 +125,7 @@ class OutageGuard:
         later = {"expires_at": job.expires_at + timedelta(seconds=extra_s), "extended_s": job.extended_s + extra_s}
         return job.model_copy(update=later)
 
-    def find_told(self) -> Blocked | None:
+    def find_reported(self) -> Blocked | None:
         """Say why calls wait, if any do: what is to be told of the channel."""
         has_calls = self._tries or any(self._waiting.values())
         return self._find_outage() if self.is_on and has_calls else None

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_contract.topology import SWITCHES_COMPLETE, holds_key, providers_key, switches_key
-from imsg_delivery.carriers import Carrier, Carriers
+from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
+from imsg_delivery.provider_pool import Provider, ProviderPool
 from imsg_delivery.routes import Switch
 from imsg_runtime.observe import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -25,14 +25,14 @@ class Reporter:
     Where Redis was flushed the switches stand as they were heard last, until auth has written them again.
     """
 
-    def __init__(self, redis: Redis, carriers: Carriers, instance: str) -> None:
+    def __init__(self, redis: Redis, provider_pool: ProviderPool, instance: str) -> None:
         self._redis = redis
-        self._carriers = carriers
+        self._provider_pool = provider_pool
         self._instance = instance
 
     async def watch(self) -> None:
         """Tell and hear every second, for ever."""
-        trouble = Recurring(log, "providers_not_told", level="info", method=self._carriers.method)
+        trouble = Recurring(log, "providers_not_reported", level="info", method=self._provider_pool.method)
         while True:
             try:
                 await self._look()
@@ -43,27 +43,27 @@ class Reporter:
             await asyncio.sleep(EVERY_S)
 
     async def _look(self) -> None:
-        method = self._carriers.method
+        method = self._provider_pool.method
         (now_s, _), reports, switches, _ = await asyncio.gather(
             self._redis.call("TIME"),
             self._redis.call("HKEYS", providers_key(method)),
             self._redis.call("HGETALL", switches_key(method)),
-            self._carriers.holds.share(self._redis, holds_key(method)),
+            self._provider_pool.retry_after.sync(self._redis, retry_after_key(method)),
         )
         heard = read_switches(_as_mapping(switches))
         if heard is not None:
-            self._carriers.apply(heard)
+            self._provider_pool.apply(heard)
         now = int(now_s)
-        body = json.dumps(report(self._carriers, now), ensure_ascii=False)
+        body = json.dumps(report(self._provider_pool, now), ensure_ascii=False)
         own = f"{now} {self._instance}"
         await self._redis.call("HSET", providers_key(method), own, body)
         if old := [name for name in reports if name.decode() != own and _is_old(name, now, self._instance)]:
             await self._redis.call("HDEL", providers_key(method), *old)
 
 
-def report(carriers: Carriers, now: float) -> dict[str, Any]:
+def report(provider_pool: ProviderPool, now: float) -> dict[str, Any]:
     """Describe every provider, as the gateways read it."""
-    return {"providers": [_describe(carriers, carrier, now) for carrier in carriers.all]}
+    return {"providers": [_describe(provider_pool, provider, now) for provider in provider_pool.all]}
 
 
 def read_switches(written: Mapping[bytes, bytes]) -> dict[str, Switch] | None:
@@ -84,17 +84,17 @@ def read_switches(written: Mapping[bytes, bytes]) -> dict[str, Switch] | None:
     return switches
 
 
-def _describe(carriers: Carriers, carrier: Carrier, now: float) -> dict[str, Any]:
-    tally, offset = carrier.tally, now - carriers.clock()
-    blocks, last = tally.blocks, tally.last_error
-    sent, failed = tally.counts()
-    p95_s = tally.p95_s()
-    weight = carrier.route.weight if carrier.switch.weight is None else carrier.switch.weight
+def _describe(provider_pool: ProviderPool, provider: Provider, now: float) -> dict[str, Any]:
+    stats, offset = provider.stats, now - provider_pool.clock()
+    blocks, last = stats.blocks, stats.last_error
+    sent, failed = stats.counts()
+    p95_s = stats.p95_s()
+    weight = provider.route.weight if provider.switch.weight is None else provider.switch.weight
     return {
-        "name": carrier.name,
-        "enabled": carrier.is_on,
-        "weight": None if carriers.by_address else weight,
-        "share": carriers.share(carrier.name),
+        "name": provider.name,
+        "enabled": provider.is_on,
+        "weight": None if provider_pool.by_address else weight,
+        "share": provider_pool.share(provider.name),
         "blocks": [
             {
                 "concerns": one.concerns,

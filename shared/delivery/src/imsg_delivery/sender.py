@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
-from imsg_delivery.carriers import Carriers
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
 from imsg_delivery.names import publish_names
+from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis
@@ -27,10 +27,10 @@ Settings = TypeVar("Settings", bound=Common)
 
 
 @runtime_checkable
-class Carried(Protocol):
+class SupportsProviders(Protocol):
     """A channel that tells how its providers stand, and lets them be switched."""
 
-    carriers: Carriers
+    provider_pool: ProviderPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class Sender:
         self.service.check("broker", lambda: self.broker.ready)
         self.service.check("redis", lambda: self.redis.takes_writes)
         self.service.watch(self.redis.watch(), "redis")
-        if isinstance(channel, Carried):
-            reporter = Reporter(self.redis, channel.carriers, secrets.token_hex(6))
+        if isinstance(channel, SupportsProviders):
+            reporter = Reporter(self.redis, channel.provider_pool, secrets.token_hex(6))
             self.service.watch(reporter.watch(), "providers")
-            names = {"provider": {carrier.name: () for carrier in channel.carriers.all}}
+            names = {"provider": {provider.name: () for provider in channel.provider_pool.all}}
             self.service.watch(publish_names(self.redis, channel.method, names), "provider names")
         self.service.watch(worker.run(), "worker")
 

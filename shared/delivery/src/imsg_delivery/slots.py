@@ -86,7 +86,7 @@ class Slot(Generic[Prepared]):
 
 
 class ReadWriteLock:
-    """A lock that many share or one has alone; who wants to be alone waits only for those who are in already."""
+    """A lock that many share or one has alone; who needs isolation waits only for those who are in already."""
 
     def __init__(self) -> None:
         self._inside = 0

@@ -3,12 +3,12 @@
 from enum import Enum
 
 
-class Ending(Enum):
+class Disposition(Enum):
     """How a delivery ended."""
 
     DONE = "done"
     REQUEUED = "requeued"
-    WANTS_TO_BE_ALONE = "wants to be alone"
+    NEEDS_ISOLATION = "needs isolation"
 
 
 class Requeue(Exception):  # noqa: N818  no fault of the delivery

@@ -55,7 +55,7 @@ class LastError:
     at: float
 
 
-class Tally:
+class ProviderStats:
     """Counts what became of calls. Times are the clock's."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic
 
 from imsg_contract.wire import Again, Blocked, Recipient, Refused, Result, Unknown
-from imsg_delivery.channel import Asking, Prepared
+from imsg_delivery.channel import Prepared, SupportsStatusQuery
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Transition
 from imsg_delivery.claims.store import BREAKS, Begun
-from imsg_delivery.decide import decide, find_out, forget, give_up
+from imsg_delivery.decide import decide, decide_status, forget, give_up
 from imsg_delivery.delivery import PATIENCE_S, ChunkDelivery
-from imsg_delivery.endings import Requeue
+from imsg_delivery.disposition import Requeue
 from imsg_delivery.slots import Slot
 from imsg_runtime.observe import logger
 
@@ -24,7 +24,7 @@ STATUS_UNKNOWN = Unknown("", "status_unknown", "It can't be found out yet whethe
 LEDGER_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
 
 
-class LongWay(Generic[Prepared]):
+class ChunkWorkflow(Generic[Prepared]):
     """What is done for a delivery whose recipients are looked up in the claims first."""
 
     def __init__(self, unit: ChunkDelivery[Prepared]) -> None:
@@ -145,7 +145,7 @@ class LongWay(Generic[Prepared]):
         if not self._unit.may_begin():
             raise Requeue("interrupted")
         claimed = await self._unit.claim([], ns)
-        held = self._unit.hold_up(claimed)
+        held = self._unit.decide_before_call(claimed)
         transitions = list(held.values())
         for state in claimed:
             if state.n not in held and result is not None:
@@ -169,7 +169,9 @@ class LongWay(Generic[Prepared]):
                     [
                         forget(state, self._unit.now_s(), self._unit.terms)
                         if state.erased
-                        else find_out(state, results.get(state.n, STATUS_UNKNOWN), self._unit.now_s(), self._unit.terms)
+                        else decide_status(
+                            state, results.get(state.n, STATUS_UNKNOWN), self._unit.now_s(), self._unit.terms
+                        )
                         for state in claimed
                     ]
                 )
@@ -179,7 +181,11 @@ class LongWay(Generic[Prepared]):
     ) -> Mapping[int, Result]:
         """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
         channel = self._lane.channel
-        if isinstance(prepared, Again | Blocked | Refused) or not recipients or not isinstance(channel, Asking):
+        if (
+            isinstance(prepared, Again | Blocked | Refused)
+            or not recipients
+            or not isinstance(channel, SupportsStatusQuery)
+        ):
             return {}
         try:
             return await channel.ask(self._unit.job, prepared, recipients)

@@ -1,4 +1,4 @@
-"""Routes and carriers: who is asked first, who next, who never, and what the timeline is told of it."""
+"""Routes and providers: who is asked first, who next, who never, and what the timeline is told of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Category, Refused, Result, Sent, Unknown
-from imsg_delivery.carriers import MAX_DOUBTFUL, Carrier, Carriers
+from imsg_delivery.provider_pool import MAX_DOUBTFUL, Provider, ProviderPool
+from imsg_delivery.provider_stats import SLOT_S, ProviderStats, hide_people
 from imsg_delivery.routes import Facts, Order, Route, Switch
-from imsg_delivery.tally import SLOT_S, Tally, hide_people
 
 ALIYUN, TENCENT, TWILIO = Route("aliyun"), Route("tencent", weight=0), Route("twilio", weight=0, prefixes=("+1", "+44"))
 AGAIN = Again("aliyun", "busy", "later", 30.0, "provider")
@@ -34,10 +34,10 @@ class Told:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def __call__(self, carrier: Carrier, ns: Sequence[int]) -> Mapping[int, Result]:
+    async def __call__(self, provider: Provider, ns: Sequence[int]) -> Mapping[int, Result]:
         """Answer."""
-        self.asked.append(carrier.name)
-        return dict.fromkeys(ns, self.answers[carrier.name])
+        self.asked.append(provider.name)
+        return dict.fromkeys(ns, self.answers[provider.name])
 
 
 def facts(name: str = "m", address: str = "+8613800138000", category: Category = Category.NOTICE) -> Facts:
@@ -50,9 +50,9 @@ def names(order: Order, message: Facts) -> list[str]:
     return [route.name for route in order.rank(message)]
 
 
-def carriers(*routes: Route) -> Carriers:
+def pool(*routes: Route) -> ProviderPool:
     """Make a channel's providers."""
-    return Carriers("sms", routes, Clock())
+    return ProviderPool("sms", routes, Clock())
 
 
 def test_without_weights_the_list_is_the_order() -> None:
@@ -88,7 +88,7 @@ def test_every_route_that_is_on_has_its_place_in_every_order(weights: list[int],
 
 
 async def test_a_switch_takes_a_provider_out_and_weighs_another_until_it_is_taken_back() -> None:
-    all_ = carriers(ALIYUN, TENCENT)
+    all_ = pool(ALIYUN, TENCENT)
     all_.apply({"aliyun": Switch(enabled=False), "tencent": Switch(weight=2)})
     assert [one.name for one in all_.rank(facts())] == ["tencent"]
     assert (all_.share("aliyun"), all_.share("tencent")) == (0.0, 1.0)
@@ -97,7 +97,7 @@ async def test_a_switch_takes_a_provider_out_and_weighs_another_until_it_is_take
 
 
 async def test_where_all_are_switched_off_messages_wait_and_say_how_to_go_on() -> None:
-    all_ = carriers(ALIYUN)
+    all_ = pool(ALIYUN)
     all_.apply({"aliyun": Switch(enabled=False)})
     assert not all_.rank(facts())
     refused = all_.refuse("x", "do so")
@@ -107,8 +107,8 @@ async def test_where_all_are_switched_off_messages_wait_and_say_how_to_go_on() -
 
 @pytest.mark.parametrize("first", [AGAIN, BLOCKED])
 async def test_a_no_for_now_is_a_hop_and_the_next_is_asked(first: Again | Blocked) -> None:
-    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=first, tencent=Sent("tencent", "1"))
-    results = await all_.carry(all_.rank(facts()), {0: "m-0"}, told)
+    all_, told = pool(ALIYUN, TENCENT), Told(aliyun=first, tencent=Sent("tencent", "1"))
+    results = await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told)
     assert isinstance(results[0], Sent)
     assert [(hop.provider, hop.code) for hop in results[0].hops] == [("aliyun", first.code)]
 
@@ -123,13 +123,13 @@ async def test_a_no_for_now_is_a_hop_and_the_next_is_asked(first: Again | Blocke
     ],
 )
 async def test_whatever_else_it_said_nobody_else_is_asked(first: Result) -> None:
-    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=first)
-    assert await all_.carry(all_.rank(facts()), {0: "m-0"}, told) == {0: first}
+    all_, told = pool(ALIYUN, TENCENT), Told(aliyun=first)
+    assert await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told) == {0: first}
 
 
 async def test_of_noes_alone_the_one_with_hope_is_told_with_the_shortest_wait() -> None:
-    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=BLOCKED, tencent=Again("tencent", "busy", "later", 90.0))
-    (result,) = (await all_.carry(all_.rank(facts()), {0: "m-0"}, told)).values()
+    all_, told = pool(ALIYUN, TENCENT), Told(aliyun=BLOCKED, tencent=Again("tencent", "busy", "later", 90.0))
+    (result,) = (await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told)).values()
     assert isinstance(result, Again)
     assert result.after_s == 60.0
     assert [hop.provider for hop in result.hops] == ["aliyun"]
@@ -137,50 +137,50 @@ async def test_of_noes_alone_the_one_with_hope_is_told_with_the_shortest_wait() 
 
 
 async def test_what_one_may_have_is_never_given_to_another_at_later_attempts() -> None:
-    all_ = carriers(ALIYUN, TENCENT)
+    all_ = pool(ALIYUN, TENCENT)
     told = Told(aliyun=Unknown("aliyun", "no_answer", ""), tencent=Sent("tencent"))
-    await all_.carry(all_.rank(facts()), {0: "m-0"}, told)
+    await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told)
     told.answers["aliyun"] = AGAIN
-    results = await all_.carry(all_.rank(facts()), {0: "m-0", 1: "m-1"}, told)
+    results = await all_.send_batch(all_.rank(facts()), {0: "m-0", 1: "m-1"}, told)
     assert isinstance(results[0], Again)
     assert isinstance(results[1], Sent)
     all_.apply({"aliyun": Switch(enabled=False)})
-    (waits,) = (await all_.carry(all_.rank(facts()), {0: "m-0"}, told)).values()
+    (waits,) = (await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told)).values()
     assert isinstance(waits, Blocked)
     assert waits.code == "held"
     all_.forget("m-0")
-    assert isinstance((await all_.carry(all_.rank(facts()), {0: "m-0"}, told))[0], Sent)
+    assert isinstance((await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told))[0], Sent)
     for n in range(MAX_DOUBTFUL + 5):
         all_._remember(str(n), "aliyun", Unknown("aliyun", "no_answer", ""))
     assert len(all_._doubtful) == MAX_DOUBTFUL
 
 
 async def test_the_one_that_is_forced_is_asked_alone_though_switched_off() -> None:
-    all_ = carriers(ALIYUN, TENCENT)
+    all_ = pool(ALIYUN, TENCENT)
     all_.apply({"tencent": Switch(enabled=False)})
     assert [one.name for one in all_.rank(facts(), "tencent")] == ["tencent"]
     assert all_.rank(facts(), "nobody") == []
 
 
-def test_a_tally_counts_an_hour_and_shows_reasons_without_people() -> None:
+def test_stats_count_an_hour_and_show_reasons_without_people() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    stats = ProviderStats(clock)
     for took_s in (0.05, 0.05, 0.05, 4.0):
-        tally.note_call(took_s)
-    tally.note(Sent("aliyun"))
-    tally.note(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
-    tally.note(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))
-    assert tally.counts() == (1, 1)
-    assert 4.0 <= (tally.p95_s() or 0.0) <= 5.0
-    (block,) = tally.blocks
+        stats.note_call(took_s)
+    stats.note(Sent("aliyun"))
+    stats.note(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
+    stats.note(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))
+    assert stats.counts() == (1, 1)
+    assert 4.0 <= (stats.p95_s() or 0.0) <= 5.0
+    (block,) = stats.blocks
     assert (block.scope, block.detail, block.since) == ("aliyun template SMS_1", "not approved", clock.now)
-    tally.note(Sent("aliyun"))
-    assert len(tally.blocks) == 1, "other templates' success says nothing of this one"
+    stats.note(Sent("aliyun"))
+    assert len(stats.blocks) == 1, "other templates' success says nothing of this one"
     clock.now += 63
-    assert tally.blocks == []
-    assert tally.last_error is not None
-    assert tally.last_error.code == "illegal"
+    assert stats.blocks == []
+    assert stats.last_error is not None
+    assert stats.last_error.code == "illegal"
     clock.now += 13 * SLOT_S
-    assert tally.counts() == (0, 0)
-    assert tally.p95_s() is None
+    assert stats.counts() == (0, 0)
+    assert stats.p95_s() is None
     assert hide_people("550 no <zhang@example.com> at +8613800138000 here") == "550 no … at … here"
