@@ -1,6 +1,6 @@
-"""Every regular expression of the product: those made by importing it, and those written where they are used.
+"""Collect the regular expressions of the product: those compiled on import, and the literals in calls of `re`.
 
-A program of its own, since it has to be there before the first module is imported; it prints them as JSON.
+This runs in a process of its own, because it watches `re` before the first module is imported. It prints JSON.
 """
 
 import ast
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from imsg_testing.growth import Pattern
+from imsg_testing.regex_growth import Pattern
 
 TIMEOUT_S = 550
 """Of wall time, on a machine that has much else to do; some ten seconds on one that has not."""
@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[3]
 
 FUNCTIONS = ("compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn")
 
-USES = {name: name if name in ("fullmatch", "match") else "findall" for name in FUNCTIONS}
-"""What measures a use: all but the first two look at every place."""
+MEASURED_METHODS = {name: name if name in ("fullmatch", "match") else "findall" for name in FUNCTIONS}
+"""The method that is measured for each function: all but two of them search."""
 
-RUN = (".__main__", ".migrations.env")
-"""The ends of modules that are run, never imported."""
+PROGRAMS = (".__main__", ".migrations.env")
+"""Ends of the names of modules that are run and never imported."""
 
 OUTSIDE = ("tests", "bench")
-"""Members that are no part of the product."""
+"""Members of the workspace that are not part of the product."""
 
 JAVASCRIPT = re.compile(
     r"/([^/*\s](?:[^/\\\n]|\\.)*)/[a-z]{0,6}\.(?:test|exec)\("
@@ -41,8 +41,8 @@ JAVASCRIPT = re.compile(
 )
 
 
-class Unseen(Exception):  # noqa: N818  what a test says
-    """A pattern that is neither made at import nor written where it is used, so that nobody can measure it."""
+class UnreadablePatternError(Exception):
+    """A pattern is neither compiled on import nor a literal, so that it cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +54,47 @@ class CallSite:
     call: ast.Call
     function: str
     name: str
-    """Of the module's variable that holds what is compiled; empty where none does."""
+    """The module's variable that holds the compiled pattern, if any."""
 
 
 def collect() -> list[Pattern]:
-    """Find all, in a child. Raises Unseen."""
-    said = subprocess.run(
-        [sys.executable, "-m", "imsg_testing.patterns"],
+    """Return the patterns. Raises UnreadablePatternError."""
+    child = subprocess.run(
+        [sys.executable, "-m", "imsg_testing.regexes"],
         capture_output=True,
         encoding="utf-8",
         timeout=TIMEOUT_S,
         check=False,
     )
-    if said.returncode:
-        raise Unseen(said.stderr)
-    return [Pattern(**{**told, "uses": tuple(told["uses"])}) for told in json.loads(said.stdout)]
+    if child.returncode:
+        raise UnreadablePatternError(child.stderr)
+    return [Pattern(**{**fields, "methods": tuple(fields["methods"])}) for fields in json.loads(child.stdout)]
 
 
 def sources() -> list[Path]:
     """List the product's Python files."""
-    rooms = [
+    packages = [
         path.parent
         for path in (*ROOT.glob("*/pyproject.toml"), *ROOT.glob("shared/*/pyproject.toml"))
         if path.parent.name not in OUTSIDE
     ]
-    return sorted(path for room in (*(room / "src" for room in rooms), ROOT / "deploy") for path in room.rglob("*.py"))
+    return sorted(
+        path
+        for folder in (*(package / "src" for package in packages), ROOT / "deploy")
+        for path in folder.rglob("*.py")
+    )
 
 
 def scripts() -> Iterator[Pattern]:
-    """Yield the patterns of what runs in browsers; their syntax is Python's, as far as they go."""
-    for path in (*sources(), *(found for kind in ("*.js", "*.html") for found in ROOT.glob(f"*/src/**/{kind}"))):
+    """Yield the patterns of scripts that run in browsers. What they use of the syntax is the same in Python."""
+    for path in (*sources(), *(file for kind in ("*.js", "*.html") for file in ROOT.glob(f"*/src/**/{kind}"))):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             for tested, used in JAVASCRIPT.findall(line):
-                yield Pattern(tested or used, uses=("findall",), place=f"{path.relative_to(ROOT)}:{number}")
+                yield Pattern(tested or used, methods=("findall",), place=f"{path.relative_to(ROOT)}:{number}")
 
 
 def _watch() -> dict[tuple[str, int], list[tuple[str | bytes, int]]]:
-    """Record from now on what is given to `re`, by the file and line that gives it."""
+    """Record each pattern that `re` compiles from now on, by the calling file and line."""
     seen: dict[tuple[str, int], list[tuple[str | bytes, int]]] = defaultdict(list)
     compile_one = re._compile  # type: ignore[attr-defined]
 
@@ -106,9 +110,9 @@ def _watch() -> dict[tuple[str, int], list[tuple[str | bytes, int]]]:
 
 def _import_all(files: Sequence[Path]) -> None:
     for package in sorted({path.parts[path.parts.index("src") + 1] for path in files if "src" in path.parts}):
-        found = importlib.import_module(package)
-        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
-            if not module.name.endswith(RUN):
+        root = importlib.import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if not module.name.endswith(PROGRAMS):
                 importlib.import_module(module.name)
 
 
@@ -117,7 +121,7 @@ def _sites(path: Path) -> Iterator[CallSite]:
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "re":
-            raise Unseen(f"{path}:{node.lineno}: import re, so that its patterns are seen")
+            raise UnreadablePatternError(f"{path}:{node.lineno}: write `import re`, so that its patterns are found")
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             names[id(node.value)] = node.targets[0].id
     for node in ast.walk(tree):
@@ -131,19 +135,24 @@ def _of_re(function: ast.expr) -> str:
     return ""
 
 
-def _uses(site: CallSite, files: Sequence[Path]) -> tuple[str, ...]:
-    """Say how a pattern is used: as its name is, or, where it stands in a table, as any is in its file."""
+def _measured_methods(site: CallSite, files: Sequence[Path]) -> tuple[str, ...]:
+    """Return the methods called on a pattern by its name; for one in a table, every method called in its file."""
     if site.function != "compile":
-        return (USES[site.function],)
+        return (MEASURED_METHODS[site.function],)
     within = files if site.name and not site.name.startswith("_") else (site.path,)
-    named = {USES[method] for path in within for holder, method in _methods(path) if site.name and holder == site.name}
-    in_file = {USES[method] for _, method in _methods(site.path)}
-    return tuple(sorted(named or in_file or set(USES.values())))
+    named = {
+        MEASURED_METHODS[method]
+        for path in within
+        for holder, method in _methods(path)
+        if site.name and holder == site.name
+    }
+    in_file = {MEASURED_METHODS[method] for _, method in _methods(site.path)}
+    return tuple(sorted(named or in_file or set(MEASURED_METHODS.values())))
 
 
 @cache
 def _methods(path: Path) -> list[tuple[str, str]]:
-    """List (name, method) of what is asked of patterns in a file; str.split is told by what it is given."""
+    """Return (name, method) of the calls on patterns in a file. A call with a constant argument is str.split."""
     tree = _tree(path)
     of_text = {
         id(node.func)
@@ -152,7 +161,7 @@ def _methods(path: Path) -> list[tuple[str, str]]:
     }
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in USES and not _is_library(node.value):
+        if isinstance(node, ast.Attribute) and node.attr in MEASURED_METHODS and not _is_library(node.value):
             if node.attr == "split" and id(node) in of_text:
                 continue
             holder = node.value
@@ -170,22 +179,22 @@ def _is_library(holder: ast.expr) -> bool:
 
 
 def _literal(site: CallSite) -> tuple[str | bytes, int]:
-    """Read a pattern that is written where it is used."""
-    given = {keyword.arg: keyword.value for keyword in site.call.keywords}
+    """Return the pattern and the flags of a call with literals."""
+    keywords = {keyword.arg: keyword.value for keyword in site.call.keywords}
     at = 2 if site.function in ("search", "match", "fullmatch", "findall", "finditer") else 99
-    flags = given.get("flags") or (site.call.args[at] if len(site.call.args) > at else None)
+    flags = keywords.get("flags") or (site.call.args[at] if len(site.call.args) > at else None)
     try:
         pattern = ast.literal_eval(site.call.args[0])
-        worth = 0 if flags is None else eval(ast.unparse(flags), {"re": re})  # noqa: S307  our own source
+        value = 0 if flags is None else eval(ast.unparse(flags), {"re": re})  # noqa: S307  our own source
     except ValueError as error:
-        raise Unseen(
-            f"{site.path}:{site.line}: write this pattern out, or compile it when the module is imported"
+        raise UnreadablePatternError(
+            f"{site.path}:{site.line}: write this pattern as a literal, or compile it on import"
         ) from error
-    return pattern, int(worth)
+    return pattern, int(value)
 
 
 def main() -> None:
-    """Print all."""
+    """Print the patterns."""
     files = sources()
     sites = [site for path in files for site in _sites(path)]
     seen = _watch()
@@ -198,7 +207,7 @@ def main() -> None:
                 Pattern(
                     text=text.decode("latin-1") if isinstance(text, bytes) else text,
                     flags=flags,
-                    uses=_uses(site, files),
+                    methods=_measured_methods(site, files),
                     place=f"{site.path.relative_to(ROOT)}:{site.line}",
                     is_bytes=is_bytes,
                 )
