@@ -6,13 +6,8 @@ VENV := .venv/bin
 # Compiled once, here: where Python may not write beside its modules, every start would compile them again.
 export UV_COMPILE_BYTECODE := 1
 
-# Three at once on two processors, since they wait for servers; a file's tests stay together and share its fixtures.
+# Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
 TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
-
-# Who failed beside two other files is tried once more alone: passing then is told, and a defect of the test or of iMSG
-# all the same, but not one that keeps everybody from landing. Any other end than failed tests (1) ends the run.
-AGAIN := || { [ $$? -eq 1 ] && echo "imsg: trying once more, alone, what failed:" && \
-  $(VENV)/pytest --last-failed --last-failed-no-failures=none --ignore=tests/compose -rA --show-capture=no; }
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)
@@ -30,11 +25,11 @@ help: ## list these targets
 run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
-test: check .venv/.servers .venv/.rules ## check, and every test but the long ones (15 min)
-	@$(TEST) -m 'not long and not fault' $(AGAIN)
+test: check .venv/.servers ## check, and every test but the long ones
+	@$(TEST) -m 'not long and not fault'
 
-test-long: .venv/.to-test .venv/.servers .venv/.rules ## the long tests: clusters, killed workers, pages, SDKs, Java, the fuzzer, containers
-	@$(TEST) -m long $(AGAIN)
+test-long: .venv/.to-test .venv/.long-servers .venv/.rules ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers
+	@$(TEST) -m long
 	@scripts/test-compose quick
 
 check: .venv/.to-test $(UV) ## format, lint, types, imports, isolation
@@ -65,7 +60,7 @@ openapi: .venv/.to-test ## write docs/openapi.json alone, as the services descri
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation
 
-test-fault: .venv/.to-test .venv/.servers ## inject every fault, reconcile, write docs/fault-tolerance.md
+test-fault: .venv/.to-test .venv/.long-servers ## inject every fault, reconcile, write docs/fault-tolerance.md
 	$(VENV)/python -m imsg_testing.fault_run
 
 test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of make test-long
@@ -147,7 +142,11 @@ $(UV):
 	@scripts/install-servers
 	@touch $@
 
+.venv/.long-servers: scripts/install-servers | .venv/.to-test
+	@scripts/install-servers long
+	@touch .venv/.servers $@
+
 # The accessibility rules (axe-core) that the browser tests hold every page to; npm checks them against the lock's hash.
-.venv/.rules: tests/browser/package-lock.json | .venv/.servers
+.venv/.rules: tests/browser/package-lock.json | .venv/.long-servers
 	@npm --prefix tests/browser ci --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@

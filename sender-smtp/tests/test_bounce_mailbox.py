@@ -24,6 +24,8 @@ from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long  # Dovecot
+
 QUICK = Paces(lease_s=1, ask_s=0.1, idle_s=5, look_s=0.2)
 
 

@@ -54,6 +54,7 @@ def test_every_panel_speaks_of_metrics_that_there_are() -> None:
     assert set().union(*named) - metrics() == set()
 
 
+@pytest.mark.long
 def test_promtool_takes_the_queries_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"query_{n}", "expr": query} for n, query in enumerate(queries())]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -67,6 +68,7 @@ def test_every_alert_has_its_remedy_on_the_operators_page() -> None:
     assert [rule["alert"] for rule in rules() if f"`{rule['alert']}`" not in page] == []
 
 
+@pytest.mark.long
 def test_every_alert_fires_and_stays_silent_when_all_is_well() -> None:
     played = yaml.safe_load(PLAYED.read_text())["tests"]
     silent, *firing = played
@@ -77,13 +79,11 @@ def test_every_alert_fires_and_stays_silent_when_all_is_well() -> None:
     tried = [each for test in firing for each in test["alert_rule_test"]]
     assert {each["alertname"] for each in tried if each["exp_alerts"]} == alerts
     assert {each["alertname"] for each in tried if not each["exp_alerts"]} == alerts, "almost, and it stays silent"
+    run("promtool", "check", "rules", str(RULES))
     run("promtool", "test", "rules", str(PLAYED))
 
 
-def test_promtool_takes_the_rules() -> None:
-    run("promtool", "check", "rules", str(RULES))
-
-
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["scrape.yml", "kubernetes.yml"])
 def test_promtool_takes_what_scrapes_and_it_names_the_service(name: str) -> None:
     (job,) = yaml.safe_load(RULES.with_name(name).read_text())["scrape_configs"]

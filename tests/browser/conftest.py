@@ -1,6 +1,7 @@
 """One Chromium for a module and one `imsg up` for the run; every visit of a test has cookies of its own."""
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -14,6 +15,13 @@ LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE
 Visits = Callable[..., Visit]
 
 _failed = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave every test of the pages to `make test-long`, which installs Chromium."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker("long")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,8 +13,6 @@ from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
 from imsg_testing.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 WORDS = {

@@ -10,8 +10,6 @@ from imsg_testing.api import DOCUMENTED
 from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit, axe
 from imsg_testing.deployment import Deployment
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 WORDS = {

@@ -13,8 +13,6 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import enter, send_and_settle
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 LOOKS = [Look("zh", DESK), Look("en", PHONE, dark=True)]

@@ -9,8 +9,6 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 BIND = {"zh": "绑定微信", "en": "Bind a follower"}

@@ -16,8 +16,6 @@ from imsg_testing.deployment import Deployment, provider
 from imsg_testing.entering import enter
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 FIRMS = ("ALIYUN", "TENCENT")

@@ -14,8 +14,6 @@ from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import dead_letter, enter
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 LOOKED_INTO = 2

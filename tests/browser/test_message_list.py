@@ -15,8 +15,6 @@ from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.message_pages import address, query, rows
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 EN = Look("en", PHONE)

@@ -15,8 +15,6 @@ from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.message_pages import address, rows
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 ZH, EN = Look("zh", DESK), Look("en", PHONE)

@@ -11,8 +11,6 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
 
-pytestmark = pytest.mark.long
-
 Visits = Callable[..., Visit]
 
 ADD = {"zh": "添加", "en": "Add"}

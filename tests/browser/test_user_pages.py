@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import python_calamine
 import xlsxwriter
 from playwright.sync_api import Download, expect
@@ -14,8 +13,6 @@ from playwright.sync_api import Download, expect
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
-
-pytestmark = pytest.mark.long
 
 Visits = Callable[..., Visit]
 
