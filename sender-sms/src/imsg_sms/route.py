@@ -1,7 +1,7 @@
 """Which provider carries a message: by `imsg_delivery.routes`, past those that are down; one bad number fails alone."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
@@ -11,9 +11,9 @@ from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_runtime.settings import variable
+from imsg_sms.bad_numbers import Search, SearchBudget, spread
 from imsg_sms.countries import MAINLAND, show
 from imsg_sms.providers import Answer, Provider, Traceable
-from imsg_sms.search import Search
 from imsg_sms.templates import SCOPE, Message, takes
 
 AT_ONCE = 8
@@ -136,24 +136,42 @@ class Route:
     async def _send_all(
         self, entry: PoolEntry, message: Message, recipients: Sequence[Recipient], job: Job
     ) -> Mapping[int, Result]:
-        """Make the calls that a provider needs for all of them."""
+        """Make the calls that a provider needs for all of them, and search for the numbers that spoil some of these."""
         provider = self._providers[entry.name]
-        results, free = self._hold_back(provider.name, recipients)
+        results, allowed = self._hold_back(provider.name, recipients)
         slots = asyncio.Semaphore(AT_ONCE)
+        budget = SearchBudget()
+        searches: list[Search] = []
 
-        async def one(some: Sequence[Recipient]) -> None:
+        def is_used() -> bool:
+            return entry.is_on or job.provider == entry.name
+
+        async def call(numbers: Sequence[Recipient]) -> Answer:
+            return await provider.send(message, [recipient.address for recipient in numbers], job.name)
+
+        async def send(batch: Sequence[Recipient]) -> None:
             async with slots:
-                if entry.is_on or job.provider == entry.name:
-                    await self._send(provider, message, some, job, results)
-                else:  # since the first of these calls
-                    off = refuse_switched_off(SCOPE, entry.name)
-                    results.update((recipient.n, off) for recipient in some)
+                # The provider may have been switched off since the first of these calls.
+                off = None if is_used() else refuse_switched_off(SCOPE, entry.name)
+                if (block := off or self._find_block(provider, message, batch, job)) is not None:
+                    results.update((recipient.n, block) for recipient in batch)
+                    return
+                answer = await call(batch)
+                if answer.of_one and len(batch) > 1:
+                    searches.append(Search(batch, answer, budget))
+                    return
+                budget.note_accepted(len(batch) if isinstance(answer.result, Sent) else 0)
+                results.update(self._settle(provider, message, job, await _narrow(call, batch, answer)))
 
-        calls = [one(some) for some in _split(provider, free)]
-        if len(calls) == 1:
-            await calls[0]
-        else:
-            await asyncio.gather(*calls)
+        async def search(one: Search) -> None:
+            async with slots:
+                while is_used() and (numbers := one.find_next()) is not None:
+                    one.note(numbers, await call(numbers))
+
+        await asyncio.gather(*map(send, _split(provider, allowed)))
+        await asyncio.gather(*map(search, spread(searches)))
+        for one in searches:
+            results.update(self._settle(provider, message, job, list(one.answers)))
         return results
 
     def _hold_back(
@@ -193,58 +211,31 @@ class Route:
             left = [one for one in left if isinstance(said.get(one.n), Again | Unknown | None)]
         return results
 
-    async def _send(
-        self,
-        provider: Provider,
-        message: Message,
-        recipients: Sequence[Recipient],
-        job: Job,
-        results: dict[int, Result],
-    ) -> None:
-        """Make one call, and more where some of its numbers may have spoilt it."""
+    def _find_block(self, provider: Provider, message: Message, batch: Sequence[Recipient], job: Job) -> Blocked | None:
+        """Say why a batch is not to be called for now."""
+        names = [message_id(job.request, recipient.n) for recipient in batch]
+        return self._breakers[provider.name].find_block(_about(provider, message), names)
+
+    def _settle(
+        self, provider: Provider, message: Message, job: Job, answers: Sequence[tuple[Recipient, Answer]]
+    ) -> Mapping[int, Result]:
+        """Turn answers into results, and note them at the breakers; one answer for many numbers is noted once."""
         breakers, about = self._breakers[provider.name], _about(provider, message)
-        names = {recipient.n: message_id(job.request, recipient.n) for recipient in recipients}
-        if (left_alone := breakers.find_block(about, names.values())) is not None:
-            results.update(dict.fromkeys(names, left_alone))
-            return
-        answers = await self._call(provider, message, recipients, job.name)
-        counted: set[int] = set()
-        # Those accepted come first: they say that a refusal in the same call is its own message's.
-        for recipient, answer in sorted(answers, key=lambda one: not isinstance(one[1].result, Sent)):
-            result = self._tell(provider.name, recipient, names[recipient.n], answer)
+        results: dict[int, Result] = {}
+        noted: set[int] = set()
+        # Accepted numbers come first: they show that a refusal in the same call belongs to its own message.
+        for recipient, answer in sorted(answers, key=lambda each: not isinstance(each[1].result, Sent)):
+            name = message_id(job.request, recipient.n)
+            result = self._tell(provider.name, recipient, name, answer)
             if answer.wants_less:
                 breakers.note_answer()
-            elif isinstance(result, Blocked | Sent) or id(answer) not in counted:
-                result = breakers.note(about, result, names[recipient.n])
-            counted.add(id(answer))
+            elif isinstance(result, Blocked | Sent) or id(answer) not in noted:
+                result = breakers.note(about, result, name)
+            noted.add(id(answer))
             results[recipient.n] = result
         if (outage := breakers.find_outage()) is not None and (entry := self.provider_pool.find(provider.name)):
-            entry.stats.note(outage)  # while it lasts calls are held back, and none would tell of it
-
-    async def _call(
-        self, provider: Provider, message: Message, recipients: Sequence[Recipient], reference: str
-    ) -> Sequence[tuple[Recipient, Answer]]:
-        """Call the provider once, and with parts of the recipients where one of them may have spoilt the call."""
-
-        async def call(some: Sequence[Recipient]) -> Answer:
-            return await provider.send(message, [recipient.address for recipient in some], reference)
-
-        async def narrow(some: Sequence[Recipient], answer: Answer) -> Sequence[tuple[Recipient, Answer]]:
-            if len(some) == 1 or not answer.is_refused_whole:
-                return [(recipient, answer.each.get(recipient.address, answer)) for recipient in some]
-            halves = some[: len(some) // 2], some[len(some) // 2 :]
-            answers = [await call(half) for half in halves]
-            if all(one.is_refused_whole for one in answers):
-                return [(recipient, one) for half, one in zip(halves, answers, strict=True) for recipient in half]
-            return [*await narrow(halves[0], answers[0]), *await narrow(halves[1], answers[1])]
-
-        answer = await call(recipients)
-        if not answer.of_one or len(recipients) == 1:
-            return await narrow(recipients, answer)
-        search = Search(recipients, answer)
-        while (some := search.find_next()) is not None:
-            search.note(some, await call(some))
-        return list(search.answers)
+            entry.stats.note(outage)  # during an outage no call is made that could be counted
+        return results
 
     def _tell(self, provider: str, recipient: Recipient, name: str, answer: Answer) -> Result:
         """Say what a trouble concerns; who was told "too often" waits for the next turn, and uses up no attempt."""
@@ -259,6 +250,20 @@ class Route:
                 self.provider_pool.retry_after.set_all(provider, after_s, name)
             return replace(result, after_s=after_s, concerns=answer.concerns, is_paced=after_s <= TURN_S)
         return replace(result, concerns=answer.concerns)
+
+
+Call = Callable[[Sequence[Recipient]], Awaitable[Answer]]
+
+
+async def _narrow(call: Call, batch: Sequence[Recipient], answer: Answer) -> Sequence[tuple[Recipient, Answer]]:
+    """Call again for each half of a batch that was refused whole, until both halves of one are refused alike."""
+    if len(batch) == 1 or not answer.is_refused_whole:
+        return [(recipient, answer.each.get(recipient.address, answer)) for recipient in batch]
+    halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
+    answers = [await call(half) for half in halves]
+    if all(each.is_refused_whole for each in answers):
+        return [(recipient, each) for half, each in zip(halves, answers, strict=True) for recipient in half]
+    return [*await _narrow(call, halves[0], answers[0]), *await _narrow(call, halves[1], answers[1])]
 
 
 def _about(provider: Provider, message: Message) -> Mapping[Concern, str]:
