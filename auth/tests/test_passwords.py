@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 
-from imsg_auth.hashing_queue import EACH_WAITS, HashingQueue
 from imsg_auth.login_limits import (
     ACCOUNT_TRIES,
     ALL,
@@ -21,7 +20,8 @@ from imsg_auth.login_limits import (
 )
 from imsg_auth.passwords import Passwords, hasher
 from imsg_contract.errors import Refusal
-from imsg_runtime.quota import Tallies
+from imsg_limits.fair_queue import EACH_WAITS, FairQueue
+from imsg_limits.quota import Tallies
 from imsg_runtime.redis import Redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -205,7 +205,7 @@ async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
 
 async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_stranger() -> None:
     """The known come first; of strangers each network has its turn, however many wait behind it."""
-    turns, order = HashingQueue(slots=1), list[str]()
+    turns, order = FairQueue(slots=1), list[str]()
     gate = asyncio.Event()
 
     async def hash_for(name: str, stranger: str | None) -> None:
@@ -229,7 +229,7 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
 
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
     """By who waits too long, and by who hangs up in the very moment it comes."""
-    turns = HashingQueue(slots=1, wait_s=0.05)
+    turns = FairQueue(slots=1, wait_s=0.05)
     async with turns.take():
         with pytest.raises(Refusal, match="unavailable"):
             async with turns.take("a"):

@@ -17,10 +17,10 @@ from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_runtime.callers import Caller
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True, user_id="0" * 32)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imsg_contract.addresses import make_tag
-from imsg_runtime.quota import Charged
+from imsg_limits.quota import Charged
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, holds
 from imsg_testing.auth_users import RECORD, at, charge, record, register, some_phone, unique

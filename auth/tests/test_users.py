@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from imsg_runtime.quota import Charged
+from imsg_limits.quota import Charged
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, holds, read_cached
 from imsg_testing.auth_users import RECORD, at, charge, record, register, some_phone, unique

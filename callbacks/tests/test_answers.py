@@ -10,8 +10,8 @@ import trustme
 
 from imsg_callbacks.post import KEPT, Poster, open_poster
 from imsg_callbacks.schedule import Answer
-from imsg_runtime.http_connection import HEAD_BYTES
 from imsg_testing.listening import listening
+from imsg_web.http_connection import HEAD_BYTES
 
 GOOD = b"HTTP/1.1 204 No Content\r\n\r\n"
 

@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg.router import Router
 from imsg_contract.errors import Refusal
-from imsg_runtime.hosts import Hosts, Named
-from imsg_runtime.responses import Answer, ok
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common
+from imsg_web.hosts import Hosts, Named
+from imsg_web.responses import Answer, ok
+from imsg_web.service import Service
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:

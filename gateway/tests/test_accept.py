@@ -15,12 +15,12 @@ from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Recipient
 from imsg_gateway.accept import Acceptor
 from imsg_gateway.authentication import Authenticator, Owner
-from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
-from imsg_runtime import service_client
-from imsg_runtime.quota import Quota
+from imsg_limits.backpressure import Backpressure
+from imsg_limits.quota import Quota
 from imsg_testing.gateway import KEY, RunningGateway, id_of
+from imsg_web import service_client
 
 REPEAT_FOR_S = 0.4
 

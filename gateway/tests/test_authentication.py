@@ -7,9 +7,9 @@ import pytest
 
 from imsg_contract.topology import user_key
 from imsg_gateway.authentication import MAX_VERDICTS, Authenticator
-from imsg_runtime import service_client
-from imsg_runtime.quota import Quota
+from imsg_limits.quota import Quota
 from imsg_testing.gateway import KEY, RunningGateway, id_of, mail
+from imsg_web import service_client
 
 QUERY = "/api/v2/messages"
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.topology import Lane, user_key
 from imsg_contract.wire import Category
-from imsg_runtime.quota import MOST_AT_ONCE
+from imsg_limits.quota import MOST_AT_ONCE
 from imsg_testing.gateway import RunningGateway, mail
 
 ME = {

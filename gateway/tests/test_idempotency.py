@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, record_key
-from imsg_runtime.callers import Caller
 from imsg_testing.gateway import RunningGateway, mail, run_gateway
+from imsg_web.callers import Caller
 
 LEASE = "lease"
 

@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.topology import Lane
 from imsg_gateway.v1 import PRINTED, tell_ignored
-from imsg_runtime.hosts import Hosts, Named
-from imsg_runtime.responses import HEADER_BYTES, percent_encode
 from imsg_testing.gateway import RunningGateway, call_past_httpx, mail, run_gateway
 from imsg_testing.versions import whole
+from imsg_web.hosts import Hosts, Named
+from imsg_web.responses import HEADER_BYTES, percent_encode
 
 FIVE = [
     ("POST", "/api/login"),

@@ -13,7 +13,7 @@ from imsg_history.cursors import read_moment, write_moment, write_place
 from imsg_history.filters import Query, read_query
 from imsg_history.ids import Name
 from imsg_history.ownership import Ownership
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 USER = Caller("张三", is_admin=False)

@@ -17,13 +17,13 @@ from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
 from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
-from imsg_runtime.callers import Caller
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import Peer, connect
 from imsg_runtime.settings import StartError
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
+from imsg_web.service import Service
+from imsg_web.service_client import Peer, connect
 
 KEY = (SecretStr("key"),)
 ADMIN = Caller("admin", is_admin=True)

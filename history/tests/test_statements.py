@@ -7,7 +7,7 @@ from weakref import ref
 from imsg_contract.wire import Status
 from imsg_history.filters import read_query
 from imsg_history.statements import KEPT, Listings
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 USER = Caller("张三", is_admin=False)
 

@@ -9,7 +9,7 @@ import pytest
 from imsg_contract.errors import Refusal
 from imsg_history.ownership import Ownership
 from imsg_history.stats import read_span
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 USER = Caller("张三", is_admin=False)
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)

@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun import Account, AliyunSms
 from imsg_sandbox.aliyun_reports import reporting
 from imsg_sandbox.aliyun_rules import Form, Frequencies
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
 from imsg_testing.waiting import eventually
+from imsg_web.responses import Answer
 
 NOW = datetime(2026, 11, 25, 4, 0, 0, tzinfo=UTC)
 SEND = {"SignName": "天存", "TemplateCode": "SMS_1", "TemplateParam": '{"content":"明天下雨"}', "OutId": "r/0"}

@@ -5,9 +5,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_sandbox.inbox import SHORT_CHARACTERS
 from imsg_testing.sandbox import mail, open_sandbox
+from imsg_web.responses import Answer, ok, refuse_with
 
 
 async def test_filters_find_by_method_and_recipient() -> None:

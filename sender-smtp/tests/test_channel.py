@@ -18,13 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Blocked, Job, Recipient, Reference, Refused, Sent
-from imsg_runtime import service_client
-from imsg_runtime.callers import KEY_HEADER
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Rendered
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import SmtpServer, smtp_server
+from imsg_web import service_client
+from imsg_web.callers import KEY_HEADER
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 ACCEPTED_AT = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)

@@ -15,12 +15,12 @@ from imsg_broker.port import Broker
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import OUTCOME, Lane, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
-from imsg_runtime.service import Service
 from imsg_smtp.main import app
 from imsg_smtp.settings import Settings, Smtp
 from imsg_testing.sentinels import follow
 from imsg_testing.servers import Valkey
 from imsg_testing.smtp_server import SmtpServer, smtp_server
+from imsg_web.service import Service
 
 WITHIN_S = 10.0
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
-from imsg_delivery.breakers import MAX_SCOPES, TRY_S
+from imsg_limits.breakers import MAX_SCOPES, TRY_S
 from imsg_smtp.mime import Letter, Mail, render
 from imsg_smtp.opening import connect
 from imsg_smtp.pool import Limits, Pool

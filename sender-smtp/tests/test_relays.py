@@ -15,7 +15,6 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.provider_pool import MAX_DOUBTFUL
 from imsg_delivery.routes import Facts, Route
-from imsg_runtime import service_client
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Letter, Mail, render
@@ -25,6 +24,7 @@ from imsg_smtp.senders import Sender
 from imsg_smtp.server import Timeouts
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
+from imsg_web import service_client
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 SENT, REFUSED = Sent("smtp"), Refused("smtp", "550 5.1.1", "no such user")

@@ -12,7 +12,6 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Blocked, Job, Recipient, Result
-from imsg_runtime import service_client
 from imsg_smtp.bounces.token import derive_keys, read_signed_name, read_token, sign_name
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.dkim import Signatures, Signer, make_key, parse_head
@@ -21,6 +20,7 @@ from imsg_smtp.mime import Letter, Rendered, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import EXTENSIONS, SmtpServer, smtp_server
+from imsg_web import service_client
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 KEY = derive_keys([SecretStr("a" * 32)])[0]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from imsg_runtime import service_client
 from imsg_runtime.settings import StartError, load
 from imsg_smtp.main import app, open_channel
 from imsg_smtp.settings import Settings, Smtp
+from imsg_web import service_client
 
 NEEDED = {
     "IMSG_SMTP__HOST": "mail.example.com",

@@ -17,10 +17,10 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status, TemplateLimits
 from imsg_runtime.redis import connect
-from imsg_runtime.service import Service
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
+from imsg_web.service import Service
 from imsg_wechat import crypto, replies
 from imsg_wechat.main import app, check_accounts
 from imsg_wechat.settings import Settings, WeChat

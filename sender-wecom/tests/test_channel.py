@@ -11,8 +11,8 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
-from imsg_delivery.pace import Pace, Rate
 from imsg_delivery.routes import Switch
+from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_wecom.channel import WeComChannel
 from imsg_wecom.main import check_robots

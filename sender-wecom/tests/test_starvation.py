@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, Result
-from imsg_delivery.pace import Pace, Rate
+from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 from imsg_wecom.channel import WeComChannel

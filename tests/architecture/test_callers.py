@@ -13,11 +13,11 @@ import imsg_auth.main
 import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_history.main
-from imsg_runtime.callers import RULES, callers_of
-from imsg_runtime.service import Service
 from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
+from imsg_web.callers import RULES, callers_of
+from imsg_web.service import Service
 
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
 SHARED = "the one key of all services, as it was before"

@@ -19,10 +19,10 @@ import imsg_sandbox.main
 from imsg.stand_ins import leaves
 from imsg_channels import CHANNELS
 from imsg_channels.stand_in import At
-from imsg_runtime.callers import KEY_HEADER
-from imsg_runtime.service import Service
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
+from imsg_web.callers import KEY_HEADER
+from imsg_web.service import Service
 
 KEY = (SecretStr("a key between services, long enough"),)
 

@@ -13,9 +13,9 @@ import imsg_gateway.main
 import imsg_history.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg_runtime.service import Service
+from imsg_runtime.key_strength import LEAST_KEY_BYTES
 from imsg_runtime.settings import PeerKeys, StartError
-from imsg_runtime.strength import LEAST_KEY_BYTES
+from imsg_web.service import Service
 
 LONG = (SecretStr("k" * LEAST_KEY_BYTES),)
 SHORT = (LONG[0], SecretStr("k" * (LEAST_KEY_BYTES - 1)))

@@ -28,8 +28,8 @@ from imsg_contract.topology import ERASED, channel_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.migrate import migrate
-from imsg_runtime.passage import OUT_OF_ORDER_MS, QUIET_MS
-from imsg_runtime.tombstones import Tombstone, Tombstones
+from imsg_people.tombstones import Tombstone, Tombstones
+from imsg_runtime.watermark import OUT_OF_ORDER_MS, QUIET_MS
 from imsg_testing.callbacks import ERASURE, OTHER, START_MS, TERMS, USER, Bench, event
 from imsg_testing.databases import open_database
 
@@ -225,19 +225,19 @@ async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(benc
     assert await told() is None
     await bench.forgetting.once()
     assert await told() == 0
-    bench.passage.take(bench.now)
+    bench.watermark.take(bench.now)
     await erase(bench, "li@a.cn")
     await bench.forgetting.once()
     assert await told() == 0, "what is on its way may name them"
 
-    bench.passage.wait()
+    bench.watermark.wait()
     bench.now += QUIET_MS
     await bench.forgetting.once()
     assert await told() == START_MS
 
     bench.now += 1
     await erase(bench, "li@a.cn")
-    bench.passage.take(bench.now + OUT_OF_ORDER_MS + 1)
+    bench.watermark.take(bench.now + OUT_OF_ORDER_MS + 1)
     await bench.forgetting.once()
     assert await told() == bench.now
 

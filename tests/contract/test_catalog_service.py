@@ -23,10 +23,10 @@ from imsg_contract.unsubscribing import PATH, Subscription, derive_keys, write_t
 from imsg_contract.wire import Category, Change
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
-from imsg_runtime.lookups import Lookups
+from imsg_people.lookups import Lookups
+from imsg_people.suppressions import Question, SuppressionMirror
+from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
-from imsg_runtime.suppressions import Question, SuppressionMirror
-from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.brokers import arrivals
 from imsg_testing.databases import open_database
 from imsg_testing.history import job

@@ -15,9 +15,9 @@ from imsg_channels import METHODS
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Channel
-from imsg_runtime import service_client
 from imsg_smtp.main import Smtp, Timeouts, open_channel
 from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server
+from imsg_web import service_client
 
 WITHIN_S = 15.0
 """How long a channel may take to answer, whatever its provider does."""

@@ -22,10 +22,10 @@ from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_delivery.channel import Channel
-from imsg_runtime import service_client
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.http_stub import CUT, Act
 from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, token_of, wechat_server
+from imsg_web import service_client
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel

@@ -26,10 +26,10 @@ from imsg_history.resend import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter, Counts
-from imsg_runtime.callers import Caller
+from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_runtime.redis import Redis
-from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)

@@ -18,9 +18,9 @@ from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.statements import WINDOW
 from imsg_history.stats import Counter, read_span
-from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, keep
+from imsg_web.callers import Caller
 
 
 async def test_pages_are_whole_and_stable_while_messages_arrive(database: Database) -> None:

@@ -26,10 +26,10 @@ from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
-from imsg_runtime.callers import Caller
 from imsg_testing.brokers import open_ready
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 RETENTION = timedelta(days=90)

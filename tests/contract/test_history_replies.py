@@ -18,9 +18,9 @@ from imsg_history.replies import Replies, read_filter
 from imsg_history.reply_matching import ReplyMatcher, Tell
 from imsg_history.tables import replies
 from imsg_history.writer import BatchWriter, Counts
-from imsg_runtime.callers import Caller
-from imsg_runtime.tombstones import Digests, Tombstone
+from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 ZHANG, LI = "+8613800138000", "+8613800138001"

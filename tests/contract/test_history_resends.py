@@ -7,9 +7,9 @@ from imsg_history.database import Database
 from imsg_history.filters import read_query
 from imsg_history.query import MessageQuery
 from imsg_history.resend import Resends
-from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, keep
+from imsg_web.callers import Caller
 
 
 async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> None:

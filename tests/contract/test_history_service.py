@@ -23,12 +23,12 @@ from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter
-from imsg_runtime import service_client
-from imsg_runtime.callers import Caller
 from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.history import job, make_delivery, outcome, receipt
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
+from imsg_web import service_client
+from imsg_web.callers import Caller
 
 KEY = (SecretStr("key"),)
 ADMIN = Caller("admin", is_admin=True)

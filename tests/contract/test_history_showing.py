@@ -18,9 +18,9 @@ from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import requests
-from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, keep
+from imsg_web.callers import Caller
 
 
 async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(database: Database) -> None:

@@ -22,11 +22,11 @@ from imsg_history.migrate import migrate
 from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
-from imsg_runtime.callers import Caller
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
 from imsg_testing.trial import Provider, accept, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 LOST_AFTER = timedelta(minutes=15)

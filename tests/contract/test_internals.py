@@ -32,7 +32,7 @@ def require(library: str, user: str, thing: object, *names: str) -> None:
 
 
 async def test_uvicorn_has_what_its_server_and_protocol_are_changed_by() -> None:
-    user = "imsg_runtime.uvicorn_internals"
+    user = "imsg_web.uvicorn_internals"
     config = uvicorn.Config(lambda: None, http=HttpToolsProtocol, lifespan="off", log_config=None)
     config.load()
     server, state = uvicorn.Server(config), ServerState()

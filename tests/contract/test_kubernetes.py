@@ -18,8 +18,8 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
 from imsg_database.address import hosts
 from imsg_runtime import redis_address
-from imsg_runtime.callers import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
+from imsg_web.callers import RULES
 
 pytestmark = pytest.mark.long
 

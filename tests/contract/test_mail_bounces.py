@@ -20,13 +20,13 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Job, Status
-from imsg_runtime.callers import Caller
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import connect
 from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
+from imsg_web.service import Service
+from imsg_web.service_client import connect
 
 KEY = (SecretStr("key" * 12),)
 ERASURE_KEY = (SecretStr("e" * 32),)

@@ -21,12 +21,12 @@ from imsg_broker.port import Broker
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import EVENT
 from imsg_contract.wire import Event, Events
-from imsg_runtime.callers import Caller
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import connect
 from imsg_testing.history import job, make_delivery
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
+from imsg_web.callers import Caller
+from imsg_web.service import Service
+from imsg_web.service_client import connect
 
 KEY = (SecretStr("a key between services, long enough"),)
 USER = "0199" + "a" * 28

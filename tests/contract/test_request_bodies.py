@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, RootModel
 
 from imsg_channels import CHANNELS
-from imsg_runtime.request_models import RequestModel
+from imsg_web.request_models import RequestModel
 
 OWNERS = ("imsg_gateway", "imsg_auth", "imsg_history", "imsg_catalog", "imsg_callbacks", "imsg_wechat")
 """Who reads bodies of clients, at first hand or relayed."""

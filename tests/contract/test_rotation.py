@@ -15,8 +15,8 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 from imsg_runtime.redis import connect as connect_redis
-from imsg_runtime.service import Service
 from imsg_testing.waiting import eventually
+from imsg_web.service import Service
 
 OLD, NEW = SecretStr("the key of last year"), SecretStr("the key of this year")
 

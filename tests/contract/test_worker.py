@@ -16,11 +16,11 @@ from imsg_contract.wire import Job
 from imsg_delivery.consumer import Worker
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common
 from imsg_testing.brokers import depth_is
 from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_web.service import Service
 
 
 async def test_a_single_message_is_sent_and_history_hears_of_it(

@@ -15,9 +15,9 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.consumer import Worker
+from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
-from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.trial import ERASURE_KEYS, QUICK, History, accept, address, job
 from imsg_testing.waiting import eventually
 

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from imsg_broker.port import Broker
 from imsg_contract.wire import Recipient
+from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
-from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.trial import ERASURE_KEYS, SENT_UNSEEN, History, Provider, accept, address, job, worker_at
 from imsg_testing.waiting import eventually
 

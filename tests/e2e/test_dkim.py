@@ -9,10 +9,10 @@ from pydantic import SecretStr
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, Sent
-from imsg_runtime import service_client
 from imsg_smtp.main import Smtp, open_channel
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
 from imsg_testing.smtp_server import smtp_server
+from imsg_web import service_client
 
 
 def _new(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":

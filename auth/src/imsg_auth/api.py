@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from imsg_auth.routes import providers, services, sessions, users
 from imsg_auth.routes.parts import Parts
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.callers import Internal
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import make_internal_app
+from imsg_web.callers import Internal
 
 UNAVAILABLE = (DatabaseUnavailable, RedisUnavailable, RedisRefused)
 

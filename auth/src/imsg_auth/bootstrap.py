@@ -13,7 +13,7 @@ from imsg_auth.store import Role, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
 from imsg_contract.ids import new_id
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)

@@ -6,10 +6,10 @@ from imsg_auth.store import User
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.clients import network_of
-from imsg_runtime.observe import logger
-from imsg_runtime.quota import Tallies
+from imsg_limits.quota import Tallies
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_web.clients import network_of
 
 log = logger(__name__)
 

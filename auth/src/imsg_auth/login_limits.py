@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.quota import Tallied, Tallies
+from imsg_limits.quota import Tallied, Tallies
 from imsg_runtime.redis import Redis
 
 FREE_TRIES = 5

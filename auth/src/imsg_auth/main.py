@@ -35,14 +35,14 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for, wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_limits.quota import Quota, Tallies
 from imsg_runtime import redis
-from imsg_runtime.callers import Apps, Caller, Internal
-from imsg_runtime.observe import logger
-from imsg_runtime.quota import Quota, Tallies
+from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
-from imsg_runtime.strength import require_strong, require_strong_callers
+from imsg_web.callers import Apps, Caller, Internal
+from imsg_web.service import Service
 
 HOUR_S = 3_600
 MAX_TOKEN_HOURS = 24 * 366

@@ -8,10 +8,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from imsg_auth.common_passwords import is_common
-from imsg_auth.hashing_queue import HashingQueue
 from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits
-from imsg_runtime.clients import network_of
-from imsg_runtime.quota import Tallies
+from imsg_limits.fair_queue import FairQueue
+from imsg_limits.quota import Tallies
+from imsg_web.clients import network_of
 
 
 def hasher() -> PasswordHasher:
@@ -34,7 +34,7 @@ class Passwords:
         self._known = known
         self._hasher = hasher
         self._sleep = sleep
-        self._turns = HashingQueue()
+        self._turns = FairQueue()
         self._nobodys = hasher.hash(secrets.token_hex(16))
         """What a password is checked against where there is no such user, so that it takes as long."""
 

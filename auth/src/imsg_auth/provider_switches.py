@@ -12,9 +12,9 @@ from imsg_auth.store import Store, Switch
 from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
 from imsg_contract.wire import Change
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.callers import Caller
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+from imsg_web.callers import Caller
 
 log = logger(__name__)
 

@@ -10,8 +10,8 @@ from imsg_auth import usernames
 from imsg_auth.store import Role
 from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
-from imsg_runtime.request_models import RequestModel
-from imsg_runtime.responses import wrong
+from imsg_web.request_models import RequestModel
+from imsg_web.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MAX_NAMES = 10_000

@@ -12,7 +12,7 @@ from imsg_auth.user_changes import UserChanges
 from imsg_auth.users import Users
 from imsg_contract import tokens
 from imsg_contract.errors import Refusal
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 
 class Sessions:

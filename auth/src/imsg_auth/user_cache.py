@@ -7,8 +7,8 @@ from collections.abc import Callable
 from imsg_auth.store import Rows, Store, User
 from imsg_contract.topology import counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
-from imsg_runtime.quota import ALL_SENDERS
+from imsg_limits.quota import ALL_SENDERS
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
 log = logger(__name__)

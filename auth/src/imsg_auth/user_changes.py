@@ -11,7 +11,7 @@ from imsg_auth.store import Rows, Store, Taken, User
 from imsg_auth.tokens import new_epoch
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 SOMEBODY = Caller("imsg:login", is_admin=False)
 """Who fails to log in, in the audit: a name no user can have."""

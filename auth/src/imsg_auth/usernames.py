@@ -7,7 +7,7 @@ from imsg_auth.tables import MAX_NAME
 from imsg_channels import CHANNELS
 from imsg_channels.spec import Address
 from imsg_channels.spellings import Spelling
-from imsg_runtime.responses import wrong
+from imsg_web.responses import wrong
 
 MAX_LIMIT = 1_000_000
 MIN_PASSWORD = 8

@@ -14,7 +14,7 @@ from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 
 class Users:

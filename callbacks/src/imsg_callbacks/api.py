@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from imsg_callbacks.routes import deliveries, endpoints, events
 from imsg_callbacks.routes.parts import Parts
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.callers import Internal
-from imsg_runtime.service_client import ServiceUnavailable
 from imsg_web.app import make_internal_app
+from imsg_web.callers import Internal
+from imsg_web.service_client import ServiceUnavailable
 
 
 def api(parts: Parts, internal: Internal) -> FastAPI:

@@ -17,7 +17,7 @@ from imsg_callbacks.times import rfc3339
 from imsg_contract.topology import channel_key
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)

@@ -26,7 +26,7 @@ from imsg_contract.wire import Change, Event, Events
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
@@ -67,13 +67,13 @@ class EventConsumer:
             waiting: list[asyncio.Future[Any]] = [stopped]
             try:
                 while not stopping.is_set():
-                    self.forgetting.passage.wait()
+                    self.forgetting.watermark.wait()
                     coming = asyncio.ensure_future(arriving.take(BATCH))
                     waiting[1:] = [coming]
                     await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
                     if not coming.done() or not (batch := coming.result()):
                         return
-                    self.forgetting.passage.take()
+                    self.forgetting.watermark.take()
                     await self._keep(batch, stopping)
             finally:
                 for one in waiting:
@@ -121,7 +121,7 @@ class EventConsumer:
             await keep_others_out(connection)
             named = await self.forgetting.empty(arriving)
             appended = await append(connection, named, self.now(), lease=self.sending.lease())
-        self.forgetting.passage.take(max((at for _, at in arriving), default=0))
+        self.forgetting.watermark.take(max((at for _, at in arriving), default=0))
         if appended.numbers:
             self.sending.offer(appended.handed, appended.left)
             self.counts.events.inc(len(appended.numbers))

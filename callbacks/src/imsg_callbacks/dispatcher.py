@@ -24,7 +24,7 @@ from imsg_callbacks.schedule import Answer, next_in_s
 from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, Held, Serving
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

@@ -20,10 +20,10 @@ from imsg_callbacks.tables import log as events
 from imsg_contract.mentions import find_mentions
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.database import Database
-from imsg_runtime.observe import logger
-from imsg_runtime.passage import Passage
+from imsg_people.tombstones import Digests, Tombstones
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_runtime.tombstones import Digests, Tombstones
+from imsg_runtime.watermark import Watermark
 
 log = logger(__name__)
 
@@ -50,7 +50,7 @@ class Forgetting:
     database: Database
     redis: Redis
     digests: Digests
-    passage: Passage
+    watermark: Watermark
     now: Callable[[], int]
     seen: Stones | None = None
     """Who was erased when it was last looked."""
@@ -67,7 +67,7 @@ class Forgetting:
                 log.info("events_erased", count=count)
             self.seen = stones
         until_ms = max(stones.values(), default=0)
-        if not until_ms or (self.passage.is_past(until_ms) and not await self._is_being_sent()):
+        if not until_ms or (self.watermark.is_past(until_ms) and not await self._is_being_sent()):
             await self.redis.call("HSET", ERASED, NAME, until_ms)
 
     def find_named(self, data: Mapping[str, Any]) -> tuple[str, ...]:

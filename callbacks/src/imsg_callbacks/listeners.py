@@ -13,7 +13,7 @@ from imsg_callbacks.tables import endpoints, listeners
 from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
-from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 READ_NOTED_EVERY = timedelta(hours=1)
 """How exactly it is known when a user last read."""

@@ -39,16 +39,17 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime import redis, service_client
-from imsg_runtime.callers import Apps, Internal
-from imsg_runtime.observe import logger
-from imsg_runtime.passage import Passage
+from imsg_people.tombstones import Digests
+from imsg_runtime import redis
+from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.logs import logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
-from imsg_runtime.strength import require_strong, require_strong_callers
-from imsg_runtime.tombstones import Digests
+from imsg_runtime.watermark import Watermark
+from imsg_web import service_client
+from imsg_web.callers import Apps, Internal
+from imsg_web.service import Service
 
 __all__ = ["CallbackSettings", "DatabaseUnavailable", "Settings", "app", "count_unreadable", "write_disabled"]
 
@@ -130,7 +131,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         sending.wake()
         reader.wake()
 
-    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Passage(_now), _now)
+    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
     queue = broker.topology.callbacks
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now)
     counts = consumer.Counts(service.metrics)

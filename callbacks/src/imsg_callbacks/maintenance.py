@@ -22,9 +22,9 @@ from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.service_client import ServiceUnavailable
+from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 

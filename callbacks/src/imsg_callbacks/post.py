@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from imsg_callbacks.destinations import PORTS, Gate
 from imsg_callbacks.lookups import Lookups
 from imsg_callbacks.schedule import Answer
-from imsg_runtime.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, connect, take_idle
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
+from imsg_web.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, connect, take_idle
 
 log = logger(__name__)
 

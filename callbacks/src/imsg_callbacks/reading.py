@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from imsg_callbacks.event_log import find_head
 from imsg_callbacks.tables import REMOVED, facts, log
-from imsg_callbacks.under_way import UnderWay
 from imsg_callbacks.vault import Vault
 from imsg_contract.errors import Refusal
 from imsg_database.database import Database
+from imsg_limits.concurrent_requests import ConcurrentRequests
 
 MOST_WAITING = 8
 """How often a user may wait at once, at one process: each looks at the log whenever something of theirs is appended."""
@@ -41,7 +41,7 @@ class Reader:
         self._stopping = stopping
         self._news: dict[str, asyncio.Event] = {}
         """User → what is set once there may be something new of theirs."""
-        self._readers = UnderWay()
+        self._readers = ConcurrentRequests()
 
     def wake(self, users: Iterable[str] | None = None) -> None:
         """Say that something was appended of some users; of anybody's, where they are not named."""

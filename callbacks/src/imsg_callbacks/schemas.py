@@ -7,8 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from imsg_callbacks.bounds import DEFAULT_LIMIT, LONGEST_WAIT_S, MOST_EVENTS
 from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
-from imsg_runtime.request_models import RequestModel
-from imsg_runtime.responses import wrong
+from imsg_web.request_models import RequestModel
+from imsg_web.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, read_whole_number
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -10,7 +10,7 @@ from imsg_callbacks.outcomes import Due
 from imsg_callbacks.post import TIMEOUT_S
 from imsg_callbacks.schedule import Answer
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

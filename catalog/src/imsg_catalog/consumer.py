@@ -13,10 +13,10 @@ from imsg_catalog.suppressions import Suppressions
 from imsg_contract.suppressions import Suppression
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
-from imsg_runtime.passage import Passage
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_runtime.watermark import Watermark
 
 log = logger(__name__)
 
@@ -47,22 +47,22 @@ class Learner:
     """Takes from the catalog's queue. While database or Redis is away nothing is acked, and it is tried again."""
 
     def __init__(
-        self, broker: Broker, suppressions: Suppressions, passage: Passage, counts: Counts, lag: QueueLag
+        self, broker: Broker, suppressions: Suppressions, watermark: Watermark, counts: Counts, lag: QueueLag
     ) -> None:
         self._broker = broker
         self._suppressions = suppressions
-        self._passage = passage
+        self._watermark = watermark
         self._counts = counts
         self._lag = lag
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Learn until `stopping`, or cancelled; what is not acked by then comes again."""
         async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
-            self._passage.wait()
+            self._watermark.wait()
             while not stopping.is_set() and (batch := await deliveries.take(BATCH)):
-                self._passage.take()
+                self._watermark.take()
                 await self._keep(batch)
-                self._passage.wait()
+                self._watermark.wait()
 
     async def _keep(self, batch: Sequence[Delivery]) -> None:
         failures, trouble = 0, Recurring(log, "suppressions_not_kept")
@@ -95,7 +95,7 @@ class Learner:
         new = await self._suppressions.learn([one for _, one in told])
         for _, one in told:
             self._counts.learned.labels(one.reason.value).inc()
-        self._passage.take(max(one.at for _, one in told).timestamp() * 1_000)
+        self._watermark.take(max(one.at for _, one in told).timestamp() * 1_000)
         for delivery, _ in told:
             with suppress(Unreachable):  # handed back meanwhile: it comes again, and changes nothing
                 await self._broker.ack(delivery)

@@ -17,10 +17,10 @@ from imsg_contract.mentions import find_mentions
 from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
-from imsg_runtime.passage import Passage
+from imsg_people.tombstones import Digests, Tombstones
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.tombstones import Digests, Tombstones
+from imsg_runtime.watermark import Watermark
 
 log = logger(__name__)
 
@@ -85,11 +85,11 @@ class Erased:
 class Erasing:
     """Erases until it is cancelled, also whom a restored table brought back."""
 
-    def __init__(self, erased: Erased, store: Store, mirror: Mirror, passage: Passage) -> None:
+    def __init__(self, erased: Erased, store: Store, mirror: Mirror, watermark: Watermark) -> None:
         self._erased = erased
         self._store = store
         self._mirror = mirror
-        self._passage = passage
+        self._watermark = watermark
         self._seen: Stones | None = None
 
     async def run(self) -> None:
@@ -114,7 +114,7 @@ class Erasing:
                 log.info("suppressions_erased", count=count)
             self._seen = stones
         until_ms = max(stones.values(), default=0)
-        if not until_ms or self._passage.is_past(until_ms):
+        if not until_ms or self._watermark.is_past(until_ms):
             await self._erased.tell(until_ms)
 
     async def _go_through(self, stones: Stones) -> int:

@@ -25,14 +25,14 @@ from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
+from imsg_people.tombstones import Digests
 from imsg_runtime import redis
-from imsg_runtime.callers import Apps, Internal
-from imsg_runtime.passage import Passage
+from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.queue_lag import QueueLag
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
-from imsg_runtime.strength import require_strong, require_strong_callers
-from imsg_runtime.tombstones import Digests
+from imsg_runtime.watermark import Watermark
+from imsg_web.callers import Apps, Internal
+from imsg_web.service import Service
 
 
 class Settings(Common):
@@ -80,18 +80,18 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     mirror = Mirror(cache, store, _now_ms)
     erased = Erased(cache, Digests(settings.erasure_key))
     suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
-    passage = Passage(_now_ms)
+    watermark = Watermark(_now_ms)
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
     service.check("database", lambda: database.takes_writes)
     service.check("mirror", lambda: mirror.is_whole)
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
-    service.watch(Erasing(erased, store, mirror, passage).run(), "erasing")
+    service.watch(Erasing(erased, store, mirror, watermark).run(), "erasing")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now_ms)
     service.watch(lag.run(service.stopping), "lag")
-    learner = Learner(broker, suppressions, passage, Counts(service.metrics), lag)
+    learner = Learner(broker, suppressions, watermark, Counts(service.metrics), lag)
     service.watch(learner.run(service.stopping), "learn")
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))

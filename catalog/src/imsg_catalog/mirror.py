@@ -12,9 +12,9 @@ from imsg_channels import METHODS
 from imsg_contract.suppressions import write_entries
 from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
+from imsg_people.suppressions import COMPLETE, SUPPRESSED_FILLING
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.suppressions import COMPLETE, SUPPRESSED_FILLING
 
 log = logger(__name__)
 

@@ -24,11 +24,11 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import prefers_english
 from imsg_web.app import accept_language, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.callers import Caller, Internal
+from imsg_web.responses import prefers_english
 from imsg_web.schemas import describe_refusals
 
 UNAVAILABLE = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)

@@ -11,8 +11,8 @@ from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
-from imsg_runtime.request_models import RequestModel
-from imsg_runtime.responses import wrong
+from imsg_web.request_models import RequestModel
+from imsg_web.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MOST_AT_ONCE = 10_000

@@ -14,7 +14,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL, Suppression, erased_field
 from imsg_contract.topology import CHANGE
 from imsg_contract.wire import Change
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 
 class Suppressions:

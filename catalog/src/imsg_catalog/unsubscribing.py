@@ -21,9 +21,9 @@ from imsg_contract.suppressions import Reason
 from imsg_contract.unsubscribing import Subscription, read_token
 from imsg_contract.wire import Category
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import prefers_english
+from imsg_web.responses import prefers_english
 
 log = logger(__name__)
 

@@ -22,9 +22,9 @@ from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
-from imsg_runtime.callers import Apps
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Keys, RedisUrl, StartError, is_given, load, read_group
+from imsg_web.callers import Apps
+from imsg_web.service import Service
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""

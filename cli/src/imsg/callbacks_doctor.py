@@ -10,8 +10,8 @@ from pydantic import SecretStr
 import imsg_callbacks.main
 from imsg.all_in_one import SECRETS, Settings
 from imsg.findings import TIMEOUT_S, Finding
+from imsg_runtime.key_strength import require_strong
 from imsg_runtime.settings import Keys, load, variable
-from imsg_runtime.strength import require_strong
 
 WHAT = "callbacks"
 

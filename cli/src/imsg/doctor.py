@@ -37,8 +37,8 @@ from imsg_channels.wechat import WECHAT
 from imsg_contract.wire import Blocked
 from imsg_database.address import hosts
 from imsg_runtime import redis, unknown_settings
+from imsg_runtime.logs import configure
 from imsg_runtime.masking import HIDDEN, mask
-from imsg_runtime.observe import configure
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import StartError, load, variable
 

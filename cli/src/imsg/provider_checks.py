@@ -13,7 +13,7 @@ from imsg.location import has_gateway_url
 from imsg.output import say_table
 from imsg.whereabouts import require_here
 from imsg_channels import BY_NAME
-from imsg_runtime.observe import configure
+from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
 
 TIMEOUT_S = 10.0

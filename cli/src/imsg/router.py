@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, refuse_with
-from imsg_runtime.service import Service
+from imsg_web.responses import Answer, ok, refuse_with
+from imsg_web.service import Service
 
 Table = Sequence[tuple[str, ASGIApp]]
 """(path, app): the app answers the path and all below it; the first that fits."""

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from imsg_people.tombstones import append_to, read_from
 from imsg_runtime.settings import StartError
-from imsg_runtime.tombstones import append_to, read_from
 
 NAME = "tombstones"
 

@@ -15,14 +15,14 @@ from imsg import all_in_one, banner, data_folder, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
-from imsg_runtime.bodies import Intake
-from imsg_runtime.clients import Clients
-from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.life import Life
+from imsg_runtime.logs import configure
 from imsg_runtime.masking import mask_line
-from imsg_runtime.observe import configure
-from imsg_runtime.service import collect_less, listen, serve
 from imsg_runtime.settings import StartError, load
+from imsg_web.bodies import Intake
+from imsg_web.clients import Clients
+from imsg_web.hosts import Hosts, Named
+from imsg_web.service import collect_less, listen, serve
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to find one another before that is worth a line."""

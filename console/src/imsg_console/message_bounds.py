@@ -3,7 +3,7 @@
 from starlette.types import Message, Receive, Scope
 
 from imsg_contract.errors import Refusal
-from imsg_runtime import bodies
+from imsg_web import bodies
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 """Of one message of a page: the longest text that a mail takes, in JSON, and a pasted list of ten thousand."""

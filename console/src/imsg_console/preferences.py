@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
-from imsg_runtime.responses import prefers_english
+from imsg_web.responses import prefers_english
 
 Language = Literal["zh", "en"]
 Theme = Literal["auto", "light", "dark"]

@@ -18,7 +18,7 @@ from imsg_console.preferences import current, preferences
 from imsg_console.session import Session, Sessions
 from imsg_console.texts import Texts
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import refuse_with
+from imsg_web.responses import refuse_with
 
 COOKIE = "imsg_session"
 

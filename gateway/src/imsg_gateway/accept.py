@@ -16,17 +16,17 @@ from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
 from imsg_gateway.authentication import Credential, Owner
-from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
+from imsg_limits.backpressure import Backpressure
+from imsg_limits.quota import Charged, Quota
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import logger
-from imsg_runtime.quota import Charged, Quota
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
 

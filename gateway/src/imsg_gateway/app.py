@@ -14,13 +14,13 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
 from imsg_gateway.request import ClientRequest, find_token, read, read_query
 from imsg_gateway.routes import OPEN_BODY_BYTES, Right, Route, Table
-from imsg_runtime import bodies
-from imsg_runtime.bodies import OFF_LOOP_BYTES
-from imsg_runtime.clients import Clients
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import field_unknown, refuse_with, report_crash
-from imsg_runtime.service_client import ServiceFailed, ServiceUnavailable
+from imsg_web import bodies
+from imsg_web.bodies import OFF_LOOP_BYTES
+from imsg_web.clients import Clients
+from imsg_web.responses import field_unknown, refuse_with, report_crash
+from imsg_web.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
 

@@ -14,9 +14,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import refuse_exhausted
-from imsg_runtime.callers import Caller
-from imsg_runtime.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NotCached, Quota, Revoked, Stale
-from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_limits.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NotCached, Quota, Revoked, Stale
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 MAX_VERDICTS = 8_192
 """Tokens whose MAC is remembered: a few MiB."""

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_contract.wire import Concern
 from imsg_gateway.schemas import Answered, MethodName, Recipient, Token, example
-from imsg_runtime.request_models import RequestModel
+from imsg_web.request_models import RequestModel
 
 
 class LaneDepths(BaseModel):

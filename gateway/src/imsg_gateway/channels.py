@@ -15,14 +15,14 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
 from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential, Owner
-from imsg_gateway.backpressure import Backpressure, count_consumers
 from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Handler
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.observe import logger
+from imsg_limits.backpressure import Backpressure, count_consumers
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_runtime.responses import Answer, ok, prefers_english
+from imsg_web.responses import Answer, ok, prefers_english
 
 log = logger(__name__)
 

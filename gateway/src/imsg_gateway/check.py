@@ -13,10 +13,10 @@ from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
 from imsg_gateway.request import ClientRequest
+from imsg_people.suppressions import Question, SuppressionMirror
 from imsg_runtime.redis import Redis
-from imsg_runtime.responses import Answer, ok, prefers_english
-from imsg_runtime.service_client import Peer, ServiceFailed
-from imsg_runtime.suppressions import Question, SuppressionMirror
+from imsg_web.responses import Answer, ok, prefers_english
+from imsg_web.service_client import Peer, ServiceFailed
 
 MOST_PROBLEMS = 100
 """Named in one answer; `problems_total` says how many there are."""

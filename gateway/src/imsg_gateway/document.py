@@ -14,8 +14,8 @@ from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Route
 from imsg_gateway.schema_references import Json
-from imsg_runtime.responses import JSON, prefers_chinese
-from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_web.responses import JSON, prefers_chinese
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 KEPT_S = 60.0
 """How long a merged document serves: owners change only when they are deployed."""

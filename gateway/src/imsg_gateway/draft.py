@@ -32,7 +32,7 @@ from imsg_gateway.validation_errors import (
     field_wrong,
     recipients_wrong,
 )
-from imsg_runtime.responses import field_unknown
+from imsg_web.responses import field_unknown
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")

@@ -6,7 +6,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Handler
-from imsg_runtime.service_client import Peer, ServiceFailed
+from imsg_web.service_client import Peer, ServiceFailed
 
 PATH = "/api/v2/erasures"
 

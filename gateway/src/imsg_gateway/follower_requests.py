@@ -18,10 +18,10 @@ from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.callers import Caller
-from imsg_runtime.observe import logger
-from imsg_runtime.responses import JSON, Answer, ok
-from imsg_runtime.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
+from imsg_runtime.logs import logger
+from imsg_web.callers import Caller
+from imsg_web.responses import JSON, Answer, ok
+from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
 PAGE, MAX_PAGE = 50, 500
 MAX_CURSOR = 32

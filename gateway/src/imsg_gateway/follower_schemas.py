@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_gateway.schemas import ACCOUNT, Answered, Token, example
-from imsg_runtime.request_models import RequestModel
+from imsg_web.request_models import RequestModel
 
 
 class Follower(BaseModel):

@@ -17,8 +17,8 @@ from typing import Any
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import REPLAYS
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.callers import Caller
 from imsg_runtime.redis import Argument, Redis, Script
+from imsg_web.callers import Caller
 
 KEPT_S = 24 * 3_600
 LEASE_S = 10.0

@@ -11,7 +11,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Reference, former_word
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
-from imsg_runtime.quota import Kind
+from imsg_limits.quota import Kind
 
 
 def kind_of(draft: Draft) -> Kind | None:

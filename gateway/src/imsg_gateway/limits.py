@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.quota import Exhausted, Window, WindowName
+from imsg_limits.quota import Exhausted, Window, WindowName
 
 _POLICIES: Mapping[WindowName, tuple[str, int, str]] = {
     "per_hour": ("hour", 3_600, ""),

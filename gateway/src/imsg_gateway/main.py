@@ -18,11 +18,9 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane
 from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Acceptor
-from imsg_gateway.admission import OF_ONE_USER, Admission
 from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Authenticator
-from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.document import Document
@@ -41,15 +39,18 @@ from imsg_gateway.routed_limits import RoutedLimits
 from imsg_gateway.routes import Handler, Right, Route, Table
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
-from imsg_runtime import redis, service_client
-from imsg_runtime.callers import Apps
-from imsg_runtime.clients import Clients
-from imsg_runtime.quota import Quota, Tallies
-from imsg_runtime.restraint import Restraint
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import Peer
+from imsg_limits.admission import OF_ONE_USER, Admission
+from imsg_limits.backpressure import Backpressure
+from imsg_limits.lag_throttle import LagThrottle
+from imsg_limits.quota import Quota, Tallies
+from imsg_runtime import redis
+from imsg_runtime.key_strength import require_strong
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
-from imsg_runtime.strength import require_strong
+from imsg_web import service_client
+from imsg_web.callers import Apps
+from imsg_web.clients import Clients
+from imsg_web.service import Service
+from imsg_web.service_client import Peer
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
 MESSAGE = SEND | {"reference", "expires_in", "category", "sender", "reply_to", "provider"}
@@ -153,13 +154,13 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     authenticator = Authenticator(quota, peers.auth, settings.token_key, zone)
     backpressure = Backpressure(broker, settings.max_depth)
     providers = Providers(store, broker.topology.methods)
-    restraint = Restraint(time.monotonic, OF_ONE_USER)
+    lag_throttle = LagThrottle(time.monotonic, OF_ONE_USER)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
     limits = RoutedLimits(store, templates, channels.providers)
     drafts = _make_drafts(settings, store, peers.auth, limits)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
-    keys, admission = IdempotencyKeys(store), Admission(restraint)
+    keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     sending = SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission)
     senders = _Senders(sending, Checker(drafts, providers, peers.auth, store), templates)
     followers = FollowerRequests(peers.wechat, peers.auth, broker, settings.account_names)
@@ -169,7 +170,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(store.watch(), "redis")
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
-    service.watch(restraint.watch(), "restraint")
+    service.watch(lag_throttle.watch(), "lag_throttle")
     _show_queues(service, broker, backpressure)
     requests = RequestMetrics(service.metrics, time.perf_counter)
     clients = Clients(settings.trusted_proxies)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.responses import Response
 
-from imsg_runtime.responses import Answer
+from imsg_web.responses import Answer
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """From one accepted in a few milliseconds to a relayed query that runs into its time-out."""

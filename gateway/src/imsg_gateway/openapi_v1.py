@@ -7,7 +7,7 @@ from imsg_contract import error_responses
 from imsg_gateway.operation_ids import TITLES
 from imsg_gateway.schema_references import REF, Json, reach, references, rename
 from imsg_gateway.v1 import IGNORED
-from imsg_runtime.responses import TOLD
+from imsg_web.responses import TOLD
 
 LIKE: Mapping[tuple[str, str], tuple[str, str]] = {
     ("POST", "/api/login"): ("/api/v2/login", "V1Token"),

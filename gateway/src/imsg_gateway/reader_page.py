@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.responses import prefers_english
+from imsg_web.responses import prefers_english
 
 LANGUAGES = ("zh", "en")
 

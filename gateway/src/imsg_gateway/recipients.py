@@ -15,9 +15,9 @@ from imsg_gateway.authentication import Credential
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong
-from imsg_runtime.callers import Caller
-from imsg_runtime.quota import Tallies
-from imsg_runtime.service_client import Peer, ServiceFailed
+from imsg_limits.quota import Tallies
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceFailed
 
 SLICE = 100
 """Checked before others get the loop: 10,000 would hold it for 187 ms."""

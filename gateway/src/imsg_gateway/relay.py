@@ -13,8 +13,8 @@ from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest, has_nul
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.responses import JSON, TOLD
-from imsg_runtime.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
+from imsg_web.responses import JSON, TOLD
+from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
 Owner = Literal["auth", "history", "callbacks", "catalog"]
 

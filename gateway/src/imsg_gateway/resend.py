@@ -19,9 +19,9 @@ from imsg_gateway.fields import CODE_S
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.callers import Caller
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""

@@ -16,7 +16,7 @@ from imsg_contract.topology import route_limits_key
 from imsg_contract.wire import Category, Content, ProviderLimits, Recipient, RouteLimits
 from imsg_gateway.provider_reports import Provider
 from imsg_gateway.templates import PublishedTemplates
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
 
 log = logger(__name__)

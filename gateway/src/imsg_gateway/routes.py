@@ -9,7 +9,7 @@ from starlette.responses import Response
 from imsg_contract.errors import Refusal
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
-from imsg_runtime.bodies import MAX_BODY_BYTES
+from imsg_web.bodies import MAX_BODY_BYTES
 
 
 class Right(Enum):

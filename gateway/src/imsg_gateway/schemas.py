@@ -13,7 +13,7 @@ from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
-from imsg_runtime.request_models import RequestModel
+from imsg_web.request_models import RequestModel
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}

@@ -11,17 +11,17 @@ from imsg_channels.content import fields as content_fields
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Content, Job
 from imsg_gateway.accept import Accepted, Acceptor
-from imsg_gateway.admission import Admission
 from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Resends
-from imsg_runtime.observe import logger
+from imsg_limits.admission import Admission
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import Answer, ok, tell
-from imsg_runtime.service_client import ServiceUnavailable
+from imsg_web.responses import Answer, ok, tell
+from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 

@@ -13,9 +13,9 @@ from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_runtime.responses import Answer, ok
+from imsg_web.responses import Answer, ok
 
 log = logger(__name__)
 

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refuse_with, tell
+from imsg_web.responses import HEADER_BYTES, Answer, percent_encode, refuse_with, tell
 
 ALWAYS = ("errorCode", "errorMessage")
 

@@ -5,8 +5,8 @@ from fastapi import FastAPI
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.routes import dead_letters, erasures, messages, services
 from imsg_history.routes.parts import Parts
-from imsg_runtime.callers import Internal
 from imsg_web.app import make_internal_app
+from imsg_web.callers import Internal
 
 
 def api(parts: Parts, internal: Internal) -> FastAPI:

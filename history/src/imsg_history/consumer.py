@@ -14,7 +14,7 @@ from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.writer import BatchWriter
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

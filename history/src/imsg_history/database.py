@@ -15,7 +15,7 @@ from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
 from imsg_database.write_health import WriteHealth
 from imsg_history.tables import metadata
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

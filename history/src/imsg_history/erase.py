@@ -34,7 +34,7 @@ from imsg_history.tables import (
     replies,
     requests,
 )
-from imsg_runtime.tombstones import Digests, Tombstone
+from imsg_people.tombstones import Digests, Tombstone
 
 SLICE = 1_000
 """Messages looked through at once: a digest each, some microseconds."""

@@ -38,9 +38,9 @@ from imsg_history.tombstones import (
     TombstoneStore,
     write_remaining,
 )
-from imsg_runtime.observe import Recurring, logger
+from imsg_people.tombstones import Tombstone
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.tombstones import Tombstone
 
 log = logger(__name__)
 

@@ -16,8 +16,8 @@ from imsg_history.events import compact
 from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
 from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, fresh_id
-from imsg_runtime.callers import Caller
-from imsg_runtime.tombstones import Digests, Tombstone
+from imsg_people.tombstones import Digests, Tombstone
+from imsg_web.callers import Caller
 
 ERASING, DRAINING = "erasing", "draining"
 

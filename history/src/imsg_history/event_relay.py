@@ -26,7 +26,7 @@ from imsg_history.records import RENAMED_CODES
 from imsg_history.sendings import Key, Sending, find_sendings
 from imsg_history.tables import events, messages, requests
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

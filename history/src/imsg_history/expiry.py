@@ -17,7 +17,7 @@ from imsg_history.database import BadRow, Database
 from imsg_history.merge import NO_ATTEMPT
 from imsg_history.tables import attempts, messages, requests
 from imsg_history.writer import BatchWriter
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)

@@ -12,7 +12,7 @@ from imsg_history.cursors import Place, read_limit, read_place
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.ownership import Ownership, whose
 from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, RENAMED_CODES, clean
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII

@@ -48,15 +48,15 @@ from imsg_history.stats import Counter
 from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter
+from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
-from imsg_runtime.callers import Apps, Internal
-from imsg_runtime.observe import logger
+from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.logs import logger
 from imsg_runtime.queue_lag import LOOK_S, QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
-from imsg_runtime.strength import require_strong, require_strong_callers
-from imsg_runtime.tombstones import Digests, Tombstones
+from imsg_web.callers import Apps, Internal
+from imsg_web.service import Service
 
 log = logger(__name__)
 

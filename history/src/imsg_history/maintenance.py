@@ -20,7 +20,7 @@ from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, replies, requests
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

@@ -12,7 +12,7 @@ from imsg_history.database import Database
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.ownership import is_of
 from imsg_history.tables import messages, requests
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 
 class Overviews:

@@ -10,7 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_history.ids import first_id
 from imsg_history.records import MAX_NAME, clean
 from imsg_history.tables import RequestId
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 SKEW = timedelta(days=1)
 """How far a gateway's clock, which requests' ids are of, may be behind auth's, which users' times are of: only how far

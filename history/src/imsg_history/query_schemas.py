@@ -15,7 +15,7 @@ from imsg_history.cursors import DEFAULT_LIMIT, MOST
 from imsg_history.records import MAX_CODE, MAX_REFERENCE
 from imsg_history.statements import WINDOW
 from imsg_history.stats import MOST_BUCKETS
-from imsg_runtime.request_models import RequestModel
+from imsg_web.request_models import RequestModel
 
 _NO_NUL = r"^[^\u0000]*$"
 _BEFORE = "`next` of the page before."

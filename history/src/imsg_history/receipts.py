@@ -17,7 +17,7 @@ from imsg_history.records import AttemptRow, MessageRow
 from imsg_history.redaction import MASK
 from imsg_history.tables import attempts, messages, receipts
 from imsg_history.upserts import Writer, slices
-from imsg_runtime.tombstones import Digests
+from imsg_people.tombstones import Digests
 
 SLICE = 500
 """Keys in one query: under PostgreSQL's 65,535 and SQLite's 32,766 parameters a statement."""

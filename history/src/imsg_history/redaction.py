@@ -23,7 +23,7 @@ from imsg_history.ids import time_of
 from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow
 from imsg_history.tables import attachments, attempts, messages, tombstones
-from imsg_runtime.tombstones import Digests
+from imsg_people.tombstones import Digests
 
 MASK = "hmac:"
 """Before the digest that stands in a waiting receipt for an address that was erased."""

@@ -14,8 +14,8 @@ from imsg_history import redact
 from imsg_history.database import Database
 from imsg_history.redaction import find
 from imsg_history.tables import messages
+from imsg_people.tombstones import Digests
 from imsg_runtime.redis import Redis, RedisRefused
-from imsg_runtime.tombstones import Digests
 
 AT_ONCE = 500
 

@@ -17,7 +17,7 @@ from imsg_history.hidden_contacts import is_hidden
 from imsg_history.ids import Name, rfc3339
 from imsg_history.ownership import Ownership, whose
 from imsg_history.tables import messages, replies, requests
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from imsg_contract.wire import Category, Event, EventKind, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import first_id
 from imsg_history.tables import IS_UNMATCHED, messages, replies, requests
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

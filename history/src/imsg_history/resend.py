@@ -15,7 +15,7 @@ from imsg_history.merge import DEAD_LETTER
 from imsg_history.ownership import is_of
 from imsg_history.resends import find_resent
 from imsg_history.tables import dead, messages, requests
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 LOST = (Status.FAILED, Status.EXPIRED)
 """What is sent again; with `uncertain` also what the provider may already have."""

@@ -22,7 +22,7 @@ from imsg_history.ids import first_id, rfc3339
 from imsg_history.ownership import Ownership, conditions, whose
 from imsg_history.records import RENAMED_CODES
 from imsg_history.tables import RequestId, messages
-from imsg_runtime.callers import Caller
+from imsg_web.callers import Caller
 
 MOST_BUCKETS = 1_000
 MOST_CAUSES = 100

@@ -18,7 +18,7 @@ from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import MIGRATIONS
 from imsg_history.tables import jobs, messages, requests
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

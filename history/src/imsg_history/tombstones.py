@@ -19,9 +19,9 @@ from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
-from imsg_runtime.observe import Recurring, logger
+from imsg_people.tombstones import Tombstone, Tombstones, append_to, read_from
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.tombstones import Tombstone, Tombstones, append_to, read_from
 
 log = logger(__name__)
 

@@ -28,7 +28,7 @@ from imsg_history.records import (
 )
 from imsg_history.redaction import Redaction
 from imsg_history.tables import attachments, attempts, audit, dead, events, jobs, messages, receipts, replies, requests
-from imsg_runtime.tombstones import Digests
+from imsg_people.tombstones import Digests
 
 R = TypeVar("R")
 

@@ -17,8 +17,8 @@ from imsg_history.merge import Merge
 from imsg_history.receipts import Matcher
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.upserts import Writer
-from imsg_runtime.observe import logger
-from imsg_runtime.tombstones import Digests
+from imsg_people.tombstones import Digests
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.service_client import Peer, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceUnavailable
 
 
 class Admission:

@@ -9,16 +9,16 @@ import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from imsg_runtime.bodies import Intake
-from imsg_runtime.http import serve_by
-from imsg_runtime.responses import Answer
 from imsg_runtime.settings import StartError, variable
-from imsg_runtime.uvicorn_internals import UvicornServer
 from imsg_sandbox.aliyun import AliyunSms, request_id
 from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escape
 from imsg_sandbox.cut import Cut
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.sms_api import SmsApi
+from imsg_web.bodies import Intake
+from imsg_web.http import serve_by
+from imsg_web.responses import Answer
+from imsg_web.uvicorn_internals import UvicornServer
 
 
 class AliyunApi(SmsApi):

@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from imsg_runtime import bodies
+from imsg_web import bodies
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """A picture of 2 MiB in base64, as WeCom takes it, and room to spare."""

@@ -14,9 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from imsg_runtime import service_client
-from imsg_runtime.callers import Apps
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, Strings, load
 from imsg_sandbox import mail, sms_people, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
@@ -39,7 +36,10 @@ from imsg_sandbox.smtp import Listening, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_sandbox.wecom import Webhook, WeComSettings
 from imsg_sandbox.wecom import routes as wecom_routes
+from imsg_web import service_client
 from imsg_web.app import answer_errors
+from imsg_web.callers import Apps
+from imsg_web.service import Service
 
 INBOX_BYTES = 128 * 1024 * 1024
 

@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.memory import give_back
-from imsg_runtime.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_body
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
 from imsg_sandbox.inbox import PATH, Contents, Inbox, Kept, show, show_head
+from imsg_web.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from imsg_runtime.callers import Apps
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
+from imsg_web.callers import Apps
 
 log = logger(__name__)
 

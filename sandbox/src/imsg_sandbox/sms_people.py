@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, wrong_field
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun_rules import BEIJING
 from imsg_sandbox.body import read_body
@@ -19,6 +18,7 @@ from imsg_sandbox.sms_api import METHOD
 from imsg_sandbox.sms_callbacks import Callback, Callbacks
 from imsg_sandbox.sms_forms import read_number, show_number
 from imsg_sandbox.sms_played import json_callback
+from imsg_web.responses import Answer, ok, wrong_field
 
 Answering = Callable[[str, str, str], Callback | None]
 """Makes the push of (number, text, sender that is answered); None where it is not pushed."""

@@ -13,12 +13,12 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
 from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_forms import Form, has_link, read_number
 from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
+from imsg_web.responses import Answer
 
 ALGORITHM = "TC3-HMAC-SHA256"
 WINDOW_S = 300

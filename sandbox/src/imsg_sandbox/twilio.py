@@ -14,12 +14,12 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
 from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_forms import read_number
 from imsg_sandbox.sms_played import Ground, Played, Refusal, Taken, Text
+from imsg_web.responses import Answer
 
 MOST_CHARACTERS = 1_600
 

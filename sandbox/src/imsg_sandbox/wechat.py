@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, wrong_field
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_body
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_push import Pusher
+from imsg_web.responses import Answer, ok, wrong_field
 
 PREFIX = "/sandbox/wechat"
 

@@ -12,10 +12,10 @@ import httpx
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from imsg_runtime.callers import Apps
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_sandbox.wechat_accounts import Account
 from imsg_sandbox.wechat_cipher import Envelope, sign
+from imsg_web.callers import Apps
 
 TRIES = 3
 TIMEOUT_S = 5.0

@@ -11,14 +11,14 @@ from starlette.responses import Response
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
-from imsg_runtime import bodies
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
 from imsg_sms.providers import NotOurs, Pull, Push, Reply, Reporting, Reports
 from imsg_sms.providers.clients import NoAnswer, NotSent
 from imsg_sms.receipts import Receipts
 from imsg_sms.wishes import find_reported, find_wishes
+from imsg_web import bodies
 
 log = logger(__name__)
 

@@ -12,10 +12,8 @@ from starlette.types import ASGIApp
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.callers import Apps
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.service import Service
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
@@ -28,6 +26,8 @@ from imsg_sms.settings import AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only
 from imsg_sms.templates import Templates, describe_limits, unite
 from imsg_web.app import make_app
+from imsg_web.callers import Apps
+from imsg_web.service import Service
 
 if TYPE_CHECKING:
     from imsg_sms.checks import Checked

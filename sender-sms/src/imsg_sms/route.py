@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
-from imsg_delivery.breakers import Breakers
 from imsg_delivery.provider_pool import Provider as PoolEntry
 from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts
 from imsg_delivery.routes import Route as ProviderRoute
+from imsg_limits.breakers import Breakers
 from imsg_runtime.settings import variable
 from imsg_sms.bad_numbers import Search, SearchBudget, spread
 from imsg_sms.countries import MAINLAND, show
@@ -138,7 +138,7 @@ class Route:
     ) -> Mapping[int, Result]:
         """Make the calls that a provider needs for all of them, and search for the numbers that spoil some of these."""
         provider = self._providers[entry.name]
-        results, allowed = self._hold_back(provider.name, recipients)
+        results, allowed = self._throttle(provider.name, recipients)
         slots = asyncio.Semaphore(AT_ONCE)
         budget = SearchBudget()
         searches: list[Search] = []
@@ -174,7 +174,7 @@ class Route:
             results.update(self._settle(provider, message, job, list(one.answers)))
         return results
 
-    def _hold_back(
+    def _throttle(
         self, provider: str, recipients: Sequence[Recipient]
     ) -> tuple[dict[int, Result], Sequence[Recipient]]:
         """Leave out whom the provider wants to be given nothing for now, and say so."""

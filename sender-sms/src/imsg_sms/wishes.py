@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Inbound, Job, Receipt, Recipient, Refused, Status
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

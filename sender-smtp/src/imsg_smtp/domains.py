@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from imsg_contract.wire import Again, Result, Sent
-from imsg_delivery.pace import Pace, Rate
-from imsg_runtime.observe import logger
+from imsg_limits.pace import Pace, Rate
+from imsg_runtime.logs import logger
 from imsg_smtp.refusals import About, Throttled
 from imsg_smtp.replies import PROVIDER
 

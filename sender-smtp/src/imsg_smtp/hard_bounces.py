@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Job, Recipient, Refused
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_smtp.unknown_users import gives_other_reason, names_unknown_user
 
 log = logger(__name__)

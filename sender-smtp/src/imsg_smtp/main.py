@@ -17,11 +17,6 @@ from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.names import Names, publish_names
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime import service_client
-from imsg_runtime.callers import Apps
-from imsg_runtime.responses import refuse_every_url
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
@@ -46,6 +41,11 @@ from imsg_smtp.rendering import BeginLeaving, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains, variable_of
+from imsg_web import service_client
+from imsg_web.callers import Apps
+from imsg_web.responses import refuse_every_url
+from imsg_web.service import Service
+from imsg_web.service_client import Peer
 
 if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Result, Sent, Unknown
-from imsg_delivery.breakers import Breakers
-from imsg_runtime.observe import Recurring, logger
+from imsg_limits.breakers import Breakers
+from imsg_runtime.logs import Recurring, logger
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_trouble

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Blocked, Concern, Refused, Result, Sent
-from imsg_delivery.breakers import MAX_SCOPES, Breakers
+from imsg_limits.breakers import MAX_SCOPES, Breakers
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_wechat.allowances import ACTS, WRITTEN, WRITTEN_S, Allowances
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.replies import Message

@@ -13,7 +13,7 @@ from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
 from imsg_wechat.api import Api
 from imsg_wechat.codes import LEFT, PROVIDER, Complaint

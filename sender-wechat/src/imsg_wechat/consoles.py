@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 REDIS_PATIENCE_S = 0.5

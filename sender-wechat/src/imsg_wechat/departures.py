@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from imsg_contract.addresses import identity
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import suppressed_key
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 METHOD = "wechat"

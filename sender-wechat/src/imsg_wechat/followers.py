@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import Recurring, logger
+from imsg_people.tombstones import Digests, Tombstones
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.tombstones import Digests, Tombstones
 from imsg_wechat.departures import Departures
 from imsg_wechat.store import Follower, Retired, Store
 

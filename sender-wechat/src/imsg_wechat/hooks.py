@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime import bodies
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
+from imsg_web import bodies
 from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles
 from imsg_wechat.nonces import FRESH_S, Nonces, Repeated

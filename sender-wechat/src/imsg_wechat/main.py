@@ -19,15 +19,16 @@ from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime import redis, service_client
-from imsg_runtime.callers import Apps, Internal
-from imsg_runtime.observe import logger
+from imsg_people.tombstones import Digests
+from imsg_runtime import redis
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.service import Service
-from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
-from imsg_runtime.tombstones import Digests
+from imsg_web import service_client
 from imsg_web.app import make_internal_app
+from imsg_web.callers import Apps, Internal
+from imsg_web.service import Service
+from imsg_web.service_client import Peer
 from imsg_wechat import transport
 from imsg_wechat.acts import Acts
 from imsg_wechat.allowances import Allowances

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 LOOK_EVERY_S = 5.0

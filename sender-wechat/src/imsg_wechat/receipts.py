@@ -6,7 +6,7 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import RECEIPT, Route
 from imsg_contract.wire import Receipt
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 AGAIN_S = 1.0
 

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.observe import logger
-from imsg_runtime.request_models import RequestModel
+from imsg_runtime.logs import logger
 from imsg_web.app import RETRY_AFTER_S
 from imsg_web.authorization import InternalRoute
+from imsg_web.request_models import RequestModel
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import LIFE_S, Binding, Bindings

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imsg_contract.wire import Blocked
-from imsg_delivery.breakers import Breakers
 from imsg_delivery.provider_pool import Provider
-from imsg_runtime.observe import Recurring, logger
+from imsg_limits.breakers import Breakers
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.api import Api
 from imsg_wechat.codes import PROVIDER, Complaint

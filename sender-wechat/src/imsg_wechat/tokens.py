@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 from imsg_wechat.codes import Complaint
 from imsg_wechat.transport import Transport, Trouble

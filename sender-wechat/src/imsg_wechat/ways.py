@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_delivery.breakers import Breakers
-from imsg_runtime.observe import logger
+from imsg_limits.breakers import Breakers
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api

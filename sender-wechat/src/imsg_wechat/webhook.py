@@ -8,7 +8,7 @@ from itertools import product
 
 from imsg_contract.wire import Receipt, Status
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.bindings import Binding, scene_of
 from imsg_wechat.codes import PROVIDER

@@ -8,11 +8,11 @@ import httpx
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
-from imsg_delivery.breakers import Breakers
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_delivery.pace import Bucket
 from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
+from imsg_limits.breakers import Breakers
+from imsg_limits.pace import Bucket
 from imsg_wecom import webhook
 from imsg_wecom.codes import PROVIDER
 from imsg_wecom.settings import WeCom

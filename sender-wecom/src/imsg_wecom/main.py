@@ -8,13 +8,13 @@ from starlette.types import ASGIApp
 
 from imsg_contract.wire import Refused, Sent
 from imsg_delivery.addresses import publish_addresses
-from imsg_delivery.pace import Bucket, Pace, Rate, SharedPace
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.callers import Apps
+from imsg_limits.pace import Bucket, Pace, Rate, SharedPace
 from imsg_runtime.redis import Redis
-from imsg_runtime.responses import refuse_every_url
-from imsg_runtime.service import Service
 from imsg_runtime.settings import variable
+from imsg_web.callers import Apps
+from imsg_web.responses import refuse_every_url
+from imsg_web.service import Service
 from imsg_wecom.channel import WeComChannel
 from imsg_wecom.settings import Settings, WeCom
 from imsg_wecom.webhook import open_client, try_key

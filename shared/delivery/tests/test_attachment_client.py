@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from imsg_contract.wire import Again, Blocked, Reference, Refused
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_runtime.service_client import connect
+from imsg_web.service_client import connect
 
 BODY = "您好".encode()
 AT = Reference(size=len(BODY), sha256=hashlib.sha256(BODY).hexdigest())

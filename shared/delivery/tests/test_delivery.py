@@ -26,10 +26,10 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
-from imsg_runtime.lookups import Lookups
+from imsg_limits.lag_throttle import LagThrottle
+from imsg_people.lookups import Lookups
+from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis, connect
-from imsg_runtime.restraint import Restraint
-from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.brokers import depth_is
 from imsg_testing.servers import Valkey
 from imsg_testing.trial import TERMS, accept, broker_at, job
@@ -67,7 +67,7 @@ class Bed:
     def __init__(self, broker: Broker, redis: Redis) -> None:
         self.broker, self.channel, self.registry = broker, Counting(), CollectorRegistry()
         self.claims = Claims(redis)
-        self.groups = Groups[str]("bed:", Restraint(time.monotonic, 4))
+        self.groups = Groups[str]("bed:", LagThrottle(time.monotonic, 4))
         self.queue = broker.topology.queue("smtp", Lane.NORMAL)
         self.lane = LaneContext(
             lane=Lane.NORMAL,
@@ -82,7 +82,7 @@ class Bed:
             above=(Lane.PRIORITY,),
             shares=[asyncio.Semaphore(32)],
             outage=OutageGuard(lambda: None, time.monotonic),
-            restraint=None,
+            lag_throttle=None,
             waiting=Counter(),
             places=asyncio.Semaphore(32),
             steps_s=broker.topology.steps_s,

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from imsg_broker.port import Broker
 from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
-from imsg_delivery.breakers import Breakers
 from imsg_delivery.consumer import Worker
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.outage import TRY_S, OutageGuard
+from imsg_limits.breakers import Breakers
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
 from imsg_testing.trial import TERMS, accept, broker_at, job

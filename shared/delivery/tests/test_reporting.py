@@ -11,11 +11,11 @@ import pytest
 
 from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
 from imsg_contract.wire import Blocked, Sent
-from imsg_delivery.pace import Pace, Rate, SharedPace
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
-from imsg_delivery.retry_after import RetryAfter
 from imsg_delivery.routes import Route
+from imsg_limits.pace import Pace, Rate, SharedPace
+from imsg_limits.retry_after import RetryAfter
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
 

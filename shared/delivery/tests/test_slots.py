@@ -61,7 +61,12 @@ def _context(lane: Lane, shares: Mapping[Lane, asyncio.Semaphore], waiting: "Cou
     return cast(
         "LaneContext[None]",
         SimpleNamespace(
-            lane=lane, above=lanes_down_to(lane)[:-1], shares=within, restraint=None, waiting=waiting, outage=NOT_HELD
+            lane=lane,
+            above=lanes_down_to(lane)[:-1],
+            shares=within,
+            lag_throttle=None,
+            waiting=waiting,
+            outage=NOT_HELD,
         ),
     )
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Status, Unknown
-from imsg_delivery.breakers import About, Breakers
+from imsg_limits.breakers import About, Breakers
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 
 ROUNDS = 150

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
-from imsg_runtime.callers import KEY_HEADER, Internal
-from imsg_runtime.request_models import RequestModel
-from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 from imsg_runtime.settings import PeerKeys
 from imsg_web.app import make_internal_app
 from imsg_web.authorization import InternalRoute
+from imsg_web.callers import KEY_HEADER, Internal
+from imsg_web.request_models import RequestModel
+from imsg_web.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 
 KEY = SecretStr("a key between services, long enough")
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from imsg_runtime.quota import Quota
+from imsg_limits.quota import Quota
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, read_cached
 

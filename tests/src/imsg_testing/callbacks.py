@@ -27,9 +27,9 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_runtime.passage import Passage
+from imsg_people.tombstones import Digests
 from imsg_runtime.redis import Redis
-from imsg_runtime.tombstones import Digests
+from imsg_runtime.watermark import Watermark
 
 USER, OTHER = "0199" + "c" * 28, "0199" + "d" * 28
 KEY = SecretStr("the secret key of these tests, long enough")
@@ -60,8 +60,8 @@ class Bench:
         self.endpoints = Endpoints(self.database, Vault([KEY]), clock)
         self.deliveries = DeliveryLog(self.database, clock, write_disabled)
         nobody: Any = Nobody()
-        self.passage = Passage(clock)
-        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.passage, clock)
+        self.watermark = Watermark(clock)
+        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.watermark, clock)
         gauges = maintenance.Gauges(CollectorRegistry())
         self.maintenance = Maintenance(self.database, nobody, self.forgetting, clock, lambda: None, gauges)
         self.reader = Reader(self.database, Vault([KEY]), asyncio.Event())

@@ -126,7 +126,7 @@ class Provider:
     def __init__(self, folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> None:
         self.port, self.smtp_port = reserve_port(self), reserve_port(self)
         settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port), **given}
-        command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
+        command = [sys.executable, "-m", "imsg_web.service", "imsg_sandbox"]
         self._process = Process(
             command, log=folder / "provider.log", environment=environment(settings), cwd=folder, ends_on=signal.SIGKILL
         )

@@ -42,7 +42,7 @@ class SmsProvider:
             "IMSG_SMS__ACCOUNTS__ALIYUN__TEMPLATES__SMS_100000001__TEXT": "您有一条新通知：${content}，请及时查看。",
         }
         self.settings = {**account, "IMSG_SMS__ACCOUNTS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
-        command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
+        command = [sys.executable, "-m", "imsg_web.service", "imsg_sandbox"]
         given = environment({**account, **own})
         self._process = Process(command, log=folder / "sms-provider.log", environment=given, cwd=folder)
 

@@ -27,11 +27,11 @@ from imsg_contract.wire import Job
 from imsg_gateway.main import Settings, app
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
-from imsg_runtime.service import Service
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 from imsg_testing.versions import in_v2
 from imsg_testing.waiting import eventually
+from imsg_web.service import Service
 
 KEY = SecretStr("the token key of the tests of the gateway")
 SERVICE_KEY = SecretStr("the service key of the tests of the gateway")
@@ -350,7 +350,7 @@ def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
         "IMSG_HISTORY_URL": "http://127.0.0.1:9",
         **settings,
     }
-    command = (sys.executable, "-m", "imsg_runtime.service", "imsg_gateway")
+    command = (sys.executable, "-m", "imsg_web.service", "imsg_gateway")
     served = Process(command, log=folder / "gateway.log", environment=environment, cwd=folder)
     served.start()
     try:

@@ -13,8 +13,8 @@ from imsg_history.database import Database
 from imsg_history.filters import read_query
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter, Counts
-from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, make_delivery
+from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
 OWNER = Caller("天存-system-1001", is_admin=False)

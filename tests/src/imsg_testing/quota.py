@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from imsg_contract.topology import user_key
-from imsg_runtime.quota import Charged, Exhausted, Quota
+from imsg_limits.quota import Charged, Exhausted, Quota
 from imsg_runtime.redis import Redis
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

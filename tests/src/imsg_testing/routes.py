@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from imsg_runtime.service import Service
+from imsg_web.service import Service
 
 
 def routes(service: Service) -> set[tuple[str, str]]:

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from aiosmtplib import SMTP
 
-from imsg_runtime.callers import Apps
 from imsg_sandbox import main
+from imsg_web.callers import Apps
 
 
 class OpenSandbox:

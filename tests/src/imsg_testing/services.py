@@ -38,7 +38,7 @@ class OneService:
         self.port = port or reserve_port(self)
         self.host = host
         self.log = folder / f"{package}-{host}-{self.port}.log"
-        command = [str(python or sys.executable), "-m", "imsg_runtime.service", package]
+        command = [str(python or sys.executable), "-m", "imsg_web.service", package]
         given = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
         self.process = Process(command, log=self.log, environment=given, cwd=folder)
 

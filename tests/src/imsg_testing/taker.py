@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from imsg_contract.topology import Topology
-from imsg_runtime.observe import configure
+from imsg_runtime.logs import configure
 from imsg_testing.brokers import open_ready
 
 

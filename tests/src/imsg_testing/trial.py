@@ -23,10 +23,10 @@ from imsg_contract.topology import DEAD, OUTCOME, Lane, Topology, job_key
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.consumer import Durations, Worker
+from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime.life import UNWATCHED, Life
-from imsg_runtime.observe import configure
+from imsg_runtime.logs import configure
 from imsg_runtime.redis import connect as connect_redis
-from imsg_runtime.suppressions import SuppressionMirror
 from imsg_runtime.watchdog import watch
 from imsg_testing.listening import listening
 from imsg_testing.waiting import eventually

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from imsg_runtime.responses import TOLD
+from imsg_web.responses import TOLD
 
 NUMBERS = ("count", "segments", "expires_in")
 

@@ -10,7 +10,7 @@ from imsg_auth.sessions import Sessions
 from imsg_auth.tokens import Tokens
 from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
-from imsg_runtime.quota import Quota
+from imsg_limits.quota import Quota
 
 ADDRESS_HEADER = "x-imsg-address"
 

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner
 from imsg_callbacks.schemas import EventsAnswer, EventsQuery
-from imsg_runtime.responses import JSON
 from imsg_web.authorization import InternalRoute
+from imsg_web.responses import JSON
 from imsg_web.schemas import describe_refusals
 
 router = APIRouter(prefix="/api/events", route_class=InternalRoute)

@@ -12,9 +12,9 @@ from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.post import Poster
 from imsg_callbacks.reading import Reader
-from imsg_callbacks.under_way import UnderWay
 from imsg_contract.errors import Refusal
 from imsg_database.database import Database
+from imsg_limits.concurrent_requests import ConcurrentRequests
 from imsg_web.app import RETRY_AFTER_S
 from imsg_web.authorization import User
 
@@ -33,7 +33,7 @@ class Parts:
     now: Callable[[], int]
     find_as_of: Callable[[], Awaitable[str | None]]
     """Returns up to when all that happened is in the log; None where that can't be told."""
-    tests: UnderWay = field(default_factory=UnderWay)
+    tests: ConcurrentRequests = field(default_factory=ConcurrentRequests)
     """The test calls of each user that run now."""
 
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from imsg_history.query_schemas import DeadLettersQuery
 from imsg_history.routes.parts import HistoryParts
 from imsg_history.schemas import DeadAnswer, DeadListAnswer
-from imsg_runtime.responses import Answer, ok
 from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.responses import Answer, ok
 from imsg_web.schemas import describe_refusals
 
 router = APIRouter(prefix="/api/dead", route_class=InternalRoute)

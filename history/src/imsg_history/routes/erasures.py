@@ -6,8 +6,8 @@ from imsg_contract.error_responses import BODY
 from imsg_history.query_schemas import NewErasure
 from imsg_history.routes.parts import HistoryParts
 from imsg_history.schemas import ErasureAnswer, ErasureStateAnswer
-from imsg_runtime.responses import Answer, ok
 from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.responses import Answer, ok
 from imsg_web.schemas import describe_refusals
 
 OBSTACLES = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")

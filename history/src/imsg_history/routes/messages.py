@@ -20,8 +20,8 @@ from imsg_history.schemas import (
     StatsAnswer,
 )
 from imsg_history.stats import read_span
-from imsg_runtime.responses import Answer, ok
 from imsg_web.authorization import InternalRoute, User
+from imsg_web.responses import Answer, ok
 from imsg_web.schemas import describe_refusals
 
 LISTING = ("wrong_type", "method_unknown", "no_right")

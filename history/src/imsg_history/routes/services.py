@@ -7,9 +7,9 @@ from imsg_contract.errors import Refusal
 from imsg_history.attachments import MAX_BYTES, Place
 from imsg_history.filters import read_time
 from imsg_history.routes.parts import HistoryParts
-from imsg_runtime import bodies
-from imsg_runtime.responses import Answer, ok
+from imsg_web import bodies
 from imsg_web.authorization import InternalRoute, User
+from imsg_web.responses import Answer, ok
 
 router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
 

@@ -24,7 +24,7 @@ from imsg_contract.wire import (
     TemplateLimits,
     Unknown,
 )
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Answer, Concern, Report, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers

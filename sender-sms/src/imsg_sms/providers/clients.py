@@ -12,8 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from imsg_runtime.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Tls, connect, take_idle
 from imsg_sms.providers.http_request import NotSent, write_request
+from imsg_web.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Tls, connect, take_idle
 
 __all__ = ["Clients", "HttpAnswer", "NoAnswer", "NotSent", "open_clients"]
 

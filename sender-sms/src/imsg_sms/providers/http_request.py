@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from imsg_runtime import http_connection
+from imsg_web import http_connection
 
 
 class NotSent(Exception):  # noqa: N818  named for the outcome

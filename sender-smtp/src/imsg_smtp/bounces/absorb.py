@@ -11,7 +11,7 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import RECEIPT
 from imsg_contract.wire import Category, Receipt, Status, message_id
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_smtp.bounces.addressees import Addressee, Addressees, Later
 from imsg_smtp.bounces.first_seen import FirstSeen

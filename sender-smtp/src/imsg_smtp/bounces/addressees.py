@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from imsg_contract.wire import Category
-from imsg_runtime.service_client import Peer, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceUnavailable
 
 KEPT_LATER_S = 24 * 3600.0
 """How long after it was accepted history may not know a message yet: it catches up with what waits for it."""

@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
-from imsg_runtime import bodies
-from imsg_runtime.observe import logger
-from imsg_runtime.responses import Answer, ok, wrong_fields
+from imsg_runtime.logs import logger
 from imsg_smtp.bounces.absorb import Bounces, Later, Verdict
 from imsg_smtp.signatures import SIGNED, read_secret, read_signature
+from imsg_web import bodies
+from imsg_web.responses import Answer, ok, wrong_fields
 
 log = logger(__name__)
 

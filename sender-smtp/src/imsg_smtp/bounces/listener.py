@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, File
 from imsg_smtp.bounces.absorb import Verdict

@@ -20,7 +20,7 @@ from typing import NoReturn, TypeVar
 
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.lease import Lease
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces.imap import Found, Imap, Trouble, connect

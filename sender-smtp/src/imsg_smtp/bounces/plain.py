@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import Message
 
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_smtp.bounces.parts import Part, decode_words
 from imsg_smtp.unknown_users import names_unknown_user
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from imsg_database.address import is_sqlite
 from imsg_database.engines import BEGIN, Terms, open_engine, open_file
 from imsg_database.unavailable import translate
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError
 
 log = logger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)

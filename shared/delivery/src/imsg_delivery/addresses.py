@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, addresses_key
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 EVERY_S = 10.0

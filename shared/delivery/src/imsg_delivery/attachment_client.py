@@ -5,7 +5,7 @@ import hashlib
 from typing import Literal
 
 from imsg_contract.wire import Again, Blocked, Reference, Refused
-from imsg_runtime.service_client import Peer, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceUnavailable
 
 FETCH_TIMEOUT_S = 30.0
 """For up to 16 MiB from the next machine; the ordinary call has a few KiB."""

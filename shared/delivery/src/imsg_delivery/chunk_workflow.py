@@ -15,7 +15,7 @@ from imsg_delivery.decide import decide, decide_status, forget, give_up
 from imsg_delivery.delivery import PATIENCE_S, ChunkDelivery
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.slots import Slot
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

@@ -23,12 +23,12 @@ from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
+from imsg_limits.lag_throttle import LagThrottle
+from imsg_people.lookups import Lookups, name_sender
+from imsg_people.suppressions import SuppressionMirror
+from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime.life import UNWATCHED, Life
-from imsg_runtime.lookups import Lookups, name_sender
 from imsg_runtime.redis import Redis
-from imsg_runtime.restraint import Restraint
-from imsg_runtime.suppressions import SuppressionMirror
-from imsg_runtime.tombstones import Digests, Tombstones
 
 FINISH_S = 20.0
 """How long what is in flight may take to end once the worker is to stop; then it is cancelled."""
@@ -103,8 +103,8 @@ class Worker(Generic[Prepared]):
         lookups = Lookups(tombstones, suppressions, names)
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
-        self._restraint = Restraint(clock, channel.terms.concurrency[Lane.BULK])
-        self._groups = Groups[Prepared](owner_of(life.name, secrets.token_hex(6)), self._restraint)
+        self._lag_throttle = LagThrottle(clock, channel.terms.concurrency[Lane.BULK])
+        self._groups = Groups[Prepared](owner_of(life.name, secrets.token_hex(6)), self._lag_throttle)
         self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in Lane]
 
     def _open_lane(
@@ -129,7 +129,7 @@ class Worker(Generic[Prepared]):
             above=lanes_down_to(lane)[:-1],
             shares=[shares[above] for above in reversed(lanes_down_to(lane))],
             outage=self._outage,
-            restraint=self._restraint if lane is Lane.BULK else None,
+            lag_throttle=self._lag_throttle if lane is Lane.BULK else None,
             waiting=waiting,
             places=asyncio.Semaphore(PLACES_PER_CALL * self._channel.terms.concurrency[lane]),
             steps_s=self._broker.topology.steps_s,
@@ -146,7 +146,7 @@ class Worker(Generic[Prepared]):
             self._outage.watch(),
             self._claims.keep_leases(),
             self._claims.compaction.keep_compacting(),
-            self._restraint.watch(),
+            self._lag_throttle.watch(),
         )
         helpers = [asyncio.create_task(one) for one in clockwork]
         topology, method = self._broker.topology, self._channel.method

@@ -8,7 +8,7 @@ from imsg_contract.wire import Again, Blocked, Job, Outcome, Refused, Result, Se
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step
-from imsg_runtime.suppressions import UNKNOWN
+from imsg_people.suppressions import UNKNOWN
 
 MAX_EXTENSION_S = 86_400
 """By how much blocks may extend a job's life in all (promise 5)."""

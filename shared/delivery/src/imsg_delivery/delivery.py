@@ -23,9 +23,9 @@ from imsg_delivery.disposition import Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
 from imsg_delivery.slots import Slot
+from imsg_people.lookups import Lookup
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.lookups import Lookup
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 
 log = logger(__name__)

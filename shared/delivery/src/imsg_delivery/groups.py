@@ -17,8 +17,8 @@ from imsg_delivery.disposition import Disposition, Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.slots import ReadWriteLock
 from imsg_delivery.tasks import cancel
-from imsg_runtime.observe import logger
-from imsg_runtime.restraint import Restraint
+from imsg_limits.lag_throttle import LagThrottle
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 
@@ -32,9 +32,9 @@ CHUNKS_AT_ONCE = 50
 class Groups(Generic[Prepared]):
     """What a worker carries out together: several deliveries of one lane, or one."""
 
-    def __init__(self, owner: str, restraint: Restraint) -> None:
+    def __init__(self, owner: str, lag_throttle: LagThrottle) -> None:
         self._owners = (f"{owner}{number}" for number in count())
-        self._restraint = restraint
+        self._lag_throttle = lag_throttle
         self._lock = ReadWriteLock()
         """A delivery that broke a worker before is carried out with nothing else beside it."""
 
@@ -51,7 +51,7 @@ class Groups(Generic[Prepared]):
         """
         while group := await deliveries.take(GROUP):
             if lane.lane is Lane.PRIORITY:
-                self._restraint.note_code()
+                self._lag_throttle.note_code()
             task = asyncio.create_task(self._settle(lane, group, requeue))
             for one in tasks:
                 one.add(task)

@@ -15,8 +15,8 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
-from imsg_runtime.lookups import Lookups
-from imsg_runtime.restraint import Restraint
+from imsg_limits.lag_throttle import LagThrottle
+from imsg_people.lookups import Lookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class LaneContext(Generic[Prepared]):
     """What a call of the lane has to be within: its own share of the calls in flight, and those of the lanes above."""
     outage: OutageGuard
     """What all calls are held back by while nothing gets through."""
-    restraint: Restraint | None
+    lag_throttle: LagThrottle | None
     """What a list's calls hold back by; None for the other lanes."""
     waiting: Counter[Lane]
     """How many calls of each lane wait for a share: one of a list gives way to those above."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from imsg_contract.topology import names_key
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 EVERY_S = 10.0

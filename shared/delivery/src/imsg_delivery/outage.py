@@ -13,7 +13,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Blocked, Job
 from imsg_delivery.decide import MAX_EXTENSION_S
 from imsg_delivery.disposition import Requeue
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

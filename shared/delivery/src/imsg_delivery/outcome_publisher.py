@@ -10,7 +10,7 @@ from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Job, Outcome, Outcomes
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

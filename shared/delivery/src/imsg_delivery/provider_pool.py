@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Hop, Result, Unknown
 from imsg_delivery.provider_stats import ProviderStats
-from imsg_delivery.retry_after import RetryAfter
 from imsg_delivery.routes import Facts, Order, Route, Switch
+from imsg_limits.retry_after import RetryAfter
 
 MAX_DOUBTFUL = 10_000
 """Messages of which it is remembered which provider may have them."""

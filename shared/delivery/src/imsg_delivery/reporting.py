@@ -9,7 +9,7 @@ from typing import Any
 from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
 from imsg_delivery.provider_pool import Provider, ProviderPool
 from imsg_delivery.routes import Switch
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)

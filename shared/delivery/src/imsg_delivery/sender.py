@@ -16,12 +16,12 @@ from imsg_delivery.names import publish_names
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.standby import idle, is_idle
+from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime import redis
+from imsg_runtime.key_strength import require_strong
 from imsg_runtime.redis import Redis
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, StartError, load, variable
-from imsg_runtime.strength import require_strong
-from imsg_runtime.suppressions import SuppressionMirror
+from imsg_web.service import Service
 
 Settings = TypeVar("Settings", bound=Common)
 

@@ -34,10 +34,10 @@ class Slot(Generic[Prepared]):
 
     def is_wanted(self) -> bool:
         """Tell whether a call of a lane above waits, or this one is to hold back."""
-        restraint = self._lane.restraint
+        lag_throttle = self._lane.lag_throttle
         return (
             self._lane.outage.is_on
-            or (restraint is not None and restraint.pause_s > 0)
+            or (lag_throttle is not None and lag_throttle.pause_s > 0)
             or any(self._lane.waiting[above] for above in self._lane.above)
         )
 
@@ -52,9 +52,9 @@ class Slot(Generic[Prepared]):
 
     async def _take(self) -> None:
         """Wait for it. Raises Requeue where the lane is handed back while nothing gets through."""
-        restraint, outage = self._lane.restraint, self._lane.outage
-        if restraint is not None and restraint.pause_s:
-            await restraint.hold_back()
+        lag_throttle, outage = self._lane.lag_throttle, self._lane.outage
+        if lag_throttle is not None and lag_throttle.pause_s:
+            await lag_throttle.throttle()
         while True:
             if outage.is_on and not self._is_forced:
                 self._is_trying = await outage.wait(self._lane.lane)

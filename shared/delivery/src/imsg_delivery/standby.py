@@ -9,11 +9,11 @@ from starlette.types import ASGIApp
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_runtime import redis
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.responses import refuse_with
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, is_given, load
+from imsg_web.responses import refuse_with
+from imsg_web.service import Service
 
 log = logger(__name__)
 

@@ -17,7 +17,7 @@ import redis.exceptions
 
 from imsg_contract.topology import WRITABLE
 from imsg_runtime import redis_address
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis_address import Sentinels
 from imsg_runtime.redis_pipe import Answer, Call, Pipe
 from imsg_runtime.redis_pipe import Argument as Argument  # noqa: PLC0414  others name what they call by

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.callers import Internal
-from imsg_runtime.observe import logger
-from imsg_runtime.responses import refuse_json, refuse_with, report_crash, wrong_fields
+from imsg_runtime.logs import logger
 from imsg_web.authorization import InternalRoute
+from imsg_web.callers import Internal
+from imsg_web.responses import refuse_json, refuse_with, report_crash, wrong_fields
 
 log = logger(__name__)
 

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.callers import Caller, Internal
+from imsg_web.callers import Caller, Internal
 
 
 class InternalRoute(APIRoute):

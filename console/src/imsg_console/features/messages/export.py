@@ -21,7 +21,7 @@ from imsg_console.widgets import xlsx
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.work import Work, start
-from imsg_runtime.responses import LOGGED
+from imsg_web.responses import LOGGED
 
 BOM = "\ufeff"
 """Without it Excel takes UTF-8 for the system's own code page."""

@@ -9,7 +9,7 @@ import asyncio
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_contract.topology import CHANGE
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

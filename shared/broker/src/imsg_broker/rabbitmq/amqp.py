@@ -12,7 +12,7 @@ from imsg_broker.rabbitmq import frames
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.pika_connection import Connection
 from imsg_broker.rabbitmq.tls import URL, explain
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

@@ -19,7 +19,7 @@ from imsg_broker.rabbitmq.publisher import Publisher
 from imsg_broker.rabbitmq.tls import URL
 from imsg_broker.tasks import consuming, end, find_failure
 from imsg_contract.topology import DEAD, Route, Topology
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.settings import StartError
 
 log = logger(__name__)

@@ -8,7 +8,7 @@ from itertools import cycle
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

@@ -10,7 +10,7 @@ from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
 from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
 from imsg_broker.rabbitmq.declare import Declaring
 from imsg_contract.topology import DEAD, Topology
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from imsg_broker.rabbitmq.amqp import Channel, Forbidden, Link
 from imsg_contract.topology import DELIVERY_LIMIT, FORMER_HISTORY_KEY, Topology
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 _QUORUM: Mapping[str, object] = MappingProxyType({"x-queue-type": "quorum", "x-overflow": "reject-publish"})
 """At-least-once dead-lettering works with reject-publish alone (with drop-head it silently falls back). There is no

@@ -14,7 +14,7 @@ from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 

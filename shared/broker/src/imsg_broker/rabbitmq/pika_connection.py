@@ -18,7 +18,7 @@ from pika.adapters.asyncio_connection import (  # type: ignore[import-untyped]
 from pika.adapters.utils.nbio_interface import AbstractIOReference  # type: ignore[import-untyped]
 
 from imsg_broker.rabbitmq import frames
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

@@ -7,7 +7,7 @@ from imsg_broker.port import MAX_BODY_BYTES, PublishRefused, PublishUnknown
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.declare import Declaring
 from imsg_contract.topology import Route
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 
 log = logger(__name__)
 

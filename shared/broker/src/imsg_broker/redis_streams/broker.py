@@ -15,7 +15,7 @@ from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_retur
 from imsg_broker.redis_streams.scripts import CONSUMERS, DECLARE, DELAY, DEPTH, GROUP, PUBLISH
 from imsg_broker.tasks import consuming, end
 from imsg_contract.topology import DEAD, Route, Topology
-from imsg_runtime.observe import logger
+from imsg_runtime.logs import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
 from imsg_runtime.redis import connect as connect_redis
 

@@ -14,7 +14,7 @@ from imsg_broker.port import Delivery
 from imsg_broker.redis_streams.reader import Entry, Reader
 from imsg_broker.redis_streams.scripts import ACK, GROUP, KEEP, LEAVE, PUBLISH
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, Topology
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from imsg_delivery.claims.scripts import load
-from imsg_runtime.observe import Recurring, logger
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)

@@ -31,8 +31,8 @@ from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
 from imsg_delivery.claims.scripts import load
 from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
-from imsg_runtime.lookups import NOBODY, Found, Lookup
-from imsg_runtime.observe import Recurring, logger
+from imsg_people.lookups import NOBODY, Found, Lookup
+from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
 log = logger(__name__)

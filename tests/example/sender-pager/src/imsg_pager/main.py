@@ -6,10 +6,10 @@ from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
 from imsg_pager.channel import PagerChannel
-from imsg_runtime.callers import Apps
-from imsg_runtime.service import Service
 from imsg_runtime.settings import Common
 from imsg_web.app import make_app
+from imsg_web.callers import Apps
+from imsg_web.service import Service
 
 
 class Pager(BaseModel):

@@ -1,0 +1,1 @@
+"""Every limit: quotas, pace, retry-after, breakers, admission and backpressure."""

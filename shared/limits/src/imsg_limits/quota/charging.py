@@ -1,0 +1,200 @@
+"""The limits of the users: charged, given back, read."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from imsg_contract.topology import counts_key, user_key
+from imsg_limits.quota.answers import (
+    AT_ONCE_S,
+    MOST_AT_ONCE,
+    Charge,
+    Charged,
+    Disabled,
+    Exhausted,
+    Kind,
+    Known,
+    NoCodes,
+    NotCached,
+    Revoked,
+    Stale,
+    Used,
+    Window,
+)
+from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_TELL, GIVE_BACK, SERVER_TIME, USED
+from imsg_limits.quota.zone import offsets
+from imsg_runtime.redis import Redis, Script
+
+_TABLE_AGE_S = 86_400
+
+REMEMBERED_S = 5.0
+"""How long a charge goes by the windows and the time that one before was told, instead of having both found again."""
+
+MARGIN_S = 1.0
+"""So close to a window's end nobody does: which it is then, the server's clock alone says."""
+
+SLOWEST_S = 0.05
+"""What a reply tells of the time is not remembered where it took longer to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The present windows, and the server's time at a moment of ours."""
+
+    at: float
+    """By the loop's clock, in seconds."""
+    now: float
+    """The server's, in Unix seconds."""
+    hour_opens: int
+    day_opens: int
+    fields: tuple[str, str, str]
+
+    def time_at(self, at: float) -> float | None:
+        """Return the server's time at a moment; None where that is too far, or a window may have turned by then."""
+        now = self.now + at - self.at
+        is_near = 0 <= at - self.at < REMEMBERED_S and now < min(self.hour_opens, self.day_opens) - MARGIN_S
+        return now if is_near else None
+
+
+class Quota:
+    """The limits of the users. Every method raises RedisUnavailable and RedisRefused as runtime.redis does."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        zone: tzinfo,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: str = SERVER_TIME,
+        elapsed: Callable[[], float] | None = time.monotonic,
+    ) -> None:
+        """Take the zone of the windows; `now` only chooses which offsets are sent along, `clock` is the script's.
+
+        By `elapsed` a charge knows how old is what one before was told of the time; None: each asks anew.
+        """
+        self._redis = redis
+        self._zone = zone
+        self._now = now
+        self._elapsed = elapsed
+        self._known: _Known | None = None
+        self._charge, self._charge_and_tell = (
+            Script.of(source.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
+            for source in (CHARGE, CHARGE_AND_TELL)
+        )
+        self._used = Script.of(USED.format(clock=clock))
+        self._table: tuple[int, ...] = ()
+        self._table_at = -math.inf
+
+    async def charge(
+        self,
+        username: str,
+        nonce: str,
+        epoch: int,
+        recipients: int,
+        user_id: str | None = None,
+        *,
+        kind: Kind | None = None,
+    ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NotCached | Revoked:
+        """Judge the token, `available` and the limits, and count one request, all in one step.
+
+        `epoch` and `user_id` are those the caller has verified the token's MAC against. The counts are kept under the
+        name, where every version looks for them, and say whose they are: a user registered anew starts from nothing.
+        """
+        begun = math.nan if self._elapsed is None else self._elapsed()
+        known = self._known
+        now = None if known is None else known.time_at(begun)
+        arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", "" if kind is None else kind[0]]
+        script = self._charge
+        if known is None or now is None:
+            script = self._charge_and_tell
+            arguments += self._offsets()
+        else:
+            arguments += (f"{now:.6f}", known.day_opens, *known.fields)
+        key = counts_key(username)
+        reply = await self._redis.run(script, [user_key(username), key], arguments)
+        if isinstance(reply[0], list):
+            reply, found = reply
+            known = self._note(found, begun)
+            now = known.now
+        elif reply[0] not in (b"charged", b"exhausted"):
+            return _why_not(reply)
+        assert known is not None  # noqa: S101  who was told of no windows had known them
+        assert now is not None  # noqa: S101
+        role, windows = reply[1].decode(), _windows(reply, known, math.floor(now))
+        if reply[0] == b"charged":
+            hour, day, people = known.fields
+            charge = Charge(key, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
+            return Charged(role, windows, charge, reply[9] == 1, reply[10], reply[11].decode())
+        costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
+        in_the_way = [window for window in windows if window.left < costs[window.name]]
+        # Of those that open at once, as the hour and the day do at midnight, the longer one.
+        return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
+
+    async def peek(self, username: str, nonce: str) -> Known | NotCached | Revoked:
+        """Read the cached user, counting nothing: to learn the epoch, or where only the token is to be judged."""
+        fields = ("epoch", "role", "available", f"revoked:{nonce}", "id", "since", "events")
+        epoch, role, available, revoked, owner, since, events = await self._redis.call(
+            "HMGET", user_key(username), *fields
+        )
+        if epoch is None:
+            return NotCached()
+        if revoked is not None:
+            return Revoked()
+        if owner is None or since is None:
+            return Known(int(epoch), role.decode(), available == b"1")
+        at = datetime.fromtimestamp(int(since) / 1_000, UTC)
+        return Known(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
+
+    async def give_back(self, charge: Charge) -> None:
+        """Undo a charge in the windows it was made in, never below 0. Only once per charge."""
+        counted: list[str | int] = [part for field in charge.fields for part in field]
+        await self._redis.run(GIVE_BACK, [charge.key], [charge.user_id, *counted])
+
+    async def read_used(self, username: str, user_id: str = "") -> Used:
+        """Read what a user has used of the present windows, counting nothing; of its predecessor's, nothing."""
+        arguments: list[str | int] = [user_id, *self._offsets()]
+        reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
+        return Used(*map(int, reply))
+
+    def _note(self, found: Sequence[bytes | int], begun: float) -> _Known:
+        """Read what the script has found out of the windows, and remember it where the reply came soon."""
+        ended = math.nan if self._elapsed is None else self._elapsed()
+        hour_opens, day_opens = (int(number) for number in found[1:3])
+        hour_field, day_field, people_field = (field.decode() for field in found[3:6] if isinstance(field, bytes))
+        known = _Known(ended, float(found[0]), hour_opens, day_opens, (hour_field, day_field, people_field))
+        if ended - begun < SLOWEST_S:
+            self._known = known
+        return known
+
+    def _offsets(self) -> tuple[int, ...]:
+        now = self._now()
+        if abs(now - self._table_at) > _TABLE_AGE_S:
+            self._table, self._table_at = offsets(self._zone, now), now
+        return self._table
+
+
+def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NotCached | Revoked:
+    match reply[0]:
+        case b"no_mirror":
+            return NotCached()
+        case b"stale":
+            return Stale(int(reply[1]), reply[2].decode() or None)
+        case b"revoked":
+            return Revoked()
+        case b"disabled":
+            return Disabled(reply[1].decode())
+    return NoCodes(reply[1].decode())
+
+
+def _windows(reply: Sequence[bytes | int], known: _Known, now: int) -> tuple[Window, ...]:
+    hour_limit, hour, day_limit, day = (int(part) for part in reply[2:6])
+    hour_opens, day_opens = known.hour_opens, known.day_opens
+    windows = (
+        Window("per_hour", hour_limit, hour, hour_opens, hour_opens - now),
+        Window("per_day", day_limit, day, day_opens, day_opens - now),
+    )
+    if reply[6] == b"":
+        return windows
+    return (*windows, Window("recipients_per_day", int(reply[6]), int(reply[7]), day_opens, day_opens - now))

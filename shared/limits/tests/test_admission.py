@@ -1,0 +1,91 @@
+"""A flood waits behind itself, not before others."""
+
+import asyncio
+import time
+
+import pytest
+
+from imsg_contract.errors import Refusal
+from imsg_limits.admission import AT_ONCE, FEW, OF_ONE_USER, Admission
+from imsg_limits.lag_throttle import LATE_S, LONGEST_PAUSE_S, LagThrottle
+
+
+def in_time() -> LagThrottle:
+    """Make one that asks nobody to pause."""
+    return LagThrottle(time.monotonic, 4)
+
+
+class Requests:
+    """Requests that stay inside until they are let go."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.inside: list[str] = []
+        self.go_on = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def come(self, username: str, count: int = 1) -> None:
+        """Let so many of a user come."""
+        for _ in range(count):
+            self._tasks.add(asyncio.create_task(self._stay(username)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def leave(self) -> None:
+        """Let all go."""
+        self.go_on.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _stay(self, username: str) -> None:
+        async with self.admission.of(username):
+            self.inside.append(username)
+            await self.go_on.wait()
+
+
+async def test_one_user_leaves_room_to_others() -> None:
+    requests = Requests(Admission(in_time()))
+    await requests.come("flood", 10 * AT_ONCE)
+    assert requests.inside == ["flood"] * OF_ONE_USER
+    await requests.come("li")
+    assert requests.inside[-1] == "li"
+    await requests.leave()
+    assert len(requests.inside) == 10 * AT_ONCE + 1
+
+
+async def test_all_of_them_are_bounded_too() -> None:
+    requests = Requests(Admission(in_time()))
+    for number in range(AT_ONCE + 5):
+        await requests.come(f"user {number}")
+    assert len(requests.inside) == AT_ONCE
+    await requests.leave()
+    assert len(requests.inside) == AT_ONCE + 5
+
+
+async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
+    admission = Admission(in_time(), patience_s=0.05)
+    requests = Requests(admission)
+    await requests.come("flood", OF_ONE_USER)
+    with pytest.raises(Refusal) as refused:
+        async with admission.of("flood"):
+            pass
+    assert refused.value.reason == "overloaded"
+    await requests.leave()
+    assert admission.is_empty()
+    again = Requests(admission)
+    await again.come("flood", OF_ONE_USER + 1)
+    assert len(again.inside) == OF_ONE_USER
+    await again.leave()
+
+
+async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nobody_else_does() -> None:
+    lag_throttle = LagThrottle(time.monotonic, 4)
+    while lag_throttle.pause_s < LONGEST_PAUSE_S:
+        lag_throttle.judge(2 * LATE_S)
+    requests = Requests(Admission(lag_throttle))
+    await requests.come("flood", 4 * FEW)
+    await requests.come("li", FEW)
+    assert requests.inside == ["flood"] * FEW + ["li"] * FEW
+    begun = time.monotonic()
+    await requests.leave()
+    assert requests.inside[2 * FEW :] == ["flood"] * 3 * FEW
+    assert time.monotonic() - begun < 10 * LONGEST_PAUSE_S, "they pause side by side"

@@ -1,0 +1,162 @@
+"""Breakers by scope: what a trouble concerns is left alone, and nothing beside it."""
+
+import pytest
+
+from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_limits.breakers import MAX_SCOPES, About, Breakers
+
+CODES: About = {"template": "SMS_1", "signature": "天存"}
+VISITS: About = {"template": "SMS_2", "signature": "天存"}
+UNAPPROVED = Blocked("aliyun", "aliyun template SMS_1", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", 60.0, "template")
+BROKE = Blocked("aliyun", "aliyun", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0, "account")
+BUSY = Again("aliyun", "isp.SYSTEM_ERROR", "busy", concerns="provider")
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """Begin at some time."""
+    return Watch()
+
+
+@pytest.fixture
+def breakers(watch: Watch) -> Breakers:
+    """Make breakers of a provider that is trusted."""
+    return Breakers("aliyun", watch, threshold=3, cool_off_s=30.0)
+
+
+def test_one_no_to_a_template_stops_that_template_with_its_reason_and_no_other(
+    breakers: Breakers, watch: Watch
+) -> None:
+    breakers.note(CODES, UNAPPROVED)
+    watch.now += 10
+    found = breakers.find_block(CODES)
+    assert found is not None
+    assert (found.code, found.detail, found.concerns, found.after_s) == (*_said(UNAPPROVED), "template", 50.0)
+    assert breakers.find_block(VISITS) is None
+
+
+def test_a_signature_s_trouble_stops_every_template_that_bears_it(breakers: Breakers) -> None:
+    breakers.note(CODES, Blocked("aliyun", "x", "isv.SMS_SIGNATURE_ILLEGAL", "", 60.0, "signature"))
+    assert breakers.find_block(VISITS) is not None
+    assert breakers.find_block({"template": "SMS_3", "signature": "别家"}) is None
+
+
+def test_an_account_s_trouble_stops_all_of_the_provider(breakers: Breakers) -> None:
+    breakers.note(CODES, BROKE)
+    assert breakers.find_block(VISITS) is not None
+
+
+def test_what_may_pass_is_left_alone_only_after_failures_in_a_row_and_says_the_last(breakers: Breakers) -> None:
+    for _ in range(2):
+        breakers.note(CODES, BUSY)
+    assert breakers.find_block(CODES) is None
+    breakers.note(CODES, Unknown("aliyun", "no_answer", "it fell silent", "provider"))
+    found = breakers.find_block(VISITS)
+    assert found is not None
+    assert found.code == "circuit_open"
+    assert "it fell silent" in found.detail
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Sent("aliyun"),
+        Refused("aliyun", "bad", "", "recipient"),
+        Again("aliyun", "limit", "", 60.0, "recipient"),
+        Again("aliyun", "odd", ""),
+    ],
+)
+def test_an_answer_about_one_message_is_a_sign_of_health(breakers: Breakers, answer: Result) -> None:
+    for _ in range(5):
+        breakers.note(CODES, BUSY)
+        breakers.note(CODES, BUSY)
+        breakers.note(CODES, answer)
+    assert breakers.find_block(CODES) is None
+
+
+def test_waiting_for_a_turn_counts_for_nothing(breakers: Breakers) -> None:
+    for _ in range(9):
+        breakers.note(CODES, Again("aliyun", "Throttling", "", 1.0, "provider", is_paced=True))
+    assert breakers.find_block(CODES) is None
+
+
+def test_once_the_time_is_over_one_call_tries_and_decides(breakers: Breakers, watch: Watch) -> None:
+    breakers.note(CODES, UNAPPROVED)
+    watch.now += 60
+    assert breakers.find_block(CODES) is None
+    assert breakers.find_block(CODES) is not None, "another call while the one tries"
+    breakers.note(CODES, Sent("aliyun"))
+    assert breakers.find_block(CODES) is None
+
+
+def test_a_recipient_s_no_says_nothing_of_the_way_from_domain_to_domain(breakers: Breakers) -> None:
+    way: About = {"sender": "a@x.cn", "domain": "x.cn to qq.com"}
+    breakers.note(way, Blocked("smtp", "x", "550", "DMARC", 60.0, "domain"))
+    breakers.note(way, Refused("smtp", "550 5.1.1", "", "recipient"))
+    assert breakers.find_block(way) is not None
+    assert breakers.find_block({**way, "domain": "x.cn to 163.com"}) is None
+
+
+def test_what_is_remembered_is_bounded(breakers: Breakers) -> None:
+    for n in range(MAX_SCOPES + 10):
+        breakers.note({"template": str(n)}, UNAPPROVED)
+    assert len(breakers._troubles) == MAX_SCOPES
+
+
+def test_nothing_gets_through_where_all_of_a_provider_is_left_alone_until_one_is_answered(
+    breakers: Breakers, watch: Watch
+) -> None:
+    assert breakers.find_outage() is None
+    for _ in range(3):
+        breakers.note(CODES, BUSY)
+    outage = breakers.find_outage()
+    assert outage is not None
+    assert (outage.scope, outage.code, outage.after_s) == ("aliyun", "isp.SYSTEM_ERROR", 30.0)
+
+    watch.now += 31.0
+    outage = breakers.find_outage()
+    assert outage is not None
+    assert outage.after_s == 0.0
+    assert breakers.find_block(CODES) is None  # the one that tries
+    assert (again := breakers.find_outage()) is not None
+    assert again.after_s == 30.0
+    breakers.note(CODES, Sent("aliyun", "1"))
+    assert breakers.find_outage() is None
+
+
+def test_a_template_s_block_is_no_outage_and_an_answer_that_wants_less_ends_one(breakers: Breakers) -> None:
+    breakers.note(CODES, UNAPPROVED)
+    assert breakers.find_outage() is None
+    breakers.note(VISITS, BROKE)
+    assert breakers.find_outage() is not None
+    breakers.note_answer()
+    assert breakers.find_outage() is None
+    assert breakers.find_block(CODES) is not None
+
+
+def _said(block: Blocked) -> tuple[str, str]:
+    return block.code, block.detail
+
+
+@pytest.mark.parametrize(("result", "left_s"), [(BUSY, 5.0), (Unknown("aliyun", "no_answer", "", "provider"), 30.0)])
+def test_what_was_not_taken_is_tried_again_sooner_than_what_may_have_been(
+    watch: Watch, result: Result, left_s: float
+) -> None:
+    breakers = Breakers("aliyun", watch, threshold=1, cool_off_s=30.0, away_s=5.0)
+    breakers.note(CODES, result)
+    for _ in range(2):
+        blocked = breakers.find_block(CODES)
+        assert blocked is not None
+        assert blocked.after_s == left_s
+        watch.now += left_s
+        assert breakers.find_block(CODES) is None, "one may try"

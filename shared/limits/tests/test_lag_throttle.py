@@ -1,0 +1,58 @@
+"""Others hold back while codes are about and the loop is late, and at no other time."""
+
+import asyncio
+import time
+
+from imsg_limits.lag_throttle import FIRST_PAUSE_S, LATE_S, LONGEST_PAUSE_S, LagThrottle
+
+
+def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
+    lag_throttle = LagThrottle(time.monotonic, 4)
+    lag_throttle.judge(LATE_S / 2)
+    assert lag_throttle.pause_s == 0
+    lag_throttle.judge(2 * LATE_S)
+    assert lag_throttle.pause_s == FIRST_PAUSE_S
+    for _ in range(20):
+        lag_throttle.judge(2 * LATE_S)
+    assert lag_throttle.pause_s == LONGEST_PAUSE_S
+    for _ in range(70):  # 1.4 s of looks
+        lag_throttle.judge(0)
+    assert 0.4 * LONGEST_PAUSE_S < lag_throttle.pause_s < 0.6 * LONGEST_PAUSE_S
+    for _ in range(400):
+        lag_throttle.judge(0)
+    assert lag_throttle.pause_s == 0
+
+
+async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses() -> None:
+    """The loop is blocked, and so late; the clock is the test's."""
+    now = 100.0
+    lag_throttle = LagThrottle(lambda: now, 4)
+    watching = asyncio.create_task(lag_throttle.watch())
+    for code in (False, True):
+        if code:
+            lag_throttle.note_code()
+        for _ in range(5):
+            await asyncio.sleep(0.025)
+            now += 0.05
+        assert (lag_throttle.pause_s > 0) is code
+    now += 10
+    await asyncio.sleep(0.05)
+    assert lag_throttle.pause_s == 0
+    watching.cancel()
+
+
+async def test_who_holds_back_goes_on_one_after_the_other_and_nobody_waits_longer_than_the_pause() -> None:
+    lag_throttle = LagThrottle(time.monotonic, 4)
+    lag_throttle.pause_s = 0.2
+    begun = time.monotonic()
+    passed: list[float] = []
+
+    async def go() -> None:
+        await lag_throttle.throttle()
+        passed.append(time.monotonic() - begun)
+
+    await asyncio.gather(*(go() for _ in range(6)))
+
+    for turn, at in enumerate(passed[:4], start=1):
+        assert at >= turn * 0.05 - 0.005, passed
+    assert max(passed) - passed[3] < passed[3] - passed[0], "a fifth and a sixth don't wait for turns of their own"

@@ -1,0 +1,215 @@
+"""Limits hold to the request whatever the race; what was refused or is given back counts for nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from imsg_limits.quota import Charged, Disabled, Exhausted, Known, NotCached, Quota, Revoked, Stale, Tallies
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.quota import SHANGHAI, cache_user, charge, exhaust
+from imsg_testing.waiting import eventually
+
+
+async def is_forgotten(tallies: Tallies, key: str) -> bool:
+    """Tell whether nothing is counted."""
+    return (await tallies.read(key)).count == 0
+
+
+async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(
+    redis: Redis, valkey_url: str, name: str
+) -> None:
+    """Checking and counting is one step."""
+    await cache_user(redis, name)
+    async with connect(valkey_url) as other:
+        gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
+        answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, 1) for n in range(200)))
+    assert sum(isinstance(answer, Charged) for answer in answers) == 5
+    assert sum(isinstance(answer, Exhausted) for answer in answers) == 195
+
+
+async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
+    """For the RateLimit headers."""
+    await cache_user(redis, name, recipients_per_day=100)
+    hour, day, people = (await charge(Quota(redis, SHANGHAI), name, recipients=7)).windows
+    assert (hour.name, hour.limit, hour.used, hour.left) == ("per_hour", 5, 1, 4)
+    assert (day.name, day.limit, day.used, day.left) == ("per_day", 20, 1, 19)
+    assert (people.name, people.limit, people.used, people.left) == ("recipients_per_day", 100, 7, 93)
+    assert 0 < hour.opens_in_s <= 3600
+    assert 0 < day.opens_in_s <= 86_400
+    assert datetime.fromtimestamp(day.opens_at, SHANGHAI).strftime("%H:%M:%S") == "00:00:00"
+    assert datetime.fromtimestamp(hour.opens_at, SHANGHAI).strftime("%M:%S") == "00:00"
+
+
+async def charge_owned(quota: Quota, name: str, user_id: str) -> Charged:
+    """Charge a user of an id, which must pass."""
+    answer = await quota.charge(name, "nonce", 1, 1, user_id)
+    assert isinstance(answer, Charged)
+    return answer
+
+
+async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Redis, name: str) -> None:
+    """And what its predecessor is given back late is not its own."""
+    quota = Quota(redis, SHANGHAI)
+    await cache_user(redis, name, id="first")
+    charge = (await charge_owned(quota, name, "first")).charge
+    await cache_user(redis, name, id="second")
+    assert (await quota.read_used(name, "second")).hour == 0
+    assert (await charge_owned(quota, name, "second")).windows[0].used == 1
+    await quota.give_back(charge)
+    assert (await quota.read_used(name, "second")).hour == 1
+
+
+async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
+    """What was counted before users had ids counts on, and a gateway of before counts in the same place."""
+    quota = Quota(redis, SHANGHAI)
+    await cache_user(redis, name)
+    await charge(quota, name)
+    await cache_user(redis, name, id="first")
+    assert (await quota.read_used(name, "first")).hour == 1
+    assert (await charge_owned(quota, name, "first")).windows[0].used == 2
+    await cache_user(redis, name)  # as an auth of before writes it
+    assert (await charge(quota, name)).windows[0].used == 3
+
+
+async def test_a_cached_user_that_has_an_id_now_wants_the_token_verified_by_it(redis: Redis, name: str) -> None:
+    await cache_user(redis, name, id="first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1) == Stale(1, "first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == Stale(1, "first")
+
+
+async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
+    """0 is a number, not `no limit`."""
+    await cache_user(redis, name, per_hour=0)
+    assert (await exhaust(Quota(redis, SHANGHAI), name)).window.name == "per_hour"
+
+
+async def test_the_day_ends_what_the_hour_would_allow(redis: Redis, name: str) -> None:
+    """And the refusal names the window that opens last."""
+    await cache_user(redis, name, per_hour=2, per_day=2)
+    quota = Quota(redis, SHANGHAI)
+    await charge(quota, name)
+    await charge(quota, name)
+    answer = await exhaust(quota, name)
+    assert answer.window.name == "per_day"
+    assert answer.window.left == 0
+
+
+async def test_recipients_are_counted_by_head(redis: Redis, name: str) -> None:
+    """One request of many counts once, and its people each."""
+    await cache_user(redis, name, recipients_per_day=10)
+    quota = Quota(redis, SHANGHAI)
+    await charge(quota, name, recipients=8)
+    answer = await exhaust(quota, name, recipients=3)
+    assert (answer.window.name, answer.window.left) == ("recipients_per_day", 2)
+    await charge(quota, name, recipients=2)
+
+
+async def test_recipients_count_also_while_they_are_not_limited(redis: Redis, name: str) -> None:
+    """So that a limit set at noon holds for the whole day."""
+    await cache_user(redis, name)
+    quota = Quota(redis, SHANGHAI)
+    await charge(quota, name, recipients=8)
+    await cache_user(redis, name, recipients_per_day=9)
+    assert (await exhaust(quota, name, recipients=2)).window.used == 8
+
+
+async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> None:
+    """Whatever it was refused for."""
+    await cache_user(redis, name, per_hour=1, recipients_per_day=5)
+    quota = Quota(redis, SHANGHAI)
+    await exhaust(quota, name, recipients=6)
+    await quota.charge(name, "nonce", 99, 1)
+    await quota.charge("nobody", "nonce", 1, 1)
+    used = await quota.read_used(name)
+    assert (used.hour, used.day, used.recipients) == (0, 0, 0)
+    await charge(quota, name)
+
+
+async def test_a_changed_mirror_holds_for_the_very_next_request(redis: Redis, name: str) -> None:
+    """The script reads it in the same step."""
+    quota = Quota(redis, SHANGHAI)
+    await cache_user(redis, name, per_hour=1)
+    await charge(quota, name)
+    await exhaust(quota, name)
+    await cache_user(redis, name, per_hour=2)
+    await charge(quota, name)
+    await cache_user(redis, name, per_hour=1)
+    assert (await exhaust(quota, name)).window.left == 0
+
+
+async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
+    """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
+    quota = Quota(redis, SHANGHAI)
+    assert await quota.charge(name, "nonce", 1, 1) == NotCached()
+    await cache_user(redis, name, revoked="gone", epoch=8, role="admin")
+    assert await quota.charge(name, "nonce", 1, 1) == Stale(8)
+    assert await quota.charge(name, "gone", 8, 1) == Revoked()
+    assert isinstance(await quota.charge(name, "nonce", 8, 1), Charged)
+    await cache_user(redis, name, role="admin", available=0)
+    assert await quota.charge(name, "nonce", 1, 1) == Disabled("admin")
+    assert (await quota.read_used(name)).hour == 1
+
+
+async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
+    """For requests that were refused for something else, and for every other URL."""
+    quota = Quota(redis, SHANGHAI)
+    assert await quota.peek(name, "nonce") == NotCached()
+    await cache_user(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
+    assert await quota.peek(name, "nonce") == Known(2**53 - 1, "admin", available=False)
+    assert await quota.peek(name, "gone") == Revoked()
+    assert (await quota.read_used(name)).hour == 0
+
+
+async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> None:
+    """Requests that were not accepted count for nothing."""
+    await cache_user(redis, name, per_hour=1, recipients_per_day=3)
+    quota = Quota(redis, SHANGHAI)
+    answer = await charge(quota, name, recipients=3)
+    await exhaust(quota, name)
+    await quota.give_back(answer.charge)
+    used = await quota.read_used(name)
+    assert (used.hour, used.day, used.recipients) == (0, 0, 0)
+    await charge(quota, name, recipients=3)
+
+
+async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> None:
+    """Redis may have lost the counts in between."""
+    await cache_user(redis, name)
+    quota = Quota(redis, SHANGHAI)
+    answer = await charge(quota, name, recipients=3)
+    await redis.call("DEL", answer.charge.key)
+    await quota.give_back(answer.charge)
+    used = await quota.read_used(name)
+    assert (used.hour, used.day, used.recipients) == (0, 0, 0)
+    await charge(quota, name)
+    await quota.give_back(answer.charge)
+    await quota.give_back(answer.charge)
+    assert (await quota.read_used(name)).hour == 0
+
+
+async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) -> None:
+    """A name may hold nearly anything."""
+    quota = Quota(redis, UTC)
+    for name in ("a{b}c", "{b}", "a}b{", "name with space"):
+        await cache_user(redis, name)
+        await redis.call("DEL", (await charge(quota, name)).charge.key)
+        assert (await charge(quota, name)).windows[0].used == 1
+
+
+async def test_a_tally_adds_up_and_forgets_by_itself(redis: Redis, name: str) -> None:
+    """Its time begins with the first count and is not prolonged by later ones."""
+    tallies = Tallies(redis)
+    assert (await tallies.read(name)).count == 0
+    first = await tallies.add(name, 60, 1)
+    second = await tallies.add(name, 41, 1)
+    assert (first.count, second.count) == (60, 101)
+    assert 0 < second.ends_in_s <= first.ends_in_s <= 1
+    assert (await tallies.read(name)).count == 101
+    await eventually(lambda: is_forgotten(tallies, name))
+
+
+async def test_a_tally_is_forgotten_on_request(redis: Redis, name: str) -> None:
+    """A right password ends the counting."""
+    tallies = Tallies(redis)
+    await tallies.add(name, 3, 60)
+    await tallies.forget(name)
+    assert (await tallies.add(name, 1, 60)).count == 1

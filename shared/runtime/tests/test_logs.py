@@ -1,0 +1,115 @@
+"""What reaches the log: no token of a URL, and at DEBUG nothing that libraries say of cookies and typed text."""
+
+import json
+import logging
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import structlog
+
+from imsg_runtime.logs import Recurring, configure, logger
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Leave logging as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_token_in_a_url_reaches_no_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "json" if form == "json" else "text")
+    try:
+        urlsplit("http://[/api/query?token=c2VjcmV0Kw==&to=x").port  # noqa: B018
+    except ValueError as error:
+        error.add_note("http://iMSG/api/query?token=c2VjcmV0Kw==&to=x is wrong")
+        logging.getLogger("nicegui").exception("http://iMSG/nowhere?Token=c2VjcmV0 not found")
+        logger("test").exception("bug", url="/api/query?to=x&token=c2VjcmV0")
+    logging.getLogger("library").warning("GET %s failed", "/api/query?token=c2VjcmV0%3D")
+    said = capsys.readouterr().err
+    assert "c2VjcmV0" not in said
+    assert said.count("oken=••••") >= 5
+    assert "&to=x is wrong" in said
+
+
+SECRET_URLS = (
+    "https://imsg.example.com/hooks/sms/twilio/geheim/inbound?a=b/c",
+    "/hooks/sms/http/geheim",
+    "http://imsg/hooks/sms/aliyun/geheim/inbound",
+    "/hooks//sms/twilio/geheim",
+    "/HOOKS/smtp/geheim?recipient=a@example.com",
+    "/hooks/smtp/ge/geheim",
+    "GET /u/geheim HTTP/1.1",
+    "https://imsg.example.com/oidc/callback?code=geheim&state=geheim",
+    "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=geheim",
+    "https://api.weixin.qq.com/cgi-bin/user/info?access_token=geheim&openid=o",
+    "/hooks/wechat/main?signature=geheim&msg_signature=geheim",
+    "https://user:geheim@provider.example.com/send",
+    "amqp://imsg:ge/h@geheim@rabbitmq:5672/",
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_secret_of_a_url_reaches_a_line(form: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "json" if form == "json" else "text")
+    log = logger("test")
+    try:
+        int(f"no answer from {url}")
+    except ValueError as error:
+        log.exception("bug", why=str(error))
+        logging.getLogger("library").exception("%s failed", url)
+    log.warning("not_signed", why=url, path=url)
+    said = capsys.readouterr().err
+    assert "geheim" not in said
+    assert said.count("••••") >= 4
+
+
+@pytest.mark.parametrize(
+    "text", ["/api/v2/messages/0190/1", "status=200", "a/b", "per_hour=5 key=x", "http://history:8000/internal/x?n=1"]
+)
+def test_what_is_no_secret_is_shown(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "json")
+    logger("test").warning("seen", why=text)
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["engineio.server", "socketio.server", "websockets.server", "uvicorn.error", "nicegui"]
+)
+def test_debug_is_ours_alone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("DEBUG", "text")
+    logging.getLogger(name).debug('cookie: imsg_session=secret, 42["event", "typed"]')
+    logger("test").debug("ours")
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    assert "ours" in said
+
+
+def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("INFO", "json")
+    trouble = Recurring(logger("loop"), "not_published", method="sms")
+    for _ in range(2):
+        for why in ("refused", "refused", "timed out", "refused", "timed out"):
+            trouble.note(why)
+        trouble.clear()
+        trouble.clear()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [(line["event"], line.get("why"), line.get("times"), line["method"]) for line in lines]
+    assert (
+        told
+        == [
+            ("not_published", "refused", None, "sms"),
+            ("not_published", "timed out", 3, "sms"),
+            ("not_published_over", None, 5, "sms"),
+        ]
+        * 2
+    )

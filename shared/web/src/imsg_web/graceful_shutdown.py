@@ -1,0 +1,43 @@
+"""uvicorn's server, closing its port so that nobody who was let in is sent away without an answer."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from imsg_web.uvicorn_internals import UvicornServer
+
+
+class Server(UvicornServer):
+    """Closes its port when the frame says so.
+
+    A proxy tries a request again only where it could not connect. So every connection that the kernel has let in is
+    answered, also those that nobody has accepted yet or whose request is still on its way.
+    """
+
+    def ask_to_leave(self) -> None:
+        """End each connection with its next answer, so that a proxy keeps none that is about to be closed."""
+        self.close_with_next_answer()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, and then the connections as their answers are given."""
+        late = [connection for sock in sockets or () for connection in _accept_waiting(sock)]
+        # Without a pause between: whoever connects from here on is refused, and goes elsewhere.
+        self.close_ports()
+        loop = asyncio.get_running_loop()
+        for connection in late:
+            with contextlib.suppress(OSError):  # gone already
+                await loop.connect_accepted_socket(self.make_protocol, connection)
+        await super().shutdown(sockets)
+
+
+def _accept_waiting(sock: socket.socket) -> Iterator[socket.socket]:
+    """Take the connections that wait to be accepted."""
+    sock.settimeout(0)
+    while True:
+        try:
+            connection, _ = sock.accept()
+        except OSError:  # none is left
+            return
+        connection.settimeout(0)
+        yield connection

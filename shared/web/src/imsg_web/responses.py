@@ -1,0 +1,296 @@
+"""Answers over HTTP: the public shape for everything a service says, refusals and crashes included."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import quote
+
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from imsg_contract.errors import OK, TEXTS, Refusal
+from imsg_runtime.logs import logger
+
+log = logger(__name__)
+
+JSON = "application/json; charset=utf-8"
+
+
+LOGGED = "logged as "
+"""How the note begins that a logged exception carries, so that frames further out don't log it again."""
+
+
+class Answer(Response):
+    """One JSON object, UTF-8 and unescaped, written when it is sent: until then `content` may be cut (v1)."""
+
+    media_type = JSON
+
+    def __init__(self, content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        # As Starlette's own would, without its search for headers that are not there: an answer a request.
+        self.content = content
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            *[(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()],
+            _CONTENT_TYPE,
+            *PRIVATE,
+        ]
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]  # written by nobody
+        """Encode it as it is now."""
+        return encode(self.content)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        body = self.body
+        headers = [*self.raw_headers, (b"content-length", b"%d" % len(body))]
+        if scope["type"] != "http":  # a websocket that is refused
+            self.raw_headers = headers
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+_CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
+
+PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""On every answer of the API: no cache on the way keeps what is one person's, no browser takes it for a script."""
+
+
+def private(send: Send) -> Send:
+    """Make `send` add to an answer those of PRIVATE that it lacks; who sets another value means it."""
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if PRIVATE[0] not in headers or PRIVATE[1] not in headers:
+                has = {bytes(name).lower() for name, _ in headers}
+                message = {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
+        await send(message)
+
+    return send_on
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
+    """Encode an answer; a lone surrogate that came in with a request goes out as U+FFFD, never as a crash."""
+    try:
+        return to_json(content)
+    except PydanticSerializationError:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields
+    """Make the object of a success."""
+    return {"errorCode": OK, "errorMessage": TEXTS[OK], **fields}
+
+
+Refuse = Callable[[Refusal, str, str], Response]
+"""Answers a refusal, given Accept-Language and the path: as whoever the path is of answers there."""
+
+
+def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
+    """Answer a refusal as everybody does who prints all keys, whatever the path."""
+    del path
+    return refuse_with(refusal, accept_language)
+
+
+async def refuse_every_url(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be the API of a service that has none. Raises Refusal no_such_url."""
+    del receive, send
+    raise Refusal("no_such_url", path=scope["path"])
+
+
+def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
+    """Answer a refusal, with its truthful status, in the language the client prefers."""
+    content = refusal.answer(english=prefers_english(accept_language))
+    headers = {**refusal.headers, **tell(content)}
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return Answer(content, refusal.row.http, headers)
+
+
+TOLD: Mapping[str, str] = {
+    "id": "X-IMSG-Id",
+    "count": "X-IMSG-Count",
+    "segments": "X-IMSG-Segments",
+    "expires_in": "X-IMSG-Expires-In",
+    "reason": "X-IMSG-Reason",
+    "detail": "X-IMSG-Detail",
+}
+"""Field of an answer → the header that says it too: the five documented URLs may not print what is not documented."""
+
+HEADER_BYTES = 1024
+"""The longest value of an X-IMSG-* header; one longer than usual may be refused by what stands between."""
+
+
+def tell(content: Mapping[str, Any]) -> dict[str, str]:
+    """Make the X-IMSG-* headers of an answer's fields."""
+    return {header: percent_encode(str(content[field])) for field, header in TOLD.items() if field in content}
+
+
+def percent_encode(text: str) -> str:
+    """Write text as a header can hold it: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
+    if text.isascii() and text.isalnum() and len(text) <= HEADER_BYTES:
+        return text  # an id, a number
+    encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
+    if len(encoded) <= HEADER_BYTES:
+        return encoded
+    kept, length = [], 0
+    for character in text:
+        piece = quote(character, safe="", errors="replace")
+        length += len(piece)
+        if length > HEADER_BYTES:
+            break
+        kept.append(piece)
+    return "".join(kept)
+
+
+def report_crash(error: Exception, accept_language: str) -> Answer:
+    """Log a bug, and answer the number it is logged under."""
+    return refuse_with(report(error), accept_language)
+
+
+def report(error: Exception) -> Refusal:
+    """Log a bug with its traceback under a number; return the refusal that tells the number."""
+    trace = secrets.token_hex(4)
+    log.error("bug", trace=trace, exc_info=error)
+    error.add_note(f"{LOGGED}{trace}")
+    return Refusal("bug", trace=trace)
+
+
+MAX_LANGUAGE_CHARACTERS = 1024
+"""Of an Accept-Language: browsers send some 30, and whoever sends more is answered by its beginning."""
+
+
+def prefers_english(accept_language: str) -> bool:
+    """Tell whether English stands before Chinese in an Accept-Language (RFC 9110, section 12.5.4)."""
+    english, chinese = _qualities(accept_language)
+    return english > chinese
+
+
+def prefers_chinese(accept_language: str) -> bool:
+    """Tell whether Chinese is asked for, and not after English."""
+    english, chinese = _qualities(accept_language)
+    return chinese > 0 and chinese >= english
+
+
+def _qualities(accept_language: str) -> tuple[float, float]:
+    """Weigh English and Chinese."""
+    if not accept_language:  # of another service, as a sender hears from nobody else
+        return 0.0, 0.0
+    # Loaded with the first header: 2 MiB that senders never need.
+    from werkzeug.http import parse_accept_header  # noqa: PLC0415
+
+    best = {"en": 0.0, "zh": 0.0}
+    for tag, quality in parse_accept_header(accept_language[:MAX_LANGUAGE_CHARACTERS]):
+        language = tag.partition("-")[0].lower()
+        if language in best:
+            best[language] = max(best[language], quality)
+    return best["en"], best["zh"]
+
+
+_WRONG: Mapping[str, tuple[str, str]] = {
+    "string_type": ("必须是字符串", "it must be a string"),
+    "string_unicode": (
+        "含有不成对的代理码位，不是合法的 Unicode",
+        "it holds a lone surrogate, which is not valid Unicode",
+    ),
+    "string_too_short": ("至少要有 {min_length} 个字符", "it must have at least {min_length} characters"),
+    "string_too_long": ("最多 {max_length} 个字符", "it may have at most {max_length} characters"),
+    "int_type": ("必须是整数", "it must be an integer"),
+    "int_from_float": ("必须是整数", "it must be an integer"),
+    "int_parsing": ("必须是整数", "it must be an integer"),
+    "int_parsing_size": ("数字太大", "the number is too large"),
+    "float_type": ("必须是数字", "it must be a number"),
+    "bool_type": ("必须是 true 或 false", "it must be true or false"),
+    "bool_parsing": ("必须是 true 或 false", "it must be true or false"),
+    "list_type": ("必须是列表", "it must be a list"),
+    "tuple_type": ("必须是列表", "it must be a list"),
+    "dict_type": ("必须是 JSON 对象", "it must be a JSON object"),
+    "model_type": ("必须是 JSON 对象", "it must be a JSON object"),
+    "model_attributes_type": ("必须是 JSON 对象", "it must be a JSON object"),
+    "greater_than_equal": ("不能小于 {ge}", "it must be {ge} or more"),
+    "greater_than": ("必须大于 {gt}", "it must be more than {gt}"),
+    "less_than_equal": ("不能大于 {le}", "it must be {le} or less"),
+    "less_than": ("必须小于 {lt}", "it must be less than {lt}"),
+    "literal_error": ("只能是 {expected}", "it must be {expected}"),
+    "enum": ("只能是 {expected}", "it must be {expected}"),
+    "too_long": ("最多 {max_length} 项", "it may have at most {max_length} items"),
+    "too_short": ("至少要有 {min_length} 项", "it must have at least {min_length} items"),
+}
+"""Pydantic's kinds of complaint → what people read. A validator of ours brings its own sentences: `wrong`."""
+
+
+def wrong(zh: str, en: str) -> PydanticCustomError:
+    """Make the error that a validator raises: why the value is not right, in both languages, without a full stop."""
+    return PydanticCustomError("wrong", "{en}", {"zh": zh, "en": en})
+
+
+def wrong_fields(problems: Sequence[Mapping[str, Any]]) -> Refusal:
+    """Turn Pydantic's complaints about a body into one refusal; what is missing is said before what is wrong."""
+    refusals = [wrong_field(problem) for problem in problems]
+    return next((refusal for refusal in refusals if refusal.reason == "missing"), refusals[0])
+
+
+def wrong_field(problem: Mapping[str, Any]) -> Refusal:
+    """Turn Pydantic's complaint about one field into the public refusal: absent 10002, else 10017."""
+    place = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+    field = ".".join(place) or "body"
+    kind = str(problem["type"])
+    if kind == "json_invalid":
+        return refuse_json(str(problem.get("ctx", {}).get("error", "")))
+    if not place and kind in ("missing", "model_type", "model_attributes_type", "dict_type"):
+        return Refusal("not_an_object")
+    if kind == "missing" or ("input" in problem and problem["input"] is None):
+        return Refusal("missing", field=field)
+    context = problem.get("ctx", {})
+    if kind == UNKNOWN_FIELD:
+        return field_unknown(".".join([*place, context["name"]]), context["known"])
+    zh, en = _say_what_is_wrong(kind, context, str(problem["msg"]))
+    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
+
+
+def _say_what_is_wrong(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
+    if kind == "wrong":
+        return context["zh"], context["en"]
+    if kind not in _WRONG:
+        message = message.removeprefix("Value error, ")
+        return message, message
+    zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
+    return zh.replace(", ", "、").replace(" or ", "或"), en
+
+
+UNKNOWN_FIELD = "unknown_field"
+"""The type of an error that says that nothing reads a field, beside those that are known (`RequestModel`)."""
+
+MAX_SHOWN = 64
+"""Characters of a client's own word that an answer repeats."""
+
+
+def field_unknown(field: str, known: Iterable[str]) -> Refusal:
+    """Refuse a field that nothing reads (10017), naming the one that was probably meant, or all that there are.
+
+    `field` may be a path, `content.txt`; the names in `known` are those at its end.
+    """
+    above, _, name = field.rpartition(".")
+    names = sorted(known)
+    near = get_close_matches(name[:MAX_SHOWN].lower(), names, n=1)
+    shown = field.replace("\0", "")[:MAX_SHOWN]
+    if near:
+        meant = f"{above}.{near[0]}" if above else near[0]
+        zh, en = f"；您要写的大概是 {meant}", f"; you probably mean {meant}"
+    elif names:
+        zh, en = f"；可用的有：{'、'.join(names)}", f"; there are: {', '.join(names)}"
+    else:
+        zh, en = "；这个接口不需要参数", "; nothing is read here"
+    return Refusal("unknown_field", field=shown, meant_zh=zh, meant_en=en)
+
+
+def refuse_json(why: str) -> Refusal:
+    """Refuse what is no JSON, and say why."""
+    return Refusal("not_json", why_zh=why, why_en=why)

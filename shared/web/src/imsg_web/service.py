@@ -1,0 +1,348 @@
+"""The frame of every service: opening in order, health, metrics, signals, and a quiet end."""
+
+if __name__ == "__main__":
+    # Before anything is loaded, so that the parent that stays behind is small (ADR 15).
+    from imsg_runtime.watchdog import watch
+
+    watch()
+
+import asyncio
+import gc
+import importlib
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imsg_contract.errors import Refusal
+from imsg_runtime import unknown_settings
+from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.logs import configure, logger
+from imsg_runtime.masking import mask_line
+from imsg_runtime.memory import give_back
+from imsg_runtime.settings import Common, StartError, variable
+from imsg_web.bodies import Intake
+from imsg_web.clients import Clients
+from imsg_web.graceful_shutdown import Server
+from imsg_web.hosts import Hosts, Named
+from imsg_web.http import MAX_MESSAGE_BYTES, serve_by
+from imsg_web.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
+
+log = logger(__name__)
+
+UNREADY_BEFORE_CLOSE_S = 3.0
+"""How long the port stays open after readiness turned 503, so that load balancers look elsewhere first."""
+
+READY_PATIENCE_S = 10.0
+"""How long a replica keeps its port shut until it is ready: behind a name that finds it at once, it would be asked what
+it can't answer yet. Past that it opens all the same, to say by its readiness what it waits for."""
+
+GRACE_S = 15
+"""How long requests in flight may take to end once the port is closed."""
+
+MAX_FILES = 65_536
+
+GIVING_WAY = 5
+"""Niceness of a service for which nobody waits: where every core is busy it gets a third of what others get."""
+
+COLLECT_AFTER = 10_000
+"""New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
+
+_LEAVING = Refusal("unavailable", retry_after_s=3)
+
+Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
+"""Opens a service's parts in order, yields its API, closes them in reverse."""
+
+
+class Service:
+    """One service as an ASGI app.
+
+    `opening` is its main's wiring; `running` is its life, entered by whoever serves it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Common,
+        opening: Opening,
+        refuse: Refuse = refuse,
+        *,
+        gives_way: bool = False,
+    ) -> None:
+        """Make one; `gives_way`: its work may come later where the machine is busy and it has a process of its own."""
+        self.name = name
+        self.settings = settings
+        self.metrics = CollectorRegistry()
+        self.stopping = asyncio.Event()
+        """Set when the process is asked to end: take nothing new."""
+        self.intake = Intake(Clients(settings.trusted_proxies))
+        """What bounds the bodies that come to its ports; one for all services of a process."""
+        self.life = UNWATCHED
+        """How its process is watched; told before it runs by whoever began the process."""
+        self._opening = opening
+        self.gives_way = gives_way
+        self.refuse = refuse
+        self._api: ASGIApp | None = None
+        self._checks: dict[str, Callable[[], bool]] = {}
+        self._warnings: dict[str, Callable[[], Sequence[str]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] | None = None
+        ready = Gauge("imsg_ready", "1 while the service is ready", registry=self.metrics)
+        ready.set_function(lambda: float(not self.unmet()))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the parts, serve while the context lasts, close them. Raises StartError where a setting forbids it."""
+        self._failure = asyncio.get_running_loop().create_future()
+        async with self._opening(self) as api:
+            self._api = api
+            log.info("started", service=self.name)
+            try:
+                yield
+            finally:
+                self.stopping.set()
+                self._api = None
+                await self._end_tasks()
+
+    def check(self, name: str, holds: Callable[[], bool]) -> None:
+        """Add a condition of readiness."""
+        self._checks[name] = holds
+
+    def warn(self, name: str, tell: Callable[[], Sequence[str]]) -> None:
+        """Add what is told beside readiness and takes nothing from it: somebody has to put it right."""
+        self._warnings[name] = tell
+
+    def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run work in the background; if it dies, the process ends, since half a service serves nobody."""
+        task = asyncio.create_task(work, name=f"{self.name}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._on_end)
+        return task
+
+    async def failure(self) -> BaseException:
+        """Wait until a background task has died; return what killed it."""
+        assert self._failure is not None, "not running"  # noqa: S101  a bug of the caller
+        return await asyncio.shield(self._failure)
+
+    def unmet(self) -> list[str]:
+        """Name the conditions of readiness that don't hold now."""
+        if self._api is None:
+            return ["open"]
+        if self.stopping.is_set():
+            return ["stopping"]
+        return [name for name, holds in self._checks.items() if not holds()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer health and metrics, hand the rest to the API."""
+        if scope["type"] != "http":
+            if self._api is not None and scope["type"] == "websocket":
+                await self._api(scope, receive, send)
+            return
+        match scope["path"]:
+            case "/health/live":
+                await Answer(ok(service=self.name))(scope, receive, send)
+            case "/health/open":  # for the edge: whether new requests are to come, a while before the port closes
+                await (refuse_with(_LEAVING, "") if self.stopping.is_set() else Answer(ok()))(scope, receive, send)
+            case "/health/ready":
+                await self._readiness(scope)(scope, receive, send)
+            case "/metrics":
+                await Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
+            case _ if self._api is None:
+                away = Refusal("unavailable", retry_after_s=3)
+                await self.refuse(away, _language(scope), scope["path"])(scope, receive, send)
+            case _:
+                await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_on(message: Any) -> None:  # noqa: ANN401  an ASGI message
+            nonlocal started
+            started = True
+            await send(message)
+
+        assert self._api is not None  # noqa: S101  checked by the caller
+        try:
+            await self._api(scope, receive, private(send_on))
+        except Refusal as refusal:
+            if not started:
+                await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
+        except Exception as error:
+            if started:
+                if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
+                    log.exception("bug")
+                return
+            await self.refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
+
+    def _readiness(self, scope: Scope) -> Answer:
+        if unmet := self.unmet():
+            refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
+            return refuse_with(refusal, _language(scope))
+        warnings = {name: list(told) for name, tell in self._warnings.items() if (told := tell())}
+        return Answer(ok(service=self.name, **({"warnings": warnings} if warnings else {})))
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None or self._failure is None:
+            return
+        log.error("task_died", task=task.get_name(), exc_info=error)
+        if not self._failure.done():
+            self._failure.set_result(error)
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _language(scope: Scope) -> str:
+    return Request(scope).headers.get("accept-language", "")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port before anything else is opened. Raises StartError where it is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError(
+            f"{host}:{port} can't be listened on ({reason.lower()}); "
+            f"end what uses it, or choose another {variable('port')} or {variable('host')}."
+        ) from error
+    return sock
+
+
+async def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    intake: Intake,
+    *,
+    on_stop: Callable[[], None],
+    failure: Awaitable[BaseException],
+    on_listening: Callable[[], None] = lambda: None,
+    is_ready: Callable[[], bool] = lambda: True,
+    unready_s: float = UNREADY_BEFORE_CLOSE_S,
+) -> int:
+    """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
+
+    The port opens once `is_ready` holds, or after some patience. On a signal `on_stop` is called at once and every
+    answer ends its connection; the port closes `unready_s` later, what was let in by then is answered.
+    """
+    allow_connections()
+    config = uvicorn.Config(
+        intake.guard(app),
+        http=serve_by(intake),
+        ws_max_size=MAX_MESSAGE_BYTES,
+        lifespan="off",
+        proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+    )
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    stopped = asyncio.create_task(asked.wait())
+    failed = asyncio.ensure_future(failure)
+    try:
+        await _wait_until_ready(is_ready, {stopped, failed})
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
+            await asyncio.sleep(0.005)
+        on_listening()
+        await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        on_stop()
+        server.ask_to_leave()
+        if stopped.done():
+            await asyncio.sleep(unready_s)
+        server.should_exit = True
+        await serving
+        return 1 if failed.done() else 0
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        for task in (stopped, failed):
+            task.cancel()
+
+
+def allow_connections() -> None:
+    """Take as many files as this process may have: 1,024, the usual start, are used up by as many idle connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
+    """Wait until the port may open, but not past what ends it all."""
+    patience = time.monotonic() + READY_PATIENCE_S
+    while not is_ready() and time.monotonic() < patience:
+        done, _ = await asyncio.wait(ends, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+
+
+async def run(service: Service) -> int:
+    """Bind, open, serve and close one service; return the exit code."""
+    sock = listen(service.settings.host, service.settings.port)
+    async with service.life.beating(), service.running():
+        return await serve(
+            Named(service, Hosts(service.settings), service.refuse),
+            sock,
+            service.intake,
+            on_stop=service.stopping.set,
+            failure=service.failure(),
+            is_ready=lambda: not service.unmet(),
+        )
+
+
+def collect_less() -> None:
+    """Look for garbage in cycles less often, and never again among what was imported (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+    give_back()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the service of the package named, such as `imsg_smtp`; exit code 2 where a setting forbids the start."""
+    import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
+
+    (package,) = arguments
+    life = Life.of(os.environ)
+    try:
+        service: Service = importlib.import_module(f"{package}.main").app()
+        service.life = life
+        configure(service.settings.log_level, service.settings.log_format)
+        for stray in unknown_settings.find([type(service.settings)]):
+            log.warning("setting_unknown", why=str(stray))
+        collect_less()
+        if service.gives_way:
+            os.nice(GIVING_WAY)
+        return uvloop.run(run(service))
+    except StartError as error:
+        print(f"imsg: {mask_line(str(error))}", file=sys.stderr)  # noqa: T201  the one clear line
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

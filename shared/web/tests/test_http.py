@@ -1,0 +1,122 @@
+"""How answers go out: in one piece, and a head at once where its body is long in coming."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive, Scope, Send
+
+from imsg_web.bodies import Intake
+from imsg_web.clients import Clients
+from imsg_web.http import MAX_MESSAGE_BYTES
+from imsg_web.responses import Answer
+from imsg_web.service import serve
+
+ANSWER = Answer({"errorCode": 0, "errorMessage": "OK"})
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+SLOW = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+class App:
+    """Answers at once; under /slow its body waits for `go`."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; accept a WebSocket until it ends."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            return
+        if scope["path"] != "/slow":
+            await ANSWER(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await self.go.wait()
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+@asynccontextmanager
+async def serving(
+    app: App, most: int | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve an app as every service is served, to so many connections of an address; yield one."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    listens = asyncio.Event()
+    never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    intake = Intake(Clients(()), connections_per_network=most)
+    serving = asyncio.create_task(
+        serve(app, sock, intake, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
+    )
+    async with asyncio.timeout(20):
+        await listens.wait()
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            never.set_result(RuntimeError("the test is over"))
+            await serving
+
+
+async def test_head_and_body_of_an_answer_come_in_one_piece() -> None:
+    """One system call and one packet each: whoever reads once has all of it."""
+    async with serving(App()) as (reader, writer):
+        for _ in range(50):
+            writer.write(REQUEST)
+            head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            assert body == ANSWER.body
+
+
+async def test_a_head_does_not_wait_for_a_body_that_is_long_in_coming() -> None:
+    """Who streams is heard from at once."""
+    app = App()
+    async with serving(app) as (reader, writer):
+        writer.write(SLOW)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        app.go.set()
+        assert await reader.readexactly(4) == b"done"
+
+
+async def test_an_answer_that_ends_its_connection_is_whole() -> None:
+    """What waits to be written goes out before the close."""
+    async with serving(App()) as (reader, writer):
+        writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        assert (await reader.read()).endswith(bytes(ANSWER.body))
+
+
+async def test_a_websocket_is_a_connection_until_it_ends() -> None:
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection(*other.get_extra_info("peername"))
+        writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async with serving(App(), most=1) as (reader, other):
+        other.write(UPGRADE)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert b"too_many_connections" in await ask()
+        other.close()
+        async with asyncio.timeout(10):
+            while not (await ask()).startswith(b"HTTP/1.1 200"):  # noqa: ASYNC110  only the port knows
+                await asyncio.sleep(0.01)
+
+
+async def test_a_message_of_a_websocket_that_is_too_large_is_refused_before_it_comes() -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x82\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
+        opcode, length, code = await reader.readexactly(1), await reader.readexactly(1), await reader.readexactly(2)
+    assert (opcode, length >= b"\x02", int.from_bytes(code, "big")) == (b"\x88", True, 1009)
