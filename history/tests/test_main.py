@@ -18,7 +18,7 @@ from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
 from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_runtime.settings import StartError
-from imsg_testing.history import job, make_delivery, outcome
+from imsg_testing.history import job, make_delivery, outcome, user
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_web.callers import Caller
@@ -27,7 +27,7 @@ from imsg_web.service_client import Peer, connect
 
 KEY = (SecretStr("key"),)
 ADMIN = Caller("admin", is_admin=True)
-OWNER = Caller("天存-system-1001", is_admin=False)
+OWNER = user()
 WITHIN_S = 15.0
 
 
@@ -100,7 +100,7 @@ async def test_a_request_shows_to_its_owner_and_to_an_administrator_within_a_sec
     answer = await shows(service, "/api/query", ADMIN, 1, id=f"{one.request}-1")
     shape = QueryAnswer.model_validate(answer)
     assert shape.messages[0].timeline is not None
-    assert (await get(service, "/api/query", Caller("other", is_admin=False), id=one.request)).json()["messages"] == []
+    assert (await get(service, "/api/query", user("other"), id=one.request)).json()["messages"] == []
 
 
 async def test_stats_answer_in_their_shape(service: Service, broker_url: str) -> None:

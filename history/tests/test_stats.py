@@ -8,16 +8,22 @@ import pytest
 
 from imsg_contract.errors import Refusal
 from imsg_history.ownership import Ownership
-from imsg_history.stats import read_span
+from imsg_history.queries import StatsQuery
+from imsg_history.stats import find_span
+from imsg_testing.history import user
 from imsg_web.callers import Caller
 
-USER = Caller("张三", is_admin=False)
+USER = user("张三")
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
 SHANGHAI, BERLIN, KATHMANDU = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kathmandu")
 
 
+def read(fields: dict[str, str]) -> StatsQuery:
+    return StatsQuery.model_validate(fields)
+
+
 def test_days_begin_at_the_zones_midnight() -> None:
-    span = read_span({"since": "2026-11-24T00:00:00+08:00"}, USER, SHANGHAI, NOW)
+    span = find_span(read({"since": "2026-11-24T00:00:00+08:00"}), USER, SHANGHAI, NOW)
     assert [start.isoformat() for start in span.starts] == [
         "2026-11-23T16:00:00+00:00",
         "2026-11-24T16:00:00+00:00",
@@ -27,7 +33,7 @@ def test_days_begin_at_the_zones_midnight() -> None:
 
 def test_a_day_on_which_clocks_change_has_23_or_25_hours() -> None:
     given = {"since": "2026-03-28T12:00:00Z", "until": "2026-03-30T12:00:00Z"}
-    spring = read_span(given, USER, BERLIN, NOW).starts
+    spring = find_span(read(given), USER, BERLIN, NOW).starts
     assert [after - before for before, after in pairwise(spring)] == [
         timedelta(hours=24),
         timedelta(hours=23),
@@ -36,7 +42,9 @@ def test_a_day_on_which_clocks_change_has_23_or_25_hours() -> None:
 
 
 def test_hours_begin_where_the_zones_clock_shows_them() -> None:
-    span = read_span({"since": "2026-11-25T08:20:00Z", "bucket": "hour"}, USER, KATHMANDU, NOW)
+    span = find_span(
+        StatsQuery.model_validate({"since": "2026-11-25T08:20:00Z", "bucket": "hour"}), USER, KATHMANDU, NOW
+    )
     assert [start.minute for start in span.starts] == [15, 15]
 
 
@@ -52,13 +60,13 @@ def test_hours_begin_where_the_zones_clock_shows_them() -> None:
 )
 def test_what_cannot_be_counted_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(Refusal) as caught:
-        read_span(given, USER, SHANGHAI, NOW)
+        find_span(read(given), USER, SHANGHAI, NOW)
     assert caught.value.reason == "wrong_type"
 
 
 def test_only_an_administrator_counts_everybodys() -> None:
-    assert read_span({}, USER, SHANGHAI, NOW).whose == Ownership("张三")
-    assert read_span({}, Caller("admin", is_admin=True), SHANGHAI, NOW).whose is None
+    assert find_span(read({}), USER, SHANGHAI, NOW).ownership == Ownership("张三", USER.user_id, USER.since)
+    assert find_span(read({}), Caller("admin", is_admin=True), SHANGHAI, NOW).ownership is None
     with pytest.raises(Refusal) as caught:
-        read_span({"username": "李四"}, USER, SHANGHAI, NOW)
+        find_span(read({"username": "李四"}), USER, SHANGHAI, NOW)
     assert caught.value.reason == "no_right"

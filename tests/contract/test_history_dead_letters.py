@@ -11,6 +11,7 @@ from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
+from imsg_history.queries import DeadLettersQuery
 from imsg_history.resend import Resends
 from imsg_history.writer import BatchWriter, Counts
 from imsg_testing.history import NOW, job, make_delivery, outcome
@@ -22,14 +23,14 @@ async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(dat
     beyond = job(at=NOW, segments=2**70)
     await keep(database, *jobs[:7], make_delivery(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
     assert len(await find_all_ids(database)) == 20
-    reasons = [letter["reason"] for letter in (await DeadLetters(database).page(None, None)).dead]
+    reasons = [letter["reason"] for letter in (await DeadLetters(database).find(DeadLettersQuery())).rows]
     assert sorted(reasons) == ["not_recorded", "unreadable"]
 
 
 async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Database) -> None:
     letters = (make_delivery(b"\xff%d" % number, DEAD, reason=f"reason {number}") for number in range(9))
     await keep(database, *letters)
-    listed = [letter["reason"] for letter in (await DeadLetters(database).page(None, None)).dead]
+    listed = [letter["reason"] for letter in (await DeadLetters(database).find(DeadLettersQuery())).rows]
     assert listed == [f"reason {number}" for number in reversed(range(9))]
 
 
@@ -40,9 +41,9 @@ async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -
     assert await read_statuses(database, one) == ["sent", "failed", "failed"]
     (message,) = await find(database, id=f"{one.request}-2")
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
-    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
     assert (letter["request"], letter["method"]) == (one.request, "smtp")
-    shown = await DeadLetters(database).one(letter["id"])
+    shown = await DeadLetters(database).show(letter["id"])
     assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", one.request)
 
 
@@ -52,9 +53,9 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
         database, make_delivery(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
     )
     assert await read_statuses(database, one) == ["failed"]
-    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
     assert letter["reason"] == "delivery_limit"
-    assert (await DeadLetters(database).one(letter["id"]))["queue"] == "imsg.smtp.single"
+    assert (await DeadLetters(database).show(letter["id"]))["queue"] == "imsg.smtp.single"
 
 
 async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
@@ -67,15 +68,15 @@ async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database)
 async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
     one = job(to=("a@example.com", "b@example.com"), at=NOW)
     await keep(database, one, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
-    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
     resends = Resends(database)
-    assert len((await resends.draft_of_dead(letter["id"], ADMIN, again=False))["recipients"]) == 2
+    assert len((await resends.draft_dead_letter(letter["id"], ADMIN, again=False))["recipients"]) == 2
     await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=one.request))
-    for ask in (resends.draft_of_dead(letter["id"], ADMIN, again=False),):
+    for ask in (resends.draft_dead_letter(letter["id"], ADMIN, again=False),):
         with pytest.raises(Refusal) as refusal:
             await ask
         assert refusal.value.reason == "already_resent"
-    assert len((await resends.draft_of_dead(letter["id"], ADMIN, again=True))["recipients"]) == 2
+    assert len((await resends.draft_dead_letter(letter["id"], ADMIN, again=True))["recipients"]) == 2
 
 
 async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> None:
@@ -86,7 +87,7 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
         make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"),
         make_delivery(b"{", DEAD, reason="x"),
     )
-    letters = (await DeadLetters(database).page(None, None)).dead
+    letters = (await DeadLetters(database).find(DeadLettersQuery())).rows
     names = {letter["method"]: letter["id"] for letter in letters}
     draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False, again=False)
     assert (draft["request"], [recipient["to"] for recipient in draft["recipients"]]) == (
@@ -94,8 +95,10 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
         ["b@example.com"],
     )
     resends = Resends(database)
-    assert await catch_refusal(lambda: resends.draft_of_dead(names[None], ADMIN, again=False)) == "nothing_to_resend"
-    assert await catch_refusal(lambda: resends.draft_of_dead(names["smtp"], OWNER, again=False)) == "no_right"
+    assert (
+        await catch_refusal(lambda: resends.draft_dead_letter(names[None], ADMIN, again=False)) == "nothing_to_resend"
+    )
+    assert await catch_refusal(lambda: resends.draft_dead_letter(names["smtp"], OWNER, again=False)) == "no_right"
 
 
 async def test_dead_letters_page_newest_first(database: Database) -> None:
@@ -104,8 +107,8 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
         recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
         await recorder.keep([make_delivery(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
     letters = DeadLetters(database)
-    first = await letters.page("4", None)
-    second = await letters.page("4", first.next)
-    bodies = [(await letters.one(letter["id"]))["body"] for letter in (*first.dead, *second.dead)]
+    first = await letters.find(DeadLettersQuery.model_validate({"limit": "4"}))
+    second = await letters.find(DeadLettersQuery.model_validate({"limit": "4", "cursor": first.next}))
+    bodies = [(await letters.show(letter["id"]))["body"] for letter in (*first.rows, *second.rows)]
     assert (bodies, second.next) == (["6", "5", "4", "3", "2", "1", "0"], None)
-    assert (first.dead[0]["reason"], first.dead[0]["detail"]) == ("unreadable", "what is this")
+    assert (first.rows[0]["reason"], first.rows[0]["detail"]) == ("unreadable", "what is this")

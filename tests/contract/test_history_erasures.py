@@ -14,12 +14,12 @@ from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Attachment, Inbound, Job, Reference, Status
-from imsg_history.attachments import Attachments, Place
+from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
-from imsg_history.filters import read_query
+from imsg_history.queries import DeadLettersQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.records import AuditRow
 from imsg_history.resend import Resends
@@ -77,7 +77,9 @@ async def holds(database: Database, address: str) -> bool:
 
 async def read_messages(database: Database, of: Job) -> list[dict[str, Any]]:
     """Return a request's messages."""
-    return (await MessageQuery(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))).messages
+    return (
+        await MessageQuery(database).find_v1(V1MessagesQuery.model_validate({"id": of.request, "limit": "500"}), ADMIN)
+    ).rows
 
 
 def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
@@ -98,7 +100,7 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, **said), lonely, broken)
     await keep(database, outcome(listed, Status.SENT, n=0), outcome(listed, Status.FAILED, n=1, detail=f"550 {MAIL}"))
     await keep(database, receipt(outcome(single, Status.SENT, provider_id="p-9"), MAIL))
-    await Attachments(database).put(Place(single.request, _sha(b"to them")), b"to them", AFTER)
+    await Attachments(database).put(AttachmentKey(single.request, _sha(b"to them")), b"to them", AFTER)
     assert await holds(database, MAIL)
 
     stone = await place_tombstone(stones, MAIL.swapcase())
@@ -249,18 +251,18 @@ async def test_a_long_content_and_a_file_that_name_the_person_go_once_the_others
         ],
     )
     for body in (text, file, other):
-        await Attachments(database).put(Place(long.request, _sha(body)), body, AFTER)
+        await Attachments(database).put(AttachmentKey(long.request, _sha(body)), body, AFTER)
     await keep(database, long, outcome(long, Status.SENT, n=1))
     stone = await place_tombstone(stones, MAIL)
     eraser = Eraser(database, DIGESTS)
 
     await eraser.erase([stone])
-    assert await Attachments(database).get(Place(long.request, _sha(text))) == text, "it is still to be sent"
+    assert await Attachments(database).get(AttachmentKey(long.request, _sha(text))) == text, "it is still to be sent"
     await keep(database, outcome(long, Status.SENT, n=0))
     assert await eraser.erase_bodies([stone]) == 2
 
     assert not await holds(database, MAIL)
-    assert await Attachments(database).get(Place(long.request, _sha(other))) == other
+    assert await Attachments(database).get(AttachmentKey(long.request, _sha(other))) == other
 
 
 async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: TombstoneStore) -> None:
@@ -347,7 +349,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
     )
     open_ = job(at=NOW - timedelta(days=35))
     letter = make_delivery(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
-    await Attachments(database).put(Place(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
+    await Attachments(database).put(AttachmentKey(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
     await keep(database, old, young, long, open_, letter)
     await keep(database, *(outcome(one, Status.FAILED) for one in (old, young, long)))
     long_ago = update(dead).values(at=NOW - timedelta(days=33))
@@ -363,8 +365,8 @@ async def test_contents_go_before_rows(database: Database) -> None:
     assert [one["content"] for one in await read_messages(database, young)] == [young.content]
     assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
-    (one,) = (await DeadLetters(database).page(None, None)).dead
-    assert (await DeadLetters(database).one(one["id"]))["body"] == ""
+    (one,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    assert (await DeadLetters(database).show(one["id"]))["body"] == ""
     for name in (old.request, long.request):
         with pytest.raises(Refusal, match="content_erased"):
             await Resends(database).draft(name, ADMIN, uncertain=False, again=False)

@@ -16,7 +16,7 @@ from imsg_contract.topology import DEAD, Lane, Topology, job_key
 from imsg_contract.wire import Change, Job, Status
 from imsg_database.address import read_url
 from imsg_history import maintenance, stuck, writer
-from imsg_history.attachments import Attachments, Place
+from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database, connect
 from imsg_history.maintenance import Maintenance
 from imsg_history.stuck import TURNS, StuckJobs
@@ -204,7 +204,7 @@ async def test_two_sweeps_at_once_publish_once(bench: Bench) -> None:
 async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -> None:
     old, new = job(at=NOW), job(at=NOW + RETENTION)
     unmatched = receipt(outcome(new, Status.SENT, provider_id="nobody's"), "x@example.com")
-    place = Place(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
+    place = AttachmentKey(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
     await Attachments(bench.database).put(place, b"foo", old.expires_at)
     await bench.keep(old, outcome(old, Status.SENT), unmatched)
     await bench.keeper.keep([make_delivery(b"{", DEAD, reason="unreadable")])

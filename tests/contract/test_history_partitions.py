@@ -18,16 +18,15 @@ from imsg_database.address import read_url
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect
-from imsg_history.filters import read_query
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.partitions import Partition, make, month_after, month_of
-from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import open_ready
 from imsg_testing.history import NOW, job, make_delivery, outcome
+from imsg_testing.history_store import find
 from imsg_testing.waiting import eventually
 from imsg_web.callers import Caller
 
@@ -92,8 +91,8 @@ async def places(database: Database) -> list[str]:
 
 async def read_statuses(database: Database, of: Job) -> list[str]:
     """Return the statuses of a job's messages."""
-    page = await MessageQuery(database).find(read_query({"id": of.request}, ADMIN))
-    return [message["status"] for message in page.messages]
+    messages = await find(database, id=of.request, limit="500")
+    return [message["status"] for message in messages]
 
 
 async def count(database: Database) -> int:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from imsg_contract.wire import Change, Outcomes, Status
-from imsg_history.attachments import Attachments, Place
+from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_ids, keep, make_writer, read_statuses
@@ -83,7 +83,7 @@ async def test_the_audit_keeps_every_change_once(database: Database) -> None:
 
 async def test_attachments_are_kept_byte_for_byte_and_checked(database: Database) -> None:
     body = bytes(range(256)) * 40_960
-    place = Place(request_id(NOW), hashlib.sha256(body).hexdigest())
+    place = AttachmentKey(request_id(NOW), hashlib.sha256(body).hexdigest())
     kept = Attachments(database)
     assert await catch_refusal(lambda: kept.put(place, body[1:], NOW)) == "wrong_type"
     assert await catch_refusal(lambda: kept.get(place)) == "not_found"

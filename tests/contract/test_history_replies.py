@@ -14,7 +14,8 @@ from imsg_contract.wire import Category, Event, EventKind, Inbound, Job, Status
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.erase import Eraser
-from imsg_history.replies import Replies, read_filter
+from imsg_history.queries import RepliesQuery
+from imsg_history.replies import Replies
 from imsg_history.reply_matching import ReplyMatcher, Tell
 from imsg_history.tables import replies
 from imsg_history.writer import BatchWriter, Counts
@@ -46,8 +47,10 @@ async def keep(database: Database, *batch: Any, tell: Tell = _ignore) -> None:  
 async def find(database: Database, caller: Caller = ADMIN, **asked: str) -> list[dict[str, Any]]:
     """Ask for a page."""
     return (
-        await Replies(database).find(read_filter({name.rstrip("_"): one for name, one in asked.items()}, caller))
-    ).replies
+        await Replies(database).find(
+            RepliesQuery.model_validate({name.rstrip("_"): one for name, one in asked.items()}), caller
+        )
+    ).rows
 
 
 def sms(before: timedelta, address: str = ZHANG, user: Caller = OWNER, **fields: Any) -> Job:  # noqa: ANN401
@@ -165,8 +168,8 @@ async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
     cursor = ""
     while True:
         asked = {"limit": "2", "from": "13800138000", **({"cursor": cursor} if cursor else {})}
-        page = await Replies(database).find(read_filter(asked, ADMIN))
-        seen += [reply["text"] for reply in page.replies]
+        page = await Replies(database).find(RepliesQuery.model_validate(asked), ADMIN)
+        seen += [reply["text"] for reply in page.rows]
         cursor = page.next or ""
         if not cursor:
             break

@@ -4,12 +4,9 @@ from datetime import timedelta
 
 from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.filters import read_query
-from imsg_history.query import MessageQuery
 from imsg_history.resend import Resends
-from imsg_testing.history import NOW, job, outcome
-from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, keep
-from imsg_web.callers import Caller
+from imsg_testing.history import NOW, job, outcome, user
+from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, keep
 
 
 async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> None:
@@ -26,7 +23,7 @@ async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> 
         await catch_refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False, again=False))
         == "nothing_to_resend"
     )
-    stranger = Caller("other", is_admin=False)
+    stranger = user("other")
     assert (
         await catch_refusal(lambda: resends.draft(one.request, stranger, uncertain=False, again=False)) == "not_found"
     )
@@ -52,7 +49,7 @@ async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: 
     assert [recipient["n"] for recipient in draft["recipients"]] == [0, 1, 2]
     fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{one.request}-1")
     await keep(database, fourth)
-    shown = (await MessageQuery(database).find(read_query({}, OWNER, is_v2=True), is_v2=True)).messages
+    shown = (await find_page(database, OWNER)).rows
     assert {message["id"]: message["resent_as"] for message in shown if message["resent_as"]} == {
         f"{one.request}-0": [f"{third.request}-0"],
         f"{one.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],

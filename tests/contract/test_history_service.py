@@ -18,9 +18,9 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import consumer, writer
 from imsg_history.consumer import HistoryConsumer
 from imsg_history.database import Database, connect
-from imsg_history.filters import read_query
 from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
+from imsg_history.queries import V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, open_ready
@@ -97,10 +97,12 @@ async def all_are(database: Database, status: Status, count: int) -> None:
 
     async def holds() -> bool:
         try:
-            page = await MessageQuery(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
+            page = await MessageQuery(database).find_v1(
+                V1MessagesQuery.model_validate({"status": status.value, "limit": "500"}), ADMIN
+            )
         except DatabaseUnavailable:
             return False
-        return len(page.messages) == count
+        return len(page.rows) == count
 
     await eventually(holds, WITHIN_S)
 
@@ -136,7 +138,7 @@ async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Po
         own_postgres.kill()
         await publish(broker, *(part for story in told[30:] for part in story))
         with pytest.raises(DatabaseUnavailable):
-            await MessageQuery(database).find(read_query({}, ADMIN))
+            await MessageQuery(database).find_v1(V1MessagesQuery.model_validate({}), ADMIN)
         own_postgres.start()
         await all_are(database, Status.DELIVERED, 60)
         await depth_is(broker, topology.history, 0)
@@ -154,7 +156,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
             await publish(broker, *(part for story in told[10:] for part in story))
             with pytest.raises(DatabaseUnavailable):
                 async with asyncio.timeout(12):
-                    await MessageQuery(database).find(read_query({}, ADMIN))
+                    await MessageQuery(database).find_v1(V1MessagesQuery.model_validate({}), ADMIN)
         await all_are(database, Status.DELIVERED, 20)
 
 

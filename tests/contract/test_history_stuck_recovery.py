@@ -17,8 +17,8 @@ from imsg_database.address import read_url
 from imsg_history import consumer, stuck, writer
 from imsg_history.consumer import HistoryConsumer
 from imsg_history.database import Database, connect
-from imsg_history.filters import read_query
 from imsg_history.migrate import migrate
+from imsg_history.queries import V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
@@ -71,8 +71,10 @@ async def all_are(database: Database, of: Job, status: str) -> None:
     """Wait until every message of a job has a status."""
 
     async def holds() -> bool:
-        page = await MessageQuery(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))
-        return [message["status"] for message in page.messages] == [status] * len(of.recipients)
+        page = await MessageQuery(database).find_v1(
+            V1MessagesQuery.model_validate({"id": of.request, "limit": "500"}), ADMIN
+        )
+        return [message["status"] for message in page.rows] == [status] * len(of.recipients)
 
     await eventually(holds, WITHIN_S)
 

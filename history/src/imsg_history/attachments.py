@@ -28,14 +28,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Under what a body is kept."""
+class AttachmentKey:
+    """The key of an attachment's bytes: a request of up to 10,000 recipients has them once."""
 
     request: str
     sha256: str
 
     @classmethod
-    def read(cls, request: str, sha256: str) -> "Place":
+    def read(cls, request: str, sha256: str) -> "AttachmentKey":
         """Read the two parts of the URL. Raises Refusal not_found where they name nothing."""
         name = Name.read(request)
         if name is None or name.n is not None or not _SHA256.fullmatch(sha256):
@@ -49,13 +49,13 @@ class Attachments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, place: Place, body: bytes, expires_at: datetime) -> None:
+    async def put(self, key: AttachmentKey, body: bytes, expires_at: datetime) -> None:
         """Keep a body, durably; the same again only prolongs its life.
 
         Raises Refusal where the bytes don't have the hash they came under, DatabaseUnavailable.
         """
         found = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
-        if found != place.sha256:
+        if found != key.sha256:
             raise Refusal(
                 "wrong_type",
                 field="sha256",
@@ -63,20 +63,21 @@ class Attachments:
                 why_en="the bytes that arrived have another one; send them again",
             )
         row = {
-            "request": place.request,
-            "sha256": place.sha256,
+            "request": key.request,
+            "sha256": key.sha256,
             "body": body,
             "expires_at": expires_at + KEPT_AFTER_EXPIRY,
         }
         await self._database.write(lambda connection: self._put(connection, row), WRITE_TIMEOUT_S)
 
-    async def get(self, place: Place) -> bytes:
+    async def get(self, key: AttachmentKey) -> bytes:
         """Return a body. Raises Refusal not_found, DatabaseUnavailable."""
-        key = (attachments.c.request == place.request, attachments.c.sha256 == place.sha256)
-        query = select(attachments.c.body).where(*key)
+        query = select(attachments.c.body).where(
+            attachments.c.request == key.request, attachments.c.sha256 == key.sha256
+        )
         body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))
         if body is None:
-            raise Refusal("not_found", what=f"attachments/{place.request}/{place.sha256}")
+            raise Refusal("not_found", what=f"attachments/{key.request}/{key.sha256}")
         return body
 
     async def _put(self, connection: AsyncConnection, row: dict[str, Any]) -> None:

@@ -22,8 +22,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import rfc3339
-from imsg_history.records import RENAMED_CODES
-from imsg_history.sendings import Key, Sending, find_sendings
+from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.tables import events, messages, requests
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import Recurring, logger
@@ -63,7 +62,7 @@ class Taken:
     references: Mapping[str, str]
     settled: Mapping[str, Mapping[str, int]]
     """Request of which nothing is open any more → how many of it stand where."""
-    sendings: Mapping[Key, Sending]
+    providers: Mapping[Key, ProviderAndId]
     """Who took the messages that a receipt has moved which does not say it."""
 
 
@@ -143,8 +142,8 @@ def write(taken: Taken) -> list[Event]:
     last: dict[str, Row[Any]] = {}
     for row in taken.rows:
         if row.events & EventKind.MESSAGE:
-            sending = taken.sendings.get((row.request, row.n), (row.provider, row.provider_id))
-            told.append(_write_message(row, taken.references.get(row.request), sending))
+            sent_by = taken.providers.get((row.request, row.n), (row.provider, row.provider_id))
+            told.append(_write_message(row, taken.references.get(row.request), sent_by))
         if row.request in taken.settled:
             known = last.get(row.request)
             last[row.request] = row if known is None or row.at > known.at else known
@@ -152,11 +151,11 @@ def write(taken: Taken) -> list[Event]:
     return told
 
 
-def _write_message(row: Row[Any], reference: str | None, sending: Sending) -> Event:
-    provider, provider_id = sending
+def _write_message(row: Row[Any], reference: str | None, sent_by: ProviderAndId) -> Event:
+    provider, provider_id = sent_by
     detail = without(row.address, row.written, row.detail) if is_hidden(row) else row.detail
     has_error = row.status in TROUBLED and (row.code or row.detail)
-    error = {"code": RENAMED_CODES.get(row.code, row.code), "detail": detail} if has_error else None
+    error = {"code": row.code, "detail": detail} if has_error else None
     return Event(
         id=f"evt_{message_id(row.request, row.n)}-{row.seq}",
         type=f"message.{row.status}",
@@ -231,7 +230,7 @@ async def _describe(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Ta
     references = {row.request: row.reference for row in found}
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
     settled = await _count_settled(connection, watched) if watched else {}
-    return Taken(rows, references, settled, await find_sendings(connection, rows))
+    return Taken(rows, references, settled, await find_providers(connection, rows))
 
 
 def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:

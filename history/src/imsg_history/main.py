@@ -21,7 +21,6 @@ from imsg_database.address import is_sqlite, read_url
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, event_relay, maintenance, stuck, writer
-from imsg_history.addressees import Addressees
 from imsg_history.api import api
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import HistoryConsumer
@@ -38,13 +37,14 @@ from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
+from imsg_history.recipients import Recipients
 from imsg_history.redis_erasure import RedisErasure
 from imsg_history.replies import Replies
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.routes.parts import Parts
-from imsg_history.stats import Counter
+from imsg_history.stats import Statistics
 from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter
@@ -181,10 +181,10 @@ def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: 
         Overviews(store),
         RequestList(store),
         Replies(store),
-        Counter(store, ZoneInfo(timezone)),
+        Statistics(store, ZoneInfo(timezone)),
         Attachments(store),
         Resends(store),
-        Addressees(store),
+        Recipients(store),
         DeadLetters(store),
         erasures,
         _now,

@@ -260,9 +260,9 @@ def _request_row(job: Job) -> RequestRow:
         clean_optional(job.resend_of, MAX_NAME),
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
-        reference=clean_optional(job.reference, MAX_REFERENCE),
-        user_id=job.user_id,
-        category=job.category.value,
+        job.category.value,
+        clean_optional(job.reference, MAX_REFERENCE),
+        job.user_id,
     )
 
 

@@ -1,20 +1,17 @@
-"""Whose messages a caller may see: by the user's id, and what has none by name and time."""
+"""Which messages a caller may see: a user's own, or all of a name for administrators."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Table, bindparam, or_
+from sqlalchemy import ColumnElement, Row, Table
 
 from imsg_contract.errors import Refusal
 from imsg_history.ids import first_id
 from imsg_history.records import MAX_NAME, clean
-from imsg_history.tables import RequestId
 from imsg_web.callers import Caller
 
 SKEW = timedelta(days=1)
-"""How far a gateway's clock, which requests' ids are of, may be behind auth's, which users' times are of: only how far
-back rows are looked at hangs on it."""
+"""How far a gateway's clock, which makes requests' ids, may be behind auth's, which makes users' times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +21,30 @@ class Ownership:
     username: str
     user_id: str | None = None
     since: datetime | None = None
+    """When the user was registered: no older row is the user's, so that an index by name reads none."""
 
-    @property
-    def values(self) -> dict[str, str]:
-        """What `conditions` binds."""
-        bound = {"username": self.username}
-        if self.user_id is not None and self.since is not None:
-            bound |= {"user_id": self.user_id, "theirs": first_id(self.since), "seen": first_id(self.since - SKEW)}
-        return bound
+    def conditions(self, table: Table) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a row of `requests` or `messages` belongs to it."""
+        conditions = [table.c.username == self.username]
+        if self.since is not None:
+            conditions.append(table.c.request >= first_id(self.since - SKEW))
+        if self.user_id is not None:
+            conditions.append(table.c.user_id == self.user_id)
+        return conditions
 
 
-def whose(username: str | None, caller: Caller) -> Ownership | None:
-    """Tell whose messages are meant: a user's own; for an administrator everybody's, or all of a name.
+def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
+    """Return whose messages a caller asks for; None for everybody's, which only an administrator may see.
 
     Raises Refusal no_right.
     """
     if caller.is_admin:
         return None if username is None else Ownership(clean(username, MAX_NAME))
-    if username not in (None, caller.username):
+    if username not in (None, caller.username) or caller.user_id is None:
         raise Refusal("no_right")
     return Ownership(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
 
 
-def conditions(table: Table, *, by_id: bool) -> list[Any]:
-    """Select the rows of a Whose, whose `values` are bound; `by_id` says whether it has an id."""
-    of_name = table.c.username == bindparam("username")
-    if not by_id:
-        return [of_name]
-    theirs = table.c.user_id.is_(None) & (table.c.request >= bindparam("theirs", type_=RequestId))
-    of_id = table.c.user_id == bindparam("user_id", type_=RequestId)
-    return [of_name, table.c.request >= bindparam("seen", type_=RequestId), or_(of_id, theirs)]
-
-
-def is_of(username: str, user_id: str | None, request: str, caller: Caller) -> bool:
-    """Tell whether a request is the caller's own."""
-    if username != caller.username:
-        return False
-    if caller.user_id is None or caller.since is None:
-        return True
-    return user_id == caller.user_id if user_id is not None else request >= first_id(caller.since)
+def may_see(request: Row[tuple[object, ...]], caller: Caller) -> bool:
+    """Return whether a caller may see a row of `requests`."""
+    return caller.is_admin or (caller.user_id is not None and request.user_id == caller.user_id)

@@ -1,140 +1,152 @@
-"""Finding messages: GET /api/query, one page by keyset, each filter by an index."""
+"""Queries for messages: GET /api/query and /api/v2/messages, a page at a time."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
-from imsg_contract.wire import Category, Status, message_id
-from imsg_history.cursors import Place, write_place
+from imsg_contract.wire import Status, message_id
+from imsg_database.engines import is_postgres
 from imsg_history.database import Database
-from imsg_history.filters import Query
 from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import Name, rfc3339, time_of
-from imsg_history.records import RENAMED_CODES
-from imsg_history.resends import find_resent
-from imsg_history.sendings import Sending, find_sendings
-from imsg_history.statements import WINDOW, Listings, is_in_time
+from imsg_history.message_providers import Key, ProviderAndId, find_providers
+from imsg_history.pagination import MessagePosition, Page, write_message_cursor
+from imsg_history.queries import WINDOW, MessagesQuery, V1MessagesQuery
+from imsg_history.resend import find_resent
+from imsg_history.statements import MessageFilter, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
+from imsg_web.callers import Caller
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
 """How much content kept by reference one answer may hold; beyond it `content` is null, and one message shows it."""
 
-TROUBLED = (Status.RETRYING, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN)
-"""Statuses whose code and detail are an error; the others' are the provider's good word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of messages as the public API shows them."""
-
-    messages: list[dict[str, Any]]
-    next: str | None
+ERROR_STATUSES = (Status.RETRYING, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN)
+"""Statuses whose code and detail are an error; with the others a provider confirms something."""
 
 
 class MessageQuery:
-    """Answers queries from the tables."""
+    """Answers queries for messages."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listings = Listings(is_postgres=database.is_postgres)
 
-    async def find(self, query: Query, *, is_v2: bool = False) -> Page:
-        """Find a page, for v1 (whose keys are frozen) or for v2. Raises DatabaseUnavailable."""
-        return await self._database.read(lambda connection: self._find(connection, query, is_v2=is_v2))
+    async def find_v1(self, query: V1MessagesQuery, caller: Caller) -> Page:
+        """Find a page with the keys of the interface document alone. Raises Refusal no_right, DatabaseUnavailable."""
+        wanted = MessageFilter.build(MessagesQuery.model_construct(**dict(query)), caller)
+        return await self._database.read(lambda connection: self._find(connection, wanted, is_v1=True))
 
-    async def _find(self, connection: AsyncConnection, query: Query, *, is_v2: bool) -> Page:
-        rows = await self._see(connection, query)
-        more = len(rows) > query.limit
+    async def find(self, query: MessagesQuery, caller: Caller) -> Page:
+        """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
+        wanted = MessageFilter.build(query, caller)
+        return await self._database.read(lambda connection: self._find(connection, wanted))
+
+    async def _find(self, connection: AsyncConnection, wanted: MessageFilter, *, is_v1: bool = False) -> Page:
+        query = wanted.query
+        rows = await self._list_permitted(connection, wanted)
+        has_more = len(rows) > query.limit
         rows = rows[: query.limit]
-        last = (rows[-1].request, rows[-1].n) if more else await find_window_end(connection, self._listings, query)
-        of = await _requests(connection, {row.request for row in rows})
-        contents = await _contents(connection, query, rows, of)
+        if has_more:
+            end: MessagePosition | None = MessagePosition(rows[-1].request, rows[-1].n)
+        else:
+            end = await find_window_end(connection, wanted)
+        of = await _read_requests(connection, {row.request for row in rows})
+        contents = await _read_contents(connection, query, rows, of)
         known = [row for row in rows if row.request in of]
-        sendings = await find_sendings(connection, known)
-        shown = [_show(row, of[row.request], contents, sendings) for row in known]
-        kept_from = [query.hides and is_hidden(row) for row in known]
-        for message, row, is_kept in zip(shown, known, kept_from, strict=True):
-            if is_kept and message["error"]:
+        providers = await find_providers(connection, known)
+        shown = [_show(row, of[row.request], contents, providers) for row in known]
+        hidden = [wanted.hides_contacts and is_hidden(row) for row in known]
+        for message, row, hides in zip(shown, known, hidden, strict=True):
+            if hides and message["error"]:
                 message["error"]["detail"] = without(row.address, row.written, row.detail)
-        if is_v2:
+        if not is_v1:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
                 message["reference"] = of[row.request].reference
-                message["category"] = of[row.request].category or Category.NOTICE
+                message["category"] = of[row.request].category
                 message["resent_as"] = resent.get((row.request, row.address), [])
-        if query.name and query.name.n is not None and shown:
-            timeline = await _timeline(connection, query.name.request, query.name.n)
-            if kept_from[0]:
+        if query.id and query.id.n is not None and shown:
+            timeline = await _read_timeline(connection, query.id.request, query.id.n)
+            if hidden[0]:
                 timeline = [
                     entry | {"detail": without(known[0].address, known[0].written, entry["detail"])}
                     for entry in timeline
                 ]
             shown[0]["timeline"] = timeline
-        return Page(shown, write_place(last) if last else None)
+        return Page(shown, write_message_cursor(end) if end else None)
 
-    async def _see(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
-        """Find as below, without what would confirm a guess: a user's contact does not find what was sent by name."""
-        rows = await self._rows(connection, query)
-        if query.to is None or not query.hides:
+    async def _list_permitted(self, connection: AsyncConnection, wanted: MessageFilter) -> list[Row[Any]]:
+        """List the rows of a page and one more, without those that would confirm a guess of a user's contact."""
+        rows = await self._list(connection, wanted)
+        query = wanted.query
+        if query.to is None or not wanted.hides_contacts:
             return rows
-        seen: list[Row[Any]] = []
+        permitted: list[Row[Any]] = []
         while True:
-            seen += [row for row in rows if row.written == query.to or not is_hidden(row)]
-            if len(rows) <= query.limit or len(seen) > query.limit:
-                return seen[: query.limit + 1]
-            rows = await self._rows(connection, replace(query, after=(rows[-1].request, rows[-1].n)))
+            permitted += [row for row in rows if may_show(wanted, row)]
+            if len(rows) <= query.limit or len(permitted) > query.limit:
+                return permitted[: query.limit + 1]
+            rows = await self._list(connection, replace(wanted, after=MessagePosition(rows[-1].request, rows[-1].n)))
 
-    async def _rows(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
-        """Find the messages of a page and one more: first the rest of the request where the last page ended."""
-        wanted = query.limit + 1
+    async def _list(self, connection: AsyncConnection, wanted: MessageFilter) -> list[Row[Any]]:
+        """List the rows of a page and one more: first the rest of the request where the last page ended."""
+        limit, after = wanted.query.limit + 1, wanted.after
         rows: list[Row[Any]] = []
-        if query.name is not None:
-            return await self._find_named(connection, query, query.name, wanted)
-        if query.after is not None and is_in_time(query, query.after):
-            rows = list(await connection.execute(*self._listings.within(query, *query.after, wanted)))
-        if len(rows) < wanted:
-            rows += await connection.execute(*self._listings.older(query, wanted - len(rows)))
+        if wanted.query.id is not None:
+            return await self._list_named(connection, wanted, wanted.query.id, limit)
+        if after is not None and wanted.is_in_time(after.request):
+            rows = list(await connection.execute(list_within(wanted, after.request, after.n, limit)))
+        if len(rows) < limit:
+            older = list_older(wanted, limit - len(rows), is_postgres=self._database.is_postgres)
+            rows += await connection.execute(older)
         return rows
 
-    async def _find_named(self, connection: AsyncConnection, query: Query, name: Name, wanted: int) -> list[Row[Any]]:
-        start = -1 if name.n is None else name.n - 1
-        if query.after is not None:
-            if query.after[0] < name.request:
+    async def _list_named(
+        self, connection: AsyncConnection, wanted: MessageFilter, name: Name, limit: int
+    ) -> list[Row[Any]]:
+        after_n, after = -1 if name.n is None else name.n - 1, wanted.after
+        if after is not None:
+            if after.request < name.request:
                 return []
-            start = max(start, query.after[1]) if query.after[0] == name.request else start
-        if not is_in_time(query, (name.request, 0)):
+            after_n = max(after_n, after.n) if after.request == name.request else after_n
+        if not wanted.is_in_time(name.request):
             return []
-        wanted = wanted if name.n is None else 1
-        rows = await connection.execute(*self._listings.within(query, name.request, start, wanted))
+        rows = await connection.execute(list_within(wanted, name.request, after_n, limit if name.n is None else 1))
         return [row for row in rows if name.n is None or row.n == name.n]
 
 
-async def find_window_end(connection: AsyncConnection, listings: Listings, query: Query) -> Place | None:
-    """Tell where to go on where a part of a recipient was sought among some messages, and older ones may be there."""
-    if query.part is None or query.name is not None:
+def may_show(wanted: MessageFilter, row: Row[Any]) -> bool:
+    """Return whether a message may be found: a guess of a user's contact must not find what was sent by name."""
+    to = wanted.query.to
+    return to is None or not wanted.hides_contacts or row.written == to or not is_hidden(row)
+
+
+async def find_window_end(connection: AsyncConnection, wanted: MessageFilter) -> MessagePosition | None:
+    """Return where to continue the search for a part of a recipient; None where all messages were searched."""
+    if wanted.query.part is None or wanted.query.id is not None:
         return None
-    end = (await connection.execute(*listings.window_end(query))).first()
-    return (end.request, end.n) if end is not None and end.messages == WINDOW else None
+    statement = select_window_end(wanted, is_postgres=is_postgres(connection))
+    end = (await connection.execute(statement)).first()
+    return MessagePosition(end.request, end.n) if end is not None and end.messages == WINDOW else None
 
 
-async def _requests(connection: AsyncConnection, names: set[str]) -> dict[str, Row[Any]]:
+async def _read_requests(connection: AsyncConnection, names: set[str]) -> dict[str, Row[Any]]:
     if not names:
         return {}
-    found = await connection.execute(select(requests).where(requests.c.request.in_(names)))
-    return {row.request: row for row in found}
+    rows = await connection.execute(select(requests).where(requests.c.request.in_(names)))
+    return {row.request: row for row in rows}
 
 
-async def _contents(
-    connection: AsyncConnection, query: Query, rows: Sequence[Row[Any]], of: Mapping[str, Row[Any]]
+async def _read_contents(
+    connection: AsyncConnection, query: MessagesQuery, rows: Sequence[Row[Any]], of: Mapping[str, Row[Any]]
 ) -> dict[str, Any]:
-    """Read each request's content once; what is kept by reference only where its id was asked for."""
+    """Read the content of each request; content that is kept as an attachment only where the query names an id."""
     contents = {name: json.loads(row.content) for name, row in of.items() if row.content is not None}
-    if query.name is None:
+    if query.id is None:
         return contents
     for name, row in of.items():
         reference = json.loads(row.content_at or "null")
@@ -147,10 +159,10 @@ async def _contents(
 
 
 def _show(
-    row: Row[Any], request: Row[Any], contents: Mapping[str, Any], sendings: Mapping[Place, Sending]
+    row: Row[Any], request: Row[Any], contents: Mapping[str, Any], providers: Mapping[Key, ProviderAndId]
 ) -> dict[str, Any]:
-    provider, provider_id = sendings.get((row.request, row.n), (row.provider, row.provider_id))
-    has_error = row.status in TROUBLED and (row.code is not None or row.detail is not None)
+    provider, provider_id = providers.get((row.request, row.n), (row.provider, row.provider_id))
+    has_error = row.status in ERROR_STATUSES and (row.code is not None or row.detail is not None)
     has_error = has_error or row.erased_at is not None
     message = {
         "id": message_id(row.request, row.n),
@@ -165,7 +177,7 @@ def _show(
         "provider": provider,
         "provider_id": provider_id,
         "resend_of": request.resend_of,
-        "error": {"code": _code(row.code), "detail": row.detail} if has_error else None,
+        "error": {"code": row.code, "detail": row.detail} if has_error else None,
         "created_at": rfc3339(time_of(row.request)),
         "updated_at": rfc3339(row.at),
     }
@@ -174,16 +186,12 @@ def _show(
     return message
 
 
-def _code(written: str | None) -> str | None:
-    return RENAMED_CODES.get(written, written) if written is not None else None
-
-
-async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:
-    of = (attempts.c.request == request, attempts.c.n == n)
-    found = list(await connection.execute(select(attempts).where(*of).order_by(attempts.c.at, attempts.c.mark)))
+async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:
+    of_message = (attempts.c.request == request, attempts.c.n == n)
+    rows = list(await connection.execute(select(attempts).where(*of_message).order_by(attempts.c.at, attempts.c.mark)))
     # A report is of an attempt before it, whatever its provider's clock says: many give whole seconds.
-    last = max((row.attempt for row in found if row.attempt), default=0)
-    found.sort(key=lambda row: (row.attempt or last + 1, row.at))
+    last = max((row.attempt for row in rows if row.attempt), default=0)
+    rows.sort(key=lambda row: (row.attempt or last + 1, row.at))
     return [
         {
             "attempt": row.attempt or None,
@@ -191,8 +199,8 @@ async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[d
             "status": row.status,
             "provider": row.provider,
             "provider_id": row.provider_id,
-            "code": _code(row.code),
+            "code": row.code,
             "detail": row.detail,
         }
-        for row in found
+        for row in rows
     ]

@@ -13,9 +13,6 @@ MAX_REFERENCE = 255
 MAX_TEXT = 2_000
 """In characters. PostgreSQL's index entries hold 2,704 bytes; longer text is cut, since it is only ever shown."""
 
-RENAMED_CODES = {"left_alone": "circuit_open", "not_said": "status_unknown", "not_told": "status_unknown"}
-"""Codes as older senders wrote them → as they are called now; rows keep what was written."""
-
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
@@ -34,9 +31,9 @@ class RequestRow:
     resend_of: str | None
     accepted_at: datetime
     expires_at: datetime
+    category: str
     reference: str | None = None
     user_id: str | None = None
-    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

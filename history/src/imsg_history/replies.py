@@ -1,132 +1,94 @@
-"""What people wrote back: GET /api/replies, newest first; users see what answers their own messages."""
+"""Replies, newest first: users see the replies to their own messages, administrators all."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, literal, or_, select, tuple_
+from sqlalchemy import Row, Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_channels import BY_NAME
+from imsg_channels import CHANNELS
 from imsg_contract.wire import message_id
-from imsg_history.cursors import read_limit, read_moment, write_moment
 from imsg_history.database import Database
-from imsg_history.filters import read_address, read_method, read_name, read_time
 from imsg_history.hidden_contacts import is_hidden
-from imsg_history.ids import Name, rfc3339
-from imsg_history.ownership import Ownership, whose
+from imsg_history.ids import rfc3339
+from imsg_history.ownership import Ownership, find_ownership
+from imsg_history.pagination import Page, TimePosition, make_page
+from imsg_history.queries import RepliesQuery
 from imsg_history.tables import messages, replies, requests
 from imsg_web.callers import Caller
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFilter:
-    """Which replies are asked for, and from where on."""
-
-    whose: Ownership | None
-    name: Name | None
-    method: str | None
-    sender: str | None
-    """Who wrote it, as the API was given it."""
-    since: datetime | None
-    until: datetime | None
-    limit: int
-    after: tuple[datetime, str] | None
-    hides: bool
-    """Whether contacts that the caller has not written are kept from them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyPage:
-    """One page of replies as the public API shows them."""
-
-    replies: list[dict[str, Any]]
-    next: str | None
-
-
-def read_filter(given: Mapping[str, str], caller: Caller) -> ReplyFilter:
-    """Read what is asked for. Raises Refusal."""
-    cursor = given.get("cursor")
-    return ReplyFilter(
-        whose(given.get("username"), caller),
-        read_name(given["id"]) if "id" in given else None,
-        read_method(given["method"]) if "method" in given else None,
-        read_address(given["from"], "from") if "from" in given else None,
-        read_time(given, "since"),
-        read_time(given, "until"),
-        read_limit(given.get("limit")),
-        read_moment(cursor) if cursor else None,
-        hides=not caller.is_admin,
-    )
-
-
 class Replies:
-    """Answers which replies fit a filter."""
+    """Lists replies."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, asked: ReplyFilter) -> ReplyPage:
-        """Find a page. Raises DatabaseUnavailable."""
-        return await self._database.read(lambda connection: _find(connection, asked))
+    async def find(self, query: RepliesQuery, caller: Caller) -> Page:
+        """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
+        ownership = find_ownership(query.username, caller)
+        return await self._database.read(
+            lambda connection: _find(connection, query, ownership, hides_contacts=not caller.is_admin)
+        )
 
 
-async def _find(connection: AsyncConnection, asked: ReplyFilter) -> ReplyPage:
-    seen: list[Row[Any]] = []
-    after = asked.after
+async def _find(
+    connection: AsyncConnection, query: RepliesQuery, ownership: Ownership | None, *, hides_contacts: bool
+) -> Page:
+    permitted: list[Row[Any]] = []
+    after = query.cursor
     while True:
-        rows = (await connection.execute(_select(replace(asked, after=after)))).all()
-        seen += [row for row in rows if _may_be_found(asked, row)]
-        if len(rows) <= asked.limit or len(seen) > asked.limit:
-            break
-        after = rows[-1].at, rows[-1].id
-    last = seen[asked.limit - 1] if len(seen) > asked.limit else None
-    return ReplyPage([_show(row) for row in seen[: asked.limit]], write_moment(last.at, last.id) if last else None)
+        rows = (await connection.execute(_select(query, ownership, after))).all()
+        permitted += [row for row in rows if not hides_contacts or _may_show(query, row)]
+        if len(rows) <= query.limit or len(permitted) > query.limit:
+            return make_page(permitted, query.limit, _show, _find_position)
+        after = _find_position(rows[-1])
 
 
-def _select(asked: ReplyFilter) -> Select[Any]:
+def _select(query: RepliesQuery, ownership: Ownership | None, after: TimePosition | None) -> Select[Any]:
     answered = (messages.c.request == replies.c.request) & (messages.c.n == replies.c.n)
-    query = (
+    statement = (
         select(replies, messages.c.written, requests.c.reference)
         .outerjoin(messages, answered)
         .outerjoin(requests, requests.c.request == replies.c.request)
         .order_by(replies.c.at.desc(), replies.c.id.desc())
-        .limit(asked.limit + 1)
+        .limit(query.limit + 1)
     )
-    if asked.whose is not None:
-        query = query.where(replies.c.username == asked.whose.username)
-        if asked.whose.user_id is not None and asked.whose.since is not None:
-            # One without an id answers a message of before users had ids, by somebody of this name.
-            before = replies.c.user_id.is_(None) & (replies.c.at >= asked.whose.since)
-            query = query.where(or_(replies.c.user_id == asked.whose.user_id, before))
-    if asked.name is not None:
-        query = query.where(replies.c.request == asked.name.request)
-        if asked.name.n is not None:
-            query = query.where(replies.c.n == asked.name.n)
-    if asked.method is not None:
-        query = query.where(replies.c.method == asked.method)
-    if asked.sender is not None:
-        query = query.where(or_(replies.c.address.in_(_spellings(asked.sender)), messages.c.written == asked.sender))
-    if asked.since is not None:
-        query = query.where(replies.c.at >= asked.since)
-    if asked.until is not None:
-        query = query.where(replies.c.at < asked.until)
-    if asked.after is not None:
-        place = tuple_(literal(asked.after[0], replies.c.at.type), literal(asked.after[1]))
-        query = query.where(tuple_(replies.c.at, replies.c.id) < place)
-    return query
+    if ownership is not None:
+        statement = statement.where(replies.c.username == ownership.username)
+        if ownership.user_id is not None:
+            statement = statement.where(replies.c.user_id == ownership.user_id)
+    if query.id is not None:
+        statement = statement.where(replies.c.request == query.id.request)
+        if query.id.n is not None:
+            statement = statement.where(replies.c.n == query.id.n)
+    if query.method is not None:
+        statement = statement.where(replies.c.method == query.method)
+    if query.sender is not None:
+        is_from = replies.c.address.in_(_normal_forms(query.sender)) | (messages.c.written == query.sender)
+        statement = statement.where(is_from)
+    if query.since is not None:
+        statement = statement.where(replies.c.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(replies.c.at < query.until)
+    if after is not None:
+        position = tuple_(literal(after.at, replies.c.at.type), literal(after.id))
+        statement = statement.where(tuple_(replies.c.at, replies.c.id) < position)
+    return statement
 
 
-def _spellings(sender: str) -> set[str]:
-    """Return the normal forms that what was given may have, by channel."""
-    found = {channel.address.parse(sender) for channel in BY_NAME.values()}
-    return {sender, *(one for one in found if one is not None)}
+def _normal_forms(sender: str) -> set[str]:
+    """Return the normal forms of a sender in each channel, and the text itself."""
+    forms = {channel.address.parse(sender) for channel in CHANNELS}
+    return {sender, *(form for form in forms if form is not None)}
 
 
-def _may_be_found(asked: ReplyFilter, row: Row[Any]) -> bool:
-    """Tell whether finding a reply confirms no guess: a user's contact does not find the answer to a name."""
-    return asked.sender is None or not asked.hides or row.written == asked.sender or not is_hidden(row)
+def _may_show(query: RepliesQuery, row: Row[Any]) -> bool:
+    """Return whether a reply may be found: a guess of a user's contact must not find what was sent by name."""
+    return query.sender is None or row.written == query.sender or not is_hidden(row)
+
+
+def _find_position(row: Row[Any]) -> TimePosition:
+    return TimePosition(row.at, row.id)
 
 
 def _show(row: Row[Any]) -> dict[str, Any]:

@@ -1,94 +1,83 @@
-"""Listing requests, newest first: each once, with how many of its messages stand where."""
+"""The list of requests, newest first: each once, with the number of its messages in each status."""
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Category, Status
-from imsg_history.cursors import Place, write_place
+from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.filters import Query
-from imsg_history.hidden_contacts import is_hidden
 from imsg_history.ids import LAST_N, rfc3339, time_of
 from imsg_history.overview import state_of
-from imsg_history.query import find_window_end
-from imsg_history.statements import Listings
+from imsg_history.pagination import MessagePosition, Page, write_message_cursor
+from imsg_history.queries import MessagesQuery
+from imsg_history.query import find_window_end, may_show
+from imsg_history.statements import MessageFilter, list_older, list_within
 from imsg_history.tables import messages, requests
+from imsg_web.callers import Caller
 
 ROWS = 200
-"""Messages read at once: a request of more is passed over by its id, however many it has."""
+"""Messages of one read. The next read skips the rest of the request where this one ended."""
 
-MOST_READS = 100
-"""The most reads for one page; what they did not reach is behind `next`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestPage:
-    """One page of requests as the public API shows them."""
-
-    requests: list[dict[str, Any]]
-    next: str | None
+MAX_READS = 100
+"""Reads for one page; the next page continues where the last one ended."""
 
 
 class RequestList:
-    """Answers which requests have a message that fits a query."""
+    """Lists the requests that have a message which fits a query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listings = Listings(is_postgres=database.is_postgres)
 
-    async def find(self, query: Query) -> RequestPage:
-        """Find a page. Raises DatabaseUnavailable."""
-        return await self._database.read(lambda connection: self._find(connection, query))
+    async def find(self, query: MessagesQuery, caller: Caller) -> Page:
+        """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
+        wanted = MessageFilter.build(query, caller)
+        return await self._database.read(lambda connection: self._find(connection, wanted))
 
-    async def _find(self, connection: AsyncConnection, query: Query) -> RequestPage:
-        first, end = await self._walk(connection, query)
-        shown = list(first)[: query.limit]
-        if len(first) > query.limit:
-            end = (shown[-1], LAST_N)
-        return RequestPage(
-            await _show(connection, {name: first[name] for name in shown}), write_place(end) if end else None
-        )
+    async def _find(self, connection: AsyncConnection, wanted: MessageFilter) -> Page:
+        first, end = await self._walk(connection, wanted)
+        shown = list(first)[: wanted.query.limit]
+        if len(first) > wanted.query.limit:
+            end = MessagePosition(shown[-1], LAST_N)
+        rows = await _show(connection, {name: first[name] for name in shown})
+        return Page(rows, write_message_cursor(end) if end else None)
 
-    async def _walk(self, connection: AsyncConnection, query: Query) -> tuple[dict[str, Row[Any]], Place | None]:
+    async def _walk(
+        self, connection: AsyncConnection, wanted: MessageFilter
+    ) -> tuple[dict[str, Row[Any]], MessagePosition | None]:
         """Find one request more than the page holds, each with the first of its messages that fits.
 
-        The place says where to go on if what was read ended before everything that may fit.
+        The position is where to continue; None where nothing older can fit.
         """
-        if query.name is not None:
-            start = -1 if query.name.n is None else query.name.n - 1
-            return await self._find_within(connection, query, query.name.request, start), None
+        name, after = wanted.query.id, wanted.after
+        if name is not None:
+            return await self._find_within(connection, wanted, name.request, -1 if name.n is None else name.n - 1), None
         first: dict[str, Row[Any]] = {}
-        if query.after is not None and query.after[1] != LAST_N:  # what was read last ended within a request
-            first |= await self._find_within(connection, query, *query.after)
-        for _ in range(MOST_READS):
-            rows = list(await connection.execute(*self._listings.older(query, ROWS)))
+        if after is not None and after.n != LAST_N:  # the last search ended within a request
+            first |= await self._find_within(connection, wanted, after.request, after.n)
+        for _ in range(MAX_READS):
+            older = list_older(wanted, ROWS, is_postgres=self._database.is_postgres)
+            rows = list(await connection.execute(older))
             for row in rows:
-                if _may_be_found(query, row):
+                if may_show(wanted, row):
                     first.setdefault(row.request, row)
             if len(rows) < ROWS:
-                return first, await find_window_end(connection, self._listings, query)
-            query = replace(query, after=(rows[-1].request, LAST_N))
-            if len(first) > query.limit:
+                return first, await find_window_end(connection, wanted)
+            wanted = replace(wanted, after=MessagePosition(rows[-1].request, LAST_N))
+            if len(first) > wanted.query.limit:
                 return first, None
-        return first, query.after
+        return first, wanted.after
 
     async def _find_within(
-        self, connection: AsyncConnection, query: Query, request: str, start: int
+        self, connection: AsyncConnection, wanted: MessageFilter, request: str, after_n: int
     ) -> dict[str, Row[Any]]:
-        rows = await connection.execute(*self._listings.within(query, request, start, ROWS))
-        fitting = next((row for row in rows if _may_be_found(query, row)), None)
-        return {request: fitting} if fitting is not None else {}
-
-
-def _may_be_found(query: Query, row: Row[Any]) -> bool:
-    """Tell whether finding a message confirms no guess: a user's contact does not find what was sent by name."""
-    return query.to is None or not query.hides or row.written == query.to or not is_hidden(row)
+        rows = await connection.execute(list_within(wanted, request, after_n, ROWS))
+        first = next((row for row in rows if may_show(wanted, row)), None)
+        return {request: first} if first is not None else {}
 
 
 async def _show(connection: AsyncConnection, first: Mapping[str, Row[Any]]) -> list[dict[str, Any]]:
@@ -114,7 +103,7 @@ def _row(request: Row[Any], first: Row[Any], counts: Counter[Status]) -> dict[st
         "id": request.request,
         "username": request.username,
         "method": request.method,
-        "category": request.category or Category.NOTICE,
+        "category": request.category,
         "reference": request.reference,
         "subject": request.subject,
         "content": json.loads(request.content) if request.content is not None else None,

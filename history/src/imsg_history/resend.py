@@ -1,42 +1,44 @@
-"""What is to be sent again: of a request, of one message, or of a dead letter."""
+"""Resending: what to send again of a request, a message or a dead letter, and what was sent again already."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Category, Job, Status
+from imsg_contract.wire import Job, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.merge import DEAD_LETTER
-from imsg_history.ownership import is_of
-from imsg_history.resends import find_resent
-from imsg_history.tables import dead, messages, requests
+from imsg_history.ownership import may_see
+from imsg_history.tables import SENDS_AGAIN, dead, messages, requests
 from imsg_web.callers import Caller
 
-LOST = (Status.FAILED, Status.EXPIRED)
-"""What is sent again; with `uncertain` also what the provider may already have."""
+Resent = Mapping[tuple[str, str], list[str]]
+"""Request and address of a message → the messages that it was sent again as, oldest first."""
+
+RESENDABLE = (Status.FAILED, Status.EXPIRED)
+"""The statuses of messages that are sent again; `uncertain` ones only where the caller asks for them."""
 
 
 class Resends:
-    """Drafts of new requests, made of old ones."""
+    """Drafts new requests from old ones."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def draft(self, text: str, caller: Caller, *, uncertain: bool, again: bool) -> dict[str, Any]:
-        """Draft what of a request, a message or (for administrators) a dead letter is to be sent again.
+        """Draft what to send again of a request, a message or (for administrators) a dead letter.
 
-        What was sent again already is left out, unless `again`. Raises Refusal not_found (to others too: an id tells
-        nothing), nothing_to_resend, already_resent or content_erased; DatabaseUnavailable.
+        The draft leaves out messages that were sent again already, unless `again`. Raises Refusal not_found (also for
+        other people's requests), nothing_to_resend, already_resent or content_erased; DatabaseUnavailable.
         """
         name = Name.read(text)
         if name is None:
             raise Refusal("not_found", what=text[:64])
-        statuses = (*LOST, Status.UNCERTAIN) if uncertain else LOST
+        statuses = (*RESENDABLE, Status.UNCERTAIN) if uncertain else RESENDABLE
         where = [messages.c.request == name.request, messages.c.status.in_([status.value for status in statuses])]
         if name.n is not None:
             where.append(messages.c.n == name.n)
@@ -47,10 +49,11 @@ class Resends:
         except Refusal as refusal:
             if refusal.reason != "not_found" or name.n is not None or not caller.is_admin:
                 raise
-        return await self.draft_of_dead(name.request, caller, again=again)  # a dead letter's id looks like a request's
+        # The id of a dead letter looks like that of a request.
+        return await self.draft_dead_letter(name.request, caller, again=again)
 
-    async def draft_of_dead(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
-        """Draft what a dead letter held back: those of its recipients that failed with it.
+    async def draft_dead_letter(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
+        """Draft the recipients of a dead letter that failed with it.
 
         Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent;
         DatabaseUnavailable.
@@ -81,14 +84,14 @@ async def _draft(
     connection: AsyncConnection, name: str, request: str, caller: Caller, where: Iterable[Any], *, again: bool
 ) -> dict[str, Any]:
     row = (await connection.execute(select(requests).where(requests.c.request == request))).first()
-    if row is None or not (caller.is_admin or is_of(row.username, row.user_id, row.request, caller)):
+    if row is None or not may_see(row, caller):
         raise Refusal("not_found", what=name)
-    found = await connection.execute(
+    rows = await connection.execute(
         select(messages.c.n, messages.c.written, messages.c.address)
         .where(*where, messages.c.erased_at.is_(None))
         .order_by(messages.c.n)
     )
-    recipients = [{"n": message.n, "to": message.written, "address": message.address} for message in found]
+    recipients = [{"n": message.n, "to": message.written, "address": message.address} for message in rows]
     if not recipients:
         raise Refusal("nothing_to_resend", id=name)
     if not again:
@@ -98,10 +101,10 @@ async def _draft(
         raise Refusal("already_resent", id=name)
     if row.content is None and row.content_at is None:
         raise Refusal("content_erased", id=name)
-    return {**_request(row), "recipients": recipients}
+    return {**_show_request(row), "recipients": recipients}
 
 
-def _request(row: Row[Any]) -> dict[str, Any]:
+def _show_request(row: Row[Any]) -> dict[str, Any]:
     return {
         "request": row.request,
         "username": row.username,
@@ -112,5 +115,22 @@ def _request(row: Row[Any]) -> dict[str, Any]:
         "content_at": json.loads(row.content_at or "null"),
         "attachments": json.loads(row.attachments),
         "reference": row.reference,
-        "category": row.category or Category.NOTICE,
+        "category": row.category,
     }
+
+
+async def find_resent(connection: AsyncConnection, of: Iterable[str]) -> Resent:
+    """Find the messages as which the messages of these requests were sent again.
+
+    A request holds an address once, so the address tells which message of the old request is meant.
+    """
+    rows = await connection.execute(
+        select(messages.c.request, messages.c.n, messages.c.address, SENDS_AGAIN.label("old"))
+        .join(requests, requests.c.request == messages.c.request)
+        .where(requests.c.resend_of.is_not(None), SENDS_AGAIN.in_(list(of)), messages.c.address.is_not(None))
+        .order_by(messages.c.request, messages.c.n)
+    )
+    resent: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        resent.setdefault((row.old, row.address), []).append(message_id(row.request, row.n))
+    return resent

@@ -1,257 +1,178 @@
-"""The statements that list messages by keyset: one a shape of query, built once, its values bound."""
+"""The statements that list messages: newest request first, by keyset, so that each page reads an index.
 
-from collections.abc import Mapping, Sequence
+To add a filter, add a field to `queries.MessagesQuery` and a condition to `_conditions`.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from itertools import product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Select,
-    Text,
-    bindparam,
-    column,
-    func,
-    not_,
-    select,
-    true,
-    union_all,
-    values,
-)
+from sqlalchemy import ColumnElement, Select, Text, column, func, literal, not_, select, true, union_all, values
 
 from imsg_channels import CHANNELS, METHODS
 from imsg_contract import addresses
 from imsg_contract.wire import Status
-from imsg_history.cursors import Place
-from imsg_history.filters import Query
 from imsg_history.ids import first_id
-from imsg_history.ownership import conditions
-from imsg_history.records import RENAMED_CODES
-from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests, small
+from imsg_history.ownership import Ownership, find_ownership
+from imsg_history.pagination import MessagePosition
+from imsg_history.queries import WINDOW, MessagesQuery
+from imsg_history.tables import HAS_UPPERCASE, LOWER_ADDRESS, ascii_lower, messages, requests
+from imsg_web.callers import Caller
 
 Condition = ColumnElement[bool]
 Keys = Select[tuple[str, int]]
 
-_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
-WINDOW = 10_000
-"""Messages among which a part of a recipient is sought at once: no index knows parts, so each call has its bound."""
-
-KEPT = 128
-"""Statements that are kept: a program asks for few, and statuses in every order make ten thousands."""
-
-LOWEST, HIGHEST = "0" * 32, "f" * 32
+_TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """Which filters a query has: what its statement depends on."""
+class MessageFilter:
+    """The messages that a caller's query asks for."""
 
-    has_username: bool
-    has_id: bool
-    """Whether one user is meant, and not everybody who has had the name."""
-    method: str | None
-    statuses: tuple[Status, ...]
-    is_email: bool
-    forms: int
-    """How many normal forms the recipient may have been given in; 0 without a recipient."""
-    has_reference: bool
-    has_code: bool
-    has_part: bool = False
-    hides: bool = False
-    """Whether only what was written is compared with a part: a user's contact is not found out by guessing."""
+    query: MessagesQuery
+    ownership: Ownership | None
+    """Whose messages; None for everybody's."""
+    hides_contacts: bool
+    """Whether the caller must not learn the contact of a user to whom they wrote by name: all but administrators."""
+    after: MessagePosition | None
+    """Where the page before ended."""
 
+    @classmethod
+    def build(cls, query: MessagesQuery, caller: Caller) -> "MessageFilter":
+        """Build the filter of a query. Raises Refusal no_right."""
+        return cls(query, find_ownership(query.username, caller), not caller.is_admin, query.cursor)
 
-class Listings:
-    """Statements by the shape of their query, kept: to build one costs more than to run it."""
-
-    def __init__(self, *, is_postgres: bool) -> None:
-        self._built = lru_cache(KEPT)(partial(_build, is_postgres=is_postgres))
-
-    def older(self, query: Query, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
-        """List messages of requests older than the last page's end, newest first, within the times asked for."""
-        uppers = [HIGHEST] + ([query.after[0]] if query.after else [])
-        uppers += [first_id(query.until)] if query.until else []
-        bounds: dict[str, Any] = {"upper": min(uppers), "lower": first_id(query.since) if query.since else LOWEST}
-        if query.part is not None:
-            bounds |= {"found": wanted}
-            return self._statement("older", query), {**_values(query, WINDOW), **bounds}
-        return self._statement("older", query), {**_values(query, wanted), **bounds}
-
-    def window_end(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
-        """Tell how many messages a part was sought among, and the last of them."""
-        _, bound = self.older(query, 1)
-        return self._statement("window", query), {name: value for name, value in bound.items() if name != "found"}
-
-    def within(self, query: Query, request: str, after: int, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
-        """List the messages of one request that come after one of its numbers."""
-        return self._statement("within", query), {**_values(query, wanted), "request": request, "after": after}
-
-    def _statement(self, kind: str, query: Query) -> Select[Any]:
-        shape = Shape(
-            query.whose is not None,
-            bool(query.whose and query.whose.user_id),
-            query.method,
-            query.statuses,
-            query.to is not None and addresses.email(query.to) is not None,
-            len(_forms(query.to)),
-            query.reference is not None,
-            query.code is not None,
-            query.part is not None,
-            query.hides,
-        )
-        return self._built(kind, shape)
+    def is_in_time(self, request: str) -> bool:
+        """Return whether a request lies within the times that the query asks for."""
+        since, until = self.query.since, self.query.until
+        return (until is None or request < first_id(until)) and (since is None or request >= first_id(since))
 
 
-def is_in_time(query: Query, place: Place) -> bool:
-    """Tell whether a place lies within the times a query asks for."""
-    return (query.until is None or place[0] < first_id(query.until)) and (
-        query.since is None or place[0] >= first_id(query.since)
-    )
-
-
-def _values(query: Query, wanted: int) -> dict[str, Any]:
-    forms = {f"form{i}": form for i, form in enumerate(_forms(query.to))}
-    whose = query.whose.values if query.whose else {}
-    if query.to is not None and (email := addresses.email(query.to)) is not None:
-        forms["small"] = _small(email)
-    named = {"written": query.to, "reference": query.reference, "codes": _codes(query.code)}
+def list_within(wanted: MessageFilter, request: str, after_n: int, limit: int) -> Select[Any]:
+    """List the messages of one request that come after one of its numbers."""
+    query = wanted.query
+    where = [messages.c.request == request, messages.c.n > after_n, *_conditions(wanted)]
+    if query.to is not None:
+        is_one = messages.c.address.in_(_normal_forms(query.to)) | (messages.c.written == query.to)
+        if (email := addresses.email(query.to)) is not None:
+            is_one |= literal(_lower(email), Text) == LOWER_ADDRESS
+        where.append(is_one)
     if query.part is not None:
-        named["part"] = f"%{_escape(query.part)}%"
-    return {**whose, **named, "wanted": wanted, **forms}
+        where.append(_has_part(wanted, query.part))
+    return _order(select(messages).where(*where)).limit(limit)
 
 
-def _codes(code: str | None) -> list[str | None]:
-    """List what a code was ever written as."""
-    return [code, *(old for old, new in RENAMED_CODES.items() if new == code)]
+def list_older(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Select[Any]:
+    """List messages of requests older than the one where the page before ended, within the times asked for."""
+    part = wanted.query.part
+    keys = _select_keys(wanted, limit if part is None else WINDOW, is_postgres=is_postgres).subquery("page")
+    page = (keys.c.request == messages.c.request) & (keys.c.n == messages.c.n)
+    listed = _order(select(messages).join(keys, page))
+    return listed if part is None else listed.where(_has_part(wanted, part)).limit(limit)
 
 
-def _forms(to: str | None) -> list[str]:
-    """List the normal forms a recipient may have been given in, and what was written itself."""
-    if to is None:
-        return []
+def select_window_end(wanted: MessageFilter, *, is_postgres: bool) -> Select[Any]:
+    """Select the last of the messages that `list_older` searches for a part of a recipient, and their number."""
+    window = _select_keys(wanted, WINDOW, is_postgres=is_postgres).subquery("window")
+    end = select(window.c.request, window.c.n, func.count().over().label("messages"))
+    return end.order_by(window.c.request, window.c.n.desc()).limit(1)
+
+
+def _select_keys(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Keys:
+    query = wanted.query
+    where = _conditions(wanted)
+    if wanted.after is not None:
+        where.append(messages.c.request < wanted.after.request)
+    if query.until is not None:
+        where.append(messages.c.request < first_id(query.until))
+    if query.since is not None:
+        where.append(messages.c.request >= first_id(query.since))
+    if query.to is not None:
+        return _select_keys_to(query.to, where, limit)
+    methods = [query.method] if query.method else METHODS
+    kinds = [(method, status.value) for method, status in product(methods, query.statuses or Status)]
+    if len(kinds) == 1 or query.reference is not None:  # few requests have one reference: they are found first
+        return _keys(where, limit)
+    if is_postgres:
+        return _merge_lateral(kinds, where, limit)
+    return _merge([_keys([*_is_kind(messages.c, kind), *where], limit) for kind in kinds], limit)
+
+
+def _select_keys_to(to: str, where: Sequence[Condition], limit: int) -> Keys:
+    """Select the messages to one recipient: by each normal form, and as written, each by its index."""
+    forms = _normal_forms(to)
+    branches = [_keys([messages.c.address == form, *where], limit) for form in forms]
+    is_written = [messages.c.written == to, messages.c.written != messages.c.address]
+    others = [messages.c.address.not_in(forms), *where]
     email = addresses.email(to)
-    forms = {to, email and _small(email), *(channel.address.parse(to) for channel in CHANNELS)}
+    if email is None:
+        return _merge([*branches, _keys([*is_written, *others], limit)], limit)
+    is_same = literal(_lower(email), Text) == LOWER_ADDRESS  # an address is one person whatever its case
+    written = _keys([*is_written, not_(is_same), *others], limit)
+    return _merge([*branches, written, _keys([is_same, HAS_UPPERCASE, *others], limit)], limit)
+
+
+def _conditions(wanted: MessageFilter) -> list[Condition]:
+    query = wanted.query
+    where: list[Condition] = []
+    if wanted.ownership is not None:
+        where += wanted.ownership.conditions(messages)
+    if query.method is not None:
+        where.append(messages.c.method == query.method)
+    if query.statuses:
+        where.append(messages.c.status.in_(query.statuses))
+    if query.code is not None:
+        where.append(messages.c.code == query.code)
+    if query.reference is not None:
+        of_reference = select(requests.c.request).where(requests.c.reference == query.reference)
+        where.append(messages.c.request.in_(of_reference))
+    if wanted.ownership is None and query.method is None:
+        # A message whose job has not arrived yet has no method and no username: it is not shown.
+        where.append(messages.c.method.is_not(None))
+    return where
+
+
+def _normal_forms(to: str) -> list[str]:
+    """Return the normal forms of a recipient as channels write it, and the text itself."""
+    email = addresses.email(to)
+    forms = {to, email and _lower(email), *(channel.address.parse(to) for channel in CHANNELS)}
     return sorted(form for form in forms if form is not None)
 
 
-def _small(text: str) -> str:
-    """Write a text as `tables.small` does."""
-    return text.translate(_SMALL)
+def _lower(text: str) -> str:
+    """Lower A to Z alone, as `tables.ascii_lower` does."""
+    return text.translate(_TO_LOWER)
 
 
-def _escape(text: str) -> str:
-    """Write a text so that LIKE takes every character for itself."""
-    return "".join(f"\\{one}" if one in "\\%_" else one for one in text)
+def _has_part(wanted: MessageFilter, part: str) -> Condition:
+    is_written: Condition = ascii_lower(messages.c.written).contains(part, autoescape=True)
+    if wanted.hides_contacts:
+        return is_written  # a user's contact is not found out by guessing
+    return is_written | LOWER_ADDRESS.contains(part, autoescape=True)
 
 
-def _build(kind: str, shape: Shape, *, is_postgres: bool) -> Select[Any]:
-    if kind == "within":
-        return _within(shape)
-    if kind == "window":
-        return _window_end(shape, is_postgres=is_postgres)
-    return _older(shape, is_postgres=is_postgres)
+def _keys(where: Sequence[Condition], limit: int) -> Keys:
+    return _order(select(messages.c.request, messages.c.n).where(*where)).limit(limit)
 
 
-def _within(shape: Shape) -> Select[Any]:
-    where = [messages.c.request == bindparam("request"), messages.c.n > bindparam("after"), *_conditions(shape)]
-    if shape.forms:
-        is_one = messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written"))
-        where.append(is_one | (bindparam("small", type_=Text) == SMALL_ADDRESS) if shape.is_email else is_one)
-    if shape.has_part:
-        where.append(_has_part(shape))
-    return _in_order(select(messages).where(*where)).limit(bindparam("wanted", type_=Integer))
+def _is_kind(columns: Any, kind: Any) -> list[Condition]:  # noqa: ANN401  columns of a table; two values or columns
+    return [columns.method == kind[0], columns.status == kind[1]]
 
 
-def _has_part(shape: Shape) -> Condition:
-    pattern = bindparam("part", type_=Text)
-    is_written = small(messages.c.written).like(pattern, escape="\\")
-    return is_written if shape.hides else is_written | SMALL_ADDRESS.like(pattern, escape="\\")
+def _order(statement: Select[Any], columns: Any = messages.c) -> Select[Any]:  # noqa: ANN401  columns of a table
+    return statement.order_by(columns.request.desc(), columns.n)
 
 
-def _window_end(shape: Shape, *, is_postgres: bool) -> Select[Any]:
-    window = _keys_older(shape, is_postgres=is_postgres).subquery("window")
-    place = select(window.c.request, window.c.n, func.count().over().label("messages"))
-    return place.order_by(window.c.request, window.c.n.desc()).limit(1)
-
-
-def _older(shape: Shape, *, is_postgres: bool) -> Select[Any]:
-    keys = _keys_older(shape, is_postgres=is_postgres).subquery("page")
-    page = (keys.c.request == messages.c.request) & (keys.c.n == messages.c.n)
-    listed = _in_order(select(messages).join(keys, page))
-    return listed.where(_has_part(shape)).limit(bindparam("found", type_=Integer)) if shape.has_part else listed
-
-
-def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
-    where = [
-        messages.c.request < bindparam("upper"),
-        messages.c.request >= bindparam("lower"),
-        *_conditions(shape),
-    ]
-    if shape.forms:
-        forms = _form_values(shape)
-        branches = [_keys([messages.c.address == form, *where]) for form in forms]
-        written = [messages.c.written == bindparam("written"), messages.c.written != messages.c.address]
-        others = [messages.c.address.not_in(forms), *where]
-        if not shape.is_email:
-            return _merge([*branches, _keys([*written, *others])])
-        is_small = bindparam("small", type_=Text) == SMALL_ADDRESS
-        large = [is_small, WRITTEN_LARGE, *others]  # an address is one person whatever its case
-        return _merge([*branches, _keys([*written, not_(is_small), *others]), _keys(large)])
-    methods = [shape.method] if shape.method else METHODS
-    statuses = shape.statuses or list(Status)
-    kinds = [(method, status.value) for method, status in product(methods, statuses)]
-    if len(kinds) == 1 or shape.has_reference:  # few requests have one reference: they are found first
-        return _keys(where)
-    return _lateral(kinds, where) if is_postgres else _merge([_keys([*_of(kind), *where]) for kind in kinds])
-
-
-def _conditions(shape: Shape) -> list[Condition]:
-    where: list[Condition] = []
-    if shape.has_username:
-        where += conditions(messages, by_id=shape.has_id)
-    if shape.method is not None:
-        where.append(messages.c.method == shape.method)
-    if shape.statuses:
-        where.append(messages.c.status.in_([status.value for status in shape.statuses]))
-    if shape.has_code:
-        where.append(messages.c.code.in_(bindparam("codes", expanding=True)))
-    if shape.has_reference:
-        where.append(
-            messages.c.request.in_(select(requests.c.request).where(requests.c.reference == bindparam("reference")))
-        )
-    # Without a job yet there is no method and no username: such a message is not shown.
-    return where if shape.has_username or shape.method is not None else [*where, messages.c.method.is_not(None)]
-
-
-def _form_values(shape: Shape) -> list[Any]:
-    return [bindparam(f"form{i}", type_=Text) for i in range(shape.forms)]
-
-
-def _of(kind: tuple[str, str]) -> list[Condition]:
-    return [messages.c.method == kind[0], messages.c.status == kind[1]]
-
-
-def _keys(where: Sequence[Condition]) -> Keys:
-    return _in_order(select(messages.c.request, messages.c.n).where(*where)).limit(bindparam("wanted", type_=Integer))
-
-
-def _in_order(statement: Select[Any]) -> Select[Any]:
-    return statement.order_by(messages.c.request.desc(), messages.c.n)
-
-
-def _merge(branches: Sequence[Keys]) -> Keys:
+def _merge(branches: Sequence[Keys], limit: int) -> Keys:
     """Merge listings that share no message: each is read by its own index, as far as one page goes."""
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
-    keys = select(merged.c.request, merged.c.n).order_by(merged.c.request.desc(), merged.c.n)
-    return keys.limit(bindparam("wanted", type_=Integer))
+    return _order(select(merged.c.request, merged.c.n), merged.c).limit(limit)
 
 
-def _lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition]) -> Keys:
-    """Merge as above, planned once for all kinds: PostgreSQL plans every partition of every branch otherwise."""
+def _merge_lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition], limit: int) -> Keys:
+    """Merge the listings of these methods and statuses; PostgreSQL plans one branch, and not each of a union."""
     kind = values(column("method", Text), column("status", Text), name="kind").data(list(kinds))
-    one = _keys([messages.c.method == kind.c.method, messages.c.status == kind.c.status, *where]).lateral("one")
-    keys = select(one.c.request, one.c.n).select_from(kind.join(one, true())).order_by(one.c.request.desc(), one.c.n)
-    return keys.limit(bindparam("wanted", type_=Integer))
+    one = _keys([*_is_kind(messages.c, (kind.c.method, kind.c.status)), *where], limit).lateral("one")
+    return _order(select(one.c.request, one.c.n).select_from(kind.join(one, true())), one.c).limit(limit)

@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
-from imsg_contract.topology import FORMER_NORMAL, Lane
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
@@ -136,7 +136,7 @@ class StuckJobs:
         chosen = (
             select(jobs.c.request, jobs.c.body, jobs.c.repeats)
             .join(requests, requests.c.request == jobs.c.request)
-            .where(jobs.c.request.in_(select(lost.c.request)), requests.c.lane.in_(_words(lane)), or_(*rested))
+            .where(jobs.c.request.in_(select(lost.c.request)), requests.c.lane == lane.value, or_(*rested))
             .order_by(jobs.c.request)
             .limit(AT_ONCE)
         )
@@ -165,11 +165,6 @@ class StuckJobs:
         if not self.database.is_postgres:
             return True
         return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock + 1})")))
-
-
-def _words(lane: Lane) -> list[str]:
-    """Say what a lane is called in rows, those of before there were three lanes included."""
-    return [lane.value, FORMER_NORMAL] if lane is Lane.NORMAL else [lane.value]
 
 
 def _repeat(body: bytes, repeats: int, tried: int) -> bytes:
@@ -205,7 +200,7 @@ async def _find_newest_tried(connection: AsyncConnection, method: str, lane: Lan
         recent = tried.order_by(messages.c.request.desc()).limit(LOOKED_THROUGH).subquery()
         of_lane = select(recent.c.request).join(requests, requests.c.request == recent.c.request)
         found = await connection.scalar(
-            of_lane.where(requests.c.lane.in_(_words(lane))).order_by(recent.c.request.desc()).limit(1)
+            of_lane.where(requests.c.lane == lane.value).order_by(recent.c.request.desc()).limit(1)
         )
         newest = max(filter(None, (newest, found)), default=None)
     return newest

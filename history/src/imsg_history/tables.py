@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Index,
@@ -70,21 +71,21 @@ class Moment(TypeDecorator[datetime]):
         return EPOCH + int(value) * MICROSECOND
 
 
-class small(FunctionElement[str]):  # noqa: N801  a function of SQL
-    """Text with `A` to `Z` in small letters, and no others: alike on both databases, whatever the server's language."""
+class ascii_lower(FunctionElement[str]):  # noqa: N801  a function of SQL
+    """Text with A to Z in lower case: the same on both databases, whatever the server's language."""
 
     type = Text()
     inherit_cache = True
 
 
-@compiles(small)
-def _compile_small(element: small, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401  SQLAlchemy's own
-    return f"lower({compiler.process(element.clauses, **given)})"
+@compiles(ascii_lower)
+def _compile_ascii_lower(element: ascii_lower, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401  SQLAlchemy's own
+    return f"lower({compiler.process(element.clauses, **options)})"
 
 
-@compiles(small, "postgresql")
-def _compile_small_postgres(element: small, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401
-    return f'lower({compiler.process(element.clauses, **given)} COLLATE "C")'
+@compiles(ascii_lower, "postgresql")
+def _compile_ascii_lower_postgres(element: ascii_lower, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
 
 
 metadata = MetaData()
@@ -110,9 +111,9 @@ requests = Table(
     Column("resend_of", Text),
     Column("accepted_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    Column("reference", Text),  # what the client calls it
-    Column("user_id", RequestId),  # null in what was accepted before users had ids
-    Column("category", Text),  # null in what was accepted before there were categories
+    Column("reference", Text),  # the client's own name for it
+    Column("user_id", RequestId),
+    Column("category", Text, nullable=False),
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )
@@ -184,15 +185,15 @@ Index(
 )
 Index("messages_by_status", messages.c.method, messages.c.status, messages.c.request.desc(), messages.c.n)
 Index("messages_by_address", messages.c.address, messages.c.request.desc(), messages.c.n)
-SMALL_ADDRESS = small(messages.c.address)
-WRITTEN_LARGE = messages.c.address != SMALL_ADDRESS
+LOWER_ADDRESS: ColumnElement[str] = ascii_lower(messages.c.address)
+HAS_UPPERCASE = messages.c.address != LOWER_ADDRESS
 Index(
-    "messages_by_small_address",
-    SMALL_ADDRESS,
+    "messages_by_lower_address",
+    LOWER_ADDRESS,
     messages.c.request.desc(),
     messages.c.n,
-    postgresql_where=WRITTEN_LARGE,
-    sqlite_where=WRITTEN_LARGE,
+    postgresql_where=HAS_UPPERCASE,
+    sqlite_where=HAS_UPPERCASE,
 )
 AS_WRITTEN = messages.c.written != messages.c.address
 Index(

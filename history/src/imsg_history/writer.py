@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Delivery
-from imsg_contract.topology import EVENT
 from imsg_contract.wire import Outcomes
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
@@ -130,6 +129,5 @@ class BatchWriter:
 def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Merge:
     fold = Merge(now, oldest)
     for delivery in batch:
-        if delivery.key != EVENT:  # ours, heard while a process of the version before still binds us to everything
-            fold.add(read(delivery))
+        fold.add(read(delivery))
     return fold

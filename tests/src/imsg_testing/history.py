@@ -1,5 +1,6 @@
 """Builders of what history hears: jobs, outcomes, receipts and dead letters as deliveries."""
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from imsg_broker.port import Delivery
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Change, Inbound, Job, Outcome, Outcomes, Receipt, Recipient, Status
+from imsg_web.callers import Caller
 
 QUEUE = "imsg.history"
 
@@ -24,6 +26,15 @@ def request_id(at: datetime | None = None, tail: int | None = None) -> str:
     ms = ((at or datetime.now(UTC)) - EPOCH) // timedelta(milliseconds=1)
     random = secrets.randbits(62) if tail is None else tail
     return f"{ms:012x}7000{0x8000_0000_0000_0000 | random:016x}"
+
+
+def user(username: str = "天存-system-1001", **given: Any) -> Caller:  # noqa: ANN401  any field of a Caller
+    """Make a user who calls history; the id follows from the name, as it does in `job`."""
+    return Caller(username, **{"is_admin": False, "user_id": _user_id(username), "since": EPOCH, **given})
+
+
+def _user_id(username: str) -> str:
+    return hashlib.sha256(username.encode()).hexdigest()[:32]
 
 
 def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
@@ -44,7 +55,8 @@ def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
         "accepted_at": at,
         "expires_at": at + timedelta(hours=24),
     }
-    return Job(**{**fields, **given})
+    fields |= given
+    return Job(**{"user_id": _user_id(fields["username"]), **fields})
 
 
 def outcome(of: Job, status: Status, n: int = 0, **given: Any) -> Outcome:  # noqa: ANN401  any field of an Outcome

@@ -10,14 +10,15 @@ from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Job
 from imsg_history.database import Database
-from imsg_history.filters import read_query
+from imsg_history.pagination import Page
+from imsg_history.queries import MessagesQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter, Counts
-from imsg_testing.history import NOW, make_delivery
+from imsg_testing.history import NOW, make_delivery, user
 from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
-OWNER = Caller("天存-system-1001", is_admin=False)
+OWNER = user()
 """Whose the jobs of `imsg_testing.history.job` are."""
 
 RETENTION = timedelta(days=90)
@@ -35,7 +36,12 @@ async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messag
 
 async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
     """Ask a query and return its messages, as v1 shows them."""
-    return (await MessageQuery(database).find(read_query(filters, caller))).messages
+    return (await MessageQuery(database).find_v1(V1MessagesQuery.model_validate(filters), caller)).rows
+
+
+async def find_page(database: Database, caller: Caller = ADMIN, **filters: str) -> Page:
+    """Find a page of messages as v2 shows them."""
+    return await MessageQuery(database).find(MessagesQuery.model_validate(filters), caller)
 
 
 async def find_all_ids(database: Database, caller: Caller = ADMIN, **filters: str) -> list[str]:
@@ -43,8 +49,8 @@ async def find_all_ids(database: Database, caller: Caller = ADMIN, **filters: st
     finder, ids, cursor = MessageQuery(database), list[str](), "start"
     given = dict(filters)
     while cursor:
-        page = await finder.find(read_query(given, caller))
-        ids += [message["id"] for message in page.messages]
+        page = await finder.find_v1(V1MessagesQuery.model_validate(given), caller)
+        ids += [message["id"] for message in page.rows]
         cursor = page.next or ""
         given["cursor"] = cursor
     return ids

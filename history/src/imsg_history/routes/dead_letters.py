@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from imsg_history.query_schemas import DeadLettersQuery
+from imsg_history.queries import DeadLettersQuery
 from imsg_history.routes.parts import HistoryParts
 from imsg_history.schemas import DeadAnswer, DeadListAnswer
 from imsg_web.authorization import Administrator, InternalRoute
@@ -16,15 +16,14 @@ router = APIRouter(prefix="/api/dead", route_class=InternalRoute)
 
 @router.get("", response_model=DeadListAnswer, responses=describe_refusals("wrong_type", "no_right"))
 async def list_dead_letters(
-    _: Administrator, given: Annotated[DeadLettersQuery, Query()], parts: HistoryParts
+    _: Administrator, query: Annotated[DeadLettersQuery, Query()], parts: HistoryParts
 ) -> Answer:
     """List dead letters."""
-    fields = given.list_given()
-    page = await parts.dead.page(fields.get("limit"), fields.get("cursor"))
-    return Answer(ok(dead=page.dead, next=page.next))
+    page = await parts.dead_letters.find(query)
+    return Answer(ok(dead=page.rows, next=page.next))
 
 
 @router.get("/{id}", response_model=DeadAnswer, responses=describe_refusals("not_found", "no_right"))
 async def show_dead_letter(_: Administrator, id: str, parts: HistoryParts) -> Answer:  # noqa: A002  its name in the path
     """Show one dead letter."""
-    return Answer(ok(**await parts.dead.one(id)))
+    return Answer(ok(**await parts.dead_letters.show(id)))

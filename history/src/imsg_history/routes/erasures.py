@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from imsg_contract.error_responses import BODY
-from imsg_history.query_schemas import NewErasure
+from imsg_history.queries import NewErasure
 from imsg_history.routes.parts import HistoryParts
 from imsg_history.schemas import ErasureAnswer, ErasureStateAnswer
 from imsg_web.authorization import Administrator, InternalRoute

@@ -7,9 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from imsg_history.filters import read_query
-from imsg_history.query_schemas import FirstQuery, MessagesQuery, RepliesQuery, StatsQuery
-from imsg_history.replies import read_filter
+from imsg_history.queries import MessagesQuery, RepliesQuery, StatsQuery, V1MessagesQuery
 from imsg_history.routes.parts import HistoryParts
 from imsg_history.schemas import (
     MessagesAnswer,
@@ -19,7 +17,7 @@ from imsg_history.schemas import (
     RequestsAnswer,
     StatsAnswer,
 )
-from imsg_history.stats import read_span
+from imsg_history.stats import find_span
 from imsg_web.authorization import InternalRoute, User
 from imsg_web.responses import Answer, ok
 from imsg_web.schemas import describe_refusals
@@ -30,47 +28,47 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.get("/query", response_model=QueryAnswer, responses=describe_refusals(*LISTING))
-async def query(user: User, given: Annotated[FirstQuery, Query()], parts: HistoryParts) -> Answer:
+async def list_messages_v1(user: User, query: Annotated[V1MessagesQuery, Query()], parts: HistoryParts) -> Answer:
     """List messages, the newest first."""
-    page = await parts.finder.find(read_query(given.list_given(), user))
-    return Answer(ok(messages=page.messages, next=page.next))
+    page = await parts.messages.find_v1(query, user)
+    return Answer(ok(messages=page.rows, next=page.next))
 
 
 @router.get("/messages", response_model=MessagesAnswer, responses=describe_refusals(*LISTING))
-async def list_messages(user: User, given: Annotated[MessagesQuery, Query()], parts: HistoryParts) -> Answer:
+async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], parts: HistoryParts) -> Answer:
     """List messages, the newest first."""
     as_of = parts.write_as_of()
-    page = await parts.finder.find(read_query(given.list_given(), user, is_v2=True), is_v2=True)
-    return Answer(ok(messages=page.messages, next=page.next, as_of=as_of))
+    page = await parts.messages.find(query, user)
+    return Answer(ok(messages=page.rows, next=page.next, as_of=as_of))
 
 
 @router.get("/requests", response_model=RequestsAnswer, responses=describe_refusals(*LISTING))
-async def list_requests(user: User, given: Annotated[MessagesQuery, Query()], parts: HistoryParts) -> Answer:
+async def list_requests(user: User, query: Annotated[MessagesQuery, Query()], parts: HistoryParts) -> Answer:
     """List requests, the newest first."""
     as_of = parts.write_as_of()
-    page = await parts.request_list.find(read_query(given.list_given(), user, is_v2=True))
-    return Answer(ok(requests=page.requests, next=page.next, as_of=as_of))
+    page = await parts.requests.find(query, user)
+    return Answer(ok(requests=page.rows, next=page.next, as_of=as_of))
 
 
 @router.get("/requests/{id}", response_model=RequestAnswer, responses=describe_refusals("not_found"))
 async def show_request(user: User, id: str, parts: HistoryParts) -> Answer:  # noqa: A002  its name in the path
     """Show one request at a glance."""
-    return Answer(ok(**await parts.overviews.one(id, user)))
+    return Answer(ok(**await parts.overviews.show(id, user)))
 
 
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))
-async def list_replies(user: User, given: Annotated[RepliesQuery, Query()], parts: HistoryParts) -> Answer:
+async def list_replies(user: User, query: Annotated[RepliesQuery, Query()], parts: HistoryParts) -> Answer:
     """List what people wrote back."""
-    page = await parts.replies.find(read_filter(given.list_given(), user))
-    return Answer(ok(replies=page.replies, next=page.next))
+    page = await parts.replies.find(query, user)
+    return Answer(ok(replies=page.rows, next=page.next))
 
 
 @router.get("/stats", response_model=StatsAnswer, responses=describe_refusals("wrong_type", "no_right"))
-async def show_stats(user: User, given: Annotated[StatsQuery, Query()], parts: HistoryParts) -> Answer:
+async def show_stats(user: User, query: Annotated[StatsQuery, Query()], parts: HistoryParts) -> Answer:
     """Count messages by hour or day."""
     as_of = parts.write_as_of()
-    span = read_span(given.list_given(), user, parts.counter.zone, parts.now())
-    buckets = await parts.counter.count(span)
-    failures = await parts.counter.count_causes(span)
-    zone = parts.counter.zone.key
-    return Answer(ok(bucket=span.bucket, timezone=zone, buckets=buckets, failures=failures, as_of=as_of))
+    zone = parts.statistics.zone
+    span = find_span(query, user, zone, parts.now())
+    buckets = await parts.statistics.count(span)
+    failures = await parts.statistics.count_failures(span)
+    return Answer(ok(bucket=span.bucket, timezone=zone.key, buckets=buckets, failures=failures, as_of=as_of))

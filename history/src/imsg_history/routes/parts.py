@@ -7,39 +7,39 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from imsg_history.addressees import Addressees
 from imsg_history.attachments import Attachments
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.ids import rfc3339
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
+from imsg_history.recipients import Recipients
 from imsg_history.replies import Replies
 from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
-from imsg_history.stats import Counter
+from imsg_history.stats import Statistics
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the routes call."""
 
-    finder: MessageQuery
+    messages: MessageQuery
     overviews: Overviews
-    request_list: RequestList
+    requests: RequestList
     replies: Replies
-    counter: Counter
+    statistics: Statistics
     attachments: Attachments
     resends: Resends
-    addressees: Addressees
-    dead: DeadLetters
+    recipients: Recipients
+    dead_letters: DeadLetters
     erasures: Erasures
     now: Callable[[], datetime]
     find_as_of: Callable[[], datetime | None]
-    """Returns up to when everything is recorded; None while that is not known."""
+    """Returns the time up to which everything is recorded; None while that is not known."""
 
     def write_as_of(self) -> str | None:
-        """Write up to when a list is complete: looked up before the list is."""
+        """Return the time up to which a list is complete; call it before the list is read."""
         at = self.find_as_of()
         return None if at is None else rfc3339(at)
 

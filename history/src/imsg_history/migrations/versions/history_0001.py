@@ -49,7 +49,7 @@ def _create_requests() -> None:
         sa.Column("expires_at", Moment, nullable=False),
         sa.Column("reference", sa.Text),
         sa.Column("user_id", RequestId),
-        sa.Column("category", sa.Text),
+        sa.Column("category", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("request"),
         postgresql_partition_by=BY_REQUEST,
     )
@@ -115,7 +115,7 @@ def _create_messages() -> None:
     ascii_lower = 'lower(address COLLATE "C")' if is_postgres else "lower(address)"
     has_uppercase = sa.text(f"address <> {ascii_lower}")
     op.create_index(
-        "messages_by_small_address",
+        "messages_by_lower_address",
         "messages",
         [sa.text(ascii_lower), *newest_first],
         postgresql_where=has_uppercase,

@@ -1,4 +1,4 @@
-"""Whom one message went to and as whose, told to senders to whom a bounce names it."""
+"""The recipient of one message: senders ask for it when a bounce names the message."""
 
 import json
 from typing import Any
@@ -7,14 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Category
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.tables import attachments, messages, requests
 
 
-class Addressees:
-    """Looks them up."""
+class Recipients:
+    """Looks up recipients."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,16 +21,16 @@ class Addressees:
     async def find(self, text: str) -> dict[str, Any]:
         """Return `{method, address, category, sender}` of a message, `REQUEST-N`.
 
-        `address` is null where its recipient was erased. `sender` is the name that its content has, empty where it has
-        none, null where the content is kept no more. Raises Refusal not_found, DatabaseUnavailable.
+        `address` is null once the recipient was erased. `sender` is the named sender of the content: empty where the
+        content names none, null where the content was erased. Raises Refusal not_found, DatabaseUnavailable.
         """
         name = Name.read(text)
         if name is None or name.n is None:
             raise Refusal("not_found", what=text[:64])
-        found = await self._database.read(lambda connection: _find(connection, name.request, name.n))
-        if found is None:
+        recipient = await self._database.read(lambda connection: _find(connection, name.request, name.n))
+        if recipient is None:
             raise Refusal("not_found", what=text[:64])
-        return found
+        return recipient
 
 
 async def _find(connection: AsyncConnection, request: str, n: int | None) -> dict[str, Any] | None:
@@ -53,12 +52,12 @@ async def _find(connection: AsyncConnection, request: str, n: int | None) -> dic
     return {
         "method": row.method,
         "address": row.address,
-        "category": row.category or Category.NOTICE,
-        "sender": await _sender(connection, row.request, row.content, row.content_at),
+        "category": row.category,
+        "sender": await _read_sender(connection, row.request, row.content, row.content_at),
     }
 
 
-async def _sender(
+async def _read_sender(
     connection: AsyncConnection, request: str, content: str | bytes | None, content_at: str | None
 ) -> str | None:
     if content is None and content_at is not None:
@@ -67,8 +66,8 @@ async def _sender(
     if content is None:
         return None
     try:
-        read = json.loads(content)
+        fields = json.loads(content)
     except ValueError:
         return None
-    named = read.get("sender") if isinstance(read, dict) else None
-    return named if isinstance(named, str) else ""
+    sender = fields.get("sender") if isinstance(fields, dict) else None
+    return sender if isinstance(sender, str) else ""

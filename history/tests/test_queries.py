@@ -9,33 +9,45 @@ from hypothesis import strategies as st
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
-from imsg_history.cursors import read_moment, write_moment, write_place
-from imsg_history.filters import Query, read_query
 from imsg_history.ids import Name
-from imsg_history.ownership import Ownership
+from imsg_history.ownership import Ownership, find_ownership
+from imsg_history.pagination import (
+    MessagePosition,
+    TimePosition,
+    read_message_cursor,
+    read_time_cursor,
+    write_message_cursor,
+    write_time_cursor,
+)
+from imsg_history.queries import MessagesQuery, V1MessagesQuery
+from imsg_testing.history import user
 from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
-USER = Caller("张三", is_admin=False)
+USER = user("张三")
 REQUEST = "01a21034929b7000ab39a966e5b0d0d8"
 
 
-def refuse(**given: str) -> Refusal:
+def read(**fields: str) -> V1MessagesQuery:
+    return V1MessagesQuery.model_validate(fields)
+
+
+def refuse(**fields: str) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        read_query(given, USER)
+        read(**fields)
     return caught.value
 
 
-def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
-    assert read_query({}, USER) == Query(None, Ownership("张三"), None, (), None, None, None, 50, None, hides=True)
-    assert read_query({}, ADMIN).whose is None
-    assert not read_query({}, ADMIN).hides
+def test_a_page_has_fifty_messages_unless_the_query_says_otherwise() -> None:
+    assert (read().limit, read(limit="7").limit) == (50, 7)
 
 
-def test_another_users_messages_are_the_administrators_to_see() -> None:
-    assert refuse(username="李四").reason == "no_right"
-    assert read_query({"username": "张三"}, USER).whose == Ownership("张三")
-    assert read_query({"username": "李四"}, ADMIN).whose == Ownership("李四")
+def test_users_see_their_own_messages_and_administrators_all() -> None:
+    own = Ownership("张三", USER.user_id, USER.since)
+    assert (find_ownership(None, USER), find_ownership("张三", USER)) == (own, own)
+    assert (find_ownership(None, ADMIN), find_ownership("李四", ADMIN)) == (None, Ownership("李四"))
+    with pytest.raises(Refusal, match="no_right"):
+        find_ownership("李四", USER)
 
 
 @pytest.mark.parametrize(
@@ -97,37 +109,38 @@ def test_a_wrong_filter_is_refused_with_its_name_and_the_remedy_in_both_language
     ],
 )
 def test_times_are_rfc_3339_or_unix_seconds(text: str, at: datetime) -> None:
-    assert read_query({"since": text, "until": text}, USER).since == at
+    assert read(since=text, until=text).since == at
 
 
 def test_an_id_is_read_in_either_case() -> None:
-    assert read_query({"id": f"{REQUEST.upper()}-7"}, USER).name == Name(REQUEST, 7)
+    assert read(id=f"{REQUEST.upper()}-7").id == Name(REQUEST, 7)
 
 
 def test_a_status_is_read() -> None:
-    assert read_query({"status": "uncertain"}, USER).statuses == (Status.UNCERTAIN,)
+    assert read(status="uncertain").statuses == (Status.UNCERTAIN,)
 
 
 def test_v2_reads_several_statuses_and_a_code() -> None:
-    query = read_query({"status": "failed,expired,failed", "code": "550"}, USER, is_v2=True)
+    query = MessagesQuery.model_validate({"status": "failed,expired,failed", "code": "550"})
     assert query.statuses == (Status.FAILED, Status.EXPIRED)
     assert query.code == "550"
     for wrong in ({"status": "failed,"}, {"status": ""}, {"code": ""}, {"code": "x" * 129}):
         with pytest.raises(Refusal):
-            read_query(wrong, USER, is_v2=True)
+            MessagesQuery.model_validate(wrong)
     with pytest.raises(Refusal):
-        read_query({"status": "failed,expired"}, USER)
+        read(status="failed,expired")
 
 
 @given(st.integers(0, 2**128 - 1), st.integers(0, 2**31 - 1))
 def test_a_cursor_comes_back_as_it_went(request: int, n: int) -> None:
-    place = (f"{request:032x}", n)
-    assert read_query({"cursor": write_place(place)}, USER).after == place
+    position = MessagePosition(f"{request:032x}", n)
+    assert read_message_cursor(write_message_cursor(position)) == position
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  naive bounds
-def test_a_moment_comes_back_as_it_went(at: datetime) -> None:
-    assert read_moment(write_moment(at, REQUEST)) == (at, REQUEST)
+def test_a_cursor_of_a_time_comes_back_as_it_went(at: datetime) -> None:
+    position = TimePosition(at, REQUEST)
+    assert read_time_cursor(write_time_cursor(position)) == position
 
 
 @given(
@@ -137,4 +150,4 @@ def test_a_moment_comes_back_as_it_went(at: datetime) -> None:
 )
 def test_whatever_is_asked_is_read_or_refused(asked: dict[str, str]) -> None:
     with suppress(Refusal):
-        assert read_query(asked, ADMIN).limit in range(1, 501)
+        assert read(**asked).limit in range(1, 501)

@@ -1,4 +1,4 @@
-"""Which provider took the messages that a named receipt has moved: a bounce knows the message and not its provider."""
+"""The provider of a message whose status a bounce has set: a bounce names the message, and not its provider."""
 
 from collections.abc import Collection
 from typing import Any
@@ -13,20 +13,20 @@ from imsg_history.tables import attempts, messages
 Key = tuple[str, int]
 """(request, n)"""
 
-Sending = tuple[str | None, str | None]
+ProviderAndId = tuple[str | None, str | None]
 """(provider, provider_id)"""
 
 SLICE = 500
 
 
-def may_be_named(row: Row[Any]) -> bool:
-    """Tell whether a message or event may stand where a receipt has put it that names no provider."""
+def _may_be_bounced(row: Row[Any]) -> bool:
+    """Return whether a bounce may have set the status of a message or event."""
     return row.provider is None and row.status in (Status.DELIVERED.value, Status.FAILED.value)
 
 
-async def find_sendings(connection: AsyncConnection, rows: Collection[Row[Any]]) -> dict[Key, Sending]:
-    """Find by its attempts who took each message that stands by a receipt without a provider."""
-    keys = sorted({(row.request, row.n) for row in rows if may_be_named(row)})
+async def find_providers(connection: AsyncConnection, rows: Collection[Row[Any]]) -> dict[Key, ProviderAndId]:
+    """Find the provider of each message whose status a bounce has set, by its best attempt."""
+    keys = sorted({(row.request, row.n) for row in rows if _may_be_bounced(row)})
     best: dict[Key, Any] = {}
     for first in range(0, len(keys), SLICE):
         query = (
@@ -42,10 +42,10 @@ async def find_sendings(connection: AsyncConnection, rows: Collection[Row[Any]])
         )
         for row in await connection.execute(query):
             known = best.get((row.request, row.n))
-            if known is None or _stand(row) > _stand(known):
+            if known is None or _precedence(row) > _precedence(known):
                 best[row.request, row.n] = row
     return {key: (row.provider, row.provider_id) for key, row in best.items()}
 
 
-def _stand(row: Row[Any]) -> tuple[Any, ...]:
+def _precedence(row: Row[Any]) -> tuple[Any, ...]:
     return RANK[Status(row.status)], row.attempt, row.at, row.mark

@@ -1,36 +1,70 @@
-"""The queries and bodies that history takes.
+"""The queries and bodies that history takes. Their fields are read by `query_fields`, which refuses what is wrong."""
 
-A query's fields are texts here: `filters` reads them, with a sentence in both languages for everything that is wrong.
-"""
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from collections.abc import Mapping
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
-from imsg_history.cursors import DEFAULT_LIMIT, MOST
+from imsg_history.ids import Name
+from imsg_history.pagination import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MessagePosition,
+    TimePosition,
+    read_limit,
+    read_message_cursor,
+    read_time_cursor,
+)
+from imsg_history.query_fields import (
+    read_address,
+    read_code,
+    read_method,
+    read_name,
+    read_part,
+    read_reference,
+    read_status,
+    read_statuses,
+    read_time,
+)
 from imsg_history.records import MAX_CODE, MAX_REFERENCE
-from imsg_history.statements import WINDOW
-from imsg_history.stats import MOST_BUCKETS
 from imsg_web.request_models import RequestModel
+
+MAX_BUCKETS = 1_000
+"""Hours or days of one answer of statistics."""
+
+WINDOW = 10_000
+"""Messages that one page searches for a part of a recipient: no index knows parts."""
 
 _NO_NUL = r"^[^\u0000]*$"
 _BEFORE = "`next` of the page before."
+_ID = "^[0-9a-fA-F]{32}(-(0|[1-9][0-9]{0,8}))?$"
 
 
 def _text(**schema: Any) -> WithJsonSchema:  # noqa: ANN401  a JSON schema
     return WithJsonSchema({"type": "string", **schema})
 
 
-MethodName = Annotated[str | None, _text(enum=[*METHODS])]
+def _read_named_time(text: str, info: ValidationInfo) -> datetime:
+    return read_time(text, info.field_name or "")
+
+
+def _refuse_bucket(text: str) -> str:
+    if text not in {"hour", "day"}:
+        raise Refusal("wrong_type", field="bucket", why_zh="应为 hour 或 day", why_en="it must be hour or day")
+    return text
+
+
+MessageName = Annotated[Name | None, BeforeValidator(read_name)]
+MethodName = Annotated[str | None, BeforeValidator(read_method), _text(enum=[*METHODS])]
 Username = Annotated[
     str | None, _text(pattern=_NO_NUL, description="Whose: for administrators, who else see everybody's.")
 ]
 Time = Annotated[
-    str | None,
+    datetime | None,
+    BeforeValidator(_read_named_time),
     WithJsonSchema(
         {
             "anyOf": [
@@ -41,33 +75,35 @@ Time = Annotated[
         }
     ),
 ]
-Limit = Annotated[str | int, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST})]
-MessageCursor = Annotated[str | None, _text(pattern="^([A-Za-z0-9_-]{27}=?)?$", description=_BEFORE)]
-RowCursor = Annotated[str | None, _text(pattern="^(A[A-Za-z0-3][A-Za-z0-9_-]{30})?$", description=_BEFORE)]
-_ID = "^[0-9a-fA-F]{32}(-(0|[1-9][0-9]{0,8}))?$"
+Limit = Annotated[
+    int, BeforeValidator(read_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT})
+]
+MessageCursor = Annotated[
+    MessagePosition | None,
+    BeforeValidator(read_message_cursor),
+    _text(pattern="^([A-Za-z0-9_-]{27}=?)?$", description=_BEFORE),
+]
+TimeCursor = Annotated[
+    TimePosition | None,
+    BeforeValidator(read_time_cursor),
+    _text(pattern="^(A[A-Za-z0-3][A-Za-z0-9_-]{30})?$", description=_BEFORE),
+]
 
 
-class GivenQuery(BaseModel):
-    """A query whose fields are read by `filters`."""
+class V1MessagesQuery(BaseModel):
+    """The query of v1's GET /api/query."""
 
     model_config = ConfigDict(frozen=True)
 
-    def list_given(self) -> Mapping[str, str]:
-        """Return the fields that were given, by their names in the URL."""
-        return self.model_dump(exclude_unset=True, exclude_none=True, by_alias=True)
-
-
-class FirstQuery(GivenQuery):
-    """The query of v1's GET /api/query."""
-
     id: Annotated[
-        str | None, _text(pattern=_ID, description="A request's id, or one message's, which adds its time-line.")
+        MessageName, _text(pattern=_ID, description="A request's id, or one message's, which adds its time-line.")
     ] = None
     username: Username = None
     method: MethodName = None
-    status: Annotated[str | None, _text(enum=[status.value for status in Status])] = None
+    status: Annotated[str | None, BeforeValidator(read_status), _text(enum=[status.value for status in Status])] = None
     to: Annotated[
         str | None,
+        BeforeValidator(lambda text: read_address(text, "to")),
         _text(minLength=1, pattern=_NO_NUL, description="An address, as written or in its normal form."),
     ] = None
     since: Time = None
@@ -75,12 +111,18 @@ class FirstQuery(GivenQuery):
     limit: Limit = DEFAULT_LIMIT
     cursor: MessageCursor = None
 
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Any of these; none: all."""
+        return tuple(dict.fromkeys(map(Status, self.status.split(",")))) if self.status else ()
 
-class MessagesQuery(FirstQuery):
+
+class MessagesQuery(V1MessagesQuery):
     """The query of GET /api/v2/messages and /api/v2/requests."""
 
     status: Annotated[
         str | None,
+        BeforeValidator(read_statuses),
         _text(
             pattern="^({0})(,({0}))*$".format("|".join(status.value for status in Status)),
             description="One, or several with commas between them.",
@@ -88,6 +130,7 @@ class MessagesQuery(FirstQuery):
     ] = None
     reference: Annotated[
         str | None,
+        BeforeValidator(read_reference),
         _text(
             minLength=1,
             maxLength=MAX_REFERENCE,
@@ -97,10 +140,12 @@ class MessagesQuery(FirstQuery):
     ] = None
     code: Annotated[
         str | None,
+        BeforeValidator(read_code),
         _text(minLength=1, maxLength=MAX_CODE, pattern=_NO_NUL, description="An error's code, as `error.code` has it."),
     ] = None
     part: Annotated[
         str | None,
+        BeforeValidator(read_part),
         _text(
             minLength=1,
             pattern=_NO_NUL,
@@ -112,10 +157,12 @@ class MessagesQuery(FirstQuery):
     ] = None
 
 
-class RepliesQuery(GivenQuery):
+class RepliesQuery(BaseModel):
     """The query of GET /api/v2/replies."""
 
-    id: Annotated[str | None, _text(pattern=_ID, description="Those that answer a request, or one message of it.")] = (
+    model_config = ConfigDict(frozen=True)
+
+    id: Annotated[MessageName, _text(pattern=_ID, description="Those that answer a request, or one message of it.")] = (
         None
     )
     username: Username = None
@@ -123,34 +170,37 @@ class RepliesQuery(GivenQuery):
     sender: Annotated[
         str | None,
         Field(alias="from"),
+        BeforeValidator(lambda text: read_address(text, "from")),
         _text(minLength=1, pattern=_NO_NUL, description="Who wrote them: a number, or as it was written to."),
     ] = None
     since: Time = None
     until: Time = None
     limit: Limit = DEFAULT_LIMIT
-    cursor: RowCursor = None
+    cursor: TimeCursor = None
 
 
-class StatsQuery(GivenQuery):
+class StatsQuery(BaseModel):
     """The query of GET /api/v2/stats."""
+
+    model_config = ConfigDict(frozen=True)
 
     username: Username = None
     since: Time = None
     until: Time = None
     bucket: Annotated[
-        str | None,
-        _text(
-            enum=["hour", "day"],
-            description=f"From `since` to `until` there may be 1 to {MOST_BUCKETS}.",
-        ),
+        Literal["hour", "day"],
+        BeforeValidator(_refuse_bucket),
+        _text(enum=["hour", "day"], description=f"From `since` to `until` there may be 1 to {MAX_BUCKETS}."),
     ] = "day"
 
 
-class DeadLettersQuery(GivenQuery):
+class DeadLettersQuery(BaseModel):
     """The query of GET /api/v2/dead."""
 
+    model_config = ConfigDict(frozen=True)
+
     limit: Limit = DEFAULT_LIMIT
-    cursor: RowCursor = None
+    cursor: TimeCursor = None
 
 
 def _read_address(given: object) -> object:

@@ -1,0 +1,126 @@
+"""The fields of queries: each is read from its text, or refused with a sentence in both languages."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from imsg_channels import METHODS, unknown_method
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Status
+from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
+from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+_UNIX = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_SPACED_NUMBER = re.compile(r"\+?[0-9][0-9 -]*", re.ASCII)
+_BETWEEN_DIGITS = re.compile(r"[ -]")
+"""What people write between a number's digits; the tables keep numbers without it."""
+
+
+def read_time(text: str, field: str) -> datetime:
+    """Read a time, RFC 3339 or Unix seconds. Raises Refusal."""
+    try:
+        return _read_unix(text) if _UNIX.fullmatch(text) else _read_rfc3339(text)
+    except (ValueError, OverflowError) as error:
+        raise _wrong(
+            field,
+            "应为 RFC 3339 时间（如 2026-11-25T08:00:00+08:00）或以秒为单位的 Unix 时间",
+            "it must be an RFC 3339 time such as 2026-11-25T08:00:00+08:00, or Unix seconds",
+        ) from error
+
+
+def read_name(text: str) -> Name:
+    """Read the id of a request or a message. Raises Refusal."""
+    name = Name.read(text)
+    if name is None:
+        raise _wrong(
+            "id",
+            "应为发送时返回的 id（32 位十六进制），或再加-和序号",
+            "it must be the id that sending answered (32 hexadecimal digits), or that with - and a number",
+        )
+    return name
+
+
+def read_method(text: str) -> str:
+    """Read the name of a channel. Raises Refusal."""
+    if text not in METHODS:
+        raise unknown_method()
+    return text
+
+
+def read_status(text: str) -> str:
+    """Read one status. Raises Refusal."""
+    if text not in list(Status):
+        raise _wrong("status", f"应为 {'、'.join(Status)} 之一", f"it must be one of {', '.join(Status)}")
+    return text
+
+
+def read_statuses(text: str) -> str:
+    """Read one status, or several with commas between them. Raises Refusal."""
+    if any(one not in list(Status) for one in text.split(",")):
+        raise _wrong(
+            "status",
+            f"应为 {'、'.join(Status)} 之一，几个之间用英文逗号、不加空格",
+            f"it must be one of {', '.join(Status)}, or several with commas alone between",
+        )
+    return text
+
+
+def read_code(text: str) -> str:
+    """Read an error's code. Raises Refusal."""
+    if not 1 <= len(text) <= MAX_CODE:
+        zh, en = f"应为错误里的 code，1 到 {MAX_CODE} 个字符", f"it must be an error's code, 1 to {MAX_CODE} characters"
+        raise _wrong("code", zh, en)
+    return clean(text, MAX_CODE)
+
+
+def read_address(text: str, field: str) -> str:
+    """Read a person's address, as written or in its normal form. Raises Refusal."""
+    if not text:
+        raise _wrong(field, "应为收件人，不能为空", "it must be a recipient and can't be empty")
+    return clean(text, MAX_ADDRESS)
+
+
+def read_part(text: str) -> str:
+    """Read a part of a recipient in lower case, of a phone number its digits alone. Raises Refusal."""
+    part = clean(text, MAX_ADDRESS).strip().lower()
+    if not part:
+        raise _wrong("part", "应为收件人的一部分，不能为空", "it must be a part of a recipient and can't be empty")
+    return _BETWEEN_DIGITS.sub("", part) if _SPACED_NUMBER.fullmatch(part) else part
+
+
+def read_reference(text: str) -> str:
+    """Read what a client calls a request. Raises Refusal."""
+    if not 1 <= len(text) <= MAX_REFERENCE:
+        zh = f"应为发送时给出的 reference，1 到 {MAX_REFERENCE} 个字符"
+        en = f"it must be the reference that a send gave, 1 to {MAX_REFERENCE} characters"
+        raise _wrong("reference", zh, en)
+    return clean(text, MAX_REFERENCE)
+
+
+def _read_unix(text: str) -> datetime:
+    whole, _, fraction = text.partition(".")
+    ms = int(whole) * 1_000
+    if ms > min(LAST_MS, LATEST_MS):
+        raise ValueError("milliseconds, or beyond all time")
+    return EPOCH + timedelta(milliseconds=ms, microseconds=int(fraction[:6].ljust(6, "0")))
+
+
+def _read_rfc3339(text: str) -> datetime:
+    # A `+` that was not percent-encoded arrives as a space.
+    match = _RFC3339.fullmatch(re.sub(r" (?=\d{2}:\d{2}$)", "+", text))
+    if match is None:
+        raise ValueError("no RFC 3339 time")
+    day, minute, second, fraction, zulu, sign, hours, minutes = match.groups()
+    is_leap = second == "60"  # RFC 3339, section 5.7; Python has none, so it is the next second's beginning
+    at = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}")
+    at += timedelta(seconds=is_leap, microseconds=int((fraction or "")[:6].ljust(6, "0")))
+    if zulu:
+        return at.replace(tzinfo=UTC)
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
+    return at.replace(tzinfo=timezone(offset)).astimezone(UTC)
+
+
+def _wrong(field: str, zh: str, en: str) -> Refusal:
+    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
