@@ -1,6 +1,6 @@
 from urllib.parse import urlsplit
 
-from imsg.doctor import _postgres
+from imsg.doctor.stores import check_postgres
 
 
 def place(url: str) -> tuple[str, int]:
@@ -13,9 +13,9 @@ def place(url: str) -> tuple[str, int]:
 
 def test_of_several_servers_each_is_asked(postgres_url: str, reserved_port: int) -> None:
     lives, silent = place(postgres_url), ("127.0.0.1", reserved_port)
-    assert _postgres([lives]).remedy == ""
-    found = _postgres([lives, silent])
+    assert check_postgres([lives]).remedy == ""
+    found = check_postgres([lives, silent])
     assert f"answers at 127.0.0.1:{lives[1]};" in found.state
     assert f"127.0.0.1:{silent[1]} does not answer" in found.state
-    assert "nobody can take over" in found.remedy
-    assert "Start it" in _postgres([silent]).remedy
+    assert "No other server can take over" in found.remedy
+    assert "Start it" in check_postgres([silent]).remedy

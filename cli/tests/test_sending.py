@@ -145,7 +145,7 @@ def test_nobody_there_is_said_at_once(serve: Serve) -> None:
 def test_a_list_file_has_comments_blank_lines_and_a_bom(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("\ufeffa@example.com\r\n\n# 上海\n  李四 \n", encoding="utf-8")
 
-    assert sending.recipients(["first@example.com"], tmp_path / "list") == [
+    assert sending.read_recipients(["first@example.com"], tmp_path / "list") == [
         "first@example.com",
         "a@example.com",
         "李四",

@@ -40,13 +40,13 @@ def commands(text: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SOURCES)
 def test_every_command_of_a_service_is_among_its_rights(service: str) -> None:
-    has = {*rights.EVERYBODY, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES, *rights.AT_REDIS[service].also}
+    has = {*rights.COMMON, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES, *rights.AT_REDIS[service].also}
 
     assert commands(code(SOURCES[service])) - has == set()
 
 
-def test_every_command_of_the_frame_is_among_everybody_s_rights() -> None:
-    has = {*rights.EVERYBODY, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES}
+def test_every_command_of_the_frame_is_among_the_common_rights() -> None:
+    has = {*rights.COMMON, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES}
 
     assert commands(code("shared/*/src")) - has <= {"scan"}
 

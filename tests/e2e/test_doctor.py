@@ -57,7 +57,9 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "IMSG_PORT" in done.stdout
 
 
-@pytest.mark.parametrize(("password", "state"), [("correct horse", "answers"), ("wrong", "refuses the login")])
+@pytest.mark.parametrize(
+    ("password", "state"), [("correct horse", "accepts the log-in"), ("wrong", "refuses the log-in")]
+)
 async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, state: str) -> None:
     async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
         done = await asyncio.to_thread(
@@ -72,8 +74,8 @@ async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, stat
 
     (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
     assert state in line
-    assert line.startswith("✓" if state == "answers" else "✗")
-    assert ("IMSG_SMTP__PASSWORD" in line) == (state != "answers")
+    assert line.startswith("✗" if password == "wrong" else "✓")
+    assert ("IMSG_SMTP__PASSWORD" in line) == (password == "wrong")
 
 
 async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path) -> None:
@@ -83,10 +85,11 @@ async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path
         given |= {f"IMSG_SMTP__SERVERS__SECOND__{name}": value for name, value in (server | {"PASSWORD": "x"}).items()}
         done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **given)
 
-    (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
-    assert line.startswith("✗")
-    assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in line
-    assert "IMSG_SMTP__PASSWORD" not in line
+    first, second = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
+    assert first.startswith("✓")
+    assert second.startswith("✗")
+    assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in second
+    assert "IMSG_SMTP__PASSWORD" not in second
 
 
 WECHAT = {

@@ -280,7 +280,7 @@ def test_mail_servers_are_tried_beside_them(firms: Firms) -> None:
     checked = firms.run("providers", "check", **firms.sandbox.settings, **settings)
     said = {line.split()[2]: line for line in checked.stdout.splitlines() if len(line.split()) > 2}
     assert checked.returncode == 1
-    assert "takes us without a log-in" in said["default"], checked.stdout + checked.stderr
+    assert "answers without a log-in" in said["default"], checked.stdout + checked.stderr
     assert said["second"].startswith("✗")
     assert "127.0.0.1" in said["second"]
 

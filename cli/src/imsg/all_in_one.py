@@ -1,4 +1,4 @@
-"""The whole of iMSG in one process: which services there are, what each is given, in which order they open."""
+"""All services in one process (`imsg up`): which there are, their settings, and the order in which they open."""
 
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -30,17 +30,17 @@ SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
 
 
-class SandboxAsked(BaseModel):
-    """What is asked of the sandbox."""
+class SandboxSettings(BaseModel):
+    """The settings of the sandbox that `imsg up` reads itself."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     smtp_port: int = 0
-    """Any free one, since `imsg up` itself tells the channel."""
+    """0: any free port; `imsg up` passes it on to the e-mail channel."""
 
 
 class Settings(Common):
-    """What `imsg up` reads; whatever is not given, it makes or embeds. Services read the rest themselves."""
+    """What `imsg up` reads; it makes or embeds what is not set. Services read the rest themselves."""
 
     broker_url: str = ""
     """Empty: the streams of `redis_url`."""
@@ -56,13 +56,13 @@ class Settings(Common):
     """Signs the tokens of users. The first key signs, all verify."""
     secret_key: Keys = ()
     """Encrypts the secrets of callback endpoints. The first key encrypts, all decrypt. Keep it with the backups."""
-    sandbox: SandboxAsked = SandboxAsked()
+    sandbox: SandboxSettings = SandboxSettings()
     connections_per_address: Annotated[int, Field(ge=1)] = 1_000
     """How many connections one address (IPv6: one /64) may have open at once. Trusted proxies may have any number."""
 
 
 class Main(Protocol):
-    """The main of a service, as far as this command knows it."""
+    """The module `main` of a service."""
 
     Settings: type[Common]
 
@@ -70,14 +70,14 @@ class Main(Protocol):
         """Make the service."""
 
 
-def _main(channel: ChannelSpec) -> Main:
-    found: Any = import_module(f"{channel.package}.main")
-    main: Main = found
+def _import_main(channel: ChannelSpec) -> Main:
+    module: Any = import_module(f"{channel.package}.main")
+    main: Main = module
     return main
 
 
-SENDERS: Mapping[str, Main] = {channel.name: _main(channel) for channel in CHANNELS}
-"""Each channel's sender: the package that is named by it."""
+SENDERS: Mapping[str, Main] = {channel.name: _import_main(channel) for channel in CHANNELS}
+"""Channel → the main of its sender."""
 
 MODELS: tuple[type[Common], ...] = (
     Settings,
@@ -90,12 +90,12 @@ MODELS: tuple[type[Common], ...] = (
     imsg_sandbox.main.Settings,
     imsg_console.main.Settings,
 )
-"""All that is read by anything here: the whole first, then each service."""
+"""The settings of `imsg up`, then those of each service."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """What the services stand on."""
+    """Stores, secrets and stand-ins that the services share."""
 
     settings: Settings
     folder: Path
@@ -105,24 +105,26 @@ class RuntimeConfig:
     erasure_key: Keys
     secret_key: Keys
     admin_password: SecretStr | None
-    """None where nobody but this machine reaches us: there the documented accounts are made."""
+    """None where only this machine reaches iMSG: there the documented accounts are made."""
     sandbox_port: int
-    """Where the sandbox takes mail, if it does."""
-    played: Mapping[str, Mapping[str, Any]]
-    """Channel → its settings with the sandbox for its provider; channels that have a provider are absent."""
+    """Where the sandbox accepts mail, if it runs."""
+    stand_ins: Mapping[str, Mapping[str, Any]]
+    """Channel → its settings with the sandbox as its provider; channels that have a provider are absent."""
 
     @property
     def has_sandbox(self) -> bool:
-        """Whether the sandbox stands in for anybody."""
-        return bool(self.played) or any(stand_ins.is_pointed_at(channel, read_channel(channel)) for channel in CHANNELS)
+        """Whether the sandbox stands in for any provider."""
+        return bool(self.stand_ins) or any(
+            stand_ins.is_pointed_at(channel, read_channel(channel)) for channel in CHANNELS
+        )
 
     def derive_settings(self, owner: str) -> dict[str, Any]:
-        """Return the settings that a service is given instead of reading them."""
-        asked = self.settings
-        return dict(self.played) | {
-            "broker_url": asked.broker_url or self.redis_url,
+        """Return the settings that a service gets instead of reading them; `owner` names its database."""
+        settings = self.settings
+        return dict(self.stand_ins) | {
+            "broker_url": settings.broker_url or self.redis_url,
             "redis_url": self.redis_url,
-            "database_url": asked.database_url or f"sqlite:///{self.folder / f'{owner}.db'}",
+            "database_url": settings.database_url or f"sqlite:///{self.folder / f'{owner}.db'}",
             "service_key": self.service_key,
             "token_key": self.token_key,
             "erasure_key": self.erasure_key,
@@ -130,12 +132,12 @@ class RuntimeConfig:
             "tombstones_file": tombstones.beside(self.folder),
             "admin_password": self.admin_password,
             "data_dir": self.folder,
-            "host": asked.host,
-            "port": asked.port,
-            "public_url": asked.public_url,
-            "trusted_proxies": asked.trusted_proxies,
-            "allowed_hosts": asked.allowed_hosts,
-            "log_level": asked.log_level,
+            "host": settings.host,
+            "port": settings.port,
+            "public_url": settings.public_url,
+            "trusted_proxies": settings.trusted_proxies,
+            "allowed_hosts": settings.allowed_hosts,
+            "log_level": settings.log_level,
             "gateway_url": "http://gateway",
             "auth_url": "http://auth",
             "history_url": "http://history",
@@ -146,19 +148,19 @@ class RuntimeConfig:
 
 
 def read_channel(channel: ChannelSpec) -> Mapping[str, Any]:
-    """Return what is set of a channel, as it stands there."""
+    """Return the settings of a channel, unchecked."""
     return read_group(SENDERS[channel.name].Settings, channel.name)
 
 
 def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
-    """Make the secrets that nobody gave, and choose the sandbox's port. Raises StartError."""
+    """Make the secrets that are not set, and choose the sandbox's port. Raises StartError."""
     kept = folder / SECRETS
     password = settings.admin_password
     if password is None and settings.is_exposed:
         password = SecretStr(secrets.keep(kept, "admin_password"))
     port = settings.sandbox.smtp_port or _free_port()
-    fill = stand_ins.Filling(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
-    played = {channel.name: stand_ins.play(channel, read_channel(channel), fill) for channel in CHANNELS}
+    values = stand_ins.Values(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
+    played = {channel.name: stand_ins.play(channel, read_channel(channel), values) for channel in CHANNELS}
     return RuntimeConfig(
         settings,
         folder.resolve(),
@@ -175,7 +177,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
 
 @dataclass(frozen=True, slots=True)
 class AllInOne:
-    """The services, made; they work while `running` lasts."""
+    """All services; they run while the context `running` is open."""
 
     router: Router
     parts: tuple[Service, ...]
@@ -196,7 +198,7 @@ class AllInOne:
 
 
 def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
-    """Make the services, each with its settings. Raises StartError where one is wrong, before anything is opened."""
+    """Make the services, each with its settings. Raises StartError for a wrong setting, before anything is opened."""
     apps: dict[str, Service] = {}
     sandbox = _sandbox(config, apps)
     auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **config.derive_settings("auth")), apps)
@@ -220,37 +222,37 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
 
 
 def _sender(name: str, main: Main, config: RuntimeConfig, apps: Apps) -> Service:
-    """Make a channel's sender. One of which nothing is set, and that needs something, idles and says what to set.
+    """Make the sender of a channel. A sender that lacks settings, of which none is set, idles and reports what to set.
 
-    Raises StartError where what is set is wrong.
+    Raises StartError for a wrong setting.
     """
-    given = config.derive_settings(name)
+    settings = config.derive_settings(name)
     try:
-        return main.app(load(main.Settings, **given), apps)
+        return main.app(load(main.Settings, **settings), apps)
     except StartError:
-        if name in config.played or is_given(main.Settings, name):
+        if name in config.stand_ins or is_given(main.Settings, name):
             raise
-        return main.app(load(Common, **given), apps)
+        return main.app(load(Common, **settings), apps)
 
 
 def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:
-    """Make the sandbox where it stands in for a provider; else nothing."""
+    """Make the sandbox if it stands in for a provider."""
     if not config.has_sandbox:
         return ()
     own: dict[str, Any] = {"smtp_port": config.sandbox_port, "smtp_host": LOOPBACK}
     own |= {f"{channel.name}_hooks": f"http://{channel.name}" for channel in CHANNELS if channel.has_hooks}
-    given = config.derive_settings("sandbox") | {"sandbox": own}
-    return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
+    settings = config.derive_settings("sandbox") | {"sandbox": own}
+    return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **settings), apps),)
 
 
 def _console(config: RuntimeConfig, apps: Apps) -> Service:
-    """Make the web page, which asks the API like everybody else."""
-    given = config.derive_settings("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
-    return imsg_console.main.app(load(imsg_console.main.Settings, **given), apps)
+    """Make the web page, a client of the public API."""
+    settings = config.derive_settings("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
+    return imsg_console.main.app(load(imsg_console.main.Settings, **settings), apps)
 
 
 def _free_port() -> int:
-    """Choose a port for the sandbox's mail. Whoever is quicker to take it makes the start fail with one clear line."""
+    """Choose a port for the sandbox's mail. If another process binds it first, the start fails with one clear line."""
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
         port: int = sock.getsockname()[1]

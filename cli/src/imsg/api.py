@@ -1,4 +1,4 @@
-"""A client of the public API for the command line: one call, its answer, or what stood in its way."""
+"""A client of the public API for the command line."""
 
 import json
 import locale
@@ -15,11 +15,14 @@ from imsg.location import Account, find_account
 CALL_TIMEOUT_S = 60.0
 """A request with 10 MiB of attachments over a slow line takes its time."""
 
+PAGE = 500
+"""The most rows that the API returns at once."""
+
 CONFIG = "imsg"
 
 
 class Refused(Exception):  # noqa: N818  an answer
-    """The API said no; `answer` is its whole object."""
+    """The API refused a call; `answer` is its whole object."""
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         super().__init__(answer.get("errorMessage"))
@@ -27,18 +30,18 @@ class Refused(Exception):  # noqa: N818  an answer
 
     @property
     def words(self) -> str:
-        """The API's words and its remedy."""
+        """The API's message and its remedy."""
         code, message = self.answer.get("errorCode"), str(self.answer.get("errorMessage", ""))
         detail = str(self.answer.get("detail", ""))
         return f"{code} {message}" if detail in message else f"{code} {message}: {detail}"
 
 
 class LoginRefused(Refused):
-    """The account of the settings was not let in."""
+    """The API refused the account of the settings."""
 
 
 class Unreachable(Exception):  # noqa: N818
-    """Nobody answered, or not in the API's language. Whether the request was carried out is not known."""
+    """No answer of the API came. Whether it processed the request is not known."""
 
 
 class Api:
@@ -64,8 +67,30 @@ class Api:
             self._token = self._log_in(self._account)
         return self._call(method, path, body, params, headers)
 
+    def iterate(self, path: str, field: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows in `field` of every page. Raises Refused, Unreachable."""
+        cursor: str | None = ""
+        while cursor is not None:
+            more = {"cursor": cursor} if cursor else {}
+            answer = self.call("GET", path, params={**params, "limit": str(PAGE), **more})
+            yield from answer[field]
+            cursor = answer["next"]
+
+    def collect(self, path: str, field: str, params: Mapping[str, str], limit: int | None = None) -> dict[str, Any]:
+        """Return the last page's answer with the rows of all pages in `field`, at most `limit`. Raises as `call`."""
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        answer: dict[str, Any] = {}
+        while cursor is not None and (limit is None or len(rows) < limit):
+            size = PAGE if limit is None else min(PAGE, limit - len(rows))
+            more = {"cursor": cursor} if cursor else {}
+            answer = self.call("GET", path, params={**params, "limit": str(size), **more})
+            rows += answer[field]
+            cursor = answer["next"]
+        return {**answer, field: rows}
+
     def log_out(self) -> None:
-        """End the token that the first call got; one that was given stays."""
+        """End the token that the first call got; a saved one stays."""
         if self._account is not None and self._token is not None:
             with suppress(Refused, Unreachable):
                 self._call("POST", "/api/v2/logout")
@@ -105,7 +130,7 @@ class Api:
 
 @contextmanager
 def connect(url: str, token: str | None = None) -> Iterator[Api]:
-    """Open a client; `token` None takes the one that `imsg login` has kept for this URL, else the settings' account."""
+    """Open a client; `token` None takes the saved one of this URL, else the account of the settings."""
     with open_client(url) as client:
         api = Api(client, token or read_token(url), find_account(url))
         try:
@@ -120,13 +145,13 @@ def open_client(url: str) -> httpx.Client:
 
 
 def read_token(url: str) -> str | None:
-    """Return the token kept for a URL."""
-    found = _read().get(url.rstrip("/"))
-    return found if isinstance(found, str) else None
+    """Return the token saved for a URL."""
+    token = _read().get(url.rstrip("/"))
+    return token if isinstance(token, str) else None
 
 
-def keep_token(url: str, token: str) -> Path:
-    """Keep a token for a URL in a file that only its owner reads; return the file."""
+def save_token(url: str, token: str) -> Path:
+    """Save a token for a URL in a file that only its owner can read; return the file."""
     path = _path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
@@ -139,10 +164,10 @@ def keep_token(url: str, token: str) -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        kept = json.loads(_path().read_text())
+        tokens = json.loads(_path().read_text())
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return tokens if isinstance(tokens, dict) else {}
 
 
 def _path() -> Path:

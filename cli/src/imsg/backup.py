@@ -1,4 +1,4 @@
-"""`imsg backup`: a consistent copy of a data folder while iMSG runs on it, which is a data folder itself."""
+"""`imsg backup`: a consistent copy of the data folder, made while iMSG runs on it."""
 
 import asyncio
 import os
@@ -14,34 +14,34 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, connect
 from imsg_runtime.settings import StartError, load, variable
 
 LOG = Path("valkey") / "appendonlydir"
-"""Where Valkey keeps what it was told, inside the data folder; its configuration names it so by default."""
+"""Valkey's append-only files inside the data folder, under their default name."""
 
 DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "history.db")
-"""Last comes what must not be older than the others: events that history has not recorded are still in Valkey."""
+"""History is last: it must not be older than the others. Events that it has not recorded are still in Valkey."""
 
 PERCENTAGE = "auto-aof-rewrite-percentage"
 
 BACKING_UP_S = 3_600
-"""After so long a backup that was killed is no longer in anybody's way."""
+"""When the mark of a killed backup ends."""
 
 REWRITE_TIMEOUT_S = 300.0
-"""How long a rewrite of Valkey's log that is under way may take; minutes only for gigabytes."""
+"""How long a running rewrite of Valkey's log may take: minutes only for gigabytes."""
 
 
 def back_up(target: Path) -> list[str]:
-    """Copy the data folder that the settings name to `target`; return a line about each thing that is elsewhere.
+    """Copy the data folder of the settings to `target`; return a line about each store that is elsewhere.
 
-    Raises StartError with what stands in the way; nothing is left at `target` then.
+    Raises StartError if that is impossible, and leaves nothing at `target` then.
     """
-    asked = load(all_in_one.Settings)
-    source = asked.data_dir
+    settings = load(all_in_one.Settings)
+    source = settings.data_dir
     if not (source / all_in_one.SECRETS).is_dir():
         raise StartError(
-            f"{source} is no data folder of iMSG's; {variable('data_dir')} names another. With containers: make backup."
+            f"{source} is no data folder of iMSG; {variable('data_dir')} names another. With containers: make backup."
         )
     if target.exists():
-        raise StartError(f"{target} is there already; name a folder that is not.")
-    os.umask(0o077)  # what is copied is nobody else's to read
+        raise StartError(f"{target} exists already; name a new folder.")
+    os.umask(0o077)  # the copy is private to this user
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         draft.mkdir(parents=True)
@@ -51,9 +51,13 @@ def back_up(target: Path) -> list[str]:
         raise StartError(f"the backup was not made: {error}.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    elsewhere = {"redis_url": asked.redis_url, "broker_url": asked.broker_url, "database_url": asked.database_url}
+    elsewhere = {
+        "redis_url": settings.redis_url,
+        "broker_url": settings.broker_url,
+        "database_url": settings.database_url,
+    }
     return [
-        f"What {variable(name)} names is not in it; back that up by its own tools."
+        f"The store of {variable(name)} is not in it; back that up by its own tools."
         for name in elsewhere
         if elsewhere[name]
     ]
@@ -61,10 +65,10 @@ def back_up(target: Path) -> list[str]:
 
 async def _copy(source: Path, target: Path) -> None:
     url = valkey.find_running(source)
-    # Where nobody runs, nobody shall start meanwhile.
+    # Where iMSG does not run, the lock keeps it from starting meanwhile.
     async with nullcontext() if url else data_folder.hold(source):
         if (source / LOG).is_dir():
-            async with _rewriting_nothing(url):
+            async with _prevent_rewrites(url):
                 await asyncio.to_thread(_copy_log, source / LOG, target / LOG)
         for name in DATABASES:
             if (source / name).exists():
@@ -74,19 +78,19 @@ async def _copy(source: Path, target: Path) -> None:
 
 
 @asynccontextmanager
-async def _rewriting_nothing(url: str | None) -> AsyncIterator[None]:
-    """Keep Valkey from replacing its log's files for as long as the context lasts; appended to they may be."""
+async def _prevent_rewrites(url: str | None) -> AsyncIterator[None]:
+    """Keep Valkey from rewriting its log while the context is open; it may append to it."""
     if url is None:
         yield
         return
     async with connect(url) as redis:
         percentage = (await redis.call("CONFIG", "GET", PERCENTAGE))[PERCENTAGE.encode()]
         await redis.call("CONFIG", "SET", PERCENTAGE, "0")
-        # History has the log written anew after an erasure, whatever the percentage says: not meanwhile.
+        # After an erasure history starts a rewrite itself: this mark makes it wait.
         await redis.call("SET", BACKING_UP, "1", "EX", BACKING_UP_S)
         try:
             async with asyncio.timeout(REWRITE_TIMEOUT_S):
-                while await _rewrites(redis):  # noqa: ASYNC110  only Valkey knows, and is asked
+                while await _is_rewriting(redis):  # noqa: ASYNC110  Valkey sends no event
                     await asyncio.sleep(0.1)
             yield
         finally:
@@ -94,18 +98,18 @@ async def _rewriting_nothing(url: str | None) -> AsyncIterator[None]:
             await redis.call("DEL", BACKING_UP)
 
 
-async def _rewrites(redis: Redis) -> bool:
-    said: bytes = await redis.call("INFO", "persistence")
-    return any(b"%b:1\r\n" % name in said for name in (b"aof_rewrite_in_progress", b"aof_rewrite_scheduled"))
+async def _is_rewriting(redis: Redis) -> bool:
+    info: bytes = await redis.call("INFO", "persistence")
+    return any(b"%b:1\r\n" % name in info for name in (b"aof_rewrite_in_progress", b"aof_rewrite_scheduled"))
 
 
 def _name_origin(source: Path, target: Path) -> None:
-    """Write whose copy it is: who is erased there later must not come back with the copy."""
+    """Write the folder's path into the copy: `imsg up` on the copy takes over the later tombstones of the folder."""
     (target / tombstones.COPY_OF).write_text(f"{source.resolve()}\n")
 
 
 def _copy_log(source: Path, target: Path) -> None:
-    """Copy the log's files; one that is appended to meanwhile ends in half a command, which Valkey cuts off."""
+    """Copy the log's files. One that grows meanwhile may end in half a command, which Valkey cuts off."""
     target.mkdir(parents=True)
     for file in sorted(source.iterdir()):
         if not file.name.startswith("temp-"):
@@ -113,7 +117,7 @@ def _copy_log(source: Path, target: Path) -> None:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy a database as of one moment, whoever writes to it, and see that the copy is whole."""
+    """Copy a database as of one moment, while others write to it, and check the copy."""
     with closing(sqlite3.connect(source)) as reader, closing(sqlite3.connect(target)) as writer:
         reader.backup(writer)
         (verdict,) = writer.execute("PRAGMA quick_check(1)").fetchone()

@@ -1,4 +1,4 @@
-"""What `imsg up` says once it runs: where everything is, and how to send the first message."""
+"""The text that `imsg up` prints once it is ready: where everything is, and how to send the first message."""
 
 import shlex
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
-"""The accounts that exist where nobody but this machine reaches iMSG (interface document, sections 1.3 and 2)."""
+"""The accounts that exist where only this machine reaches iMSG (interface document, sections 1.3 and 2)."""
 
 
 def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
-    """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
+    """Return the lines; those of the first message can be pasted into any POSIX shell."""
     base = local_url(config.settings.host, config.settings.port)
     return "\n".join(
         [
@@ -28,7 +28,7 @@ def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
             *([f"  web page     {base}/"] if with_console else []),
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(config)}",
-            *(f"  {label:<12} {where(config, base)}" for label, where in _ways()),
+            *(f"  {label:<12} {describe(config, base)}" for label, describe in _channels()),
             f"  data         {config.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
@@ -47,39 +47,40 @@ def _accounts(config: RuntimeConfig) -> str:
     return f"admin / see {config.folder / SECRETS / 'admin_password'}"
 
 
-def _ways() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
-    """Yield each channel with what says where its messages go."""
+def _channels() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
+    """Yield a label for each channel, and the function that describes where its messages go."""
     known = {SMTP.name: ("mail", _mail), SMS.name: ("sms", _sms), WECHAT.name: ("wechat", _wechat)}
     for channel in CHANNELS:
         yield known.get(channel.name, (channel.name, partial(_another, channel)))
 
 
 def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> str:
-    if channel.name not in config.played:
+    if channel.name not in config.stand_ins:
         return "by its provider, as your settings name it"
-    whom = f'   ("to": "{channel.stand_in.to}")' if channel.stand_in is not None and channel.stand_in.to else ""
-    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}{whom}"
+    recipient = f'   ("to": "{channel.stand_in.to}")' if channel.stand_in is not None and channel.stand_in.to else ""
+    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}{recipient}"
 
 
 def _mail(config: RuntimeConfig, base: str) -> str:
-    if SMTP.name not in config.played:
-        asked = all_in_one.read_channel(SMTP)
-        return f"goes out by {asked.get('host')}{f':{port}' if (port := asked.get('port')) else ''}"
+    if SMTP.name not in config.stand_ins:
+        settings = all_in_one.read_channel(SMTP)
+        port = settings.get("port")
+        return f"goes out by {settings.get('host')}{f':{port}' if port else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
 
 
 def _sms(config: RuntimeConfig, base: str) -> str:
-    if SMS.name not in config.played:
+    if SMS.name not in config.stand_ins:
         return "the providers of your settings"
     return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
 
 
 def _wechat(config: RuntimeConfig, base: str) -> str:
-    if WECHAT.name not in config.played:
+    if WECHAT.name not in config.stand_ins:
         accounts = ", ".join(sorted(all_in_one.read_channel(WECHAT).get("accounts", ())))
         return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
     people = f"{base}/sandbox/wechat/followers"
-    played = ", ".join(config.played[WECHAT.name]["accounts"])
+    played = ", ".join(config.stand_ins[WECHAT.name]["accounts"])
     return (
         f"stays here too, by the official account {played}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
         f"               a follower: curl -X POST {people}\n"
@@ -93,7 +94,7 @@ def _first_message(config: RuntimeConfig, base: str) -> list[str]:
     message = (
         '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     )
-    see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in config.played else f"{base}/api/v2/messages"
+    see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in config.stand_ins else f"{base}/api/v2/messages"
     return [
         f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {find})",
         f"curl -w '\\n' {base}/api/v2/messages -d '{message}'",

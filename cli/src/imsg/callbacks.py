@@ -1,4 +1,4 @@
-"""`imsg callbacks`: URLs of one's own that are called when something happens to a message."""
+"""`imsg callbacks`: manage the URLs that iMSG calls about one's own messages, and look at past calls."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Callbacks: list, add, test, look at what they were told.", no_args_is_help=False)
+app = typer.Typer(help="Callbacks: list, add, test, look at deliveries.", no_args_is_help=False)
 
 PATH = "/api/v2/callbacks"
 USUAL = ("message.sent", "message.failed", "message.expired")
@@ -23,14 +23,14 @@ Event = Annotated[
 
 @app.callback(invoke_without_command=True)
 def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List and change callbacks, and look at what they were told."""
+    """List and change callbacks, and look at their deliveries."""
     if lists_by_itself(context):
         list_all(url, as_json=as_json)
 
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show each callback and how it is."""
+    """Show each callback and its state."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", PATH)
     if as_json:
@@ -47,42 +47,42 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 def add(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="The URL to be called.")],
     event: Event = None,
-    description: Annotated[str, typer.Option(help="What it is, for people.")] = "",
+    description: Annotated[str, typer.Option(help="A description for people.")] = "",
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Have a URL called; its secret is shown this once."""
+    """Add a URL to be called; its secret is shown only now."""
     body = {"url": target, "events": event or list(USUAL), "description": description}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, body)
     if as_json:
         say_json(answer)
         return
-    say(f"{answer['id']} is added. Its secret, shown this once:")
+    say(f"{answer['id']} is added. Its secret, which is shown only now:")
     say(answer["secret"])
 
 
 @app.command()
 def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Remove a callback, and what waits for it."""
-    _do("DELETE", f"{PATH}/{segment(name)}", None, "It is removed.", url, as_json=as_json)
+    """Remove a callback and its waiting deliveries."""
+    _call("DELETE", f"{PATH}/{segment(name)}", None, "It is removed.", url, as_json=as_json)
 
 
 @app.command()
 def enable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Call it again, after it was disabled."""
-    _do("PATCH", f"{PATH}/{segment(name)}", {"enabled": True}, "It is called again.", url, as_json=as_json)
+    """Enable a callback."""
+    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": True}, "It is enabled.", url, as_json=as_json)
 
 
 @app.command()
 def disable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Call it no more, for now."""
-    _do("PATCH", f"{PATH}/{segment(name)}", {"enabled": False}, "It is disabled.", url, as_json=as_json)
+    """Disable a callback."""
+    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": False}, "It is disabled.", url, as_json=as_json)
 
 
 @app.command("test")
 def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Call it now, and show what it answers."""
+    """Call it now, and show its answer."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{PATH}/{segment(name)}/test", {})
     if as_json:
@@ -97,7 +97,7 @@ def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa
 
 @app.command()
 def rotate(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Give it a new secret; for 24 hours both sign."""
+    """Make a new secret; for 24 hours both secrets sign."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{PATH}/{segment(name)}/rotate", {})
     say_json(answer) if as_json else say(answer["secret"])
@@ -110,7 +110,7 @@ def deliveries(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Show what it was told last, and what it answered."""
+    """Show the last deliveries and their answers."""
     params = {"state": state} if state else {}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"{PATH}/{segment(name)}/deliveries", params=params)
@@ -128,7 +128,7 @@ def deliveries(
         )
         for each in answer["deliveries"]
     ]
-    say_table(("event", "what", "state", "attempts", "answer", "tried"), rows)
+    say_table(("event", "what", "state", "attempts", "answer", "last attempt"), rows)
 
 
 @app.command()
@@ -138,21 +138,28 @@ def resend(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Send one event to it once more."""
-    at = f"{PATH}/{segment(name)}/deliveries/{segment(event)}/resend"
-    _do("POST", at, {}, "It is sent again now.", url, as_json=as_json)
+    """Send one event again."""
+    path = f"{PATH}/{segment(name)}/deliveries/{segment(event)}/resend"
+    _call("POST", path, {}, "The event is sent again now.", url, as_json=as_json)
 
 
 @app.command()
 def recover(
     name: Name,
-    since: Annotated[str, typer.Option(help="From when on, such as 2026-11-25T08:00:00+08:00; 14 days at most.")],
+    since: Annotated[str, typer.Option(help="From this time on, such as 2026-11-25T08:00:00+08:00; 14 days at most.")],
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Send once more what did not reach it since a time."""
-    at = f"{PATH}/{segment(name)}/recover"
-    _do("POST", at, {"since": since}, "What did not arrive is sent again, each event once.", url, as_json=as_json)
+    """Send again all events since a time that did not reach it."""
+    path = f"{PATH}/{segment(name)}/recover"
+    _call(
+        "POST",
+        path,
+        {"since": since},
+        "The events that did not reach it are sent again, each once.",
+        url,
+        as_json=as_json,
+    )
 
 
 def _why(callback: Mapping[str, Any]) -> str | None:
@@ -160,12 +167,7 @@ def _why(callback: Mapping[str, Any]) -> str | None:
     return why
 
 
-def _answer(delivery: Mapping[str, Any]) -> str | None:
-    said: str | None = delivery["error"] or (f"HTTP {delivery['status']}" if delivery["status"] else None)
-    return said
-
-
-def _do(verb: str, at: str, body: Mapping[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
+def _call(method: str, path: str, body: Mapping[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call(verb, at, body)
+        answer = api.call(method, path, body)
     say_json(answer) if as_json else say(done)

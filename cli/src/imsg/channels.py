@@ -1,4 +1,4 @@
-"""`imsg channels`: how each channel is, and pausing or resuming one (administrators)."""
+"""`imsg channels`: list, pause and resume channels (administrators)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 @app.command()
 def pause(
     method: Method,
-    reason: Annotated[str | None, typer.Option(help="Why it is paused; shown to everybody who lists channels.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it is paused; administrators see it.")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
@@ -62,13 +62,13 @@ def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # n
 
 
 def _lanes(channel: Mapping[str, Any]) -> str | None:
-    """Say what waits where."""
+    """Return how many messages wait in each lane."""
     lanes = channel.get("lanes") or {}
     return ", ".join(f"{lane} {count}" for lane, count in lanes.items() if count) or None
 
 
 def _why(channel: Mapping[str, Any]) -> str | None:
-    """Say why nothing goes out: what the channel says, or that nobody is there to say anything."""
+    """Return why no message is sent: the channel's reason, or that it has no consumer."""
     if channel["why"] is None and channel["state"] == "open" and channel.get("consumers") == 0:
         return "no sender consumes it"
     why: str | None = channel["why"]

@@ -1,4 +1,4 @@
-"""Which verbs `imsg` has, and where each is done."""
+"""The verbs of `imsg`, and the modules that implement them."""
 
 import sys
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from imsg import (
     wechat,
 )
 from imsg.loading import loading
-from imsg.output import complain, say, warn_of_old_name
+from imsg.output import complain, say
 from imsg_runtime.settings import StartError
 
 app = typer.Typer(
@@ -45,7 +45,6 @@ app.add_typer(channels.app, name="channels")
 app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(providers.app, name="providers")
 app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(dead_letters.app, name=dead_letters.OLD_NAME, hidden=True)
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(wechat.app, name="wechat")
 app.add_typer(dkim.app, name="dkim")
@@ -53,8 +52,8 @@ config = typer.Typer(help="Settings: check that each is known.", no_args_is_help
 app.add_typer(config, name="config")
 
 
-def _say_version(asked: bool) -> None:  # noqa: FBT001  typer's way of a flag
-    if asked:
+def _print_version(value: bool) -> None:  # noqa: FBT001  typer's way of a flag
+    if value:
         say(f"imsg {version('imsg')}")
         raise typer.Exit
 
@@ -63,16 +62,16 @@ def _say_version(asked: bool) -> None:  # noqa: FBT001  typer's way of a flag
 def group(
     *,
     shows_version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Show the version and end, where asked to."""
+    """Show the version with --version."""
     del shows_version
 
 
 @app.command()
 def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / of the same port.")] = True) -> None:
-    """Run all of iMSG here, in one process, until Ctrl-C."""
+    """Run all services here, in one process, until Ctrl-C."""
     with loading():
         from imsg.up import main as run  # noqa: PLC0415  only the verbs of the server pay for loading every service
 
@@ -82,7 +81,7 @@ def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / o
 @app.command()
 def doctor(  # noqa: PLR0917  typer reads the options from here
     part: Annotated[
-        Literal["mail"] | None, typer.Argument(help="mail: what receivers will make of mail from your domain.")
+        Literal["mail"] | None, typer.Argument(help="mail: whether receivers accept mail from your domain.")
     ] = None,
     url: verbs.Url = None,
     domain: Annotated[
@@ -96,57 +95,50 @@ def doctor(  # noqa: PLR0917  typer reads the options from here
         Literal["zh", "en"] | None, typer.Option(help="For mail: the language; default: this shell's.")
     ] = None,
 ) -> None:
-    """Show every setting in force and where it comes from; check broker, Redis, database and mail server.
+    """Show every setting in force and its source; check broker, Redis, database, channels and callbacks.
 
-    `imsg doctor mail` looks up SPF, DKIM, DMARC, MX and PTR of the sender's domain, and says in words what QQ, 163
-    and Gmail will do.
+    `imsg doctor mail` looks up SPF, DKIM, DMARC, MX and PTR of the sender's domain, and says what QQ, 163 and
+    Gmail do with its mail.
     """
     if part == "mail":
-        from imsg.mail_doctor import main as examine_mail  # noqa: PLC0415  as above
+        from imsg.doctor.mail import main as examine_mail  # noqa: PLC0415  as above
 
         raise typer.Exit(examine_mail(domain, lang, dns, selector or []))
-    from imsg.doctor import main as examine  # noqa: PLC0415  as above
+    from imsg.doctor.main import main as examine  # noqa: PLC0415  as above
 
     raise typer.Exit(examine(url))
 
 
 @config.command("check")
 def check_config() -> None:
-    """Name settings that are set but unknown, such as misspelt ones."""
+    """Print settings that no service reads, such as misspelt ones."""
     with loading():
         from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
-    for stray in unknown_settings.find(all_in_one.MODELS):
-        complain(str(stray))
-
-
-@app.command("unread", hidden=True)
-def check_config_by_its_old_name() -> None:
-    """Do what `imsg config check` does."""
-    warn_of_old_name("unread", "config check")
-    check_config()
+    for unknown in unknown_settings.find(all_in_one.MODELS):
+        complain(str(unknown))
 
 
 @app.command()
 def backup(target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")]) -> None:
-    """Copy the data folder (IMSG_DATA_DIR) while iMSG runs; the copy is a data folder itself."""
+    """Copy the data folder (IMSG_DATA_DIR) while iMSG runs; the copy is a data folder too."""
     from imsg.backup import back_up  # noqa: PLC0415  as above
 
     for line in back_up(target):
         say(line)
-    say(f"{target} is a copy of all that is kept; started on it, iMSG goes on from here.")
+    say(f"{target} is a copy of the data folder; iMSG started on it continues from this moment.")
 
 
 @app.command("secrets")
 def make_secrets(
     folder: Annotated[Path, typer.Argument(help="The folder that holds them, one file each.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Which ones; all if none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Which secrets; default: all.")] = None,
     group: Annotated[int | None, typer.Option(help="Numeric id of a group that may read them.")] = None,
 ) -> None:
     """Create the secrets that are missing; existing ones stay."""
     made = secrets.keep_all(folder, names or list(secrets.MADE), group)
-    say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret is there already.")
+    say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret exists already.")
 
 
 @app.command("rights")
@@ -155,7 +147,7 @@ def write_rights(
     folder: Annotated[Path, typer.Argument(help="Where `imsg secrets` keeps the passwords of the services' users.")],
     vhost: Annotated[str, typer.Option(help="RabbitMQ's virtual host.")] = "/",
 ) -> None:
-    """Print each service's user and rights: Redis' ACL file, or RabbitMQ's definitions."""
+    """Print the users of all services with their rights: Redis' ACL file, or RabbitMQ's definitions."""
     print(rights.acl(folder) if server == "redis" else rights.definitions(folder, vhost), end="")
 
 

@@ -1,4 +1,4 @@
-"""The data folder of `imsg up`: made, checked, and held by one process at a time."""
+"""The data folder of `imsg up`: made, checked, and locked by one process at a time."""
 
 import asyncio
 import fcntl
@@ -12,16 +12,16 @@ from imsg_runtime.settings import StartError, variable
 
 LOCK = "lock"
 
-LEAVING_S = 10.0
-"""How long a process that was killed may still hold the folder: its Valkey writes what it has and goes."""
+LOCK_TIMEOUT_S = 10.0
+"""How long a killed process may still hold the lock: its Valkey first writes what it has."""
 
 
 @asynccontextmanager
 async def hold(folder: Path) -> AsyncIterator[int]:
-    """Make the folder and hold it alone; yield the lock's file descriptor.
+    """Make the folder and lock it; yield the file descriptor of the lock.
 
-    Whoever writes into the folder inherits the descriptor, so the lock lasts until the last of them has gone.
-    Raises StartError where the folder can't be written or another holds it.
+    Processes that write into the folder inherit the descriptor, so the lock lasts until the last of them ends.
+    Raises StartError if the folder can't be written, or another process holds the lock.
     """
     descriptor = _open(folder)
     try:
@@ -45,13 +45,13 @@ def _open(folder: Path) -> int:
 
 
 async def _lock(descriptor: int, folder: Path) -> None:
-    patience = time.monotonic() + LEAVING_S
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(descriptor)
-            if time.monotonic() < patience and (holder is None or not _lives(holder)):
+            holder = _read_holder(descriptor)
+            if time.monotonic() < deadline and (holder is None or not _is_running(holder)):
                 await asyncio.sleep(0.05)
                 continue
             raise StartError(
@@ -61,12 +61,12 @@ async def _lock(descriptor: int, folder: Path) -> None:
         return
 
 
-def _holder(descriptor: int) -> int | None:
-    written = os.pread(descriptor, 20, 0)
-    return int(written) if written.isdigit() else None
+def _read_holder(descriptor: int) -> int | None:
+    pid = os.pread(descriptor, 20, 0)
+    return int(pid) if pid.isdigit() else None
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,6 +1,7 @@
-"""`imsg dead-letters`: what could not be read or broke its sender: list, show, send again (administrators)."""
+"""`imsg dead-letters`: list, show and resend dead letters (administrators)."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -17,15 +18,8 @@ from imsg.output import (
     say_json,
     say_table,
     usage,
-    warn_of_old_name,
 )
 from imsg.verbs import Json, Url, segment
-
-OLD_NAME = "dead"
-"""What the verb was called before; it works on, with a warning."""
-
-PAGE = 500
-"""Letters asked for at once: the most that the API takes."""
 
 app = typer.Typer(help="Dead letters: list, show, resend.", no_args_is_help=False)
 
@@ -47,8 +41,6 @@ def list_by_itself(  # noqa: PLR0917  typer reads the options from here
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """List, show and resend dead letters (administrators)."""
-    if context.info_name == OLD_NAME:
-        warn_of_old_name(OLD_NAME, "dead-letters")
     if lists_by_itself(context):
         list_all(limit, method, reason, url, as_json=as_json)
 
@@ -62,20 +54,19 @@ def list_all(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """List dead letters, newest first."""
-    found: list[dict[str, Any]] = []
-    more = False
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        for letter in _letters(api, method, reason):
-            if more := len(found) == limit:
-                break
-            found.append(letter)
+        letters = list(islice(_find_letters(api, method, reason), limit + 1))
+    more = len(letters) > limit
+    del letters[limit:]
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "dead": found, "more": more})
+        say_json({"errorCode": 0, "errorMessage": "OK", "dead": letters, "more": more})
         return
-    if not found:
+    if not letters:
         say("No dead letters.")
         return
-    rows = [(one["id"], local(one["at"]), one["method"], one["reason"], one["detail"]) for one in found]
+    rows = [
+        (letter["id"], local(letter["at"]), letter["method"], letter["reason"], letter["detail"]) for letter in letters
+    ]
     say_table(("id", "when", "channel", "reason", "detail"), rows)
     if more:
         say("There are more; --limit shows them.")
@@ -83,7 +74,7 @@ def list_all(
 
 @app.command()
 def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show a dead letter with its body, which holds the message and who it goes to."""
+    """Show a dead letter with its body, which holds the message and its recipients."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"/api/v2/dead/{segment(letter)}")
     if as_json:
@@ -93,13 +84,13 @@ def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noq
         if answer[name] is not None:
             say(f"{name:8} {local(answer[name]) if name == 'at' else answer[name]}")
     say("")
-    say(answer["body"] if "body" in answer else f"{answer['body_base64']}  (base64: the bytes are no UTF-8)")
+    say(answer["body"] if "body" in answer else f"{answer['body_base64']}  (base64: the bytes are not UTF-8)")
 
 
 @app.command()
 def resend(  # noqa: PLR0917  typer reads the options from here
     letters: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which dead letters.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that hold a message.")] = False,  # noqa: FBT002
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters that hold a message.")] = False,  # noqa: FBT002
     method: Method = None,
     reason: Reason = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --all.")] = False,  # noqa: FBT002
@@ -108,40 +99,37 @@ def resend(  # noqa: PLR0917  typer reads the options from here
 ) -> None:
     """Send again the messages of dead letters: each becomes a new request, at most once a day."""
     if bool(letters) == everything:
-        raise usage("name dead letters, or say --all.")
+        raise usage("name dead letters, or use --all.")
     if letters and (method or reason):
         raise usage("--method and --reason choose among --all.")
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        chosen = letters or [one["id"] for one in _letters(api, method, reason) if one["request"] is not None]
+        chosen = letters or [
+            letter["id"] for letter in _find_letters(api, method, reason) if letter["request"] is not None
+        ]
         if everything:
-            confirm(f"Send {len(chosen)} anew?", yes=yes)
+            confirm(f"Send {len(chosen)} again?", yes=yes)
         _report(api, chosen, as_json=as_json)
 
 
-def _letters(api: Api, method: str | None, reason: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the letters that fit, a page after the other."""
-    cursor: str | None = ""
-    while cursor is not None:
-        params = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
-        answer = api.call("GET", "/api/v2/dead", params=params)
-        for letter in answer["dead"]:
-            if method in (None, letter["method"]) and letter["reason"].startswith(reason or ""):
-                yield letter
-        cursor = answer["next"]
+def _find_letters(api: Api, method: str | None, reason: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the dead letters of a channel whose reason begins with `reason`, newest first."""
+    for letter in api.iterate("/api/v2/dead", "dead", {}):
+        if method in (None, letter["method"]) and letter["reason"].startswith(reason or ""):
+            yield letter
 
 
 def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
-    """Send each anew and say what became of it; one that can't be does not stop the others."""
+    """Resend each dead letter and print the result; one that can't be resent does not stop the others."""
     answers: list[dict[str, Any]] = []
     failed = False
     for position, letter in enumerate(letters):
         try:
-            # The key makes a repeat of this command the same request.
+            # With the key, a repeat of this command is the same request.
             headers = {"Idempotency-Key": f"dead-{letter}"}
             answer = api.call("POST", f"/api/v2/dead/{segment(letter)}/resend", headers=headers)
         except Refused as refused:
             if _stops(refused):
-                _complain_of_the_rest(position, len(letters))
+                _report_rest(position, len(letters))
                 raise
             failed = True
             answers.append({"letter": letter, **refused.answer})
@@ -149,7 +137,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
                 complain(f"{letter}: {refused.words}")
             continue
         except Unreachable:
-            _complain_of_the_rest(position, len(letters))
+            _report_rest(position, len(letters))
             raise
         answers.append({"letter": letter, **answer})
         if not as_json:
@@ -162,10 +150,10 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
 
 
 def _stops(refused: Refused) -> bool:
-    """Whether the next letter would be refused for the same reason: token, right, limits, the service away."""
+    """Return whether the next letter would be refused too: for the token, the role, limits, or an outage."""
     return refused.answer.get("reason") not in ("not_found", "nothing_to_resend", "content_erased")
 
 
-def _complain_of_the_rest(done: int, of: int) -> None:
+def _report_rest(done: int, of: int) -> None:
     if done and of > 1:
-        complain(f"{done} of {of} were dealt with, the rest was not; the same command goes on:")
+        complain(f"{done} of {of} were processed; repeat the command for the rest:")

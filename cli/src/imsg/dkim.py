@@ -1,4 +1,4 @@
-"""The verb that makes keys of DKIM."""
+"""`imsg dkim`: make DKIM keys."""
 
 import os
 import re
@@ -29,11 +29,11 @@ def dkim() -> None:
 
 @app.command()
 def new(
-    domain: Annotated[str, typer.Argument(help="The domain mail comes from: what stands behind the sender's @.")],
+    domain: Annotated[str, typer.Argument(help="The domain that mail comes from: the part behind the sender's @.")],
     selector: Annotated[
-        str | None, typer.Option(help="What the keys are called in DNS; default: imsg and the month, as imsg202611.")
+        str | None, typer.Option(help="The name of the keys in DNS; default: imsg and the month, such as imsg202611.")
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where the two private keys go.")] = Path("dkim"),
+    folder: Annotated[Path, typer.Option(help="The folder of the two private keys.")] = Path("dkim"),
 ) -> None:
     """Make a pair of keys for a domain, RSA and ed25519, and print what to enter in DNS and in the settings.
 
@@ -44,10 +44,10 @@ def new(
 
     domain = domain.lower().rstrip(".")
     if not DOMAIN.fullmatch(domain):
-        raise usage(f"{domain} is no domain; write example.com, a Chinese one in its xn-- form.")
+        raise usage(f"{domain} is not a domain; write one such as example.com, a Chinese one in its xn-- form.")
     selector = selector or f"imsg{datetime.now(UTC):%Y%m}"
     if not LABEL.fullmatch(selector):
-        raise usage("a selector has small letters, digits and hyphens, at most 52.")
+        raise usage("a selector has lower-case letters, digits and hyphens, at most 52.")
     keys = make_dkim_keys(selector)
     files = [folder.absolute() / f"{domain}.{key.selector}.pem" for key in keys]
     try:
@@ -56,7 +56,7 @@ def new(
             _write(file, key.pem)
     except FileExistsError as error:
         raise usage(
-            f"{error.filename} is there already; choose another --selector, its record may be in use."
+            f"{error.filename} exists already, and its record may be in use; choose another --selector."
         ) from error
     except OSError as error:
         raise usage(f"{folder} can't be written: {(error.strerror or str(error)).lower()}.") from error
@@ -64,22 +64,24 @@ def new(
 
 
 def _explain(domain: str, keys: Sequence["DkimKey"], files: Sequence[Path]) -> None:
-    """Print what is to be entered in DNS and in the settings."""
-    say(f"Made {' and '.join(str(file) for file in files)}; nobody but iMSG may read them.")
+    """Print the DNS records and the settings of the keys."""
+    say(f"Made {' and '.join(str(file) for file in files)}; keep them readable by iMSG alone.")
     say("")
-    say("1. Enter in the DNS of the domain (a host name, and a TXT record whose strings stand side by side):")
+    say("1. Enter in the DNS of the domain (a host name, and a TXT record of several strings):")
     for key in keys:
         say("")
         say(f"{key.selector}._domainkey.{domain}. IN TXT ( {key.strings} )")
     say("")
     say(
-        "   Where a form asks for one value, enter for " + ", ".join(f"{key.selector}._domainkey" for key in keys) + ":"
+        "   Where a form has one field for the value, enter for "
+        + ", ".join(f"{key.selector}._domainkey" for key in keys)
+        + ":"
     )
     for key in keys:
         say("")
         say(key.record)
     say("")
-    say("2. Set, and start the e-mail sender anew, once `imsg doctor mail` finds both records:")
+    say("2. Once `imsg doctor mail` finds both records, set these and restart the e-mail sender:")
     say("")
     named = zip(("", "ED25519_"), keys, files, strict=True)
     say(f"{variable('smtp', 'dkim', 'domain')}={domain}")

@@ -1,4 +1,4 @@
-"""Every setting in force: its variable, its value, and which source said so; secrets hidden."""
+"""Every setting in force: its variable, its value, and its source; secrets are hidden."""
 
 import os
 import re
@@ -15,14 +15,14 @@ from imsg_runtime.masking import HIDDEN, mask, mask_template
 from imsg_runtime.settings import HOLDS_SECRETS, PREFIX, Common, reading, variable
 
 DEFAULT = "default"
-"""The source of a setting that nobody has set."""
+"""The source of a setting that is not set."""
 
 Path_ = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as it is in force."""
+    """One setting in force."""
 
     name: str
     value: str
@@ -35,8 +35,8 @@ class _Source:
     values: Mapping[str, Any]
 
 
-def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Setting]:
-    """List the settings of all models, each once; `made` says what stands where nobody said anything.
+def settings(models: Sequence[type[Common]], defaults: Mapping[str, str]) -> list[Setting]:
+    """List the settings of all models, each once; `defaults` are the values of `imsg up` for those not set.
 
     Raises StartError.
     """
@@ -47,19 +47,19 @@ def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Se
         for path, field in _fields(model, sources):
             name = variable(*path)
             if name not in listed:
-                listed[name] = _find_setting(name, path, field, sources, made)
+                listed[name] = _find_setting(name, path, field, sources, defaults)
     return sorted(listed.values(), key=lambda setting: setting.name)
 
 
 def _find_setting(
-    name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source], made: Mapping[str, str]
+    name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source], defaults: Mapping[str, str]
 ) -> Setting:
     for source in sources:
-        found, value = _find(source.values, path)
-        if found:
+        is_set, value = _find(source.values, path)
+        if is_set:
             return Setting(name, _show(name, field, value), source.label)
-    if name in made:
-        return Setting(name, made[name], "imsg up")
+    if name in defaults:
+        return Setting(name, defaults[name], "imsg up")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Setting(name, "" if default is None else _show(name, field, default), DEFAULT)
 
@@ -74,9 +74,9 @@ def _sources(model: type[Common]) -> list[_Source]:
 
 
 def _fields(model: type[BaseModel], sources: Sequence[_Source], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
-    """Yield the fields of a model; of what people name, such as accounts, those that some source has."""
+    """Yield the fields of a model with their paths; of accounts and other named tables, those that a source has."""
     for name, field in model.model_fields.items():
-        if field.exclude:  # known only so that it is refused by its name
+        if field.exclude:  # known only to be refused with a remedy
             continue
         inner = _model_in(field.annotation)
         if inner is not None:
@@ -84,16 +84,20 @@ def _fields(model: type[BaseModel], sources: Sequence[_Source], above: Path_ = (
             continue
         yield (*above, name), field
         for named, part in _parts((*above, name), field.annotation, sources):
-            given = _fields(part, sources, named)
-            yield from (one for one in given if any(_find(source.values, one[0])[0] for source in sources))
+            inner_fields = _fields(part, sources, named)
+            yield from (
+                (inner_path, inner_field)
+                for inner_path, inner_field in inner_fields
+                if any(_find(source.values, inner_path)[0] for source in sources)
+            )
 
 
 def _parts(path: Path_, annotation: Any, sources: Sequence[_Source]) -> Iterator[tuple[Path_, type[BaseModel]]]:  # noqa: ANN401  any annotation
-    """Yield what people named at a path, with each model that it may be."""
+    """Yield the path of each named table below `path`, with each model that it may have."""
     if get_origin(annotation) is not dict:
         return
     kind = get_args(annotation)[1]
-    models = [one for one in get_args(kind) or (kind,) if isinstance(one, type) and issubclass(one, BaseModel)]
+    models = [model for model in get_args(kind) or (kind,) if isinstance(model, type) and issubclass(model, BaseModel)]
     tables = [_find(source.values, path)[1] for source in sources]
     for name in dict.fromkeys(name for table in tables if isinstance(table, Mapping) for name in table):
         yield from (((*path, name), model) for model in models)
@@ -104,16 +108,17 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  any a
         return annotation if issubclass(annotation, BaseModel) else None
     if get_origin(annotation) is dict:  # names that people choose, such as official accounts
         return None
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
 
 
 def _find(values: Mapping[str, Any], path: Path_) -> tuple[bool, Any]:
-    here: Any = values
-    for step in path:
-        if not isinstance(here, Mapping) or step not in here:
+    """Return whether a path exists in nested tables, and its value."""
+    value: Any = values
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
             return False, None
-        here = here[step]
-    return True, here
+        value = value[name]
+    return True, value
 
 
 def _show(name: str, field: FieldInfo, value: object) -> str:
@@ -125,7 +130,7 @@ def _show(name: str, field: FieldInfo, value: object) -> str:
         return mask_template(str(value))
     if isinstance(value, tuple | list | Mapping):
         return mask(", ".join(map(str, value)))
-    if isinstance(value, str) and _is_table(field.annotation):  # it should be one, and what it is nobody knows
+    if isinstance(value, str) and _is_table(field.annotation):  # text where a table belongs: it may hold a secret
         return HIDDEN
     return mask(str(value))
 

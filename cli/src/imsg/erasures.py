@@ -1,4 +1,4 @@
-"""`imsg erase` and `imsg erasure`: a person's data erased, and what remains of it (administrators)."""
+"""`imsg erase` and `imsg erasure`: erase all data about an address, and show the progress (administrators)."""
 
 from typing import Annotated, Any
 
@@ -19,16 +19,16 @@ def erase(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Erase all data about an address; asks first (administrators)."""
-    confirm(f"Erase all that is kept of {to}? It can't be undone.", yes=yes)
+    """Erase all data about an address; ask first (administrators)."""
+    confirm(f"Erase all data about {to}? It can't be undone.", yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/erasures", {"method": method, "to": to})
         name = str(answer["id"])
         if as_json:
             say_json(answer)
             return
-        say(f"Nothing accepted until now is sent to it any more; imsg erasure {name} shows what remains.")
-        _say(api.call("GET", f"/api/v2/erasures/{segment(name)}"))
+        say(f"No message accepted until now is sent to it any more; imsg erasure {name} shows what remains.")
+        _print(api.call("GET", f"/api/v2/erasures/{segment(name)}"))
 
 
 def show(
@@ -42,10 +42,10 @@ def show(
     if as_json:
         say_json(answer)
     else:
-        _say(answer)
+        _print(answer)
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _print(answer: dict[str, Any]) -> None:
     say(f"state    {answer['state']}")
     if answer["remains"]:
-        say_table(("remains", "until"), [(one["where"], local(one["until"])) for one in answer["remains"]])
+        say_table(("remains", "until"), [(rest["where"], local(rest["until"])) for rest in answer["remains"]])

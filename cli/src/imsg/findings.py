@@ -1,6 +1,9 @@
-"""What a check of `imsg doctor` found, and how long one may take."""
+"""What the checks of `imsg doctor` find, and how that is printed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from imsg.output import say_table
 
 TIMEOUT_S = 5.0
 """How long one check may take: a person waits."""
@@ -8,8 +11,37 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; `remedy` is empty where all is well."""
+    """The result of one check; `remedy` is empty where nothing has to be done."""
 
-    what: str
+    part: str
     state: str
     remedy: str = ""
+    is_known: bool = True
+    """False where the check got no answer."""
+
+    @property
+    def mark(self) -> str:
+        """Return the sign that begins the finding's row."""
+        return "✗" if self.remedy else "✓" if self.is_known else "?"
+
+
+class Translate:
+    """Chooses the Chinese or the English form of a text."""
+
+    def __init__(self, language: str) -> None:
+        self._is_chinese = language == "zh"
+
+    def __call__(self, zh: str, en: str) -> str:
+        """Return the text in the language of this run."""
+        return zh if self._is_chinese else en
+
+
+ENGLISH = Translate("en")
+
+
+def print_findings(findings: Iterable[Finding], translate: Translate = ENGLISH) -> int:
+    """Print a row for each finding; return the exit code: 1 where one needs a remedy, else 0."""
+    rows = [(finding.mark, finding.part, finding.state, finding.remedy) for finding in findings]
+    columns = ("", translate("项目", "part"), translate("现状", "state"), translate("处理", "remedy"))
+    say_table(columns, rows)
+    return 1 if any(remedy for *_, remedy in rows) else 0

@@ -1,4 +1,4 @@
-"""While modules load, Ctrl-C ends the process at once: nothing is open yet, and a traceback helps nobody."""
+"""Ctrl-C while modules load: it ends the process at once, without a traceback."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Leave SIGINT to the system for as long as the context lasts."""
+    """Give SIGINT its default action while the context is open."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where iMSG is, and who calls it: the URL and the account that verbs use when none is given."""
+"""The URL and the account that verbs use when the command line gives none."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from imsg_runtime.settings import Common, StartError, load
 LOOPBACK = "127.0.0.1"
 
 _EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}
-"""What listens on every address is reached from here by loopback."""
+"""Host that means every address → the loopback address that reaches it."""
 
 
 class Location(Common):
-    """What is read to find a running iMSG."""
+    """The settings that say where iMSG runs."""
 
     gateway_url: str = ""
     """Empty: this machine, at the address and port that iMSG listens on."""
     username: str = ""
-    """The account that verbs log in with where no token is kept; compose gives `cli` the administrator's."""
+    """The account that verbs log in with when no token is saved; compose gives `cli` the administrator's."""
     password: SecretStr | None = None
 
 
@@ -33,17 +33,17 @@ class Account:
 
 
 def local_url(host: str, port: int) -> str:
-    """Write the URL by which this machine reaches what listens on `host` and `port`."""
-    reached = _EVERYWHERE.get(host, host)
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    """Return the URL by which this machine reaches a server that listens on `host` and `port`."""
+    address = _EVERYWHERE.get(host, host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def find_url(given: str | None) -> str:
-    """Return the URL given, else the one that the settings name: IMSG_GATEWAY_URL, else IMSG_HOST and IMSG_PORT.
+def find_url(option: str | None) -> str:
+    """Return the URL of the option, else that of the settings: IMSG_GATEWAY_URL, else IMSG_HOST and IMSG_PORT.
 
     Settings are read as every service reads them: environment over `.env` over imsg.toml. Raises StartError.
     """
-    url = given or _url(load(Location))
+    url = option or _read_url(load(Location))
     try:
         httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -52,17 +52,17 @@ def find_url(given: str | None) -> str:
 
 
 def find_account(url: str) -> Account | None:
-    """Return the account that the settings name, for their own URL alone: the password is sent nowhere else."""
+    """Return the account of the settings, if `url` is theirs too: the password is sent nowhere else."""
     settings = load(Location)
-    if not settings.username or settings.password is None or url != _url(settings):
+    if not settings.username or settings.password is None or url != _read_url(settings):
         return None
     return Account(settings.username, settings.password)
 
 
 def has_gateway_url() -> bool:
-    """Tell whether the settings say where iMSG is, instead of where it listens."""
+    """Return whether IMSG_GATEWAY_URL is set."""
     return bool(load(Location).gateway_url)
 
 
-def _url(settings: Location) -> str:
+def _read_url(settings: Location) -> str:
     return settings.gateway_url or local_url(settings.host, settings.port)

@@ -1,4 +1,4 @@
-"""The `imsg` command as it starts: nothing to be seen of a Ctrl-C while it loads."""
+"""The start of the `imsg` command."""
 
 import sys
 
@@ -7,7 +7,7 @@ from imsg_runtime.watchdog import watch
 
 
 def main() -> None:
-    """Load the command and run it; the server in a child that is watched."""
+    """Load the command and run it; `imsg up` runs in a child process that its parent watches."""
     if sys.argv[1:2] == ["up"]:
         watch()  # before anything is loaded: the parent stays small
     with loading():

@@ -1,4 +1,4 @@
-"""How the command line shows answers, refusals and errors, and the exit codes they end with."""
+"""How the command line prints answers, refusals and errors, and its exit codes."""
 
 import json
 import os
@@ -19,16 +19,16 @@ REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes beside 0."""
 
 NO_TOKEN = (10002, 10005)
-"""The error codes of a token that is missing or has ended; 10002 of other fields never comes from a verb of ours."""
+"""The error codes of a missing or expired token; no verb here causes 10002 by another field."""
 
 LOGIN_REMEDY = (
-    f"{variable('username')} and {variable('password')} are not let in. If the password was changed since the first "
-    f"start, give the present one: docker compose run --rm -e {variable('password')} cli …"
+    f"{variable('username')} and {variable('password')} are refused. If the password was changed since the first "
+    f"start, pass the present one: docker compose run --rm -e {variable('password')} cli …"
 )
-"""What to do where the account of the settings is refused; in a container nobody can keep a token."""
+"""What to do where the account of the settings is refused; a container cannot save a token."""
 
 PIPED_WIDTH = 4_000
-"""Characters of a row that no terminal shows; a table is only as wide as what stands in it."""
+"""Columns of a table that goes to a pipe; it is only as wide as its cells."""
 
 COLOURS = {
     "sent": "green",
@@ -42,7 +42,7 @@ COLOURS = {
 
 @contextmanager
 def ending(*, as_json: bool) -> Iterator[None]:
-    """End the command with the right code and words where a call does not succeed."""
+    """End the command with an exit code and a message where a call fails."""
     try:
         yield
     except Refused as refused:
@@ -53,7 +53,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
             if isinstance(refused, LoginRefused):
                 complain(LOGIN_REMEDY)
             elif refused.answer.get("errorCode") in NO_TOKEN:
-                complain("`imsg login NAME` gets a token and keeps it.")
+                complain("`imsg login NAME` gets a token and saves it.")
         raise typer.Exit(REFUSED) from refused
     except Unreachable as unreachable:
         complain(f"{unreachable}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.")
@@ -61,25 +61,20 @@ def ending(*, as_json: bool) -> Iterator[None]:
 
 
 def complain(line: str) -> None:
-    """Say a line to standard error."""
+    """Print a line to standard error."""
     print(f"imsg: {line}", file=sys.stderr)
 
 
-def warn_of_old_name(old: str, new: str) -> None:
-    """Say that a verb was called by its old name."""
-    complain(f"`imsg {old}` is called `imsg {new}` now; the old name works until 1.0.")
-
-
 def usage(line: str) -> typer.Exit:
-    """Say what is wrong with the command line; return what to raise."""
+    """Print what is wrong with the command line; return the exception to raise."""
     complain(line)
     return typer.Exit(USAGE)
 
 
 def lists_by_itself(context: typer.Context) -> bool:
-    """Tell whether a group such as `imsg users` was called without a verb: then it lists.
+    """Return whether a group such as `imsg users` was called without a verb: then it lists.
 
-    Raises a usage error where options stand before the verb: they would be the list's own, and change nothing.
+    Raises a usage error where options come before the verb: they would belong to the list, and change nothing.
     """
     if (verb := context.invoked_subcommand) is None:
         return True
@@ -90,31 +85,31 @@ def lists_by_itself(context: typer.Context) -> bool:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that can't be undone; Ctrl-C and "no" end the command.
+    """Ask before an action that can't be undone; Ctrl-C and "no" end the command.
 
-    Raises a usage error where nobody can be asked, standard input being no terminal.
+    Raises a usage error where standard input is no terminal.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise usage(f"{question} Nobody can be asked here: say --yes.")
+        raise usage(f"{question} Standard input is no terminal: confirm with --yes.")
     typer.confirm(question, abort=True, err=True)
 
 
 def say(line: str) -> None:
-    """Say a line to standard output, as it is."""
+    """Print a line to standard output."""
     print(line)
 
 
 def say_json(answer: Mapping[str, Any]) -> None:
-    """Print an answer for programs."""
+    """Print an answer as JSON."""
     print(json.dumps(answer, ensure_ascii=False, indent=2))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table for people: cells fold rather than disappear, but for the first, which is for copying.
+    """Print a table: long cells fold, except in the first column, which is for copying.
 
-    Where nobody looks, behind a pipe, a row is one line, so that grep finds it whole.
+    Into a pipe each row is one line, so that grep finds it whole.
     """
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
@@ -127,7 +122,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: s
 
 
 def local(time: object) -> str:
-    """Write an RFC 3339 time by the clock of whoever reads."""
+    """Return an RFC 3339 time in this machine's time zone, such as `11-29 08:15:00`."""
     if not isinstance(time, str):
         return ""
     try:

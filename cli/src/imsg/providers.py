@@ -1,4 +1,4 @@
-"""`imsg providers`: how each channel's providers stand, switching and weighing them, one message by one of them."""
+"""`imsg providers`: list, switch, weigh, test and check providers (administrators)."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Providers: list, enable, disable, weigh, try.", no_args_is_help=False)
+app = typer.Typer(help="Providers: list, enable, disable, weigh, test, check.", no_args_is_help=False)
 
 Method = Annotated[str, typer.Argument(help="smtp, sms, wechat or wecom.")]
 Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lists it.")]
@@ -17,14 +17,14 @@ Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lis
 
 @app.callback(invoke_without_command=True)
 def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, enable, disable, weigh and try providers (administrators)."""
+    """List, enable, disable, weigh, test and check providers (administrators)."""
     if lists_by_itself(context):
         list_all(url, as_json=as_json)
 
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show how each provider stands, what it carries, and why not."""
+    """Show the state of each provider, its counts, and its last error."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", "/api/v2/channels")
     if as_json:
@@ -34,36 +34,36 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 
 
 def say_providers(channels: list[dict[str, Any]]) -> None:
-    """Print the providers of all channels; nothing where no sender tells of any."""
+    """Print the providers of all channels."""
     rows = [
         (
             channel["method"],
-            one["name"],
-            one["state"],
-            _share(one),
-            one["sent"],
-            one["failed"],
-            one["p95_ms"],
-            one["why"] or _last(one),
+            provider["name"],
+            provider["state"],
+            _describe_share(provider),
+            provider["sent"],
+            provider["failed"],
+            provider["p95_ms"],
+            provider["why"] or _describe_error(provider),
         )
         for channel in channels
-        for one in channel.get("providers", ())
+        for provider in channel.get("providers", ())
     ]
     if rows:
         say_table(("channel", "provider", "state", "share", "sent 1h", "failed 1h", "p95 ms", "why"), rows)
     else:
-        say("No sender tells of its providers.")
+        say("No sender reports its providers.")
 
 
 @app.command()
 def enable(method: Method, name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Let a provider carry messages again."""
+    """Use a provider again."""
     _change(method, name, {"enabled": True}, url, as_json=as_json)
 
 
 @app.command()
 def disable(method: Method, name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Let a provider carry nothing; the others carry its messages, or they wait."""
+    """Stop using a provider; its messages go by the others, or wait."""
     _change(method, name, {"enabled": False}, url, as_json=as_json)
 
 
@@ -71,11 +71,11 @@ def disable(method: Method, name: Name, url: Url = None, as_json: Json = False) 
 def weight(
     method: Method,
     name: Name,
-    weight: Annotated[int, typer.Argument(min=0, max=1_000, help="Its share; 0: only where others say not now.")],
+    weight: Annotated[int, typer.Argument(min=0, max=1_000, help="Its share; 0: only where all others fail.")],
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Share messages out by weight."""
+    """Set a provider's weight, its share of the messages."""
     _change(method, name, {"weight": weight}, url, as_json=as_json)
 
 
@@ -87,18 +87,18 @@ def send_one(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Send one message by this provider alone, switched on or not."""
+    """Send one message by this provider alone, even if it is disabled."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{_path(method, name)}/test", {"to": to})
     if as_json:
         say_json(answer)
     else:
-        say(f"Accepted for {name} alone; imsg query --id {answer['id']}-0 shows what becomes of it.")
+        say(f"Accepted for {name} alone; imsg query --id {answer['id']}-0 shows its status.")
 
 
 @app.command()
 def check() -> None:
-    """Ask every provider configured here for real, without sending: log-in, templates, what is left."""
+    """Call every provider of the settings, without sending: log-in, templates, balance."""
     from imsg.provider_checks import main  # noqa: PLC0415  only this verb pays for loading the senders
 
     raise typer.Exit(main())
@@ -112,19 +112,19 @@ def _change(method: str, name: str, body: dict[str, Any], url: str | None, *, as
         return
     state = "switched off" if answer["enabled"] is False else "on"
     weighed = "" if answer["weight"] is None else f", weight {answer['weight']}"
-    say(f"{method} {name} is {state}{weighed}; in force within seconds.")
+    say(f"{method} {name} is {state}{weighed}; effective within seconds.")
 
 
 def _path(method: str, name: str) -> str:
     return f"/api/v2/channels/{segment(method)}/providers/{segment(name)}"
 
 
-def _share(one: dict[str, Any]) -> str | None:
-    if one["weight"] is None:
+def _describe_share(provider: dict[str, Any]) -> str | None:
+    if provider["weight"] is None:
         return None
-    return f"weight {one['weight']}" if one["share"] is None else f"{one['share']:.0%}"
+    return f"weight {provider['weight']}" if provider["share"] is None else f"{provider['share']:.0%}"
 
 
-def _last(one: dict[str, Any]) -> str | None:
-    last = one["last_error"]
+def _describe_error(provider: dict[str, Any]) -> str | None:
+    last = provider["last_error"]
     return None if last is None else f"last error {local(last['at'])}: {last['code']} {last['detail']}".strip()

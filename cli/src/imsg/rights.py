@@ -1,4 +1,4 @@
-"""What each service may do at Redis and at RabbitMQ, as these servers are told: ACL lines, and definitions."""
+"""The rights of each service at Redis and RabbitMQ, as an ACL file and as definitions."""
 
 import base64
 import hashlib
@@ -43,25 +43,25 @@ from imsg_contract.topology import (
 from imsg_runtime.settings import StartError
 
 PREFIX = "imsg-"
-"""Of the names of users: `imsg-gateway`. One server may serve others than iMSG."""
+"""The prefix of the users' names, such as `imsg-gateway`: a server may have other users than iMSG's."""
 
 ADMINISTRATOR = "imsg"
-"""Whom operators are at Redis, as at RabbitMQ and PostgreSQL; no service is."""
+"""The user of operators at Redis, RabbitMQ and PostgreSQL; no service uses it."""
 
 ANY = "*"
 
 
-NOBODY = "user default off resetpass sanitize-payload ~* &* +@all"
-"""Redis' default user: off and without a password, so nobody can be it, but with every right.
+DEFAULT_USER = "user default off resetpass sanitize-payload ~* &* +@all"
+"""Redis' default user: disabled and without a password, but with every right.
 
-Redis 8.0 and others play the append-only file back as this user, and silently drop what a script wrote in several
-steps where the user may not write it (redis/redis#14541): at every start all limits and claims would be gone.
+Redis 8.0 and others replay the append-only file as this user, and silently drop a script's writes where the user may
+not write (redis/redis#14541): without these rights all limits and claims would be lost at every start.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class AtRedis:
-    """Patterns of keys, and commands beside those that everybody has."""
+class RedisRights:
+    """Patterns of keys, and commands beside those of all services."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ class AtRedis:
 
 
 @dataclass(frozen=True, slots=True)
-class AtRabbit:
-    """Regular expressions, as `rabbitmqctl set_permissions` takes them; `topics` are the keys to publish under."""
+class RabbitRights:
+    """Regular expressions, as `rabbitmqctl set_permissions` takes them; `topics` are the allowed routing keys."""
 
     configure: str = "^$"
     write: str = "^$"
@@ -79,27 +79,27 @@ class AtRabbit:
     tags: tuple[str, ...] = ()
 
 
-def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
-    """Its channel's state and the claims; the keys of claims name a message, not its channel."""
-    told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
-    told += [route_limits_key(channel.name)]
-    told += [
+def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
+    """Return a sender's rights: its channel's keys, and all claims, whose keys name a message and no channel."""
+    published = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
+    published += [route_limits_key(channel.name)]
+    published += [
         names_key(channel.name),
         providers_key(channel.name),
         retry_after_key(channel.name),
         pace_key(channel.name, ANY),
     ]
     if channel.publishes_addresses:
-        told.append(addresses_key(channel.name))
-    return AtRedis(
+        published.append(addresses_key(channel.name))
+    return RedisRights(
         reads=(TOMBSTONES, suppressed_key(channel.name), switches_key(channel.name)),
-        writes=("imsg:ledger:*", *told, *channel.redis_keys),
+        writes=("imsg:ledger:*", *published, *channel.redis_keys),
         also=channel.redis_commands,
     )
 
 
-AT_REDIS: Mapping[str, AtRedis] = {
-    "gateway": AtRedis(
+AT_REDIS: Mapping[str, RedisRights] = {
+    "gateway": RedisRights(
         reads=(
             user_key(ANY),
             followers_key(ANY),
@@ -114,22 +114,22 @@ AT_REDIS: Mapping[str, AtRedis] = {
         ),
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),
-    "auth": AtRedis(
+    "auth": RedisRights(
         writes=(user_key(ANY), switches_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*", "imsg:login-known:*"),
         also=("scan", "zadd", "zscore", "zremrangebyrank"),
     ),
-    "history": AtRedis(
+    "history": RedisRights(
         reads=(ERASED, channel_key(ANY)),
         writes=(TOMBSTONES, BACKING_UP, RECORDED, "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "callbacks": AtRedis(reads=(channel_key(ANY), TOMBSTONES, RECORDED), writes=(ERASED,)),
-    "catalog": AtRedis(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED)),
-    **{channel.service: _sender_at_redis(channel) for channel in CHANNELS},
+    "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES, RECORDED), writes=(ERASED,)),
+    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED)),
+    **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
-"""Redis parts by key and by command, not by which message: whoever sends sees all claims, and `scan` names all keys."""
+"""Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""
 
-EVERYBODY = ("ping", "time", "select", "hello", "client|setinfo", "client|setname", "client|id", "eval", "evalsha")
+COMMON = ("ping", "time", "select", "hello", "client|setinfo", "client|setname", "client|id", "eval", "evalsha")
 READS = ("get", "mget", "exists", "ttl", "pttl", "hget", "hmget", "hgetall", "hkeys", "hlen", "hexists", "sismember")
 READS_OF_SETS = ("smismember", "smembers", "scard", "sscan", "type")
 WRITES = (
@@ -147,15 +147,15 @@ WRITES = (
     "sadd",
     "srem",
 )
-"""What the services' calls and scripts are made of; a script's commands are checked one by one, as if called."""
+"""The commands of the services' calls and scripts; Redis checks each command of a script."""
 
 
 _LANES = "|".join(Lane)
 
 
-def _sender_at_rabbit(method: str) -> AtRabbit:
+def _make_sender_rabbit_rights(method: str) -> RabbitRights:
     topology = Topology(methods=METHODS)
-    return AtRabbit(
+    return RabbitRights(
         write=f"^({topology.exchange}|amq\\.default)$",
         read=f"^{topology.prefix}\\.{method}\\.({_LANES})$",
         topics=f"^({OUTCOME}|{RECEIPT}|{INBOUND}|{DEAD})$",
@@ -164,48 +164,47 @@ def _sender_at_rabbit(method: str) -> AtRabbit:
 
 _JOBS = rf"job\.({'|'.join(METHODS)})\.({_LANES})"
 
-AT_RABBIT: Mapping[str, AtRabbit] = {
-    "gateway": AtRabbit(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),
-    "auth": AtRabbit(write="^imsg$", topics=f"^{CHANGE}$"),
-    "history": AtRabbit(
+AT_RABBIT: Mapping[str, RabbitRights] = {
+    "gateway": RabbitRights(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),
+    "auth": RabbitRights(write="^imsg$", topics=f"^{CHANGE}$"),
+    "history": RabbitRights(
         configure=r"^imsg($|\.)",
         write=r"^(imsg($|\..*)|amq\.default)$",
         read=r"^imsg($|\.)",
         topics=f"^({DEAD}|{EVENT})$",
         tags=("management",),
     ),
-    "callbacks": AtRabbit(
+    "callbacks": RabbitRights(
         write="^imsg$", read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$", topics=f"^{DEAD}$"
     ),
-    "catalog": AtRabbit(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
-    **{channel.service: _sender_at_rabbit(channel.name) for channel in CHANNELS},
+    "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
+    **{channel.service: _make_sender_rabbit_rights(channel.name) for channel in CHANNELS},
 }
-"""History declares, for all. What goes past the exchange, parts and retries, goes through `amq.default`: whoever may
-write there can write into any queue, which RabbitMQ can't part."""
+"""History declares the queues for all services. Chunks and retries are published to `amq.default`: RabbitMQ lets a
+user who may write there write into any queue."""
 
 SERVICES = tuple(AT_REDIS)
 
 
 def acl(folder: Path) -> str:
-    """Write Redis' ACL file: a line for each service's user and the administrator's, and nobody else gets in.
+    """Return Redis' ACL file: a line for the user of each service and for the administrator, and no other.
 
-    Passwords are the files `SERVICE_redis_password` (`-` written `_`) and `redis_password` of the folder; they stand
-    there as SHA-256.
-    Raises StartError where one can't be read.
+    The passwords are the files `SERVICE_redis_password` (`-` written `_`) and `redis_password` of the folder; the ACL
+    file has their SHA-256. Raises StartError for one that can't be read.
     """
     lines = [acl_line(service, password(folder, service, "redis")) for service in SERVICES]
     lines.append(f"user {ADMINISTRATOR} on #{_digest(_read(folder / 'redis_password'))} ~* &* +@all")
-    return "\n".join([NOBODY, *lines]) + "\n"
+    return "\n".join([DEFAULT_USER, *lines]) + "\n"
 
 
 def acl_line(service: str, secret: str) -> str:
-    """Write the line of one service's user."""
+    """Return the line of one service's user."""
     rights = AT_REDIS[service]
     digest = _digest(secret)
-    # A script is let run by the keys that it is given, whether it writes them or not: so these stand at the root. Its
-    # commands are then checked by themselves, and those that write have keys of their own in the selector.
+    # Redis allows a script by its KEYS, whether it writes them or not: so the root permissions name all of them.
+    # It then checks each command of the script; the selector limits the keys that writing commands may touch.
     known = " ".join(f"~{pattern}" for pattern in (*rights.reads, *rights.writes, WRITABLE))
-    reading = " ".join(f"+{command}" for command in (*EVERYBODY, *READS, *READS_OF_SETS, *rights.also))
+    reading = " ".join(f"+{command}" for command in (*COMMON, *READS, *READS_OF_SETS, *rights.also))
     written = " ".join(f"~{pattern}" for pattern in (*rights.writes, WRITABLE))
     writing = " ".join(f"+{command}" for command in WRITES)
     root = f"on #{digest} sanitize-payload resetchannels -@all {known} {reading}"
@@ -213,24 +212,26 @@ def acl_line(service: str, secret: str) -> str:
 
 
 def definitions(folder: Path, vhost: str = "/") -> str:
-    """Write RabbitMQ's definitions of the services' users and their rights, as `import_definitions` takes them.
+    """Return RabbitMQ's definitions of the services' users and their rights, for `import_definitions`.
 
-    Passwords are the files `SERVICE_rabbit_password` of the folder; they stand there salted, as SHA-256. Users that
-    exist are set right, others are left alone. Raises StartError where a password can't be read.
+    The passwords are the files `SERVICE_rabbit_password` of the folder; the definitions have their salted SHA-256. The
+    import updates these users and leaves others alone. Raises StartError for a password that can't be read.
     """
     users = [_user(service, password(folder, service, "rabbit")) for service in SERVICES]
-    rights = [{"user": f"{PREFIX}{name}", "vhost": vhost, **_permissions(one)} for name, one in AT_RABBIT.items()]
+    permissions = [
+        {"user": f"{PREFIX}{name}", "vhost": vhost, **_permissions(rights)} for name, rights in AT_RABBIT.items()
+    ]
     topics = [
         {
             "user": f"{PREFIX}{name}",
             "vhost": vhost,
             "exchange": Topology(methods=METHODS).exchange,
-            "write": one.topics,
+            "write": rights.topics,
             "read": ".*",
         }
-        for name, one in AT_RABBIT.items()
+        for name, rights in AT_RABBIT.items()
     ]
-    return json.dumps({"users": users, "permissions": rights, "topic_permissions": topics}, indent=2) + "\n"
+    return json.dumps({"users": users, "permissions": permissions, "topic_permissions": topics}, indent=2) + "\n"
 
 
 def password(folder: Path, service: str, server: str) -> str:
@@ -251,7 +252,7 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _permissions(rights: AtRabbit) -> dict[str, str]:
+def _permissions(rights: RabbitRights) -> dict[str, str]:
     return {"configure": rights.configure, "write": rights.write, "read": rights.read}
 
 

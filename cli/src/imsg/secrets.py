@@ -1,4 +1,4 @@
-"""Secrets in a folder, one file each: made once, then left as they are."""
+"""Secrets in a folder, one file each: made once, then kept."""
 
 import os
 import secrets
@@ -10,67 +10,67 @@ from imsg import rights
 from imsg_runtime.settings import CALLERS, StartError
 
 
-def _key() -> str:
+def _make_key() -> str:
     return secrets.token_hex(32)
 
 
-def _password() -> str:
-    """Make a password that needs no escaping in a URL, a shell or a configuration file."""
+def _make_password() -> str:
+    """Return a password that needs no escaping in a URL, a shell or a configuration file."""
     return secrets.token_hex(24)
 
 
-def _read_password() -> str:
-    """Make a password that a person can copy."""
+def _make_short_password() -> str:
+    """Return a password that a person can type."""
     return secrets.token_hex(10)
 
 
-def _wechat_word() -> str:
-    """Make what WeChat calls a secret or a token: at most 32 letters and digits."""
+def _make_wechat_token() -> str:
+    """Return what WeChat calls a secret or a token: at most 32 letters and digits."""
     return secrets.token_hex(16)
 
 
-def _wechat_key() -> str:
-    """Make an EncodingAESKey: 43 characters of base64 without its signs."""
+def _make_wechat_key() -> str:
+    """Return an EncodingAESKey: 43 letters and digits, a subset of base64."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(43))
 
 
 MADE: Mapping[str, Callable[[], str]] = {
-    "service_key": _key,
-    **{f"{caller.replace('-', '_')}_key": _key for caller in CALLERS},
-    "token_key": _key,
-    "erasure_key": _key,
-    "secret_key": _key,
-    "admin_password": _read_password,
-    "rabbit_password": _password,
+    "service_key": _make_key,
+    **{f"{caller.replace('-', '_')}_key": _make_key for caller in CALLERS},
+    "token_key": _make_key,
+    "erasure_key": _make_key,
+    "secret_key": _make_key,
+    "admin_password": _make_short_password,
+    "rabbit_password": _make_password,
     **{
-        f"{service.replace('-', '_')}_{server}_password": _password
+        f"{service.replace('-', '_')}_{server}_password": _make_password
         for service in rights.SERVICES
         for server in ("rabbit", "redis")
     },
-    "redis_password": _password,
-    "postgres_password": _password,
-    "auth_db_password": _password,
-    "history_db_password": _password,
-    "callbacks_db_password": _password,
-    "catalog_db_password": _password,
-    "wechat_db_password": _password,
-    "wechat_secret": _wechat_word,
-    "wechat_token": _wechat_word,
-    "wechat_aes_key": _wechat_key,
+    "redis_password": _make_password,
+    "postgres_password": _make_password,
+    "auth_db_password": _make_password,
+    "history_db_password": _make_password,
+    "callbacks_db_password": _make_password,
+    "catalog_db_password": _make_password,
+    "wechat_db_password": _make_password,
+    "wechat_secret": _make_wechat_token,
+    "wechat_token": _make_wechat_token,
+    "wechat_aes_key": _make_wechat_key,
 }
-"""Every secret there is, and how it is made; a name that is not here is made like a server's password."""
+"""Secret → how it is made; a secret of another name is made like a server's password."""
 
 
 def keep(folder: Path, name: str, group: int | None = None) -> str:
-    """Return the secret of this name, making it where it is missing.
+    """Return the secret of this name; make it if its file is missing.
 
-    Its file has mode 600, or 640 for `group`. Two that start at once get the same secret. Raises StartError.
+    The file has mode 600, or 640 for `group`. Two processes that start at once get the same secret. Raises StartError.
     """
     path = folder / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _make(path, MADE.get(name, _password)())
+            _write(path, MADE.get(name, _make_password)())
         _protect(path, group)
         value = path.read_text().strip()
     except OSError as error:
@@ -83,7 +83,7 @@ def keep(folder: Path, name: str, group: int | None = None) -> str:
 
 
 def keep_all(folder: Path, names: Iterable[str], group: int | None = None) -> list[str]:
-    """Make every secret that is missing; return the names of those that were made."""
+    """Make every secret whose file is missing; return the names of those that were made."""
     made = [name for name in names if not (folder / name).exists()]
     for name in names:
         keep(folder, name, group)
@@ -93,8 +93,8 @@ def keep_all(folder: Path, names: Iterable[str], group: int | None = None) -> li
     return made
 
 
-def _make(path: Path, value: str) -> None:
-    """Write a whole file under another name and give it its own, so that nobody ever reads half of it."""
+def _write(path: Path, value: str) -> None:
+    """Write the file under another name, then link it: no reader sees half of it, and an existing file stays."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

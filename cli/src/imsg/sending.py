@@ -1,4 +1,4 @@
-"""`imsg send`: a message to some or to a long list, in requests as large as the API takes."""
+"""`imsg send`: one message to a list of any length, in requests as large as the API takes."""
 
 import base64
 import sys
@@ -19,39 +19,40 @@ CHUNK = 10_000
 """The API's own limit of one request (IMSG_MAX_RECIPIENTS). One request counts once against the limits."""
 
 REPEATS = 3
-"""How often a request without a known outcome is repeated, under the same Idempotency-Key."""
+"""How often a request whose outcome is not known is repeated, with the same Idempotency-Key."""
 
 REPEAT_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to everybody."""
+    """What all recipients get."""
 
     method: str
     content: str | dict[str, str]
     attachments: tuple[dict[str, str], ...] = ()
     account: str | None = None
     reference: str | None = None
-    """What the sender calls it."""
+    """The sender's own name for the request."""
     expires_in: int | None = None
-    """Seconds for which it is tried, instead of its method's time."""
+    """Lifetime in seconds; None: the channel's."""
     category: str | None = None
-    """What it is for: code, notice or marketing."""
+    """code, notice or marketing."""
     sender: str | None = None
-    """Who a mail comes from, and where replies go, by the names of the settings."""
+    """The sender of a mail, by its name in the settings."""
     reply_to: str | None = None
+    """Where replies to a mail go, by its name in the settings."""
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
-        """Make the body of POST /api/v2/messages, without the token."""
-        made: dict[str, Any] = {"to": list(to) if len(to) != 1 else to[0], "method": self.method}
-        made["content"] = self.content
+        """Return the body of POST /api/v2/messages, without the token."""
+        body: dict[str, Any] = {"to": list(to) if len(to) != 1 else to[0], "method": self.method}
+        body["content"] = self.content
         if self.attachments:
-            made["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
+            body["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
         for name in ("account", "reference", "expires_in", "category", "sender", "reply_to"):
             if (value := getattr(self, name)) is not None:
-                made[name] = value
-        return made
+                body[name] = value
+        return body
 
 
 @dataclass(slots=True)
@@ -63,8 +64,8 @@ class Sent:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Interrupted(Exception):  # noqa: N818  carries on what was done
-    """The list was not accepted whole: `sent` was, `why` stopped the rest."""
+class Interrupted(Exception):  # noqa: N818  not only an error: it has what was sent
+    """Only a part of the list was accepted: `sent`; `why` stopped the rest."""
 
     def __init__(self, sent: Sent, why: Refused | Unreachable) -> None:
         super().__init__(str(why))
@@ -81,26 +82,26 @@ def send(
     quiet: bool = True,
     wait_s: float = REPEAT_AFTER_S,
 ) -> Sent:
-    """Send to all, a chunk a request, with a bar on the way unless quiet. Raises Interrupted."""
+    """Send to all, one request per chunk, with a progress bar unless quiet. Raises Interrupted."""
     sent = Sent()
     run = uuid.uuid4().hex
     with _progress(quiet=quiet) as progress:
         bar = progress.add_task("accepted", total=len(to))
         for first in range(0, len(to), chunk):
-            part = to[first : first + chunk]
+            recipients = to[first : first + chunk]
             try:
-                answer = _post(api, message.body(part), f"{run}-{first}", wait_s)
+                answer = _post(api, message.body(recipients), f"{run}-{first}", wait_s)
             except (Refused, Unreachable) as why:
                 raise Interrupted(sent, why) from why
             sent.answers.append(answer)
-            sent.recipients += len(part)
-            sent.count += int(answer.get("count", len(part)))
+            sent.recipients += len(recipients)
+            sent.count += int(answer.get("count", len(recipients)))
             progress.update(bar, completed=sent.recipients)
     return sent
 
 
 def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, Any]:
-    """Post once, and again where nobody knows what became of it: the key makes the repeats one request."""
+    """Post a request, and repeat it while its outcome is not known: with the key, the repeats are one request."""
     for _ in range(REPEATS):
         try:
             return api.call("POST", "/api/v2/messages", body, headers={"Idempotency-Key": key})
@@ -114,35 +115,35 @@ def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, 
     return api.call("POST", "/api/v2/messages", body, headers={"Idempotency-Key": key})
 
 
-def recipients(given: Sequence[str], file: Path | None) -> list[str]:
-    """Collect recipients from the command line and a file: one a line, `#` begins a comment, `-` is stdin."""
-    collected = [*given]
+def read_recipients(arguments: Sequence[str], file: Path | None) -> list[str]:
+    """Return the recipients of the command line and a file: one per line, `#` begins a comment, `-` is stdin."""
+    collected = [*arguments]
     if file is not None:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-        collected += list(_lines(text))
+        collected += list(_read_lines(text))
     return collected
 
 
-def _lines(text: str) -> Iterator[str]:
+def _read_lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
         if (recipient := line.strip()) and not recipient.startswith("#"):
             yield recipient
 
 
-def text_of(given: str | None) -> str | None:
-    """Return a text as given, from standard input (`-`), or from a file (`@FILE`)."""
-    if given == "-":
+def read_text(option: str | None) -> str | None:
+    """Return the text of an option: the text itself, standard input (`-`), or a file (`@FILE`)."""
+    if option == "-":
         return sys.stdin.read()
-    if given is not None and given.startswith("@"):
+    if option is not None and option.startswith("@"):
         try:
-            return Path(given[1:]).read_text(encoding="utf-8-sig")
+            return Path(option[1:]).read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise usage(f"{given[1:]} can't be read: {(error.strerror or str(error)).lower()}.") from error
-    return given
+            raise usage(f"{option[1:]} can't be read: {(error.strerror or str(error)).lower()}.") from error
+    return option
 
 
-def attachment(path: Path) -> dict[str, str]:
-    """Make the API's form of a file."""
+def read_attachment(path: Path) -> dict[str, str]:
+    """Return a file as the API takes it."""
     return {"filename": path.name, "file": base64.b64encode(path.read_bytes()).decode()}
 
 

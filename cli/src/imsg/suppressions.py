@@ -1,4 +1,4 @@
-"""`imsg suppressions`: to whom nothing may be sent any more: list, add, remove, import, export (administrators)."""
+"""`imsg suppressions`: list, add, remove, import and export suppressions (administrators)."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imsg.api import Api, connect
+from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
@@ -17,13 +17,15 @@ from imsg_channels import METHODS
 from imsg_contract.suppressions import Reason
 
 PATH = "/api/v2/suppressions"
-PAGE = 500
-AT_ONCE = 1_000
-HEADED_WITHIN = 10
-"""Rows of a file, of which one may be its heading: titles stand above it."""
+BATCH = 1_000
+"""The most addresses that the API takes at once."""
+
+HEADING_ROWS = 10
+"""The first rows of a file, one of which may be its heading: some sheets have titles above it."""
 
 COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
-"""Of a file: those that are read back."""
+"""The columns of a file that `import` reads."""
+
 MORE_COLUMNS = ("evidence", "message", "added_by", "created_at", "id")
 
 app = typer.Typer(help="The suppression list: list, add, remove, import, export.", no_args_is_help=False)
@@ -60,25 +62,20 @@ def list_all(  # noqa: PLR0917  as above
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """List suppressions, newest first."""
-    found: list[dict[str, Any]] = []
-    more = False
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        for one in _all(api, _filters(method, reason, to)):
-            if more := len(found) == limit:
-                break
-            found.append(one)
+        answer = api.collect(PATH, "suppressions", _filters(method, reason, to), limit)
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "suppressions": found, "more": more})
+        say_json(answer)
         return
-    if not found:
-        say("Nobody is suppressed.")
+    if not answer["suppressions"]:
+        say("No suppressions.")
         return
     rows = [
-        (one["id"], one["method"], one["to"], one["reason"], _scope(one), local(one["created_at"]), one["evidence"])
-        for one in found
+        (row["id"], row["method"], row["to"], row["reason"], _scope(row), local(row["created_at"]), row["evidence"])
+        for row in answer["suppressions"]
     ]
     say_table(("id", "channel", "to", "reason", "scope", "since", "evidence"), rows)
-    if more:
+    if answer["next"] is not None:
         say("There are more; --limit shows them.")
 
 
@@ -89,12 +86,12 @@ def add(  # noqa: PLR0917  as above
     reason: Annotated[str, typer.Option(help=f"{', '.join(Reason)}.")] = Reason.OPT_OUT.value,
     sender: Annotated[str | None, typer.Option(help="Only messages of this sender, signature or account.")] = None,
     category: Annotated[str | None, typer.Option(help="Only code, notice or marketing.")] = None,
-    until: Annotated[str | None, typer.Option(help="When it ends (RFC 3339); default: by hand alone.")] = None,
+    until: Annotated[str | None, typer.Option(help="When it ends (RFC 3339); default: never.")] = None,
     note: Annotated[str | None, typer.Option(help="Why, in your words.")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Suppress addresses: nothing is sent to them any more."""
+    """Suppress addresses: iMSG sends nothing to them any more."""
     row = {"method": method, "reason": reason, "sender": sender, "category": category, "until": until, "note": note}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, {**_body(row), "to": addresses if len(addresses) > 1 else addresses[0]})
@@ -111,7 +108,7 @@ def remove(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Take suppressions away: messages go to these addresses again."""
+    """Remove suppressions: iMSG sends to these addresses again."""
     confirm(f"Send to {len(suppressions)} again?", yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         for name in suppressions:
@@ -130,7 +127,7 @@ def write(
     to: To = None,
     url: Url = None,
 ) -> None:
-    """Write suppressions to a CSV file, which `import` reads; workbooks (.xlsx) are the web page's."""
+    """Write suppressions to a CSV file, which `import` reads; the web page writes workbooks (.xlsx)."""
     if str(file) != "-" and file.exists():
         raise usage(f"{file} is there already; name a file that is not.")
     with ending(as_json=False), connect(find_url(url)) as api:
@@ -138,9 +135,9 @@ def write(
         out = csv.DictWriter(text, (*COLUMNS, *MORE_COLUMNS), extrasaction="ignore")
         out.writeheader()
         count = 0
-        for one in _all(api, _filters(method, reason, to)):
-            scope = one["scope"] or {}
-            out.writerow({name: _safe(value) for name, value in {**one, **scope}.items()})
+        for row in api.iterate(PATH, "suppressions", _filters(method, reason, to)):
+            scope = row["scope"] or {}
+            out.writerow({name: _escape(value) for name, value in {**row, **scope}.items()})
             count += 1
     if str(file) == "-":
         sys.stdout.write(text.getvalue())
@@ -152,8 +149,8 @@ def write(
 @app.command("import")
 def read(
     file: Annotated[Path, typer.Argument(help="A CSV file with the columns " + ", ".join(COLUMNS) + "; or addresses.")],
-    method: Annotated[str, typer.Option(help="Where a row names no channel.")] = "smtp",
-    reason: Annotated[str, typer.Option(help="Where a row names no reason.")] = Reason.OPT_OUT.value,
+    method: Annotated[str, typer.Option(help="The channel of rows that name none.")] = "smtp",
+    reason: Annotated[str, typer.Option(help="The reason of rows that name none.")] = Reason.OPT_OUT.value,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
@@ -166,23 +163,23 @@ def read(
     problems: list[Mapping[str, str]] = []
     with ending(as_json=as_json), connect(find_url(url)) as api:
         for body, addresses in _groups(text, {"method": method, "reason": reason}):
-            for first in range(0, len(addresses), AT_ONCE):
-                answer = api.call("POST", PATH, {**body, "to": addresses[first : first + AT_ONCE]})
+            for first in range(0, len(addresses), BATCH):
+                answer = api.call("POST", PATH, {**body, "to": addresses[first : first + BATCH]})
                 added, known = added + answer["added"], known + answer["known"]
                 wrong, problems = wrong + answer["problems_total"], [*problems, *answer["problems"]]
-    whole = {"errorCode": 0, "added": added, "known": known, "problems_total": wrong, "problems": problems}
+    total = {"errorCode": 0, "added": added, "known": known, "problems_total": wrong, "problems": problems}
     if as_json:
-        say_json(whole)
+        say_json(total)
     else:
-        _report(whole)
+        _report(total)
     if wrong:
         raise typer.Exit(1)
 
 
-def _groups(text: str, otherwise: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Yield what the API is asked, and of which addresses, those together of which the same is asked."""
+def _groups(text: str, defaults: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Read the rows of a CSV file; yield each body for the API with all addresses that it holds for."""
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    lowered = [[cell.strip().lower() for cell in row] for row in rows[:HEADED_WITHIN]]
+    lowered = [[cell.strip().lower() for cell in row] for row in rows[:HEADING_ROWS]]
     at = next((number for number, row in enumerate(lowered) if "to" in row), None)
     names, rows = (["to"], rows) if at is None else (lowered[at], rows[at + 1 :])
     groups: dict[tuple[str, ...], tuple[dict[str, Any], list[str]]] = {}
@@ -190,7 +187,7 @@ def _groups(text: str, otherwise: Mapping[str, str]) -> Iterator[tuple[dict[str,
         row = {name: cell.strip().removeprefix("'") for name, cell in zip(names, cells, strict=False)}
         if not (to := row.get("to", "")):
             continue
-        full = {name: row.get(name) or otherwise.get(name) for name in COLUMNS if name != "to"}
+        full = {name: row.get(name) or defaults.get(name) for name in COLUMNS if name != "to"}
         key = tuple(str(full[name]) for name in sorted(full))
         groups.setdefault(key, (_body(full), []))[1].append(to)
     yield from groups.values()
@@ -207,29 +204,20 @@ def _filters(method: str | None, reason: str | None, to: str | None) -> dict[str
     return {name: value for name, value in (("method", method), ("reason", reason), ("to", to)) if value}
 
 
-def _all(api: Api, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield those that fit, a page after the other."""
-    cursor: str | None = ""
-    while cursor is not None:
-        answer = api.call("GET", PATH, params={**filters, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})})
-        yield from answer["suppressions"]
-        cursor = answer["next"]
-
-
-def _scope(one: Mapping[str, Any]) -> str:
-    scope = one["scope"]
+def _scope(suppression: Mapping[str, Any]) -> str:
+    scope = suppression["scope"]
     if scope is None:
         return ""
     return " ".join(part for part in (scope["sender"], scope["category"]) if part)
 
 
-def _safe(value: object) -> object:
-    """Write a cell; what a spreadsheet would run as a formula gets an apostrophe, which `import` takes off again."""
+def _escape(value: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; `import` removes it again."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _report(answer: Mapping[str, Any]) -> None:
-    say(f"{answer['added']} added, {answer['known']} stood already.")
+    say(f"{answer['added']} added, {answer['known']} already listed.")
     for problem in answer["problems"]:
         say(f"{problem['to']}: {problem['detail']}")
     if answer["problems_total"] > len(answer["problems"]):

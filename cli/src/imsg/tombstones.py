@@ -1,4 +1,4 @@
-"""Where the tombstones of a data folder stand: beside it, so that they outlive it when a copy takes its place."""
+"""The tombstones of a data folder: a file beside it, which stays when a backup replaces the folder."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ from imsg_runtime.settings import StartError
 NAME = "tombstones"
 
 COPY_OF = "copy-of"
-"""In a copy that `imsg backup` made: the data folder it is a copy of."""
+"""The file in a backup that names the data folder it was made of."""
 
 
 def beside(folder: Path) -> Path:
-    """Name the file of a data folder's tombstones: `data.tombstones`, or inside where nothing can be put beside."""
+    """Return the file of a folder's tombstones: `data.tombstones`, or one inside where the parent is read-only."""
     folder = folder.resolve()
     outside = folder.with_name(f"{folder.name}.{NAME}")
     if outside.exists() or os.access(folder.parent, os.W_OK):
@@ -21,8 +21,8 @@ def beside(folder: Path) -> Path:
     return folder / NAME
 
 
-def bring(folder: Path) -> None:
-    """Let a copy know who was erased in the folder it is a copy of since it was made. Raises StartError."""
+def take_over(folder: Path) -> None:
+    """Copy into a backup the tombstones that its original folder got since the backup. Raises StartError."""
     origin = folder / COPY_OF
     if not origin.exists():
         return
@@ -34,5 +34,5 @@ def bring(folder: Path) -> None:
         append_to(ours, [stone for stone in read_from(theirs) if stone.id not in known])
     except OSError as error:
         raise StartError(
-            f"the tombstones of who was erased can't be taken over ({error}); correct the rights of the file."
+            f"the tombstones of erased addresses can't be taken over ({error}); correct the rights of the file."
         ) from error

@@ -25,33 +25,33 @@ from imsg_web.hosts import Hosts, Named
 from imsg_web.service import collect_less, listen, serve
 
 READY_TIMEOUT_S = 30.0
-"""How long the parts may take to find one another before that is worth a line."""
+"""How long the parts may take to get ready before a line says so."""
 
 
 def main(*, with_console: bool = True) -> int:
     """Run until a signal or until a part dies; return the exit code."""
-    os.umask(0o077)  # what is kept here is nobody else's to read
+    os.umask(0o077)  # the data folder is private to this user
     life = Life.of(os.environ)
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
-        for stray in unknown_settings.find(all_in_one.MODELS):
-            _complain(str(stray))
+        for unknown in unknown_settings.find(all_in_one.MODELS):
+            _complain(str(unknown))
         return uvloop.run(run(settings, life, with_console=with_console))
     except StartError as error:
         _complain(str(error))
         return 2
-    except KeyboardInterrupt:  # before it served, or a second one while it closes
+    except KeyboardInterrupt:  # before it serves, or a second one while it closes
         return 130
 
 
 async def run(settings: Settings, life: Life, *, with_console: bool = True) -> int:
-    """Bind, hold the folder, start what is embedded, open the services, serve."""
+    """Bind the port, lock the data folder, start Valkey if it is embedded, open the services, and serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with life.beating(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
-            tombstones.bring(settings.data_dir)
+            tombstones.take_over(settings.data_dir)
             config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = all_in_one.make(config, with_console=with_console)
             intake = Intake(Clients(settings.trusted_proxies), connections_per_network=settings.connections_per_address)
@@ -70,7 +70,7 @@ async def _serve(
     announcing: list[asyncio.Task[None]] = []
     watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
     if server is not None:
-        watched["valkey"] = asyncio.create_task(_death_of(server))
+        watched["valkey"] = asyncio.create_task(_wait_for_death(server))
 
     def stop() -> None:
         for part in everything.parts:
@@ -82,7 +82,7 @@ async def _serve(
             sock,
             intake,
             on_stop=stop,
-            failure=_first(watched),
+            failure=_find_first(watched),
             on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),
             unready_s=0.0,  # no load balancer stands before this one
         )
@@ -92,10 +92,10 @@ async def _serve(
 
 
 async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
-    """Say where everything is as soon as all of it works; where a part takes long, say which."""
-    patience = time.monotonic() + READY_TIMEOUT_S
+    """Print the banner as soon as every part is ready; after READY_TIMEOUT_S, name the parts that are not."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
     while unmet := everything.router.unmet():
-        if time.monotonic() > patience:
+        if time.monotonic() > deadline:
             waiting = "; ".join(f"{part} waits for {', '.join(conditions)}" for part, conditions in unmet.items())
             _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
             break
@@ -103,8 +103,8 @@ async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
     print(banner.text(config, with_console=everything.has_console), flush=True)
 
 
-async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:
-    """Wait for the first part to die, and say which and why."""
+async def _find_first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:
+    """Wait for the first part to die, print which and why, and return its error."""
     done, _ = await asyncio.wait(watched.values(), return_when=asyncio.FIRST_COMPLETED)
     died = next(iter(done))
     name = next(name for name, task in watched.items() if task is died)
@@ -113,7 +113,7 @@ async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseEx
     return error
 
 
-async def _death_of(server: Valkey) -> BaseException:
+async def _wait_for_death(server: Valkey) -> BaseException:
     try:
         await server.stay()
     except ValkeyDied as died:

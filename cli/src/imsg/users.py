@@ -5,13 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from imsg.api import Api, Refused, Unreachable, connect
+from imsg.api import Refused, Unreachable, connect
 from imsg.location import find_url
 from imsg.output import complain, confirm, ending, lists_by_itself, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
-
-PAGE = 500
-"""Users asked for at once: the most that the API takes."""
 
 app = typer.Typer(help="Users: list, create, set, delete, reset-password.", no_args_is_help=False)
 
@@ -28,10 +25,10 @@ COLUMNS = {
     "phone": "phone",
     "wechat": "wechat",
 }
-"""What the list shows of a user, and how it heads that: the limits are requests an hour and a day, recipients a day."""
+"""Field of a user → its heading in the list; the limits are requests an hour and a day, and recipients a day."""
 
 OPTIONS = {"recipients_per_day": "--recipients-per-day", "may_send_codes": "--codes", "senders": "--senders"}
-"""What register does not take → the option that says it."""
+"""Field that register does not accept → the option that sets it."""
 
 Name = Annotated[str, typer.Argument(help="The username.")]
 Phone = Annotated[str | None, typer.Option(help="Their phone number.")]
@@ -46,7 +43,7 @@ Senders = Annotated[
     str | None,
     typer.Option(help="The senders by which they may send mail, with commas; all; or none but the default one."),
 ]
-Password = Annotated[str | None, typer.Option(help="Prompted for if not given; - reads it from stdin.")]
+Password = Annotated[str | None, typer.Option(help="Asked for if missing; - reads it from stdin.")]
 
 
 RecipientsDay = Annotated[
@@ -66,7 +63,7 @@ def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = Fals
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """List all users (administrators)."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = _all_pages(api)
+        answer = api.collect("/api/v2/users", "users", {})
     if as_json:
         say_json(answer)
         return
@@ -92,14 +89,14 @@ def create(  # noqa: PLR0917
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Create a user."""
-    recipients = _recipients(recipients_per_day)
-    body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _collect_given(available=available) | {"username": username, "password": _password(password)}
+    recipients = _read_recipients(recipients_per_day)
+    body = _collect(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _collect(available=available) | {"username": username, "password": _read_password(password)}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/register", body)
-        # Register has no such fields: they are set as they would be changed.
-        more = _collect_given(recipients_per_day=recipients if isinstance(recipients, int) else None)
-        if more := more | _collect_given(may_send_codes=codes, senders=_read_senders(senders)):
+        # Register has no such fields: they are set by a second call.
+        more = _collect(recipients_per_day=recipients if isinstance(recipients, int) else None)
+        if more := more | _collect(may_send_codes=codes, senders=_read_senders(senders)):
             try:
                 api.call("PATCH", f"/api/v2/users/{segment(username)}", more)
             except (Refused, Unreachable):
@@ -129,14 +126,14 @@ def change(  # noqa: PLR0917
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Change a user: only what is given; an empty contact removes it."""
-    body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _collect_given(available=available, recipients_per_day=_recipients(recipients_per_day))
-    body |= _collect_given(may_send_codes=codes, senders=_read_senders(senders))
+    """Change a user: only the fields that are named; an empty contact removes it."""
+    body = _collect(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _collect(available=available, recipients_per_day=_read_recipients(recipients_per_day))
+    body |= _collect(may_send_codes=codes, senders=_read_senders(senders))
     if not body and password is None:
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
-        body["password"] = _password(password)
+        body["password"] = _read_password(password)
     _change("PATCH", f"/api/v2/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
 
 
@@ -150,10 +147,10 @@ def delete(username: Name, yes: Yes = False, url: Url = None, as_json: Json = Fa
 @app.command("reset-password")
 def reset_password(username: Name, password: Password = None) -> None:
     """Set a password on the server itself, without a token; ends every token of the user."""
-    from imsg import reset  # noqa: PLC0415  only the verbs of the server pay for loading a service
+    from imsg.reset import reset_password as reset  # noqa: PLC0415  only the verbs of the server pay for loading a service
 
     with ending(as_json=False):
-        reset.password(username, _password(password))
+        reset(username, _read_password(password))
     say(f"{username} has a new password; every token of theirs has ended.")
 
 
@@ -166,32 +163,24 @@ def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url:
         say(done)
 
 
-def _all_pages(api: Api) -> dict[str, Any]:
-    answer = api.call("GET", "/api/v2/users", params={"limit": str(PAGE)})
-    while cursor := answer["next"]:
-        page = api.call("GET", "/api/v2/users", params={"limit": str(PAGE), "cursor": cursor})
-        answer = {**page, "users": answer["users"] + page["users"]}
-    return answer
-
-
-def _collect_given(**fields: object) -> dict[str, Any]:
+def _collect(**fields: object) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _recipients(given: str | None) -> int | str | None:
+def _read_recipients(option: str | None) -> int | str | None:
     """Read --recipients-per-day; "none" as the API writes it. Raises a usage error."""
-    if given is None or given == "none":
-        return given
-    if not (given.isascii() and given.isdigit()):
-        raise usage(f"--recipients-per-day wants a whole number or none, not {given}.")
-    return int(given)
+    if option is None or option == "none":
+        return option
+    if not (option.isascii() and option.isdigit()):
+        raise usage(f"--recipients-per-day must be a whole number or none, not {option}.")
+    return int(option)
 
 
-def _password(given: str | None) -> str:
-    if given == "-":
+def _read_password(option: str | None) -> str:
+    if option == "-":
         return sys.stdin.readline().rstrip("\n")
-    if given is not None:
-        return given
+    if option is not None:
+        return option
     typed: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
     return typed
 
@@ -204,5 +193,5 @@ def _read_senders(text: str | None) -> str | list[str] | None:
 
 
 def _show(value: object) -> object:
-    """Write a list of names as one reads it."""
+    """Return a list of names as text, any other value as it is."""
     return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value

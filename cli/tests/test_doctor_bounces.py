@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from imsg.bounce_doctor import examine
+from imsg.doctor.bounces import examine
+from imsg.doctor.mail_dns import Resolver
 from imsg.findings import Finding
-from imsg.mail_dns import Looker
 from imsg_testing.name_server import Zone, answering
 
 DOMAIN = "bounce.example.com"
@@ -20,7 +20,7 @@ SECRET = {"bounce_secret": "a" * 32}
 async def look(given: Mapping[str, Any], zone: Zone = ZONE, *, silent: bool = False) -> dict[str, Finding]:
     """Examine settings of the e-mail channel, with DNS of the test's own; findings by what they are of."""
     async with answering(zone, silent=silent) as server:
-        return {found.what: found for found in await examine(given, Looker("127.0.0.1", server.port))}
+        return {found.part: found for found in await examine(given, Resolver("127.0.0.1", server.port))}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from asyncio import StreamReader, StreamWriter
 
 import pytest
 
-from imsg import whereabouts
+from imsg.instance import find_instance
 from imsg.location import find_url
 from imsg_runtime.settings import StartError
 from imsg_testing.listening import listening
@@ -19,7 +19,7 @@ async def test_what_answers_otherwise_than_imsg_is_something_else(body: str) -> 
         await writer.drain()
 
     async with listening(answer) as port:
-        running = await asyncio.to_thread(whereabouts.ask, f"http://127.0.0.1:{port}")
+        running = await asyncio.to_thread(find_instance, f"http://127.0.0.1:{port}")
 
     assert running.finding.state == f"something else answers at http://127.0.0.1:{port}"
     assert "--url" in running.finding.remedy

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from imsg.all_in_one import Settings
-from imsg.callbacks_doctor import examine, tell_allow
+from imsg.doctor.callbacks import check_networks, examine
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Endpoint
@@ -32,7 +32,7 @@ RIGHT, OTHER = (SecretStr(word * 8) for word in ("right", "other"))
     ],
 )
 def test_it_says_where_callbacks_may_go_and_what_nobody_should_open(allow: list[str], state: str, remedy: str) -> None:
-    found = tell_allow(allow)
+    found = check_networks(allow)
     assert state in found.state
     assert remedy in found.remedy
     assert bool(found.remedy) == bool(remedy)

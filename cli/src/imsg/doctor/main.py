@@ -1,0 +1,102 @@
+"""`imsg doctor`: print every setting in force, check what it points to, and name a remedy for each fault."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from imsg import all_in_one, effective_settings, stand_ins, tombstones
+from imsg.doctor import bounces, callbacks, channels, services, stores
+from imsg.findings import TIMEOUT_S, Finding, print_findings
+from imsg.instance import find_instance, is_elsewhere
+from imsg.location import find_url
+from imsg.output import say, say_table
+from imsg_channels import CHANNELS
+from imsg_channels.smtp import SMTP
+from imsg_channels.stand_in import At, Default, MailServer, Secret
+from imsg_runtime import unknown_settings
+from imsg_runtime.logs import configure
+from imsg_runtime.masking import HIDDEN, mask
+from imsg_runtime.settings import StartError, load, variable
+
+Check = Callable[[], Awaitable[Finding | list[Finding]]]
+
+
+def main(url: str | None) -> int:
+    """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
+    configure("ERROR", "text")
+    try:
+        settings = load(all_in_one.Settings)
+        url = find_url(url)
+        instance = find_instance(url)
+        runs_elsewhere = is_elsewhere(settings, instance)
+        defaults = {} if runs_elsewhere else _find_defaults(settings)
+        in_force = effective_settings.settings(all_in_one.MODELS, defaults)
+        if runs_elsewhere:  # services elsewhere have defaults of their own
+            in_force = [setting for setting in in_force if setting.source != effective_settings.DEFAULT]
+    except StartError as error:
+        return print_findings([Finding("settings", "wrong", str(error))])
+    say_table(("setting", "value", "source"), [(setting.name, setting.value, setting.source) for setting in in_force])
+    say("")
+    findings = [
+        Finding("settings", f"no service reads {unknown.name}", unknown.remedy)
+        for unknown in unknown_settings.find(all_in_one.MODELS)
+    ]
+    findings.append(instance.finding)
+    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings))
+    return print_findings(findings)
+
+
+def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
+    """Return what `imsg up` uses for settings that nobody has set: variable → value, secrets hidden."""
+    redis_url = mask(settings.redis_url) or "embedded Valkey"
+    defaults = {
+        variable("redis_url"): redis_url,
+        variable("broker_url"): f"streams on {redis_url}",
+        variable("database_url"): f"SQLite in {settings.data_dir}",
+        variable("tombstones_file"): str(tombstones.beside(settings.data_dir)),
+        variable("log_level"): str(settings.log_level),
+    }
+    defaults |= {variable(name): HIDDEN for name in ("service_key", "token_key", "erasure_key", "secret_key")}
+    called = ("auth", "history", "callbacks", "catalog", "gateway")
+    defaults |= {variable(f"{service}_url"): "this process" for service in called}
+    for channel in CHANNELS:
+        if channel.stand_in is not None and not channels.has_provider(channel):
+            values = stand_ins.leaves(channel.stand_in.settings)
+            defaults |= {variable(channel.name, *path): _describe(value) for path, value in values.items()}
+    return defaults
+
+
+def _describe(value: object) -> str:
+    """Return a setting of a stand-in as text."""
+    match value:
+        case At() | MailServer():
+            return "the sandbox"
+        case Secret():
+            return HIDDEN
+        case Default(text):
+            return text
+        case _:
+            return str(value)
+
+
+async def _examine(settings: all_in_one.Settings) -> list[Finding]:
+    """Run the checks one after another; one that fails or takes too long becomes a finding."""
+    checks: list[tuple[str, Check]] = [
+        ("Redis", lambda: stores.check_redis(settings)),
+        ("broker", lambda: stores.check_broker(settings)),
+        ("database", lambda: asyncio.to_thread(stores.check_database, settings)),
+        *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
+        ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
+        ("callbacks", lambda: callbacks.examine(settings)),
+    ]
+    findings: list[Finding] = []
+    for part, check in checks:
+        try:
+            async with asyncio.timeout(3 * TIMEOUT_S):
+                result = await check()
+            findings += result if isinstance(result, list) else [result]
+        except StartError as error:
+            findings.append(Finding(part, "wrong", str(error)))
+        except TimeoutError:
+            findings.append(Finding(part, "no answer in time", "See whether it runs and is not overloaded."))
+    return findings
