@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from imsg_callbacks.outcomes import Due, Endpoint
-from imsg_callbacks.schedule import Answer
+from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.serving import (
     AT_ONCE,
     FAILING_AFTER,
@@ -35,7 +35,7 @@ class World:
         self.table = [due(number) for number in range(1_000, 1_000 + table)]
         self.takes: list[int] = []
         self.sent: list[int] = []
-        self.open: list[asyncio.Future[Answer]] = []
+        self.open: list[asyncio.Future[EndpointReply]] = []
         self.held = Held()
         self.serving = Serving("a", self.take, self.send, self.held, failures)
 
@@ -46,7 +46,7 @@ class World:
         some, self.table = self.table[:most], self.table[most:]
         return some
 
-    async def send(self, one: Due, is_failing: bool) -> Answer:  # noqa: FBT001  as Send has it
+    async def send(self, one: Due, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
         """Wait for `answer`."""
         del is_failing
         self.sent.append(one.number)
@@ -54,10 +54,10 @@ class World:
         return await self.open[-1]
 
     async def answer(self, status: int) -> None:
-        """Answer all that is open."""
+        """EndpointReply all that is open."""
         some, self.open = self.open, []
         for one in some:
-            one.set_result(Answer(status))
+            one.set_result(EndpointReply(status))
         await settle()
 
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
-from imsg_callbacks.post import read_retry_after
-from imsg_callbacks.schedule import DISABLED_AFTER, STEPS_S, Answer, must_disable, next_in_s
+from imsg_callbacks.endpoint_client import read_retry_after
+from imsg_callbacks.schedule import DISABLED_AFTER, STEPS_S, EndpointReply, must_disable, next_in_s
 from imsg_callbacks.signatures import headers, make_secret, sign
 from imsg_callbacks.vault import Unreadable, Vault
 
@@ -76,9 +76,9 @@ def test_what_it_asks_to_wait_is_granted_up_to_twice_the_step() -> None:
 def test_gone_disables_at_once_and_five_days_of_failures_do_too() -> None:
     days_ms = DISABLED_AFTER // timedelta(milliseconds=1)
 
-    assert must_disable(Answer(410), None, DAY_MS) == "gone"
-    assert must_disable(Answer(500), DAY_MS, DAY_MS + days_ms) == "failing"
-    assert must_disable(Answer(500), DAY_MS, DAY_MS + days_ms - 1) is None
-    assert not Answer(302).is_success
-    assert not Answer(None, "no answer").is_success
-    assert Answer(204).is_success
+    assert must_disable(EndpointReply(410), None, DAY_MS) == "gone"
+    assert must_disable(EndpointReply(500), DAY_MS, DAY_MS + days_ms) == "failing"
+    assert must_disable(EndpointReply(500), DAY_MS, DAY_MS + days_ms - 1) is None
+    assert not EndpointReply(302).is_success
+    assert not EndpointReply(None, "no answer").is_success
+    assert EndpointReply(204).is_success

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
 from imsg_sms.http_settings import Computed, Http
 from imsg_sms.providers import Answer, NotOurs, Push
-from imsg_sms.providers.clients import NoAnswer, open_clients
+from imsg_sms.providers.calls import open_pool
 from imsg_sms.providers.http import HttpProvider
 from imsg_sms.providers.http_filling import compute
 from imsg_sms.templates import Book, Message
 from imsg_testing.http_stub import Asked, HttpStub, reply
+from imsg_web.http_pool import NoAnswer
 
 ZHANG, LI = "+8613800138000", "+8613800138001"
 WORDS = Message("", {}, "【天存】您的验证码为4370", is_free=True)
@@ -62,8 +63,8 @@ async def send(stand_in: StandIn, described: Http, *numbers: str, message: Messa
     """Send by a description, at the stand-in's address."""
     there = described.url.partition("://")[2].partition("/")[2]
     moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
-    async with open_clients(5.0) as clients:
-        provider = HttpProvider("http", moved, clients, Book("", {}, {}), lambda: 1735704000.0)
+    async with open_pool(5.0) as pool:
+        provider = HttpProvider("http", moved, pool, Book("", {}, {}), lambda: 1735704000.0)
         return await provider.send(message, numbers, "r/0")
 
 
@@ -268,8 +269,8 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
         },
         "pull": {"url": f"{stand_in.stub.url}/reports", "body": '{"n": 10, "at": "{time}"}', "success": "code=0"},
     }  # fmt: skip
-    async with open_clients(5.0) as clients:
-        described = HttpProvider("http", Http.model_validate(given), clients, Book("", {}, {}), lambda: 1735704000.0)
+    async with open_pool(5.0) as pool:
+        described = HttpProvider("http", Http.model_validate(given), pool, Book("", {}, {}), lambda: 1735704000.0)
         reports = await described.pulls[0]()
         assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
         stand_in.says = {"code": 5}

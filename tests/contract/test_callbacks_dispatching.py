@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from imsg_callbacks import dispatcher, serving
 from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.endpoint_client import open_endpoint_client
 from imsg_callbacks.event_log import append
-from imsg_callbacks.post import open_poster
 from imsg_callbacks.serving import AT_ONCE, HELD
 from imsg_testing.callbacks import USER, Bench, event
 from imsg_testing.receiver import Receiver, receiving
@@ -28,9 +28,9 @@ def receiver() -> Iterator[Receiver]:
 async def dispatching(bench: Bench) -> AsyncIterator[Dispatcher]:
     """Send what is due for as long as the context lasts."""
     stopping = asyncio.Event()
-    async with open_poster(("127.0.0.1",), timeout_s=3.0) as poster:
+    async with open_endpoint_client(("127.0.0.1",), timeout_s=3.0) as client:
         counts = dispatcher.Counts(CollectorRegistry())
-        sending = Dispatcher(bench.deliveries, bench.endpoints, poster, lambda: bench.now, counts)
+        sending = Dispatcher(bench.deliveries, bench.endpoints, client, lambda: bench.now, counts)
         running = asyncio.create_task(sending.run(stopping))
         try:
             yield sending

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from imsg_callbacks.endpoints import Endpoints
-from imsg_callbacks.schedule import DISABLED_AFTER, Answer
+from imsg_callbacks.schedule import DISABLED_AFTER, EndpointReply
 from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.tables import log, recoveries
 from imsg_callbacks.vault import Unreadable, Vault
@@ -25,7 +25,7 @@ async def test_an_endpoint_hears_what_it_asked_for_and_nobody_elses(bench: Bench
 
     await bench.tell(event("evt_1"), event("evt_2", kind="message.failed"), event("evt_3", method="sms"))
 
-    assert [await bench.try_all(name, Answer(200)) for name in ("mail", "sms", "another")] == [1, 1, 0]
+    assert [await bench.try_all(name, EndpointReply(200)) for name in ("mail", "sms", "another")] == [1, 1, 0]
 
 
 async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_ends(bench: Bench) -> None:
@@ -47,13 +47,13 @@ async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None
     await bench.add("other")
     await bench.tell(event("evt_1"), event("evt_2"))
 
-    await bench.try_all("gone", Answer(410, "HTTP 410"))
+    await bench.try_all("gone", EndpointReply(410, "HTTP 410"))
 
     (gone, other) = await bench.endpoints.of_user(USER)
     assert (gone.state, gone.disabled_why, other.state) == ("disabled", "gone", "new")
     told = json.loads((await bench.reader.read(USER, None, 0, 100)).bodies[-1])
     assert (told["type"], told["data"]["callback"], told["data"]["why"]) == ("callback.disabled", "gone", "gone")
-    assert await bench.try_all("other", Answer(200)) == 3
+    assert await bench.try_all("other", EndpointReply(200)) == 3
     assert await bench.deliveries.find_due() == {}
 
 
@@ -62,10 +62,10 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
     await bench.tell(event("evt_1"))
     days = DISABLED_AFTER // timedelta(milliseconds=1)
     for wait, answer in (
-        (0, Answer(500)),
-        (days - 1, Answer(200)),
-        (0, Answer(None, "no answer")),
-        (days - 1, Answer(500)),
+        (0, EndpointReply(500)),
+        (days - 1, EndpointReply(200)),
+        (0, EndpointReply(None, "no answer")),
+        (days - 1, EndpointReply(500)),
     ):
         bench.now += wait
         await bench.deliveries.begin_anew("a", "evt_1")
@@ -74,7 +74,7 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
 
     bench.now += 1
     await bench.deliveries.begin_anew("a", "evt_1")
-    await bench.try_all("a", Answer(500))
+    await bench.try_all("a", EndpointReply(500))
 
     assert (await bench.endpoints.one("a", USER)).disabled_why == "failing"
 
@@ -82,12 +82,12 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
 async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> None:
     await bench.add("a")
     await bench.tell(event("evt_old"))
-    await bench.try_all("a", Answer(500))
+    await bench.try_all("a", EndpointReply(500))
     since = bench.now = bench.now + 60_000
     await bench.tell(event("evt_arrived"))
-    await bench.try_all("a", Answer(200))
+    await bench.try_all("a", EndpointReply(200))
     await bench.tell(event("evt_failed"), event("evt_unwanted", kind="message.failed"))
-    await bench.try_all("a", Answer(500))
+    await bench.try_all("a", EndpointReply(500))
     await bench.endpoints.change("a", USER, {"disabled_at": bench.now, "disabled_why": "owner"})
     await bench.tell(event("evt_missed"))
     await bench.endpoints.change("a", USER, {"disabled_at": None, "disabled_why": None})

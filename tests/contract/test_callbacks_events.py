@@ -20,7 +20,7 @@ from imsg_callbacks.matching import READER
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Attempt
 from imsg_callbacks.reading import MOST_WAITING
-from imsg_callbacks.schedule import Answer
+from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.tables import deliveries, listeners, metadata
 from imsg_contract.errors import Refusal
@@ -112,8 +112,8 @@ async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:
     await bench.tell(event("evt_1"), event("evt_2"))
 
     assert (await bench.read())[0] == ["evt_1", "evt_2"]
-    assert await bench.try_all("a", Answer(200)) == 2
-    assert await bench.try_all("a", Answer(200)) == 0
+    assert await bench.try_all("a", EndpointReply(200)) == 2
+    assert await bench.try_all("a", EndpointReply(200)) == 0
 
 
 async def test_what_is_past_its_time_goes_and_a_cursor_from_before_has_expired(bench: Bench) -> None:
@@ -142,7 +142,7 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     await bench.add("a")
     of_li, of_wang = (event(f"evt_{who}", digests=ERASURE.all_of(f"{who}@a.cn")) for who in ("li", "wang"))
     await bench.tell(of_li, of_wang)
-    await bench.try_all("a", Answer(500, "HTTP 500", "li@a.cn is unknown here"))
+    await bench.try_all("a", EndpointReply(500, "HTTP 500", "li@a.cn is unknown here"))
     bench.now += 5
     await erase(bench, "LI@a.cn")
 
@@ -176,7 +176,7 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     await bench.forgetting.once()
     bench.now += 60_000  # what is told late is of a request that was accepted before
     await bench.tell(*await bench.forgetting.empty([(settled, bench.now)]))
-    answer = Answer(500, "HTTP 500", "no such customer: li@a.cn")
+    answer = EndpointReply(500, "HTTP 500", "no such customer: li@a.cn")
     await bench.deliveries.settle([Attempt("a", one.number, answer, bench.now, None) for one in taken])
 
     shown, _ = await bench.deliveries.page("a", None, 10, None)
@@ -276,7 +276,7 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
     assert await types(boss) == [("channel.blocked", "sms", "余额不足"), ("channel.open", "sms", None)]
     assert await types(reader) == await types(boss)
     assert [await types(user) for user in (OTHER, USER, former)] == [[], [], []]
-    assert [await bench.try_all(name, Answer(200)) for name in ("boss", "of-mail", "user")] == [2, 0, 0]
+    assert [await bench.try_all(name, EndpointReply(200)) for name in ("boss", "of-mail", "user")] == [2, 0, 0]
 
 
 def test_a_reader_hears_of_messages_and_requests() -> None:

@@ -13,6 +13,7 @@ from imsg_sms import main as sms
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
 from imsg_testing.sms import TENCENT, TWILIO, VOLCENGINE, Told, configure, job, write_settings
 from imsg_testing.waiting import eventually
+from imsg_web.http_pool import NoAnswer
 
 ZHANG, LI, ABROAD, BAD = "+8613800138000", "+8613800138001", "+12025550123", "+8619900000002"
 SOON, CUT, LATE = "+8619900000003", "+8619900000004", "+8619900000001"
@@ -157,7 +158,7 @@ async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
     settings = configure({"tencent": {**TENCENT, "endpoint": endpoint, "pull": True}})
     async with sms.open_channel(settings, Told()) as channel:
         (provider,) = channel.providers
-        with pytest.raises(sms.NoAnswer, match="NotEnterpriseCertification"):
+        with pytest.raises(NoAnswer, match="NotEnterpriseCertification"):
             await provider.pulls[0]()  # type: ignore[attr-defined]
     account = {**TENCENT, "pull": True}
     async with open_sandbox(services={"sms": write_settings({"tencent": account, "templates": TEMPLATES})}) as pulled:

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from imsg_callbacks import signatures
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.destinations import BadUrl, read_url
+from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.event_log import Lease
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint
-from imsg_callbacks.post import TIMEOUT_S, Poster
-from imsg_callbacks.schedule import Answer, next_in_s
+from imsg_callbacks.schedule import EndpointReply, next_in_s
 from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, Held, Serving
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
@@ -66,13 +66,13 @@ class Dispatcher:
         self,
         deliveries: DeliveryLog,
         endpoints: Endpoints,
-        poster: Poster,
+        client: EndpointClient,
         now: Callable[[], int],
         counts: Counts,
     ) -> None:
         self._deliveries = deliveries
         self._endpoints = endpoints
-        self._poster = poster
+        self._client = client
         self._now = now
         self._counts = counts
         self._servings: dict[str, Serving] = {}
@@ -156,15 +156,15 @@ class Dispatcher:
             self._tasks.add(asyncio.create_task(self._serve(name)))
         return self._servings[name]
 
-    async def call(self, endpoint: Endpoint, event: str, body: bytes) -> Answer:
+    async def call(self, endpoint: Endpoint, event: str, body: bytes) -> EndpointReply:
         """Call an endpoint once, now."""
         try:
             destination = read_url(endpoint.url)
             secrets = self._endpoints.valid_secrets(endpoint)
         except (BadUrl, Unreadable) as error:
-            return Answer(None, str(error))
+            return EndpointReply(None, str(error))
         timestamp = int(datetime.now(UTC).timestamp())
-        answer = await self._poster.post(destination.url, body, signatures.headers(secrets, event, timestamp, body))
+        answer = await self._client.post(destination.url, body, signatures.headers(secrets, event, timestamp, body))
         self._counts.calls.labels("delivered" if answer.is_success else "failed").inc()
         self._counts.seconds.observe(answer.took_ms / 1_000)
         return answer
@@ -184,7 +184,7 @@ class Dispatcher:
         finally:
             del self._servings[name]
 
-    async def _send(self, due: Due, is_failing: bool) -> Answer:  # noqa: FBT001  as Send has it
+    async def _send(self, due: Due, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
         """Try one delivery. Its endpoint's place is free with the answer; what came of it is kept a moment later."""
         await self._unsettled.acquire()
         async with self._all, self._failing if is_failing else _FREE:

@@ -20,13 +20,13 @@ from imsg_callbacks.channel_watch import ChannelWatch
 from imsg_callbacks.consumer import EventConsumer
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.endpoint_client import open_endpoint_client
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.forgetting import Forgetting
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.maintenance import Maintenance
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Endpoint, Logged
-from imsg_callbacks.post import open_poster
 from imsg_callbacks.reading import Reader
 from imsg_callbacks.routes.parts import Parts
 from imsg_callbacks.times import rfc3339
@@ -121,9 +121,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
-    poster = await stack.enter_async_context(open_poster(settings.callbacks.allow))
+    client = await stack.enter_async_context(open_endpoint_client(settings.callbacks.allow))
     deliveries = DeliveryLog(database, _now, write_disabled)
-    sending = Dispatcher(deliveries, endpoints, poster, _now, dispatcher.Counts(service.metrics))
+    sending = Dispatcher(deliveries, endpoints, client, _now, dispatcher.Counts(service.metrics))
     reader = Reader(database, vault, service.stopping)
     listeners = Listeners(database, auth, _now)
 
@@ -160,7 +160,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
             return None
         return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))
 
-    parts = Parts(database, endpoints, deliveries, sending, poster, listeners, reader, _now, find_as_of)
+    parts = Parts(database, endpoints, deliveries, sending, client, listeners, reader, _now, find_as_of)
     return api(parts, Internal("callbacks", settings.service_key, settings.peer_keys))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imsg_callbacks.schedule import Answer
+from imsg_callbacks.schedule import EndpointReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Attempt:
 
     endpoint: str
     number: int
-    answer: Answer
+    answer: EndpointReply
     at: int
     due_at: int | None
     """When it is tried again; None: it is not."""

@@ -22,7 +22,7 @@ LOST_INTEREST_AFTER = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointReply:
     """What an attempt came to: an HTTP status, or what kept us from one."""
 
     status: int | None
@@ -55,7 +55,7 @@ def next_in_s(failures: int, draw: float, retry_after_s: float | None = None) ->
     return wait_s if retry_after_s is None else min(max(wait_s, retry_after_s), 2.0 * step_s)
 
 
-def must_disable(answer: Answer, failing_since_ms: int | None, now_ms: int) -> str | None:
+def must_disable(answer: EndpointReply, failing_since_ms: int | None, now_ms: int) -> str | None:
     """Say why an endpoint is to be disabled after a failure: `gone`, `failing`, or None."""
     if answer.is_gone:
         return "gone"

@@ -6,9 +6,9 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from imsg_callbacks.endpoint_client import TIMEOUT_S
 from imsg_callbacks.outcomes import Due
-from imsg_callbacks.post import TIMEOUT_S
-from imsg_callbacks.schedule import Answer
+from imsg_callbacks.schedule import EndpointReply
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
 
@@ -51,7 +51,7 @@ PACES = 4_096
 Take = Callable[[str, int, int], Awaitable[Sequence[Due]]]
 """Endpoint, how many at most, lease in ms → what is due. Raises DatabaseUnavailable."""
 
-Send = Callable[[Due, bool], Coroutine[Any, Any, Answer]]
+Send = Callable[[Due, bool], Coroutine[Any, Any, EndpointReply]]
 """A delivery, and whether its endpoint is failing → what came of it, which is kept by then or will be."""
 
 
@@ -99,7 +99,7 @@ class Serving:
         self._failures = failures
         self._waiting: deque[tuple[Due, float]] = deque()
         """What is ours, and until when it may be begun (monotonic)."""
-        self._calls: set[asyncio.Task[Answer]] = set()
+        self._calls: set[asyncio.Task[EndpointReply]] = set()
         self._has_more = False
         """Whether the table may hold what is due and not ours."""
         self._news = asyncio.Event()
@@ -181,7 +181,7 @@ class Serving:
             self._calls.add(call)
             call.add_done_callback(self._end)
 
-    def _end(self, call: asyncio.Task[Answer]) -> None:
+    def _end(self, call: asyncio.Task[EndpointReply]) -> None:
         self._calls.discard(call)
         self._news.set()
         if call.cancelled():

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from imsg_sms.providers import aliyun_signature, tencent_signature
-from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.providers.meanings import BEIJING
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Twilio
+from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 OK = "OK"
 
@@ -44,12 +44,12 @@ class Unwell(Exception):  # noqa: N818  an answer
     """The provider refuses, in its own words."""
 
 
-async def check(sms: Sms, clients: Clients) -> list[Checked]:
+async def check(sms: Sms, pool: HttpPool) -> list[Checked]:
     """Ask the provider of every account that is used."""
     found = []
     for name, account in sms.used.items():
         try:
-            said = await _ask(account, _ids(sms, name), clients)
+            said = await _ask(account, _ids(sms, name), pool)
         except Unwell as error:
             found.append(Checked(name, is_well=False, said=str(error)))
         except NotSent as error:
@@ -62,22 +62,22 @@ async def check(sms: Sms, clients: Clients) -> list[Checked]:
     return found
 
 
-async def _ask(account: AnyAccount, ids: set[str], clients: Clients) -> str | None:
+async def _ask(account: AnyAccount, ids: set[str], pool: HttpPool) -> str | None:
     """Ask by the log-in of an account for its templates and what is left; None where there is nothing to ask.
 
     Raises Unwell, NotSent, NoAnswer.
     """
     match account:
         case Aliyun():
-            return await _aliyun(account, ids, clients)
+            return await _aliyun(account, ids, pool)
         case Tencent():
-            return await _tencent(account, ids, clients)
+            return await _tencent(account, ids, pool)
         case Twilio():
-            return await _twilio(account, clients)
+            return await _twilio(account, pool)
     return None
 
 
-async def _aliyun(account: Aliyun, ids: set[str], clients: Clients) -> str:
+async def _aliyun(account: Aliyun, ids: set[str], pool: HttpPool) -> str:
     """QuerySmsTemplate of each template; a wrong key is refused like everywhere."""
     parts = urlsplit(account.endpoint)
     states = {}
@@ -99,14 +99,14 @@ async def _aliyun(account: Aliyun, ids: set[str], clients: Clients) -> str:
             nonce=secrets.token_hex(16),
         )
         url = f"{parts.scheme}://{request.host}{request.path}?{aliyun_signature.encode(parameters)}"
-        said = _read((await clients.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
+        said = _read((await pool.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
         if said.get("Code") != OK:
             raise Unwell(f"{template}: {said.get('Code')} {said.get('Message')}")
         states[template] = _name(ALIYUN_STATES, said.get("TemplateStatus", 1))
     return _judge(states)
 
 
-async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
+async def _tencent(account: Tencent, ids: set[str], pool: HttpPool) -> str:
     """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of its packages: what is left."""
     templates = sorted({*filter(None, (account.template,)), *ids})
     if odd := [one for one in templates if not (one.isascii() and one.isdecimal())]:
@@ -122,9 +122,7 @@ async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
         signed = tencent_signature.headers(
             request, account.secret_id, key, now=datetime.now(UTC), region=account.region
         )
-        said = _read(
-            (await clients.call("POST", f"{parts.scheme}://{request.host}{request.path}", signed, body)).content
-        )
+        said = _read((await pool.call("POST", f"{parts.scheme}://{request.host}{request.path}", signed, body)).content)
         response = said.get("Response")
         if not isinstance(response, dict):
             raise Unwell("it answers what can't be read")
@@ -152,13 +150,13 @@ async def _tencent(account: Tencent, ids: set[str], clients: Clients) -> str:
     return f"{said}; {sum(left):,} left in its packages" if left else said
 
 
-async def _twilio(account: Twilio, clients: Clients) -> str:
+async def _twilio(account: Twilio, pool: HttpPool) -> str:
     """Balance.json of the account (twilio.com/docs/usage/api/balance)."""
     key = account.key_secret or account.auth_token
     login = f"{account.key_sid or account.account_sid}:{key.get_secret_value()}".encode()
     headers = {"authorization": f"Basic {base64.b64encode(login).decode()}", "accept": "application/json"}
     url = f"{account.endpoint.rstrip('/')}/2010-04-01/Accounts/{quote(account.account_sid, safe='')}/Balance.json"
-    answer = await clients.call("GET", url, headers)
+    answer = await pool.call("GET", url, headers)
     said = _read(answer.content)
     if "balance" not in said:
         raise Unwell(f"{said.get('code') or answer.status_code} {said.get('message') or ''}".strip())

@@ -15,10 +15,10 @@ from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
 from imsg_sms.providers import NotOurs, Pull, Push, Reply, Reporting, Reports
-from imsg_sms.providers.clients import NoAnswer, NotSent
 from imsg_sms.receipts import Receipts
 from imsg_sms.wishes import find_reported, find_wishes
 from imsg_web import bodies
+from imsg_web.http_pool import NoAnswer, NotSent
 
 log = logger(__name__)
 

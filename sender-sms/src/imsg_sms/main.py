@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -18,7 +18,7 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Provider, Pulling, Reporting
-from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, NoAnswer, open_clients
+from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.parts import Parts
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Route
@@ -32,7 +32,7 @@ from imsg_web.service import Service
 if TYPE_CHECKING:
     from imsg_sms.checks import Checked
 
-__all__ = ["NoAnswer", "Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
+__all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
 
 log = logger(__name__)
 
@@ -87,12 +87,9 @@ async def open_channel(
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[SmsChannel]:
     """Open the channel alone; no connection is made before the first message."""
-    async with AsyncExitStack() as stack:
-        providers: list[Provider] = []
-        for name, account in sms.used.items():
-            clients = await stack.enter_async_context(open_clients(answer_timeout_s))
-            parts = Parts(clients, sms.templates, receipts, public_url)
-            providers.append(load_provider(account.kind).make(name, account, parts))
+    async with open_pool(answer_timeout_s) as pool:
+        parts = Parts(pool, sms.templates, receipts, public_url)
+        providers = [load_provider(account.kind).make(name, account, parts) for name, account in sms.used.items()]
         known = unite([provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers))
         route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         most = max(provider.most for provider in providers)
@@ -132,5 +129,5 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
     """Ask every provider, without sending, whether it knows the account and its templates."""
     from imsg_sms.checks import check  # noqa: PLC0415  only the command line asks
 
-    async with open_clients(answer_timeout_s) as clients:
-        return await check(sms, clients)
+    async with open_pool(answer_timeout_s) as pool:
+        return await check(sms, pool)

@@ -1,7 +1,6 @@
 """An answer is read as HTTP/1.1 has it, whole and within bounds, or is none; no connection in doubt is used again."""
 
 import asyncio
-import gzip
 import ssl
 
 import pytest
@@ -227,11 +226,3 @@ async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 )
 def test_a_text_is_read_as_the_answer_says(kind: str, content: bytes, text: str) -> None:
     assert HttpAnswer(200, ((b"content-type", kind.encode()),), content).text == text
-
-
-def test_what_was_packed_is_unpacked_or_no_answer() -> None:
-    packed = ((b"content-encoding", b"gzip"),)
-    assert HttpAnswer(200, packed, gzip.compress(b"{}", mtime=0)).decode().content == b"{}"
-    assert HttpAnswer(200, (), b"{}").decode().content == b"{}"
-    with pytest.raises(NoAnswer):
-        HttpAnswer(200, packed, b"no gzip").decode()

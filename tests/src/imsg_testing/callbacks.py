@@ -20,7 +20,7 @@ from imsg_callbacks.maintenance import Maintenance
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.outcomes import Attempt, Endpoint, Logged
 from imsg_callbacks.reading import Reader
-from imsg_callbacks.schedule import Answer
+from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
@@ -97,7 +97,7 @@ class Bench:
         found = await self.reader.read(user, after, wait_s, 100)
         return [json.loads(body)["id"] for body in found.bodies], found.next
 
-    async def try_all(self, name: str, answer: Answer, due_at: int | None = None) -> int:
+    async def try_all(self, name: str, answer: EndpointReply, due_at: int | None = None) -> int:
         """Take what is due for an endpoint and settle it with one answer; return how much it was."""
         taken = await self.deliveries.take(name, 100, LEASE_MS)
         if taken:

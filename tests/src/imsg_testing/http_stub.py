@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -102,9 +103,9 @@ class HttpStub:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["HttpStub"]:
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["HttpStub"]:
         """Listen on a free port for as long as the context lasts."""
-        async with listening(self._serve) as self.port:
+        async with listening(self._serve, tls) as self.port:
             yield self
 
     @contextmanager

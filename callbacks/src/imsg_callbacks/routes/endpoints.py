@@ -7,10 +7,10 @@ from pydantic_core import to_json
 
 from imsg_callbacks import signatures
 from imsg_callbacks.destinations import BadUrl, read_url
+from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.endpoints import write_changes
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.outcomes import Endpoint
-from imsg_callbacks.post import TIMEOUT_S, Poster
 from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner, Owner
 from imsg_callbacks.schemas import (
     EndpointAnswer,
@@ -49,7 +49,7 @@ async def list_callbacks(owner: EndpointOwner, parts: CallbackParts) -> Endpoint
 @router.post("", responses=describe_refusals(*BODY, "too_many_callbacks"))
 async def add_callback(owner: EndpointOwner, body: NewEndpoint, parts: CallbackParts) -> NewAnswer:
     """Add an endpoint."""
-    await _check_url(parts.poster, body.url)
+    await _check_url(parts.client, body.url)
     _check_right(body.events, owner)
     await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
     name, secret = new_id(), signatures.make_secret()
@@ -76,7 +76,7 @@ async def change_callback(owner: EndpointOwner, id: str, body: EndpointPatch, pa
     """Change an endpoint."""
     known = await parts.endpoints.one(id, owner.user_id)
     if body.url is not None:
-        await _check_url(parts.poster, body.url)
+        await _check_url(parts.client, body.url)
     if body.events is not None:
         _check_right(body.events, owner)
         await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
@@ -158,13 +158,13 @@ def _write_change(body: EndpointPatch, known: Endpoint, owner: Owner, now: int) 
     return values
 
 
-async def _check_url(poster: Poster, url: str) -> None:
+async def _check_url(client: EndpointClient, url: str) -> None:
     """Refuse what can't be called, and what would be called inside. Raises Refusal wrong_type."""
     try:
         destination = read_url(url)
     except BadUrl as bad:
         raise _wrong("url", bad.zh, bad.en) from bad
-    if await poster.find_objection(destination.host, destination.port):
+    if await client.find_objection(destination.host, destination.port):
         raise _wrong(
             "url",
             "这个地址在内部网络中，或不是 80、443 端口；确需使用，请管理员加入 IMSG_CALLBACKS__ALLOW",

@@ -8,9 +8,9 @@ from fastapi import Depends, Request
 
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.endpoint_client import EndpointClient
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.listeners import Listeners
-from imsg_callbacks.post import Poster
 from imsg_callbacks.reading import Reader
 from imsg_contract.errors import Refusal
 from imsg_database.database import Database
@@ -27,7 +27,7 @@ class Parts:
     endpoints: Endpoints
     deliveries: DeliveryLog
     dispatcher: Dispatcher
-    poster: Poster
+    client: EndpointClient
     listeners: Listeners
     reader: Reader
     now: Callable[[], int]

@@ -28,7 +28,6 @@ from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Answer, Concern, Report, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers
-from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import (
     BEIJING,
@@ -44,6 +43,7 @@ from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, 
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Aliyun
 from imsg_sms.templates import Account, Book, Use, describe, mark
+from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 log = logger(__name__)
 
@@ -126,7 +126,7 @@ TABLE = Codes(CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), ""
 
 def make(name: str, account: Aliyun, parts: Parts) -> "AliyunProvider":
     """Make an account's provider."""
-    return AliyunProvider(name, account, parts.clients, parts.receipts, book(name, account, parts.templates))
+    return AliyunProvider(name, account, parts.pool, parts.receipts, book(name, account, parts.templates))
 
 
 class AliyunProvider(TemplateProvider):
@@ -143,13 +143,13 @@ class AliyunProvider(TemplateProvider):
         self,
         name: str,
         settings: Aliyun,
-        clients: Clients,
+        pool: HttpPool,
         receipts: Receipts,
         book: Book,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(name, settings, clients, book, now)
+        super().__init__(name, settings, pool, book, now)
         self._settings = settings
         self._receipts = receipts
 
@@ -273,7 +273,7 @@ class AliyunProvider(TemplateProvider):
             nonce=secrets.token_hex(16),
         )
         url = self._at.url if in_body else f"{self._at.url}?{form}"
-        answer = await self._clients.call("POST", url, {**signed, "accept": "application/json"}, request.body)
+        answer = await self._pool.call("POST", url, {**signed, "accept": "application/json"}, request.body)
         return answer.status_code, read_object(answer)
 
     def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:

@@ -14,13 +14,13 @@ from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
 from imsg_sms.countries import MAINLAND
 from imsg_sms.http_settings import Each, Http, HttpInbound, HttpPull, HttpReceipts
 from imsg_sms.providers import Answer, Pull, Push, Reply, Reports, numbers
-from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
 from imsg_sms.providers.http_filling import compute, encoder, fill, guess_kind, in_header, in_url
 from imsg_sms.providers.http_reading import at, is_of_text, is_success, parse, read_entries, read_push
 from imsg_sms.providers.meanings import BEIJING, SERVER_ERROR, TOO_MANY, Meaning, judge_failure
 from imsg_sms.providers.meanings import make as make_result
 from imsg_sms.providers.parts import Parts
 from imsg_sms.templates import Book, Message, describe_text
+from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
 KIND = "http"
 
@@ -34,7 +34,7 @@ NOTHING = Message("", {}, "")
 def make(name: str, account: Http, parts: Parts) -> "HttpProvider":
     """Make an account's provider."""
     book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
-    return HttpProvider(name, account, parts.clients, book)
+    return HttpProvider(name, account, parts.pool, book)
 
 
 _RESULTS: Mapping[str, type[Refused | Again | Blocked | Unknown]] = {
@@ -55,14 +55,14 @@ class HttpProvider:
     lost = Reply("not kept, please repeat", 503, "text/plain")
 
     def __init__(
-        self, name: str, settings: Http, clients: Clients, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Http, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
     ) -> None:
         self.name = name
         self._book = book
         self.limits = book.limits
         self.countries = settings.countries
         self._settings = settings
-        self._clients = clients
+        self._pool = pool
         self._now = now
         self.most = settings.numbers
         self.secret = settings.hook
@@ -99,7 +99,7 @@ class HttpProvider:
             headers = {"content-type": self._kind, **{name.lower(): value for name, value in headers.items()}}
             content = base64.b64encode(body) if described.wrap else body
         try:
-            answer = await self._clients.call(described.method, url, headers, content)
+            answer = await self._pool.call(described.method, url, headers, content)
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
         return self._find_meaning(answer, numbers_, values["template"])
@@ -134,7 +134,7 @@ class HttpProvider:
         body = fill(pulling.body, values, encoder(kind, charset)).encode(charset)
         url = fill(pulling.url, values, lambda value: in_url(value, charset))
         headers = {"content-type": kind, **self._login(values)} if body else self._login(values)
-        answer = await self._clients.call(pulling.method, url, headers, body or None)
+        answer = await self._pool.call(pulling.method, url, headers, body or None)
         text = answer.content.decode(charset, "replace")
         said = parse(text)
         if not is_success(pulling.success, answer.status_code, said, text):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Unknown
 from imsg_sms.providers import Answer, Concern
-from imsg_sms.providers.clients import NoAnswer, NotSent
+from imsg_web.http_pool import NoAnswer, NotSent
 
 BEIJING = timezone(timedelta(hours=8))
 """The clock of mainland China's providers, wherever we are."""

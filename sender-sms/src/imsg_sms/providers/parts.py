@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imsg_channels.sms_templates import SmsTemplate
-from imsg_sms.providers.clients import Clients
 from imsg_sms.receipts import Receipts
+from imsg_web.http_pool import HttpPool
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The calls of one account, and what all accounts share."""
 
-    clients: Clients
+    pool: HttpPool
     templates: Mapping[str, SmsTemplate]
     receipts: Receipts
     public_url: str = ""

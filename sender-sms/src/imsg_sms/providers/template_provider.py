@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.wire import Inbound, Receipt, Status, TemplateLimits
 from imsg_sms.providers import Answer, Push, Reply, Report, Reports
-from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import Codes, judge_failure, plain
 from imsg_sms.settings import Aliyun, Tencent, Volcengine
 from imsg_sms.templates import Account, Book, Message, Use, describe, mark
+from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
 Signing = Callable[[bytes], Mapping[str, str]]
 """Makes the headers of a call with this body, its signature among them."""
@@ -79,7 +79,7 @@ class TemplateProvider(ABC):
         self,
         name: str,
         account: Aliyun | Tencent | Volcengine,
-        clients: Clients,
+        pool: HttpPool,
         book: Book,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -91,7 +91,7 @@ class TemplateProvider(ABC):
         self.garbled = self.hook.reply(1, "not a JSON array of reports", 400)
         self.lost = self.hook.reply(1, "not kept, please repeat", 503)
         self._at = Endpoint.read(account.endpoint)
-        self._clients = clients
+        self._pool = pool
         self._book = book
         self._now = now
 
@@ -124,7 +124,7 @@ class TemplateProvider(ABC):
     async def _post_json(self, asked: Mapping[str, Any], signing: Signing, query: str = "") -> HttpAnswer:
         """Post JSON, signed over the very bytes that are sent. Raises NotSent, NoAnswer."""
         body = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
-        return await self._clients.call("POST", f"{self._at.url}{query}", signing(body), body)
+        return await self._pool.call("POST", f"{self._at.url}{query}", signing(body), body)
 
     def _judge_code(self, code: str, detail: str, said: Mapping[str, Any], used: Use) -> Answer:
         """Say what a code means; what is blocked goes by the template or signature that was used."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
 from imsg_sms.providers import Answer, Concern, Pull, Report, Reports, numbers
-from imsg_sms.providers.clients import Clients, NoAnswer
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import (
     Codes,
@@ -35,6 +34,7 @@ from imsg_sms.providers.template_provider import (
 from imsg_sms.providers.tencent_signature import Request, headers
 from imsg_sms.settings import Tencent
 from imsg_sms.templates import Book, Use
+from imsg_web.http_pool import HttpPool, NoAnswer
 
 KIND = "tencent"
 VERSION = "2021-01-11"
@@ -134,7 +134,7 @@ TABLE = Codes(CODES, CLASSES)
 
 def make(name: str, account: Tencent, parts: Parts) -> "TencentProvider":
     """Make an account's provider."""
-    return TencentProvider(name, account, parts.clients, account_book(name, account, parts.templates))
+    return TencentProvider(name, account, parts.pool, account_book(name, account, parts.templates))
 
 
 class TencentProvider(TemplateProvider):
@@ -146,9 +146,9 @@ class TencentProvider(TemplateProvider):
     most = MOST
 
     def __init__(
-        self, name: str, settings: Tencent, clients: Clients, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Tencent, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(name, settings, clients, book, now)
+        super().__init__(name, settings, pool, book, now)
         self._settings = settings
         self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
 from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, numbers
-from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, judge_failure, plain, unreadable
 from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.settings import Twilio
 from imsg_sms.templates import Book, Message, describe_text
+from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 KIND = "twilio"
 VERSION = "2010-04-01"
@@ -64,7 +64,7 @@ STATUSES: Mapping[str, Status] = {
 def make(name: str, account: Twilio, parts: Parts) -> "TwilioProvider":
     """Make an account's provider."""
     book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
-    return TwilioProvider(name, account, parts.clients, book, parts.public_url)
+    return TwilioProvider(name, account, parts.pool, book, parts.public_url)
 
 
 class TwilioProvider:
@@ -82,7 +82,7 @@ class TwilioProvider:
         self,
         name: str,
         settings: Twilio,
-        clients: Clients,
+        pool: HttpPool,
         book: Book,
         public_url: str,
         *,
@@ -90,7 +90,7 @@ class TwilioProvider:
     ) -> None:
         self.name = name
         self._settings = settings
-        self._clients = clients
+        self._pool = pool
         self._now = now
         self._book = book
         self.limits = book.limits
@@ -129,7 +129,7 @@ class TwilioProvider:
         if self._callback:
             form["StatusCallback"] = self._callback
         try:
-            answer = await self._clients.call("POST", self._url, self._headers, urlencode(form).encode())
+            answer = await self._pool.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
         try:

@@ -9,7 +9,6 @@ from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
 from imsg_sms.providers import Answer, Report, numbers
-from imsg_sms.providers.clients import Clients
 from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import Codes, Meaning, moment_of, unreadable
 from imsg_sms.providers.parts import Parts
@@ -17,6 +16,7 @@ from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, 
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
 from imsg_sms.settings import Volcengine
 from imsg_sms.templates import Book, Use
+from imsg_web.http_pool import HttpPool
 
 KIND = "volcengine"
 VERSION = "2020-01-01"
@@ -63,7 +63,7 @@ TABLE = Codes(CODES, CLASSES)
 
 def make(name: str, account: Volcengine, parts: Parts) -> "VolcengineProvider":
     """Make an account's provider."""
-    return VolcengineProvider(name, account, parts.clients, account_book(name, account, parts.templates))
+    return VolcengineProvider(name, account, parts.pool, account_book(name, account, parts.templates))
 
 
 class VolcengineProvider(TemplateProvider):
@@ -76,9 +76,9 @@ class VolcengineProvider(TemplateProvider):
     most = MOST
 
     def __init__(
-        self, name: str, settings: Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Volcengine, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(name, settings, clients, book, now)
+        super().__init__(name, settings, pool, book, now)
         self._settings = settings
 
     async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:

@@ -7,8 +7,10 @@ strangers say: its head and its body have bounds, and a connection in doubt is c
 import asyncio
 import json
 import ssl
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +20,9 @@ HEAD_BYTES = 64 * 1024
 """Of an answer's head, with all that announces it, and of what frames its body."""
 
 INFORMATIONAL = range(100, 200)
+
+ANY_ZLIB_FORMAT = zlib.MAX_WBITS | 32
+"""What `zlib` detects by itself: a gzip or a zlib header (zlib.net/manual.html, inflateInit2)."""
 
 
 class NoAnswer(Exception):  # noqa: N818  named for the outcome
@@ -47,22 +52,29 @@ class HttpAnswer:
 
     @property
     def text(self) -> str:
-        """The content, in the character set that the answer names, UTF-8 where it names none."""
-        import httpx  # noqa: PLC0415  2 MiB that only who asks for text, or gets it packed, needs
-
-        plain = [header for header in self.headers if header[0] != b"content-encoding"]
-        return httpx.Response(self.status_code, headers=plain, content=self.content).text
-
-    def decode(self) -> "HttpAnswer":
-        """Undo gzip and its like. Raises NoAnswer."""
-        if self.find_header(b"content-encoding") is None:
-            return self
-        import httpx  # noqa: PLC0415  as above
-
+        """The content, in the character set that `content-type` names; UTF-8 where it names none that is known."""
+        kind = Message()
+        kind["content-type"] = (self.find_header(b"content-type") or b"").decode("latin-1")
+        charset = kind.get_content_charset("utf-8")
         try:
-            content = httpx.Response(self.status_code, headers=list(self.headers), content=self.content).content
-        except httpx.DecodingError as error:
-            raise NoAnswer(str(error)) from error
+            return self.content.decode(charset, "replace")
+        except LookupError:
+            return self.content.decode(errors="replace")
+
+    def decompress(self, max_bytes: int) -> "HttpAnswer":
+        """Undo gzip and deflate. Raises NoAnswer where that fails, or gives more than `max_bytes`."""
+        coding = (self.find_header(b"content-encoding") or b"identity").decode("latin-1").strip().lower()
+        if coding == "identity" or not self.content:
+            return self
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            raise NoAnswer(f"its answer is packed as {coding[:20]}")
+        unpacking = zlib.decompressobj(ANY_ZLIB_FORMAT)
+        try:
+            content = unpacking.decompress(self.content, max_bytes)
+        except zlib.error as error:
+            raise NoAnswer(f"its answer can't be unpacked: {error}") from error
+        if not unpacking.eof:
+            raise NoAnswer("its answer is too long" if unpacking.unconsumed_tail else "its packed answer is cut off")
         return HttpAnswer(self.status_code, self.headers, content)
 
 
@@ -88,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._room = bound.octets
         self._octets = 0
         self._has_head = False
+        self._expects_body = True
         self._is_clean = True
 
     @property
@@ -100,29 +113,44 @@ class Connection(asyncio.Protocol):
         """How long ago its last call ended."""
         return asyncio.get_running_loop().time() - self._used_at
 
-    async def call(self, request: bytes) -> HttpAnswer:
+    async def call(self, request: bytes, *, expects_body: bool = True) -> HttpAnswer:
         """Send a request and wait for its whole answer, as long as the caller does. Raises NoAnswer.
 
-        Where there is none, or the caller gives up, the connection is closed.
+        Where there is none, or the caller gives up, the connection is closed. Answers to HEAD and CONNECT have no body,
+        whatever their headers say (RFC 9110, section 6.4.1): `expects_body` is False.
         """
         if self._transport is None or self._is_closing():
             raise Stale("the connection was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[HttpAnswer] = loop.create_future()
         self._answer = answer
-        self._octets, self._has_head = 0, False
+        self._octets, self._has_head, self._expects_body = 0, False, expects_body
         self._transport.write(request)
         try:
-            said = await answer
+            received = await answer
         except BaseException:
             self.close()
             raise
         finally:
             self._used_at = loop.time()
             self._answer = None
+        if not expects_body:
+            self._parser = httptools.HttpResponseParser(self)  # the one before waits for the body
         if not self._is_clean:
             self.close()
-        return said
+        return received
+
+    async def start_tls(self, tls: "Tls") -> None:
+        """Encrypt the connection from now on, as a tunnel through a proxy is; else close it. Raises OSError."""
+        if self._transport is None or self._is_closing():
+            raise ConnectionResetError("the connection was closed")
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(self._transport, self, tls.context, server_hostname=tls.name)
+        except BaseException:
+            self.close()
+            raise
+        self._transport = cast("asyncio.Transport", transport)
 
     def close(self) -> None:
         """Close at once."""
@@ -178,6 +206,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Note that what follows is the body, but for what only announces an answer."""
         self._has_head = self._parser.get_status_code() not in INFORMATIONAL
+        if self._has_head and not self._expects_body:
+            self._finish()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, as far as there is room."""

@@ -1,0 +1,250 @@
+"""Calls by HTTP/1.1 to hosts that are called again and again, over connections that are kept.
+
+Calls of SMS providers and callbacks go by it, for httpx' engine costs several times as much processor time
+(docs/performance.md). All other calls go by httpx.
+"""
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+from imsg_web import http_connection
+from imsg_web.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, take_idle
+
+__all__ = ["BodyBound", "HttpAnswer", "HttpPool", "NoAnswer", "NotSent", "Proxy", "resolve"]
+
+PORTS = {"http": 80, "https": 443}
+
+MAX_ORIGINS = 256
+"""Hosts to which connections are kept; those called last."""
+
+UNESCAPED = "/%:@!$&'()*+,;=~-._"
+"""Characters that stay as they are in a path or a query; any other is percent-encoded."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port → the addresses that are connected to, and none but these. Raises OSError."""
+
+Origin = tuple[str, str, int]
+"""Scheme, host, port."""
+
+
+class NotSent(Exception):  # noqa: N818  named for the outcome
+    """Nothing of the call was sent: the other side certainly does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a URL leads."""
+
+    origin: Origin
+    authority: bytes
+    """The header `host`."""
+    path: bytes
+    """The path and the query."""
+
+    @classmethod
+    def read(cls, url: str) -> "Target":
+        """Read a URL; a user and a password in it are left out. Raises NotSent."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+            host = host if ":" in host else host.encode("idna").decode()
+        except ValueError as error:  # UnicodeError is one
+            raise NotSent(f"the URL can't be read: {error}") from error
+        if parts.scheme not in PORTS or not host:
+            raise NotSent(f"a URL begins with https:// or http:// and a host, not with {url[:20]}")
+        name = f"[{host}]" if ":" in host else host
+        query = f"?{quote(parts.query, safe=UNESCAPED + '?')}" if parts.query else ""
+        return cls(
+            (parts.scheme, host, port or PORTS[parts.scheme]),
+            (f"{name}:{port}" if port else name).encode("ascii"),
+            f"{quote(parts.path or '/', safe=UNESCAPED)}{query}".encode("ascii"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy: http URLs are asked of it, https URLs go through a tunnel that it opens (RFC 9110, 9.3.6)."""
+
+    target: Target
+    authorization: str | None = None
+
+    @classmethod
+    def read(cls, url: str) -> "Proxy":
+        """Read a proxy's URL, `http://USER:PASSWORD@HOST:PORT`; http is left out at will. Raises NotSent."""
+        url = url if "://" in url else f"http://{url}"
+        parts = urlsplit(url)
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        basic = f"Basic {base64.b64encode(login.encode()).decode()}" if parts.username else None
+        return cls(Target.read(url), basic)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the proxy is told beside the call."""
+        return {} if self.authorization is None else {"proxy-authorization": self.authorization}
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system for a host's addresses. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(each[4][0]) for each in found]
+
+
+class HttpPool:
+    """Makes calls; each has a connection of its own while it lasts, an idle one or a new one.
+
+    No call is redirected. None is made twice, but for those on a connection that the other side had just closed, where
+    `repeats_stale` says so: it hardly looked at them.
+    """
+
+    def __init__(
+        self,
+        bound: BodyBound,
+        *,
+        connect_timeout_s: float,
+        answer_timeout_s: float,
+        idle_s: float,
+        max_connections: int,
+        resolve: Resolve = resolve,
+        find_proxy: Callable[[str, str], Proxy | None] = lambda scheme, host: None,  # noqa: ARG005
+        context: ssl.SSLContext | None = None,
+        repeats_stale: bool = False,
+    ) -> None:
+        """Open nothing yet.
+
+        `bound` is that of every answer's body. `connect_timeout_s` is for all that happens before a call is sent: the
+        wait for one of `max_connections`, the look-up, the connection and its TLS. After `idle_s` without a call a
+        connection is not used again; let it be shorter than servers keep theirs. `find_proxy` names the proxy for a
+        scheme and a host.
+        """
+        self._bound = bound
+        self._connect_timeout_s = connect_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._idle_s = idle_s
+        self._slots = asyncio.Semaphore(max_connections)
+        self._resolve = resolve
+        self._find_proxy = find_proxy
+        self._context = context or ssl.create_default_context()
+        self._context.set_alpn_protocols(["http/1.1"])
+        self._repeats_stale = repeats_stale
+        self._idle: OrderedDict[Origin, list[Connection]] = OrderedDict()
+
+    async def call(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> HttpAnswer:
+        """Make a call and return its answer, unpacked where the bound does not cut it.
+
+        Raises NotSent, NoAnswer, and what `resolve` raises beside OSError. Where there is no answer, or none that can
+        be unpacked, the connection is closed; so it is where the caller gives up.
+        """
+        target = Target.read(url)
+        proxy = self._find_proxy(target.origin[0], target.origin[1])
+        request = _write_request(method, target, proxy, headers, content)
+        expects_body = method != "HEAD"
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise NotSent("all connections are in use") from error
+        try:
+            idle = take_idle(self._idle.get(target.origin, []), self._idle_s)
+            if idle is not None:
+                try:
+                    return await self._ask(target.origin, idle, request, expects_body=expects_body)
+                except Stale:
+                    if not self._repeats_stale:
+                        raise
+            connection = await self._connect(target, proxy)
+            return await self._ask(target.origin, connection, request, expects_body=expects_body)
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()
+
+    async def _ask(self, origin: Origin, connection: Connection, request: bytes, *, expects_body: bool) -> HttpAnswer:
+        try:
+            async with asyncio.timeout(self._answer_timeout_s):
+                answer = await connection.call(request, expects_body=expects_body)
+            if expects_body and not self._bound.is_cut:
+                answer = answer.decompress(self._bound.octets)
+        except TimeoutError as error:
+            raise NoAnswer(f"it did not answer within {self._answer_timeout_s:g} s") from error
+        except NoAnswer:
+            connection.close()
+            raise
+        self._keep(origin, connection)
+        return answer
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
+        """Keep a connection for the next call, and of the origins those called last."""
+        if not connection.is_usable:
+            return
+        self._idle.setdefault(origin, []).append(connection)
+        self._idle.move_to_end(origin)
+        if len(self._idle) > MAX_ORIGINS:
+            _, oldest = self._idle.popitem(last=False)
+            for each in oldest:
+                each.close()
+
+    async def _connect(self, target: Target, proxy: Proxy | None) -> Connection:
+        """Connect to a target, or to its proxy and on through it. Raises NotSent."""
+        scheme, host, port = target.origin if proxy is None else proxy.target.origin
+        tls = Tls(self._context, host) if scheme == "https" else None
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                addresses = await self._resolve(host, port)
+                connection = await http_connection.connect(addresses, port, tls, self._bound, self._connect_timeout_s)
+                if proxy is not None and target.origin[0] == "https":
+                    await self._open_tunnel(connection, target, proxy)
+                return connection
+        except OSError as error:  # TimeoutError is one
+            raise NotSent(str(error) or "no connection in time") from error
+
+    async def _open_tunnel(self, connection: Connection, target: Target, proxy: Proxy) -> None:
+        """Have a proxy connect to a target, and encrypt what goes through. Raises OSError."""
+        _, host, port = target.origin
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        request = http_connection.write_request(
+            "CONNECT", place.encode("ascii"), _encode({"host": place, **proxy.headers}), None
+        )
+        try:
+            answer = await connection.call(request, expects_body=False)
+        except NoAnswer as error:
+            raise OSError(f"the proxy did not answer: {error}") from error
+        if not 200 <= answer.status_code < 300:  # noqa: PLR2004  HTTP's successes
+            connection.close()
+            raise OSError(f"the proxy answered {answer.status_code}")
+        await connection.start_tls(Tls(self._context, host))
+
+
+def _write_request(
+    method: str, target: Target, proxy: Proxy | None, headers: Mapping[str, str], content: bytes | None
+) -> bytes:
+    """Write a request. Raises NotSent where a header can't be one."""
+    scheme, path = target.origin[0], target.path
+    written = {"host": target.authority.decode("ascii"), "user-agent": "iMSG"}
+    if content is not None:
+        written["content-length"] = str(len(content))
+    if proxy is not None and scheme == "http":
+        path = b"http://%b%b" % (target.authority, path)
+        written |= proxy.headers
+    written |= {name.lower(): value for name, value in headers.items()}
+    try:
+        return http_connection.write_request(method, path, _encode(written), content)
+    except UnicodeEncodeError as error:
+        raise NotSent(f"a header holds {error.object[error.start]!r}, which HTTP has no place for") from error
+    except ValueError as error:
+        raise NotSent(str(error)) from error
+
+
+def _encode(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Write headers as bytes. Raises UnicodeEncodeError."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
