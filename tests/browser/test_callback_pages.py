@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import Page, expect
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.api import PASSWORD, wait
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
 from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import dead_letter, enter, send_and_settle
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from imsg_testing.api import PASSWORD, wait
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 

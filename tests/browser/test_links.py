@@ -9,10 +9,10 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from imsg_testing.api import wait
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import dead_letter, enter
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 

@@ -14,10 +14,11 @@ import xlsxwriter
 from playwright.sync_api import Page, expect
 
 from imsg_channels import METHODS
-from imsg_testing.api import PASSWORD, wait
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 

@@ -152,7 +152,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(
     pause.click()
     expect(dialog).to_have_count(1)
     admin.page.keyboard.press("Escape")
-    assert "forged" not in deployment.said
+    assert "forged" not in deployment.logs
 
 
 def assert_nothing_of(victim: Mapping[str, str], heard: Sequence[str], *, has_a_page_of_its_own: bool) -> None:

@@ -26,7 +26,7 @@ from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.owners import Owned, run_divided
 from imsg_testing.servers import Rabbit
-from imsg_testing.services import KEYS, OneService
+from imsg_testing.services import KEYS, Service
 from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -61,10 +61,10 @@ def own_rabbit_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def replicas(server: Owned, own_rabbit_url: str, tmp_path: Path) -> Iterator[Sequence[OneService]]:
+def replicas(server: Owned, own_rabbit_url: str, tmp_path: Path) -> Iterator[Sequence[Service]]:
     """Start two histories as processes of their own."""
     settings = {**KEYS, "IMSG_BROKER_URL": own_rabbit_url, "IMSG_DATABASE_URL": server.url_of_owner("history")}
-    started = [OneService("imsg_history", tmp_path, settings) for _ in range(2)]
+    started = [Service("imsg_history", tmp_path, settings) for _ in range(2)]
     try:
         for one in started:
             one.start()
@@ -111,7 +111,7 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
 
 
 async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
-    server: Owned, replicas: Sequence[OneService], own_rabbit_url: str
+    server: Owned, replicas: Sequence[Service], own_rabbit_url: str
 ) -> None:
     before = deadlocks(server)
     told = [job(to=(f"user{n}@example.com",)) for n in range(STORIES)]
@@ -157,7 +157,7 @@ def _count(server: Owned, where: str) -> int:
     return int(row[0])
 
 
-def _deliveries(one: OneService) -> float:
+def _deliveries(one: Service) -> float:
     """Read how many deliveries a replica has recorded."""
     said = httpx.get(f"{one.url}/metrics").text
     found = [line for line in said.splitlines() if line.startswith("imsg_history_events_total ")]

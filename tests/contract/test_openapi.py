@@ -230,4 +230,4 @@ def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Deployment) -> No
         max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     unhurried(given(drawn)(hold))()
-    assert "Traceback" not in truthful.said, truthful.said
+    assert "Traceback" not in truthful.logs, truthful.logs

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import DOCUMENTED, wait
+from imsg_testing.api import DOCUMENTED
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.openapi import DOCUMENT
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long
 
@@ -77,7 +78,7 @@ def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) ->
             pages[:] = [part("api.messages.query").sync(client=client, id=sent.id)]
             return [message.status for message in pages[0].messages] == [models.ListedShapeStatus.SENT] * 2
 
-        wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{deployment.said}")
+        wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{deployment.logs}")
     assert isinstance(pages[0], models.MessagesAnswer)
     message = pages[0].messages[0]
     assert isinstance(message, models.ListedShape)

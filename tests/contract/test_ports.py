@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
+from imsg_testing.waiting import wait
 
 FEW = range(31_000, 31_060)
 """Narrow, so that runs at once want the same."""

@@ -28,6 +28,8 @@ from imsg_web.callers import Caller
 from imsg_web.service import Service
 from imsg_web.service_client import connect
 
+pytestmark = pytest.mark.long  # each waits for the probes of a service
+
 KEY = (SecretStr("a key between services, long enough"),)
 USER = "0199" + "a" * 28
 WITHIN_S = 40.0
@@ -163,7 +165,17 @@ async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
     await place.has(is_complete)
 
 
-@pytest.mark.parametrize("how", sorted(REFUSALS))
+@pytest.mark.parametrize(
+    ("place", "how"),
+    [
+        ("auth", "no_right"),
+        ("history", "disk_full"),
+        ("history", "read_only"),
+        ("catalog", "read_only"),
+        ("callbacks", "disk_full"),
+    ],
+    indirect=["place"],
+)
 async def test_a_service_whose_writes_are_refused_is_not_ready_until_they_go_through(place: Place, how: str) -> None:
     async def is_ready() -> bool:
         return place.service.unmet() == []

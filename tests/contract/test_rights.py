@@ -32,24 +32,24 @@ from imsg_contract.topology import (
 from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
-from imsg_testing.parting import SERVICES, Parting
 from imsg_testing.servers import Rabbit, Valkey
+from imsg_testing.service_accounts import SERVICES, ServiceAccounts
 from imsg_testing.waiting import eventually
 
 PACKAGES = {service: package for package, service in SERVICES.items()}
 
 
 @pytest.fixture
-def parting(tmp_path: Path) -> Parting:
+def accounts(tmp_path: Path) -> ServiceAccounts:
     """Make users of this test's own."""
-    return Parting(tmp_path / "secrets")
+    return ServiceAccounts(tmp_path / "secrets")
 
 
 @pytest.fixture
-async def server(parting: Parting) -> AsyncIterator[str]:
+async def server(accounts: ServiceAccounts) -> AsyncIterator[str]:
     """Run a Redis (or Valkey) that knows the services' users, with something of everybody in it."""
     with Valkey() as valkey:
-        await parting.at_redis(valkey.url)
+        await accounts.create_at_redis(valkey.url)
         async with redis.connect(valkey.url) as everything:
             await everything.call("HSET", user_key("张三"), "epoch", "1")
             await everything.call("HSET", "imsg:ledger:R/0", "0", "s 1 {}")
@@ -58,9 +58,9 @@ async def server(parting: Parting) -> AsyncIterator[str]:
         yield valkey.url
 
 
-async def may(parting: Parting, url: str, service: str, *command: str) -> bool:
+async def may(accounts: ServiceAccounts, url: str, service: str, *command: str) -> bool:
     """Try a command as a service; False where its rights do not reach."""
-    async with redis.connect(parting.redis_url(PACKAGES[service], url)) as server:
+    async with redis.connect(accounts.redis_url(PACKAGES[service], url)) as server:
         try:
             await server.call(*command)
         except RedisRefused as refused:
@@ -87,25 +87,25 @@ async def may(parting: Parting, url: str, service: str, *command: str) -> bool:
     ],
 )
 async def test_nobody_may_do_what_an_administrator_does_or_touch_what_is_not_ours(
-    parting: Parting, server: str, service: str, command: tuple[str, ...]
+    accounts: ServiceAccounts, server: str, service: str, command: tuple[str, ...]
 ) -> None:
-    assert not await may(parting, server, service, *command)
+    assert not await may(accounts, server, service, *command)
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
 async def test_only_auth_writes_users_not_even_a_script_of_others_does(
-    parting: Parting, server: str, service: str
+    accounts: ServiceAccounts, server: str, service: str
 ) -> None:
     key = user_key("张三")
     script = "return redis.call('HSET', KEYS[1], 'role', 'admin')"
-    direct = await may(parting, server, service, "HSET", key, "role", "admin")
-    by_script = await may(parting, server, service, "EVAL", script, "1", key)
+    direct = await may(accounts, server, service, "HSET", key, "role", "admin")
+    by_script = await may(accounts, server, service, "EVAL", script, "1", key)
 
     assert (direct, by_script) == ((service == "auth"), (service == "auth"))
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_a_service_reads_what_is_its_own_business(parting: Parting, server: str, service: str) -> None:
+async def test_a_service_reads_what_is_its_own_business(accounts: ServiceAccounts, server: str, service: str) -> None:
     reads = {
         name
         for name, command in {
@@ -113,7 +113,7 @@ async def test_a_service_reads_what_is_its_own_business(parting: Parting, server
             "claims": ("HGETALL", "imsg:ledger:R/0"),
             "WeChat's token": ("GET", "imsg:wechat:token:wx"),
         }.items()
-        if await may(parting, server, service, *command)
+        if await may(accounts, server, service, *command)
     }
 
     assert reads == {
@@ -127,11 +127,11 @@ async def test_a_service_reads_what_is_its_own_business(parting: Parting, server
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_a_sender_tells_of_its_own_channel_alone(parting: Parting, server: str, service: str) -> None:
+async def test_a_sender_tells_of_its_own_channel_alone(accounts: ServiceAccounts, server: str, service: str) -> None:
     written = {
         method
         for method in METHODS
-        if await may(parting, server, service, "HSET", channel_key(method), "state", "open")
+        if await may(accounts, server, service, "HSET", channel_key(method), "state", "open")
     }
 
     everything = set(METHODS)
@@ -140,31 +140,33 @@ async def test_a_sender_tells_of_its_own_channel_alone(parting: Parting, server:
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_only_history_buries(parting: Parting, server: str, service: str) -> None:
-    assert await may(parting, server, service, "HSET", TOMBSTONES, "digest", "1 x") == (service == "history")
+async def test_only_history_buries(accounts: ServiceAccounts, server: str, service: str) -> None:
+    assert await may(accounts, server, service, "HSET", TOMBSTONES, "digest", "1 x") == (service == "history")
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_only_who_erases_by_itself_says_how_far_it_is(parting: Parting, server: str, service: str) -> None:
+async def test_only_who_erases_by_itself_says_how_far_it_is(
+    accounts: ServiceAccounts, server: str, service: str
+) -> None:
     erases = service in ("callbacks", "catalog", "sender-wechat")
 
-    assert await may(parting, server, service, "HSET", ERASED, "x", "1") == erases
+    assert await may(accounts, server, service, "HSET", ERASED, "x", "1") == erases
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
 async def test_only_the_catalog_suppresses_and_a_sender_sees_its_own_channel_s_alone(
-    parting: Parting, server: str, service: str
+    accounts: ServiceAccounts, server: str, service: str
 ) -> None:
     key, field = suppressed_key("smtp"), "a@example.com"
-    written = await may(parting, server, service, "HSET", key, field, "[]")
-    lifted = await may(parting, server, service, "HDEL", key, field)
-    read = await may(parting, server, service, "HMGET", key, field)
+    written = await may(accounts, server, service, "HSET", key, field, "[]")
+    lifted = await may(accounts, server, service, "HDEL", key, field)
+    read = await may(accounts, server, service, "HMGET", key, field)
 
     assert (written, lifted) == ((service == "catalog"),) * 2
     assert read == (service in ("catalog", "gateway", "sender-smtp"))
 
 
-async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, parting: Parting) -> None:
+async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, accounts: ServiceAccounts) -> None:
     """The file itself, as the container gives it to its server."""
     file = tmp_path / "users.acl"
     file.write_text(rights.acl(tmp_path / "secrets"))
@@ -172,18 +174,18 @@ async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, part
         async with redis.connect(valkey.url) as nobody:
             with pytest.raises(RedisUnavailable, match="authenticated"):
                 await nobody.call("GET", "x")
-        async with redis.connect(parting.redis_url("imsg_gateway", valkey.url)) as gateway:
+        async with redis.connect(accounts.redis_url("imsg_gateway", valkey.url)) as gateway:
             assert await gateway.call("PING") in (b"PONG", "PONG", True)
     assert not any(secret.read_text() in file.read_text() for secret in (tmp_path / "secrets").iterdir())
 
 
-async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, parting: Parting) -> None:
+async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, accounts: ServiceAccounts) -> None:
     """A log of several writes at once is played back with the rights of the default user, whom nobody can be."""
     file = tmp_path / "users.acl"
     file.write_text(rights.acl(tmp_path / "secrets"))
     script = "redis.call('HSET', KEYS[1], 'hour', 1) redis.call('HINCRBY', KEYS[1], 'day', 1)"
     with Valkey(aclfile=file) as valkey:
-        url = parting.redis_url("imsg_gateway", valkey.url)
+        url = accounts.redis_url("imsg_gateway", valkey.url)
         async with redis.connect(url) as gateway:
             await gateway.call("EVAL", script, "1", "imsg:used:one")
         valkey.restart()
@@ -195,16 +197,16 @@ async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, part
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, Parting]]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, ServiceAccounts]]:
     """Run a RabbitMQ that knows the services' users."""
-    users = Parting(tmp_path_factory.mktemp("users") / "secrets")
+    users = ServiceAccounts(tmp_path_factory.mktemp("users") / "secrets")
     with Rabbit() as rabbit:
-        users.at_rabbit(rabbit.url)
+        users.create_at_rabbit(rabbit.url)
         yield rabbit, users
 
 
 @asynccontextmanager
-async def speaking(node: tuple[Rabbit, Parting], service: str) -> AsyncIterator[Broker]:
+async def speaking(node: tuple[Rabbit, ServiceAccounts], service: str) -> AsyncIterator[Broker]:
     """Be a service at the node, ready."""
     rabbit, users = node
     async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology(methods=METHODS)) as broker:
@@ -221,7 +223,7 @@ async def ready(broker: Broker) -> None:
     await eventually(is_ready, 30)
 
 
-async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Parting]) -> None:
+async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, ServiceAccounts]) -> None:
     rabbit, users = node
     await remove_queues(rabbit.url, "imsg.*")
     async with connect_rabbit(users.rabbit_url("imsg_smtp", rabbit.url), Topology(methods=METHODS)) as early:
@@ -233,7 +235,7 @@ async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Par
                     pass
 
 
-async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, Parting]) -> None:
+async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, ServiceAccounts]) -> None:
     topology = Topology(methods=METHODS, steps_s=(10,), asking_s=())
     single = topology.queue("smtp", Lane.NORMAL)
     async with (
@@ -287,7 +289,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
     ],
 )
 async def test_nobody_publishes_what_is_another_s_to_say(
-    node: tuple[Rabbit, Parting], service: str, route: Route
+    node: tuple[Rabbit, ServiceAccounts], service: str, route: Route
 ) -> None:
     async with speaking(node, "history"), speaking(node, service) as broker:
         with pytest.raises(PublishUnknown, match="ACCESS_REFUSED"):
@@ -313,7 +315,7 @@ async def test_nobody_publishes_what_is_another_s_to_say(
         ("catalog", "imsg.sms.priority"),
     ],
 )
-async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, Parting], service: str, queue: str) -> None:
+async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, ServiceAccounts], service: str, queue: str) -> None:
     rabbit, users = node
     async with speaking(node, "history"):
         await _consume_refused(users.rabbit_url(PACKAGES[service], rabbit.url), queue)
@@ -333,7 +335,7 @@ async def _consume_refused(url: str, queue: str) -> None:
 
 
 def test_what_is_told_to_rabbitmq_holds_no_password(tmp_path: Path) -> None:
-    Parting(tmp_path)
+    ServiceAccounts(tmp_path)
     told = rights.definitions(tmp_path)
 
     assert {user["name"] for user in json.loads(told)["users"]} == {f"imsg-{name}" for name in rights.SERVICES}

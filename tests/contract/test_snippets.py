@@ -14,8 +14,8 @@ import pytest
 
 from imsg_console.features.send import snippets
 from imsg_console.features.send.snippets import Sending
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, running
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long
 

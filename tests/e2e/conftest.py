@@ -6,7 +6,7 @@ import pytest
 
 from imsg_testing.decisions import Decided
 from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
-from imsg_testing.services import Services, services
+from imsg_testing.services import Plan, Services, deploy
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +42,10 @@ def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Run all of it as services on RabbitMQ, PostgreSQL and Valkey: two gateways, two senders of mail."""
-    with services(tmp_path_factory.mktemp("services"), gateways=2, senders=2) as opened:
-        opened.open_wide()
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Run iMSG as services: two gateways, two senders of mail, the sandbox."""
+    plan = Plan(gateways=2, has_catalog=True, has_sandbox=True, has_accounts=True)
+    with deploy(tmp_path_factory.mktemp("services"), plan) as opened:
         yield opened
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, provider, running
 from imsg_testing.receiver import receiving
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 """Each of these starts everything anew, some twice."""

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from imsg_testing import bounces
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.smtp_attack import BUSY, attacking
+from imsg_testing.waiting import wait
 
 SECRET = bounces.BOUNCE_SECRET
 WORDS = "smtp; 550 5.1.1 <wang@tiancun-shili.cn>: User unknown"
@@ -64,7 +64,7 @@ def has_status(back: Deployment, request: str, status: str) -> dict[str, Any]:
         found.update(next(iter(back.messages(f"{request}-0")), {}))
         return bool(found.get("status") == status)
 
-    wait(has, 20, every_s=0.1, why=lambda: f"not {status}: {found}\n{back.said}")
+    wait(has, 20, every_s=0.1, why=lambda: f"not {status}: {found}\n{back.logs}")
     return found
 
 

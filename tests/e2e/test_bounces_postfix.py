@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.servers import Postfix
 from imsg_testing.servers.dovecot import mail_owner
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long
 

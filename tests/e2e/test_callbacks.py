@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, Deployment, running
 from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.waiting import wait
 
 TESTS_AT_ONCE = 4
 """Of one user (docs/callbacks.md)."""

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from imsg_testing.api import PASSWORD, wait
+from imsg_testing.api import PASSWORD
 from imsg_testing.decisions import Decided
 from imsg_testing.versions import whole
+from imsg_testing.waiting import wait
 
 MESSAGE_KEYS = {
     *("id", "username", "method", "to", "subject", "content", "attachments", "status", "attempts", "provider"),

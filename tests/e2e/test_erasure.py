@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, provider, running
 from imsg_testing.traces import search
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -66,7 +66,7 @@ def wait_until_done(deployment: Deployment, erasure: str, within_s: float = 90) 
         told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
         return told.get("state") == "done"
 
-    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{deployment.said}")
+    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{deployment.logs}")
     assert told["remains"] == []
 
 
@@ -135,7 +135,7 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
         told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
         return any(place["where"] == "queue imsg.smtp.normal.retry.300" for place in told["remains"])
 
-    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{deployment.said}")
+    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{deployment.logs}")
     assert told["state"] == "draining"
     until = {datetime.fromisoformat(place["until"]) for place in told["remains"] if place["until"]}
     assert all(timedelta(hours=71) < one - datetime.now(UTC) < timedelta(hours=73) for one in until)
@@ -222,12 +222,12 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
                 lambda: search(other.data, *SPELLINGS) == [],
                 60,
                 every_s=0.5,
-                why=lambda: f"{search(other.data, *SPELLINGS)}{other.said}",
+                why=lambda: f"{search(other.data, *SPELLINGS)}{other.logs}",
             )
         shutil.rmtree(deployment.data)
         shutil.copytree(tmp_path / "copy", deployment.data)
         deployment.start()
-        wait(lambda: search(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.said)
+        wait(lambda: search(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.logs)
         assert [one["to"] for one in deployment.messages(request)] == [None]
 
 

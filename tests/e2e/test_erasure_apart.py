@@ -7,8 +7,8 @@ import httpx
 import pytest
 import redis
 
-from imsg_testing.api import wait
 from imsg_testing.services import Services
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -16,19 +16,19 @@ MAIL = "Zhang.San@example.com"
 OTHER = "li.si@example.com"
 
 
-def send(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401
+def send(services: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401
     """Send a mail and return the request's id."""
     content = {"subject": f"给 {to[0]}", "text": "您好"}
-    body = {"token": whole.token(), "method": "smtp", "to": list(to), "content": content, **more}
+    body = {"token": services.token(), "method": "smtp", "to": list(to), "content": content, **more}
     headers = {"Idempotency-Key": key} if key else {}
-    answer = httpx.post(f"{whole.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
+    answer = httpx.post(f"{services.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
     assert answer["errorCode"] == 0, answer
     return str(answer["id"])
 
 
-def search(whole: Services) -> list[str]:
+def search(services: Services) -> list[str]:
     """Search dumps of every database, every key of Redis and its files for the address."""
-    postgres, valkey = whole.stores
+    postgres, valkey = services.postgres, services.valkey
     needle = MAIL.lower().encode()
     dumps = {}
     for name in ("auth", "history"):
@@ -45,46 +45,46 @@ def search(whole: Services) -> list[str]:
     return [name for name, dump in dumps.items() if needle in dump]
 
 
-def test_a_person_is_erased_from_every_database_and_from_redis(whole: Services) -> None:
-    single = send(whole, MAIL, key="a-key")
-    listed = send(whole, OTHER, MAIL.upper())
-    whole.wait_settled(single)
-    whole.wait_settled(listed, 2)
-    token = whole.token()
-    assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": True})["errorCode"] == 0
-    queued = send(whole, MAIL, OTHER, content={"subject": "您好", "text": "x"})
-    wait(lambda: len(whole.messages(queued)) == 2)
-    assert {"dump of history"} <= set(search(whole))
+def test_a_person_is_erased_from_every_database_and_from_redis(services: Services) -> None:
+    single = send(services, MAIL, key="a-key")
+    listed = send(services, OTHER, MAIL.upper())
+    services.wait_settled(single)
+    services.wait_settled(listed, 2)
+    token = services.token()
+    assert services.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": True})["errorCode"] == 0
+    queued = send(services, MAIL, OTHER, content={"subject": "您好", "text": "x"})
+    wait(lambda: len(services.messages(queued)) == 2)
+    assert {"dump of history"} <= set(search(services))
 
     asked = {"token": token, "method": "smtp", "to": MAIL.swapcase()}
-    answer = httpx.post(f"{whole.gateways[0].url}/api/v2/erasures", json=asked, timeout=30)
+    answer = httpx.post(f"{services.gateways[0].url}/api/v2/erasures", json=asked, timeout=30)
     assert answer.status_code == 202, answer.text
     erasure = answer.json()["id"]
     told: dict[str, Any] = {}
 
     def stands(state: str) -> bool:
-        told.update(whole.call("GET", f"/api/v2/erasures/{erasure}", token=token))
+        told.update(services.call("GET", f"/api/v2/erasures/{erasure}", token=token))
         return bool(told["state"] == state)
 
-    wait(lambda: stands("draining"), 60, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
+    wait(lambda: stands("draining"), 60, every_s=0.2, why=lambda: f"{told}\n{services.logs}")
     wait(
         lambda: not stands("draining") or any("queue imsg.smtp.bulk" in one["where"] for one in told["remains"]),
         60,
         every_s=0.2,
-        why=lambda: f"{told}\n{whole.said}",
+        why=lambda: f"{told}\n{services.logs}",
     )
     assert told["state"] == "draining", "the job of the paused channel has its address still"
-    assert "dump of history" not in search(whole)
-    assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": False})["errorCode"] == 0
-    wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
+    assert "dump of history" not in search(services)
+    assert services.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": False})["errorCode"] == 0
+    wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{services.logs}")
 
-    assert search(whole) == []
-    assert [mail["to"].lower() for mail in whole.sandbox.inbox()].count(MAIL.lower()) == 2
-    assert {one["to"]: one["status"] for one in whole.messages(queued)} == {None: "failed", OTHER: "sent"}
+    assert search(services) == []
+    assert [mail["to"].lower() for mail in services.received()].count(MAIL.lower()) == 2
+    assert {one["to"]: one["status"] for one in services.messages(queued)} == {None: "failed", OTHER: "sent"}
 
 
-def test_an_emptied_redis_knows_again_who_was_erased(whole: Services) -> None:
-    _, valkey = whole.stores
+def test_an_emptied_redis_knows_again_who_was_erased(services: Services) -> None:
+    valkey = services.valkey
     with redis.Redis.from_url(valkey.url) as client:
         known = client.hkeys("imsg:tombstones")
         assert known

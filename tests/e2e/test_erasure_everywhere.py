@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, make_attachment, running
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.servers import Postgres
 from imsg_testing.traces import search
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -70,7 +70,7 @@ class Site:
             told.update(self.ask("GET", f"erasures/{erasure}"))
             return bool(told["state"] == "done")
 
-        wait(is_done, DONE_WITHIN_S, every_s=0.3, why=lambda: f"{told}\n{self.deployment.said}")
+        wait(is_done, DONE_WITHIN_S, every_s=0.3, why=lambda: f"{told}\n{self.deployment.logs}")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, Deployment, find_pasted, make_attachment
+from imsg_testing.waiting import wait
 
 
 def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment) -> None:
-    lines = find_pasted(deployment.said)
+    lines = find_pasted(deployment.logs)
 
     done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 

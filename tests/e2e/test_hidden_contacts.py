@@ -5,8 +5,8 @@ import secrets
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment
+from imsg_testing.waiting import wait
 
 
 @pytest.fixture

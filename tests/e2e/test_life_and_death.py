@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.api import DOCUMENTED, wait
+from imsg_testing.api import DOCUMENTED
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, find_pasted, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
+from imsg_testing.waiting import wait
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -94,9 +95,9 @@ def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token
     with running(tmp_path, {"IMSG_HOST": "0.0.0.0"}) as deployment:
         made = deployment.data / "secrets" / "admin_password"
         assert stat.S_IMODE(made.stat().st_mode) == 0o600
-        assert made.read_text() not in deployment.said
+        assert made.read_text() not in deployment.logs
 
-        lines = find_pasted(deployment.said)
+        lines = find_pasted(deployment.logs)
         done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
         sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
@@ -113,11 +114,11 @@ PUBLIC = {"IMSG_PUBLIC_URL": "https://imsg.example.com", "IMSG_TRUSTED_PROXIES":
 def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path: Path) -> None:
     with running(tmp_path, PUBLIC) as deployment:
         password = (deployment.data / "secrets" / "admin_password").read_text().strip()
-        assert password not in deployment.said
-        assert "123" not in re.sub(r"https?://\S+", "", deployment.said.partition("accounts")[2].partition("\n")[0])
+        assert password not in deployment.logs
+        assert "123" not in re.sub(r"https?://\S+", "", deployment.logs.partition("accounts")[2].partition("\n")[0])
         done = subprocess.run(
             ["/bin/sh", "-eu"],
-            input=find_pasted(deployment.said),
+            input=find_pasted(deployment.logs),
             capture_output=True,
             text=True,
             timeout=30,
@@ -231,7 +232,7 @@ def test_at_debug_neither_cookies_nor_tokens_nor_typed_text_reach_the_log(tmp_pa
         assert wrong.status_code == 401
         client.close()
         for secret in (token, token[:20], cookie, "typed-in-secret", "被查找的人"):
-            assert secret not in deployment.said
+            assert secret not in deployment.logs
 
 
 def test_probes_answer_under_any_name(shared_stack: Deployment) -> None:
@@ -243,7 +244,7 @@ def test_ctrl_c_ends_it_at_once_and_keeps_the_data_and_kill_9_leaves_no_process_
     with running(tmp_path) as deployment:
         accepted = deployment.send("zhang@example.com")
         deployment.wait_settled(accepted["id"])
-        before = len(deployment.said)
+        before = len(deployment.logs)
         began = time.monotonic()
 
         os.kill(deployment.process.pid, signal.SIGINT)
@@ -251,7 +252,7 @@ def test_ctrl_c_ends_it_at_once_and_keeps_the_data_and_kill_9_leaves_no_process_
 
         assert deployment.process.exit_code == 0
         assert time.monotonic() - began < 5
-        assert deployment.said[before:].strip() == ""
+        assert deployment.logs[before:].strip() == ""
 
         deployment.start()
         (message,) = deployment.messages(accepted["id"])
@@ -305,4 +306,4 @@ def test_valkey_killed_alone_comes_back_with_all_it_had_and_killed_on_and_on_end
 
         wait(kill_on, 30)
         assert deployment.process.exit_code == 1
-        assert "imsg: valkey died" in deployment.said
+        assert "imsg: valkey died" in deployment.logs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, running
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -1,7 +1,8 @@
 """A name that is registered again, from outside: its new user has nothing of its predecessor's."""
 
-from imsg_testing.api import PASSWORD, wait
+from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
+from imsg_testing.waiting import wait
 
 
 def test_a_name_registered_again_has_nothing_of_its_predecessors(deployment: Deployment) -> None:

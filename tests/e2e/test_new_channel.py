@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from imsg_channels import METHODS
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, running
 from imsg_testing.servers import reserve_port
+from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example" / "sender-pager"

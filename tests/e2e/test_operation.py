@@ -13,9 +13,9 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
-from imsg_testing.api import wait
 from imsg_testing.brokers import arrivals, is_so
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.waiting import wait
 
 UNREADABLE = 520
 """More than a page of the API (500)."""

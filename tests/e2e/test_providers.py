@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, Provider, provider
 from imsg_testing.servers import accepts
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
+from imsg_testing.waiting import wait
 
 VISIT = """
 [sms.templates.visit]

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.processes import descendants
-from imsg_testing.services import OneService, Services
+from imsg_testing.services import Service, Services
+from imsg_testing.waiting import wait
 
 
 def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
@@ -18,98 +18,100 @@ def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
     return {"token": token, "to": to, "method": "smtp", "content": {"subject": "hello", "text": "您好"}}
 
 
-def test_a_mail_is_sent_and_queried_through_either_gateway(whole: Services) -> None:
+def test_a_mail_is_sent_and_queried_through_either_gateway(services: Services) -> None:
     """What one accepts the other finds."""
-    accepted = whole.through(1).client.post("/api/v2/messages", json=mail(whole.token())).json()
-    (message,) = whole.wait_settled(accepted["id"])
+    accepted = services.through(1).client.post("/api/v2/messages", json=mail(services.token())).json()
+    (message,) = services.wait_settled(accepted["id"])
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
 
-def test_rabbitmq_logs_no_error_while_nothing_happens(whole: Services) -> None:
+def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> None:
     """For the ten seconds that a mail waits to be tried again, and however often the channels are looked at."""
-    errors = whole.rabbit.count_errors()
-    accepted = whole.client.post("/api/v2/messages", json=mail(whole.token(), "away@example.com")).json()
+    errors = services.rabbit.count_errors()
+    accepted = services.client.post("/api/v2/messages", json=mail(services.token(), "away@example.com")).json()
     for _ in range(10):
-        channels = whole.call("GET", "/api/v2/channels", token=whole.token())["channels"]
-        assert next(one["consumers"] for one in channels if one["method"] == "smtp") == len(whole.senders)
-    (message,) = whole.wait_settled(accepted["id"])
+        channels = services.call("GET", "/api/v2/channels", token=services.token())["channels"]
+        assert next(one["consumers"] for one in channels if one["method"] == "smtp") == len(services.senders)
+    (message,) = services.wait_settled(accepted["id"])
     assert (message["status"], message["attempts"]) == ("sent", 2)
-    assert whole.rabbit.count_errors() == errors
+    assert services.rabbit.count_errors() == errors
 
 
-async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(whole: Services) -> None:
+async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(services: Services) -> None:
     """A user with five an hour: no number of gateways and no race lets a sixth through."""
-    token = whole.new_user_token(per_hour=5, per_day=20)
+    token = services.new_user_token(per_hour=5, per_day=20)
     async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
-        urls = [f"{whole.gateways[number % 2].url}/api/v2/messages" for number in range(200)]
+        urls = [f"{services.gateways[number % 2].url}/api/v2/messages" for number in range(200)]
         answers = await asyncio.gather(*(http.post(url, json=mail(token)) for url in urls))
     codes = Counter(answer.json()["errorCode"] for answer in answers)
     assert codes == {0: 5, 10013: 195}
 
 
-def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(whole: Services) -> None:
+def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(services: Services) -> None:
     """Through one gateway the limit is lifted or sending turned off; the other knows at once."""
-    name = whole.new_user(per_hour=1, per_day=100)
-    token = whole.token(name, "correct horse")
-    first, second = whole.through(0), whole.through(1)
+    name = services.new_user(per_hour=1, per_day=100)
+    token = services.token(name, "correct horse")
+    first, second = services.through(0), services.through(1)
     assert second.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0
     for allowed in range(2, 12):
         assert second.client.post("/api/v2/messages", json=mail(token)).json()["reason"] == "per_hour_used_up"
-        change = {"token": whole.token(), "per_hour": allowed, "per_day": 100}
+        change = {"token": services.token(), "per_hour": allowed, "per_day": 100}
         assert first.client.post(f"/api/modify/{name}", json=change).json()["errorCode"] == 0
         assert second.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0
-    off = {"token": whole.token(), "per_hour": 100, "per_day": 100, "available": False}
+    off = {"token": services.token(), "per_hour": 100, "per_day": 100, "available": False}
     assert first.client.post(f"/api/modify/{name}", json=off).json()["errorCode"] == 0
     assert second.client.post("/api/v2/messages", json=mail(token)).json()["reason"] == "sending_disabled"
 
 
-def test_log_out_everywhere_ends_every_token_on_the_other_gateway(whole: Services) -> None:
+def test_log_out_everywhere_ends_every_token_on_the_other_gateway(services: Services) -> None:
     """The epoch is read in the step that counts."""
-    name = whole.new_user()
+    name = services.new_user()
     logins = [
-        whole.call("POST", "/api/login", {"username": name, "password": "correct horse"})["token"] for _ in range(2)
+        services.call("POST", "/api/login", {"username": name, "password": "correct horse"})["token"] for _ in range(2)
     ]
-    other = whole.through(1)
+    other = services.through(1)
     assert all(other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0 for token in logins)
-    assert whole.call("POST", "/api/v2/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
+    assert services.call("POST", "/api/v2/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
     answers = [other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] for token in logins]
     assert answers == [10005, 10005]
 
 
-def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> None:
+def test_concurrent_repeats_with_one_key_are_one_request(services: Services) -> None:
     """Twenty at once through two gateways: one id, one count, one mail."""
-    token = whole.new_user_token(per_hour=5, per_day=5)
+    token = services.new_user_token(per_hour=5, per_day=5)
     body = mail(token, "once@example.com")
 
     def send(number: int) -> httpx.Response:
         headers = {"Idempotency-Key": "order-1"}
-        return httpx.post(f"{whole.gateways[number % 2].url}/api/v2/messages", json=body, headers=headers, timeout=30)
+        return httpx.post(
+            f"{services.gateways[number % 2].url}/api/v2/messages", json=body, headers=headers, timeout=30
+        )
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(send, range(20)))
     assert {answer.json()["errorCode"] for answer in answers} == {0}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
-    whole.wait_settled(answers[0].json()["id"])
-    assert sum(one["to"] == "once@example.com" for one in whole.sandbox.inbox()) == 1
+    services.wait_settled(answers[0].json()["id"])
+    assert sum(one["to"] == "once@example.com" for one in services.received()) == 1
 
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
-def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(whole: Services) -> None:
+def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(services: Services) -> None:
     """2,000 recipients, kill -9 of one of two senders on RabbitMQ: every recipient settles, exactly once in history."""
     everybody = [f"reader{number}@example.org" for number in range(2_000)]
     arrived = "@example.org"
-    accepted = whole.send(everybody)
+    accepted = services.send(everybody)
     assert accepted["count"] == len(everybody)
 
     def read_received() -> list[str]:
-        return [one["to"] for one in whole.sandbox.inbox() if one["to"].endswith(arrived)]
+        return [one["to"] for one in services.received() if one["to"].endswith(arrived)]
 
     wait(lambda: len(read_received()) > 100, every_s=0.05)
-    victim = whole.senders[0]
+    victim = services.senders[0]
     victim.process.kill()
-    messages = whole.wait_settled(accepted["id"], len(everybody), within_s=180)
+    messages = services.wait_settled(accepted["id"], len(everybody), within_s=180)
     victim.start()
 
     mails = Counter(read_received())
@@ -120,10 +122,10 @@ def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_i
     assert duplicates <= in_flight
 
 
-def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whole: Services) -> None:
+def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(services: Services) -> None:
     """Whatever the killed one had reached, the repeat ends with one accepted request and one mail."""
-    token = whole.new_user_token(per_hour=50, per_day=50)
-    gateway = whole.gateways[1]
+    token = services.new_user_token(per_hour=50, per_day=50)
+    gateway = services.gateways[1]
     body = mail(token, "killed@example.net")
     headers = {"Idempotency-Key": "killed-1"}
     with ThreadPoolExecutor(1) as pool:
@@ -135,21 +137,21 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whol
 
     def is_accepted() -> bool:
         answer.update(
-            httpx.post(f"{whole.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
+            httpx.post(f"{services.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
         )
         return answer["errorCode"] == 0
 
     wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))
-    whole.wait_settled(str(answer["id"]))
-    assert sum(one["to"] == "killed@example.net" for one in whole.sandbox.inbox()) == 1
+    services.wait_settled(str(answer["id"]))
+    assert sum(one["to"] == "killed@example.net" for one in services.received()) == 1
 
 
-def test_recording_gives_way_to_what_somebody_waits_for(whole: Services) -> None:
+def test_recording_gives_way_to_what_somebody_waits_for(services: Services) -> None:
     """Where every core is busy, a log-in code is not to wait for rows."""
 
-    def niceness(one: OneService) -> int:
+    def niceness(one: Service) -> int:
         return max(os.getpriority(os.PRIO_PROCESS, pid) for pid in (one.process.pid, *descendants(one.process.pid)))
 
-    others = {niceness(one) for one in (*whole.gateways, whole.auth, *whole.senders)}
+    others = {niceness(one) for one in (*services.gateways, services.auth, *services.senders)}
     assert len(others) == 1
-    assert niceness(whole.history) > others.pop()
+    assert niceness(services.history) > others.pop()

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment
+from imsg_testing.waiting import wait
 
 ARRIVED = "【天存】您有一条新通知：明天下雨，请及时查看。"
 
@@ -33,7 +33,7 @@ def wait_for_status(deployment: Deployment, request: str, status: str, within_s:
         found[:] = deployment.messages(request)
         return bool(found) and all(message["status"] == status for message in found)
 
-    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {found[:3]}\n{deployment.said}")
+    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {found[:3]}\n{deployment.logs}")
     return found
 
 
@@ -210,7 +210,7 @@ def test_whoever_opts_out_gets_codes_alone_until_they_opt_in_again(deployment: D
 
     def answer(text: str, kept: set[str]) -> None:
         assert deployment.call("POST", "/sandbox/sms/replies", {"from": to, "text": text})["kept"]
-        wait(lambda: list_kept_back() == kept, 20, every_s=0.1, why=lambda: f"{list_kept_back()}\n{deployment.said}")
+        wait(lambda: list_kept_back() == kept, 20, every_s=0.1, why=lambda: f"{list_kept_back()}\n{deployment.logs}")
 
     def list_kept_back() -> set[str]:
         found = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)["suppressions"]
@@ -243,7 +243,7 @@ def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why
         found[:] = answer["suppressions"]
         return len(found) == 2
 
-    wait(is_listed, 20, every_s=0.1, why=lambda: f"{found}\n{deployment.said}")
+    wait(is_listed, 20, every_s=0.1, why=lambda: f"{found}\n{deployment.logs}")
     assert {one["scope"]["category"] for one in found} == {"notice", "marketing"}
     assert {(one["reason"], one["evidence"]) for one in found} == {("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")}
     (failed,) = wait_for_status(deployment, send(deployment, to)["id"], "failed")

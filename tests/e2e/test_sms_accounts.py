@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
+from imsg_testing.waiting import wait
 
 SIGNS = {"main": "天存", "spare": "天存科技"}
 TEMPLATES = """

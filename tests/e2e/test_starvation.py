@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import running
 from imsg_testing.fault_mail import Mailbox
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long
 """A mail that was refused is tried again after a minute."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import running
+from imsg_testing.waiting import wait
 
 CALLERS = 16
 ENDS_WITHIN_S = 60.0
@@ -63,5 +63,5 @@ async def test_a_stop_under_load_leaves_no_error_unread_and_no_work_pending(
                 os.kill(deployment.process.pid, number)
             await asyncio.to_thread(wait, lambda: not deployment.process.runs, ENDS_WITHIN_S)
         assert deployment.process.exit_code in (0, 130)
-        assert "Traceback" not in deployment.said
+        assert "Traceback" not in deployment.logs
         deployment.require_quiet()

@@ -12,7 +12,7 @@ import pytest
 
 from imsg_testing.api import DOCUMENTED, PASSWORD
 from imsg_testing.deployment import Deployment
-from imsg_testing.services import OneService
+from imsg_testing.services import Service
 
 PAGES = ("/", "/users", "/messages", "/channels", "/suppressions", "/inbox", "/send", "/mine", "/limits", "/password")
 HOSTILE = "\"><img src=x onerror=alert(1)>'`${x}"
@@ -295,11 +295,11 @@ def test_the_language_and_the_theme_are_kept(admin: Visitor) -> None:
 
 
 @pytest.fixture(scope="module")
-def behind_tls(shared_stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneService]:
+def behind_tls(shared_stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run the console as a process of its own, which believes a proxy about TLS."""
     settings = {"IMSG_GATEWAY_URL": shared_stack.url, "IMSG_TRUSTED_PROXIES": "127.0.0.1"}
     folder: Path = tmp_path_factory.mktemp("console")
-    service = OneService("imsg_console", folder, settings)
+    service = Service("imsg_console", folder, settings)
     try:
         service.start()
         yield service
@@ -307,7 +307,7 @@ def behind_tls(shared_stack: Deployment, tmp_path_factory: pytest.TempPathFactor
         service.process.close()
 
 
-def test_behind_tls_the_cookie_is_secure_and_bound_to_its_host(behind_tls: OneService) -> None:
+def test_behind_tls_the_cookie_is_secure_and_bound_to_its_host(behind_tls: Service) -> None:
     visitor = Visitor(behind_tls.url, **{"x-forwarded-proto": "https"})
     cookie = visitor.enter().headers["set-cookie"]
 
@@ -316,7 +316,7 @@ def test_behind_tls_the_cookie_is_secure_and_bound_to_its_host(behind_tls: OneSe
     visitor.client.close()
 
 
-def test_a_process_of_its_own_serves_the_page_over_http(behind_tls: OneService) -> None:
+def test_a_process_of_its_own_serves_the_page_over_http(behind_tls: Service) -> None:
     visitor = Visitor(behind_tls.url)
     visitor.enter()
 

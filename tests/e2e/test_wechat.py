@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, Deployment
+from imsg_testing.waiting import wait
 
 PRESS = {"key": "获取我的openID"}
 TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
@@ -37,7 +37,7 @@ def wait_delivered(deployment: Deployment, request: str, count: int = 1, within_
         lambda: [message["status"] for message in deployment.messages(request)] == ["delivered"] * count,
         within_s,
         every_s=0.1,
-        why=lambda: f"{deployment.messages(request)[:3]}\n{deployment.said}",
+        why=lambda: f"{deployment.messages(request)[:3]}\n{deployment.logs}",
     )
     return deployment.messages(request)
 

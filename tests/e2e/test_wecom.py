@@ -79,7 +79,7 @@ def test_the_key_stands_nowhere(deployment: Deployment) -> None:
     deployment.wait_settled(request)
 
     shown = [
-        deployment.said,
+        deployment.logs,
         str(deployment.call("GET", "/api/v2/messages", {"token": deployment.token()})),
         str(deployment.inbox(method="wecom")),
         str(deployment.call("GET", "/api/v2/channels", {"token": deployment.token()})),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.fault_deployment import Deployment, Plan, deploy
+from imsg_testing.services import Plan, Services, deploy
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,9 +25,9 @@ class Deployments:
         self._plan = plan
         self._number = 0
         self._stack = ExitStack()
-        self._open: Deployment | None = None
+        self._open: Services | None = None
 
-    def ready(self) -> Deployment:
+    def ready(self) -> Services:
         """Return a deployment in which every process runs and is ready."""
         if self._open is not None and not self._open.is_ready():
             self.close()
@@ -59,6 +59,6 @@ def deployments(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Iterato
 
 
 @pytest.fixture
-def deployment(deployments: Deployments) -> Deployment:
+def deployment(deployments: Deployments) -> Services:
     """Give a ready deployment to a test."""
     return deployments.ready()

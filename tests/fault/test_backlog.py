@@ -8,13 +8,12 @@ import httpx
 import pytest
 
 from imsg_testing import fault_table
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import Clients
-from imsg_testing.fault_deployment import Deployment, Plan, deploy
 from imsg_testing.fault_flood import flood, pile_up, rss_mib
 from imsg_testing.processes import descendants
-from imsg_testing.services import OneService
+from imsg_testing.services import Plan, Service, Services, deploy
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(2_400)
 
@@ -30,7 +29,7 @@ BROKER_MIB = 1_024
 
 
 @contextmanager
-def pausing(deployment: Deployment) -> Iterator[None]:
+def pausing(deployment: Services) -> Iterator[None]:
     """Pause the channel of mail for as long as the context lasts."""
     pause(deployment, is_paused=True)
     try:
@@ -39,13 +38,13 @@ def pausing(deployment: Deployment) -> Iterator[None]:
         pause(deployment, is_paused=False)
 
 
-def pause(deployment: Deployment, *, is_paused: bool) -> None:
+def pause(deployment: Services, *, is_paused: bool) -> None:
     """Pause or resume the channel of mail, and wait until every sender has noticed."""
     answer = deployment.call("PATCH", "/api/v2/channels/smtp", {"token": deployment.token(), "paused": is_paused})
     assert answer["errorCode"] == 0, answer
 
 
-def count_waiting(deployment: Deployment) -> int:
+def count_waiting(deployment: Services) -> int:
     """Ask how many jobs of mail wait."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
@@ -74,7 +73,7 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
     )
 
 
-def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
+def test_rabbitmq_restarted_with_much_waiting(deployment: Services) -> None:
     with inject_faults(deployment, within_s=1_800) as fault:
         with pausing(deployment):
             flood(fault.clients, deployment.urls[0], RESTARTED_WITH)
@@ -99,7 +98,7 @@ def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
     )
 
 
-def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
+def test_memory_beside_a_pile_of_jobs(deployment: Services) -> None:
     sender, other = deployment.senders
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.wait_for_arrivals(200)
@@ -148,12 +147,12 @@ def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
     )
 
 
-def memory(one: OneService) -> float:
+def memory(one: Service) -> float:
     """Tell a service's resident memory in MiB, with that of the parent that watches it."""
     return sum(rss_mib(pid) for pid in (one.process.pid, *descendants(one.process.pid)))
 
 
-def _send(deployment: Deployment, clients: Clients) -> httpx.Response:
+def _send(deployment: Services, clients: Clients) -> httpx.Response:
     content = {"subject": "故障", "text": "您好"}
     body = {"token": clients.token, "method": "smtp", "to": "refused@example.com", "content": content}
     return httpx.post(f"{deployment.urls[0]}/api/v2/messages", json=body, timeout=30)

@@ -8,11 +8,11 @@ from typing import Self
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.fault_table import Row, write
 from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(1_200)
 
@@ -40,7 +40,7 @@ def plan() -> Plan:
 class Sending:
     """Clients that send, each request until it is answered that it was accepted, under one Idempotency-Key."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Services) -> None:
         self.accepted: dict[str, int] = {}
         """How many messages each request has."""
         self._deployment = deployment
@@ -88,14 +88,14 @@ def _post(http: httpx.Client, body: Mapping[str, object], key: str) -> str | Non
     return str(answer["id"]) if answer["errorCode"] == 0 else None
 
 
-def test_callbacks_killed(deployment: Deployment) -> None:
+def test_callbacks_killed(deployment: Services) -> None:
     assert deployment.callbacks is not None
     with receiving() as receiver:
         with inject_faults(deployment) as fault:
             ask_for_calls(deployment, receiver, fault.clients.token)
             with fault.clients.sending():
                 fault.clients.wait_for(40)
-                wait(lambda: len(receiver.calls) >= CALLED_FIRST, 60, why=lambda: deployment.said)
+                wait(lambda: len(receiver.calls) >= CALLED_FIRST, 60, why=lambda: deployment.logs)
                 deployment.callbacks.process.kill()
                 fault.clients.wait_for(100)
                 fault.wait_for_arrivals(50)
@@ -112,7 +112,7 @@ def test_callbacks_killed(deployment: Deployment) -> None:
     )
 
 
-def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Deployment) -> None:
+def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) -> None:
     with receiving() as receiver:
         ask_for_calls(deployment, receiver, deployment.token())
         victims = list_victims(deployment)
@@ -143,14 +143,14 @@ def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Deployment
     write(Row(PLACE, "Everything while a client is told of every message", done, measured=said))
 
 
-def ask_for_calls(deployment: Deployment, receiver: Receiver, token: str) -> None:
+def ask_for_calls(deployment: Services, receiver: Receiver, token: str) -> None:
     """Have whoever's token it is told of their mails."""
     asked = {"url": receiver.url(), "events": ["message.sent", "request.settled"], "token": token}
     answer = deployment.call("POST", "/api/v2/callbacks", asked)
     assert answer["errorCode"] == 0, answer
 
 
-def list_victims(deployment: Deployment) -> list[tuple[Callable[[], None], Callable[[], None]]]:
+def list_victims(deployment: Services) -> list[tuple[Callable[[], None], Callable[[], None]]]:
     """List everything that runs, services first: how to kill it, and how to start it again."""
     services = [(one.process.kill, one.start) for one in deployment.services]
     return [*services, *((one.kill, one.start) for one in deployment.servers)]

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import redis
 
-from imsg_testing.api import wait
 from imsg_testing.fault import Fault, inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -20,7 +20,7 @@ def plan() -> Plan:
     return Plan(has_catalog=True)
 
 
-def test_the_catalog_killed(deployment: Deployment) -> None:
+def test_the_catalog_killed(deployment: Services) -> None:
     assert deployment.catalog is not None
     with inject_faults(deployment) as notices, inject_faults(deployment) as marketing:
         marketing.clients.category = "marketing"
@@ -59,25 +59,25 @@ def test_the_catalog_killed(deployment: Deployment) -> None:
     )
 
 
-def suppress(deployment: Deployment, *addresses: str) -> None:
+def suppress(deployment: Services, *addresses: str) -> None:
     """Put addresses on the list."""
     asked = {"token": deployment.token(), "method": "smtp", "to": list(addresses), "reason": "unsubscribe"}
     answer = deployment.call("POST", "/api/v2/suppressions", asked)
     assert answer.get("added") == len(addresses), answer
 
 
-def find_held(deployment: Deployment, fault: Fault) -> list[dict[str, Any]]:
+def find_held(deployment: Services, fault: Fault) -> list[dict[str, Any]]:
     """Find what waits since it is not known who is suppressed."""
     waiting = find(deployment, fault, "retrying")
     return [one for one in waiting if one["error"] is not None and one["error"]["code"] == "suppressions_unknown"]
 
 
-def find_failed(deployment: Deployment, fault: Fault) -> list[dict[str, Any]]:
+def find_failed(deployment: Services, fault: Fault) -> list[dict[str, Any]]:
     """Find what was never sent."""
     return find(deployment, fault, "failed")
 
 
-def find(deployment: Deployment, fault: Fault, status: str) -> list[dict[str, Any]]:
+def find(deployment: Services, fault: Fault, status: str) -> list[dict[str, Any]]:
     """Find the clients' messages of a status."""
     answer = deployment.call("GET", "/api/v2/messages", token=fault.clients.token, status=status, limit="500")
     assert answer["errorCode"] == 0, answer

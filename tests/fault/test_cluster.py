@@ -5,17 +5,17 @@ from typing import Protocol
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.servers import RabbitCluster
 from imsg_testing.servers.rabbit_cluster import NODES
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 class _Deployments(Protocol):
-    def ready(self) -> Deployment:
+    def ready(self) -> Services:
         """Return a deployment in which every process runs and is ready."""
 
 
@@ -33,13 +33,13 @@ def plan(cluster: RabbitCluster) -> Plan:
 
 
 @pytest.fixture
-def deployment(deployments: _Deployments, cluster: RabbitCluster) -> Deployment:
+def deployment(deployments: _Deployments, cluster: RabbitCluster) -> Services:
     """Give a ready deployment on a whole cluster."""
     _wait_until_all_run(cluster)
     return deployments.ready()
 
 
-def test_the_leader_of_a_queue_killed_under_load(deployment: Deployment, cluster: RabbitCluster) -> None:
+def test_the_leader_of_a_queue_killed_under_load(deployment: Services, cluster: RabbitCluster) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(1_000)
@@ -58,7 +58,7 @@ def test_the_leader_of_a_queue_killed_under_load(deployment: Deployment, cluster
     )
 
 
-def test_each_node_killed_in_turn(deployment: Deployment, cluster: RabbitCluster) -> None:
+def test_each_node_killed_in_turn(deployment: Services, cluster: RabbitCluster) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         for node in cluster.nodes:
             fault.clients.wait_for(30)
@@ -70,7 +70,7 @@ def test_each_node_killed_in_turn(deployment: Deployment, cluster: RabbitCluster
     fault.tell(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
 
 
-def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitCluster) -> None:
+def test_a_node_cut_off_from_the_others(deployment: Services, cluster: RabbitCluster) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
@@ -89,7 +89,7 @@ def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitC
     )
 
 
-def test_a_leader_that_freezes(deployment: Deployment, cluster: RabbitCluster) -> None:
+def test_a_leader_that_freezes(deployment: Services, cluster: RabbitCluster) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(30)
         frozen = cluster.leader("imsg.history")
@@ -105,7 +105,7 @@ def test_a_leader_that_freezes(deployment: Deployment, cluster: RabbitCluster) -
     )
 
 
-def test_the_majority_away(deployment: Deployment, cluster: RabbitCluster) -> None:
+def test_the_majority_away(deployment: Services, cluster: RabbitCluster) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(30)
         first, second, _ = cluster.nodes

@@ -10,7 +10,7 @@ import pytest
 
 from imsg_testing.edge import Edge, Names
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
+from imsg_testing.services import Plan, Services
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -48,7 +48,7 @@ class Waits:
                 stopping.wait(0.02)
 
 
-def test_one_of_two_gateways_frozen(deployment: Deployment) -> None:
+def test_one_of_two_gateways_frozen(deployment: Services) -> None:
     port = deployment.gateways[0].port
     with Names({"gateway": HOSTS, "console": ()}) as names, Edge(names, port) as edge:
         deployment.edge = edge.url

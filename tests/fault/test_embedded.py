@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
 from imsg_testing.fault_embedded import run_embedded
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(900)
 

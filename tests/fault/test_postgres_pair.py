@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan, deploy
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
+from imsg_testing.services import Plan, Services, deploy
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -27,7 +27,7 @@ def plan(pair: Pair) -> Plan:
     return Plan(database=pair.create_database)
 
 
-def test_the_primary_killed_and_its_standby_promoted(deployment: Deployment, pair: Pair) -> None:
+def test_the_primary_killed_and_its_standby_promoted(deployment: Services, pair: Pair) -> None:
     """Mails settle, and every user whose registration was answered is there: nothing of both is lost."""
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02

@@ -3,12 +3,12 @@
 import pytest
 
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_deployment import Deployment
+from imsg_testing.services import Services
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_sender_killed_in_mid_bulk(deployment: Deployment) -> None:
+def test_a_sender_killed_in_mid_bulk(deployment: Services) -> None:
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(2_000)
@@ -25,7 +25,7 @@ def test_a_sender_killed_in_mid_bulk(deployment: Deployment) -> None:
     )
 
 
-def test_two_senders_killed_at_once(deployment: Deployment) -> None:
+def test_two_senders_killed_at_once(deployment: Services) -> None:
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(1_000)
@@ -46,7 +46,7 @@ def test_two_senders_killed_at_once(deployment: Deployment) -> None:
     )
 
 
-def test_the_gateway_killed_under_load(deployment: Deployment) -> None:
+def test_the_gateway_killed_under_load(deployment: Services) -> None:
     with inject_faults(deployment, may_break=True) as fault, fault.clients.sending(threads=8, pause_s=0.0):
         for _ in range(3):
             fault.clients.wait_for(60)
@@ -61,7 +61,7 @@ def test_the_gateway_killed_under_load(deployment: Deployment) -> None:
     )
 
 
-def test_history_killed(deployment: Deployment) -> None:
+def test_history_killed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(40)
         deployment.history.process.kill()
@@ -77,7 +77,7 @@ def test_history_killed(deployment: Deployment) -> None:
     )
 
 
-def test_auth_killed(deployment: Deployment) -> None:
+def test_auth_killed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(40)
         deployment.auth.process.kill()

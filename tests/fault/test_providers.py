@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from imsg_contract.topology import Lane
-from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan, deploy
 from imsg_testing.fault_mail import Manner
 from imsg_testing.fault_providers import Workers
+from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.trial import TERMS
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -20,7 +20,7 @@ LEFT_ALONE_S = 420.0
 SINGLES = 50
 
 
-def test_a_mail_server_that_hangs(deployment: Deployment) -> None:
+def test_a_mail_server_that_hangs(deployment: Services) -> None:
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
         deployment.mailbox.manner = Manner.HANG
         fault.clients.send(100)
@@ -36,7 +36,7 @@ def test_a_mail_server_that_hangs(deployment: Deployment) -> None:
     )
 
 
-def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Deployment) -> None:
+def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Services) -> None:
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
         deployment.mailbox.manner = Manner.RESET_BEFORE
         fault.clients.send(100)
@@ -48,7 +48,7 @@ def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Deployment) 
     )
 
 
-def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Deployment) -> None:
+def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Services) -> None:
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
         deployment.mailbox.manner = Manner.RESET_AFTER
         fault.clients.send(100)
@@ -66,7 +66,7 @@ def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Deployment) -
     )
 
 
-def test_a_mail_server_that_is_away(deployment: Deployment) -> None:
+def test_a_mail_server_that_is_away(deployment: Services) -> None:
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
         deployment.mailbox.manner = Manner.AWAY
         deployment.mailbox.hang_up()
@@ -77,7 +77,7 @@ def test_a_mail_server_that_is_away(deployment: Deployment) -> None:
     fault.tell(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
 
 
-def test_a_poison_message_among_50(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_poison_message_among_50(deployment: Services, tmp_path: Path) -> None:
     for sender in deployment.senders:
         sender.process.end()
     workers = Workers(deployment, tmp_path)

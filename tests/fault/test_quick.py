@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from imsg_testing.fault import IN_FLIGHT, Fault, inject_faults
-from imsg_testing.fault_deployment import Deployment
+from imsg_testing.services import Services
 
 pytestmark = [pytest.mark.quick, pytest.mark.long, pytest.mark.timeout(600)]
 
 
-def test_every_process_killed_once(deployment: Deployment) -> None:
+def test_every_process_killed_once(deployment: Services) -> None:
     with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(1_000)

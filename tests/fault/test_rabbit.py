@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -20,7 +20,7 @@ def plan() -> Plan:
     return Plan(common={"IMSG_SWEEP__EVERY_S": "5", "IMSG_SWEEP__LOST_AFTER_S": str(LOST_AFTER_S)})
 
 
-def test_rabbitmq_killed(deployment: Deployment) -> None:
+def test_rabbitmq_killed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
@@ -37,7 +37,7 @@ def test_rabbitmq_killed(deployment: Deployment) -> None:
     )
 
 
-def test_rabbitmq_restarted(deployment: Deployment) -> None:
+def test_rabbitmq_restarted(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
@@ -60,7 +60,7 @@ def test_rabbitmq_restarted(deployment: Deployment) -> None:
     ],
 )
 def test_rabbitmq_blocked_by_an_alarm(
-    deployment: Deployment, place: int, title: str, alarm: tuple[str, str], calm: tuple[str, str]
+    deployment: Services, place: int, title: str, alarm: tuple[str, str], calm: tuple[str, str]
 ) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
@@ -76,7 +76,7 @@ def test_rabbitmq_blocked_by_an_alarm(
     fault.tell(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
 
 
-def test_a_queue_unbound_under_load(deployment: Deployment) -> None:
+def test_a_queue_unbound_under_load(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(20)
         _unbind(deployment, "imsg.smtp.normal", "job.smtp.normal")
@@ -91,7 +91,7 @@ def test_a_queue_unbound_under_load(deployment: Deployment) -> None:
     )
 
 
-def _management(deployment: Deployment, method: str, path: str) -> httpx.Response:
+def _management(deployment: Services, method: str, path: str) -> httpx.Response:
     parts = urlsplit(deployment.rabbit.url)
     url = f"http://{parts.hostname}:{deployment.rabbit.management_port}/api/{path}"
     answer = httpx.request(method, url, auth=("guest", "guest"), timeout=30)
@@ -99,9 +99,9 @@ def _management(deployment: Deployment, method: str, path: str) -> httpx.Respons
     return answer
 
 
-def _unbind(deployment: Deployment, queue: str, key: str) -> None:
+def _unbind(deployment: Services, queue: str, key: str) -> None:
     _management(deployment, "DELETE", f"bindings/%2F/e/imsg/q/{queue}/{key}")
 
 
-def _is_bound(deployment: Deployment, queue: str) -> bool:
+def _is_bound(deployment: Services, queue: str) -> bool:
     return len(_management(deployment, "GET", f"bindings/%2F/e/imsg/q/{queue}").json()) > 0

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.sentinels import Watched, watched
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -33,7 +33,7 @@ def plan(servers: Watched) -> Plan:
     return Plan(common={"IMSG_REDIS_URL": servers.url})
 
 
-def test_the_master_killed_under_a_list(deployment: Deployment, servers: Watched) -> None:
+def test_the_master_killed_under_a_list(deployment: Services, servers: Watched) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.005
         fault.clients.send(LIST)

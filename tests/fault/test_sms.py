@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import mainland_number
-from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.fault_providers import SmsProvider
+from imsg_testing.services import Plan, Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(1_500)
 
@@ -32,7 +32,7 @@ def plan(provider: SmsProvider) -> Plan:
     return Plan(sms=provider.settings)
 
 
-def test_an_sms_provider_that_answers_5xx_for_minutes(deployment: Deployment, provider: SmsProvider) -> None:
+def test_an_sms_provider_that_answers_5xx_for_minutes(deployment: Services, provider: SmsProvider) -> None:
     with inject_faults(
         deployment, method="sms", address=mainland_number, received=provider.counts, within_s=ASKED_WITHIN_S
     ) as fault:

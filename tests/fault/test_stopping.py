@@ -4,11 +4,10 @@ import signal
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import Fault, inject_faults
-from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.fault_mail import Manner
-from imsg_testing.services import OneService
+from imsg_testing.services import Plan, Service, Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,26 +24,26 @@ def plan() -> Plan:
     return Plan(senders=1)
 
 
-def end(service: OneService) -> None:
+def end(service: Service) -> None:
     """Ask it to end, and wait until it has, in good order."""
     service.process.signal(signal.SIGTERM)
     wait(lambda: not service.process.runs, ENDS_WITHIN_S, why=service.process.last_lines)
     assert service.process.exit_code == 0, service.process.last_lines()
 
 
-def again(fault: Fault, service: OneService) -> None:
+def again(fault: Fault, service: Service) -> None:
     """Start it again: from here on everything heals by itself."""
     fault.reconciler.note_restored()
     service.start()
 
 
-def find_state(deployment: Deployment) -> str:
+def find_state(deployment: Services) -> str:
     """Ask how the channel of mail is."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     return next(str(one["state"]) for one in channels if one["method"] == "smtp")
 
 
-def test_before_it_has_connected(deployment: Deployment) -> None:
+def test_before_it_has_connected(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         sender.process.end()
@@ -61,7 +60,7 @@ def test_before_it_has_connected(deployment: Deployment) -> None:
     )
 
 
-def test_while_it_takes(deployment: Deployment) -> None:
+def test_while_it_takes(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault, fault.clients.sending(threads=8, pause_s=0.0):
         fault.wait_for_arrivals(50)
@@ -71,7 +70,7 @@ def test_while_it_takes(deployment: Deployment) -> None:
     fault.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
 
 
-def test_while_it_splits(deployment: Deployment) -> None:
+def test_while_it_splits(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         fault.clients.send(5_000)
@@ -82,7 +81,7 @@ def test_while_it_splits(deployment: Deployment) -> None:
     )
 
 
-def test_in_the_middle_of_a_chunk(deployment: Deployment) -> None:
+def test_in_the_middle_of_a_chunk(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 0.1
@@ -94,7 +93,7 @@ def test_in_the_middle_of_a_chunk(deployment: Deployment) -> None:
     fault.tell(53, "SIGTERM in mid-chunk", "A sender asked to end in the middle of a list of 500; started again.")
 
 
-def test_in_the_middle_of_a_delivery(deployment: Deployment) -> None:
+def test_in_the_middle_of_a_delivery(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 3.0
@@ -112,7 +111,7 @@ def test_in_the_middle_of_a_delivery(deployment: Deployment) -> None:
     )
 
 
-def test_while_mails_wait(deployment: Deployment) -> None:
+def test_while_mails_wait(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault:
         deployment.mailbox.manner = Manner.AWAY
@@ -129,7 +128,7 @@ def test_while_mails_wait(deployment: Deployment) -> None:
     )
 
 
-def test_while_nothing_can_be_published(deployment: Deployment) -> None:
+def test_while_nothing_can_be_published(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 0.02
@@ -148,7 +147,7 @@ def test_while_nothing_can_be_published(deployment: Deployment) -> None:
     )
 
 
-def test_twice(deployment: Deployment) -> None:
+def test_twice(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         deployment.mailbox.latency_s = 0.5
@@ -161,7 +160,7 @@ def test_twice(deployment: Deployment) -> None:
     fault.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
 
 
-def test_the_other_services(deployment: Deployment) -> None:
+def test_the_other_services(deployment: Services) -> None:
     with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
         for service in (deployment.gateways[0], deployment.auth, deployment.history):
             fault.clients.wait_for(40)

@@ -6,11 +6,11 @@ import time
 import pytest
 import redis
 
-from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
-from imsg_testing.fault_deployment import Deployment
 from imsg_testing.sentinels import follow
 from imsg_testing.servers import Valkey
+from imsg_testing.services import Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,7 +24,7 @@ BEGUN = 2 * 2 * 8
 """Single mails that two senders have begun at most."""
 
 
-def test_redis_killed(deployment: Deployment) -> None:
+def test_redis_killed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
@@ -41,7 +41,7 @@ def test_redis_killed(deployment: Deployment) -> None:
     )
 
 
-def test_redis_flushed(deployment: Deployment) -> None:
+def test_redis_flushed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(LIST)
@@ -55,7 +55,7 @@ def test_redis_flushed(deployment: Deployment) -> None:
     )
 
 
-def test_redis_made_slow(deployment: Deployment) -> None:
+def test_redis_made_slow(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
@@ -73,7 +73,7 @@ def test_redis_made_slow(deployment: Deployment) -> None:
     )
 
 
-def test_redis_failed_over_to_an_empty_one(deployment: Deployment) -> None:
+def test_redis_failed_over_to_an_empty_one(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(LIST)
@@ -94,7 +94,7 @@ def test_redis_failed_over_to_an_empty_one(deployment: Deployment) -> None:
     )
 
 
-def test_redis_demoted_by_hand_and_promoted_again(deployment: Deployment) -> None:
+def test_redis_demoted_by_hand_and_promoted_again(deployment: Services) -> None:
     """It answers every read meanwhile: only a service that tries to write notices, and is not ready."""
     with Valkey() as other, inject_faults(deployment) as fault, fault.clients.sending():
         deployment.mailbox.latency_s = 0.02
@@ -106,7 +106,7 @@ def test_redis_demoted_by_hand_and_promoted_again(deployment: Deployment) -> Non
         follow(deployment.valkey, other)
         fault.clients.wait_for_refusals(5)
         writers = (*deployment.gateways, *deployment.senders)
-        wait(lambda: not any(one.is_ready() for one in writers), 30, why=lambda: deployment.said)
+        wait(lambda: not any(one.is_ready() for one in writers), 30, why=lambda: deployment.logs)
         fault.reconciler.note_restored()
         follow(deployment.valkey, None)
         fault.clients.wait_for(40)
@@ -120,7 +120,7 @@ def test_redis_demoted_by_hand_and_promoted_again(deployment: Deployment) -> Non
     )
 
 
-def test_postgresql_killed(deployment: Deployment) -> None:
+def test_postgresql_killed(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(40)
         deployment.postgres.kill()

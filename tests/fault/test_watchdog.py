@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_deployment import Deployment
 from imsg_testing.fault_embedded import run_embedded
 from imsg_testing.fault_spin import SPINS
 from imsg_testing.processes import descendants
+from imsg_testing.services import Services
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -36,7 +36,7 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
             for _ in range(SINGLES // 2):
                 fault.clients.send()
             fault.reconciler.note_restored()
-            wait(lambda: deployment.said.count("of processor time without a sign of life") == 3, 600, every_s=0.5)
+            wait(lambda: deployment.logs.count("of processor time without a sign of life") == 3, 600, every_s=0.5)
             deployment.wait_until_ready()
             deployment.wait_settled(poison, within_s=180)
         assert fault.reconciliation is not None
@@ -45,9 +45,9 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
         assert dead["request"] == poison
         (message,) = deployment.messages(poison)
         assert message["error"]["code"] == "dead_letter"
-        assert "in prepare" in deployment.said, "it says where it stood"
+        assert "in prepare" in deployment.logs, "it says where it stood"
         assert deployment.call("GET", "/health/live")["errorCode"] == 0
-        assert deployment.said.count("of processor time without a sign of life") == 3
+        assert deployment.logs.count("of processor time without a sign of life") == 3
     fault.tell(
         92 if processor_s > 2.0 else 93,
         f"A message that spins among {SINGLES}" + ("" if processor_s > 2.0 else ", with less patience"),
@@ -59,7 +59,7 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
 
 
 @pytest.mark.parametrize("whom", ["all of it", "the child alone"])
-def test_a_sender_stopped_for_a_minute_three_times(deployment: Deployment, whom: str) -> None:
+def test_a_sender_stopped_for_a_minute_three_times(deployment: Services, whom: str) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending(threads=2, pause_s=0.5):
         deployment.mailbox.latency_s = 0.5
         fault.clients.send(600)

@@ -12,11 +12,12 @@ import httpx
 from imsg_bench.counts import Counts
 from imsg_bench.servers import Servers, Share, folder_of, share
 from imsg_bench.users import add_users, introduce
-from imsg_testing.api import Api, wait
+from imsg_testing.api import Api
 from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
-from imsg_testing.services import KEYS, OneService
+from imsg_testing.services import KEYS, Service
+from imsg_testing.waiting import wait
 
 START_TIMEOUT_S = 60.0
 
@@ -52,13 +53,13 @@ class Deployment:
         """The servers."""
         return self.share.servers
 
-    def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> OneService:
+    def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> Service:
         """Make one of our services, in another environment where `python` is its; it is not started yet."""
-        one = OneService(package, self.folder, {**self._settings, **settings}, python)
+        one = Service(package, self.folder, {**self._settings, **settings}, python)
         self.stack.callback(one.process.close)
         return one
 
-    def auth(self) -> OneService:
+    def auth(self) -> Service:
         """Start auth on a database of its own."""
         self._users_at = self.share.database("auth")
         one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self._users_at})
@@ -66,14 +67,14 @@ class Deployment:
         self._settings["IMSG_AUTH_URL"] = one.url
         return one
 
-    def history(self, database: str | None = None) -> OneService:
+    def history(self, database: str | None = None) -> Service:
         """Start history; on a database of its own where none is given."""
         one = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
         one.start()
         self._settings["IMSG_HISTORY_URL"] = one.url
         return one
 
-    def callbacks(self) -> OneService:
+    def callbacks(self) -> Service:
         """Start callbacks on a database of its own, allowed to call this machine; auth runs already."""
         settings = {
             "IMSG_DATABASE_URL": self.share.database("callbacks"),
@@ -91,7 +92,7 @@ class Deployment:
         self.listening("imsg_bench.callback_sink", port, str(port))
         return f"http://127.0.0.1:{port}/"
 
-    def gateway(self) -> OneService:
+    def gateway(self) -> Service:
         """Start a gateway and lift the administrator's limits to the highest that can be set."""
         one = self.service("imsg_gateway")
         one.start()
@@ -100,7 +101,7 @@ class Deployment:
         self._api.open_wide()
         return one
 
-    def mail_sender(self, port: int, connections: int = 16) -> OneService:
+    def mail_sender(self, port: int, connections: int = 16) -> Service:
         """Make sender-smtp for a server on the loopback; it is not started yet."""
         server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com"}
         settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}

@@ -16,10 +16,10 @@ import imsg_client
 from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached, Refused, callbacks
 from imsg_client.contents import template
 from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthenticated, UnexpectedAnswer
-from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.http_stub import BreakOff, HttpStub, Step, reply
 from imsg_testing.receiver import receiving
+from imsg_testing.waiting import wait
 
 PASSWORD = "correct horse 9"
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))

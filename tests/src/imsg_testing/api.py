@@ -1,8 +1,7 @@
-"""What a story asks of a running iMSG, whichever way it runs: the public API, and the sandbox's inbox."""
+"""A client of a running iMSG, however it runs: the public API, and the sandbox's inbox and faults."""
 
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ import httpx
 
 from imsg_testing.inbox import read_inbox
 from imsg_testing.versions import whole
+from imsg_testing.waiting import wait
 
 SETTLE_TIMEOUT_S = 60.0
 
@@ -21,8 +21,12 @@ PASSWORD = "correct horse"
 SETTLED = {"sent", "failed", "expired", "uncertain", "delivered"}
 
 
+READY_TIMEOUT_S = 120.0
+"""Back-offs of 5 s until every part has found the others again, and RabbitMQ's own start on a busy machine."""
+
+
 class Api:
-    """A client of one gateway. `said` is what to show where something does not come true."""
+    """A client of one gateway. Subclasses also run what is behind it."""
 
     client: httpx.Client
 
@@ -32,9 +36,25 @@ class Api:
         self._tokens: dict[str, str] = {}
 
     @property
-    def said(self) -> str:
-        """What the servers have written so far."""
+    def logs(self) -> str:
+        """The logs so far, shown when a wait runs out."""
         return ""
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """The URLs of the gateways."""
+        return [str(self.client.base_url).rstrip("/")]
+
+    def is_ready(self) -> bool:
+        """Return whether every part is ready."""
+        try:
+            return self.client.get("/health/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        """Wait until every part is ready."""
+        wait(self.is_ready, READY_TIMEOUT_S, every_s=0.1, why=lambda: f"not ready again\n{self.logs[-8_000:]}")
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API and return its answer, with what v1 tells in headers alone."""
@@ -98,7 +118,7 @@ class Api:
             found[:] = self.messages(request)
             return len(found) == count and all(message["status"] in SETTLED for message in found)
 
-        wait(all_are, within_s, every_s=0.2, why=lambda: f"{len(found)} of {count}: {found[:3]}\n{self.said}")
+        wait(all_are, within_s, every_s=0.2, why=lambda: f"{len(found)} of {count}: {found[:3]}\n{self.logs}")
         return found
 
     def inbox(self, **filters: str) -> list[dict[str, Any]]:
@@ -113,23 +133,10 @@ class Api:
             found[:] = [mail for mail in self.inbox(**filters) if subject is None or mail["subject"] == subject]
             return bool(found)
 
-        wait(is_there, SETTLE_TIMEOUT_S, why=lambda: f"nothing arrived for {filters}\n{self.said}")
+        wait(is_there, SETTLE_TIMEOUT_S, why=lambda: f"nothing arrived for {filters}\n{self.logs}")
         return found[-1]
 
     def order(self, fault: str, times: int | None = 1, **more: object) -> None:
         """Order a fault of the sandbox's mail server."""
         order = {"method": "smtp", "fault": fault, "times": times, **more}
         assert self.call("PUT", "/sandbox/faults", order)["errorCode"] == 0
-
-
-def wait(
-    holds: Callable[[], bool],
-    within_s: float = 30.0,
-    every_s: float = 0.02,
-    why: Callable[[], str] = lambda: "it did not come true in time",
-) -> None:
-    """Wait until a condition holds. Raises AssertionError, saying why, where it does not in time."""
-    patience = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < patience, why()
-        time.sleep(every_s)

@@ -5,7 +5,6 @@ import os
 import secrets
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 
 from imsg_testing.servers import reserve_port
 from imsg_testing.versions import whole
+from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[3]
 
@@ -189,11 +189,8 @@ class Containers:
         return answer
 
     def wait(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
-        """Wait until a condition holds. Raises AssertionError with the containers' last words."""
-        patience = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < patience, self.compose("logs", "--tail", "20")
-            time.sleep(0.2)
+        """Wait until a condition holds. Raises AssertionError with the end of the logs."""
+        wait(holds, within_s, every_s=0.2, why=lambda: self.compose("logs", "--tail", "20"))
 
 
 @contextmanager

@@ -6,15 +6,15 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from functools import partial
 from typing import Any, Self
 
 import httpx
 
 from imsg_channels import CHANNELS
-from imsg_testing.api import Api
 from imsg_testing.compose import Containers
+from imsg_testing.fault_clients import FaultTarget
 from imsg_testing.fault_mail import Mailbox
 from imsg_testing.inbox import read_heads
 
@@ -35,7 +35,7 @@ BACK_WITHIN_S = 180.0
 """Docker itself waits up to a minute before it starts again what has died often."""
 
 
-class ContainerDeployment(Api):
+class ContainerDeployment(FaultTarget):
     """The containers as reconciliation asks for them."""
 
     def __init__(self, containers: Containers) -> None:
@@ -44,12 +44,7 @@ class ContainerDeployment(Api):
         self._containers = containers
 
     @property
-    def urls(self) -> Sequence[str]:
-        """The edge."""
-        return [str(self._containers.client.base_url).rstrip("/")]
-
-    @property
-    def said(self) -> str:
+    def logs(self) -> str:
         """The end of all logs."""
         return self._containers.compose("logs", "--no-color", "--tail", "15")
 

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 
-from imsg_testing.api import Api, wait
+from imsg_testing.api import Api
 from imsg_testing.inbox import read_inbox
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
+from imsg_testing.waiting import wait
 
 IMSG = Path(sys.executable).parent / "imsg"
 
@@ -31,13 +32,18 @@ been read from the disk before and others kept that busy."""
 class Deployment(Api):
     """`imsg up` on a data folder and a port of its own; can be killed and started again."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        command: Sequence[str] = (str(IMSG), "up"),
+    ) -> None:
         self.folder = folder
         self.port = reserve_port(self)
         self.output = folder / "output.log"
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._process = Process([str(IMSG), "up"], log=self.output, environment=self.environment, cwd=folder)
+        self.run_as(command)
         super().__init__(self.url)
 
     @property
@@ -69,20 +75,28 @@ class Deployment(Api):
         return self._process
 
     @property
-    def said(self) -> str:
-        """What it has written so far, errors included."""
+    def logs(self) -> str:
+        """Its output so far, errors included."""
         return self.output.read_text(errors="replace") if self.output.exists() else ""
 
+    def run_as(self, command: Sequence[str]) -> None:
+        """Use another command for the next start."""
+        self._process = Process(command, log=self.output, environment=self.environment, cwd=self.folder)
+
     def start(self) -> None:
-        """Start it and return when it has said where everything is."""
-        before = self.said.count("iMSG runs at")
+        """Start it and return when it has printed its addresses."""
+        before = self.logs.count("iMSG runs at")
         self._process.start()
-        wait(lambda: self.said.count("iMSG runs at") > before or not self._process.runs, START_TIMEOUT_S)
-        assert self._process.runs, f"imsg up ended with {self._process.exit_code}: {self.said}"
+        wait(lambda: self.logs.count("iMSG runs at") > before or not self._process.runs, START_TIMEOUT_S)
+        assert self._process.runs, f"imsg up ended with {self._process.exit_code}: {self.logs}"
+
+    def is_ready(self) -> bool:
+        """Return whether it runs and all of it is ready."""
+        return self.process.runs and super().is_ready()
 
     def require_quiet(self) -> None:
         """Fail where something was left behind: an error that nobody read, work that nobody waits for."""
-        left = [line for line in self.said.splitlines() if any(sign in line for sign in LEFT_BEHIND)]
+        left = [line for line in self.logs.splitlines() if any(sign in line for sign in LEFT_BEHIND)]
         assert left == [], "\n".join(left[:20])
 
     def close(self) -> None:

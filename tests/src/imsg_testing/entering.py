@@ -11,11 +11,12 @@ from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD
-from imsg_testing.api import DOCUMENTED, SETTLED, wait
+from imsg_testing.api import DOCUMENTED, SETTLED
 from imsg_testing.brokers import is_so
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.history import job
+from imsg_testing.waiting import wait
 
 PATIENCE_S = 60.0
 

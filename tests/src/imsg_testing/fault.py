@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from imsg_testing import fault_table
-from imsg_testing.api import wait
-from imsg_testing.fault_clients import Addresses, Clients, Deployment, mail_address
+from imsg_testing.fault_clients import Addresses, Clients, FaultTarget, mail_address
 from imsg_testing.fault_mail import Manner
 from imsg_testing.reconciliation import SETTLED_WITHIN_S, Reconciler, Reconciliation
+from imsg_testing.waiting import wait
 
 IN_FLIGHT = 8
 """Mails that one sender has under way at most: its connections."""
@@ -19,7 +19,7 @@ IN_FLIGHT = 8
 class Fault:
     """One fault test under way, and its reconciliation once it is over."""
 
-    deployment: Deployment
+    deployment: FaultTarget
     clients: Clients
     reconciler: Reconciler
     reconciliation: Reconciliation | None = field(default=None)
@@ -50,7 +50,7 @@ class Fault:
 
 @contextmanager
 def inject_faults(
-    deployment: Deployment,
+    deployment: FaultTarget,
     *,
     method: str = "smtp",
     address: Addresses = mail_address,

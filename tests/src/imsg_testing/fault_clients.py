@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
-from imsg_testing.api import wait
+from imsg_testing.api import Api
 from imsg_testing.fault_mail import Mailbox
+from imsg_testing.waiting import wait
 
 REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "broker_blocked", "in_progress"}
 """Reasons that say: nothing is wrong with the request, repeat it (docs of 10012, and 10016 `in_progress`)."""
@@ -25,27 +26,10 @@ TIMEOUT_S = 40.0
 Addresses = Callable[[str, int], str]
 
 
-class Deployment(Protocol):
-    """All of iMSG, whichever way it runs."""
+class FaultTarget(Api):
+    """A deployment for fault tests, whose mail goes to a server that misbehaves on order."""
 
     mailbox: Mailbox
-
-    @property
-    def urls(self) -> Sequence[str]:
-        """Where its gateways listen."""
-
-    @property
-    def said(self) -> str:
-        """The end of its logs."""
-
-    def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
-        """Call the API and return its answer."""
-
-    def new_user_token(self, **fields: object) -> str:
-        """Register a user and return a token of theirs."""
-
-    def wait_until_ready(self) -> None:
-        """Wait until every part of it is ready."""
 
 
 def mail_address(name: str, number: int) -> str:
@@ -61,7 +45,7 @@ def mainland_number(name: str, number: int) -> str:
 class Clients:
     """One user's clients, through one gateway or several; every message has an Idempotency-Key and one address."""
 
-    def __init__(self, deployment: Deployment, method: str = "smtp", address: Addresses = mail_address) -> None:
+    def __init__(self, deployment: Api, method: str = "smtp", address: Addresses = mail_address) -> None:
         self.name = secrets.token_hex(4)
         self.accepted: dict[str, Sequence[str]] = {}
         """Request → its recipients, for every answer with errorCode 0."""

@@ -7,45 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
-from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, Deployment
-from imsg_testing.fault_deployment import READY_WITHIN_S
+from imsg_testing.fault_clients import FaultTarget
 from imsg_testing.fault_mail import Mailbox
-from imsg_testing.processes import Process, descendants
+from imsg_testing.processes import descendants
+from imsg_testing.waiting import wait
 
 
-class EmbeddedDeployment(Deployment):
+class EmbeddedDeployment(Deployment, FaultTarget):
     """All of iMSG in one process, with a mail server that outlives it."""
 
-    def __init__(
-        self, folder: Path, mailbox: Mailbox, disk_mib: int | None = None, command: Sequence[str] | None = None
-    ) -> None:
-        super().__init__(folder, mailbox.settings)
+    def __init__(self, folder: Path, mailbox: Mailbox, command: Sequence[str]) -> None:
+        super().__init__(folder, mailbox.settings, command)
         self.mailbox = mailbox
-        if command is not None:
-            self._process = Process(command, log=self.output, environment=self.environment, cwd=folder)
-        if disk_mib is not None:
-            self.data.mkdir()
-            command = [*_with_a_disk(self.data, disk_mib), str(IMSG), "up"]
-            self._process = Process(command, log=self.output, environment=self.environment, cwd=folder)
-
-    @property
-    def urls(self) -> Sequence[str]:
-        """Where it listens."""
-        return [self.url]
-
-    def is_ready(self) -> bool:
-        """Tell whether it runs and all of it is ready."""
-        try:
-            return self.process.runs and httpx.get(f"{self.url}/health/ready", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-
-    def wait_until_ready(self) -> None:
-        """Wait until all of it is ready."""
-        wait(self.is_ready, READY_WITHIN_S, every_s=0.1, why=lambda: f"not ready again\n{self.said[-4_000:]}")
 
     def kill_alone(self) -> list[int]:
         """Kill the parent and nobody else (SIGKILL); return who descended from it."""
@@ -69,20 +43,23 @@ class EmbeddedDeployment(Deployment):
 
 @contextmanager
 def run_embedded(
-    folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None
+    folder: Path, *, disk_mib: int | None = None, command: Sequence[str] = (str(IMSG), "up")
 ) -> Iterator[EmbeddedDeployment]:
-    """Run `imsg up`, or another command, for as long as the context lasts; where wanted with a small disk."""
+    """Run `imsg up`, or another command, for as long as the context lasts, on a disk of `disk_mib` if that is given."""
     with ExitStack() as stack:
         mailbox = stack.enter_context(Mailbox().running_apart())
-        opened = EmbeddedDeployment(folder, mailbox, disk_mib, command)
+        opened = EmbeddedDeployment(folder, mailbox, command)
+        if disk_mib is not None:
+            opened.data.mkdir()
+            opened.run_as([*_with_disk(opened.data, disk_mib), *command])
         stack.callback(opened.close)
         opened.start()
         opened.open_wide()
         yield opened
 
 
-def _with_a_disk(folder: Path, mebibytes: int) -> list[str]:
-    """Begin a command line that mounts a small disk for the command alone; without root in a user namespace."""
+def _with_disk(folder: Path, mebibytes: int) -> list[str]:
+    """Return the start of a command line that mounts a small disk for the command alone."""
     users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     mounting = f'mount -t tmpfs -o size={mebibytes}m,mode=700 tmpfs "$0" && exec "$@"'
     return ["unshare", *users, "--mount", "--", "sh", "-c", mounting, str(folder)]

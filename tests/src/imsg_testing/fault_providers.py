@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from imsg_testing.api import wait
 from imsg_testing.deployment import START_TIMEOUT_S, environment
-from imsg_testing.fault_deployment import Deployment
 from imsg_testing.inbox import read_heads
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
+from imsg_testing.services import Services
 from imsg_testing.trial import TERMS, Provider
+from imsg_testing.waiting import wait
 
 ACCOUNT = {
     "ACCESS_KEY_ID": "LTAI-fault",
@@ -88,7 +88,7 @@ class SmsProvider:
 class Workers:
     """A sender of mail that its messages can kill (subject `die`), started again as a supervisor does."""
 
-    def __init__(self, deployment: Deployment, folder: Path) -> None:
+    def __init__(self, deployment: Services, folder: Path) -> None:
         self.provider = Provider()
         self.deaths = 0
         self._loop = asyncio.new_event_loop()

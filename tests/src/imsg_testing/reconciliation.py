@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imsg_testing.api import SETTLED, wait
-from imsg_testing.fault_clients import Clients, Deployment
+from imsg_testing.api import SETTLED, Api
+from imsg_testing.fault_clients import Clients
+from imsg_testing.waiting import wait
 
 SETTLED_WITHIN_S = 300.0
 """A dead worker's claim runs out within 30 s, is looked at within a minute, and repeated after another."""
@@ -39,7 +40,7 @@ class Reconciliation:
 class Reconciler:
     """Reconciles one test's messages."""
 
-    deployment: Deployment
+    deployment: Api
     clients: Clients
     received: Callable[[], Counter[str]]
     """How often each recipient got something, as the provider counts it."""
@@ -67,7 +68,7 @@ class Reconciler:
         lost = [
             to for to in accepted if statuses.get(to) not in SETTLED or (statuses[to] in REACHED and not received[to])
         ]
-        assert not lost, f"lost: {lost[:10]}\n{self.deployment.said}"
+        assert not lost, f"lost: {lost[:10]}\n{self.deployment.logs}"
         assert not self.clients.wrong, self.clients.wrong[:5]
         assert len(set(accepted)) == len(accepted)
         assert Counter(accepted) == Counter(one["to"] for one in messages), "history holds each of them, once"
@@ -115,5 +116,5 @@ class Reconciler:
         waiting = [one for one in messages if one["status"] not in SETTLED]
         return (
             f"{len(messages)} of {self.clients.recipients} known, {len(waiting)} of them open: {waiting[:3]}\n"
-            f"{self.deployment.said}"
+            f"{self.deployment.logs}"
         )

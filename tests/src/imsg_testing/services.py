@@ -1,18 +1,29 @@
-"""All of iMSG as separate processes on RabbitMQ, PostgreSQL and Valkey, with as many gateways as a story wants."""
+"""iMSG as separate processes on a RabbitMQ, a PostgreSQL and a Valkey of the test's own."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from imsg_testing.api import Api, wait
+from imsg_testing.api import Api
 from imsg_testing.deployment import START_TIMEOUT_S, Provider, environment, provider
-from imsg_testing.parting import Parting
+from imsg_testing.fault_clients import FaultTarget
+from imsg_testing.fault_mail import Mailbox
 from imsg_testing.processes import Process
 from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
+from imsg_testing.servers.server import Server
+from imsg_testing.service_accounts import ServiceAccounts
+from imsg_testing.waiting import wait
+
+REDIS_VARIABLE = "FAULT_REDIS_URL"
+"""The environment variable with another Redis for the fault tests, such as `redis+sentinel://h1,h2,h3/NAME`."""
 
 KEYS = {
     "IMSG_SERVICE_KEY": "a key between services, long enough",
@@ -21,30 +32,30 @@ KEYS = {
 }
 
 
-class OneService:
-    """One service as a process; can be killed and started again on the same port."""
+class Service:
+    """One service as a process. It can be killed and started again on the same port."""
 
     def __init__(
         self,
         package: str,
         folder: Path,
-        settings: dict[str, str],
+        settings: Mapping[str, str],
         python: Path | None = None,
         *,
         host: str = "127.0.0.1",
         port: int | None = None,
     ) -> None:
-        """`host` and `port` where replicas share a port on addresses of their own."""
+        """Replicas may share a `port` on `host` addresses of their own."""
         self.port = port or reserve_port(self)
         self.host = host
         self.log = folder / f"{package}-{host}-{self.port}.log"
         command = [str(python or sys.executable), "-m", "imsg_web.service", package]
-        given = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
-        self.process = Process(command, log=self.log, environment=given, cwd=folder)
+        own = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
+        self.process = Process(command, log=self.log, environment=own, cwd=folder)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
@@ -53,115 +64,177 @@ class OneService:
         wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
 
     def is_ready(self) -> bool:
-        """Ask its readiness."""
-        return self._answers("ready")
+        """Return whether it is ready."""
+        return self._is_healthy("ready")
 
     def is_alive(self) -> bool:
-        """Ask whether it serves at all, ready or not."""
-        return self._answers("live")
+        """Return whether it answers HTTP, ready or not."""
+        return self._is_healthy("live")
 
-    def _answers(self, check: str) -> bool:
+    def _is_healthy(self, check: str) -> bool:
         assert self.process.exit_code is None, self.process.last_lines()
         try:
-            answers = httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
+            is_healthy = httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
         except httpx.TransportError:
             return False
-        if answers:
+        if is_healthy:
             self.process.require_port(self.port)
-        return answers
+        return is_healthy
 
 
-class Services(Api):
-    """The services and their servers; its own verbs speak to the first gateway."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The parts of a deployment beside auth, history and what follows."""
 
-    def __init__(
-        self,
-        gateways: list[OneService],
-        auth: OneService,
-        history: OneService,
-        senders: list[OneService],
-        sandbox: Provider,
-        *,
-        stores: tuple[Postgres, Valkey] | None = None,
-        rabbit: Rabbit | None = None,
-    ) -> None:
-        super().__init__(gateways[0].url)
-        self._through = [Api(gateway.url) for gateway in gateways]
-        self.gateways = gateways
-        self.auth = auth
-        self.history = history
-        self.senders = senders
-        self.sandbox = sandbox
-        self._stores = stores
-        self._rabbit = rabbit
+    gateways: int = 1
+    gateway_hosts: Sequence[str] = ()
+    """Addresses: one gateway on each, all on one port, as replicas are."""
+    senders: int = 2
+    """Senders of mail."""
+    common: Mapping[str, str] = field(default_factory=dict)
+    """Settings of every service."""
+    of_senders: Sequence[Mapping[str, str]] = ()
+    """More settings, sender by sender."""
+    database: Callable[[str], str] | None = None
+    """Creates a service's database and returns its URL; by default in the deployment's own PostgreSQL."""
+    sms: Mapping[str, str] | None = None
+    """Settings of a sender of SMS; without them there is none."""
+    has_callbacks: bool = False
+    has_catalog: bool = False
+    """Without the catalog's suppression list, marketing is refused."""
+    has_sandbox: bool = False
+    """Mail goes to the sandbox; otherwise to `Services.mailbox`, which misbehaves on order."""
+    has_accounts: bool = False
+    """Each service has its own user at Redis and RabbitMQ, and its own key. They are lost when Valkey restarts."""
+
+
+class Services(FaultTarget):
+    """The running services and servers. Its own calls go to the first gateway."""
+
+    def __init__(self, folder: Path, plan: Plan, stack: ExitStack) -> None:
+        self.rabbit, self.valkey, self.postgres = Rabbit(), Valkey(), Postgres()
+        for server in self.servers:
+            stack.callback(server.close)
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda server: server.start(), self.servers))
+        self.sandbox: Provider | None = stack.enter_context(provider(folder)) if plan.has_sandbox else None
+        self.mailbox = Mailbox()
+        if self.sandbox is None:
+            stack.enter_context(self.mailbox.running_apart())
+        self._folder = folder
+        self._plan = plan
+        self._accounts = self._create_accounts() if plan.has_accounts else None
+
+        create_database = plan.database or self.postgres.create_database
+        self.auth = self._service("imsg_auth", {"IMSG_DATABASE_URL": create_database("auth")})
+        self.history = self._service("imsg_history", {"IMSG_DATABASE_URL": create_database("history")})
+        peers = {"IMSG_AUTH_URL": self.auth.url, "IMSG_HISTORY_URL": self.history.url}
+        mail = (self.sandbox or self.mailbox).settings
+        own = [*plan.of_senders, *[dict[str, str]()] * plan.senders][: plan.senders]
+        self.senders = [self._service("imsg_smtp", {**peers, **mail, **settings}) for settings in own]
+        self.sms = None if plan.sms is None else self._service("imsg_sms", {**peers, **plan.sms})
+        self.callbacks: Service | None = None
+        if plan.has_callbacks:
+            own_settings = {
+                "IMSG_DATABASE_URL": create_database("callbacks"),
+                "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
+                "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
+            }
+            self.callbacks = self._service("imsg_callbacks", {**peers, **own_settings})
+            peers["IMSG_CALLBACKS_URL"] = self.callbacks.url
+        self.catalog: Service | None = None
+        if plan.has_catalog:
+            self.catalog = self._service("imsg_catalog", {"IMSG_DATABASE_URL": create_database("catalog")})
+            peers["IMSG_CATALOG_URL"] = self.catalog.url
+        port = reserve_port() if plan.gateway_hosts else None
+        hosts = plan.gateway_hosts or ["127.0.0.1"] * plan.gateways
+        self.gateways = [self._service("imsg_gateway", peers, host=host, port=port) for host in hosts]
+        self.edge = ""
+        """The URL in front of the gateways, if there is one."""
+        super().__init__(self.gateways[0].url)
+        self._apis = [Api(gateway.url) for gateway in self.gateways]
 
     @property
-    def said(self) -> str:
+    def services(self) -> list[Service]:
+        """Every service, those with a database first."""
+        optional = [service for service in (self.sms, self.callbacks, self.catalog) if service is not None]
+        return [self.auth, self.history, *self.senders, *optional, *self.gateways]
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """The URLs that clients use."""
+        return [self.edge] if self.edge else [gateway.url for gateway in self.gateways]
+
+    @property
+    def servers(self) -> list[Server]:
+        """The servers below the services."""
+        return [self.rabbit, self.valkey, self.postgres]
+
+    @property
+    def logs(self) -> str:
         """The end of every service's log."""
-        everything = (*self.gateways, self.auth, self.history, *self.senders)
-        return "\n".join(f"== {one.log.name}\n{one.process.last_lines()}" for one in everything)
+        return "\n".join(f"== {service.log.name}\n{service.process.last_lines(8)}" for service in self.services)
 
-    @property
-    def stores(self) -> tuple[Postgres, Valkey]:
-        """The servers that keep what they were told."""
-        assert self._stores is not None
-        return self._stores
-
-    @property
-    def rabbit(self) -> Rabbit:
-        """The broker."""
-        assert self._rabbit is not None
-        return self._rabbit
+    def received(self) -> list[dict[str, Any]]:
+        """Return what the sandbox has received."""
+        assert self.sandbox is not None
+        return self.sandbox.inbox()
 
     def through(self, number: int) -> Api:
-        """Speak to one of the gateways."""
-        return self._through[number]
+        """Return a client of one of the gateways."""
+        return self._apis[number]
+
+    def start(self) -> None:
+        """Start every service and lift the administrator's limits."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda service: service.start(), [self.auth, self.history]))
+            list(pool.map(lambda service: service.start(), self.services[2:]))
+        self.open_wide()
+
+    def is_ready(self) -> bool:
+        """Return whether every service runs and is ready."""
+        return all(service.process.runs for service in self.services) and all(
+            service.is_ready() for service in self.services
+        )
 
     def close(self) -> None:
-        """Close the clients; the processes are their starter's."""
-        for api in (self, *self._through):
+        """End the services at once."""
+        for api in (self, *self._apis):
             api.client.close()
+        for service in self.services:
+            service.process.kill()
+            service.process.close()
+
+    def _create_accounts(self) -> ServiceAccounts:
+        accounts = ServiceAccounts(self._folder / "secrets")
+        accounts.create_at_rabbit(self.rabbit.url)
+        asyncio.run(accounts.create_at_redis(self.valkey.url))
+        return accounts
+
+    def _service(
+        self, package: str, settings: Mapping[str, str], *, host: str = "127.0.0.1", port: int | None = None
+    ) -> Service:
+        common = {
+            **KEYS,
+            "IMSG_BROKER_URL": self.rabbit.url,
+            "IMSG_REDIS_URL": os.environ.get(REDIS_VARIABLE) or self.valkey.url,
+            "IMSG_DATA_DIR": str(self._folder),
+        }
+        if self._accounts is not None:
+            del common["IMSG_SERVICE_KEY"]
+            common |= {
+                "IMSG_BROKER_URL": self._accounts.rabbit_url(package, self.rabbit.url),
+                "IMSG_REDIS_URL": self._accounts.redis_url(package, self.valkey.url),
+                **self._accounts.keys(package),
+            }
+        return Service(package, self._folder, {**common, **self._plan.common, **settings}, host=host, port=port)
 
 
 @contextmanager
-def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[Services]:
-    """Start servers and services of a story's own, each with its own rights; end them with the context."""
+def deploy(folder: Path, plan: Plan = Plan()) -> Iterator[Services]:
+    """Run servers and services of the test's own for as long as the context lasts."""
     with ExitStack() as stack:
-        rabbit = stack.enter_context(Rabbit())
-        valkey = stack.enter_context(Valkey())
-        postgres = stack.enter_context(Postgres())
-        sandbox = stack.enter_context(provider(folder))
-        parting = Parting(folder / "secrets")
-        parting.at_rabbit(rabbit.url)
-        asyncio.run(parting.at_redis(valkey.url))
-
-        def start(package: str, settings: dict[str, str]) -> OneService:
-            own = {
-                "IMSG_TOKEN_KEY": KEYS["IMSG_TOKEN_KEY"],
-                "IMSG_ERASURE_KEY": KEYS["IMSG_ERASURE_KEY"],
-                "IMSG_DATA_DIR": str(folder),
-                "IMSG_BROKER_URL": parting.rabbit_url(package, rabbit.url),
-                "IMSG_REDIS_URL": parting.redis_url(package, valkey.url),
-                **parting.keys(package),
-            }
-            one = OneService(package, folder, {**own, **settings})
-            stack.callback(one.process.close)
-            one.start()
-            return one
-
-        auth = start("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
-        history = start("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
-        catalog = start("imsg_catalog", {"IMSG_DATABASE_URL": postgres.create_database("catalog")})
-        peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url, "IMSG_CATALOG_URL": catalog.url}
-        sending = [start("imsg_smtp", {**peers, **sandbox.settings}) for _ in range(senders)]
-        opened = Services(
-            [start("imsg_gateway", peers) for _ in range(gateways)],
-            auth,
-            history,
-            sending,
-            sandbox,
-            stores=(postgres, valkey),
-            rabbit=rabbit,
-        )
+        opened = Services(folder, plan, stack)
         stack.callback(opened.close)
+        opened.start()
         yield opened

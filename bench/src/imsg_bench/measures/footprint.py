@@ -22,8 +22,8 @@ from imsg_bench.embedded import prepare_embedded
 from imsg_bench.figures import median
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_testing.api import wait
-from imsg_testing.services import OneService
+from imsg_testing.services import Service
+from imsg_testing.waiting import wait
 
 KEY = "I"
 TITLE = "Memory and start"
@@ -63,7 +63,7 @@ def measure(run: Run) -> Result:
     return _result(memory, shares, start)
 
 
-def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
+def _makers(deployment: Deployment) -> Mapping[str, Callable[[], Service]]:
     names = ("wechat", "auth_again", "history_again", "callbacks", "catalog")
     databases = {name: deployment.share.database(name) for name in names}
     account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
@@ -101,7 +101,7 @@ def alone(package: str) -> Path:
     return programs
 
 
-def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float, float]]:
+def _all(makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, float, float]]:
     """Start one after the other, look at all of them when they have been idle; return (seconds, MiB, MiB of Pss)."""
     services, seconds = {}, {}
     for name, make in makers.items():

@@ -34,7 +34,7 @@ from imsg_bench.measures.mails import floor_turn
 from imsg_bench.measures.recording import QUEUE
 from imsg_bench.result import Result, Series
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.services import OneService
+from imsg_testing.services import Service
 
 KEY = "J"
 TITLE = "Logins, and what a message costs"
@@ -136,7 +136,7 @@ class _Imsg:
         self._run = run
         auth = deployment.auth()
         history = deployment.history()
-        self._callbacks: OneService = deployment.callbacks()
+        self._callbacks: Service = deployment.callbacks()
         self._gateway = deployment.gateway()
         port, counts = deployment.sink()
         self._arrived: Counts = counts

@@ -31,7 +31,7 @@ from imsg_bench.result import Result, Series
 from imsg_bench.seeding import USERS, cursor, seed
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Outcome, Outcomes, Status
-from imsg_testing.services import OneService
+from imsg_testing.services import Service
 
 KEY = "F"
 TITLE = "History: recording and queries"
@@ -74,7 +74,7 @@ def measure(run: Run) -> Result:
 
 
 def _recording(
-    run: Run, deployment: Deployment, history: OneService, database: str
+    run: Run, deployment: Deployment, history: Service, database: str
 ) -> tuple[tuple[float, ...], tuple[float, ...], dict[str, float]]:
     recorded, floor = [], []
     costs: dict[str, list[float]] = {}
@@ -127,7 +127,7 @@ def _events(messages: int) -> Iterator[tuple[str, bytes]]:
         yield OUTCOME, Outcomes(outcomes=outcomes).encode()
 
 
-def _record(deployment: Deployment, history: OneService, messages: int) -> tuple[float, dict[str, float]]:
+def _record(deployment: Deployment, history: Service, messages: int) -> tuple[float, dict[str, float]]:
     """Fill the queue while history is frozen, let it go on, and time until all is committed and acked."""
     before = _deliveries(history)
     url = deployment.share.plain_broker_url
@@ -146,7 +146,7 @@ def _record(deployment: Deployment, history: OneService, messages: int) -> tuple
     return 2 * messages / (time.monotonic() - begun), meter.per_unit_us(2 * messages)
 
 
-def _deliveries(history: OneService) -> float:
+def _deliveries(history: Service) -> float:
     text = httpx.get(f"{history.url}/metrics", timeout=30).text
     name = "imsg_history_events_total "
     return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)

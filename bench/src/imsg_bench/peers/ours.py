@@ -11,7 +11,7 @@ from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.peers.peer import ADDRESS, SUBJECT, TEXT, Door, MailPeer
 from imsg_bench.servers import Servers
 from imsg_testing.servers import Server
-from imsg_testing.services import OneService
+from imsg_testing.services import Service
 
 LONGEST_WAIT_S = 150.0
 """Claims of the one that was killed have to run out, and what is tried again waits its minute."""
@@ -42,7 +42,7 @@ class Distributed(MailPeer):
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         super().__init__(stack, folder)
         self._servers = Servers(stack)
-        self._services: list[OneService] = []
+        self._services: list[Service] = []
 
     def version(self) -> str:
         """Ours."""

@@ -1,7 +1,5 @@
 """A cluster of RabbitMQ's nodes on the loopback, whose nodes can be killed, frozen and cut off."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +9,7 @@ import httpx
 from imsg_testing.servers.epmd import Epmd
 from imsg_testing.servers.rabbit import Rabbit, read_shipped
 from imsg_testing.servers.server import START_TIMEOUT_S, Startable
+from imsg_testing.waiting import wait
 
 NODES = 3
 FORM_TIMEOUT_S = 2 * START_TIMEOUT_S
@@ -58,7 +57,7 @@ class RabbitCluster(Startable):
                     return True
             return False
 
-        wait(is_known)
+        wait(is_known, START_TIMEOUT_S)
         return found[0]
 
     def cut_off(self, node: Rabbit) -> None:
@@ -88,12 +87,3 @@ def ask(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's o
     except httpx.HTTPError:
         return None
     return answer.json() if answer.is_success else None
-
-
-def wait(holds: Callable[[], bool], within_s: float = START_TIMEOUT_S) -> None:
-    """Return once something holds. Raises TimeoutError."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it did not come to be within {within_s:.0f} s")
-        time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Each service with a user of its own at Redis and at RabbitMQ, and a key of its own, as containers have it."""
+"""The accounts of the services at Redis and RabbitMQ, and their keys, as the containers have them."""
 
 import json
 import secrets
@@ -26,7 +26,7 @@ SERVICES: Mapping[str, str] = {
 SERVERS = ("redis", "rabbit")
 
 
-class Parting:
+class ServiceAccounts:
     """The users, their passwords and the keys of one run."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,20 +39,20 @@ class Parting:
         (folder / "redis_password").write_text(secrets.token_hex(12))
         self._keys = {caller: secrets.token_hex(32) for caller in CALLERS}
 
-    async def at_redis(self, url: str) -> None:
-        """Make the users at a server, as its ACL file would; the default user stays as it is, for the tests."""
+    async def create_at_redis(self, url: str) -> None:
+        """Create the users at a server, as its ACL file would. The default user stays for the tests."""
         async with redis.connect(url) as server:
             for line in rights.acl(self._folder).splitlines():
                 _, name, *words = line.split(" ")
                 if name.startswith(rights.PREFIX):
-                    await server.call("ACL", "SETUSER", name, "reset", *_whole(words))
+                    await server.call("ACL", "SETUSER", name, "reset", *_join_selector(words))
 
-    def at_rabbit(self, url: str) -> None:
-        """Make the users at a node, as `import_definitions` would; guest stays, for the tests themselves."""
+    def create_at_rabbit(self, url: str) -> None:
+        """Create the users at a node, as `import_definitions` would. The user guest stays for the tests."""
         address = parse(url)
         management = httpx.URL(address.management(address.hosts[0])).copy_with(path="/api/definitions")
-        told = json.loads(rights.definitions(self._folder))
-        answer = httpx.post(management, json=told, auth=(address.username, address.password), timeout=30)
+        definitions = json.loads(rights.definitions(self._folder))
+        answer = httpx.post(management, json=definitions, auth=(address.username, address.password), timeout=30)
         assert answer.is_success, answer.text
 
     def redis_url(self, package: str, url: str) -> str:
@@ -74,8 +74,8 @@ class Parting:
         return f"{rights.PREFIX}{service}:{rights.password(self._folder, service, server)}"
 
 
-def _whole(words: list[str]) -> list[str]:
-    """Put a selector together again: SETUSER wants it as one word."""
+def _join_selector(words: list[str]) -> list[str]:
+    """Return the words with the selector as one word, as SETUSER expects it."""
     joined = " ".join(words)
     root, _, selector = joined.partition(" (")
     return [*root.split(), *([f"({selector}"] if selector else [])]
