@@ -19,7 +19,7 @@ AT_ONCE_S = 1.0
 """Sooner than any lease, lost connection or poll could bring it."""
 
 
-@pytest.fixture(params=["rabbit_url", "rabbit_tls_url", "valkey_url"])
+@pytest.fixture(params=["rabbit_url", "valkey_url"])
 async def broker_url(request: pytest.FixtureRequest, topology: Topology) -> AsyncIterator[str]:
     """Tell where a broker is; the queues of the test's topology are gone after the test."""
     url: str = request.getfixturevalue(request.param)

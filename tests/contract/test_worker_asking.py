@@ -1,4 +1,4 @@
-"""Asking on both brokers: what the provider may have is asked about, never sent again blindly."""
+"""Of what the provider may have taken the worker asks the provider, and does not send it again blindly."""
 
 import asyncio
 from collections import Counter
@@ -112,6 +112,12 @@ async def working(
 def provider() -> Provider:
     """Open a provider that takes everything."""
     return Provider()
+
+
+@pytest.fixture
+def broker_url(rabbit_url: str) -> str:
+    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
+    return rabbit_url
 
 
 async def test_what_is_found_settles_and_is_sent_once(

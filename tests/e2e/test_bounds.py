@@ -78,6 +78,7 @@ def test_a_head_of_31_kib_is_read(stack: Deployment) -> None:
     assert (status, answer["errorCode"]) == (200, 10001)
 
 
+@pytest.mark.long
 def test_half_open_connections_are_dropped_in_time_and_nobody_waits_for_them(stack: Deployment) -> None:
     """Half of them say nothing, half begin a head and drip on."""
 
@@ -128,6 +129,7 @@ def _send_head(length: int, token: str = "") -> bytes:
     ).encode()
 
 
+@pytest.mark.long
 def test_eight_slow_anonymous_bodies_stop_nobody(stack: Deployment) -> None:
     with contextlib.ExitStack() as connections:
         heads = [talk(stack, _send_head(LARGE + 100), f"127.0.1.{n}") for n in range(1, SLOW + 1)]

@@ -25,6 +25,7 @@ def test_a_mail_is_sent_and_queried_through_either_gateway(services: Services) -
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
 
+@pytest.mark.long
 def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> None:
     """For the ten seconds that a mail waits to be tried again, and however often the channels are looked at."""
     errors = services.rabbit.count_errors()

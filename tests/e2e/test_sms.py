@@ -158,6 +158,7 @@ def test_what_is_no_report_is_not_called_kept(deployment: Deployment) -> None:
     assert httpx.post(url, content=b"[" + b" " * 5_000_000 + b"]").json()["errorCode"] == 10001
 
 
+@pytest.mark.long
 def test_what_was_never_answered_is_found_and_sent_once(deployment: Deployment) -> None:
     """The first question is asked after 30 s."""
     to = number()

@@ -68,12 +68,6 @@ def rabbit_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def rabbit_tls_url(rabbit: Rabbit) -> str:
-    """Where RabbitMQ is over TLS, with the certificates that both sides want."""
-    return rabbit.tls_url
-
-
-@pytest.fixture(scope="session")
 def postgres_url(postgres: Postgres) -> str:
     """Where PostgreSQL is: `postgresql://imsg:imsg@127.0.0.1:PORT/postgres`; its user may create databases."""
     return postgres.url
