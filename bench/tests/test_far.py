@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from imsg_bench.far import Near
-from imsg_testing.listening import listening
 from imsg_testing.servers import reserve_port
+from imsg_testing.tcp_server import serve_tcp
 
 ONE_WAY_S = 0.05
 
@@ -40,7 +40,7 @@ async def far(port: int) -> AsyncIterator[int]:
 
 
 async def test_a_greeting_takes_a_handshake_and_an_answer_a_round_trip() -> None:
-    async with listening(echo) as port, far(port) as away:
+    async with serve_tcp(echo) as port, far(port) as away:
         begun = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", away)
         assert await reader.readline() == b"hello\n"
@@ -55,7 +55,7 @@ async def test_a_greeting_takes_a_handshake_and_an_answer_a_round_trip() -> None
 async def test_nothing_overtakes_and_nothing_is_lost() -> None:
     """What is said before the server is reached included."""
     lines = [b"%d\n" % number for number in range(500)]
-    async with listening(echo) as port, far(port) as away:
+    async with serve_tcp(echo) as port, far(port) as away:
         reader, writer = await asyncio.open_connection("127.0.0.1", away)
         for line in lines:
             writer.write(line)
@@ -73,7 +73,7 @@ async def test_an_end_of_one_side_ends_the_other() -> None:
         ended.set()
         writer.close()
 
-    async with listening(wait) as port, far(port) as away:
+    async with serve_tcp(wait) as port, far(port) as away:
         _, early = await asyncio.open_connection("127.0.0.1", away)
         await close(early)  # before it was through
         await asyncio.wait_for(ended.wait(), 5)

@@ -8,7 +8,7 @@ import pytest
 
 from imsg_bench.codes import Codes
 from imsg_bench.openloop import OpenLoop, request, schedule
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"errorCode":0}'
 
@@ -40,7 +40,7 @@ async def answering(answer: bytes, stall_s: float = 0.0) -> AsyncIterator[str]:
                 writer.write(answer[at : at + 20])
                 await writer.drain()
 
-    async with listening(serve) as port:
+    async with serve_tcp(serve) as port:
         yield f"http://127.0.0.1:{port}/api/send"
 
 
@@ -99,6 +99,6 @@ async def test_a_code_leaves_on_another_connection_where_the_free_one_was_closed
         writer.write(ANSWER)
         writer.close()
 
-    async with listening(serve_once) as port:
+    async with serve_tcp(serve_once) as port:
         sent = await Codes(f"http://127.0.0.1:{port}/api/send", ["{}"], "code").run([0.0, 0.1, 0.2])
     assert [one.accepted for one in sent] == [True, True, True]

@@ -13,7 +13,7 @@ from imsg_bench.peers.flood import Plan, fill, flood
 from imsg_bench.peers.operator import Book, Smpp, destination
 from imsg_bench.peers.ours import http_post
 from imsg_bench.peers.peer import read_numbers
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 
 
 def plan(protocol: str, port: int, request: str, accepted: str) -> Plan:
@@ -34,7 +34,7 @@ async def test_what_an_http_server_accepts_is_known_by_its_number() -> None:
             else:
                 writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n\r\n")
 
-    async with listening(serve) as port:
+    async with serve_tcp(serve) as port:
         found = await flood(plan("http", port, http_post("/", "{number}"), "yes"))
     assert seen[0] == 100
     assert sorted(found.accepted) == sorted(seen[1 : len(found.accepted) + 1])
@@ -54,7 +54,7 @@ async def test_what_a_mail_server_accepts_is_known_by_its_number() -> None:
                 await reader.readuntil(b"\r\n.\r\n")
             writer.write(b"250-two lines\r\n250 ok\r\n" if line.startswith("EHLO") else b"250 ok\r\n")
 
-    async with listening(serve) as port:
+    async with serve_tcp(serve) as port:
         found = await flood(plan("smtp", port, "probe-{number}@example.com", "250 "))
     assert "RCPT TO:<probe-00000100@example.com>" in seen
     assert found.refused == 0
@@ -66,7 +66,7 @@ async def test_a_server_that_goes_away_leaves_what_it_did_not_answer_uncounted()
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
-    async with listening(serve) as port:
+    async with serve_tcp(serve) as port:
         found = await flood(plan("http", port, http_post("/", "{number}"), "yes"))
     assert found.accepted == []
     assert found.unanswered > 0

@@ -8,7 +8,7 @@ import pytest
 from imsg.instance import find_instance
 from imsg.location import find_url
 from imsg_runtime.settings import StartError
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 
 
 @pytest.mark.parametrize("body", ["[]", "null", "5", '"ok"', '{"detail":"Not Found"}', "<html>"])
@@ -18,7 +18,7 @@ async def test_what_answers_otherwise_than_imsg_is_something_else(body: str) -> 
         writer.write(f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         await writer.drain()
 
-    async with listening(answer) as port:
+    async with serve_tcp(answer) as port:
         running = await asyncio.to_thread(find_instance, f"http://127.0.0.1:{port}")
 
     assert running.finding.state == f"something else answers at http://127.0.0.1:{port}"

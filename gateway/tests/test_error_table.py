@@ -8,8 +8,8 @@ import pytest
 
 from imsg_contract.errors import TEXTS
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, run_gateway
-from imsg_testing.versions import whole
 
 TAG = "84G-7ZW-YRB"
 GONE_TAG = "D6Z-1RV-0WY"
@@ -18,7 +18,7 @@ OTHER_TAG = "HE6-M11-100"
 
 def check(tried: RunningGateway, answer: httpx.Response, code: int, status: int, reason: str) -> dict[str, Any]:
     """Hold an answer of a documented URL against its row: text, reason, detail, and the version's status."""
-    body = whole(answer)
+    body = read_answer(answer)
     assert body["errorCode"] == code, body
     assert body["reason"] == reason
     assert body["detail"]

@@ -16,8 +16,8 @@ from imsg_channels.smtp import SMTP
 from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_gateway.attachments import Files
 from imsg_gateway.v1 import url_of
+from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, call_past_httpx, mail
-from imsg_testing.versions import whole
 
 LATE = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -60,7 +60,7 @@ NEAR = st.fixed_dictionaries(
 
 def check(answer: httpx.Response, *, is_v1: bool = False) -> None:
     """Hold an answer to its public shape; v1 says 200 always, and what the document does not print in headers."""
-    body = whole(answer)
+    body = read_answer(answer)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.status_code != 500, body
     assert TEXTS[body["errorCode"]] in body["errorMessage"]

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from imsg_gateway.relay import RELAYED, Relayed
 from imsg_gateway.routes import Right
+from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import SERVICE_KEY, RunningGateway, run_gateway
-from imsg_testing.versions import whole
 
 
 @pytest.mark.parametrize("row", RELAYED, ids=lambda row: f"{row.verb} {row.path}")
@@ -22,7 +22,7 @@ async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
     refused = await gateway.client.request(verb, named, json={"token": user})
     taken = await gateway.client.request(verb, named, json={"token": admin})
     assert unmarked.json()["errorCode"] == (0 if row.right is Right.OPEN else 10002)
-    assert whole(refused).get("reason") == ("no_right" if row.right is Right.ADMIN else None)
+    assert read_answer(refused).get("reason") == ("no_right" if row.right is Right.ADMIN else None)
     assert taken.json()["errorCode"] == 0
     others = {"catalog": gateway.catalog.relayed, "callbacks": gateway.callbacks.relayed}
     reached = {"auth": gateway.auth.relayed, "history": gateway.history.relayed, **others}[row.owner][-1]
@@ -178,4 +178,4 @@ async def test_a_query_is_given_up_after_five_seconds_while_its_owner_hangs(gate
     gateway.history.hangs = True
     async with asyncio.timeout(7.0):
         answer = await gateway.client.get(path, params={"token": token})
-    assert (answer.json()["errorCode"], whole(answer)["reason"]) == (10012, "unavailable")
+    assert (answer.json()["errorCode"], read_answer(answer)["reason"]) == (10012, "unavailable")

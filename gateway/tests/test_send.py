@@ -11,8 +11,8 @@ import pytest
 from imsg_contract.topology import Lane, template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_gateway.channel_schemas import TemplatesAnswer
+from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, mail
-from imsg_testing.versions import whole
 
 TAG = "84G-7ZW-YRB"
 
@@ -298,7 +298,7 @@ async def test_segments_count_the_signature_and_the_templates_own_words(gateway:
 async def test_a_wechat_message_goes_to_a_tag_however_it_is_written(either: RunningGateway) -> None:
     token = await either.user()
     answer = await either.send(token=token, method="wechat", to=["84g7zwyrb", TAG], content="明天下雨")
-    assert whole(answer)["count"] == 1
+    assert read_answer(answer)["count"] == 1
     (job,) = await either.jobs(method="wechat")
     assert (job.recipients[0].to, job.recipients[0].address, job.account) == ("84g7zwyrb", TAG, None)
     await either.send(token=token, method="wechat", to=TAG, content={"template": "a"}, account="main")

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 from imsg_testing.wechat import wechat_server
 from imsg_wechat import transport
 from imsg_wechat.transport import Timeouts, Trouble
@@ -40,7 +40,7 @@ async def test_a_handshake_that_never_ends_has_sent_nothing() -> None:
     async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with listening(say_nothing) as port, transport.connect(SHORT) as calls:
+    async with serve_tcp(say_nothing) as port, transport.connect(SHORT) as calls:
         answer = await calls.call("POST", f"https://127.0.0.1:{port}/cgi-bin/message/template/send", body={})
     assert isinstance(answer, Trouble)
     assert not answer.may_have_it
@@ -56,7 +56,7 @@ async def test_no_more_of_an_answer_is_read_than_it_may_have() -> None:
             writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
             await writer.drain()
 
-    async with listening(answer_without_end) as port, transport.connect(SHORT) as calls:
+    async with serve_tcp(answer_without_end) as port, transport.connect(SHORT) as calls:
         answer = await calls.call("GET", f"http://127.0.0.1:{port}/cgi-bin/menu/get")
     assert isinstance(answer, Trouble)
     assert answer.code == "gibberish"

@@ -10,7 +10,7 @@ from standardwebhooks.webhooks import Webhook
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.waiting import wait
 
@@ -76,7 +76,7 @@ def test_a_callback_is_added_with_a_secret_shown_once_tried_and_disabled(
 ) -> None:
     words, user = WORDS[look.language], deployment.new_user()
     seen = visit(look)
-    enter(seen, user, PASSWORD)
+    log_in(seen, user, PASSWORD)
     page = seen.page
     go(page, "/callbacks")
     page.get_by_role("button", name=words["add"], exact=True).click()
@@ -116,7 +116,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     send(deployment, token)
     wait(lambda: [one["status"] for one in deliveries(deployment, token)] == [503])
     seen = visit(look)
-    enter(seen, user, PASSWORD)
+    log_in(seen, user, PASSWORD)
     page = seen.page
     go(page, "/callbacks")
     page.get_by_role("link", name=words["deliveries"]).click()

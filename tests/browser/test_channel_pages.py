@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import dead_letter, enter, send_and_settle
+from imsg_testing.page_actions import dead_letter, log_in, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -30,7 +30,7 @@ def channel(deployment: Deployment, method: str) -> dict[str, object]:
 def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     sms = card(page, "sms")
@@ -54,7 +54,7 @@ def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, v
 @pytest.mark.parametrize(("to", "said"), [("zhang@example.com", "已发出"), ("bounce@example.com", "没有这个收件人")])
 def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, said: str) -> None:
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     card(page, "smtp").get_by_role("button", name=re.compile("^试发")).click()
@@ -70,7 +70,7 @@ def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, s
 
 def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
     seen = visit(Look("en", PHONE))
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     card(page, "sms").get_by_role("button", name="Send a test by SMS").click()
@@ -89,7 +89,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
         every_s=0.2,
     )
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     letters = page.get_by_role("region", name="死信").locator("tbody tr")
@@ -115,7 +115,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
 def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visit: Visits) -> None:
     send_and_settle(deployment, "bounce+today@example.com")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     card(page, "smtp").get_by_role("link", name=re.compile("条失败")).click()

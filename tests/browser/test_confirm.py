@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -16,7 +16,7 @@ Visits = Callable[..., Visit]
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
 def test_a_hundred_are_confirmed_on_a_page(deployment: Deployment, visit: Visits, look: Look) -> None:
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page, is_zh = seen.page, look.language == "zh"
     before = len(deployment.call("GET", "/api/v2/messages", token=deployment.token(), limit="500")["messages"])
     page.goto("/send?method=sms")
@@ -56,7 +56,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         body = {"to": "13800138000", "method": "sms", "content": "您好"}
         request = deployment.call("POST", "/api/v2/messages", body, token=token)["id"]
         seen = visit()
-        enter(seen, name, "correct horse")
+        log_in(seen, name, "correct horse")
         page = seen.page
         page.goto(f"/sent/{request}")
         expect(page.locator(".held")).to_contain_text("已暂停")
@@ -70,7 +70,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         channels = deployment.call("GET", "/api/v2/channels", token=token)["channels"]
         assert {one["method"]: (one["state"], one["waiting"]) for one in channels}["sms"] == ("paused", None)
         admin = visit()
-        enter(admin)
+        log_in(admin)
         admin.page.goto("/")
         expect(admin.page.locator(".need").first).to_contain_text("短信服务商维护到六点")
     finally:

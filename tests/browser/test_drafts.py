@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.page_actions import log_in, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -38,7 +38,7 @@ def wait_connected(page: Page) -> None:
     page.wait_for_function("window.socket && window.socket.connected")
 
 
-def log_in(page: Page, username: str, password: str) -> None:
+def submit_login(page: Page, username: str, password: str) -> None:
     page.locator("#username").fill(username)
     page.locator("#password").fill(password)
     page.locator("form button").click()
@@ -53,7 +53,7 @@ def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Deployment,
     name = other.new_user()
     seen = visit(look, other.url)
     seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
-    enter(seen, name, PASSWORD)
+    log_in(seen, name, PASSWORD)
     page = seen.page
     page.goto("/send")
     wait_connected(page)
@@ -76,7 +76,7 @@ def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Deployment,
     seen.axe()
     assert not scrolls_sideways(page)
     seen.shoot("login-restarted")
-    log_in(page, name, PASSWORD)
+    submit_login(page, name, PASSWORD)
 
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
     expect(page.locator(".recipient-label")).to_have_text(["张三"])
@@ -98,19 +98,19 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Depl
     first, second = deployment.new_user(), deployment.new_user()
     seen = visit(LOOKS[0])
     page = seen.page
-    enter(seen, first, PASSWORD)
+    log_in(seen, first, PASSWORD)
     page.goto("/send?method=sms")
     wait_connected(page)
     page.locator(".field-words textarea:visible").fill("给张三的话")
     page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('张三')", arg=first)
 
-    enter(seen, second, PASSWORD)
+    log_in(seen, second, PASSWORD)
     page.goto("/send?method=sms")
     wait_connected(page)
     expect(page.locator(".field-words textarea:visible")).to_have_value("")
     expect(page.locator(".draft-notice")).to_have_count(0)
 
-    enter(seen, first, PASSWORD)
+    log_in(seen, first, PASSWORD)
     page.goto("/send?to=13800138000")
     page.get_by_role("button", name="恢复草稿").click()
     expect(page.locator(".field-words textarea:visible")).to_have_value("给张三的话")
@@ -131,18 +131,18 @@ def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) 
     here, there = visit(LOOKS[0]), visit(LOOKS[0])
     here.page.goto("/limits")
     expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
-    log_in(here.page, name, PASSWORD)
+    submit_login(here.page, name, PASSWORD)
     expect(here.page).to_have_url(f"{deployment.url}/limits")
     wait_connected(here.page)
 
-    enter(there, name, PASSWORD)
+    log_in(there, name, PASSWORD)
     headers = {"origin": deployment.url, "accept": "text/html"}
     answer = there.context.request.post("/logout?everywhere=1", headers=headers, max_redirects=0)
     assert answer.status == 303
     here.page.goto("/mine")
     expect(here.page.locator("#said")).to_contain_text("您在别处选择了“在所有设备上退出”")
 
-    enter(there, name, PASSWORD)
+    log_in(there, name, PASSWORD)
     body = {"password": "another horse"}
     assert deployment.call("PATCH", f"/api/v2/users/{name}", body, token=deployment.token())["errorCode"] == 0
     there.page.goto("/mine")
@@ -153,7 +153,7 @@ def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_what_was_sent_is_waited_for(visit: Visits, look: Look) -> None:
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/sent/{secrets.token_hex(16)}?n=300")
     said = {"zh": "已接受 300 个收件人，正在发送", "en": "Accepted for 300 recipients, sending"}[look.language]
@@ -179,7 +179,7 @@ def test_a_list_is_found_behind_hundreds_of_later_messages(deployment: Deploymen
     for number in range(6):
         send(210, f"后来的 {number}")
     seen = visit(LOOKS[0])
-    enter(seen, name, PASSWORD)
+    log_in(seen, name, PASSWORD)
     page = seen.page
     page.goto("/mine")
     expect(page.locator(".recent-lists li")).to_have_count(5)

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
-from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.page_actions import log_in, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -40,7 +40,7 @@ def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None
     page.goto("/login")
     seen.axe()
     seen.shoot("login")
-    enter(seen)
+    log_in(seen)
     page.goto("/")
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
     assert len(listed) >= 8, listed
@@ -57,7 +57,7 @@ def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None
 def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit: Visits, language: str) -> None:
     seen = visit(Look("zh" if language == "zh" else "en", DESK))
     seen.complaints.expect(r"/users|status of 403")
-    enter(seen, deployment.new_user(), "correct horse")
+    log_in(seen, deployment.new_user(), "correct horse")
     page = seen.page
     page.goto("/")
     expect(page).to_have_url(re.compile("/mine$"))
@@ -74,7 +74,7 @@ def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit
 
 def test_the_switches_of_language_and_theme_keep_the_page(visit: Visits) -> None:
     seen = visit(Look("zh", DESK))
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/limits?a=b")
     page.get_by_role("link", name="Switch to English").click()

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -31,7 +31,7 @@ def test_a_follower_is_bound_found_renewed_and_revoked(deployment: Deployment, v
     language, name = look.language, deployment.new_user()
     openid = deployment.call("POST", "/sandbox/wechat/followers")["openid"]
     seen = visit(look)
-    enter(seen, "admin", "123")
+    log_in(seen, "admin", "123")
     page = seen.page
     page.goto("/followers")
     page.wait_for_function("window.socket && window.socket.connected")

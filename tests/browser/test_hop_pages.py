@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, provider
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
 
 Visits = Callable[..., Visit]
@@ -45,7 +45,7 @@ def test_who_was_asked_first_is_a_line_of_its_own(two_providers: Deployment, vis
     two_providers.wait_settled(sent["id"])
 
     seen = visit(look, two_providers.url)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages/{sent['id']}-0")
     lines = page.locator(".timeline > li")
@@ -70,7 +70,7 @@ def test_a_blocked_provider_says_why_in_words_and_in_its_own(
     sent = two_providers.call("POST", "/api/v2/messages", body, token=two_providers.token())
     two_providers.wait_settled(sent["id"])
     seen = visit(look, two_providers.url)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     line = page.locator("[data-method=sms] [data-provider=aliyun]")

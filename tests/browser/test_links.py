@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import dead_letter, enter
+from imsg_testing.page_actions import dead_letter, log_in
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -82,7 +82,7 @@ def test_every_link_opens_what_it_says(seeded: tuple[Deployment, str], visit: Vi
     deployment, user = seeded
     hour = datetime.now(UTC).hour
     seen = visit(url=deployment.url)
-    enter(seen) if role == "admin" else enter(seen, user, "correct horse")
+    log_in(seen) if role == "admin" else log_in(seen, user, "correct horse")
     page = seen.page
     waiting = ["/", "/?range=hour", "/?range=week"] if role == "admin" else ["/send", "/mine"]
     opened: set[str] = set()
@@ -147,6 +147,6 @@ def _holds(page: Page, url: str, rows: str, what: str) -> None:
 def test_a_time_with_its_zone_is_taken_as_the_api_writes_it(seeded: tuple[Deployment, str], visit: Visits) -> None:
     deployment, _ = seeded
     seen = visit(url=deployment.url)
-    enter(seen)
+    log_in(seen)
     _open(seen.page, f"{deployment.url}/messages?since={datetime.now(UTC):%Y-%m-%d}T00:00:00Z&status=failed,expired")
     expect(seen.page.locator(".messages-row").first).to_be_visible()

@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.message_pages import address, query, rows
+from imsg_testing.page_actions import log_in, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -25,7 +25,7 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment
     send_and_settle(deployment, [to, f"bounce+{to}"], subject="筛选")
     send_and_settle(deployment, to, subject="别的")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/messages")
     page.get_by_label("收件人", exact=True).fill(f"bounce+{to}")
@@ -66,7 +66,7 @@ def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deploym
     )
     send_and_settle(deployment, f"alone+{to}", token=token, subject="另一封")
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page, is_zh = seen.page, look.language == "zh"
     page.goto(f"/messages?username={name}")
     expect(rows(page)).to_have_count(2)
@@ -94,7 +94,7 @@ def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, p
     name, to = deployment.new_user(), address()
     send_and_settle(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?username={name}")
     page.get_by_label("收件人", exact=True).fill(part)
@@ -106,7 +106,7 @@ def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, p
 def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/messages")
     page.wait_for_function("window.socket && window.socket.connected")
@@ -121,7 +121,7 @@ def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> N
     name = deployment.new_user()
     send_and_settle(deployment, address(), token=deployment.token(name, "correct horse"))
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?username={name}")
     for span, count in (("昨天", 0), ("今天", 1), ("本月", 1)):
@@ -134,7 +134,7 @@ def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Dep
     everybody = [f"page-{n}-{address()}" for n in range(120)]
     request = send_and_settle(deployment, everybody, subject="翻页")
     seen = visit(Look("en", DESK))
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?id={request}")
     expect(rows(page)).to_have_count(50)
@@ -161,7 +161,7 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
 ) -> None:
     to = address()
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?to={to}")
     expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
@@ -191,7 +191,7 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(
     everybody = [f"export-{n}-{address()}" for n in range(520)]
     request = send_and_settle(deployment, everybody, subject="=1+1 导出")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?id={request}")
     page.get_by_role("button", name="导出", exact=True).click()

@@ -12,8 +12,8 @@ from imsg_smtp.bounces.token import derive_keys, make_token
 from imsg_testing import bounces
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
-from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.message_pages import address, rows
+from imsg_testing.page_actions import log_in, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -39,7 +39,7 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
     )
 
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"/messages?to={to}")
@@ -68,7 +68,7 @@ def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, loo
     to = f"bounce+{address()}"
     request = send_and_settle(deployment, to, subject="账单")
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages/{request}-0")
     is_zh = look.language == "zh"
@@ -93,7 +93,7 @@ def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, loo
 def test_a_complaint_is_a_line_of_what_happened(deployment: Deployment, visit: Visits, look: Look) -> None:
     request = send_and_settle(deployment, address(), subject="新品")
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page, is_zh = seen.page, look.language == "zh"
     page.goto(f"/messages/{request}-0")
     timeline = page.locator(".timeline > li")
@@ -123,7 +123,7 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
     deployment.order("5xx", 1)
     request = send_and_settle(deployment, to, subject="再来一次")
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page, is_zh = seen.page, look.language == "zh"
     page.goto(f"/messages/{request}-0")
     resend = "重发" if is_zh else "Resend"
@@ -149,7 +149,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
         send_and_settle(deployment, [address()], token=token, subject=f"第{n}批")
     send_and_settle(deployment, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(f"/messages?username={name}&status=failed")
     expect(rows(page)).to_have_count(4)
@@ -177,7 +177,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
 
 def test_a_message_that_is_not_there_is_said_and_leads_on(visit: Visits) -> None:
     seen = visit(Look("en", PHONE))
-    enter(seen)
+    log_in(seen)
     for name in ("0" * 32 + "-0", "nonsense"):
         seen.page.goto(f"/messages/{name}")
         expect(seen.page.get_by_text("This message was not found")).to_be_visible()

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -84,7 +84,7 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_why_it_failed_is_said_and_it_is_sent_again(deployment: Deployment, visit: Visits, look: Look) -> None:
     words, seen = WORDS[look.language], visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     deployment.order("5xx", 1)
     page.goto("/send?to=zhang@example.com")
@@ -120,7 +120,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deployment, visit: Visits) -> None:
     mine, other = visit(Look("en", DESK), fresh.url), visit(Look("zh", PHONE), fresh.url)
     for seen in (mine, other):
-        enter(seen)
+        log_in(seen)
         seen.page.goto("/password")
         seen.page.wait_for_function("window.socket && window.socket.connected")
     page = mine.page
@@ -150,7 +150,7 @@ def test_log_out_everywhere_closes_the_other_browser_and_its_token(deployment: D
     token = deployment.token(user, "correct horse")
     here, there = visit(Look("en", PHONE)), visit(Look("zh", DESK))
     for seen in (here, there):
-        enter(seen, user, "correct horse")
+        log_in(seen, user, "correct horse")
         seen.page.goto("/limits")
         seen.page.wait_for_function("window.socket && window.socket.connected")
     here.page.goto("/password")

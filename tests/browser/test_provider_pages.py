@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -39,7 +39,7 @@ def as_set(deployment: Deployment) -> Iterator[None]:
 def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     line = row(page, "aliyun")
@@ -60,7 +60,7 @@ def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits
 
 def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     row(page, "aliyun").get_by_role("button", name="aliyun 的权重").click()
@@ -73,7 +73,7 @@ def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
 
 def test_one_message_goes_by_the_provider_that_was_asked_for(visit: Visits) -> None:
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/channels")
     row(page, "aliyun").get_by_role("button", name="经 aliyun 试发一条").click()

@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.http_stub import HttpStub, reply
+from imsg_testing.page_actions import log_in, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -45,7 +45,7 @@ def foreign(deployment: Deployment) -> Iterator[str]:
 def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreign: str) -> None:
     seen = visit(Look("en", DESK))
     seen.complaints.expect(".")  # everything that the foreign page is refused is said in its console
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto(foreign)
     page.wait_for_function("answers.read && answers.socket")
@@ -58,7 +58,7 @@ def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreig
 
 def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:
     seen = visit(Look("en", DESK))
-    enter(seen)
+    log_in(seen)
     seen.page.goto("/limits")
     (cookie,) = [one for one in seen.context.cookies() if "session" in one["name"]]
     assert cookie["httpOnly"]
@@ -122,7 +122,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
     request = send_and_settle(deployment, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
     seen = visit(Look("en", DESK))
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")
-    enter(seen, name, "correct horse")
+    log_in(seen, name, "correct horse")
     page = seen.page
     for path in ("/mine", f"/sent/{request}", f"/send?like={request}", "/limits", f"/send?to={quote(HOSTILE)}"):
         page.goto(path)
@@ -132,7 +132,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
         assert "49" not in page.locator("h1").inner_text()
     admin = visit(Look("zh", DESK))
     admin.complaints.expect(r"/_console/bodies/|Blocked script execution")
-    enter(admin)
+    log_in(admin)
     page = admin.page
     searched = quote(name, safe="")
     for path in (
@@ -151,7 +151,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
 def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, deployment: Deployment) -> None:
     user = deployment.new_user()
     seen = visit(Look("en", DESK))
-    enter(seen, user, "correct horse")
+    log_in(seen, user, "correct horse")
     page = seen.page
     page.goto("/limits")
     token = deployment.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]

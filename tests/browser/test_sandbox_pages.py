@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
-from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.page_actions import log_in, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -26,7 +26,7 @@ def item(page: Page, text: str) -> Locator:
 def test_a_mail_arrives_while_one_looks_and_is_read(deployment: Deployment, visit: Visits, look: Look) -> None:
     subject = f"<b>通知</b>{secrets.token_hex(3)}"
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto("/inbox")
@@ -57,7 +57,7 @@ def test_sms_are_bubbles_by_number(deployment: Deployment, visit: Visits, look: 
         )
         deployment.wait_settled(sent["id"])
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/inbox?tab=sms")
     item(page, number).click()
@@ -78,7 +78,7 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
     )
     deployment.wait_settled(sent["id"])
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/inbox?tab=sms")
     item(page, number).click()
@@ -99,7 +99,7 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
 def test_a_follower_gets_a_tag_a_message_and_leaves(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/inbox?tab=wechat")
     page.get_by_role("button", name="新增关注者" if is_zh else "New follower").click()
@@ -127,7 +127,7 @@ def test_a_follower_gets_a_tag_a_message_and_leaves(deployment: Deployment, visi
 def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/inbox?tab=faults")
     smtp = page.locator("[data-method=smtp]")
@@ -151,7 +151,7 @@ def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Vis
 def test_the_inbox_is_emptied_once_one_agrees(deployment: Deployment, visit: Visits) -> None:
     send_and_settle(deployment, "last@example.com", subject="最后一封")
     seen = visit()
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/inbox")
     expect(item(page, "最后一封").first).to_be_visible()
@@ -163,7 +163,7 @@ def test_the_inbox_is_emptied_once_one_agrees(deployment: Deployment, visit: Vis
 
 def test_only_administrators_see_it(deployment: Deployment, visit: Visits) -> None:
     seen = visit()
-    enter(seen, deployment.new_user(), "correct horse")
+    log_in(seen, deployment.new_user(), "correct horse")
     seen.complaints.expect("403")
     seen.page.goto("/inbox")
     expect(seen.page.get_by_text("这一页只给管理员")).to_be_visible()

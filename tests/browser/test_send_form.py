@@ -17,7 +17,7 @@ from imsg_channels import METHODS
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -35,7 +35,7 @@ def address() -> str:
 def open_form(visit: Visits, look: Look = ZH, username: str = "", **query: str) -> Visit:
     """Open the form, as the administrator or as a user."""
     seen = visit(look)
-    enter(seen, username or "admin", PASSWORD if username else "123")
+    log_in(seen, username or "admin", PASSWORD if username else "123")
     seen.page.goto("/send?" + "&".join(f"{name}={value}" for name, value in query.items()))
     expect(seen.page.locator(".send-button")).to_be_visible()
     seen.page.wait_for_function("window.socket && window.socket.connected")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, WebSocket, expect
 
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -97,7 +97,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(
 ) -> None:
     admin = visit(Look("en", DESK))
     sniffed = Sniffed(admin.page)
-    enter(admin)
+    log_in(admin)
     admin.page.goto("/channels")
     pause = admin.page.locator("[data-method=sms]").get_by_role("button", name=re.compile("^Pause"))
     dialog = admin.page.get_by_role("dialog")
@@ -111,7 +111,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(
     thief = visit(Look("en", DESK))
     thief.complaints.expect(".")
     if role == "user":
-        enter(thief, deployment.new_user(), "correct horse")
+        log_in(thief, deployment.new_user(), "correct horse")
         thief.page.goto("/limits")
         own = ids(thief.page)
     else:
@@ -170,7 +170,7 @@ def test_a_message_of_a_million_parts_is_refused_unread_and_ends_its_own_socket_
 ) -> None:
     seen = visit(Look("en", DESK))
     seen.complaints.expect("413|WebSocket|socket.io")
-    enter(seen, deployment.new_user(), "correct horse")
+    log_in(seen, deployment.new_user(), "correct horse")
     seen.page.goto("/limits")
     own = ids(seen.page)
     heavy = ["event", {"client_id": own["client_id"], "id": 1, "args": [[] for _ in range(1_000_000)]}]

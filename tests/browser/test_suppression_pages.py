@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -38,7 +38,7 @@ def test_who_wants_nothing_is_added_imported_found_and_removed(
 ) -> None:
     language, address = look.language, f"left-{look.language}@firm.cn"
     seen = visit(look)
-    enter(seen, "admin", "123")
+    log_in(seen, "admin", "123")
     page = seen.page
     page.goto("/suppressions")
     page.wait_for_function("window.socket && window.socket.connected")

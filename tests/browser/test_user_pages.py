@@ -12,7 +12,7 @@ from playwright.sync_api import Download, expect
 
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -21,7 +21,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment: Deployment, visit: Visits) -> None:
     seen, name = visit(), f"李四{secrets.token_hex(3)}"
-    enter(seen)
+    log_in(seen)
     page = seen.page
 
     def limit() -> int | None:
@@ -54,7 +54,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
 ) -> None:
     """Others are not offered them; a code to two is refused beside the recipients."""
     admin, name = visit(), f"王五{secrets.token_hex(3)}"
-    enter(admin)
+    log_in(admin)
     page = admin.page
     page.goto("/users")
     page.get_by_role("button", name="新建用户").first.click()
@@ -69,7 +69,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     assert (made["may_send_codes"], made["senders"]) == (True, ["news", "shop"])
 
     seen = visit()
-    enter(seen, name, password)
+    log_in(seen, name, password)
     page = seen.page
     page.goto("/send")
     page.wait_for_function("window.socket && window.socket.connected")
@@ -84,7 +84,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
 
 def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path: Path) -> None:
     seen, unique = visit(), secrets.token_hex(3)
-    enter(seen)
+    log_in(seen)
     page = seen.page
     page.goto("/users")
     out = io.BytesIO()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter
+from imsg_testing.page_actions import log_in
 
 Visits = Callable[..., Visit]
 
@@ -17,7 +17,7 @@ Visits = Callable[..., Visit]
 def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, look: Look) -> None:
     text = f"磁盘已满 {secrets.token_hex(3)}"
     seen = visit(look)
-    enter(seen, "admin", "123")
+    log_in(seen, "admin", "123")
     page = seen.page
     page.goto("/send?method=wecom")
     expect(page.locator(".methods")).to_contain_text({"zh": "企业微信群", "en": "WeCom group"}[look.language])
@@ -43,7 +43,7 @@ def test_markdown_goes_out_as_markdown_and_keeps_what_was_written_as_text(
 ) -> None:
     text = f"**磁盘已满** {secrets.token_hex(3)}"
     seen = visit(Look("zh", DESK))
-    enter(seen, "admin", "123")
+    log_in(seen, "admin", "123")
     page = seen.page
     page.goto("/send?method=wecom")
     page.wait_for_function("window.socket && window.socket.connected")

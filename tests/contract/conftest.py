@@ -20,7 +20,7 @@ from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
 from imsg_testing.servers import Postgres
-from imsg_testing.trial import History, Provider, broker_at
+from imsg_testing.worker_harness import HistoryListener, ScriptedProvider, broker_at
 
 
 @pytest.fixture(params=["rabbit", "streams"])
@@ -106,16 +106,16 @@ async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
 
 
 @pytest.fixture
-async def history(broker: Broker) -> AsyncIterator[History]:
+async def history(broker: Broker) -> AsyncIterator[HistoryListener]:
     """Listen to all that history would hear."""
-    history = History()
+    history = HistoryListener()
     async with history.listening(broker):
         yield history
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
+async def provider() -> AsyncIterator[ScriptedProvider]:
     """Run a provider that takes everything unless told otherwise."""
-    provider = Provider()
+    provider = ScriptedProvider()
     async with provider.running():
         yield provider

@@ -265,7 +265,7 @@ async def test_what_a_killed_consumer_held_comes_again(broker: Broker, broker_ur
     queue = topology.queue("smtp", Lane.NORMAL)
     for n in range(5):
         await broker.publish(b"%d" % n, topology.direct(queue))
-    command = ("-m", "imsg_testing.taker", broker_url, topology.prefix, queue, "3")
+    command = ("-m", "imsg_testing.consumer_process", broker_url, topology.prefix, queue, "3")
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     async with asyncio.timeout(20):

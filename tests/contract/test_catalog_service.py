@@ -30,8 +30,8 @@ from imsg_runtime.redis import Redis
 from imsg_testing.brokers import arrivals
 from imsg_testing.databases import open_database
 from imsg_testing.history import job
-from imsg_testing.trial import broker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import broker_at
 
 KEY = "a key between services, long enough"
 HEADERS = {"x-imsg-key": KEY, "x-imsg-caller": "admin", "x-imsg-role": "admin", "accept-language": "en"}

@@ -24,7 +24,7 @@ from imsg_history.migrate import migrate
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_testing.owners import Owned, run_divided
+from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.servers import Rabbit
 from imsg_testing.services import KEYS, Service
 from imsg_testing.waiting import eventually
@@ -38,16 +38,16 @@ STORIES = 1_500
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Owned]:
+def server() -> Iterator[DividedPostgres]:
     """Run a PostgreSQL cut up as in production."""
     with run_divided() as opened:
         yield opened
 
 
 @pytest.fixture
-async def stores(server: Owned) -> AsyncIterator[Sequence[Database]]:
+async def stores(server: DividedPostgres) -> AsyncIterator[Sequence[Database]]:
     """Open the same database as two processes do."""
-    url = read_url(server.url_of_owner("history"))
+    url = read_url(server.url_of_service("history"))
     await asyncio.to_thread(migrate, url, NOW)
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(connect(url)) for _ in range(2)]
@@ -61,9 +61,9 @@ def own_rabbit_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def replicas(server: Owned, own_rabbit_url: str, tmp_path: Path) -> Iterator[Sequence[Service]]:
+def replicas(server: DividedPostgres, own_rabbit_url: str, tmp_path: Path) -> Iterator[Sequence[Service]]:
     """Start two histories as processes of their own."""
-    settings = {**KEYS, "IMSG_BROKER_URL": own_rabbit_url, "IMSG_DATABASE_URL": server.url_of_owner("history")}
+    settings = {**KEYS, "IMSG_BROKER_URL": own_rabbit_url, "IMSG_DATABASE_URL": server.url_of_service("history")}
     started = [Service("imsg_history", tmp_path, settings) for _ in range(2)]
     try:
         for one in started:
@@ -74,16 +74,16 @@ def replicas(server: Owned, own_rabbit_url: str, tmp_path: Path) -> Iterator[Seq
             one.process.close()
 
 
-def deadlocks(server: Owned) -> int:
+def deadlocks(server: DividedPostgres) -> int:
     """Ask how often PostgreSQL had to break a circle."""
-    with psycopg.connect(server.upkeep) as connection:
+    with psycopg.connect(server.admin_dsn) as connection:
         row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'imsg'").fetchone()
     assert row is not None
     return int(row[0])
 
 
 async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circle(
-    server: Owned, stores: Sequence[Database]
+    server: DividedPostgres, stores: Sequence[Database]
 ) -> None:
     jobs = [job(to=[f"{n}@example.com" for n in range(20)], at=NOW + timedelta(seconds=n)) for n in range(10)]
     sent = [outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}") for one in jobs for n in range(20)]
@@ -103,7 +103,7 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
 
     await asyncio.gather(*(record(store) for store in stores for _ in range(2)))
     assert deadlocks(server) == before
-    with psycopg.connect(server.url_of_owner("history")) as connection:
+    with psycopg.connect(server.url_of_service("history")) as connection:
         rows = connection.execute("SELECT status, count(*) FROM messages GROUP BY status").fetchall()
         assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (0,)
         connection.execute("TRUNCATE requests, jobs, messages, attempts, dead")
@@ -111,7 +111,7 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
 
 
 async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
-    server: Owned, replicas: Sequence[Service], own_rabbit_url: str
+    server: DividedPostgres, replicas: Sequence[Service], own_rabbit_url: str
 ) -> None:
     before = deadlocks(server)
     told = [job(to=(f"user{n}@example.com",)) for n in range(STORIES)]
@@ -126,7 +126,7 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
         replicas[0].start()
     assert min(shares) > 0, f"both recorded: {shares}"
     assert deadlocks(server) == before
-    with psycopg.connect(server.url_of_owner("history")) as connection:
+    with psycopg.connect(server.url_of_service("history")) as connection:
         lines = connection.execute("SELECT request, count(*) FROM attempts GROUP BY request").fetchall()
         assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM dead").fetchone() == (0,)
@@ -142,16 +142,16 @@ async def _publish(broker: Broker, told: Sequence[Job]) -> None:
         await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in events))
 
 
-async def _are_recorded(server: Owned, count: int) -> bool:
+async def _are_recorded(server: DividedPostgres, count: int) -> bool:
     return await asyncio.to_thread(_count, server, "") >= count
 
 
-async def _are_delivered(server: Owned, count: int) -> bool:
+async def _are_delivered(server: DividedPostgres, count: int) -> bool:
     return await asyncio.to_thread(_count, server, " WHERE status = 'delivered' AND username IS NOT NULL") == count
 
 
-def _count(server: Owned, where: str) -> int:
-    with psycopg.connect(server.url_of_owner("history")) as connection:
+def _count(server: DividedPostgres, where: str) -> int:
+    with psycopg.connect(server.url_of_service("history")) as connection:
         row = connection.execute(f"SELECT count(*) FROM messages{where}".encode()).fetchone()  # noqa: S608  ours
     assert row is not None
     return int(row[0])

@@ -24,8 +24,8 @@ from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
-from imsg_testing.trial import Provider, accept, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import ScriptedProvider, accept, job, worker_at
 from imsg_web.callers import Caller
 
 ADMIN = Caller("admin", is_admin=True)
@@ -81,7 +81,7 @@ async def all_are(database: Database, of: Job, status: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 120])
 async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_turns_up(  # noqa: PLR0917  fixtures
-    broker: Broker, broker_url: str, redis_url: str, provider: Provider, database: Database, count: int
+    broker: Broker, broker_url: str, redis_url: str, provider: ScriptedProvider, database: Database, count: int
 ) -> None:
     new = job(count, request=request_id())
     for n in range(count):
@@ -104,7 +104,7 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
 
 
 async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
-    broker: Broker, redis_url: str, provider: Provider, database: Database
+    broker: Broker, redis_url: str, provider: ScriptedProvider, database: Database
 ) -> None:
     new = job(request=request_id())
     queue = broker.topology.queue("smtp", Lane.NORMAL)

@@ -18,9 +18,9 @@ from imsg_contract.errors import REASONS
 from imsg_gateway import openapi_language
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
+from imsg_testing.api_versions import read_answer
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.openapi import DOCUMENT, RENEW, read_served
-from imsg_testing.versions import whole
 
 EXAMPLES = 20
 """Requests drawn for a URL, sound and broken ones, beside those that try every limit of its schema."""
@@ -124,13 +124,13 @@ def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, An
     verb, path = name.split()
     url = path.replace("{", "").replace("}", "")
     absent = truthful.client.request(verb, url)
-    assert (absent.status_code, whole(absent)["reason"]) in {
+    assert (absent.status_code, read_answer(absent)["reason"]) in {
         (200 if is_v1(name) else 400, "token_missing"),
         (200 if is_v1(name) else 400, "not_json"),
     }
     for headers, params in (({"Authorization": "Bearer forged"}, {}), ({}, {"token": "forged"})):
         forged = truthful.client.request(verb, url, json={}, headers=headers, params=params)
-        assert (forged.status_code, whole(forged)["reason"]) == (200 if is_v1(name) else 401, "token_invalid")
+        assert (forged.status_code, read_answer(forged)["reason"]) == (200 if is_v1(name) else 401, "token_invalid")
     assert {"bearer": []} in operation["security"]
 
 
@@ -159,7 +159,7 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
         expected.add("no_such_account")
     if example.get("method") == "wechat":
         expected |= {"no_such_account", "recipients_invalid"}
-    assert answer.json()["errorCode"] == 0 or whole(answer)["reason"] in expected, answer.text
+    assert answer.json()["errorCode"] == 0 or read_answer(answer)["reason"] in expected, answer.text
 
 
 def find_success(operation: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:

@@ -14,7 +14,7 @@ from imsg_catalog.migrations import MIGRATIONS as CATALOG
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
-from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, run_divided
+from imsg_testing.postgres_roles import ADMINISTRATOR, SERVICES, DividedPostgres, run_divided
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 TABLES = {
@@ -28,34 +28,34 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Owned]:
+def server() -> Iterator[DividedPostgres]:
     """Run a divided server on which every service has made its tables."""
     with run_divided() as opened:
-        migrate(read_url(opened.url_of_owner("auth")), AUTH)
-        migrate_history(read_url(opened.url_of_owner("history")), datetime.now(UTC))
-        migrate(read_url(opened.url_of_owner("wechat")), WECHAT)
-        migrate(read_url(opened.url_of_owner("callbacks")), CALLBACKS)
-        migrate(read_url(opened.url_of_owner("catalog")), CATALOG)
+        migrate(read_url(opened.url_of_service("auth")), AUTH)
+        migrate_history(read_url(opened.url_of_service("history")), datetime.now(UTC))
+        migrate(read_url(opened.url_of_service("wechat")), WECHAT)
+        migrate(read_url(opened.url_of_service("callbacks")), CALLBACKS)
+        migrate(read_url(opened.url_of_service("catalog")), CATALOG)
         yield opened
 
 
-def attempt(server: Owned, owner: str, statement: str) -> None:
+def attempt(server: DividedPostgres, owner: str, statement: str) -> None:
     """Run one statement as an owner. Raises what the server says against it."""
-    with psycopg.connect(server.url_of_owner(owner), autocommit=True) as connection:
+    with psycopg.connect(server.url_of_service(owner), autocommit=True) as connection:
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-def test_an_owner_reads_and_writes_its_own_tables(server: Owned, owner: str) -> None:
-    with psycopg.connect(server.url_of_owner(owner), autocommit=True) as connection:
+@pytest.mark.parametrize("owner", SERVICES)
+def test_an_owner_reads_and_writes_its_own_tables(server: DividedPostgres, owner: str) -> None:
+    with psycopg.connect(server.url_of_service(owner), autocommit=True) as connection:
         assert connection.execute("SELECT current_schema()").fetchone() == (owner,)
         connection.execute(f"SELECT * FROM {TABLES[owner]} LIMIT 1".encode())  # noqa: S608  our own names
         connection.execute(b"CREATE TABLE trial (n int); INSERT INTO trial VALUES (1); DROP TABLE trial")
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-def test_nobody_reads_writes_or_drops_another_owners_tables(server: Owned, owner: str) -> None:
-    for other in set(OWNERS) - {owner}:
+@pytest.mark.parametrize("owner", SERVICES)
+def test_nobody_reads_writes_or_drops_another_owners_tables(server: DividedPostgres, owner: str) -> None:
+    for other in set(SERVICES) - {owner}:
         table = f"{other}.{TABLES[other]}"
         for statement in (
             f"SELECT * FROM {table}",  # noqa: S608  our own names
@@ -70,8 +70,8 @@ def test_nobody_reads_writes_or_drops_another_owners_tables(server: Owned, owner
                 attempt(server, owner, statement)
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: Owned, owner: str) -> None:
+@pytest.mark.parametrize("owner", SERVICES)
+def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: DividedPostgres, owner: str) -> None:
     for statement in (
         "CREATE TABLE public.mine (n int)",
         "CREATE TEMPORARY TABLE mine (n int)",
@@ -89,10 +89,10 @@ def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: Ow
             attempt(server, owner, statement)
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-def test_no_role_is_more_than_a_login(server: Owned, owner: str) -> None:
+@pytest.mark.parametrize("owner", SERVICES)
+def test_no_role_is_more_than_a_login(server: DividedPostgres, owner: str) -> None:
     rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
-    with psycopg.connect(server.upkeep) as connection:
+    with psycopg.connect(server.admin_dsn) as connection:
         row = connection.execute(
             f"SELECT {rights}, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname = %s".encode(),  # noqa: S608
             [f"imsg_{owner}"],
@@ -104,32 +104,36 @@ def test_no_role_is_more_than_a_login(server: Owned, owner: str) -> None:
     assert member_of == (0,)
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-def test_over_the_network_an_owner_comes_with_its_password_to_its_database_alone(server: Owned, owner: str) -> None:
-    others = next(other for other in OWNERS if other != owner)
+@pytest.mark.parametrize("owner", SERVICES)
+def test_over_the_network_an_owner_comes_with_its_password_to_its_database_alone(
+    server: DividedPostgres, owner: str
+) -> None:
+    others = next(other for other in SERVICES if other != owner)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(server.url_of_owner(owner, server.passwords[others]))
+        psycopg.connect(server.url_of_service(owner, server.passwords[others]))
     for database in ("postgres", "template1"):
         with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
-            psycopg.connect(server.url_of_owner(owner, database=database))
+            psycopg.connect(server.url_of_service(owner, database=database))
 
 
-def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server: Owned) -> None:
+def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server: DividedPostgres) -> None:
     for database in ("postgres", "imsg"):
         with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
             psycopg.connect(server.url_of(database))
-    with psycopg.connect(server.upkeep) as connection:
+    with psycopg.connect(server.admin_dsn) as connection:
         assert connection.execute("SELECT current_user").fetchone() == (ADMINISTRATOR,)
 
 
-def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_without_a_gap(server: Owned) -> None:
+def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_without_a_gap(
+    server: DividedPostgres,
+) -> None:
     """As docs/operations.md has it."""
-    with psycopg.connect(server.upkeep, autocommit=True) as upkeep:
+    with psycopg.connect(server.admin_dsn, autocommit=True) as upkeep:
         upkeep.execute("CREATE ROLE imsg_history_2 LOGIN PASSWORD 'new' IN ROLE imsg_history")
         upkeep.execute("ALTER ROLE imsg_history_2 SET role = 'imsg_history'")
         upkeep.execute("ALTER ROLE imsg_history_2 SET search_path = history")
-    second = server.url_of_owner("history_2", "new")
-    with psycopg.connect(server.url_of_owner("history")) as old, psycopg.connect(second) as new:
+    second = server.url_of_service("history_2", "new")
+    with psycopg.connect(server.url_of_service("history")) as old, psycopg.connect(second) as new:
         assert new.execute("SELECT current_user").fetchone() == ("imsg_history",)
         new.execute("CREATE TABLE made_by_the_second (n int)")
         new.commit()
@@ -138,24 +142,24 @@ def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_wi
             new.execute("SELECT * FROM auth.users")
 
 
-async def test_the_sweep_makes_and_drops_months_as_its_owner(server: Owned) -> None:
+async def test_the_sweep_makes_and_drops_months_as_its_owner(server: DividedPostgres) -> None:
     """No second role is needed for that: history owns its tables, and nothing else."""
-    url = read_url(server.url_of_owner("history"))
+    url = read_url(server.url_of_service("history"))
     await asyncio.to_thread(migrate_history, url, datetime(2030, 1, 1, tzinfo=UTC))
-    with psycopg.connect(server.url_of_owner("history")) as connection:
+    with psycopg.connect(server.url_of_service("history")) as connection:
         owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'messages_2030_02'").fetchone()
     assert owner == ("imsg_history",)
 
 
 async def test_a_server_that_is_away_is_waited_for_and_then_divided() -> None:
-    with Owned() as server:
+    with DividedPostgres() as server:
         server.kill()
-        division = asyncio.create_task(asyncio.to_thread(server.divide))
+        division = asyncio.create_task(asyncio.to_thread(server.create_roles))
         async with asyncio.timeout(60):
             while not server.log.exists() or not server.log.read_text():  # noqa: ASYNC110  a file has no event
                 await asyncio.sleep(0.05)
             assert not division.done(), "it does not give up at the first refusal"
             await asyncio.to_thread(server.start)
             await division
-        with psycopg.connect(server.url_of_owner("auth")) as connection:
+        with psycopg.connect(server.url_of_service("auth")) as connection:
             assert connection.execute("SELECT current_schema()").fetchone() == ("auth",)

@@ -18,13 +18,22 @@ from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.settings import Common
 from imsg_testing.brokers import depth_is
-from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import (
+    SENT_UNSEEN,
+    TERMS,
+    HistoryListener,
+    ScriptedProvider,
+    TrialChannel,
+    accept,
+    job,
+    worker_at,
+)
 from imsg_web.service import Service
 
 
 async def test_a_single_message_is_sent_and_history_hears_of_it(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job()
     async with worker_at(broker, redis_url, provider.port):
@@ -38,7 +47,7 @@ async def test_a_single_message_is_sent_and_history_hears_of_it(
 
 
 async def test_a_long_job_is_split_and_every_recipient_settles_once(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(230)
     async with worker_at(broker, redis_url, provider.port):
@@ -51,7 +60,7 @@ async def test_a_long_job_is_split_and_every_recipient_settles_once(
 
 
 async def test_a_job_that_is_split_twice_sends_each_recipient_once(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     """As when a worker dies between the parts and the ack, or history publishes a request again."""
     new = job(120)
@@ -69,7 +78,7 @@ async def test_a_job_that_is_split_twice_sends_each_recipient_once(
 
 
 async def test_a_long_list_does_not_delay_a_single_message(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     crowd, one = job(400), job()
     provider.latency_s = 0.05
@@ -86,7 +95,7 @@ async def test_a_long_list_does_not_delay_a_single_message(
 
 
 async def test_no_more_calls_are_in_flight_than_the_lanes_share(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     crowd, singles = job(60), [job() for _ in range(20)]
     provider.latency_s = 0.02
@@ -100,7 +109,7 @@ async def test_no_more_calls_are_in_flight_than_the_lanes_share(
 
 
 async def test_a_refused_recipient_is_never_retried(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(3)
     provider.always(1, {"result": "refused", "detail": "no such mailbox"})
@@ -113,7 +122,7 @@ async def test_a_refused_recipient_is_never_retried(
 
 
 async def test_a_busy_provider_is_asked_again_for_those_it_did_not_take(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(5)
     provider.answer(2, {"result": "again"}, {"result": "again"})
@@ -126,7 +135,7 @@ async def test_a_busy_provider_is_asked_again_for_those_it_did_not_take(
 
 
 async def test_what_can_not_be_prepared_waits_for_its_next_attempt(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(2, content={"subject": "no body", "text": ""}, life_s=2)
     async with worker_at(broker, redis_url, provider.port):
@@ -139,7 +148,7 @@ async def test_what_can_not_be_prepared_waits_for_its_next_attempt(
 
 
 async def test_a_message_whose_time_is_over_expires_unsent(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     late, refused = job(life_s=-1), job(life_s=1.5)
     provider.always(0, {"result": "again"})
@@ -155,7 +164,7 @@ async def test_a_message_whose_time_is_over_expires_unsent(
 
 
 async def test_a_block_uses_up_no_attempt_and_extends_the_life(
-    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, redis: Redis
 ) -> None:
     new = job(life_s=1.5)
     provider.answer(0, *[{"result": "blocked", "after_s": 0.5}] * 3)
@@ -183,8 +192,8 @@ async def test_a_block_uses_up_no_attempt_and_extends_the_life(
 async def test_unknown_is_answered_by_the_rule_of_the_method(  # noqa: PLR0917  fixtures
     broker: Broker,
     redis_url: str,
-    history: History,
-    provider: Provider,
+    history: HistoryListener,
+    provider: ScriptedProvider,
     uncertain: Literal["repeat", "stop"],
     ends: str,
     asks: int,
@@ -199,7 +208,7 @@ async def test_unknown_is_answered_by_the_rule_of_the_method(  # noqa: PLR0917  
 
 
 async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job()
     provider.answer(0, SENT_UNSEEN, {"result": "again", "after_s": 3})
@@ -211,7 +220,7 @@ async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
 
 
 async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(4, chunk=0)
     queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))
@@ -230,7 +239,7 @@ async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
 
 
 async def test_two_copies_of_a_part_at_once_send_each_recipient_once(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(20, chunk=0)
     provider.latency_s = 0.02
@@ -243,7 +252,7 @@ async def test_two_copies_of_a_part_at_once_send_each_recipient_once(
 
 
 async def test_what_can_not_be_read_is_buried_with_the_reason(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job()
     route = broker.topology.direct(broker.topology.queue("smtp", new.lane))
@@ -266,7 +275,7 @@ async def test_what_can_not_be_read_is_buried_with_the_reason(
 
 
 async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_are_sent(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     in_prepare, in_deliver = job(2, content={"subject": "raise", "text": ""}), job(10)
     provider.always(6, {"result": "raise"})
@@ -287,7 +296,7 @@ async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_ar
 
 
 async def test_a_paused_channel_takes_nothing_until_it_is_resumed(
-    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, redis: Redis
 ) -> None:
     new = job()
     queue = broker.topology.queue("smtp", new.lane)
@@ -305,7 +314,7 @@ async def test_a_paused_channel_takes_nothing_until_it_is_resumed(
 
 
 async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
-    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, redis: Redis
 ) -> None:
     loop = asyncio.get_running_loop()
     async with worker_at(broker, redis_url, provider.port):
@@ -328,7 +337,7 @@ async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
 
 
 async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(40)
     provider.latency_s = 0.05
@@ -349,7 +358,7 @@ async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
 
 
 async def test_a_service_that_ends_waits_for_its_workers_calls(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(4)
     provider.latency_s = 1.0

@@ -18,8 +18,8 @@ from imsg_delivery.consumer import Worker
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
-from imsg_testing.trial import ERASURE_KEYS, QUICK, History, accept, address, job
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import ERASURE_KEYS, SHORT, HistoryListener, accept, address, job
 
 TERMS = Terms(
     chunk_size=1_000,
@@ -97,7 +97,7 @@ async def working(
             redis,
             metrics=CollectorRegistry(),
             stopping=stopping,
-            durations=QUICK,
+            durations=SHORT,
             erasure_keys=ERASURE_KEYS,
         )
         running = asyncio.create_task(worker.run())
@@ -121,7 +121,7 @@ def broker_url(rabbit_url: str) -> str:
 
 
 async def test_what_is_found_settles_and_is_sent_once(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job(3)
     provider.sends = {0: [UNSEEN], 1: [UNSEEN]}
@@ -142,7 +142,7 @@ async def test_what_is_found_settles_and_is_sent_once(
 
 
 async def test_who_is_asked_is_who_may_have_taken_the_last_attempt(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     """Each recipient by whom it went, though one call had both; once it is certain who has it not, nobody is named."""
     new = job(2)
@@ -156,7 +156,7 @@ async def test_who_is_asked_is_who_may_have_taken_the_last_attempt(
 
 
 async def test_what_was_certainly_not_taken_is_sent_again(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job()
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [NEVER]}
@@ -169,7 +169,7 @@ async def test_what_was_certainly_not_taken_is_sent_again(
 
 
 async def test_each_unknown_attempt_is_asked_about_anew(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job()
     provider.sends, provider.answers = {0: [UNSEEN, UNSEEN]}, {0: [NEVER, LATER, TAKEN]}
@@ -181,7 +181,7 @@ async def test_each_unknown_attempt_is_asked_about_anew(
 
 
 async def test_what_stays_unknown_ends_uncertain_and_unrepeated(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job()
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER] * 9}
@@ -193,7 +193,7 @@ async def test_what_stays_unknown_ends_uncertain_and_unrepeated(
 
 
 async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job()
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER]}
@@ -205,7 +205,7 @@ async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
 
 
 async def test_asking_goes_on_past_the_end_of_life(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     found, never = job(life_s=0.8), job(first=1, life_s=0.8)
     provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [NEVER]}
@@ -220,7 +220,7 @@ async def test_asking_goes_on_past_the_end_of_life(
 
 
 async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
-    broker: Broker, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job(2)
     provider.open.clear()
@@ -236,7 +236,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
             redis,
             metrics=CollectorRegistry(),
             stopping=stopping,
-            durations=QUICK,
+            durations=SHORT,
         )
         running = asyncio.create_task(dying.run())
         await accept(broker, new)
@@ -253,7 +253,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
 
 
 async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_are(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job(2)
     provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [TAKEN]}

@@ -23,8 +23,8 @@ from imsg_delivery.claims.store import BREAKS
 from imsg_runtime.redis import Redis
 from imsg_testing.processes import Process, descendants
 from imsg_testing.servers import Valkey
-from imsg_testing.trial import TERMS, History, Provider, accept, broker_at, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import TERMS, HistoryListener, ScriptedProvider, accept, broker_at, job, worker_at
 
 pytestmark = pytest.mark.long
 
@@ -35,14 +35,14 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 async def start(
-    broker: Broker, broker_url: str, redis_url: str, provider: Provider, tmp_path: Path
+    broker: Broker, broker_url: str, redis_url: str, provider: ScriptedProvider, tmp_path: Path
 ) -> AsyncIterator[Start]:
     """Start workers as processes of their own; they end with the test."""
     started: list[Process] = []
     arguments = [broker_url, redis_url, str(provider.port), broker.topology.prefix]
 
     def start(terms: Terms = TERMS) -> Process:
-        command = [sys.executable, "-m", "imsg_testing.trial", *arguments, json.dumps(asdict(terms))]
+        command = [sys.executable, "-m", "imsg_testing.worker_harness", *arguments, json.dumps(asdict(terms))]
         process = Process(command, log=tmp_path / f"{len(started)}.log")
         started.append(process)
         process.start()
@@ -54,7 +54,7 @@ async def start(
 
 
 async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_flight(
-    broker: Broker, history: History, provider: Provider, start: Start
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     new = job(500)
     provider.latency_s = 0.01
@@ -83,7 +83,7 @@ async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_fli
 
 
 async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_in_flight(
-    broker: Broker, history: History, provider: Provider, start: Start
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     """They are carried in groups, and claimed only where there is a call for them."""
     singles = [job() for _ in range(80)]
@@ -106,7 +106,7 @@ async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_
 
 
 async def test_two_workers_killed_at_once_lose_nothing(
-    broker: Broker, history: History, provider: Provider, start: Start
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     new, singles = job(200), [job() for _ in range(30)]
     provider.latency_s = 0.01
@@ -129,7 +129,7 @@ async def test_two_workers_killed_at_once_lose_nothing(
 
 
 async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
-    broker: Broker, redis: Redis, history: History, provider: Provider, start: Start
+    broker: Broker, redis: Redis, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     poison = job(content={"subject": "die", "text": ""})
     neighbours = [job() for _ in range(25)]
@@ -166,7 +166,7 @@ async def find_claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, byte
 
 
 async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_with_it(
-    broker: Broker, history: History, start: Start
+    broker: Broker, history: HistoryListener, start: Start
 ) -> None:
     """The worker is ended by the parent that watches it, and started anew by it too."""
     poison = job(content={"subject": "spin", "text": ""})
@@ -198,7 +198,7 @@ OTHERS_TAKE_OVER_S = 6.0
 @pytest.mark.long
 @pytest.mark.parametrize("whom", ["the worker alone", "all of it"])
 async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
-    broker: Broker, history: History, provider: Provider, start: Start, whom: str
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start, whom: str
 ) -> None:
     """Alone it is ended by its parent and replaced; together with its parent it goes on, and ends in good order."""
     single, part = job(), job(3)
@@ -233,7 +233,7 @@ async def _is_replaced(worker: Process, pid: int) -> bool:
     return descendants(worker.pid) not in ([pid], [])
 
 
-async def _count_asked(provider: Provider) -> int:
+async def _count_asked(provider: ScriptedProvider) -> int:
     """Count the calls of whoever stands still, those too that were on their way: else they pass for the next one's."""
     count = -1
     while (now := provider.asked.total()) != count:
@@ -242,12 +242,12 @@ async def _count_asked(provider: Provider) -> int:
     return count
 
 
-async def _is_asked(provider: Provider, before: int) -> bool:
+async def _is_asked(provider: ScriptedProvider, before: int) -> bool:
     return provider.asked.total() > before
 
 
 async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(
-    broker: Broker, history: History, provider: Provider, start: Start
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     new = job(30)
     provider.always(11, {"result": "die"})
@@ -272,7 +272,7 @@ async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(
 
 
 async def test_a_worker_that_loses_its_broker_begins_no_further_recipient(  # noqa: PLR0917  fixtures
-    broker: Broker, broker_url: str, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, broker_url: str, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(20)
     provider.open.clear()
@@ -293,7 +293,7 @@ async def test_a_worker_that_loses_its_broker_begins_no_further_recipient(  # no
 
 
 async def test_without_its_ledger_a_worker_sends_nothing_and_goes_on_when_it_is_back(
-    broker: Broker, history: History, provider: Provider
+    broker: Broker, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     with Valkey() as ledger:
         first, meanwhile = job(60), job()
@@ -326,7 +326,7 @@ async def test_without_its_ledger_a_worker_sends_nothing_and_goes_on_when_it_is_
 
 async def test_broker_and_ledger_on_one_server_may_go_and_come_together(topology: Topology) -> None:
     """As in embedded mode, where one Valkey is both."""
-    provider, history = Provider(), History()
+    provider, history = ScriptedProvider(), HistoryListener()
     provider.latency_s = 0.01
     new, single = job(100), job()
     async with AsyncExitStack() as stack:
@@ -349,7 +349,7 @@ async def test_broker_and_ledger_on_one_server_may_go_and_come_together(topology
 
 
 async def test_a_flushed_ledger_leaves_redelivered_parts_to_the_rule_of_the_unknown(
-    broker: Broker, redis: Redis, history: History, provider: Provider, start: Start
+    broker: Broker, redis: Redis, history: HistoryListener, provider: ScriptedProvider, start: Start
 ) -> None:
     new = job(8)
     provider.open.clear()

@@ -10,8 +10,17 @@ from imsg_broker.port import Broker
 from imsg_contract.wire import Recipient
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
-from imsg_testing.trial import ERASURE_KEYS, SENT_UNSEEN, History, Provider, accept, address, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import (
+    ERASURE_KEYS,
+    SENT_UNSEEN,
+    HistoryListener,
+    ScriptedProvider,
+    accept,
+    address,
+    job,
+    worker_at,
+)
 
 
 async def place_tombstone(redis: Redis, one: str, at: datetime | None = None, key: SecretStr = ERASURE_KEYS[0]) -> None:
@@ -28,7 +37,7 @@ def broker_url(rabbit_url: str) -> str:
 
 
 async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(120)
     await accept(broker, new)
@@ -40,7 +49,7 @@ async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
 
 
 async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(recipients=(Recipient(n=0, to="Zhang.San@Example.com", address="Zhang.San@example.com"),))
     await accept(broker, new)
@@ -52,7 +61,7 @@ async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
 
 
 async def test_what_is_accepted_after_an_erasure_is_a_new_relation_and_goes(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     await place_tombstone(redis, address(0), datetime.now(UTC) - timedelta(seconds=1))
     new = job()
@@ -63,7 +72,7 @@ async def test_what_is_accepted_after_an_erasure_is_a_new_relation_and_goes(
 
 
 async def test_a_message_that_waits_for_its_next_attempt_is_given_up_when_its_recipient_is_erased(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(2)
     provider.answer(1, {"result": "again"})
@@ -78,7 +87,7 @@ async def test_a_message_that_waits_for_its_next_attempt_is_given_up_when_its_re
 
 
 async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncertain_and_not_repeated(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job()
     provider.answer(0, SENT_UNSEEN)

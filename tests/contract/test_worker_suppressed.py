@@ -7,8 +7,8 @@ from imsg_contract.suppressions import Entry, Reason, write_entries
 from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
 from imsg_contract.wire import Category
 from imsg_runtime.redis import Redis
-from imsg_testing.trial import SENT_UNSEEN, History, Provider, accept, address, job, worker_at
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import SENT_UNSEEN, HistoryListener, ScriptedProvider, accept, address, job, worker_at
 
 KEY = suppressed_key("smtp")
 
@@ -29,7 +29,7 @@ def broker_url(rabbit_url: str) -> str:
 
 
 async def test_of_a_list_and_of_singles_the_suppressed_settle_and_the_others_go(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     await suppress(redis, address(77), address(0))
     many, single = job(120), job()
@@ -47,7 +47,7 @@ async def test_of_a_list_and_of_singles_the_suppressed_settle_and_the_others_go(
 
 
 async def test_one_who_unsubscribed_from_a_sender_gets_what_others_send(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     await suppress(redis, address(0), entry=Entry(Reason.UNSUBSCRIBE, "news", "marketing"))
     content = {"subject": "x", "text": "y"}
@@ -62,7 +62,7 @@ async def test_one_who_unsubscribed_from_a_sender_gets_what_others_send(
 
 
 async def test_what_waits_for_its_next_attempt_is_given_up_and_what_the_provider_may_have_is_uncertain(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     await suppress(redis)
     new = job(2)
@@ -83,7 +83,7 @@ async def test_what_waits_for_its_next_attempt_is_given_up_and_what_the_provider
 
 
 async def test_a_flushed_mirror_holds_marketing_until_it_is_back_and_nothing_else(
-    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
+    broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     notice, marketing = job(), job(category=Category.MARKETING)
     async with worker_at(broker, redis_url, provider.port, looks_up_suppressions=True):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_testing.decisions import Decided
+from imsg_testing.api_checks import VersionedApi
 from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
 from imsg_testing.services import Plan, Services, deploy
 
@@ -50,6 +50,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.fixture(params=["v1", "v2"])
-def decided(request: pytest.FixtureRequest, undecided: Deployment) -> Decided:
+def decided(request: pytest.FixtureRequest, undecided: Deployment) -> VersionedApi:
     """`imsg up`, asked by each of the two versions."""
-    return Decided(undecided, is_v2=request.param == "v2")
+    return VersionedApi(undecided, is_v2=request.param == "v2")

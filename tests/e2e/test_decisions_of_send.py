@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.decisions import Decided
+from imsg_testing.api_checks import VersionedApi
 from imsg_testing.deployment import Deployment, make_attachment
 
 LIMIT = re.compile(r'"(hour|day)";r=(\d+);t=(\d+)')
@@ -16,7 +16,7 @@ POLICY = '"hour";q=5;w=3600, "day";q=20;w=86400'
 KIBI = 1024
 
 
-def test_checks_come_in_their_order(decided: Decided) -> None:
+def test_checks_come_in_their_order(decided: VersionedApi) -> None:
     """Everything is wrong at first; what was answered is put right, one after the other."""
     name = decided.api.new_user(per_hour=0, available=False)
     body: dict[str, Any] = {"token": "forged", "to": "no one@", "method": "fax", "account": 5, "attachment": 5}
@@ -42,7 +42,7 @@ def test_checks_come_in_their_order(decided: Decided) -> None:
 
 
 def test_one_request_counts_once_and_the_sixth_of_an_hour_is_refused_until_the_clock_hour_ends(
-    decided: Decided,
+    decided: VersionedApi,
 ) -> None:
     token = decided.api.new_user_token()
     for left in (4, 3, 2, 1, 0):
@@ -59,7 +59,7 @@ def test_one_request_counts_once_and_the_sixth_of_an_hour_is_refused_until_the_c
     assert over.headers["ratelimit-policy"] == POLICY
 
 
-def test_a_refusal_uses_up_no_limit_and_sends_nothing(decided: Decided) -> None:
+def test_a_refusal_uses_up_no_limit_and_sends_nothing(decided: VersionedApi) -> None:
     token = decided.user(per_hour=1)
     refused: list[dict[str, Any]] = [{"to": []}, {"content": 5}, {"attachment": 5}, {"method": "fax"}]
     for wrong in (*refused, {"to": ["ok@example.com", "no one@"]}):
@@ -69,7 +69,7 @@ def test_a_refusal_uses_up_no_limit_and_sends_nothing(decided: Decided) -> None:
     assert shown["messages"] == []
 
 
-def test_white_space_in_tokens_and_files_is_dropped_as_java_wraps_them(decided: Decided) -> None:
+def test_white_space_in_tokens_and_files_is_dropped_as_java_wraps_them(decided: VersionedApi) -> None:
     token = decided.user()
     wrapped = base64.encodebytes(bytes(range(256)) * 9).decode().replace("\n", "\r\n")
     decided.check_ok(decided.send(token, attachment={"filename": "报告.bin", "file": wrapped}))
@@ -79,7 +79,7 @@ def test_white_space_in_tokens_and_files_is_dropped_as_java_wraps_them(decided: 
         assert "base64" in decided.check_refused(answer, 10010, 400)["detail"]
 
 
-def test_usernames_stand_for_their_contact_among_addresses_and_doubles_are_sent_once(decided: Decided) -> None:
+def test_usernames_stand_for_their_contact_among_addresses_and_doubles_are_sent_once(decided: VersionedApi) -> None:
     token, email = decided.user(), f"{time.time_ns()}@example.com"
     name = decided.api.new_user(email=email)
     accepted = decided.check_ok(
@@ -91,7 +91,7 @@ def test_usernames_stand_for_their_contact_among_addresses_and_doubles_are_sent_
     assert {message["id"] for message in shown} == {f"{accepted['id']}-{n}" for n in (0, 1)}
 
 
-def test_10011_names_who_can_not_be_a_recipient_and_send_never_answers_10006(decided: Decided) -> None:
+def test_10011_names_who_can_not_be_a_recipient_and_send_never_answers_10006(decided: VersionedApi) -> None:
     token, without = decided.user(), decided.api.new_user()
     for wrong in ("nobody", without, "13800138000", "a@b@c.com", ""):
         detail = decided.check_refused(decided.send(token, to=["a@example.com", wrong]), 10011, 400)["detail"]
@@ -101,7 +101,7 @@ def test_10011_names_who_can_not_be_a_recipient_and_send_never_answers_10006(dec
         decided.check_refused(decided.send(token, to=none), 10011, 400)
 
 
-def test_10_000_recipients_are_taken_whole_or_refused_whole(decided: Decided) -> None:
+def test_10_000_recipients_are_taken_whole_or_refused_whole(decided: VersionedApi) -> None:
     token = decided.user()
     everybody = [f"reader{n}@sandbox.example" for n in range(10_000)]
     one_wrong = [*everybody[:7_777], "no one@", *everybody[7_778:]]
@@ -112,7 +112,7 @@ def test_10_000_recipients_are_taken_whole_or_refused_whole(decided: Decided) ->
     assert decided.check_ok(decided.send(token, to=everybody))["count"] == 10_000
 
 
-def test_more_than_100_unknown_recipients_an_hour_are_too_many_tries(decided: Decided) -> None:
+def test_more_than_100_unknown_recipients_an_hour_are_too_many_tries(decided: VersionedApi) -> None:
     token = decided.user()
     decided.check_refused(decided.send(token, to=[f"guess{n}" for n in range(100)]), 10011, 400)
     answer = decided.send(token, to="guess100")
@@ -136,7 +136,7 @@ def test_more_than_100_unknown_recipients_an_hour_are_too_many_tries(decided: De
         ("text", False),
     ],
 )
-def test_10009_the_content_of_a_mail(decided: Decided, content: object, *, is_taken: bool) -> None:
+def test_10009_the_content_of_a_mail(decided: VersionedApi, content: object, *, is_taken: bool) -> None:
     answer = decided.send(decided.user(), content=content)
     if is_taken:
         decided.check_ok(answer)
@@ -144,7 +144,7 @@ def test_10009_the_content_of_a_mail(decided: Decided, content: object, *, is_ta
         decided.check_refused(answer, 10009, 400)
 
 
-def test_10009_an_sms_has_at_most_500_characters_and_says_its_segments(decided: Decided) -> None:
+def test_10009_an_sms_has_at_most_500_characters_and_says_its_segments(decided: VersionedApi) -> None:
     token = decided.user()
     assert decided.check_ok(decided.send(token, method="sms", to="13800138000", content="天" * 71))["segments"] == 2
     for wrong in ("x" * 501, "", 5, {"subject": "a", "text": "b"}):
@@ -152,7 +152,7 @@ def test_10009_an_sms_has_at_most_500_characters_and_says_its_segments(decided: 
         decided.check_refused(answer, 10009, 400)
 
 
-def test_10010_attachments_one_or_a_list_of_10_mib_in_all_and_for_mail_alone(decided: Decided) -> None:
+def test_10010_attachments_one_or_a_list_of_10_mib_in_all_and_for_mail_alone(decided: VersionedApi) -> None:
     token, half = decided.user(), make_attachment("半.bin", bytes(5 * KIBI * KIBI))
     decided.check_ok(decided.send(token, attachment=[half, half], content={"subject": "only files", "text": ""}))
     decided.check_refused(decided.send(token, attachment=[half, half, make_attachment("a", b"x")]), 10010, 400)
@@ -162,12 +162,12 @@ def test_10010_attachments_one_or_a_list_of_10_mib_in_all_and_for_mail_alone(dec
     decided.check_refused(sms, 10010, 400)
 
 
-def test_10015_an_account_that_nobody_configured(decided: Decided) -> None:
+def test_10015_an_account_that_nobody_configured(decided: VersionedApi) -> None:
     answer = decided.send(decided.user(), method="wechat", to="84G-7ZW-YRB", content="hi", account="nobody")
     decided.check_refused(answer, 10015, 400)
 
 
-def test_an_idempotency_key_replays_the_first_answer_and_counts_once(decided: Decided) -> None:
+def test_an_idempotency_key_replays_the_first_answer_and_counts_once(decided: VersionedApi) -> None:
     token, key = decided.user(per_hour=2), {"Idempotency-Key": "order-1"}
     decided.check_refused(decided.send(token, key, to=[]), 10011, 400)
     first = decided.send(token, key)
@@ -182,11 +182,11 @@ def test_an_idempotency_key_replays_the_first_answer_and_counts_once(decided: De
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a b", "a\tb"])
-def test_an_idempotency_key_is_1_to_128_visible_ascii_characters(decided: Decided, key: str) -> None:
+def test_an_idempotency_key_is_1_to_128_visible_ascii_characters(decided: VersionedApi, key: str) -> None:
     decided.check_refused(decided.send(decided.user(), {"Idempotency-Key": key}), 10017, 400)
 
 
-def test_modify_is_in_force_for_the_very_next_send(decided: Decided) -> None:
+def test_modify_is_in_force_for_the_very_next_send(decided: VersionedApi) -> None:
     name = decided.api.new_user(per_hour=1)
     token = decided.api.token(name, "correct horse")
     limits = {"token": decided.api.token(), "per_day": 9, "per_hour": 9}
@@ -195,7 +195,7 @@ def test_modify_is_in_force_for_the_very_next_send(decided: Decided) -> None:
         assert decided.send(token).json()["errorCode"] == (0 if available else 10016)
 
 
-def test_recipients_per_day_are_counted_beside_the_requests(decided: Decided) -> None:
+def test_recipients_per_day_are_counted_beside_the_requests(decided: VersionedApi) -> None:
     name = decided.api.new_user()
     token, limit = decided.api.token(name, "correct horse"), {"token": decided.api.token(), "recipients_per_day": 3}
     decided.check_ok(decided.ask("PATCH", f"/api/v2/users/{name}", limit))
@@ -205,7 +205,7 @@ def test_recipients_per_day_are_counted_beside_the_requests(decided: Decided) ->
     decided.check_ok(decided.send(token, to="c@example.com"))
 
 
-def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decided: Decided) -> None:
+def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decided: VersionedApi) -> None:
     """v1 ignores the category, says so, and sends a notice."""
     api, name = decided.api, decided.api.new_user()
     token = api.token(name, "correct horse")
@@ -234,7 +234,7 @@ def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decid
     assert api.call("GET", f"/api/v2/requests/{sent['id']}", token=token)["category"] == "code"
 
 
-def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administrator(decided: Decided) -> None:
+def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administrator(decided: VersionedApi) -> None:
     token = decided.user(per_hour=3)
     old = decided.check_ok(decided.send(token, to=["bounce@example.com", "li@example.com"]))["id"]
     decided.api.wait_settled(old, 2)
@@ -259,7 +259,7 @@ def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administr
     decided.check_refused(over, 10013, 429)
 
 
-def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decided: Decided) -> None:
+def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decided: VersionedApi) -> None:
     token, reference = decided.user(), f"订单-{time.time_ns()}"
     answer = decided.send(token, to=["a@example.com", "bounce@example.com"], reference=reference, expires_in=3_600)
     sent = decided.check_ok(answer)
@@ -279,13 +279,13 @@ def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decide
 
 
 def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecided: Deployment) -> None:
-    decided = Decided(undecided, is_v2=True)
+    decided = VersionedApi(undecided, is_v2=True)
     sent = decided.check_ok(decided.send(decided.user(), to="full@example.com", expires_in=30))
     (message,) = decided.api.wait_settled(sent["id"])
     assert message["status"] == "expired"
 
 
-def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided) -> None:
+def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: VersionedApi) -> None:
     token = decided.user(per_hour=2)
     body: dict[str, Any] = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
     body["content"] = {"subject": "hi", "text": "您好"}
@@ -295,7 +295,7 @@ def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided)
     assert decided.check_ok(decided.ask("GET", "/api/query", token=token))["messages"] == []
 
 
-def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: Decided) -> None:
+def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: VersionedApi) -> None:
     """v1 knows no senders. What is changed holds for the very next send."""
     if not decided.is_v2:
         return

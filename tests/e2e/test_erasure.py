@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, provider, running
-from imsg_testing.traces import search
+from imsg_testing.file_search import search
 from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from imsg_testing.deployment import Deployment, make_attachment, running
+from imsg_testing.file_search import search
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.servers import Postgres
-from imsg_testing.traces import search
 from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.owners import Owned, run_divided
+from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.waiting import wait
 
@@ -19,32 +19,32 @@ SWEEP = {"IMSG_SWEEP__EVERY_S": "1", "IMSG_SWEEP__LOST_AFTER_S": "3"}
 
 
 @pytest.fixture
-def store() -> Iterator[Owned]:
+def store() -> Iterator[DividedPostgres]:
     """Run PostgreSQL with a role for each service, as the containers have it."""
     with run_divided() as server:
         yield server
 
 
 @pytest.fixture
-def services(store: Owned, tmp_path: Path) -> Iterator[Services]:
+def services(store: DividedPostgres, tmp_path: Path) -> Iterator[Services]:
     """Run the services on it."""
-    with deploy(tmp_path, Plan(senders=1, common=SWEEP, database=store.url_of_owner, has_sandbox=True)) as opened:
+    with deploy(tmp_path, Plan(senders=1, common=SWEEP, database=store.url_of_service, has_sandbox=True)) as opened:
         yield opened
 
 
-def dump(store: Owned, file: Path) -> None:
+def dump(store: DividedPostgres, file: Path) -> None:
     """Make a dump as docs/operations.md says."""
-    _run(store.program("pg_dump"), "--format=custom", f"--file={file}", f"--dbname={store.upkeep}")
+    _run(store.program("pg_dump"), "--format=custom", f"--file={file}", f"--dbname={store.admin_dsn}")
 
 
-def restore(store: Owned, file: Path) -> None:
+def restore(store: DividedPostgres, file: Path) -> None:
     """Restore a dump as docs/operations.md says, into what roles.sh has made."""
     _run(
         store.program("pg_restore"),
         "--clean",
         "--if-exists",
         "--single-transaction",
-        f"--dbname={store.upkeep}",
+        f"--dbname={store.admin_dsn}",
         str(file),
     )
 
@@ -56,7 +56,7 @@ def _run(*command: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
-    services: Services, store: Owned, tmp_path: Path
+    services: Services, store: DividedPostgres, tmp_path: Path
 ) -> None:
     """Settled in the dump: as it was. Sent after it: published again, and answered by the claims. Later: sent."""
     api = services
@@ -77,7 +77,7 @@ def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
 
     for service in (api.auth, api.history):
         service.process.kill()
-    store.lose()
+    store.replace()
     assert api.call("GET", "/api/query", None, token=api.token())["errorCode"] == 10012
     restore(store, tmp_path / "imsg.dump")
     for service in (api.auth, api.history):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imsg_testing.deployment import running
-from imsg_testing.fault_mail import Mailbox
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long

@@ -6,11 +6,11 @@ import pytest
 
 from imsg_contract.topology import Lane
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_mail import Manner
 from imsg_testing.fault_providers import Workers
+from imsg_testing.mailbox import Manner
 from imsg_testing.services import Plan, Services, deploy
-from imsg_testing.trial import TERMS
 from imsg_testing.waiting import wait
+from imsg_testing.worker_harness import TERMS
 
 pytestmark = pytest.mark.timeout(900)
 

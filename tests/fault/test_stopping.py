@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from imsg_testing.fault import Fault, inject_faults
-from imsg_testing.fault_mail import Manner
+from imsg_testing.mailbox import Manner
 from imsg_testing.services import Plan, Service, Services
 from imsg_testing.waiting import wait
 

@@ -32,7 +32,7 @@ from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
 from imsg_testing.servers import Valkey
-from imsg_testing.trial import TERMS, accept, broker_at, job
+from imsg_testing.worker_harness import TERMS, accept, broker_at, job
 
 
 class Counting:

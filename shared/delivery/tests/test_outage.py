@@ -21,8 +21,8 @@ from imsg_delivery.outage import TRY_S, OutageGuard
 from imsg_limits.breakers import Breakers
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
-from imsg_testing.trial import TERMS, accept, broker_at, job
 from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import TERMS, accept, broker_at, job
 
 AWAY = Blocked("relay", "mail:25", "unreachable", "nobody listens", 0.0)
 

@@ -12,7 +12,7 @@ from imsg_delivery.claims.records import Claimed, Ended, Free, Record, Transitio
 from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY, LOOK_AFTER_S, Settled, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.trial import job as make_job
+from imsg_testing.worker_harness import job as make_job
 
 OLD = timedelta(seconds=COMPACT_AFTER_S + 5)
 

@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from imsg_testing.http_stub import Act, BreakOff, HttpStub, Step
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 from imsg_web.http_connection import (
     HEAD_BYTES,
     BodyBound,
@@ -197,7 +197,7 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
         writer.write(whole(b"in private"))
         await reader.read()
 
-    async with listening(serve, tls) as port:
+    async with serve_tcp(serve, tls) as port:
         addresses = ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
         connection = await connect(addresses, port, Tls(ours, "a.example.com"), WHOLE, 5)
         assert (await connection.call(REQUEST)).content == b"in private"
@@ -209,7 +209,7 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
 async def test_where_nobody_answers_it_is_said_why() -> None:
     with pytest.raises(OSError, match="has no address"):
         await connect([], 80, None, WHOLE, 1)
-    async with listening(_say_nothing) as port:
+    async with serve_tcp(_say_nothing) as port:
         context = ssl.create_default_context()
         with pytest.raises(OSError, match=r"no connection to 127\.0\.0\.1 in time"):
             await connect(["127.0.0.1"] * 2, port, Tls(context, "a.example.com"), WHOLE, 0.1)

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from imsg_testing.http_stub import Act, Asked, BreakOff, HttpStub, Step, reply
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 from imsg_web.http_pool import BodyBound, HttpPool, NoAnswer, NotSent, Proxy
 
 OK = reply({}, headers={"content-type": "application/json"})
@@ -109,7 +109,7 @@ async def test_a_host_that_is_away_or_whose_tls_hangs_was_sent_nothing(reserved_
     async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with listening(say_nothing) as silent_port:
+    async with serve_tcp(say_nothing) as silent_port:
         for url in (
             f"http://127.0.0.1:{reserved_port}/",
             f"https://127.0.0.1:{silent_port}/",
@@ -246,7 +246,7 @@ async def test_a_proxy_is_asked_for_http_and_opens_a_tunnel_for_https() -> None:
     server, plain_proxy = serve(OK), serve(OK)
     async with server.running(tls.server), plain_proxy.running():
         tunnels = TunnelProxy(server.port, 200)
-        async with listening(tunnels.serve) as tunnel_port:
+        async with serve_tcp(tunnels.serve) as tunnel_port:
             proxies = {
                 "http": Proxy.read(plain_proxy.url.replace("://", "://me:pass@")),
                 "https": Proxy.read(f"me:p%40ss@127.0.0.1:{tunnel_port}"),
@@ -268,7 +268,7 @@ async def test_a_proxy_is_asked_for_http_and_opens_a_tunnel_for_https() -> None:
 
 async def test_a_proxy_that_refuses_a_tunnel_was_sent_nothing_of_the_call() -> None:
     tunnels = TunnelProxy(0, 407)
-    async with listening(tunnels.serve) as port:
+    async with serve_tcp(tunnels.serve) as port:
         pool = open_pool(find_proxy=lambda _, __: Proxy.read(f"http://127.0.0.1:{port}"))
         with pytest.raises(NotSent, match="the proxy answered 407"):
             await pool.call("POST", "https://provider.test/", {}, b"{}")

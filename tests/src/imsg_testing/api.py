@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from imsg_testing.api_versions import read_answer
 from imsg_testing.inbox import read_inbox
-from imsg_testing.versions import whole
 from imsg_testing.waiting import wait
 
 SETTLE_TIMEOUT_S = 60.0
@@ -58,7 +58,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API and return its answer, with what v1 tells in headers alone."""
-        return whole(self.client.request(method, path, json=body, params=params))
+        return read_answer(self.client.request(method, path, json=body, params=params))
 
     def token(self, username: str = "admin", password: str = DOCUMENTED["admin"]) -> str:
         """Return a token of a user, made at the first use."""

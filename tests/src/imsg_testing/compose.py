@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
+from imsg_testing.api_versions import read_answer
 from imsg_testing.servers import reserve_port
-from imsg_testing.versions import whole
 from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[3]
@@ -176,7 +176,7 @@ class Containers:
 
     def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API through the edge; return the answer, with what v1 tells in headers alone."""
-        return whole(self.client.request(method, path, json=body, params=params))
+        return read_answer(self.client.request(method, path, json=body, params=params))
 
     def call_raw(self, target: str, body: Any) -> dict[str, Any]:  # noqa: ANN401
         """POST with the request target in raw UTF-8, as careless clients write it; return the answer."""

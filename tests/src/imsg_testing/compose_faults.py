@@ -15,8 +15,8 @@ import httpx
 from imsg_channels import CHANNELS
 from imsg_testing.compose import Containers
 from imsg_testing.fault_clients import FaultTarget
-from imsg_testing.fault_mail import Mailbox
 from imsg_testing.inbox import read_heads
+from imsg_testing.mailbox import Mailbox
 
 VICTIMS = (
     "gateway",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imsg_testing import fault_table
 from imsg_testing.fault_clients import Addresses, Clients, FaultTarget, mail_address
-from imsg_testing.fault_mail import Manner
+from imsg_testing.mailbox import Manner
 from imsg_testing.reconciliation import SETTLED_WITHIN_S, Reconciler, Reconciliation
 from imsg_testing.waiting import wait
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from imsg_testing.api import Api
-from imsg_testing.fault_mail import Mailbox
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
 
 REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "broker_blocked", "in_progress"}

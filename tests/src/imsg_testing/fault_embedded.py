@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imsg_testing.deployment import IMSG, Deployment
 from imsg_testing.fault_clients import FaultTarget
-from imsg_testing.fault_mail import Mailbox
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.processes import descendants
 from imsg_testing.waiting import wait
 

@@ -19,8 +19,8 @@ from imsg_testing.inbox import read_heads
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 from imsg_testing.services import Services
-from imsg_testing.trial import TERMS, Provider
 from imsg_testing.waiting import wait
+from imsg_testing.worker_harness import TERMS, ScriptedProvider
 
 ACCOUNT = {
     "ACCESS_KEY_ID": "LTAI-fault",
@@ -89,7 +89,7 @@ class Workers:
     """A sender of mail that its messages can kill (subject `die`), started again as a supervisor does."""
 
     def __init__(self, deployment: Services, folder: Path) -> None:
-        self.provider = Provider()
+        self.provider = ScriptedProvider()
         self.deaths = 0
         self._loop = asyncio.new_event_loop()
         self._open = threading.Event()
@@ -137,7 +137,7 @@ class Workers:
             "imsg",
             json.dumps(asdict(TERMS)),
         ]
-        process = Process([sys.executable, "-m", "imsg_testing.trial", *to], log=self._log)
+        process = Process([sys.executable, "-m", "imsg_testing.worker_harness", *to], log=self._log)
         process.start()
         while not self._closing.wait(0.05):
             if not process.runs:

@@ -11,7 +11,7 @@ from schemathesis import Case
 
 from imsg_channels import CHANNELS
 from imsg_contract import addresses
-from imsg_testing.versions import in_v2
+from imsg_testing.api_versions import in_v2
 
 CODE_S = 600
 """The longest that a code lives; the schema says only how long any message may."""

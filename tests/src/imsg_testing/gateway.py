@@ -27,9 +27,9 @@ from imsg_contract.wire import Job
 from imsg_gateway.main import Settings, app
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
+from imsg_testing.api_versions import in_v2
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
-from imsg_testing.versions import in_v2
 from imsg_testing.waiting import eventually
 from imsg_web.service import Service
 

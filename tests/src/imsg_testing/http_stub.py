@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from imsg_testing.listening import Threaded, listening
+from imsg_testing.tcp_server import LoopThread, serve_tcp
 
 HEAD_END = b"\r\n\r\n"
 
@@ -105,13 +105,13 @@ class HttpStub:
     @asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["HttpStub"]:
         """Listen on a free port for as long as the context lasts."""
-        async with listening(self._serve, tls) as self.port:
+        async with serve_tcp(self._serve, tls) as self.port:
             yield self
 
     @contextmanager
     def running_apart(self) -> Iterator["HttpStub"]:
         """Do so in a thread of its own, for a test without a loop."""
-        with Threaded().running(self.running()):
+        with LoopThread().running(self.running()):
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import ROOT, Language, Look, Visit, chromium, still
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.page_actions import log_in, send_and_settle
 
 PICTURES = ROOT / "docs/pictures"
 
@@ -38,7 +38,7 @@ def _send(deployment: Deployment) -> None:
 
 
 def _take(visit: Visit, path: Path) -> None:
-    enter(visit)
+    log_in(visit)
     visit.page.goto("/")
     expect(visit.page.get_by_role("heading", level=1)).to_be_visible()
     visit.page.wait_for_load_state("networkidle")

@@ -15,7 +15,7 @@ import httpx
 from imsg_testing.api import Api
 from imsg_testing.deployment import START_TIMEOUT_S, Provider, environment, provider
 from imsg_testing.fault_clients import FaultTarget
-from imsg_testing.fault_mail import Mailbox
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.processes import Process
 from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
 from imsg_testing.servers.server import Server

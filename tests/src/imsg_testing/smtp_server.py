@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import count
 from typing import Self
 
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 
 EXTENSIONS = ("SIZE 36700160", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
@@ -133,7 +133,7 @@ class SmtpServer:
                 self.open.discard(session)
                 writer.transport.abort()
 
-        async with listening(serve, tls) as self.port:
+        async with serve_tcp(serve, tls) as self.port:
             yield self
 
     def step(self, command: str) -> Step:

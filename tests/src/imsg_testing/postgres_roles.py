@@ -12,25 +12,25 @@ from imsg_testing.servers import Postgres
 
 ROOT = Path(__file__).parents[3]
 
-OWNERS = ("auth", "history", "callbacks", "wechat", "catalog")
+SERVICES = ("auth", "history", "callbacks", "wechat", "catalog")
 
 ADMINISTRATOR = "imsg"
 """The superuser of the tests' clusters."""
 
 
-class Owned(Postgres):
+class DividedPostgres(Postgres):
     """A server on which deploy/postgres/roles.sh was run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.passwords = {owner: secrets.token_hex(16) for owner in OWNERS}
+        self.passwords = {owner: secrets.token_hex(16) for owner in SERVICES}
 
     @property
     def log(self) -> Path:
         """What the script complained of."""
         return self.folder / "owners.log"
 
-    def divide(self) -> None:
+    def create_roles(self) -> None:
         """Run the script as the image does at the first start, then let the server read its new rules."""
         kept = self.folder / "secrets"
         kept.mkdir(mode=0o700, exist_ok=True)
@@ -51,21 +51,21 @@ class Owned(Postgres):
         assert done.returncode == 0, self.log.read_text()
         self.restart()
 
-    def lose(self) -> None:
+    def replace(self) -> None:
         """Lose the cluster with all it has; another one, empty and divided, takes its place."""
         self.kill()
         self.forget()
         self.start()
-        self.divide()
+        self.create_roles()
 
-    def url_of_owner(self, owner: str, password: str | None = None, database: str = "imsg") -> str:
+    def url_of_service(self, owner: str, password: str | None = None, database: str = "imsg") -> str:
         """Make the URL a service is given."""
         role = f"imsg_{owner}"
         where = self.url.rpartition("@")[2].partition("/")[0]
         return f"postgresql://{role}:{quote(password or self.passwords[owner])}@{where}/{database}"
 
     @property
-    def upkeep(self) -> str:
+    def admin_dsn(self) -> str:
         """How the administrator comes in: through the socket, as a connection string of libpq."""
         port = self.url.rpartition(":")[2].partition("/")[0]
         return f"host={self.folder} port={port} user={ADMINISTRATOR} dbname=imsg"
@@ -80,8 +80,8 @@ class Owned(Postgres):
 
 
 @contextmanager
-def run_divided() -> Iterator[Owned]:
+def run_divided() -> Iterator[DividedPostgres]:
     """Run one for as long as the context lasts."""
-    with Owned() as server:
-        server.divide()
+    with DividedPostgres() as server:
+        server.create_roles()
         yield server

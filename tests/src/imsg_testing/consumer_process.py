@@ -1,6 +1,6 @@
-"""A consumer as a process of its own, to be killed: takes deliveries, says so, and never acks one.
+"""A consumer in a process of its own, which a test kills. It acks nothing.
 
-`python -m imsg_testing.taker URL PREFIX QUEUE PREFETCH`; every line it prints is the body of a delivery it holds.
+`python -m imsg_testing.consumer_process URL PREFIX QUEUE PREFETCH` prints the body of each delivery, a line each.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ def in_v2(path: str) -> str:
     return path.replace("/api/", "/api/v2/", 1) if first in OF_V1 else path
 
 
-def whole(answer: httpx.Response) -> dict[str, Any]:
+def read_answer(answer: httpx.Response) -> dict[str, Any]:
     """Read an answer with what v1 may say in X-IMSG-* headers alone: the body that v2 would have given."""
     body: dict[str, Any] = answer.json()
     told = {field: unquote(answer.headers[header]) for field, header in TOLD.items() if header in answer.headers}

@@ -29,7 +29,7 @@ MOST = 500
 CONTENT = ("subject", "text", "html")
 
 
-def enter(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> None:
+def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> None:
     """Log in as the form does, without drawing it: the cookie is the visit's from now on."""
     expect.set_options(timeout=PATIENCE_S * 1000)
     answer = visit.context.request.post(

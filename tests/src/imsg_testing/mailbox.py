@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from imsg_testing.listening import Threaded
 from imsg_testing.smtp_server import DEFAULTS, EXTENSIONS, Act, Late, Received, SmtpServer, Step
+from imsg_testing.tcp_server import LoopThread
 
 
 class Manner(Enum):
@@ -48,9 +48,9 @@ class Mailbox(SmtpServer):
         """How long it thinks before it says that it has a mail."""
 
     @cached_property
-    def _thread(self) -> Threaded:
+    def _thread(self) -> LoopThread:
         """Made when it is first opened: a loop that nobody opens nobody closes."""
-        return Threaded()
+        return LoopThread()
 
     @property
     def settings(self) -> dict[str, str]:

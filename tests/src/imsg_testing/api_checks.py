@@ -9,7 +9,7 @@ import httpx
 
 from imsg_contract.errors import TEXTS
 from imsg_testing.api import Api
-from imsg_testing.versions import MESSAGES, in_v2, whole
+from imsg_testing.api_versions import MESSAGES, in_v2, read_answer
 
 DOCUMENTED_URLS = ("/api/register", "/api/login", "/api/send", "/api/modify", "/api/query")
 
@@ -17,19 +17,19 @@ WIDE = {"per_hour": 1_000_000, "per_day": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class VersionedApi:
     """An iMSG that is asked by one of the two versions; urls are written as v1 has them."""
 
     api: Api
     is_v2: bool
 
-    def whole(self, answer: httpx.Response) -> dict[str, Any]:
+    def read(self, answer: httpx.Response) -> dict[str, Any]:
         """Read an answer, its headers too, and hold the body to the keys that its version may print."""
         body = answer.json()
         if is_documented(answer.request.url.path):
             printed = set(body) - {"errorCode", "errorMessage"}
             assert printed <= ({"token", "messages", "next"} if body["errorCode"] == 0 else set()), body
-        return whole(answer)
+        return read_answer(answer)
 
     def user(self, **fields: object) -> str:
         """Register a user who may send as often as they like, if nothing else is said; return a token."""
@@ -56,7 +56,7 @@ class Decided:
 
     def check_ok(self, answer: httpx.Response) -> dict[str, Any]:
         """Hold an answer against row 0 of the table; return its body."""
-        body = self.whole(answer)
+        body = self.read(answer)
         is_accepted = answer.request.method == "POST" and answer.request.url.path.rstrip("/") == MESSAGES
         status = 202 if is_accepted else 200
         assert (body["errorCode"], body["errorMessage"], answer.status_code) == (0, "OK", status), body
@@ -67,7 +67,7 @@ class Decided:
         self, answer: httpx.Response, code: int, column: int, reason: str | None = None
     ) -> dict[str, Any]:
         """Hold a refusal against its row: code, text, reason, detail, and the version's status; return its body."""
-        body = self.whole(answer)
+        body = self.read(answer)
         assert body["errorCode"] == code, body
         assert body["errorMessage"] == (f"见详情：{body['detail']}" if code == 10016 else TEXTS[code])
         assert body["detail"]

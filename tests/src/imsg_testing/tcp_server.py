@@ -15,7 +15,7 @@ START_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serve_tcp(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Call `serve` for each connection to the port that is yielded; those still open at the end are broken off."""
     sessions: set[asyncio.Task[None]] = set()
 
@@ -42,7 +42,7 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
         await asyncio.gather(*sessions, return_exceptions=True)
 
 
-class Threaded:
+class LoopThread:
     """A loop in a thread of its own, for servers that a test without a loop talks to."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.logs import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
-from imsg_testing.listening import listening
+from imsg_testing.tcp_server import serve_tcp
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(
@@ -40,7 +40,7 @@ ERASURE_KEYS = (SecretStr("tombs of the trial"),)
 PROCESSOR_S, STOPPED_S = 1.5, 3.0
 """When a trial that spins or stands still is ended."""
 
-QUICK = Durations(lease_s=1.0, finish_s=5.0)
+SHORT = Durations(lease_s=1.0, finish_s=5.0)
 
 Answer = Mapping[str, Any]
 """What the provider answers: `{"result": "sent" | "again" | … , …}` with the result's own fields."""
@@ -72,7 +72,7 @@ def address(n: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenMessage:
     """One message that the provider took."""
 
     request: str
@@ -80,11 +80,11 @@ class Taken:
     attempt: int
 
 
-class Provider:
+class ScriptedProvider:
     """Takes messages over TCP, one JSON object a line; answers as told, by default that it took them."""
 
     def __init__(self) -> None:
-        self.taken: list[Taken] = []
+        self.taken: list[TakenMessage] = []
         self.asked: Counter[int] = Counter()
         """n → how often it was asked to take it."""
         self.latency_s = 0.0
@@ -112,7 +112,7 @@ class Provider:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen on a free port of the loopback."""
-        async with listening(self._serve) as self.port:
+        async with serve_tcp(self._serve) as self.port:
             yield
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ class Provider:
         answers = self._answers.get(n)
         answer = self._always.get(n) or (answers.pop(0) if answers else SENT)
         if answer["result"] == "sent" or answer.get("taken"):
-            self.taken.append(Taken(asked["request"], n, asked["attempt"]))
+            self.taken.append(TakenMessage(asked["request"], n, asked["attempt"]))
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         await self.open.wait()
@@ -206,7 +206,7 @@ def _result(answer: Mapping[str, Any], provider_id: str) -> Result:
     raise RuntimeError("told to raise")
 
 
-class History:
+class HistoryListener:
     """Listens to what history would hear."""
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ class History:
 
             async def listen() -> None:
                 async for delivery in deliveries:
-                    self._hear(delivery.key, delivery.headers, delivery.body)
+                    self._record(delivery.key, delivery.headers, delivery.body)
                     await broker.ack(delivery)
 
             task = asyncio.create_task(listen())
@@ -248,7 +248,7 @@ class History:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    def _hear(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
+    def _record(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
         if key == OUTCOME:
             for outcome in Outcomes.model_validate_json(body).outcomes:
                 self.outcomes[outcome.request, outcome.n].append(outcome)
@@ -289,7 +289,7 @@ async def worker_at(
     redis_url: str,
     port: int,
     terms: Terms = TERMS,
-    durations: Durations = QUICK,
+    durations: Durations = SHORT,
     *,
     life: Life = UNWATCHED,
     looks_up_suppressions: bool = False,
