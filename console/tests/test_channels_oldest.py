@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_console.features.channels.oldest import Hours, Oldest, oldest
+from imsg_console.features.channels.oldest import Hours, Oldest, find_oldest
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 
@@ -31,21 +31,21 @@ class History:
 async def test_the_oldest_is_told_to_the_moment() -> None:
     times = ["2026-11-25T09:40:00.000Z", "2026-11-25T09:12:00.000Z"]
     history = History({8: {"sent": 9}, 9: {"queued": 2, "sent": 1}, 11: {"queued": 5}}, times)
-    hours = await Hours.ask(history, NOW)
-    assert await oldest(history, hours, "smtp") == Oldest(times[1], times[1])
+    hours = await Hours.load(history, NOW)
+    assert await find_oldest(history, hours, "smtp") == Oldest(times[1], times[1])
     assert [asked["since"] for asked in history.asked] == ["2026-11-25T09:00:00Z"]
 
 
 async def test_among_very_many_the_hour_is_told() -> None:
     history = History({9: {"queued": 400, "retrying": 200}}, [])
-    hours = await Hours.ask(history, NOW)
-    assert await oldest(history, hours, "smtp") == Oldest("2026-11-25T09:00:00Z", "2026-11-25T10:00:00Z")
+    hours = await Hours.load(history, NOW)
+    assert await find_oldest(history, hours, "smtp") == Oldest("2026-11-25T09:00:00Z", "2026-11-25T10:00:00Z")
     assert not history.asked
 
 
 async def test_where_nothing_waits_there_is_no_oldest() -> None:
     history = History({9: {"sent": 4, "failed": 2, "delivered": 1}}, [])
-    hours = await Hours.ask(history, NOW)
-    assert await oldest(history, hours, "smtp") is None
+    hours = await Hours.load(history, NOW)
+    assert await find_oldest(history, hours, "smtp") is None
     day = hours.day("smtp")
     assert (day.succeeded, day.failed) == (5, 2)

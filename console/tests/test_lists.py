@@ -2,8 +2,8 @@
 
 import pytest
 
-from imsg_console.features.send.lists import Table
-from imsg_console.features.send.lists import table as look
+from imsg_console.features.send.recipient_files import Table
+from imsg_console.features.send.recipient_files import table as look
 from imsg_console.readers import UnreadableError
 from imsg_console.spreadsheets import decode, split
 
@@ -87,3 +87,24 @@ def test_what_is_no_text_is_said(content: bytes) -> None:
     with pytest.raises(UnreadableError) as refused:
         decode(content)
     assert refused.value.why == "files.unreadable"
+
+
+SHEETS = {
+    "a title with an address": "请联系 hr@example.com,,\n姓名,邮箱,备注\n张三,zhang@example.com,\n李四,li@example.com,\n",
+    "two rows of headings": "姓名,联系方式,\n,邮箱,手机\n张三,zhang@example.com,138\n李四,li@example.com,139\n",
+    "a hint and an example": (
+        "姓名,邮箱,部门\n必填,请填写工作邮箱,选填\n例：王小明,wang@example.com,研发\n"
+        "张三,zhang@example.com,研发\n李四,li@example.com,\n"
+    ),
+    "a row of totals": "姓名,邮箱,金额\n张三,zhang@example.com,5\n李四,li@example.com,6\n合计：,2 人,11\n",
+    "merged cells": "部门,邮箱,姓名\n研发,zhang@example.com,张三\n,li@example.com,李四\n,,王五\n",
+}
+
+
+@pytest.mark.parametrize("text", SHEETS.values(), ids=SHEETS)
+def test_rows_about_no_person_are_ignored_and_named(text: str) -> None:
+    found = table(text.encode(), "smtp")
+    reading = found.read(1, has_heading=found.has_heading)
+    assert reading.texts == ["zhang@example.com", "li@example.com"]
+    below = [row for row in found.rows[found.heading + 1 :] if row[1] not in reading.texts]
+    assert len(reading.ignored) == len(below)  # no row is lost silently

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from imsg_console.features.messages.export import COLUMNS, Sheet, harmless
+from imsg_console.features.messages.export import COLUMNS, MessageSheet
 from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
+from imsg_console.widgets import csvs
+from imsg_console.widgets.csvs import harmless
 
 
 def make_message(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  as the API answers
@@ -40,8 +42,8 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def test_a_line_holds_what_the_page_says_in_the_zone_of_the_installation() -> None:
-    sheet = Sheet(Texts("zh"), TimeFormat("Asia/Shanghai", english=False))
-    (line,) = read(sheet.head() + sheet.lines([make_message()]))
+    sheet = MessageSheet(Texts("zh"), TimeFormat("Asia/Shanghai", english=False))
+    (line,) = read(csvs.BOM + csvs.line(sheet.heading) + csvs.line(sheet.row(make_message())))
     assert len(line) == len(COLUMNS)
     assert (line["时间"], line["状态"], line["方式"]) == ("2026-11-25 11:32:41", "失败", "邮件")
     assert line["原因"] == "没有这个收件人，邮箱不存在。"
@@ -56,8 +58,9 @@ def test_what_a_spreadsheet_would_run_is_shown_as_text(cell: str) -> None:
 def test_a_formula_in_any_field_is_harmless() -> None:
     evil = '=HYPERLINK("http://evil","x")'
     fields = {"username": evil, "to": evil, "subject": evil, "provider_id": evil, "attachments": [{"filename": evil}]}
-    sheet = Sheet(Texts("en"), TimeFormat("UTC", english=True))
-    (line,) = read(sheet.head() + sheet.lines([make_message(**fields, error={"code": evil, "detail": evil})]))
+    sheet = MessageSheet(Texts("en"), TimeFormat("UTC", english=True))
+    row = sheet.row(make_message(**fields, error={"code": evil, "detail": evil}))
+    (line,) = read(csvs.BOM + csvs.line(sheet.heading) + csvs.line(row))
     assert sum(value == f"'{evil}" for value in line.values()) == 7
 
 

@@ -1,29 +1,32 @@
-"""Pages of a listing whose API knows only what comes next, and what a fresh look at one finds."""
+"""Pages of a list whose API knows only what comes next, and what a refresh of one finds."""
 
 from typing import Any
 
 import pytest
 
-from imsg_console.features.messages.listing import Listing, read_page
 from imsg_console.features.messages.live import compare
 from imsg_console.message.pace import FIRST_S, LONGEST_S, Pace
+from imsg_console.widgets.paging import Listing, read_page
 
 
-class Shelf:
-    """As many messages as one likes behind an API of cursors; counts how often it was asked."""
+class Messages:
+    """As many messages as one likes behind an API of cursors; counts its calls."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.asked = 0
+        self.calls = 0
 
-    async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Answer as GET /api/v2/messages does."""
-        assert path == "/api/v2/messages"
-        self.asked += 1
-        start, limit = int(str(params["cursor"] or 0)), int(str(params["limit"]))
+    async def load(self, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        """Return messages and the next cursor."""
+        self.calls += 1
+        start = int(cursor or 0)
         end = min(start + limit, self.count)
-        rows = [message(self.count - n) for n in range(start, end)]
-        return {"messages": rows, "next": str(end) if end < self.count else None}
+        return [message(self.count - n) for n in range(start, end)], str(end) if end < self.count else None
+
+
+def list_messages(messages: Messages) -> Listing:
+    """List them in pages of 50."""
+    return Listing(messages.load, size=50, stride=10)
 
 
 def message(number: int, status: str = "sent", at: str = "2026-11-25T00:00:00Z") -> dict[str, Any]:
@@ -37,38 +40,38 @@ def first(number: int, count: int) -> str:
 
 
 async def test_pages_follow_one_another_and_lead_back() -> None:
-    listing = Listing(Shelf(120), {})
+    listing = list_messages(Messages(120))
     for number in (1, 2, 3, 2, 1):
-        part = await listing.load(number)
-        assert (part.number, part.messages[0]["id"]) == (number, first(number, 120))
-        assert (part.next is None) is (number == 3)
+        page = await listing.load(number)
+        assert (page.number, page.rows[0]["id"]) == (number, first(number, 120))
+        assert (page.next is None) is (number == 3)
 
 
 async def test_page_1000_is_walked_to_in_strides_and_the_one_before_it_is_near() -> None:
-    shelf, walked = Shelf(60_000), list[int]()
-    listing = Listing(shelf, {})
-    part = await listing.load(1000, walked.append)
-    assert part.messages[0]["id"] == first(1000, 60_000)
-    assert shelf.asked <= 101
+    messages, walked = Messages(60_000), list[int]()
+    listing = list_messages(messages)
+    page = await listing.load(1000, walked.append)
+    assert page.rows[0]["id"] == first(1000, 60_000)
+    assert messages.calls <= 101
     assert walked == sorted(walked)
-    asked = shelf.asked
-    assert (await listing.load(999)).messages[0]["id"] == first(999, 60_000)
-    assert shelf.asked <= asked + 2
+    calls = messages.calls
+    assert (await listing.load(999)).rows[0]["id"] == first(999, 60_000)
+    assert messages.calls <= calls + 2
 
 
 async def test_a_shared_link_opens_at_its_page_at_once() -> None:
-    shelf = Shelf(5_000)
-    listing = Listing(shelf, {})
-    listing.knows(40, str(39 * 50))
-    assert (await listing.load(40)).messages[0]["id"] == first(40, 5_000)
-    assert shelf.asked == 1
-    assert (await listing.load(39)).messages[0]["id"] == first(39, 5_000)
+    messages = Messages(5_000)
+    listing = list_messages(messages)
+    listing.remember(40, str(39 * 50))
+    assert (await listing.load(40)).rows[0]["id"] == first(40, 5_000)
+    assert messages.calls == 1
+    assert (await listing.load(39)).rows[0]["id"] == first(39, 5_000)
 
 
 @pytest.mark.parametrize(("count", "last"), [(0, 1), (50, 1), (51, 2), (1_234, 25)])
 async def test_beyond_the_end_the_last_page_is_shown(count: int, last: int) -> None:
-    part = await Listing(Shelf(count), {}).load(900)
-    assert (part.number, part.next) == (last, None)
+    page = await list_messages(Messages(count)).load(900)
+    assert (page.number, page.next) == (last, None)
 
 
 @pytest.mark.parametrize(("text", "number"), [("7", 7), ("", 1), ("-3", 1), ("0", 1), ("٣", 1), ("9" * 30, 1)])

@@ -7,7 +7,7 @@ import pytest
 
 from imsg_console.client import ApiError
 from imsg_console.message.filters import Filters
-from imsg_console.message.resend import Tally, find_failed, send_again
+from imsg_console.message.resend import Progress, find_failed, send_again
 from imsg_console.message.resend_plan import Plan, bodies, segments
 
 AWAY = ApiError("unreachable")
@@ -61,9 +61,9 @@ class History:
 
 async def test_what_is_away_is_asked_again_under_the_same_key() -> None:
     gateway = Gateway(AWAY, UNKNOWN, None)
-    tally = await send_again(gateway, write_asked("a", "b"), "key", waits_s=(0, 0, 0))
+    progress = await send_again(gateway, write_asked("a", "b"), "key", waits_s=(0, 0, 0))
     assert gateway.keys == ["key-0", "key-0", "key-0", "key-1"]
-    assert (tally.done, tally.messages, tally.requests) == (2, 4, ["new-a", "new-b"])
+    assert (progress.done, progress.messages, progress.requests) == (2, 4, ["new-a", "new-b"])
 
 
 async def test_what_stays_away_ends_the_work() -> None:
@@ -74,18 +74,18 @@ async def test_what_stays_away_ends_the_work() -> None:
 async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
     gateway, seen = Gateway(None, LIMIT), list[int]()
 
-    def count(tally: Tally) -> None:
-        seen.append(tally.done)
+    def count(progress: Progress) -> None:
+        seen.append(progress.done)
 
     with pytest.raises(ApiError, match="per_hour_used_up"):
-        await send_again(gateway, write_asked("a", "b", "c"), "key", progress=count, waits_s=(0,))
+        await send_again(gateway, write_asked("a", "b", "c"), "key", on_progress=count, waits_s=(0,))
     assert (gateway.keys, seen) == (["key-0", "key-1"], [1])
 
 
 async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
-    tally = await send_again(Gateway(NOTHING), write_asked("a", "b"), "key")
-    assert (tally.done, tally.failures, tally.refused) == (2, 1, [("a", NOTHING.detail)])
-    assert tally.requests == ["new-b"]
+    progress = await send_again(Gateway(NOTHING), write_asked("a", "b"), "key")
+    assert (progress.done, progress.failures, progress.refused) == (2, 1, [("a", NOTHING.detail)])
+    assert progress.requests == ["new-b"]
 
 
 async def test_a_filter_means_what_failed_or_what_it_names() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from imsg_console.features.send import lists
+from imsg_console.features.send.recipient_files import join, read_overviews, read_pasted
 from imsg_console.readers import MAX_LARGE, Reader, Readers, UnreadableError
 from imsg_console.spreadsheets import read_columns, read_lines
 from imsg_console.texts import Texts
@@ -28,9 +28,9 @@ async def read(readers: Readers, reader: Reader, content: bytes, *asked: object,
 
 
 @pytest.mark.parametrize("content", HUGE.values(), ids=HUGE)
-@pytest.mark.parametrize("reader", [lists.overviews, lists.pasted, read_lines, read_columns])
+@pytest.mark.parametrize("reader", [read_overviews, read_pasted, read_lines, read_columns])
 async def test_more_rows_than_anybody_has_are_refused_by_their_bound(reader: Reader, content: bytes) -> None:
-    asked = ["smtp"] if reader in (lists.overviews, lists.pasted) else []
+    asked = ["smtp"] if reader in (read_overviews, read_pasted) else []
     with pytest.raises(UnreadableError) as refused:
         await read(Readers(), reader, content, *asked)
     assert refused.value.why == "files.too_large"
@@ -39,40 +39,40 @@ async def test_more_rows_than_anybody_has_are_refused_by_their_bound(reader: Rea
 
 async def test_more_recipients_in_a_line_than_anybody_has_are_refused() -> None:
     with pytest.raises(UnreadableError, match="too_large"):
-        await read(Readers(), lists.pasted, b"a@x.cn " * 60_000, "smtp")
+        await read(Readers(), read_pasted, b"a@x.cn " * 60_000, "smtp")
 
 
 async def test_ten_thousand_in_one_line_are_a_list_and_no_table_of_ten_thousand_columns() -> None:
     content = ",".join(f"reader{number}@example.com" for number in range(10_000)).encode()
-    (found,) = await read(Readers(), lists.overviews, content, "smtp")
-    assert lists.Overview(**found).width == 1  # type: ignore[arg-type]
-    pieces = await read(Readers(), lists.recipients, content, "smtp", 0, 0, False)  # noqa: FBT003  as JSON has it
-    assert len(lists.join(pieces).found) == 10_000  # type: ignore[arg-type]
+    (found,) = await read(Readers(), read_overviews, content, "smtp")
+    assert Overview(**found).width == 1  # type: ignore[arg-type]
+    pieces = await read(Readers(), read_column, content, "smtp", 0, 0, False)  # noqa: FBT003  as JSON has it
+    assert len(join(pieces).found) == 10_000  # type: ignore[arg-type]
 
 
 async def test_one_session_reads_one_thing_at_a_time_and_holds_up_nobody() -> None:
     readers = Readers()
-    of_one = [asyncio.create_task(read(readers, lists.pasted, LONG, "smtp")) for _ in range(MAX_LARGE + 1)]
-    of_another = asyncio.create_task(read(readers, lists.pasted, b"li@example.com", "smtp", session="another"))
+    of_one = [asyncio.create_task(read(readers, read_pasted, LONG, "smtp")) for _ in range(MAX_LARGE + 1)]
+    of_another = asyncio.create_task(read(readers, read_pasted, b"li@example.com", "smtp", session="another"))
 
     first = await asyncio.wait({*of_one[:MAX_LARGE], of_another}, return_when=asyncio.FIRST_COMPLETED)
     assert first[0] == {of_another}
     with pytest.raises(UnreadableError, match="busy"):
         await of_one.pop()
-    assert all(len(lists.join(pieces).found) == 4_000 for pieces in await asyncio.gather(*of_one))  # type: ignore[arg-type]
+    assert all(len(join(pieces).found) == 4_000 for pieces in await asyncio.gather(*of_one))  # type: ignore[arg-type]
 
 
 async def test_what_is_read_ends_with_its_page() -> None:
     readers = Readers()
-    reading = asyncio.create_task(read(readers, lists.pasted, LONG, "smtp"))
-    waiting = asyncio.create_task(readers.run("one", "another page", lists.pasted, b"li@example.com", "smtp"))
+    reading = asyncio.create_task(read(readers, read_pasted, LONG, "smtp"))
+    waiting = asyncio.create_task(readers.run("one", "another page", read_pasted, b"li@example.com", "smtp"))
     await asyncio.sleep(0)
     readers.end("page of one")
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert [len(lists.join([piece]).found) for piece in await waiting] == [1]
+    assert [len(join([piece]).found) for piece in await waiting] == [1]
 
 
 async def test_a_bug_of_a_reader_is_told_from_what_can_not_be_read() -> None:
     with pytest.raises(RuntimeError, match="KeyError"):
-        await read(Readers(), lists.pasted, b"a" * 40_000, None)
+        await read(Readers(), read_pasted, b"a" * 40_000, None)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_console.features.send.pasting import Found, Ignored, Reading, read
-from imsg_console.features.send.recipients import Kind, Recipients, judge
+from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading, read
+from imsg_console.features.send.recipients import Kind, Recipients, classify
 
 
 def people_of(*texts: str) -> Reading:
-    return Reading(tuple(map(Found, texts)))
+    return Reading(tuple(map(FoundRecipient, texts)))
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_phone_numbers_lose_their_filling(pasted: str, expected: list[str]) -> N
     ],
 )
 def test_what_is_wrong_is_said(text: str, method: str, kind: Kind, why: str) -> None:
-    found = judge(text, method)
+    found = classify(text, method)
     assert (found.kind, found.why) == (kind, why)
 
 
 async def test_a_recipient_written_twice_is_kept_once_and_told() -> None:
     people = Recipients("sms")
-    new = await people.add(people_of("13800138000", "+8613800138000", "13900139000", "13800138000"))
-    assert (new, [one.text for one in people.ignored]) == (2, ["+8613800138000", "13800138000"])
+    await people.add(people_of("13800138000", "+8613800138000", "13900139000", "13800138000"))
+    assert (len(people), [one.text for one in people.ignored]) == (2, ["+8613800138000", "13800138000"])
     assert (people.counts.read, people.counts.adopted, people.counts.ignored) == (4, 2, 2)
     assert people.texts == ["13800138000", "13900139000"]
 
@@ -87,7 +87,7 @@ async def test_a_recipient_written_twice_is_kept_once_and_told() -> None:
 async def test_another_method_judges_all_anew() -> None:
     people = Recipients("smtp")
     await people.add(people_of("a@x.com", "13800138000", "zhang"))
-    await people.turn("sms")
+    await people.change_method("sms")
     assert [one.text for one in people.wrong] == ["a@x.com"]
     people.remove_wrong()
     assert people.texts == ["13800138000", "zhang"]
@@ -116,7 +116,7 @@ async def test_another_method_judges_all_anew() -> None:
 def test_a_paste_of_nothing_but_marks_is_read_at_once(pasted: str, method: str) -> None:
     """The first of them held the page of everybody for an hour."""
     for text in read(pasted, method).texts:
-        judge(text, method)
+        classify(text, method)
 
 
 PIECES = [
@@ -145,13 +145,13 @@ PIECES = [
 def test_any_paste_in_mixed_scripts_is_read_and_judged(method: str, pasted: str) -> None:
     for text in read(pasted, method).texts:
         assert text.strip() == text != ""
-        assert judge(text, method).kind in Kind
+        assert classify(text, method).kind in Kind
 
 
 async def test_ten_thousand_are_taken_whole() -> None:
     people = Recipients("smtp")
-    new = await people.add(read("\n".join(f"reader{number}@example.com" for number in range(10_000)), "smtp"))
-    assert (new, len(people), people.wrong) == (10_000, 10_000, [])
+    await people.add(read("\n".join(f"reader{number}@example.com" for number in range(10_000)), "smtp"))
+    assert (len(people), people.wrong) == (10_000, [])
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_three_hundred_rows_of_excel_are_all_accounted_for() -> None:
     reading = read("\r\n".join(["姓名\t部门\t手机\t邮箱", *rows, ""]), "smtp")
     assert len(reading.found) + len(reading.ignored) == 301
     assert reading.ignored == (
-        Ignored("姓名 部门 手机 邮箱", "send.is_heading"),
-        Ignored("员工7 研发部 13800138007", "send.no_smtp_in_row"),
+        IgnoredText("姓名 部门 手机 邮箱", "send.is_heading"),
+        IgnoredText("员工7 研发部 13800138007", "send.no_smtp_in_row"),
     )
-    assert reading.found[0] == Found("reader0@@example.com", "员工0 研发部 13800138000")
+    assert reading.found[0] == FoundRecipient("reader0@@example.com", "员工0 研发部 13800138000")
 
 
 _SIGNS = st.sampled_from([",", ";", "，", "；", "、", "|", "\t", "\n", " ", "\u3000", " , ", "；\n", "\r\n"])

@@ -25,16 +25,16 @@ class Clock:
 
 
 @dataclass
-class Screen:
+class Tab:
     """A page that notes why it had to go."""
 
     why: str = ""
 
-    def leave(self, why: str) -> None:
+    def close(self, why: str) -> None:
         """Note it."""
         self.why = why
 
-    def close(self) -> None:
+    def discard(self) -> None:
         """Do nothing."""
 
 
@@ -70,14 +70,14 @@ async def test_a_session_ends_when_nothing_is_done_and_its_token_is_revoked() ->
     clock = Clock()
     sessions = clock.sessions()
     session, secret = open_session(sessions)
-    session.screens["page"] = screen = Screen()
+    session.tabs["page"] = tab = Tab()
     session.tasks.append(task := Task())
     clock.now += IDLE_S
     assert sessions.find(secret) is None
 
     await sessions.sweep()
 
-    assert (screen.why, task.is_stopped, clock.revoked, len(sessions)) == ("idle", True, ["token of admin"], 0)
+    assert (tab.why, task.is_stopped, clock.revoked, len(sessions)) == ("idle", True, ["token of admin"], 0)
 
 
 async def test_what_people_do_keeps_a_session() -> None:
@@ -96,12 +96,12 @@ async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
     clock = Clock()
     sessions = clock.sessions()
     session, secret = open_session(sessions, expires_in_s=30.0)
-    session.screens["page"] = screen = Screen()
+    session.tabs["page"] = tab = Tab()
     clock.now += 30.0
     sessions.touch(session)
     await sessions.sweep()
 
-    assert (sessions.find(secret), screen.why) == (None, "expired")
+    assert (sessions.find(secret), tab.why) == (None, "expired")
 
 
 def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> None:

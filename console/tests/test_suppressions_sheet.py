@@ -9,7 +9,7 @@ from imsg_console.texts import Texts
 ZH, EN = Texts("zh"), Texts("en")
 
 
-def parse(t: Texts, text: str) -> sheet.Read:
+def parse(t: Texts, text: str) -> sheet.SuppressionSheet:
     return sheet.read(t, split(decode(text.encode())), "smtp", "opt_out")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import xlsxwriter
 
-from imsg_console.features.send.lists import table
+from imsg_console.features.send.recipient_files import table
 from imsg_console.features.users import sheet
 from imsg_console.readers import Readers, UnreadableError
 from imsg_console.spreadsheets import join, read_lines

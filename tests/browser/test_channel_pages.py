@@ -119,4 +119,4 @@ def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visi
     page = seen.page
     page.goto("/channels")
     card(page, "smtp").get_by_role("link", name=re.compile("条失败")).click()
-    expect(page.locator(".messages-row").first).to_contain_text("失败")
+    expect(page.locator(".table-row").first).to_contain_text("失败")

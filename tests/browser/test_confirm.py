@@ -62,7 +62,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         expect(page.locator(".held")).to_contain_text("已暂停")
         expect(page.locator("body")).not_to_contain_text("短信服务商维护到六点")  # meant for other administrators
         page.goto("/mine")
-        expect(page.locator(".messages-row").first).to_contain_text("渠道已暂停")
+        expect(page.locator(".table-row").first).to_contain_text("渠道已暂停")
         page.goto(f"/messages/{request}-0")
         expect(page.locator(".held")).to_contain_text("已暂停")
         seen.axe()

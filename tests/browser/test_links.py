@@ -137,7 +137,7 @@ def _holds(page: Page, url: str, rows: str, what: str) -> None:
     """Hold the rows that a link opens against the number beside it."""
     _open(page, url)
     is_table = "/channels" in url or "/users" in url
-    found = page.locator("table tbody tr" if is_table else ".messages-row")
+    found = page.locator("table tbody tr" if is_table else ".table-row")
     if rows.endswith("+"):
         expect(found.nth(int(rows[:-1]) - 1), what).to_be_visible()
     else:
@@ -149,4 +149,4 @@ def test_a_time_with_its_zone_is_taken_as_the_api_writes_it(seeded: tuple[Deploy
     seen = visit(url=deployment.url)
     log_in(seen)
     _open(seen.page, f"{deployment.url}/messages?since={datetime.now(UTC):%Y-%m-%d}T00:00:00Z&status=failed,expired")
-    expect(seen.page.locator(".messages-row").first).to_be_visible()
+    expect(seen.page.locator(".table-row").first).to_be_visible()

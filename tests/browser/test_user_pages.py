@@ -101,7 +101,7 @@ def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path
     chooser.set_input_files({"name": "用户.xlsx", "mimeType": XLSX, "buffer": out.getvalue()})
     expect(dialog.get_by_text("1 行可以导入。")).to_be_visible()
     expect(dialog.get_by_text("不认识的列，已忽略：姓名")).to_be_visible()
-    expect(dialog.locator(".sheet-problems")).to_contain_text(f"lisi-{unique}")
+    expect(dialog.locator(".import-problems")).to_contain_text(f"lisi-{unique}")
     seen.axe()
     seen.shoot("users-import-xlsx")
     dialog.get_by_role("button", name="导入 1 个用户").click()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from imsg_console.explanations import explain
-from imsg_console.features.messages.timeline import say
+from imsg_console.features.messages.timeline import describe
 from imsg_console.texts import Texts
 from imsg_sms.http_settings import Http
 from imsg_sms.providers import aliyun, tencent, twilio, volcengine
@@ -62,6 +62,6 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
     smtp = judge(Reply(599, "new"), Envelope("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
-        assert say(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"
-        assert say(Texts("en"), method, {**entry, "detail": "new"})[-1] != Texts("en")("messages.unlisted")
-    assert say(Texts("zh"), "sms", {"status": "sent", "attempt": 1, "code": None, "detail": None}) == ["服务商收下了。"]
+        assert describe(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"
+        assert describe(Texts("en"), method, {**entry, "detail": "new"})[-1] != Texts("en")("messages.unlisted")
+    assert describe(Texts("zh"), "sms", {"status": "sent", "attempt": 1, "code": None, "detail": None}) == ["服务商收下了。"]

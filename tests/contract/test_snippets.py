@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imsg_console.features.send import snippets
-from imsg_console.features.send.snippets import Sending
+from imsg_console.features.send.snippets import SentRequest
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
@@ -25,7 +25,7 @@ HOSTILE = "$(touch run) `touch run` \\n \\u0041 $HOME ${HOME} %s '\"'\"' JSON �
 
 NAMES = ("合同 v1'\"$(touch run)`.pdf", "-n.txt")
 
-Write = Callable[[Sending, str], str]
+Write = Callable[[SentRequest, str], str]
 Run = Callable[[str, Path], str]
 
 
@@ -71,7 +71,7 @@ WAYS = [
 def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     """Write the lines with a password put in, run them, and return what history knows of the request then."""
     user = deployment.new_user(password=PASSWORD, per_hour=10)
-    text = write(Sending(deployment.url, user, **sending), "PUT IT HERE")
+    text = write(SentRequest(deployment.url, user, **sending), "PUT IT HERE")
     secret = json.dumps(PASSWORD)[1:-1]
     if write is snippets.java:
         secret = secret.replace("\\", "\\\\").replace('"', '\\"')
@@ -120,7 +120,7 @@ def test_lines_read_attachments_and_long_lists_from_files(
 def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
     to = ['say "hi"', "back\\slash", *(f"name{number}" for number in range(snippets.LONG_LIST))]
     (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
-    text = snippets.curl(Sending("http://127.0.0.1:1", "u", "wechat", to, "您好"), "p")
+    text = snippets.curl(SentRequest("http://127.0.0.1:1", "u", "wechat", to, "您好"), "p")
     body = text[text.rindex("<<JSON\n") :].removeprefix("<<JSON\n").removesuffix("JSON\n")
     assert json.loads(_output(["sh", "-c", f"cat <<JSON\n{body}JSON\n"], tmp_path))["to"] == to
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -151,6 +151,12 @@ def path(*segments: str) -> str:
     """Make a path of names, each percent-encoded: `path("/api/v2/users", name)`."""
     first, *rest = segments
     return "/".join((first, *(quote(segment, safe="") for segment in rest)))
+
+
+def make_url(path: str, **query: str) -> str:
+    """Make an address with a query; fields that are empty are left out."""
+    pairs = urlencode({name: value for name, value in query.items() if value})
+    return f"{path}?{pairs}" if pairs else path
 
 
 class Forwarded:

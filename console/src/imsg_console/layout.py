@@ -1,15 +1,14 @@
-"""What stands around every page: header, navigation, banners; and what becomes of an error nobody caught."""
+"""The layout of every page: header, navigation, banners; and what is shown of errors that a page does not catch."""
 
 import json
 import logging
 from collections.abc import Callable, Sequence
-from urllib.parse import urlencode
 
 from nicegui import ui
 from nicegui.client import Client
 
 from imsg_console.bug_log import log_bug
-from imsg_console.client import ApiError, SessionOver
+from imsg_console.client import ApiError, SessionOver, make_url
 from imsg_console.nicegui_internals import arrange
 from imsg_console.paths import LOGOUT, PREFER, STATIC, login_url
 from imsg_console.texts import Texts
@@ -20,98 +19,97 @@ from imsg_console.widgets.notices import error_notice, toast
 from imsg_console.widgets.work import tasks_button
 
 DRAFTS = "imsg-draft:"
-"""How the browser's keys of drafts begin; a username follows."""
+"""The beginning of the keys of drafts in the browser's storage; a username follows."""
 
 FORGET_DRAFTS = """() => {
   for (const key of Object.keys(localStorage)) if (key.startsWith('imsg-draft:')) localStorage.removeItem(key);
 }"""
-"""Done at log-out: whoever sits down next finds nothing."""
+"""Run at log-out: the next person at this computer finds no draft."""
 
-LEAVE_MS = 1_000
-"""After how long a page whose session is over leaves: one that is on its way elsewhere has gone there by then."""
+CLOSE_MS = 1_000
+"""How long a page whose session is over stays: a browser that is loading another page has loaded it by then."""
 
 
 class Tab:
-    """An open page of a session, as the session knows it."""
+    """An open page of a session."""
 
     def __init__(self, client: Client, page: str) -> None:
         self._client = client
         self._page = page
 
-    def close(self) -> None:
-        """Be no page any more; the browser, if there is one, loads it anew."""
+    def discard(self) -> None:
+        """Remove the page from the server; a browser that still shows it loads it again."""
         if not self._client.is_deleted:
             self._client.delete()
 
-    def leave(self, why: str) -> None:
-        """Go to the log-in page, saying why, and come back here after it."""
-        target = login_url(self._page, "", why)
-        going = f"window.location.replace({json.dumps(target)})"
-        self._client.run_javascript(f"setTimeout(() => {going}, {LEAVE_MS})")
+    def close(self, why: str) -> None:
+        """Go to the log-in page, which says why and leads back here."""
+        replace = f"window.location.replace({json.dumps(login_url(self._page, '', why))})"
+        self._client.run_javascript(f"setTimeout(() => {replace}, {CLOSE_MS})")
 
 
-def stand(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]:
-    """Draw the frame around the page that is being built; return what brings it to life, for once that is built."""
+def render_layout(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]:
+    """Draw the layout around a page. Return what starts its timers; call it once the page is drawn."""
     client = ui.context.client
-    head(client)
+    link_style_sheets(client)
     ui.page_title(f"{view.t(f'layout.{page.name}')} · iMSG")
     content = arrange(client)
-    drawer = _navigation(view, page, pages)
-    live = _header(view, drawer.toggle)
+    drawer = _draw_navigation(view, page, pages)
+    start_timers = _draw_header(view, drawer.toggle)
     ui.skip_link(view.t("layout.skip"), target=content).classes("skip")  # last: it moves before what is there
-    client.on_exception(lambda error: tell(view, error))
-    return live
+    client.on_exception(lambda error: show_error(view, error))
+    return start_timers
 
 
-def head(client: Client) -> None:
-    """Link the style sheets: files of our own, constants every one."""
+def link_style_sheets(client: Client) -> None:
+    """Link the style sheets of every page."""
     with client:
         for sheet in ("theme", "page", "quasar"):
             style_sheet(sheet)
 
 
-def tell(view: View, error: Exception) -> None:
-    """Say what happened: a refusal in the API's words, an ended session by leading to the log-in, a bug by number."""
+def show_error(view: View, error: Exception) -> None:
+    """Show an error of an event: a refusal in the API's words, an ended session as the log-in, a bug by its number."""
     if isinstance(error, SessionOver):
-        Tab(ui.context.client, view.path).leave("ended")
+        Tab(ui.context.client, view.path).close("ended")
     elif isinstance(error, ApiError):
         toast(sentence(view.t, error), good=False)
     else:
         toast(view.t("layout.bug", trace=log_bug(error)), good=False)
 
 
-def show_failure(view: View, error: Exception, again: Callable[[], object] | None = None) -> None:
-    """Stand in the place of a page that could not be drawn."""
+def show_failure(view: View, error: Exception) -> None:
+    """Draw an error in place of the page."""
     t = view.t
     with element("div", "page-alone"):
         if isinstance(error, ApiError):
-            error_notice(t("layout.failed_title"), sentence(t, error), t("layout.retry"), again or ui.navigate.reload)
+            error_notice(t("layout.failed_title"), sentence(t, error), t("layout.retry"), ui.navigate.reload)
         else:
             trace = log_bug(error)
             error_notice(t("layout.bug_title"), t("layout.bug", trace=trace), t("layout.retry"), ui.navigate.reload)
 
 
 def sentence(t: Texts, error: ApiError) -> str:
-    """Return what an error says to people: what happened and what to do."""
+    """Return an error as a sentence: what happened, and what to do."""
     return error.detail or t("layout.unreachable")
 
 
-class Expected(logging.Filter):
-    """Keeps out of NiceGUI's log what people are told anyway: refusals, and sessions that have ended."""
+class ExpectedErrors(logging.Filter):
+    """Keeps refusals and ended sessions out of NiceGUI's log: pages show them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is worth a line."""
+        """Tell whether a record is logged."""
         return not (record.exc_info and isinstance(record.exc_info[1], ApiError | SessionOver))
 
 
-def _navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_drawer:
+def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_drawer:
     here = page.under or page.path
     with (
         ui.left_drawer(value=False).props("show-if-above width=232 breakpoint=1023").classes("side") as drawer,
         attrs(element("nav", "side-nav"), aria_label=view.t("layout.navigation")),
     ):
         for group in Group:
-            shown = [one for one in pages if one.group is group and one.icon and is_for(one, view)]
+            shown = [one for one in pages if one.group is group and one.icon and is_visible(one, view)]
             if not shown or (group is Group.ADMIN and not view.session.is_admin):
                 continue
             element("p", "side-group", view.t(f"layout.group_{group.value}"))
@@ -127,12 +125,12 @@ def _navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_drawer
     return drawer
 
 
-def is_for(page: Page, view: View) -> bool:
-    """Tell whether a page is for this person, here."""
+def is_visible(page: Page, view: View) -> bool:
+    """Tell whether a person may see a page here."""
     return (page.group is Group.USER or view.session.is_admin) and (view.has_sandbox or not page.needs_sandbox)
 
 
-def _header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
+def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
     t = view.t
     with ui.header(fixed=True, bordered=False, wrap=False).classes("top"):
         menu = ui.button(icon="menu", on_click=toggle).props("flat round dense").classes("top-menu")
@@ -141,22 +139,22 @@ def _header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
             attrs(element("img", "top-mark"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
             element("span", "", "iMSG")
         element("div", "top-space")
-        live = tasks_button(view)
-        _language(view)
-        _account(view)
+        start_timers = tasks_button(view)
+        _draw_language(view)
+        _draw_account(view)
     if view.session.warned and view.session.is_admin:
-        _banner(view)
-    return live
+        _draw_banner(view)
+    return start_timers
 
 
-def _language(view: View) -> None:
+def _draw_language(view: View) -> None:
     other = "en" if view.preferences.language == "zh" else "zh"
     target = _prefer(view, language=other)
     switch = link_to(view.t("layout.language"), target).classes("top-language")
     attrs(switch, lang={"en": "en", "zh": "zh-CN"}[other], aria_label=view.t("layout.language_label"))
 
 
-def _account(view: View) -> None:
+def _draw_account(view: View) -> None:
     t = view.t
     button = ui.button(icon="account_circle").props("flat no-caps").classes("top-account")
     attrs(button, aria_label=f"{t('layout.account')}: {view.session.username}", aria_haspopup="dialog")
@@ -170,14 +168,16 @@ def _account(view: View) -> None:
             ui.separator()
             element("div", "menu-title", t("layout.theme"))
             for theme, symbol in (("auto", "brightness_auto"), ("light", "light_mode"), ("dark", "dark_mode")):
-                _item(symbol, t(f"layout.theme_{theme}"), _prefer(view, theme=theme), view.preferences.theme == theme)
+                _draw_item(
+                    symbol, t(f"layout.theme_{theme}"), _prefer(view, theme=theme), view.preferences.theme == theme
+                )
             ui.separator()
-            _item("key", t("layout.password"), "/password")
-            _draw_way_out("logout", t("layout.log_out"))
-            _draw_way_out_everywhere(view)
+            _draw_item("key", t("layout.password"), "/password")
+            _draw_log_out("logout", t("layout.log_out"))
+            _draw_log_out_everywhere(view)
 
 
-def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
+def _draw_item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
     with ui.item(on_click=lambda: ui.navigate.to(target)).props('clickable role="link"') as item:
         icon(symbol)
         element("span", "menu-text", text)
@@ -186,8 +186,8 @@ def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:
             attrs(item, aria_current="true")
 
 
-def _draw_way_out_everywhere(view: View) -> None:
-    """Draw the way out of every browser and program, which is asked about first."""
+def _draw_log_out_everywhere(view: View) -> None:
+    """Draw the log-out of every browser and program, with a confirmation."""
     t = view.t
     form = attrs(element("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
 
@@ -202,8 +202,8 @@ def _draw_way_out_everywhere(view: View) -> None:
         element("span", "menu-text", t("layout.log_out_everywhere"))
 
 
-def _draw_way_out(symbol: str, text: str) -> None:
-    """Draw the way out: a form, so that leaving is a POST of our own page."""
+def _draw_log_out(symbol: str, text: str) -> None:
+    """Draw the log-out: a form, so that it is a POST of our own page."""
     form = attrs(element("form", "menu-form"), method="post", action=LOGOUT)
     form.on("submit", js_handler=FORGET_DRAFTS)
     with (
@@ -214,8 +214,8 @@ def _draw_way_out(symbol: str, text: str) -> None:
         element("span", "menu-text", text)
 
 
-def _banner(view: View) -> None:
-    """Say that the documented password works here, and lead to changing it."""
+def _draw_banner(view: View) -> None:
+    """Warn that the documented password works here, with a link that leads to changing it."""
     with attrs(element("aside", "banner"), aria_label=view.t("layout.documented_password_step")):
         icon("warning")
         element("span", "", view.t("layout.documented_password"))
@@ -223,21 +223,20 @@ def _banner(view: View) -> None:
 
 
 def _prefer(view: View, **chosen: str) -> str:
-    going = f"{view.path}?{urlencode(view.query)}" if view.query else view.path
-    return f"{PREFER}?{urlencode({**chosen, 'next': going})}"
+    return make_url(PREFER, **chosen, next=make_url(view.path, **view.query))
 
 
-def missing(view: View) -> None:
-    """Draw the page of an address that leads nowhere."""
-    _alone(view, "missing")
+def draw_missing(view: View) -> None:
+    """Draw the page of an address that does not exist."""
+    _draw_alone(view, "missing")
 
 
-def forbidden(view: View) -> None:
+def draw_forbidden(view: View) -> None:
     """Draw what a user sees of an administrator's page."""
-    _alone(view, "no_right")
+    _draw_alone(view, "no_right")
 
 
-def _alone(view: View, name: str) -> None:
+def _draw_alone(view: View, name: str) -> None:
     with element("div", "page-alone empty"):
         heading(1, view.t(f"layout.{name}_title"))
         element("p", "muted", view.t(f"layout.{name}"))

@@ -6,23 +6,23 @@ from imsg_console.client import Api
 from imsg_console.widgets.bars import NEAR
 
 USER_PAGES = 4
-"""How many pages of users are looked through: 2,000 users."""
+"""Pages of users that are searched: 2,000 users."""
 
 User = dict[str, Any]
 
 
-async def near_limits(api: Api) -> list[User]:
-    """Find them, who has used most of a limit first. Raises ApiError."""
-    found: list[User] = []
+async def find_near_limits(api: Api) -> list[User]:
+    """Return them, those who have used most of a limit first. Raises ApiError."""
+    near: list[User] = []
     pages = 0
     async for page in api.pages("/api/v2/users", "users"):
-        found += [user for user in page if user["available"] and share(user) >= NEAR]
+        near += [user for user in page if user["available"] and share(user) >= NEAR]
         pages += 1
         if pages == USER_PAGES:
             break
-    return sorted(found, key=share, reverse=True)
+    return sorted(near, key=share, reverse=True)
 
 
 def share(user: User) -> float:
-    """Return how much of the tighter limit is used; nothing for who may send nothing, or has sent nothing."""
+    """Return the used share of the tighter limit; 0 for users who may send nothing."""
     return max((user[f"used_{one}"] / user[f"per_{one}"] for one in ("hour", "day") if user[f"per_{one}"]), default=0.0)

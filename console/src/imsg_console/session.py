@@ -19,14 +19,14 @@ MAX_ENDED = 10_000
 """Sessions that have ended, of which it is remembered why."""
 
 
-class Screen(Protocol):
+class Tab(Protocol):
     """An open page of a session."""
 
-    def leave(self, why: str) -> None:
-        """Go to the log-in page, saying why."""
+    def close(self, why: str) -> None:
+        """Go to the log-in page, which says why."""
 
-    def close(self) -> None:
-        """Be no page any more."""
+    def discard(self) -> None:
+        """Remove the page from the server."""
 
 
 class Task(Protocol):
@@ -50,7 +50,7 @@ class Session:
     seen_at: float
     warned: bool = False
     """Whether the administrator's documented password works here: said in a banner until it is changed."""
-    screens: dict[str, Screen] = field(default_factory=dict)
+    tabs: dict[str, Tab] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     is_over: bool = False
     end_others: Callable[[], None] = lambda: None
@@ -112,8 +112,8 @@ class Sessions:
             del self._ended[next(iter(self._ended))]
         for task in list(session.tasks):
             task.stop()
-        for screen in list(session.screens.values()):
-            screen.leave(why)
+        for tab in list(session.tabs.values()):
+            tab.close(why)
 
     def end_all_of(self, username: str, why: str) -> None:
         """End every session of a user."""

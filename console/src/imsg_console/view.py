@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from imsg_console.client import Api
+from nicegui import ui
+
+from imsg_console.client import Api, make_url
 from imsg_console.files import Files
 from imsg_console.html_bodies import Bodies
 from imsg_console.preferences import Preferences
@@ -12,6 +14,7 @@ from imsg_console.readers import Readers
 from imsg_console.sandbox_client import Sandbox
 from imsg_console.session import Session
 from imsg_console.texts import Texts
+from imsg_console.time_format import TimeFormat
 
 
 class Group(Enum):
@@ -42,14 +45,20 @@ class View:
     """The stand-ins for the providers."""
     timezone: str
     """Of the installation: the days and hours of its limits."""
+    times: TimeFormat
+    """Writes the API's times in that zone."""
     has_sandbox: bool
-    """Whether they do, as far as is known."""
+    """Whether the sandbox runs here."""
     bodies: Bodies
     """For `widgets.bodies.body_frame`."""
     files: Files
     """For downloads: `view.files.offer(...)` gives the address."""
     readers: Readers
-    """For whatever a person hands in: `widgets.reading.run_reader(view, ...)`."""
+    """For files and pasted texts: `widgets.reading.run_reader(view, ...)`."""
+
+    def replace_query(self, **query: str) -> None:
+        """Show another query in the page's address; fields that are empty are left out."""
+        ui.navigate.history.replace(make_url(self.path, **query))
 
 
 Show = Callable[[View], Awaitable[None]]

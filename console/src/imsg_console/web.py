@@ -32,6 +32,7 @@ from imsg_console.session import Session, Sessions
 from imsg_console.sockets import Sockets
 from imsg_console.style_sheets import ICON_FILE, StyleSheets
 from imsg_console.texts import Texts, read_sentences
+from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 
 RECONNECT_S = 30.0
@@ -43,7 +44,7 @@ BUILD_S = 30.0
 UPLOAD_BYTES = 16 * 1024 * 1024
 """What a request may bring: as much as POST /api/v2/messages takes."""
 
-SCREENS = 40
+MAX_TABS = 40
 """How many pages a session may have open; the oldest gives way."""
 
 
@@ -102,7 +103,7 @@ def _configure(app: FastAPI) -> None:
     set_up(
         app,
         message_bytes=MESSAGE_BYTES,
-        log_filter=layout.Expected(),
+        log_filter=layout.ExpectedErrors(),
         title="iMSG",
         favicon=ICON_FILE,
         dark=None,
@@ -154,15 +155,15 @@ class _Pages:
             self._own(ui.context.client, session, view)
             if shown is None:
                 ui.context.client.status_code = 404
-                layout.stand(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
-                layout.missing(view)
+                layout.render_layout(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
+                layout.draw_missing(view)
                 return None
             if shown.path == "/" and not session.is_admin:
                 return RedirectResponse("/mine", 303)
-            live = layout.stand(view, shown, PAGES)
-            if not layout.is_for(shown, view):
+            start_timers = layout.render_layout(view, shown, PAGES)
+            if not layout.is_visible(shown, view):
                 ui.context.client.status_code = 403
-                layout.forbidden(view)
+                layout.draw_forbidden(view)
                 return None
             try:
                 await shown.show(view)
@@ -171,7 +172,7 @@ class _Pages:
                 return RedirectResponse(login_url(view.path, request.url.query, "ended"), 303)
             except Exception as error:  # noqa: BLE001  the edge: whatever a page raises becomes a sentence
                 layout.show_failure(view, error)
-            live()
+            start_timers()
             return None
 
         return show
@@ -189,6 +190,7 @@ class _Pages:
             query=dict(request.query_params),
             sandbox=sandbox,
             timezone=self._web.timezone,
+            times=TimeFormat(self._web.timezone, english=wish.language == "en"),
             has_sandbox=session.is_admin and await self._has_sandbox(sandbox),
             bodies=self.bodies,
             files=self.files,
@@ -205,14 +207,14 @@ class _Pages:
         return known
 
     def _own(self, client: Client, session: Session, view: View) -> None:
-        for tab in list(session.screens.values())[: max(0, len(session.screens) - SCREENS + 1)]:
-            tab.close()
+        for tab in list(session.tabs.values())[: max(0, len(session.tabs) - MAX_TABS + 1)]:
+            tab.discard()
         self._owners[client.id] = session.key
-        session.screens[client.id] = layout.Tab(client, view.path)
+        session.tabs[client.id] = layout.Tab(client, view.path)
 
         def forget() -> None:
             self._owners.pop(client.id, None)
-            session.screens.pop(client.id, None)
+            session.tabs.pop(client.id, None)
             self.readers.end(client.id)
 
         client.on_delete(forget)

@@ -14,7 +14,7 @@ def address() -> str:
 
 def rows(page: Page) -> Any:  # noqa: ANN401  a locator
     """Return the rows of the table."""
-    return page.locator(".messages-row")
+    return page.locator(".table-row")
 
 
 def query(page: Page) -> dict[str, str]:

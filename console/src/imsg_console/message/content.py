@@ -1,4 +1,4 @@
-"""What was sent: the text as text, HTML sealed in a frame, attachments by name and size."""
+"""The content of a message: text as text, HTML in a sandboxed frame, attachments by name and size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from imsg_console.message.summary import text
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, icon
+from imsg_console.widgets.facts import draw_facts, write_size
 from imsg_console.widgets.html_frame import body_frame
 
 SHOWN = 10_000
@@ -64,34 +65,34 @@ SHEET = (
 )
 
 
-def quiet(html: str) -> str:
-    """Leave of a mail's HTML what can be shown without fetching, running or submitting anything.
+def clean(html: str) -> str:
+    """Return a mail's HTML without anything that fetches, runs or submits.
 
-    The frame forbids all of that too; this keeps the browser from complaining about what it forbids.
+    The frame forbids all of that too; without this the browser's console fills with what the frame has forbidden.
     """
     attributes = {tag: set(names) for tag, names in ATTRIBUTES.items()}
     cleaned = nh3.clean(html, tags=set(TAGS), attributes=attributes, filter_style_properties=set(STYLES), link_rel=None)
     return SHEET + cleaned
 
 
-def content(view: View, message: Mapping[str, Any]) -> None:
+def draw_content(view: View, message: Mapping[str, Any]) -> None:
     """Draw the content of a message as history has it."""
-    given = message["content"]
-    if given is None:
+    content = message["content"]
+    if content is None:
         element("p", "muted", view.t("messages.content_gone"))
-    elif isinstance(given, dict) and "template" in given:
-        _template(view, given)
+    elif isinstance(content, dict) and "template" in content:
+        _draw_template(view, content)
     else:
-        html = given.get("html") if isinstance(given, dict) else None
-        body(view, text(given), html if isinstance(html, str) else None)
-    attachments(view, message["attachments"])
+        html = content.get("html") if isinstance(content, dict) else None
+        draw_body(view, text(content), html if isinstance(html, str) else None)
+    draw_attachments(view, message["attachments"])
 
 
-def body(view: View, plain: str, html: str | None) -> None:
+def draw_body(view: View, plain: str, html: str | None) -> None:
     """Draw a text, and the HTML beside it where there is one."""
     t = view.t
     if not html:
-        long_text(view, plain)
+        draw_text(view, plain)
         return
     with ui.tabs().props("dense no-caps align=left inline-label").classes("tabs") as tabs:
         formatted = ui.tab("html", label=t("messages.content_html"))
@@ -99,14 +100,14 @@ def body(view: View, plain: str, html: str | None) -> None:
             ui.tab("text", label=t("messages.content_plain"))
     with ui.tab_panels(tabs, value=formatted).classes("tab-panels"):
         with ui.tab_panel("html"):
-            body_frame(view, quiet(html), t("messages.content_frame"))
+            body_frame(view, clean(html), t("messages.content_frame"))
             element("p", "muted small", t("messages.content_html_hint"))
         if plain:
             with ui.tab_panel("text"):
-                long_text(view, plain)
+                draw_text(view, plain)
 
 
-def long_text(view: View, plain: str) -> None:
+def draw_text(view: View, plain: str) -> None:
     """Draw a text, its beginning first where it is long."""
     shown = element("div", "body-text", block(plain, SHOWN))
     if len(plain) <= SHOWN:
@@ -123,7 +124,7 @@ def long_text(view: View, plain: str) -> None:
         button(view.t("messages.content_more"), more, kind="quiet")
 
 
-def attachments(view: View, files: list[Mapping[str, Any]]) -> None:
+def draw_attachments(view: View, files: list[Mapping[str, Any]]) -> None:
     """Draw the names and sizes of attachments."""
     if not files:
         return
@@ -133,25 +134,11 @@ def attachments(view: View, files: list[Mapping[str, Any]]) -> None:
             with element("li", "line file"):
                 icon("attach_file")
                 element("bdi", "file-name", line(file["filename"], 255))
-                element("span", "muted", size(int(file["size"])))
+                element("span", "muted", write_size(int(file["size"])))
 
 
-def size(count: int) -> str:
-    """Write a number of bytes as people do."""
-    amount = float(count)
-    for unit in ("B", "KB", "MB"):
-        if amount < 1000 or unit == "MB":  # noqa: PLR2004  so that no number has four digits
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"  # noqa: PLR2004
-        amount /= 1024
-    return ""
-
-
-def _template(view: View, given: Mapping[str, Any]) -> None:
-    params = given.get("params")
-    element("p", "", f"{view.t('messages.template')} {line(given.get('template'))}")
-    with element("dl", "facts"):
-        for name, value in params.items() if isinstance(params, dict) else ():
-            with element("div", "fact"):
-                element("dt", "", line(name))
-                with element("dd"):
-                    element("bdi", "", line(value, 1000))
+def _draw_template(view: View, content: Mapping[str, Any]) -> None:
+    params = content.get("params")
+    element("p", "", f"{view.t('messages.template')} {line(content.get('template'))}")
+    if isinstance(params, dict):
+        draw_facts((line(name), line(value, 1000)) for name, value in params.items())

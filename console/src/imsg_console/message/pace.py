@@ -1,4 +1,4 @@
-"""How often a page looks again: often while something happens, less and less while nothing does."""
+"""How long a page waits between two refreshes: short while something changes, longer while nothing does."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ SLOWER = 1.6
 
 @dataclass(slots=True)
 class Pace:
-    """How long until the next look: short while something happens, longer and longer while nothing does."""
+    """The wait before the next refresh."""
 
     wait_s: float = FIRST_S
 
     def after(self, *, changed: bool, waiting: bool) -> float:
-        """Say how long to wait after a look. `waiting`: something shown is not settled yet."""
+        """Return the wait after a refresh. `waiting`: a message in view is not settled yet."""
         longest_s = LONGEST_S / 3 if waiting else LONGEST_S
         self.wait_s = FIRST_S if changed else min(self.wait_s * SLOWER, longest_s)
         return self.wait_s
 
     def slow_down(self) -> float:
-        """Say how long to wait after a look that failed."""
+        """Return the wait after a refresh that failed."""
         self.wait_s = min(self.wait_s * 2, LONGEST_S)
         return self.wait_s

@@ -1,4 +1,4 @@
-"""Sending again: which messages a filter means, and asking for each request until it is answered."""
+"""Resending: which messages a filter means, and one API call for each of their requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,20 +10,20 @@ from imsg_console.message.filters import RESENDABLE, Filters
 
 LIMIT_USED_UP = 10013
 NOT_SURE = 10012
-"""Not accepted, not known, or away: asked again under the same key, which sends nothing twice."""
+"""Not accepted, not known, or unreachable: the request is repeated under its key, which sends nothing twice."""
 
 WAITS_S = (1.0, 3.0, 10.0)
-MAX_TOLD = 50
+MAX_REFUSED = 50
 
 
-class Posts(Protocol):
-    """The part of the API that sends again."""
+class Writer(Protocol):
+    """The part of the API that writes."""
 
     async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
-        """Do. Raises ApiError, SessionOver."""
+        """Post. Raises ApiError, SessionOver."""
 
 
-class Pages(Protocol):
+class Lister(Protocol):
     """The part of the API that lists."""
 
     def pages(self, path: str, field: str, **params: object) -> AsyncIterator[list[dict[str, Any]]]:
@@ -31,58 +31,58 @@ class Pages(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
-    """What came of it so far."""
+class Progress:
+    """What has been resent so far."""
 
     done: int = 0
-    """Asked for, whatever the answer."""
+    """Requests made, whatever the answer."""
     messages: int = 0
-    """Accepted anew."""
+    """Messages accepted."""
     requests: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
-    """(id, why), the first of them."""
+    """(id, sentence) of the first refusals."""
     failures: int = 0
 
 
-async def find_failed(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[Mapping[str, Any]]:
+async def find_failed(api: Lister, filters: Filters, parameters: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """List the messages that a filter may mean. Raises ApiError, SessionOver."""
     statuses = [one for one in filters.statuses if one in (*RESENDABLE, "uncertain")] or sorted(RESENDABLE)
-    found: list[Mapping[str, Any]] = []
-    async for page in api.pages("/api/v2/messages", "messages", **{**asked, "status": ",".join(statuses)}):
-        found += page
-    return found
+    messages: list[Mapping[str, Any]] = []
+    async for page in api.pages("/api/v2/messages", "messages", **{**parameters, "status": ",".join(statuses)}):
+        messages += page
+    return messages
 
 
 async def send_again(
-    api: Posts,
+    api: Writer,
     bodies: Sequence[Mapping[str, Any]],
     key: str,
     *,
-    progress: Callable[[Tally], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
     waits_s: Sequence[float] = WAITS_S,
-) -> Tally:
-    """Ask for each; `key` makes a repeat of the same work harmless. Raises SessionOver.
+) -> Progress:
+    """Post each body; `key` makes a repeat of the same work harmless. Raises SessionOver.
 
-    Raises ApiError where going on makes no sense: the limit is used up, or the API is away for long.
+    Raises ApiError where no further request can succeed: a quota is used up, or the API is unreachable.
     """
-    tally = Tally()
+    progress = Progress()
     for n, body in enumerate(bodies):
         try:
-            answer = await _one(api, body, f"{key}-{n}", waits_s)
-            tally.messages += int(answer["count"])
-            tally.requests.append(str(answer["id"]))
+            answer = await _post(api, body, f"{key}-{n}", waits_s)
+            progress.messages += int(answer["count"])
+            progress.requests.append(str(answer["id"]))
         except ApiError as error:
             if error.code in (LIMIT_USED_UP, NOT_SURE) or not error.detail:
                 raise
-            tally.failures += 1
-            if len(tally.refused) < MAX_TOLD:
-                tally.refused.append((str(body["id"]), error.detail))
-        tally.done += 1
-        progress(tally)
-    return tally
+            progress.failures += 1
+            if len(progress.refused) < MAX_REFUSED:
+                progress.refused.append((str(body["id"]), error.detail))
+        progress.done += 1
+        on_progress(progress)
+    return progress
 
 
-async def _one(api: Posts, body: Mapping[str, Any], key: str, waits_s: Sequence[float]) -> dict[str, Any]:
+async def _post(api: Writer, body: Mapping[str, Any], key: str, waits_s: Sequence[float]) -> dict[str, Any]:
     for wait_s in waits_s:
         try:
             return await api.post("/api/v2/resend", body, idempotency_key=key)

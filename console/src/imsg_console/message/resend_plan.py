@@ -1,4 +1,4 @@
-"""What of some messages is sent again, and what is left out and why: decided before anybody is asked."""
+"""Which messages can be resent, and which are left out and why."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ Message = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Plan:
-    """Messages by what is to become of them."""
+    """Messages by what resending does with them."""
 
     failed: list[Message] = field(default_factory=list)
-    """Sent again."""
+    """Resent."""
     uncertain: list[Message] = field(default_factory=list)
-    """Sent again where somebody says so: their recipients may have them."""
+    """Resent where the person agrees: their recipients may have them already."""
     resent: list[Message] = field(default_factory=list)
-    """Left out: sent again before."""
+    """Left out: they were resent before."""
     hopeless: list[Message] = field(default_factory=list)
-    """Left out: as they are they would fail once more."""
+    """Left out: unchanged they would fail again."""
     others: int = 0
     """Neither failed nor uncertain."""
 
@@ -50,7 +50,7 @@ def segments(messages: Iterable[Message]) -> int:
 
 
 def bodies(messages: Iterable[Message], *, uncertain: bool) -> list[dict[str, Any]]:
-    """Write what POST /api/v2/resend is asked for: one request a request, naming the messages that are meant."""
+    """Return the bodies of POST /api/v2/resend: one for each request, with the numbers of its messages."""
     numbers: dict[str, list[int]] = {}
     for message in messages:
         request, _, n = str(message["id"]).partition("-")

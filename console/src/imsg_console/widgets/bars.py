@@ -1,34 +1,22 @@
-"""How much of something is used up: a bar, its numbers beside it, a tone that warns before the end."""
+"""Bars: how much of a limit is used, how far a work is."""
 
-from imsg_console.widgets.elements import attrs, element
+from nicegui import ui
+
+from imsg_console.widgets.elements import attrs
 
 NEAR = 0.8
-"""From where on a limit is near."""
+"""The share of a limit from which on a bar warns."""
 
 
 def tone(used: int, limit: int) -> str:
-    """Tell how near a limit is: `bad` used up, `warn` near, else empty."""
+    """Return the tone of a limit: `bad` when it is used up, `warn` when nearly, else empty."""
     if used >= limit:
         return "bad"
     return "warn" if used >= NEAR * limit else ""
 
 
-def usage(label: str, used: int, limit: int | None, unlimited: str) -> None:
-    """Draw a bar of what is used; without a limit the number alone."""
-    with element("div", "usage"):
-        with element("div", "spread small usage-said"):
-            element("span", "muted", label)
-            said = element("span", "usage-number", f"{used:,} / {limit:,}" if limit is not None else f"{used:,}")
-            if limit is None:
-                element("span", "muted usage-unlimited", unlimited)
-        if limit is None:
-            return
-        share = min(100, round(100 * used / limit)) if limit else 100
-        how = tone(used, limit)
-        if how:
-            said.classes(f"{how}-text")
-        bar = element("div", f"bar bar-{how}" if how else "bar")
-        attrs(bar, role="meter", aria_label=label, aria_valuemin=0, aria_valuemax=limit, aria_valuenow=min(used, limit))
-        attrs(bar, aria_valuetext=f"{used} / {limit}")
-        with bar:
-            element("div", "bar-fill").style(f"width: {share:d}%")
+def bar(label: str, share: float, text: str = "", *, role: str = "progressbar", level: str = "") -> ui.linear_progress:
+    """Draw a bar; `text` is what screen readers say in place of the share."""
+    drawn = ui.linear_progress(value=share, show_value=False, size="0.5rem", color=None)
+    drawn.classes(f"bar bar-{level}" if level else "bar")
+    return attrs(drawn, role=role, aria_label=label, **({"aria_valuetext": text} if text else {}))

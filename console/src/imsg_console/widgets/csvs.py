@@ -3,10 +3,10 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 
 BOM = "\ufeff"
-"""Without it Excel takes UTF-8 for the system's own code page."""
+"""Without it Excel reads UTF-8 as the system's code page."""
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 
@@ -26,9 +26,13 @@ def line(cells: Iterable[object]) -> str:
     return out.getvalue()
 
 
-def table(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """Write a whole file."""
-    return (BOM + line(heading) + "".join(line(row) for row in rows)).encode("utf-8", "replace")
+async def stream(
+    heading: Sequence[str], batches: AsyncIterable[Iterable[Iterable[object]]]
+) -> AsyncGenerator[bytes, None]:
+    """Yield a file: its heading, then its rows. Raises what `batches` raises."""
+    yield (BOM + line(heading)).encode()
+    async for rows in batches:
+        yield "".join(map(line, rows)).encode("utf-8", "replace")
 
 
 def harmless(cell: object) -> str:

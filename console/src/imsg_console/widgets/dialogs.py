@@ -1,6 +1,6 @@
-"""Questions before something that can't be taken back, and dialogs in general."""
+"""Dialogs: to read something, to confirm what cannot be undone, and the frame of any other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nicegui import ui
@@ -11,21 +11,44 @@ from imsg_console.widgets.elements import attrs, button, element, heading
 
 @contextmanager
 def dialog(title: str, *, wide: bool = False) -> Iterator[ui.dialog]:
-    """Open a dialog to fill; `await` it for what it is submitted with, None on Escape."""
-    with ui.dialog() as opened, element("div", "dialog dialog-wide" if wide else "dialog") as card:
-        named = heading(2, title, "dialog-title")
+    """Make a dialog to fill. Await it for what it is submitted with; None on Escape."""
+    with ui.dialog() as made, element("div", "dialog dialog-wide" if wide else "dialog") as card:
+        name = heading(2, title)
         attrs(card, role="document")
-        attrs(opened, aria_labelledby=named.html_id, role="dialog")
+        attrs(made, aria_labelledby=name.html_id, role="dialog")
+        yield made
+
+
+@contextmanager
+def reading_dialog(view: View, title: str, *, wide: bool = False, close: str = "") -> Iterator[ui.dialog]:
+    """Open a dialog that is only read; it is removed when it closes."""
+    with dialog(title, wide=wide) as opened:
         yield opened
+        with foot():
+            button(close or view.t("layout.close"), opened.close, kind="main" if close else "quiet")
+    opened.on("hide", opened.delete)
+    opened.open()
+
+
+@contextmanager
+def foot() -> Iterator[None]:
+    """Draw the place of a dialog's buttons."""
+    with element("div", "actions dialog-foot"):
+        yield
+
+
+def draw_choice(view: View, opened: ui.dialog, action: str, on_agree: Callable[[], object], *, kind: str) -> None:
+    """Draw the buttons of a dialog that asks: cancel, and the action by its name."""
+    with foot():
+        button(view.t("layout.cancel"), lambda: opened.submit(None), kind="quiet")
+        button(action, on_agree, kind=kind)
 
 
 async def confirm(view: View, title: str, text: str, action: str, *, danger: bool = True) -> bool:
-    """Ask, and return whether to go on. The question says what happens; the button says what it does, never OK."""
-    with dialog(title) as asked:
+    """Ask, and return whether to go on. The text says what happens; the button says what it does, never OK."""
+    with dialog(title) as opened:
         element("p", "", text)
-        with element("div", "actions dialog-foot"):
-            button(view.t("layout.cancel"), lambda: asked.submit(False), kind="quiet")  # noqa: FBT003  the answer itself
-            button(action, lambda: asked.submit(True), kind="danger" if danger else "main")  # noqa: FBT003
-    agreed = await asked
-    asked.delete()
+        draw_choice(view, opened, action, lambda: opened.submit("yes"), kind="danger" if danger else "main")
+    agreed = await opened
+    opened.delete()
     return bool(agreed)

@@ -1,4 +1,4 @@
-"""Fields of a form: each with a label, a hint, and room for what is wrong with it."""
+"""Fields of forms: each with a label, a hint, and room for what is wrong with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,10 +6,8 @@ from nicegui import ui
 
 from imsg_console.widgets.elements import attrs
 
-Field = ui.input | ui.number | ui.select | ui.textarea
-
 Check = Callable[[str], str]
-"""What somebody has typed → what is wrong with it, in a sentence; empty: nothing."""
+"""The text of a field → what is wrong with it, in a sentence; empty: nothing."""
 
 
 def text_field(
@@ -19,43 +17,62 @@ def text_field(
     hint: str = "",
     check: Check | None = None,
     most: int = 0,
-    autocomplete: str = "off",
     kind: str = "text",
-) -> ui.input:
-    """Draw a field for a line of text; kind as HTML has it (`email`, `tel`, `search`, `password`)."""
-    field = ui.input(label, value=value, validation=_wrap_check(check)).props(
-        "outlined dense hide-bottom-space no-error-icon"
-    )
-    field.classes("field")
-    attrs(field, autocomplete=autocomplete, type=kind, spellcheck="false")
+    lines: bool = False,
+) -> ui.input | ui.textarea:
+    """Draw a field for a line of text, or for several; kind as HTML has it (`search`, `password`)."""
+    made = (ui.textarea if lines else ui.input)(label, value=value, validation=_wrap_check(check))
+    made.props("outlined dense hide-bottom-space no-error-icon autocomplete=off spellcheck=false").classes("field")
+    if lines:
+        made.props("autogrow")
+    else:
+        attrs(made, type=kind)
     if most:
-        attrs(field, maxlength=most)
+        attrs(made, maxlength=most)
     if hint:
-        attrs(field, hint=hint)
-    return field.without_auto_validation()
+        attrs(made, hint=hint)
+    return made.without_auto_validation()
 
 
-def whole_field(label: str, value: int | None, *, hint: str = "", check: Check | None = None) -> ui.input:
-    """Draw a field for a whole number, read by `whole`. As text: a number field eats what it does not understand."""
-    field = text_field(label, "" if value is None else str(value), hint=hint, check=check, most=9)
-    return attrs(field, inputmode="numeric")
+def search_field(label: str, value: str, on_change: Callable[[], object]) -> ui.input | ui.textarea:
+    """Draw a field that searches while somebody types."""
+    made = text_field(label, value, kind="search", most=254)
+    made.props('clearable debounce="300"').classes("search-field")
+    return made.on_value_change(on_change)
 
 
-def choice_field(label: str, options: Mapping[str, str] | Sequence[str], value: str) -> ui.select:
+def read_search(made: ui.input | ui.textarea) -> str:
+    """Read a field that searches."""
+    return str(made.value or "").replace("\0", "").strip()
+
+
+def whole_field(label: str, value: int | None, *, hint: str = "", check: Check | None = None) -> ui.input | ui.textarea:
+    """Draw a field for a whole number, read by `read_whole`. As text: a number field drops what it cannot read."""
+    made = text_field(label, "" if value is None else str(value), hint=hint, check=check, most=9)
+    return attrs(made, inputmode="numeric")
+
+
+def choice_field(
+    label: str,
+    options: Mapping[str, str] | Sequence[str],
+    value: str,
+    on_change: Callable[[], object] | None = None,
+) -> ui.select:
     """Draw a choice of one."""
-    chosen = ui.select(dict(options) if isinstance(options, Mapping) else list(options), label=label, value=value)
-    return chosen.props("outlined dense options-dense hide-bottom-space").classes("field")
+    listed = dict(options) if isinstance(options, Mapping) else list(options)
+    made = ui.select(listed, label=label, value=value, on_change=on_change)
+    return made.props("outlined dense options-dense hide-bottom-space").classes("field")
 
 
-def whole(field: ui.input) -> int | None:
-    """Read a whole number; None where the field is empty. Call it after `sound`."""
-    text = str(field.value or "").strip()
+def read_whole(made: ui.input | ui.textarea) -> int | None:
+    """Read a whole number; None where the field is empty. Call it after `is_valid`."""
+    text = str(made.value or "").strip()
     return int(text) if text else None
 
 
-def sound(fields: Sequence[Field]) -> bool:
-    """Check every field, and put the cursor into the first that is wrong."""
-    wrong = [field for field in fields if not field.validate()]
+def is_valid(fields: Sequence[ui.input | ui.select | ui.textarea]) -> bool:
+    """Check every field, and put the cursor into the first wrong one."""
+    wrong = [made for made in fields if not made.validate()]
     if wrong:
         wrong[0].run_method("focus")
     return not wrong

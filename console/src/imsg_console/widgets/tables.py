@@ -1,52 +1,230 @@
-"""A table of rows that becomes cards on a phone; pages by the API's cursors; rows may be chosen."""
+"""The table of every list: NiceGUI's, with one template for all rows; on a phone each row is a card.
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+The header and the rows have templates of their own, since Quasar's have neither names for the boxes that choose rows
+nor buttons to sort by.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nicegui import ui
-from nicegui.element import Element
-from nicegui.events import ValueChangeEventArguments
+from nicegui.events import GenericEventArguments, TableSelectionEventArguments
 
 from imsg_console.client import ApiError
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, element, icon
+from imsg_console.widgets.cells import Cell, lines
+from imsg_console.widgets.elements import attrs, element
 from imsg_console.widgets.notices import error_notice
+from imsg_console.widgets.paging import Listing, ListPage, Load, Pager, Row
 
-Row = dict[str, Any]
+PAGE_ROWS = 25
+
+HEADER = """
+<q-tr role="row">
+  <q-th v-if="props.cols[0].pick" role="columnheader" scope="col" class="table-tick">
+    <label class="table-tick-area">
+      <span class="table-tick-name" aria-hidden="true">{{ props.cols[0].pick }}</span>
+      <input type="checkbox" :aria-label="props.cols[0].pick" :checked="props.selected === true"
+        :indeterminate.prop="props.selected === null" @change="props.selected = $event.target.checked">
+    </label>
+  </q-th>
+  <q-th v-for="col in props.cols" :key="col.name" :props="props" role="columnheader" scope="col"
+    :class="'table-' + col.name">
+    <button v-if="col.sortable" type="button" class="table-sort" :title="col.hint">{{ col.label }}</button>
+    <template v-else>{{ col.label }}</template>
+  </q-th>
+</q-tr>
+"""
+
+PIECES = """
+<div v-for="(line, at) in LINES" :key="at" class="table-line">
+  <template v-for="(one, n) in line" :key="n">
+    <a v-if="one.href" class="table-link" :href="one.href"><bdi>{{ one.text }}</bdi></a>
+    <button v-else-if="one.opens" type="button" class="table-link" :aria-expanded="props.row.opened ? 'true' : 'false'"
+      @click="$parent.$emit('act', 'open', props.row.id)">
+      <q-icon class="icon" aria-hidden="true" :name="props.row.opened ? 'expand_less' : 'expand_more'"></q-icon>
+      <bdi>{{ one.text }}</bdi>
+    </button>
+    <q-chip v-else-if="one.tone" dense :icon="one.icon" :label="one.text" :class="'chip chip-' + one.tone"
+      :title="one.title"></q-chip>
+    <q-btn v-else-if="one.action" no-caps unelevated :icon="one.icon" :label="one.text" :aria-label="one.name"
+      :class="['button', 'button-' + one.kind]" @click="$parent.$emit('act', one.action, props.row.id)"></q-btn>
+    <q-btn v-else-if="one.menu" flat round dense icon="more_vert" class="more" :aria-label="one.name"
+      aria-haspopup="dialog">
+      <q-menu class="menu" role="dialog" :aria-label="one.name">
+        <q-item v-for="entry in one.menu" :key="entry.action" clickable v-close-popup role="button"
+          @click="$parent.$emit('act', entry.action, props.row.id)">
+          <q-icon :name="entry.icon" class="icon" aria-hidden="true"></q-icon>
+          <span class="menu-text">{{ entry.text }}</span>
+        </q-item>
+      </q-menu>
+    </q-btn>
+    <div v-else-if="one.meter" class="usage">
+      <div class="spread small">
+        <span class="muted">{{ one.text }}</span><span :class="one.level + '-text'">{{ one.meter }}</span>
+      </div>
+      <q-linear-progress :value="one.share" size="0.5rem" :class="['bar', 'bar-' + one.level]" role="meter"
+        :aria-label="one.text" :aria-valuetext="one.meter"></q-linear-progress>
+    </div>
+    <span v-else :class="one.classes" :title="one.title">
+      <q-icon v-if="one.icon" :name="one.icon" class="icon" aria-hidden="true"></q-icon><bdi>{{ one.text }}</bdi>
+    </span>
+  </template>
+</div>
+"""
+
+BODY = f"""
+<q-tr role="row" :class="['table-row', props.row.classes, {{'is-chosen': props.selected}}]">
+  <q-td v-if="props.cols[0].pick" role="cell" class="table-tick">
+    <label class="table-tick-area">
+      <input type="checkbox" :aria-label="props.row.pick" :checked="props.selected"
+        @change="props.selected = $event.target.checked">
+    </label>
+  </q-td>
+  <q-td v-for="col in props.cols" :key="col.name" :role="col.main ? 'rowheader' : 'cell'" :data-label="col.label"
+    :class="'table-' + col.name">
+    {PIECES.replace("LINES", "props.row.cells[col.name]")}
+  </q-td>
+</q-tr>
+<q-tr v-if="props.row.opened" role="row" class="table-opened">
+  <q-td role="cell" :colspan="props.cols.length + 1">
+    {PIECES.replace("LINES", "props.row.opened")}
+  </q-td>
+</q-tr>
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, and what draws a row's cell. Returning a string is enough where text is all there is."""
+    """A column. Its cells have the class `table-NAME`."""
 
-    title: str
-    cell: Callable[[Row], str | Element | None]
-    classes: str = ""
-    """`number` to the right; `main` the row's name, the heading of its card on a phone."""
+    name: str
+    label: str
+    cell: Callable[[Row], Cell]
     sort: Callable[[Row], Any] | None = None
-    """By what the rows of the page are sorted; None: they are not."""
+    """By what the rows of a page are sorted; None: the column does not sort."""
+    is_main: bool = False
+    """Whether it names the row: the heading of its card on a phone."""
+    hint: str = ""
+    """The tooltip of the button that sorts."""
 
 
-Load = Callable[[str], Awaitable[tuple[list[Row], str | None]]]
-"""Cursor (empty: the first page) → rows and the next page's cursor."""
+Actions = Mapping[str, Callable[[Row], object]]
+"""Name of a cell's button → what it does with the row; a coroutine is awaited."""
 
 
-@dataclass(slots=True)
-class Chosen:
-    """Which rows are chosen, over all pages, by their key."""
+class Table:
+    """Draws rows of a list, which can be sorted, chosen and opened."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
-    on_change: Callable[[], None] = lambda: None
+    def __init__(
+        self,
+        view: View,
+        caption: str,
+        columns: Sequence[Column],
+        *,
+        key: str,
+        actions: Actions | None = None,
+        on_choose: Callable[[], None] | None = None,
+        name: Callable[[Row], str] | None = None,
+    ) -> None:
+        """`key` is the field that tells rows apart. With `on_choose` rows can be chosen; `name` names one for that."""
+        self._t, self._columns, self._key = view.t, columns, key
+        self._actions, self._on_choose = actions or {}, on_choose
+        self._name = name or (lambda row: str(row[key]))
+        self.rows: Sequence[Row] = ()
+        self.chosen: dict[str, Row] = {}
+        """Rows that are chosen, on every page, by their key."""
+        self._opened: dict[str, Cell] = {}
+        heads: list[dict[str, Any]] = [
+            {
+                "name": column.name,
+                "field": column.name,
+                "label": column.label,
+                "sortable": column.sort is not None,
+                "align": "left",
+                "hint": column.hint or None,
+                "main": column.is_main,
+            }
+            for column in columns
+        ]
+        heads[0]["pick"] = "" if on_choose is None else view.t("layout.select_all")
+        self.element = ui.table(
+            rows=[],
+            columns=heads,
+            selection=None if on_choose is None else "multiple",
+            pagination={"rowsPerPage": 0},
+            on_select=self._choose,
+        )
+        self.element.props("flat hide-pagination hide-bottom separator=none wrap-cells").classes("data-table")
+        attrs(self.element, role="region", aria_label=caption)
+        self.element.props["title"] = None
+        self.element.add_slot("header", HEADER)
+        self.element.add_slot("body", BODY)
+        self.element.on("act", self._act)
 
-    def clear(self) -> None:
-        """Choose none."""
-        self.rows.clear()
-        self.on_change()
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show rows. The choice, the order and opened rows stay."""
+        self.rows = rows
+        for row in rows:
+            if (identity := str(row[self._key])) in self.chosen:
+                self.chosen[identity] = row
+        self.element.rows = [self._draw(row) for row in rows]
+
+    def open(self, row: Row, content: Cell) -> None:
+        """Show more of a row below it; None closes it."""
+        self._opened.pop(str(row[self._key]), None)
+        if content is not None:
+            self._opened[str(row[self._key])] = content
+        self.show(self.rows)
+
+    def is_open(self, row: Row) -> bool:
+        """Tell whether more of a row is shown."""
+        return str(row[self._key]) in self._opened
+
+    def close_all(self) -> None:
+        """Close every row; the next `show` draws them so."""
+        self._opened.clear()
+
+    def choose_none(self) -> None:
+        """Take every choice back."""
+        self.element.selected = []
+        self._choose_ids(())
+
+    def _draw(self, row: Row) -> dict[str, Any]:
+        identity = str(row[self._key])
+        return {
+            "id": identity,
+            "classes": row.get("row_classes", ""),
+            "pick": self._t("layout.select_row", name=self._name(row)),
+            "opened": lines(self._opened[identity]) if identity in self._opened else None,
+            "cells": {column.name: lines(column.cell(row)) for column in self._columns},
+            **{column.name: column.sort(row) for column in self._columns if column.sort is not None},
+        }
+
+    def _choose(self, event: TableSelectionEventArguments) -> None:
+        self._choose_ids([str(row.get("id")) for row in event.selection])
+
+    def _choose_ids(self, identities: Sequence[str]) -> None:
+        known = self.chosen | {str(row[self._key]): row for row in self.rows}
+        self.chosen = {identity: known[identity] for identity in identities if identity in known}
+        if self._on_choose is not None:
+            self._on_choose()
+
+    async def _act(self, event: GenericEventArguments) -> None:
+        """Run the action of a button that a row's template has drawn."""
+        name, identity = event.args
+        row = next((row for row in self.rows if str(row[self._key]) == identity), None)
+        if row is not None and name in self._actions:
+            result = self._actions[name](row)
+            if inspect.isawaitable(result):
+                await result
 
 
 class PagedTable:
-    """Draws itself where it is made; `await load()` fills it, again after each change of the filters."""
+    """A table with its pages, the notice of an error, and what is drawn where the list is empty."""
 
     def __init__(
         self,
@@ -55,158 +233,67 @@ class PagedTable:
         columns: Sequence[Column],
         load: Load,
         *,
-        key: Callable[[Row], str],
+        key: str,
         when_empty: Callable[[], object],
-        chosen: Chosen | None = None,
+        size: int = PAGE_ROWS,
+        actions: Actions | None = None,
+        on_choose: Callable[[], None] | None = None,
         name: Callable[[Row], str] | None = None,
     ) -> None:
-        self._view, self._caption, self._columns, self._load = view, caption, columns, load
-        self._key, self._when_empty, self._chosen = key, when_empty, chosen
-        self._name = name or key
-        self._cursors = [""]
-        self._sorted: tuple[Column, bool] | None = None
-        """By which column, and whether downwards; None: as the API lists them."""
-        self._following: str | None = None
-        self.rows: list[Row] = []
-        """Of the page that is shown."""
-        self._place = element("div", "stack table-place")
-        attrs(self._place, aria_live="polite")
+        """`size` is the rows of a page; the other parameters are those of Table and Listing."""
+        self._view, self._load, self._size, self._when_empty = view, load, size, when_empty
+        self._listing = Listing(load, size=size, stride=1)
+        self._page = ListPage(1, None, (), None)
+        with element("div", "stack") as self._place:
+            self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
+            self._instead = element("div")
+            self._pager = Pager(view.t, self._go)
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows of the page in view."""
+        return self._page.rows
 
     async def load(self) -> None:
-        """Show the first page anew."""
-        self._cursors = [""]
-        await self._show()
+        """Show the first page, for instance after the filters have changed."""
+        self._listing = Listing(self._load, size=self._size, stride=1)
+        await self._go(1)
 
     async def reload(self) -> None:
-        """Show the same page anew."""
-        await self._show()
+        """Show the same page again, as it is now."""
+        await self._show(lambda: self._listing.reload(self._page))
 
-    async def _show(self) -> None:
+    async def _go(self, number: int) -> None:
+        await self._show(lambda: self._listing.load(number, lambda at: self._pager.show_progress(at, number)))
+
+    async def _show(self, load: Callable[[], Any]) -> None:
         if self._is_gone():
-            return  # the page was left, and work that it began is done only now
+            return  # the page was left before its work ended
         try:
-            self.rows, following = await self._load(self._cursors[-1])
+            self._page = await load()
         except ApiError as error:
-            self._fail(error)
+            self._show_instead(partial(self._draw_error, error))
             return
         if self._is_gone():
             return
-        self._following = following
-        self._draw()
-
-    def _draw(self) -> None:
-        self._place.clear()
-        with self._place:
-            if not self.rows and len(self._cursors) == 1:
-                self._when_empty()
-                return
-            self._table()
-            if self._following or len(self._cursors) > 1:
-                self._pager(self._following)
+        if self._page.rows or self._page.number > 1:
+            self._instead.clear()
+            self.table.show(self._page.rows)
+            self.table.element.set_visibility(True)
+            self._pager.show(self._page)
+        else:
+            self._show_instead(self._when_empty)
 
     def _is_gone(self) -> bool:
         return bool(self._place.is_deleted)
 
-    def _fail(self, error: ApiError) -> None:
+    def _show_instead(self, draw: Callable[[], object]) -> None:
+        self.table.element.set_visibility(False)
+        self._pager.show(ListPage(1, None, (), None))
+        self._instead.clear()
+        with self._instead:
+            draw()
+
+    def _draw_error(self, error: ApiError) -> None:
         t = self._view.t
-        self._place.clear()
-        with self._place:
-            error_notice(
-                t("layout.failed_title"), error.detail or t("layout.unreachable"), t("layout.retry"), self._show
-            )
-
-    def _table(self) -> None:
-        columns = [{"name": str(n), "label": one.title, "field": str(n)} for n, one in enumerate(self._columns)]
-        table = ui.table(rows=[], columns=columns, pagination={"rowsPerPage": 0})
-        table.props("flat hide-pagination hide-bottom hide-no-data separator=none wrap-cells").classes("data-table")
-        attrs(table, role="region", aria_label=self._caption)
-        with table.add_slot("header"), attrs(table.row(), role="row"):
-            if self._chosen is not None:
-                with attrs(table.header().classes("table-tick"), role="columnheader"):
-                    self._choose_all(self._chosen)
-            for column in self._columns:
-                self._head(table, column)
-        with table.add_slot("top-row"):
-            for row in self._in_order():
-                self._row(table, row)
-
-    def _head(self, table: ui.table, column: Column) -> None:
-        head = attrs(table.header().classes(column.classes), role="columnheader", scope="col")
-        with head:
-            if column.sort is None:
-                element("span", "", column.title)
-                return
-            by, downwards = self._sorted or (None, False)
-            attrs(head, aria_sort="none" if by is not column else "descending" if downwards else "ascending")
-            with attrs(element("button", "table-sort"), type="button") as sort:
-                element("span", "", column.title)
-                if by is column:
-                    icon("arrow_downward" if downwards else "arrow_upward")
-            sort.on("click", lambda: self._sort(column))
-
-    def _sort(self, column: Column) -> None:
-        """Sort by a column: upwards, then downwards, then as the API lists them."""
-        by, downwards = self._sorted or (None, False)
-        self._sorted = (column, True) if by is column and not downwards else None if by is column else (column, False)
-        self._draw()
-
-    def _in_order(self) -> list[Row]:
-        if self._sorted is None or self._sorted[0].sort is None:
-            return self.rows
-        return sorted(self.rows, key=self._sorted[0].sort, reverse=self._sorted[1])
-
-    def _row(self, table: ui.table, row: Row) -> None:
-        with attrs(table.row(), role="row"):
-            if self._chosen is not None:
-                with attrs(table.cell().classes("table-tick"), role="cell"):
-                    self._choose(self._chosen, row)
-            for column in self._columns:
-                cell = attrs(table.cell().classes(column.classes), data_label=column.title)
-                attrs(cell, role="rowheader" if "main" in column.classes else "cell")
-                with cell:
-                    drawn = column.cell(row)
-                    if isinstance(drawn, str):
-                        element("span", "", drawn)
-
-    def _choose(self, chosen: Chosen, row: Row) -> None:
-        key = self._key(row)
-
-        def change(event: ValueChangeEventArguments[bool | None]) -> None:
-            if event.value:
-                chosen.rows[key] = row
-            else:
-                chosen.rows.pop(key, None)
-            chosen.on_change()
-
-        box = ui.checkbox(value=key in chosen.rows, on_change=change).props("dense")
-        attrs(box, aria_label=self._view.t("layout.select_row", name=self._name(row)))
-
-    def _choose_all(self, chosen: Chosen) -> None:
-        async def change(event: ValueChangeEventArguments[bool | None]) -> None:
-            for row in self.rows:
-                if event.value:
-                    chosen.rows[self._key(row)] = row
-                else:
-                    chosen.rows.pop(self._key(row), None)
-            chosen.on_change()
-            await self.reload()
-
-        everything = bool(self.rows) and all(self._key(row) in chosen.rows for row in self.rows)
-        box = ui.checkbox(value=everything, on_change=change).props("dense")
-        attrs(box, aria_label=self._view.t("layout.select_all"))
-
-    def _pager(self, following: str | None) -> None:
-        t = self._view.t
-
-        async def forward() -> None:
-            self._cursors.append(following or "")
-            await self._show()
-
-        async def backward() -> None:
-            self._cursors.pop()
-            await self._show()
-
-        with attrs(element("nav", "pager"), aria_label=self._caption):
-            button(t("layout.previous"), backward, kind="quiet").set_enabled(len(self._cursors) > 1)
-            element("span", "muted", t("layout.page_of", n=len(self._cursors)))
-            button(t("layout.next"), forward, kind="quiet").set_enabled(bool(following))
+        error_notice(t("layout.failed_title"), error.detail or t("layout.unreachable"), t("layout.retry"), self.reload)

@@ -1,4 +1,4 @@
-"""A place to drop a file on, or to choose one from; and why a browser did not take one."""
+"""Uploads: a place to drop files on, and a button that takes one; files that a browser refuses are named."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -7,11 +7,11 @@ from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
-from imsg_console.widgets.elements import attrs, element, icon
+from imsg_console.widgets.elements import attrs, button, element, icon
 from imsg_console.widgets.notices import toast
 
 REFUSED = "(entries) => emit(entries.map((one) => ({why: one.failedPropValidation, name: one.file.name})))"
-"""What Quasar says of the files that it did not take."""
+"""Hands over what Quasar says of the files that it refuses."""
 
 WHY: Mapping[str, str] = {
     "accept": "files.wrong_kind",
@@ -19,43 +19,20 @@ WHY: Mapping[str, str] = {
     "max-total-size": "files.over",
 }
 
+KEEP_PAGE = """
+for (const name of ['dragover', 'drop']) window.addEventListener(name, (event) => event.preventDefault());
+"""
+"""Keeps a file that is dropped beside the place for it from replacing the page."""
 
-def tell_refused(zone: ui.upload, t: Texts, most_bytes: int) -> None:
-    """Say of each file that the browser did not take why it did not."""
-
-    def tell(event: GenericEventArguments) -> None:
-        entries = event.args if isinstance(event.args, list) else []
-        for entry in entries[:3]:
-            said = entry if isinstance(entry, dict) else {}
-            why = WHY.get(str(said.get("why")), "files.refused")
-            toast(
-                t(why, name=line(str(said.get("name", "")), 60), most=f"{most_bytes // 1024 // 1024} MiB"), good=False
-            )
-
-    zone.on("rejected", tell, js_handler=REFUSED)
+OnFile = Callable[[str, bytes], Awaitable[object] | None]
+"""(name, content) of a file; a coroutine is awaited."""
 
 
-def drop_zone(  # what a zone says, takes and does
-    t: Texts,
-    label: str,
-    on_file: Callable[[str, bytes], Awaitable[object] | None],
-    *,
-    accept: str,
-    most_bytes: int,
+def drop_zone(
+    t: Texts, label: str, on_file: OnFile, *, most_bytes: int, accept: str = "", multiple: bool = False
 ) -> ui.upload:
-    """Draw a place for one file after another. `accept` as HTML has it (`.csv,text/csv`)."""
-
-    async def take(event: UploadEventArguments) -> None:
-        content = await event.file.read()
-        zone.reset()
-        done = on_file(event.file.name, content)
-        if done is not None:
-            await done
-
-    zone = ui.upload(on_upload=take, auto_upload=True, max_file_size=most_bytes)
-    tell_refused(zone, t, most_bytes)
-    zone.props("flat").classes("drop")
-    attrs(zone, accept=accept)
+    """Draw a place to drop files on, or to choose them from. `accept` as HTML has it (`.csv,text/csv`)."""
+    zone = _make_upload(t, on_file, most_bytes, accept, multiple=multiple).props("flat").classes("drop")
     with zone.add_slot("header"), element("div", "drop-place"):
         with attrs(element("button", "stack tight drop-inside"), type="button") as opener:
             icon("upload_file")
@@ -65,4 +42,31 @@ def drop_zone(  # what a zone says, takes and does
     with zone.add_slot("list"):
         element("span", "unseen")
     opener.on("click", js_handler=f"() => runMethod({zone.id:d}, 'pickFiles', [])")
+    ui.context.client.on_connect(lambda: ui.run_javascript(KEEP_PAGE))
     return zone
+
+
+def file_button(t: Texts, label: str, on_file: OnFile, *, most_bytes: int, accept: str) -> ui.upload:
+    """Draw a button that takes one file."""
+    upload = _make_upload(t, on_file, most_bytes, accept, multiple=False).classes("hidden")
+    button(label, lambda: upload.run_method("pickFiles"), kind="quiet", symbol="upload_file").classes("button-small")
+    return upload
+
+
+def _make_upload(t: Texts, on_file: OnFile, most_bytes: int, accept: str, *, multiple: bool) -> ui.upload:
+    async def take(event: UploadEventArguments) -> None:
+        content = await event.file.read()
+        upload.reset()
+        result = on_file(event.file.name, content)
+        if result is not None:
+            await result
+
+    def refuse(event: GenericEventArguments) -> None:
+        for entry in event.args[:3] if isinstance(event.args, list) else ():
+            why = WHY.get(str(entry.get("why")), "files.refused")
+            name = line(str(entry.get("name", "")), 60)
+            toast(t(why, name=name, most=f"{most_bytes // 1024 // 1024} MiB"), good=False)
+
+    upload = ui.upload(on_upload=take, auto_upload=True, max_file_size=most_bytes, multiple=multiple)
+    upload.on("rejected", refuse, js_handler=REFUSED)
+    return attrs(upload, accept=accept) if accept else upload

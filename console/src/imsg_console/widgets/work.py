@@ -1,7 +1,8 @@
-"""Long work that shows how far it is and can be left: it belongs to the session, not to the page that began it."""
+"""Long work that shows how far it is. It belongs to the session: it goes on when the page that began it is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from nicegui import background_tasks, ui
 
@@ -9,28 +10,31 @@ from imsg_console.bug_log import log_bug
 from imsg_console.client import ApiError, SessionOver
 from imsg_console.session import Session
 from imsg_console.view import View
+from imsg_console.widgets.bars import bar
 from imsg_console.widgets.elements import attrs, button, element, link_to, live_text
+
+T = TypeVar("T")
 
 KEPT = 20
 """How many finished works a session remembers."""
 
 
 class Work:
-    """Something that takes a while. The doer counts `done` and `failed` up, and may set `link` to what came of it."""
+    """Something that takes a while. Who does it counts `done` and `failed` up, and may set `link` to its result."""
 
     def __init__(self, title: str, total: int | None = None) -> None:
         self.title = title
         self.total = total
-        """None where nobody knows beforehand."""
+        """None where it is not known."""
         self.done = 0
         self.failed = 0
         self.notes: list[str] = []
-        """What went wrong, a line each, for people."""
+        """What went wrong, a line each."""
         self.link = ""
-        """Where to look, or what to download, once it is finished."""
+        """The address of the result."""
         self.link_text = ""
         self.why = ""
-        """Why it broke off, if it did."""
+        """The error that ended it, as a sentence; empty where there was none."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -40,39 +44,39 @@ class Work:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether somebody stopped it."""
+        """Whether it was stopped by `stop`."""
         return self._task is not None and self._task.done() and self._task.cancelled()
 
     def stop(self) -> None:
-        """Stop it after what it is at."""
+        """Cancel it."""
         if self._task is not None:
             self._task.cancel()
 
-    def begin(self, doing: Awaitable[None]) -> None:
+    def begin(self, task: Awaitable[None]) -> None:
         """Begin; `start` is what pages call."""
-        self._task = background_tasks.create(doing, name="work")
+        self._task = background_tasks.create(task, name="work")
 
 
-def start(view: View, title: str, doing: Callable[[Work], Awaitable[None]], total: int | None = None) -> Work:
+def start(view: View, title: str, do: Callable[[Work], Awaitable[None]], total: int | None = None) -> Work:
     """Begin work that goes on whichever page is open, until it ends, is stopped, or the session ends.
 
-    `doing` is given the work to count on. An ApiError that it raises breaks the work off, with the API's sentence.
+    `do` counts on the work. An ApiError that it raises ends the work, with the API's sentence.
     """
     work = Work(title, total)
     t = view.t
 
-    async def do() -> None:
+    async def run() -> None:
         try:
-            await doing(work)
+            await do(work)
         except ApiError as error:
             work.why = error.detail or t("layout.unreachable")
         except SessionOver:
             work.why = t("login.ended")
-        except Exception as error:  # noqa: BLE001  the edge: nobody else hears of it
+        except Exception as error:  # noqa: BLE001  the edge: the work is shown as broken
             work.why = t("layout.bug", trace=log_bug(error))
 
     _remember(view.session, work)
-    work.begin(do())
+    work.begin(run())
     return work
 
 
@@ -88,32 +92,43 @@ def works(session: Session) -> list[Work]:
     return [one for one in reversed(session.tasks) if isinstance(one, Work)]
 
 
-def progress(view: View, work: Work) -> None:
-    """Draw how far a work is, live, with a way to stop it."""
+async def run_each(
+    work: Work, items: Iterable[T], do: Callable[[T, Work], Awaitable[object]], *, at_once: int = 4
+) -> None:
+    """Do something with each item, a few at a time, and count them on the work. Raises the first error of `do`."""
+    waiting = iter(items)
+
+    async def take_items() -> None:
+        for item in waiting:
+            await do(item, work)
+            work.done += 1
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(take_items())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+
+
+def draw_work(view: View, work: Work) -> None:
+    """Draw how far a work is, live, with a button that stops it."""
     t = view.t
     with element("div", "work") as card:
-        with element("div", "spread work-head"):
+        with element("div", "spread"):
             element("strong", "", work.title)
-            state = live_text("muted")
-        with attrs(element("div", "bar"), role="progressbar", aria_label=work.title) as bar:
-            fill = element("div", "bar-fill")
-        with element("div", "spread work-foot"):
-            trouble = live_text("bad-text")
+            state = attrs(live_text("muted"), aria_live="polite")
+        progress = bar(work.title, 0.0)
+        with element("div", "spread"):
+            failures = live_text("bad-text")
             link = link_to("", "").classes("button")
             stop = button(t("layout.work_stop"), work.stop, kind="quiet")
-    attrs(state, aria_live="polite")
 
     def show() -> None:
         state.text = describe(view, work)
-        share = 100 if not work.runs else round(100 * work.done / work.total) if work.total else 0
-        fill.style(f"width: {share:d}%")
-        attrs(bar, aria_valuenow=share)
-        bar.classes(
-            toggle=None,
-            add="bar-busy" if work.runs and not work.total else "",
-            remove="bar-busy" if not work.runs else "",
-        )
-        trouble.text = t("layout.work_failed", n=work.failed) if work.failed else ""
+        progress.props["indeterminate"] = work.runs and not work.total
+        progress.value = work.done / work.total if work.runs and work.total else 1.0
+        failures.text = t("layout.work_failed", n=work.failed) if work.failed else ""
         stop.set_visibility(work.runs)
         link.set_visibility(bool(work.link) and not work.runs)
         link.text = work.link_text
@@ -127,7 +142,7 @@ def progress(view: View, work: Work) -> None:
 
 
 def describe(view: View, work: Work) -> str:
-    """Say in a few words how a work stands."""
+    """Describe the state of a work in a few words."""
     t = view.t
     if work.why:
         return t("layout.work_broken", why=work.why)
@@ -141,9 +156,9 @@ def describe(view: View, work: Work) -> str:
 
 
 def tasks_button(view: View) -> Callable[[], object]:
-    """Draw the header's list of works: there while there are any, counting those that run.
+    """Draw the header's button that lists the works; it counts those that run.
 
-    Return what makes it look again and again, for once the page is drawn: NiceGUI delivers a page with the first timer.
+    Return the function that starts its timer. Call it when the page is drawn: NiceGUI sends a page at its first timer.
     """
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
@@ -154,7 +169,7 @@ def tasks_button(view: View) -> Callable[[], object]:
     attrs(opener, aria_haspopup="dialog")
     shown: list[Work] = []
 
-    def look() -> None:
+    def refresh() -> None:
         now = works(view.session)
         running = sum(work.runs for work in now)
         opener.set_visibility(bool(now))
@@ -165,11 +180,11 @@ def tasks_button(view: View) -> Callable[[], object]:
             inside.clear()
             with inside:
                 for work in now:
-                    progress(view, work)
+                    draw_work(view, work)
 
-    def live() -> None:
+    def start_timer() -> None:
         with opener:
-            ui.timer(1.0, look, immediate=False)
+            ui.timer(1.0, refresh, immediate=False)
 
-    look()
-    return live
+    refresh()
+    return start_timer

@@ -1,25 +1,24 @@
 """How much one may send, and how much is left."""
 
-from imsg_console import quota
+from imsg_console.quota import draw_quota, read_quotas
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import element, heading, link_to, style_sheet
+from imsg_console.widgets.elements import element, heading, link_to
+from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
 
 
 async def show(view: View) -> None:
     """Draw the page."""
     t = view.t
-    style_sheet("send")
-    heading(1, t("limits.title"))
-    element("p", "page-lead", t("limits.lead"))
+    page_head(t("limits.title"), t("limits.lead"))
     me = await view.api.get("/api/v2/me")
     if not me["available"]:
         notice(t("limits.not_available"), "bad")
     with element("div", "tiles limits-cards"):
-        for window in quota.windows(me, view.timezone):
+        for quota in read_quotas(me, view.timezone):
             with element("section", "card"):
-                quota.bar(t, window)
-                if window.left == 0:
+                draw_quota(t, quota)
+                if quota.left == 0:
                     notice(t("limits.used_up"), "warn")
     with element("section", "card stack"):
         heading(2, t("limits.how"))

@@ -1,39 +1,41 @@
-"""One's callbacks: each with its health, and a form for another."""
+"""The callbacks of a user: each with its health, and a form for another."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from imsg_console.client import path
 from imsg_console.features.callbacks import form
+from imsg_console.features.callbacks.events import name_event
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.dialogs import confirm, dialog
+from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to
+from imsg_console.widgets.facts import code_block, page_head
 from imsg_console.widgets.notices import empty, notice, toast
 
-TONES = {"ok": "good", "new": "calm", "failing": "warn", "disabled": "bad"}
-SYMBOLS = {"ok": "check_circle", "new": "schedule", "failing": "warning", "disabled": "block"}
+CHIPS = {
+    "ok": ("check_circle", "good"),
+    "new": ("schedule", "calm"),
+    "failing": ("warning", "warn"),
+    "disabled": ("block", "bad"),
+}
+"""State of a callback → symbol and tone."""
 
 
 async def show(view: View) -> None:
     """Draw the page."""
-    t = view.t
-    with element("div", "spread"):
-        heading(1, t("callbacks.title"))
-        button(t("callbacks.add"), lambda: form.open_new(view, drawn.refresh), kind="main", symbol="add")
-    element("p", "page-lead", t("callbacks.lead"))
-    drawn = _Callbacks(view)
-    await drawn.draw()
+    t, callbacks = view.t, Callbacks(view)
+    with page_head(t("callbacks.title"), t("callbacks.lead")):
+        button(t("callbacks.add"), lambda: form.create(view, callbacks.refresh), kind="main", symbol="add")
+    await callbacks.draw()
 
 
-class _Callbacks:
-    """The list, drawn anew after each change."""
+class Callbacks:
+    """The list, drawn again after each change."""
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
-        self._moments = TimeFormat(view.timezone, english=view.preferences.language == "en")
 
     async def draw(self) -> None:
         """Draw it where it is called."""
@@ -41,13 +43,13 @@ class _Callbacks:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask anew, and draw."""
-        found = (await self._view.api.get("/api/v2/callbacks"))["callbacks"]
+        """Load the callbacks, and draw them."""
+        callbacks = (await self._view.api.get("/api/v2/callbacks"))["callbacks"]
         self._place.clear()
         with self._place:
-            if not found:
+            if not callbacks:
                 empty(self._t("callbacks.none_title"), self._t("callbacks.none"), "webhook")
-            for callback in found:
+            for callback in callbacks:
                 self._draw_one(callback)
 
     def _draw_one(self, callback: dict[str, Any]) -> None:
@@ -56,10 +58,10 @@ class _Callbacks:
             with element("div", "spread"):
                 heading(2, line(callback["description"] or callback["url"], 80))
                 state = callback["state"]
-                chips.chip(t(f"callbacks.state_{state}"), SYMBOLS[state], TONES[state])
+                chips.chip(t(f"callbacks.state_{state}"), *CHIPS[state])
             if callback["description"]:
                 element("p", "muted small", line(callback["url"], 200))
-            element("p", "", "、".join(t(f"callbacks.event_{name.replace('.', '_')}") for name in callback["events"]))
+            element("p", "", "、".join(name_event(t, name) for name in callback["events"]))
             self._draw_health(callback)
             self._draw_actions(callback)
 
@@ -68,58 +70,54 @@ class _Callbacks:
         if callback["why"]:
             notice(t(f"callbacks.why_{callback['why']}"), "bad")
         elif callback["last_error"]:
-            since = self._moments.short(callback["failing_since"], now)
+            since = self._view.times.short(callback["failing_since"], now)
             notice(t("callbacks.failing_since", since=since, error=line(callback["last_error"], 200)), "warn")
-        said = [t("callbacks.waiting", n=callback["waiting"])]
+        facts = [t("callbacks.waiting", n=callback["waiting"])]
         if callback["reached_at"]:
-            said.insert(0, t("callbacks.reached", at=self._moments.short(callback["reached_at"], now)))
-        element("p", "muted small", " · ".join(said))
+            facts.insert(0, t("callbacks.reached", at=self._view.times.short(callback["reached_at"], now)))
+        element("p", "muted small", " · ".join(facts))
 
     def _draw_actions(self, callback: dict[str, Any]) -> None:
-        t, own = self._t, path("/api/v2/callbacks", callback["id"])
+        t, url = self._t, path("/api/v2/callbacks", callback["id"])
         named = line(callback["description"] or callback["url"], 60)
         with element("div", "actions"):
             link = link_to(t("callbacks.deliveries"), path("/callbacks", callback["id"])).classes("button")
             attrs(link, aria_label=t("callbacks.deliveries_of", name=named))
-            button(t("callbacks.test"), lambda: self._test(own), symbol="send")
-            button(t("callbacks.edit"), lambda: form.open_change(self._view, callback, self.refresh), symbol="edit")
-            button(t("callbacks.rotate"), lambda: self._rotate(own), symbol="key")
+            button(t("callbacks.test"), lambda: self._test(url), symbol="send")
+            button(t("callbacks.edit"), lambda: form.change(self._view, callback, self.refresh), symbol="edit")
+            button(t("callbacks.rotate"), lambda: self._rotate(url), symbol="key")
             if callback["enabled"]:
-                button(t("callbacks.disable"), lambda: self._set(own, enabled=False), symbol="pause")
+                button(t("callbacks.disable"), lambda: self._set(url, enabled=False), symbol="pause")
             else:
-                button(t("callbacks.enable"), lambda: self._set(own, enabled=True), symbol="play_arrow")
-            button(t("callbacks.remove"), lambda: self._remove(own, named), kind="quiet", symbol="delete")
+                button(t("callbacks.enable"), lambda: self._set(url, enabled=True), symbol="play_arrow")
+            button(t("callbacks.remove"), lambda: self._remove(url, named), kind="quiet", symbol="delete")
 
-    async def _test(self, own: str) -> None:
+    async def _test(self, url: str) -> None:
         t = self._t
-        tried = await self._view.api.post(f"{own}/test", {})
+        tried = await self._view.api.post(f"{url}/test", {})
         if tried["delivered"]:
             toast(t("callbacks.tested", status=tried["status"], ms=tried["took_ms"]))
             return
-        with dialog(t("callbacks.test_failed")) as opened:
+        with reading_dialog(self._view, t("callbacks.test_failed")):
             element("p", "", line(tried["error"] or "", 500))
             if tried["answer"]:
-                attrs(element("pre", "code-block", line(tried["answer"], 1_000)), tabindex="0")
-            with element("div", "actions dialog-foot"):
-                button(t("layout.close"), opened.close, kind="quiet")
-        opened.on("hide", opened.delete)
-        opened.open()
+                code_block(line(tried["answer"], 1_000), t("callbacks.answer"))
 
-    async def _rotate(self, own: str) -> None:
+    async def _rotate(self, url: str) -> None:
         t = self._t
         title, what = t("callbacks.rotate_ask"), t("callbacks.rotate_what")
         if await confirm(self._view, title, what, t("callbacks.rotate"), danger=False):
-            form.show_secret(self._view, (await self._view.api.post(f"{own}/rotate", {}))["secret"])
+            form.show_secret(self._view, (await self._view.api.post(f"{url}/rotate", {}))["secret"])
 
-    async def _set(self, own: str, *, enabled: bool) -> None:
-        await self._view.api.patch(own, {"enabled": enabled})
+    async def _set(self, url: str, *, enabled: bool) -> None:
+        await self._view.api.patch(url, {"enabled": enabled})
         await self.refresh()
 
-    async def _remove(self, own: str, named: str) -> None:
+    async def _remove(self, url: str, named: str) -> None:
         t = self._t
         title = t("callbacks.remove_ask", name=named)
         if await confirm(self._view, title, t("callbacks.remove_what"), t("callbacks.remove")):
-            await self._view.api.delete(own)
+            await self._view.api.delete(url)
             toast(t("callbacks.removed"))
             await self.refresh()
 

@@ -1,4 +1,4 @@
-"""The channels as cards, drawn once and changed in place: under a finger or a reader's cursor nothing vanishes."""
+"""The channels as cards, which are drawn once and changed in place: no button vanishes under a finger."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,17 +7,16 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from imsg_console.features.channels.oldest import WAITING, Day, Hours, Oldest, oldest
+from imsg_console.features.channels.oldest import WAITING, Day, Hours, Oldest, find_oldest
 from imsg_console.features.channels.pause import pause, resume
 from imsg_console.features.channels.providers import ProviderList
 from imsg_console.features.channels.test_message import ask_test_message
 from imsg_console.message.filters import write_local
 from imsg_console.sanitize import line
-from imsg_console.texts import Texts
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
+from imsg_console.widgets.facts import fact
 
 LANES = ("priority", "normal", "bulk")
 """The lanes of a channel, as the API names them, the most urgent first."""
@@ -25,40 +24,37 @@ LANES = ("priority", "normal", "bulk")
 UNITS_S = (("hours", 3600), ("minutes", 60))
 
 BROKER_BLOCKED = "broker_blocked: "
-"""With what the reason begins where no channel is to blame, but the broker's alarm."""
+"""The beginning of the reason where the broker's alarm blocks the channel."""
 
 
 class Cards:
     """Draws the channels."""
 
-    def __init__(self, view: View, moments: TimeFormat) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._moments = moments
         self._place = element("div", "tiles channel-cards")
         self._cards: dict[str, Card] = {}
 
     async def refresh(self) -> None:
-        """Look, and show what has changed. Raises ApiError, SessionOver."""
+        """Load the channels, and show what has changed. Raises ApiError, SessionOver."""
         api, now = self._view.api, datetime.now(UTC)
         channels = (await api.get("/api/v2/channels"))["channels"]
-        hours = await Hours.ask(api, now)
+        hours = await Hours.load(api, now)
         for channel in channels:
             method = channel["method"]
             if method not in self._cards:
                 with self._place:
-                    self._cards[method] = Card(self._view, self._moments, method, self.refresh)
-            found = await oldest(api, hours, method)
-            age = write_age(self._view.t, self._moments, found, now)
+                    self._cards[method] = Card(self._view, method, self.refresh)
+            age = write_age(self._view, await find_oldest(api, hours, method), now)
             self._cards[method].show(channel, age, hours)
 
 
 class Card:
     """Draws one channel."""
 
-    def __init__(self, view: View, moments: TimeFormat, method: str, refresh: Any) -> None:  # noqa: ANN401  a coroutine function
+    def __init__(self, view: View, method: str, refresh: Any) -> None:  # noqa: ANN401  a coroutine function
         self._view = view
         self._t = view.t
-        self._moments = moments
         self._method = method
         self._refresh = refresh
         self._shown: object = None
@@ -73,18 +69,18 @@ class Card:
                 self._state = element("span")
             self._why = element("div", "stack tight channel-why")
             with element("dl", "stack channel-facts"):
-                with self._fact(t("channels.waiting")):
+                with fact(t("channels.waiting")):
                     self._waiting = live_text("number")
                     self._lanes = live_text("muted")
                 for status in WAITING:
-                    with self._fact(t(f"channels.{status}")):
+                    with fact(t(f"channels.{status}")):
                         self._numbers[status] = live_text("number")
                         self._links[status] = link_to(t("channels.see_waiting"), "")
-                with self._fact(t("channels.oldest")):
+                with fact(t("channels.oldest")):
                     self._age = live_text()
-                with self._fact(t("channels.today")):
+                with fact(t("channels.today")):
                     self._today = element("span", "line channel-today")
-            self._providers = ProviderList(view, moments, method, refresh)
+            self._providers = ProviderList(view, method, refresh)
             with element("footer", "line channel-foot"):
                 self._pause = button(t("channels.pause"), lambda: pause(view, method, name, refresh), symbol="pause")
                 self._resume = button(
@@ -96,7 +92,7 @@ class Card:
         attrs(test, aria_label=t("channels.test_of", channel=name))
 
     def show(self, channel: Mapping[str, Any], age: str, hours: Hours) -> None:
-        """Show how it is."""
+        """Show the channel as it is now."""
         waiting = channel["waiting"]
         self._waiting.text = self._t("channels.waiting_unknown") if waiting is None else f"{waiting:,}"
         lanes = channel.get("lanes") or {}
@@ -123,7 +119,7 @@ class Card:
             self._show_day(*day)
 
     def _messages(self, status: str, since: datetime) -> str:
-        asked = {"method": self._method, "status": status, "since": write_local(since, self._moments.zone)}
+        asked = {"method": self._method, "status": status, "since": write_local(since, self._view.times.zone)}
         return f"/messages?{urlencode(asked)}"
 
     def _show_state(self, channel: Mapping[str, Any]) -> None:
@@ -145,7 +141,7 @@ class Card:
             if channel["why"]:
                 element("p", "own-words", t(f"channels.{state}_why", why=line(channel["why"], 500)))
             if channel["until"]:
-                element("p", "", t("channels.blocked_until", at=self._moments.full(channel["until"])))
+                element("p", "", t("channels.blocked_until", at=self._view.times.full(channel["until"])))
 
     def _show_day(self, day: Day, since: datetime) -> None:
         t = self._t
@@ -161,19 +157,15 @@ class Card:
                 )
                 attrs(mark_count(failed, day.failed), title=t("channels.see_failed"))
 
-    def _fact(self, name: str) -> Any:  # noqa: ANN401  an element to draw in
-        with element("div", "fact"):
-            element("dt", "", name)
-            return element("dd")
 
-
-def write_age(t: Texts, moments: TimeFormat, found: Oldest | None, now: datetime) -> str:
-    """Say since when the oldest waits."""
-    if found is None:
+def write_age(view: View, oldest: Oldest | None, now: datetime) -> str:
+    """Write since when the oldest message waits."""
+    t, times = view.t, view.times
+    if oldest is None:
         return t("channels.oldest_none")
-    if found.since != found.until:
-        return t("channels.oldest_between", since=moments.full(found.since), until=moments.full(found.until))
-    age_s = max(0, int((now - datetime.fromisoformat(found.since)).total_seconds()))
+    if oldest.since != oldest.until:
+        return t("channels.oldest_between", since=times.full(oldest.since), until=times.full(oldest.until))
+    age_s = max(0, int((now - datetime.fromisoformat(oldest.since)).total_seconds()))
     name, unit_s = next((unit for unit in UNITS_S if age_s >= unit[1]), ("seconds", 1))
     ago = t(f"channels.{name}_ago", n=age_s // unit_s)
-    return t("channels.oldest_since", at=moments.short(found.since, now), ago=ago)
+    return t("channels.oldest_since", at=times.short(oldest.since, now), ago=ago)

@@ -1,96 +1,83 @@
-"""Dead letters: what they are, why they died, their body, and another try."""
+"""Dead letters: what they are, why they were dead-lettered, their body, and another try."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from nicegui.element import Element
-
 from imsg_console.client import path
-from imsg_console.sanitize import block, line
-from imsg_console.time_format import TimeFormat
+from imsg_console.sanitize import line
+from imsg_console.texts import Texts
 from imsg_console.view import View
-from imsg_console.widgets import chips
-from imsg_console.widgets.dialogs import confirm, dialog
-from imsg_console.widgets.elements import attrs, button, element, link_to
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm, reading_dialog
+from imsg_console.widgets.elements import element
+from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.tables import Column, PagedTable, Row
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
 
-PAGE = 20
+PAGE_ROWS = 20
 BROKE = "broke the worker"
 
 
 class DeadLetters:
-    """Draws their table."""
+    """The table of dead letters."""
 
-    def __init__(self, view: View, moments: TimeFormat) -> None:
-        self._view = view
-        self._t = view.t
-        self._moments = moments
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
         t = view.t
-        self._table = PagedTable(
+        self.table = PagedTable(
             view,
             t("channels.dead"),
             [
-                Column(t("channels.dead_reason"), self._reason, "main", lambda row: row["reason"]),
-                Column(t("channels.dead_channel"), self._channel, "", lambda row: row["method"] or ""),
-                Column(t("channels.dead_request"), self._request),
-                Column(t("channels.dead_at"), self._at, "", lambda row: row["at"]),
-                Column(t("channels.dead_actions"), self._actions),
+                Column("reason", t("channels.dead_reason"), self._reason, lambda row: row["reason"], is_main=True),
+                Column("channel", t("channels.dead_channel"), self._channel, lambda row: row["method"] or ""),
+                Column("request", t("channels.dead_request"), self._request),
+                Column("at", t("channels.dead_at"), self._time, lambda row: row["at"]),
+                Column("actions", t("channels.dead_actions"), self._actions),
             ],
             self._load,
-            key=lambda row: str(row["id"]),
+            key="id",
+            size=PAGE_ROWS,
             when_empty=lambda: empty(t("channels.dead_none_title"), t("channels.dead_none"), "task_alt"),
+            actions={"read": self._read, "resend": self._resend},
         )
 
-    async def load(self) -> None:
-        """Show the newest."""
-        await self._table.load()
-
-    async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
-        answer = await self._view.api.get("/api/v2/dead", limit=PAGE, cursor=cursor)
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        answer = await self._view.api.get("/api/v2/dead", limit=limit, cursor=cursor)
         return answer["dead"], answer["next"]
 
-    def _at(self, row: Row) -> str:
-        return self._moments.short(row["at"], datetime.now(UTC))
+    def _reason(self, row: Row) -> Cell:
+        pieces = [cells.text(describe_reason(self._t, row["reason"]))]
+        return [*pieces, cells.muted(line(row["detail"], 300))] if row["detail"] else pieces
 
-    def _reason(self, row: Row) -> Element:
-        with element("div") as drawn:
-            element("div", "", reason(self._view, row["reason"]))
-            if row["detail"]:
-                element("div", "muted small", line(row["detail"], 300))
-        return drawn
+    def _channel(self, row: Row) -> Cell:
+        return cells.method(self._t, row["method"]) if row["method"] else "—"
 
-    def _channel(self, row: Row) -> str | Element | None:
-        return chips.method(self._view, row["method"]) if row["method"] else "—"
-
-    def _request(self, row: Row) -> str | Element | None:
+    def _request(self, row: Row) -> Cell:
         request = row["request"]
-        return link_to(f"{request[:8]}…", f"/messages?id={request}") if request else "—"
+        return cells.link(f"{request[:8]}…", f"/messages?id={request}") if request else "—"
 
-    def _actions(self, row: Row) -> Element:
-        t = self._t
-        with element("div", "row-actions") as drawn:
-            made = button(t("channels.dead_read"), lambda: self._read(row), kind="quiet", symbol="visibility")
-            attrs(made, aria_label=t("channels.dead_read_of", id=row["id"][:8]))
-            if row["request"]:
-                button(t("channels.dead_resend"), lambda: self._resend(row), symbol="replay")
-        return drawn
+    def _time(self, row: Row) -> Cell:
+        return self._view.times.short(row["at"], datetime.now(UTC))
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, self._t("channels.dead_read_of", id=row["id"][:8])
+        read = cells.button("read", t("channels.dead_read"), name, icon="visibility", kind="quiet")
+        resend = [cells.button("resend", t("channels.dead_resend"), icon="replay")] if row["request"] else []
+        return [[read, *resend]]
 
     async def _read(self, row: Row) -> None:
         t = self._t
         letter = await self._view.api.get(path("/api/v2/dead", row["id"]))
-        with dialog(reason(self._view, letter["reason"]), wide=True) as opened:
+        with reading_dialog(self._view, describe_reason(t, letter["reason"]), wide=True):
             if letter["detail"]:
                 element("p", "", line(letter["detail"], 500))
             element("p", "muted small", f"{t('channels.dead_queue')}: {line(letter['queue'])}")
             element("h3", "", t("channels.dead_body" if "body" in letter else "channels.dead_body_base64"))
-            body = attrs(element("pre", "code-block", block(_pretty(letter))), tabindex="0", role="region")
-            attrs(body, aria_label=t("channels.dead_body"))
-            with element("div", "actions dialog-foot"):
-                button(t("layout.close"), opened.close, kind="quiet")
-        opened.on("hide", opened.delete)
-        opened.open()
+            code_block(_indent(letter), t("channels.dead_body"))
 
     async def _resend(self, row: Row) -> None:
         t = self._t
@@ -100,14 +87,15 @@ class DeadLetters:
             toast(t("channels.dead_resent", n=answer["count"]))
 
 
-def reason(view: View, text: str) -> str:
-    """Put a dead letter's reason into plain words."""
-    if text.startswith(BROKE):
-        return view.t("channels.dead_broke")
-    return view.t.get(f"channels.dead_{text}", line(text) or view.t("channels.dead_unknown"))
+def describe_reason(t: Texts, reason: str) -> str:
+    """Describe the reason of a dead letter in plain words."""
+    if reason.startswith(BROKE):
+        return t("channels.dead_broke")
+    return t.get(f"channels.dead_{reason}", line(reason) or t("channels.dead_unknown"))
 
 
-def _pretty(letter: dict[str, Any]) -> str:
+def _indent(letter: Mapping[str, Any]) -> str:
+    """Return a dead letter's body, indented where it is JSON."""
     if "body" not in letter:
         return str(letter.get("body_base64", ""))
     try:

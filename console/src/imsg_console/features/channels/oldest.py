@@ -1,4 +1,4 @@
-"""Since when a channel's oldest message waits: the API lists the newest first, so it is found by the hour."""
+"""Since when a channel's oldest message waits. The API lists the newest first, so it is found by the hour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ LOOKED_BACK = timedelta(hours=50)
 """A message lives 24 h, and as much longer as blocks may extend it."""
 
 
-class Asks(Protocol):
-    """The part of the API that is needed here."""
+class Reader(Protocol):
+    """The part of the API that reads."""
 
     async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Ask. Raises ApiError, SessionOver."""
+        """Get. Raises ApiError, SessionOver."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
-    """Between these times the oldest was accepted; they are equal where it is known to the moment."""
+    """The oldest message was accepted between these times, which are equal where the moment is known."""
 
     since: str
     until: str
@@ -28,7 +28,7 @@ class Oldest:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What the last 24 hours were like for a channel."""
+    """The results of a channel in the last 24 hours."""
 
     succeeded: int = 0
     failed: int = 0
@@ -42,8 +42,8 @@ class Hours:
         self._now = now
 
     @classmethod
-    async def ask(cls, api: Asks, now: datetime) -> "Hours":
-        """Count. Raises ApiError, SessionOver."""
+    async def load(cls, api: Reader, now: datetime) -> "Hours":
+        """Load the counts. Raises ApiError, SessionOver."""
         since = (now - LOOKED_BACK).astimezone(UTC).isoformat()
         until = (now + timedelta(hours=1)).astimezone(UTC).isoformat()
         answer = await api.get("/api/v2/stats", bucket="hour", since=since, until=until)
@@ -87,24 +87,24 @@ class Hours:
 
 
 MOST = 500
-"""What one call lists: where more wait in that hour, the hour is told and not the moment."""
+"""The most messages of one call. Where more wait in an hour, only the hour is known."""
 
 
-async def oldest(api: Asks, hours: Hours, method: str) -> Oldest | None:
+async def find_oldest(api: Reader, hours: Hours, method: str) -> Oldest | None:
     """Find the oldest message that waits; None where none does. Raises ApiError, SessionOver."""
-    found = hours.first(method)
-    if found is None:
+    first = hours.first(method)
+    if first is None:
         return None
-    since, until, counts = found
+    since, until, counts = first
     if sum(counts.values()) > MOST:
         return Oldest(since, until)
     times = []
     for status in counts:
-        asked = {"method": method, "status": status, "since": since, "until": until, "limit": MOST}
-        answer = await api.get("/api/v2/messages", **asked)
+        parameters = {"method": method, "status": status, "since": since, "until": until, "limit": MOST}
+        answer = await api.get("/api/v2/messages", **parameters)
         times += [str(message["created_at"]) for message in answer["messages"]]
-    first = min(times, default=None)
-    return Oldest(first, first) if first else None
+    earliest = min(times, default=None)
+    return Oldest(earliest, earliest) if earliest else None
 
 
 def _read(text: str) -> datetime:

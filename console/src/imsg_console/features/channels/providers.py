@@ -1,4 +1,4 @@
-"""A channel's providers: how each stands, switching it on and off, its weight, and one message by it alone."""
+"""The providers of a channel: their state and weight, switched on and off, and tried with one message."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from imsg_console.client import path
 from imsg_console.explanations import explain_listed
 from imsg_console.features.channels.test_message import ask_test_message
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.dialogs import confirm, dialog
+from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, element, heading
+from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
 
 MAX_WEIGHT = 1_000
@@ -24,12 +24,11 @@ Provider = Mapping[str, Any]
 
 
 class ProviderList:
-    """Draws them, anew only where something but a count has changed: what somebody is about to press stays."""
+    """Draws the providers; again only when more than a count has changed, so that no button moves under a finger."""
 
-    def __init__(self, view: View, moments: TimeFormat, method: str, refresh: Refresh) -> None:
+    def __init__(self, view: View, method: str, refresh: Refresh) -> None:
         self._view = view
         self._t = view.t
-        self._moments = moments
         self._method = method
         self._refresh = refresh
         self._shown: object = None
@@ -39,7 +38,7 @@ class ProviderList:
             self._rows = attrs(element("div", "stack tight"), role="list")
 
     def show(self, providers: Sequence[Provider]) -> None:
-        """Show how they are."""
+        """Show the providers as they are now."""
         self._place.set_visibility(bool(providers))
         shown = [{key: one[key] for key in one if key not in ("sent", "failed", "p95_ms")} for one in providers]
         if shown != self._shown:
@@ -68,22 +67,22 @@ class ProviderList:
     def _draw_reasons(self, one: Provider) -> None:
         t = self._t
         for block in one["blocks"]:
-            self._draw_words(block["code"])
+            self._draw_explanation(block["code"])
             why = f"{block['what']}: {block['code']} {block['detail']}"
             element("p", "own-words", t("channels.provider_block", why=line(why, MAX_WORDS)))
-            since, until = self._moments.full(block["since"]), self._moments.full(block["until"])
+            since, until = self._view.times.full(block["since"]), self._view.times.full(block["until"])
             element("p", "muted", t("channels.provider_block_times", since=since, until=until))
         last = one["last_error"]
         if last is not None and not one["blocks"]:
-            self._draw_words(last["code"])
-            said = line(f"{last['code']} {last['detail']}".strip(), MAX_WORDS)
-            element("p", "muted", t("channels.provider_last", at=self._moments.full(last["at"]), said=said))
+            self._draw_explanation(last["code"])
+            answer = line(f"{last['code']} {last['detail']}".strip(), MAX_WORDS)
+            element("p", "muted", t("channels.provider_last", at=self._view.times.full(last["at"]), said=answer))
 
-    def _draw_words(self, code: str) -> None:
-        """Say in the page's language what a code means and what to do, where it is known."""
-        if (said := explain_listed(self._t, self._method, code)) is not None:
-            element("p", "", said.meaning)
-            element("p", "muted", said.remedy)
+    def _draw_explanation(self, code: str) -> None:
+        """Draw what a code means and what to do, where it is known."""
+        if (explained := explain_listed(self._t, self._method, code)) is not None:
+            element("p", "", explained.meaning)
+            element("p", "muted", explained.remedy)
 
     def _draw_buttons(self, one: Provider) -> None:
         t, name = self._t, one["name"]
@@ -94,7 +93,7 @@ class ProviderList:
             switch = button(t("channels.provider_on"), lambda: self._change(name, enabled=True), kind="main")
             attrs(switch, aria_label=t("channels.provider_on_of", name=name))
         if one["weight"] is not None:
-            weigh = button(t("channels.provider_weigh"), lambda: self._weigh(one), kind="quiet")
+            weigh = button(t("channels.provider_weigh"), lambda: self._ask_weight(one), kind="quiet")
             attrs(weigh, aria_label=t("channels.provider_weigh_of", name=name))
         test = button(
             t("channels.provider_test"), lambda: ask_test_message(self._view, self._method, name), kind="quiet"
@@ -111,20 +110,21 @@ class ProviderList:
         ):
             await self._change(name, enabled=False)
 
-    async def _weigh(self, one: Provider) -> None:
+    async def _ask_weight(self, one: Provider) -> None:
         t = self._t
-        with dialog(t("channels.provider_weigh_of", name=one["name"])) as asked:
-            element("p", "", t("channels.provider_weigh_what"))
-            weight = ui.number(t("channels.provider_weight"), value=one["weight"], min=0, max=MAX_WEIGHT, precision=0)
-            weight.props("outlined autofocus")
-            with element("div", "actions dialog-foot"):
-                button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
-                button(t("channels.provider_weigh_save"), lambda: asked.submit("save"), kind="main")
-        agreed = await asked
-        chosen = weight.value
-        asked.delete()
-        if agreed and chosen is not None:
-            await self._change(one["name"], weight=int(chosen))
+
+        async def save(form: Form) -> Mapping[str, int]:
+            return {"weight": form.read()["weight"]}
+
+        def check(text: str) -> str:
+            is_right = text.isascii() and text.isdigit() and int(text) <= MAX_WEIGHT
+            return "" if is_right else t("channels.provider_weight_wrong", most=MAX_WEIGHT)
+
+        field = Field("weight", t("channels.provider_weight"), one["weight"], "whole", check=check)
+        title, text = t("channels.provider_weigh_of", name=one["name"]), t("channels.provider_weigh_what")
+        chosen = await ask_form(self._view, title, [field], t("channels.provider_weigh_save"), save, text=text)
+        if chosen:
+            await self._change(one["name"], **chosen)
 
     async def _change(self, name: str, **fields: bool | int) -> None:
         await self._view.api.patch(path("/api/v2/channels", self._method, "providers", name), fields)

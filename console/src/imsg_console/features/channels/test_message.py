@@ -1,4 +1,4 @@
-"""A test send: one message to an address of one's own, watched until it has arrived or failed."""
+"""A test message to an address of one's own, followed until it is settled."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, element, link_to
 from imsg_console.widgets.notices import notice
 
-PATIENCE_LOOKS = 40
+MAX_REFRESHES = 40
 
 
 def _mode(address: Address) -> str:
@@ -32,7 +32,7 @@ INPUT_MODES = {channel.name: _mode(channel.address) for channel in CHANNELS}
 
 
 def ask_test_message(view: View, method: str, provider: str | None = None) -> None:
-    """Open the dialog; with a provider that one alone sends, in words of iMSG's own."""
+    """Open the dialog. With a provider, that one alone sends a text of iMSG's."""
     t, address = view.t, BY_NAME[method].address
     label = address.label.zh if t.language == "zh" else address.label.en
     title = t("channels.test_of", channel=chips.method_name(t, method))
@@ -66,7 +66,7 @@ def ask_test_message(view: View, method: str, provider: str | None = None) -> No
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """What is sent to whom."""
+    """A test message."""
 
     method: str
     provider: str | None
@@ -80,8 +80,8 @@ class _Test:
             return await view.api.post(url, {"to": self.recipient})
         subject = view.t("channels.test_subject")
         content: Any = {"subject": subject, "text": self.text} if self.method == SMTP.name else self.text
-        asked = {"to": self.recipient, "method": self.method, "content": content}
-        return await view.api.post("/api/v2/messages", asked)
+        body = {"to": self.recipient, "method": self.method, "content": content}
+        return await view.api.post("/api/v2/messages", body)
 
 
 async def _send(view: View, test: _Test, place: Element) -> None:
@@ -101,43 +101,43 @@ async def _send(view: View, test: _Test, place: Element) -> None:
 
 
 class _Watch:
-    """Looks at the message until it is settled, and says how it stands."""
+    """Shows the status of the message until it is settled."""
 
     def __init__(self, view: View, place: Element, identity: str) -> None:
         self._view = view
         self._place = place
         self._identity = identity
         self._pace = Pace()
-        self._looks = 0
+        self._refreshes = 0
 
     def begin(self) -> None:
-        """Begin to look."""
+        """Begin to refresh."""
         with self._place:
             notice(self._view.t("channels.test_accepted"))
-            self._timer = ui.timer(0.5, self._look)
+            self._timer = ui.timer(0.5, self._refresh)
 
-    async def _look(self) -> None:
-        self._looks += 1
+    async def _refresh(self) -> None:
+        self._refreshes += 1
         try:
             answer = await self._view.api.get("/api/v2/messages", id=self._identity)
         except ApiError:
             return
         messages = answer["messages"]
         if messages:
-            self._say(messages[0])
-        if (messages and messages[0]["status"] not in (*UNSETTLED, "sent")) or self._looks >= PATIENCE_LOOKS:
+            self._show(messages[0])
+        if (messages and messages[0]["status"] not in (*UNSETTLED, "sent")) or self._refreshes >= MAX_REFRESHES:
             self._timer.deactivate()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _show(self, message: dict[str, Any]) -> None:
         t = self._view.t
         status = message["status"]
-        said = explain(t, message["method"], status, (message["error"] or {}).get("code"))
+        explained = explain(t, message["method"], status, (message["error"] or {}).get("code"))
         for child in list(self._place.default_slot.children):
             if child is not self._timer:
                 child.delete()
         with self._place, element("div", "line notice test-message-status"):
             chips.status(self._view, status)
-            element("span", "", said.meaning if said else t(f"words.status_{status}_means"))
+            element("span", "", explained.meaning if explained else t(f"words.status_{status}_means"))
             with element("p", "test-message-links"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
                 if self._view.has_sandbox and status in ("sent", "delivered"):

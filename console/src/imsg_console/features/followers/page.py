@@ -1,169 +1,142 @@
-"""Followers: found by tag, by user or by account; bound to users, their tags renewed and revoked."""
+"""Followers: found by tag, user or account; bound to users; their tags renewed and revoked."""
 
-from urllib.parse import urlencode
-
-from nicegui import ui
+from collections.abc import Sequence
 
 from imsg_channels.wechat import WECHAT
-from imsg_console.client import path
+from imsg_console.client import make_url, path
 from imsg_console.features.followers import binding
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.chips import chip
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, element, heading, link_to, style_sheet
-from imsg_console.widgets.fields import choice_field, text_field
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import choice_field, read_search, search_field
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.tables import Column, PagedTable, Row
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
 
-PAGE_ROWS = 25
 MOST_NAME = 64
+TAG_CHARACTERS = 16
 
 
 async def show(view: View) -> None:
     """Draw the page."""
-    style_sheet("users")
-    board = Board(view)
     answer = await view.api.get("/api/v2/followers", limit=1)
-    board.draw(answer["accounts"])
-    await board.table.load()
+    followers = Followers(view, answer["accounts"])
+    followers.draw()
+    await followers.table.load()
 
 
-class Board:
-    """The page: search, list, and the codes that bind."""
+class Followers:
+    """The search and the list."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._moments = TimeFormat(view.timezone, english=view.t.language == "en")
-        self._sought = view.query.get("search", "").replace("\0", "").strip()[:MOST_NAME]
-        self._account = view.query.get("account", "")
+    def __init__(self, view: View, accounts: Sequence[str]) -> None:
+        """`accounts` are the official accounts."""
+        self._view, self._t, self._accounts = view, view.t, accounts
+        self._search = view.query.get("search", "").replace("\0", "").strip()[:MOST_NAME]
+        self._account = account if (account := view.query.get("account", "")) in accounts else ""
 
-    def draw(self, accounts: list[str]) -> None:
-        """Draw everything but the rows; without an official account there is nothing to do here."""
-        view, t = self._view, self._view.t
-        with element("div", "spread page-head"):
-            with element("div"):
-                heading(1, t("layout.followers"))
-                element("p", "page-lead", t("followers.lead"))
-            with element("div", "actions"):
-                if accounts:
-                    button(
-                        t("followers.bind"),
-                        lambda: binding.bind(view, accounts, self.reload),
-                        kind="main",
-                        symbol="qr_code_2",
-                    )
-        with attrs(element("search", "side-by-side follower-tools")):
-            self._field = text_field(t("followers.search"), self._sought, kind="search", most=MOST_NAME)
-            self._field.props('clearable debounce="300"').classes("user-search")
-            self._field.on_value_change(self._search)
-            if len(accounts) > 1:
-                options = {"": t("followers.every_account"), **{name: name for name in accounts}}
-                chosen = self._account if self._account in accounts else ""
-                self._choice = choice_field(t("followers.account"), options, chosen)
-                self._choice.on_value_change(self._choose)
+    def draw(self) -> None:
+        """Draw everything but the rows."""
+        view, t, has_several = self._view, self._t, len(self._accounts) > 1
+        with page_head(t("layout.followers"), t("followers.lead")):
+            if self._accounts:
+                button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
+        with element("search", "side-by-side"):
+            self._field = search_field(t("followers.search"), self._search, self._filter)
+            options = {"": t("followers.every_account"), **{name: name for name in self._accounts}}
+            self._choice = choice_field(t("followers.account"), options, self._account, self._filter)
+            self._choice.set_visibility(has_several)
             button(t("followers.refresh"), self.reload, kind="quiet", symbol="refresh")
+        account = Column("account", t("followers.account"), lambda one: line(one["account"], 32))
         self.table = PagedTable(
             view,
             t("followers.caption"),
-            self._columns(has_several=len(accounts) > 1),
+            [
+                Column("tag", t("followers.tag"), lambda one: cells.text(_tag(one), "mono"), is_main=True),
+                *([account] if has_several else []),
+                Column("user", t("followers.user"), self._user),
+                Column("state", t("followers.state"), self._state),
+                Column("actions", t("followers.actions"), self._actions),
+            ],
             self._load,
-            key=lambda one: str(one["tag"]),
-            when_empty=lambda: self._empty(has_accounts=bool(accounts)),
+            key="tag",
+            when_empty=self._draw_empty,
+            actions={"renew": self._renew, "revoke": self._revoke},
         )
 
     async def reload(self) -> None:
-        """Show the page of the list anew."""
+        """Show the same page of the list again."""
         await self.table.reload()
 
-    def _columns(self, *, has_several: bool) -> list[Column]:
-        t = self._view.t
-        account = Column(t("followers.account"), lambda one: line(one["account"], 32))
+    async def _bind(self) -> None:
+        await binding.bind(self._view, self._accounts, self.reload)
+
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        parameters = {"account": self._account, "limit": limit, "cursor": cursor}
+        if self._search:
+            is_tag = WECHAT.address.parse(self._search) is not None
+            parameters["tag" if is_tag else "user"] = self._search
+        answer = await self._view.api.get("/api/v2/followers", **parameters)
+        return answer["followers"], answer["next"]
+
+    async def _filter(self) -> None:
+        self._search, self._account = read_search(self._field)[:MOST_NAME], str(self._choice.value or "")
+        self._view.replace_query(search=self._search, account=self._account)
+        await self.table.load()
+
+    def _user(self, one: Row) -> Cell:
+        if one["username"] is None:
+            return cells.muted(self._t("followers.nobody"))
+        return cells.link(line(one["username"], MOST_NAME), make_url("/users", search=one["username"]))
+
+    def _state(self, one: Row) -> Cell:
+        t, since = self._t, cells.muted(self._view.times.full(one["since"]))
+        if one["following"]:
+            return [[cells.chip(t("followers.follows"), "check_circle", "good"), since]]
+        return [[cells.chip(t("followers.left"), "person_off", "warn"), since]]
+
+    def _actions(self, one: Row) -> Cell:
+        t, tag = self._t, _tag(one)
         return [
-            Column(t("followers.tag"), lambda one: element("span", "mono", line(one["tag"], 16)), "main"),
-            *([account] if has_several else []),
-            Column(t("followers.user"), self._user),
-            Column(t("followers.state"), self._state),
-            Column(t("followers.actions"), self._actions),
+            [
+                cells.button("renew", t("followers.renew"), t("followers.renew_of", tag=tag)),
+                cells.button("revoke", t("followers.revoke"), t("followers.revoke_of", tag=tag), kind="quiet"),
+            ]
         ]
 
-    def _user(self, one: Row) -> None:
-        t = self._view.t
-        if one["username"] is None:
-            element("span", "muted", t("followers.nobody"))
-        else:
-            link_to(line(one["username"], MOST_NAME), f"/users?{urlencode({'search': one['username']})}")
-
-    def _state(self, one: Row) -> None:
-        t = self._view.t
-        with element("div", "side-by-side"):
-            if one["following"]:
-                chip(t("followers.follows"), "check_circle", "good")
-            else:
-                chip(t("followers.left"), "person_off", "warn")
-            element("span", "muted", self._moments.full(one["since"]))
-
-    def _actions(self, one: Row) -> None:
-        t, tag = self._view.t, line(one["tag"], 16)
-
-        async def renew() -> None:
-            await self._renew(one)
-
-        async def revoke() -> None:
-            await self._revoke(one)
-
-        with element("div", "actions actions-tight"):
-            attrs(button(t("followers.renew"), renew), aria_label=t("followers.renew_of", tag=tag))
-            attrs(button(t("followers.revoke"), revoke, kind="quiet"), aria_label=t("followers.revoke_of", tag=tag))
-
     async def _renew(self, one: Row) -> None:
-        t, tag = self._view.t, line(one["tag"], 16)
-        text = t("followers.renew_user") if one["username"] else t("followers.renew_text")
-        if await confirm(self._view, t("followers.renew_title", tag=tag), text, t("followers.renew")):
+        if await self._confirm(one, "renew"):
             answer = await self._view.api.post(f"{path('/api/v2/followers', one['tag'])}/renew", {})
-            toast(t("followers.renewed", tag=line(answer["tag"], 16)))
+            toast(self._t("followers.renewed", tag=_tag(answer)))
             await self.reload()
 
     async def _revoke(self, one: Row) -> None:
-        t, tag = self._view.t, line(one["tag"], 16)
-        text = t("followers.revoke_user") if one["username"] else t("followers.revoke_text")
-        if await confirm(self._view, t("followers.revoke_title", tag=tag), text, t("followers.revoke")):
+        if await self._confirm(one, "revoke"):
             await self._view.api.delete(path("/api/v2/followers", one["tag"]))
-            toast(t("followers.revoked", tag=tag))
+            toast(self._t("followers.revoked", tag=_tag(one)))
             await self.reload()
 
-    async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
-        asked = {"account": self._account, "limit": PAGE_ROWS, "cursor": cursor}
-        if self._sought:
-            is_tag = WECHAT.address.parse(self._sought) is not None
-            asked["tag" if is_tag else "user"] = self._sought
-        answer = await self._view.api.get("/api/v2/followers", **asked)
-        return answer["followers"], answer["next"]
+    async def _confirm(self, one: Row, action: str) -> bool:
+        t = self._t
+        text = t(f"followers.{action}_user" if one["username"] else f"followers.{action}_text")
+        return await confirm(self._view, t(f"followers.{action}_title", tag=_tag(one)), text, t(f"followers.{action}"))
 
-    async def _search(self) -> None:
-        self._sought = str(self._field.value or "").replace("\0", "").strip()[:MOST_NAME]
-        await self._show()
-
-    async def _choose(self) -> None:
-        self._account = str(self._choice.value or "")
-        await self._show()
-
-    async def _show(self) -> None:
-        asked = {"search": self._sought, "account": self._account}
-        query = urlencode({name: value for name, value in asked.items() if value})
-        ui.navigate.history.replace(f"/followers?{query}" if query else "/followers")
-        await self.table.load()
-
-    def _empty(self, *, has_accounts: bool) -> None:
-        t = self._view.t
-        if not has_accounts:
+    def _draw_empty(self) -> None:
+        t = self._t
+        if not self._accounts:
             empty(t("followers.no_account_title"), t("followers.no_account_text"), "link_off")
-        elif self._sought or self._account:
+        elif self._search or self._account:
             title, text = t("followers.none_title"), t("followers.none_text")
             empty(title, text, "search_off", action=t("followers.search_clear"), target="/followers")
         else:
             empty(t("followers.empty_title"), t("followers.empty_text"), "group_add")
+
+
+def _tag(one: Row) -> str:
+    return line(one["tag"], TAG_CHARACTERS)
 
 
 PAGE = Page("/followers", "followers", Group.ADMIN, show, icon="qr_code_2")

@@ -1,10 +1,7 @@
-"""Messages for a spreadsheet, as a workbook or as CSV, and no cell that a spreadsheet would take for a formula."""
+"""Messages as a workbook or as CSV."""
 
 import asyncio
-import csv
-import io
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -17,14 +14,10 @@ from imsg_console.message.summary import text
 from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
-from imsg_console.widgets import xlsx
+from imsg_console.widgets import exports, xlsx
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.work import Work, start
 from imsg_web.responses import LOGGED
-
-BOM = "\ufeff"
-"""Without it Excel takes UTF-8 for the system's own code page."""
 
 COLUMNS = (
     "id",
@@ -46,49 +39,28 @@ COLUMNS = (
     "resend_of",
 )
 
-MAX_CELL = 32_000
-"""Characters: a spreadsheet's cell holds 32,767."""
-
 START_S = 60.0
-"""How long a browser may take to ask for the file: it may ask somebody where to put it."""
-
-_FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]")
-"""What a spreadsheet reads as the beginning of a formula, once it has dropped the white space before it (OWASP)."""
+"""How long a browser may take to request the file: it may ask a person where to put it."""
 
 
-def harmless(value: object) -> str:
-    """Make a cell that every spreadsheet shows as text."""
-    cell = "" if value is None else str(value).replace("\0", "")[:MAX_CELL]
-    return f"'{cell}" if _FORMULA.match(cell) or cell[:1] in ("\t", "\r", "\n") else cell
+class MessageSheet:
+    """Writes messages as rows for one person."""
 
-
-class Sheet:
-    """Writes lines of CSV for one person."""
-
-    def __init__(self, texts: Texts, moments: TimeFormat) -> None:
-        self._t = texts
-        self._moments = moments
-
-    def head(self) -> str:
-        """Write the BOM and the names of the columns."""
-        return BOM + _write_rows([self.heading])
+    def __init__(self, t: Texts, times: TimeFormat) -> None:
+        self._t, self._times = t, times
 
     @property
     def heading(self) -> list[str]:
         """Name the columns."""
         return [self._t(f"messages.column_{name}") for name in COLUMNS]
 
-    def lines(self, messages: Iterable[Mapping[str, Any]]) -> str:
-        """One line a message."""
-        return _write_rows([[harmless(cell) for cell in self.cells(message)] for message in messages])
-
-    def cells(self, message: Mapping[str, Any]) -> list[object]:
+    def row(self, message: Mapping[str, Any]) -> list[object]:
         """Write a message as a row."""
         error = message["error"] or {}
-        said = explain(self._t, message["method"], message["status"], error.get("code"))
+        explained = explain(self._t, message["method"], message["status"], error.get("code"))
         return [
             message["id"],
-            self._moments.full(message["created_at"]),
+            self._times.full(message["created_at"]),
             message["username"],
             method_name(self._t, message["method"]),
             message["to"],
@@ -96,29 +68,29 @@ class Sheet:
             text(message["content"]),
             "；".join(str(each["filename"]) for each in message["attachments"]),
             self._t.get(f"words.status_{message['status']}", message["status"]),
-            said.meaning if said else "",
+            explained.meaning if explained else "",
             error.get("code"),
             error.get("detail"),
             message["attempts"],
             message["provider"],
             message["provider_id"],
-            self._moments.full(message["updated_at"]),
+            self._times.full(message["updated_at"]),
             message["resend_of"],
         ]
 
 
-class Exporting:
-    """One export: written while it is downloaded, page by page, and counted on a work that any page shows."""
+class Export:
+    """One export: written page by page while it is downloaded, and counted on a work that any page shows."""
 
-    def __init__(self, view: View, asked: Mapping[str, str], sheet: Sheet) -> None:
-        self._view = view
-        self._asked = asked
-        self._sheet = sheet
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, view: View, parameters: Mapping[str, str], kind: str) -> None:
+        """`parameters` are those of GET /api/v2/messages; `kind` is `xlsx` or `csv`."""
+        self._view, self._parameters, self._kind = view, parameters, kind
+        self._sheet = MessageSheet(view.t, view.times)
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun = asyncio.Event()
         self._work: Work | None = None
 
-    async def work(self, work: Work) -> None:
+    async def run(self, work: Work) -> None:
         """Last as long as the download does. Raises ApiError, SessionOver."""
         self._work = work
         try:
@@ -126,77 +98,45 @@ class Exporting:
                 await self._begun.wait()
         except TimeoutError as error:
             raise ApiError("stopped", self._view.t("messages.export_broken")) from error
-        await self._over
+        await self._end
 
-    async def write_csv(self) -> AsyncIterator[bytes]:
-        """Write the file; where it breaks off, the download does, rather than look whole."""
-        async for piece in self._write(self._csv()):
-            yield piece
+    async def write(self) -> AsyncIterator[bytes]:
+        """Yield the file. An error ends the download, so that a file never looks whole that is not."""
+        self._begun.set()
+        pieces = exports.write(self._kind, self._sheet.heading, self._read_rows(), ())
+        try:
+            async with aclosing(pieces):  # a browser that leaves removes what was written
+                async for piece in pieces:
+                    yield piece
+            if not self._end.done():
+                self._end.set_result(None)
+        except xlsx.TooManyRowsError as error:
+            too_many = ApiError("too_many", self._view.t("files.too_many_rows", n=f"{xlsx.MAX_ROWS:,}"))
+            raise self._fail(too_many) from error
+        except (ApiError, SessionOver) as error:
+            raise self._fail(error) from None
+        finally:
+            self._fail(ApiError("stopped", self._view.t("messages.export_broken")))
 
-    async def write_xlsx(self) -> AsyncIterator[bytes]:
-        """Write a workbook; it is there once all of it is."""
-        rows = ([self._sheet.cells(message) for message in messages] async for messages in self._pages())
-        async for piece in self._write(xlsx.stream(self._sheet.heading, rows)):
-            yield piece
-
-    async def _csv(self) -> AsyncGenerator[bytes, None]:
-        yield self._sheet.head().encode()
-        async for messages in self._pages():
-            yield self._sheet.lines(messages).encode()
-
-    async def _pages(self) -> AsyncIterator[list[dict[str, Any]]]:
-        async for messages in self._view.api.pages("/api/v2/messages", "messages", **self._asked):
-            self._check()
-            yield messages
+    async def _read_rows(self) -> AsyncIterator[exports.Rows]:
+        async for messages in self._view.api.pages("/api/v2/messages", "messages", **self._parameters):
+            if self._end.cancelled():
+                raise ApiError("stopped")  # the work was stopped
+            yield [self._sheet.row(message) for message in messages]
             if self._work is not None:
                 self._work.done += len(messages)
 
-    async def _write(self, pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-        self._begun.set()
-        try:
-            async with aclosing(pieces):  # whoever leaves takes what was written along
-                async for piece in pieces:
-                    yield piece
-            self._end(None)
-        except xlsx.TooManyRowsError as error:
-            told = ApiError("too_many", self._view.t("files.too_many_rows", n=f"{xlsx.MAX_ROWS:,}"))
-            self._end(told)
-            told.add_note(f"{LOGGED}a work that broke off")
-            raise told from error
-        except (ApiError, SessionOver) as error:
-            self._end(error)
-            error.add_note(f"{LOGGED}a work that broke off")  # no bug: whoever began it is told
-            raise
-        finally:
-            self._end(ApiError("stopped", self._view.t("messages.export_broken")))
-
-    def _check(self) -> None:
-        """Raise ApiError once somebody has stopped the work."""
-        if self._over.cancelled():
-            raise ApiError("stopped")
-
-    def _end(self, error: Exception | None) -> None:
-        if self._over.done():
-            return
-        if error is None:
-            self._over.set_result(None)
-        else:
-            self._over.set_exception(error)
+    def _fail(self, error: Exception) -> Exception:
+        """End the work with an error, which the work shows; the note keeps the server from logging it as a bug."""
+        error.add_note(f"{LOGGED}a work that broke off")
+        if not self._end.done():
+            self._end.set_exception(error)
+        return error
 
 
-def export(view: View, asked: Mapping[str, str], moments: TimeFormat, kind: str) -> None:
-    """Begin the download of everything that fits some filters; `kind` is `xlsx` or `csv`."""
-    exporting = Exporting(view, asked, Sheet(view.t, moments))
-    start(view, view.t("messages.export_work"), exporting.work)
-    day = moments.day(datetime.now(UTC).isoformat())
-    is_workbook = kind == XLSX
-    write = exporting.write_xlsx if is_workbook else exporting.write_csv
-    media_type = xlsx.MEDIA_TYPE if is_workbook else "text/csv; charset=utf-8"
-    address = view.files.offer(view.session.key, f"iMSG {day}.{kind}", media_type, write)
-    ui.download.from_url(address)
-
-
-def _write_rows(rows: list[list[Any]]) -> str:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows(rows)
-    return out.getvalue()
+def export(view: View, parameters: Mapping[str, str], kind: str) -> None:
+    """Begin the download of all messages that the parameters find; `kind` is `xlsx` or `csv`."""
+    download = Export(view, parameters, kind)
+    start(view, view.t("messages.export_work"), download.run)
+    name = f"iMSG {view.times.day(datetime.now(UTC).isoformat())}.{kind}"
+    ui.download.from_url(exports.offer(view, name, download.write))

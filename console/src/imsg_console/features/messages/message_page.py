@@ -1,6 +1,6 @@
 """One message: every attempt, and the provider's answer."""
 
-from imsg_console.features.messages.detail import Detail
+from imsg_console.features.messages.detail import MessageDetail
 from imsg_console.message.filters import NotAnIdError, read_id
 from imsg_console.view import Group, Page, View
 
@@ -11,7 +11,7 @@ async def show(view: View) -> None:
         identity = read_id(view.segments["id"])
     except NotAnIdError:
         identity = ""
-    await Detail(view, identity).show()
+    await MessageDetail(view, identity).show()
 
 
 PAGE = Page("/messages/{id}", "message", Group.USER, show, under="/messages")

@@ -1,108 +1,109 @@
-"""A listing of messages with all that belongs to it: filters, live changes, pages, resending, export."""
+"""A list of messages with all that belongs to it: filters, live changes, pages, resending, export."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from nicegui import ui
 
 from imsg_console.client import ApiError
+from imsg_console.features.messages.columns import Columns
 from imsg_console.features.messages.export import export
 from imsg_console.features.messages.filter_bar import FilterBar
-from imsg_console.features.messages.listing import PAGE, Listing, Part, read_page
 from imsg_console.features.messages.live import News, compare, is_waiting
-from imsg_console.features.messages.pager import Pager
-from imsg_console.features.messages.rows import Rows
-from imsg_console.features.messages.table import draw_messages, draw_requests
+from imsg_console.message.blocks import find_blocked
 from imsg_console.message.filters import Filters, NotAnIdError, NotATimeError
-from imsg_console.message.hold import find_held
 from imsg_console.message.pace import Pace
-from imsg_console.message.resend_dialog import Again
-from imsg_console.time_format import TimeFormat
+from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.view import View
-from imsg_console.widgets.data_table import read_word
-from imsg_console.widgets.elements import attrs, button, element, heading, icon, style_sheet
-from imsg_console.widgets.formats import download_button
+from imsg_console.widgets.elements import attrs, button, element, heading, icon, live_text, style_sheet
+from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paging import Listing, ListPage, Pager, read_page
+from imsg_console.widgets.tables import Table
+
+PAGE = 50
+STRIDE = 10
+"""Pages that one call skips on the way to a page far away: 500 messages, the most that the API gives."""
+
+SEEKS = 20
+"""Calls for one page of a search by a part of a recipient: each call looks at thousands of messages."""
 
 IS_STILL = "window.scrollY < 60 && !document.querySelector('.data-table:hover, .data-table :focus-visible')"
-"""Whether nobody's eye or hand is on a row: only then may rows move."""
+"""Whether no pointer and no focus is on a row: only then may rows move."""
 
-BY = ("request", "recipient")
-"""What a row may be."""
+KINDS = ("request", "recipient")
+"""What a row is."""
 
 OPENED = 10
-"""Recipients shown below a request; a link leads to all."""
+"""Messages shown below a request; a link leads to all of them."""
 
 NAMES = 20
 """Usernames offered while one is typed."""
 
 TO_RESEND = ("failed", "expired", "uncertain")
 
-AT_FIRST = """
-document.querySelector('.filters-status[aria-pressed=true]')?.scrollIntoView({block: 'nearest', inline: 'center'});
-document.addEventListener('visibilitychange', () => emitEvent('messages_seen', !document.hidden));
-"""
+ON_CONNECT = "document.addEventListener('visibilitychange', () => emitEvent('messages_seen', !document.hidden))"
+
+Message = Mapping[str, Any]
 
 
 class MessagePanel:
-    """Draws the listing for an administrator (`everybody`), or of one's own messages."""
+    """The list for an administrator (`everybody`), or of a user's own messages."""
 
-    def __init__(self, view: View, *, everybody: bool, base: str = "/messages") -> None:
-        self._view = view
-        self._t = view.t
+    def __init__(self, view: View, *, everybody: bool) -> None:
+        self._view, self._t = view, view.t
         self._everybody = everybody
-        self._moments = TimeFormat(view.timezone, english=view.t.language == "en")
-        self._held: dict[str, str] = {}
-        self._rows = Rows(view.t, self._moments, base)
+        self._columns = Columns(view, everybody=everybody)
         self._filters = Filters.of(view.query)
-        self._asked: dict[str, str] | None = None
-        """The filters as the API takes them; None where one can't be read."""
-        self._listing = Listing(view.api, {})
-        self._part = Part(1, None, (), None)
-        self._messages: list[Mapping[str, Any]] = []
+        self._parameters: dict[str, str] | None = None
+        """The filters as the API takes them; None where one cannot be read."""
+        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE)
+        self._page = ListPage(1, None, (), None)
+        self._messages: list[Message] = []
         self._gone: frozenset[str] = frozenset()
         self._pace = Pace()
-        self._paused = False
-        self._busy = asyncio.Lock()
-        self._chosen: Sequence[str] = ()
-        self._opened: dict[str, Sequence[Mapping[str, Any]]] = {}
-        """Requests whose recipients are shown, with them."""
-        asked = view.query.get("by", "")
-        self._by = asked if asked in BY else ""
+        self._is_paused = False
+        self._lock = asyncio.Lock()
+        kind = view.query.get("by", "")
+        self._kind = kind if kind in KINDS else ""
 
     @property
-    def _is_by_request(self) -> bool:
-        """Whether a row is a request: unless something is asked of single messages, or somebody wants them."""
-        return self._by == "request" if self._by else not self._filters.means_recipients
+    def _shows_requests(self) -> bool:
+        """Whether a row is a request: unless the filters are about single messages, or a person has chosen."""
+        return self._kind == "request" if self._kind else not self._filters.means_recipients
 
     async def show(self) -> None:
-        """Draw it, with what it shows first."""
+        """Draw it, and load the first page."""
         style_sheet("messages")
+        zone, find_names = self._view.times.zone, self._find_names
         self._bar = FilterBar(
-            self._t,
-            self._filters,
-            self._moments.zone,
-            everybody=self._everybody,
-            on_change=self._refilter,
-            find_names=self._find_names,
+            self._t, self._filters, zone, everybody=self._everybody, on_change=self._refilter, find_names=find_names
         )
         self._draw_tools()
-        self._news = button("", self._show_newest, symbol="arrow_upward").classes("messages-news")
+        self._news = button("", self._show_first, symbol="arrow_upward").classes("messages-news")
         self._news.set_visibility(False)
         self._place = element("div", "messages-place")
         self._draw_table()
         self._empty = element("div", "empty")
         self._pager = Pager(self._t, self._go)
-        self._timer = ui.timer(self._pace.wait_s, self._look, immediate=False)
-        ui.on("messages_seen", lambda event: self._set_visible(seen=bool(event.args)))
-        ui.context.client.on_connect(lambda: ui.run_javascript(AT_FIRST))
-        if self._listen():
-            number, cursor = read_page(self._view.query.get("page", "")), self._view.query.get("cursor", "")
-            if cursor:
-                self._listing.knows(number, cursor)
+        self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
+        ui.on("messages_seen", lambda event: self._set_visible(is_visible=bool(event.args)))
+        ui.context.client.on_connect(lambda: ui.run_javascript(ON_CONNECT))
+        if self._apply_filters():
+            number = read_page(self._view.query.get("page", ""))
+            if cursor := self._view.query.get("cursor", ""):
+                self._listing.remember(number, cursor)
             await self._load(number)
+
+    async def _fetch(self, cursor: str | None, limit: int) -> tuple[Sequence[Message], str | None]:
+        name = "requests" if self._shows_requests else "messages"
+        for _ in range(SEEKS):
+            answer = await self._view.api.get(f"/api/v2/{name}", **(self._parameters or {}), limit=limit, cursor=cursor)
+            if answer[name] or not answer["next"]:
+                break
+            cursor = answer["next"]  # none of the messages that this call looked at has the part
+        return answer[name], answer["next"]
 
     async def _find_names(self, part: str) -> list[str]:
         answer = await self._view.api.get("/api/v2/users", search=part, limit=NAMES)
@@ -110,136 +111,122 @@ class MessagePanel:
 
     def _draw_table(self) -> None:
         """Draw the table of what a row is now."""
-        self._drawn_by_request = self._is_by_request
-        self._opened = {}
-        self._choose(())
-        draw = draw_requests if self._is_by_request else draw_messages
-        self._place.classes(
-            add="" if self._is_by_request else "messages-of-recipients",
-            remove="messages-of-recipients" if self._is_by_request else "",
-        )
+        self._drawn_requests = self._shows_requests
+        columns = self._columns.of_requests() if self._shows_requests else self._columns.of_messages()
         self._place.clear()
         with self._place:
-            self._table = draw(self._t, everybody=self._everybody, on_choice=self._choose)
-        self._table.hear("open", self._open)
-        self._grain.set_value("request" if self._is_by_request else "recipient")
+            self._table = Table(
+                self._view,
+                self._t("layout.messages"),
+                columns,
+                key="id",
+                actions={"open": self._open},
+                on_choose=self._show_choice,
+                name=self._columns.name,
+            )
+        self._show_choice()
+        self._toggle.set_value("request" if self._shows_requests else "recipient")
 
-    async def _turn(self) -> None:
-        """Show requests, or single recipients."""
-        by = str(self._grain.value)
-        if (by == "request") == self._is_by_request:
+    async def _change_kind(self) -> None:
+        kind = str(self._toggle.value)
+        if (kind == "request") == self._shows_requests:
             return
-        self._by = by
-        if self._listen():
+        self._kind = kind
+        if self._apply_filters():
             await self._load(1)
 
-    async def _open(self, given: object) -> None:
-        """Show a request's recipients below it, or hide them."""
-        request = read_word(given)
-        if self._opened.pop(request, None) is None:
-            asked = {**(self._asked or {}), "id": request, "limit": OPENED}
-            self._opened[request] = (await self._view.api.get("/api/v2/messages", **asked))["messages"]
-        self._table.change(self._as_rows())
+    async def _open(self, request: Message) -> None:
+        """Show some of a request's messages below it, or hide them."""
+        if self._table.is_open(request):
+            self._table.open(request, None)
+            return
+        parameters = {**(self._parameters or {}), "id": request["id"], "limit": OPENED}
+        messages = (await self._view.api.get("/api/v2/messages", **parameters))["messages"]
+        self._table.open(request, self._columns.of_opened(request, messages))
 
     def _draw_tools(self) -> None:
+        t = self._t
         with element("div", "line messages-tools"):
-            self._live = attrs(
-                button(self._t("messages.live"), self._pause, kind="quiet", symbol="pause").classes("messages-live"),
-                aria_pressed="true",
-                title=self._t("messages.live_pause"),
-            )
-            kinds = {name: self._t(f"messages.by_{name}") for name in BY}
-            self._grain = (
-                ui.toggle(kinds, on_change=self._turn)
-                .props("no-caps unelevated toggle-color=none toggle-text-color=none")
-                .classes("messages-grain")
-            )
-            self._away = attrs(element("span", "messages-away"), role="status")
+            self._live = button(t("messages.live"), self._pause, kind="quiet", symbol="pause").classes("messages-live")
+            attrs(self._live, aria_pressed="true", title=t("messages.live_pause"))
+            kinds = {name: t(f"messages.by_{name}") for name in KINDS}
+            self._toggle = ui.toggle(kinds, on_change=self._change_kind)
+            self._toggle.props("no-caps unelevated toggle-color=none toggle-text-color=none").classes("messages-kinds")
+            self._error = attrs(live_text("messages-away"), role="status")
             element("span", "space")
-            self._again = Again(self._view, on_sent=self._show_newest)
-            self._resend_chosen = button(
-                self._t("messages.resend_chosen"), self._resend_those, kind="main", symbol="replay"
-            )
-            self._resend_chosen.set_visibility(False)
-            button(self._t("messages.resend_all"), self._resend_all, symbol="replay")
-            download_button(self._t, self._t("messages.export"), self._export)
+            self._resend = ResendDialog(self._view, on_sent=self._show_first)
+            chosen = button(t("messages.resend_chosen"), self._resend_chosen, kind="main", symbol="replay")
+            self._resend_button = chosen
+            button(t("messages.resend_all"), self._resend_all, symbol="replay")
+            download_button(t, t("messages.export"), self._export)
 
-    def _listen(self) -> bool:
-        """Take the filters in force; False, and said, where one of them can't be read."""
-        self._asked = None
+    def _apply_filters(self) -> bool:
+        """Read the filters; return False, and show why, where one of them cannot be read."""
+        self._parameters = None
         try:
-            self._asked = self._filters.as_parameters(self._moments.zone)
-            if not self._everybody:
-                self._asked["username"] = self._view.session.username  # an administrator's listing is everybody's
+            self._parameters = self._filters.as_parameters(self._view.times.zone)
         except NotATimeError:
-            self._bar.complain(self._t("messages.not_a_time"))
+            self._bar.show_error(self._t("messages.not_a_time"))
             return False
         except NotAnIdError:
-            self._bar.complain(self._t("messages.not_an_id"))
+            self._bar.show_error(self._t("messages.not_an_id"))
             return False
-        self._listing = Listing(self._view.api, self._asked, what="requests" if self._is_by_request else "messages")
+        if not self._everybody:
+            self._parameters["username"] = self._view.session.username
+        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE)
         return True
 
     async def _refilter(self, filters: Filters) -> None:
         self._filters = filters
         self._bar.show(filters)
-        if self._listen():
+        if self._apply_filters():
+            self._table.choose_none()
             await self._load(1)
 
     async def _go(self, number: int) -> None:
         await self._load(number)
         ui.run_javascript("window.scrollTo({top: 0})")
 
-    async def _show_newest(self) -> None:
+    async def _show_first(self) -> None:
         await self._load(1)
 
     async def _load(self, number: int) -> None:
-        async with self._busy:
+        async with self._lock:
             try:
-                part = await self._listing.load(number, lambda at: self._pager.show_walk(at, number))
+                page = await self._listing.load(number, lambda at: self._pager.show_progress(at, number))
             except ApiError as error:
-                self._bar.complain(error.detail or self._t("layout.unreachable"))
+                self._bar.show_error(error.detail or self._t("layout.unreachable"))
                 return
-            await self._look_at_channels(part.messages)
-            self._show(part)
+            await self._check_channels(page.rows)
+            self._show(page)
         self._pace = Pace()
         self._timer.interval = self._pace.wait_s
 
-    def _show(self, part: Part) -> None:
-        if self._drawn_by_request != self._is_by_request:
+    def _show(self, page: ListPage) -> None:
+        if self._drawn_requests != self._shows_requests:
             self._draw_table()
-        self._part = part
-        self._opened = {}
-        self._messages = list(part.messages)
-        self._gone = frozenset()
+        self._page, self._messages, self._gone = page, list(page.rows), frozenset()
         self._news.set_visibility(False)
-        self._away.clear()
-        self._table.show(self._as_rows())
-        self._pager.show(part)
+        self._error.text = ""
+        self._table.close_all()
+        self._show_rows()
+        self._pager.show(page)
         self._draw_empty()
-        place = {"page": str(part.number), "cursor": part.cursor or ""} if part.number > 1 else {}
-        query = self._filters.url(**place, by=self._by)
-        ui.navigate.history.replace(f"{self._view.path}?{query}" if query else self._view.path)
+        place = {"page": str(page.number), "cursor": page.cursor or ""} if page.number > 1 else {}
+        self._view.replace_query(**self._filters.set, **place, by=self._kind)
 
-    async def _look_at_channels(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Learn which channels stand still, where something waits for them."""
-        waits = any(is_waiting(message) for message in messages)
-        self._held = await find_held(self._view) if waits else {}
+    def _show_rows(self) -> None:
+        gone = self._gone
+        self._table.show([{**one, "row_classes": "is-gone"} if one["id"] in gone else one for one in self._messages])
 
-    def _as_rows(self) -> list[dict[str, Any]]:
-        now = datetime.now(UTC)
-        if self._is_by_request:
-            return [self._as_request(one, now) for one in self._messages]
-        return [self._rows.row(one, now, gone=one["id"] in self._gone, held=self._held) for one in self._messages]
-
-    def _as_request(self, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        row = self._rows.request(request, now, held=self._held)
-        opened = self._opened.get(request["id"])
-        return {**row, "opened": [self._rows.row(one, now, held=self._held) for one in opened] if opened else None}
+    async def _check_channels(self, messages: Sequence[Message]) -> None:
+        """Find the channels that send nothing, where a message waits for one."""
+        is_needed = any(is_waiting(message) for message in messages)
+        self._columns.blocked = await find_blocked(self._view) if is_needed else {}
 
     def _draw_empty(self) -> None:
-        is_empty = not self._messages
-        self._table.hide(hidden=is_empty)
+        t, is_empty = self._t, not self._messages
+        self._table.element.set_visibility(not is_empty)
         self._empty.set_visibility(is_empty)
         self._empty.clear()
         if not is_empty:
@@ -247,39 +234,39 @@ class MessagePanel:
         with self._empty:
             icon("filter_alt_off" if self._filters.set else "outbox", "empty-symbol")
             if self._filters.set:
-                heading(2, self._t("messages.empty_filtered_title"))
-                element("p", "", self._t("messages.empty_filtered", timezone=self._view.timezone))
-                button(self._t("messages.clear"), lambda: self._refilter(Filters()), symbol="filter_alt_off")
+                heading(2, t("messages.empty_filtered_title"))
+                element("p", "", t("messages.empty_filtered", timezone=self._view.timezone))
+                button(t("messages.clear"), lambda: self._refilter(Filters()), symbol="filter_alt_off")
             else:
-                heading(2, self._t("messages.empty_title"))
-                element("p", "", self._t("messages.empty"))
-                button(self._t("messages.empty_step"), lambda: ui.navigate.to("/send"), kind="main", symbol="send")
+                heading(2, t("messages.empty_title"))
+                element("p", "", t("messages.empty"))
+                button(t("messages.empty_step"), lambda: ui.navigate.to("/send"), kind="main", symbol="send")
 
-    async def _look(self) -> None:
-        """Look whether anything has changed, unless somebody is turning pages just now."""
-        if self._paused or self._busy.locked():
+    async def _refresh(self) -> None:
+        """Load the page again, and show what has changed; not while a person turns pages."""
+        if self._is_paused or self._lock.locked():
             return
-        async with self._busy:
+        async with self._lock:
             try:
-                fresh = await self._listing.again(self._part)
+                fresh = await self._listing.reload(self._page)
             except ApiError:
                 self._timer.interval = self._pace.slow_down()
-                self._say_away(self._t("messages.live_away"))
+                self._error.text = self._t("messages.live_away")
                 return
-            self._say_away("")
-            news = compare(self._messages, fresh.messages, ended=fresh.next is None)
+            self._error.text = ""
+            news = compare(self._messages, fresh.rows, ended=fresh.next is None)
             self._timer.interval = self._pace.after(changed=news.changed, waiting=news.waiting)
-            before = self._held
-            await self._look_at_channels(fresh.messages)
-            if news.changed or self._held != before:
-                await self._take_in(news, fresh)
+            before = self._columns.blocked
+            await self._check_channels(fresh.rows)
+            if news.changed or self._columns.blocked != before:
+                await self._show_news(news, fresh)
 
-    async def _take_in(self, news: News, fresh: Part) -> None:
-        if news.arrived and not self._chosen and (not self._messages or await self._is_still()):
+    async def _show_news(self, news: News, fresh: ListPage) -> None:
+        if news.arrived and not self._table.chosen and (not self._messages or await self._is_still()):
             self._show(fresh)
             return
         self._messages, self._gone = list(news.messages), self._gone | news.gone
-        self._table.change(self._as_rows())
+        self._show_rows()
         if news.arrived:
             key = "messages.arrived_many" if news.arrived >= PAGE else "messages.arrived"
             self._news.set_text(self._t(key, n=news.arrived))
@@ -291,53 +278,45 @@ class MessagePanel:
         except TimeoutError:
             return False
 
-    def _say_away(self, sentence: str) -> None:
-        self._away.clear()
-        if sentence:
-            with self._away:
-                ui.label(sentence)
-
     def _pause(self) -> None:
-        self._paused = not self._paused
-        self._live.set_text(self._t("messages.live_paused" if self._paused else "messages.live"))
-        self._live.props(f"icon={'play_arrow' if self._paused else 'pause'}")
-        attrs(
-            self._live,
-            aria_pressed="false" if self._paused else "true",
-            title=self._t("messages.live_resume" if self._paused else "messages.live_pause"),
-        ).update()
-        if not self._paused:
+        t, is_paused = self._t, not self._is_paused
+        self._is_paused = is_paused
+        self._live.set_text(t("messages.live_paused" if is_paused else "messages.live"))
+        self._live.props(f"icon={'play_arrow' if is_paused else 'pause'}")
+        title = t("messages.live_resume" if is_paused else "messages.live_pause")
+        attrs(self._live, aria_pressed="false" if is_paused else "true", title=title)
+        if not is_paused:
             self._timer.interval = 0.2
 
-    def _set_visible(self, *, seen: bool) -> None:
-        """Rest while nobody sees the page."""
-        self._timer.active = seen
+    def _set_visible(self, *, is_visible: bool) -> None:
+        """Stop refreshing while the browser shows another page."""
+        self._timer.active = is_visible
 
-    def _choose(self, ids: Sequence[str]) -> None:
-        self._chosen = ids
-        self._resend_chosen.set_text(f"{self._t('messages.resend_chosen')} ({len(ids)})")
-        self._resend_chosen.set_visibility(bool(ids))
+    def _show_choice(self) -> None:
+        count = len(self._table.chosen)
+        self._resend_button.set_text(f"{self._t('messages.resend_chosen')} ({count})")
+        self._resend_button.set_visibility(bool(count))
 
-    async def _resend_those(self) -> None:
-        await self._again.ask(await self._read_chosen())
-        self._table.untick()
+    async def _resend_chosen(self) -> None:
+        await self._resend.ask(await self._read_chosen())
+        self._table.choose_none()
 
-    async def _read_chosen(self) -> list[Mapping[str, Any]]:
-        """Return the messages that are ticked, or those of the requests that are."""
-        ids = set(self._chosen)
-        if not self._is_by_request:
-            return [one for one in self._messages if one["id"] in ids]
-        api, found = self._view.api, list[Mapping[str, Any]]()
-        for one in ids:
-            async for page in api.pages("/api/v2/messages", "messages", id=one, status=",".join(TO_RESEND)):
-                found += page
-        return found
+    async def _read_chosen(self) -> list[Message]:
+        """Return the chosen messages, or those of the chosen requests."""
+        if not self._shows_requests:
+            return list(self._table.chosen.values())
+        messages = list[Message]()
+        for one in self._table.chosen:
+            pages = self._view.api.pages("/api/v2/messages", "messages", id=one, status=",".join(TO_RESEND))
+            async for page in pages:
+                messages += page
+        return messages
 
     async def _resend_all(self) -> None:
-        if self._asked is not None:
-            await self._again.ask_all(self._filters, self._asked)
+        if self._parameters is not None:
+            await self._resend.ask_all(self._filters, self._parameters)
 
     def _export(self, kind: str) -> None:
-        if self._asked is not None:
-            export(self._view, self._asked, self._moments, kind)
+        if self._parameters is not None:
+            export(self._view, self._parameters, kind)
             toast(self._t("messages.export_begun"))

@@ -4,75 +4,56 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
 from imsg_console.explanations import explain
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import STATUSES, method_name
 from imsg_console.widgets.elements import attrs, element, icon
 
-PROVIDERS: Mapping[str, tuple[str, str]] = {
-    "aliyun": ("阿里云短信", "Alibaba Cloud SMS"),
-    "tencent": ("腾讯云短信", "Tencent Cloud SMS"),
-    "volcengine": ("火山引擎短信", "Volcengine SMS"),
-    "twilio": ("Twilio", "Twilio"),
-    "smtp": ("邮件服务器", "Mail server"),
-    "wechat": ("微信", "WeChat"),
-    "http": ("短信服务商", "SMS provider"),
-}
-
 UNLISTED = "an unlisted code"
-"""What senders write beside the whole answer where no table of theirs has its code."""
+"""What senders write beside an answer whose code is in none of their tables."""
 
 COMPLAINT = "complaint"
-"""The code of a line that says that whoever got the message called it spam."""
+"""The code of an entry for a recipient who reported the message as spam."""
 
 
-def provider_name(t: Texts, name: str, method: str) -> str:
-    """Name a provider as people do. One of several mail servers goes by the name that settings give it.
-
-    Somebody may call a mail server `aliyun`, and an SMS account `smtp`, too.
-    """
-    if method == SMTP.name and name != SMTP.name:
-        return f"{provider_name(t, SMTP.name, method)} {line(name, 40)}"
-    if name in METHODS and name != method:  # an account's own name
-        return name
-    if name not in PROVIDERS:
-        return line(method_name(t, name))
-    zh, en = PROVIDERS[name]
-    return line(zh if t.language == "zh" else en)
+def name_provider(t: Texts, name: str, method: str) -> str:
+    """Name a provider: an account or a mail server by the name that the settings give it."""
+    kind = t("messages.mail_server") if method == SMTP.name else method_name(t, method)
+    if name == method:
+        return kind
+    return f"{kind} {line(name, 40)}" if method == SMTP.name else line(name, 40)
 
 
-def timeline(view: View, moments: TimeFormat, message: Mapping[str, Any]) -> None:
+def draw_timeline(view: View, message: Mapping[str, Any]) -> None:
     """Draw it as a list, the oldest first."""
-    t = view.t
+    t, times = view.t, view.times
     # Not ui.timeline: Quasar draws an h6 into each of its entries. Empty, axe refuses it as such; with a title in it,
     # for the levels that it jumps over (our headings end at h2). And it is no list to a screen reader, as this is.
     with element("ol", "timeline"):
         accepted = t("messages.accepted_what", who=line(message["username"], 64))
         at = message["created_at"]
-        _step(Step(moments.clock(at), moments.full(at), t("messages.accepted"), [accepted], "inbox", "calm"), "")
+        _step(Step(times.clock(at), times.full(at), t("messages.accepted"), [accepted], "inbox", "calm"), "")
         for entry in message["timeline"]:
-            _draw(view, moments, message, entry)
+            _draw(view, message, entry)
 
 
-def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
-    t, status = view.t, entry["status"]
+def _draw(view: View, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    t, times, status = view.t, view.times, entry["status"]
     symbol, tone = ("report", "warn") if is_complaint(entry) else STATUSES.get(status, ("help", "calm"))
     name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
     if is_complaint(entry):
         name = t("messages.complaint")
     if entry["provider"]:
-        name = f"{name} · {provider_name(t, entry['provider'], message['method'])}"
+        name = f"{name} · {name_provider(t, entry['provider'], message['method'])}"
     _step(
         Step(
-            moments.clock(entry["at"]),
-            moments.full(entry["at"]),
+            times.clock(entry["at"]),
+            times.full(entry["at"]),
             name,
-            say(t, message["method"], entry),
+            describe(t, message["method"], entry),
             symbol,
             tone,
             code=line(entry["code"], 60),
@@ -83,12 +64,12 @@ def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Ma
 
 
 def is_complaint(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry says that the recipient complained; its status is that they have got it."""
+    """Tell whether an entry is a complaint of the recipient; its status is `delivered`."""
     return entry["attempt"] is None and entry["code"] == COMPLAINT
 
 
-def say(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
-    """Say in sentences what an entry means, and whether nobody listed its code."""
+def describe(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
+    """Describe an entry in sentences; a code that no table has is said to be unknown."""
     status = entry["status"]
     if is_complaint(entry):
         return [t("messages.complained")]
@@ -96,8 +77,8 @@ def say(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
         return [t("messages.took_it")]
     if status == "delivered":
         return [t("messages.reported_delivered")]
-    said = explain(t, method, status, entry["code"])
-    sentences = [said.meaning] if said else []
+    explained = explain(t, method, status, entry["code"])
+    sentences = [explained.meaning] if explained else []
     return [*sentences, t("messages.unlisted")] if UNLISTED in (entry["detail"] or "") else sentences
 
 

@@ -1,4 +1,4 @@
-"""What needs somebody's attention, each with its next step."""
+"""What an administrator should attend to, each with its next step."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,18 @@ from urllib.parse import urlencode
 
 from imsg_console.explanations import explain
 from imsg_console.message.filters import write_local
-from imsg_console.near_limits import near_limits
+from imsg_console.near_limits import find_near_limits
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 
 LOOKED_AT = 100
-"""How many of the newest are counted where nobody counts all of them."""
+"""How many of the newest are counted where the API gives no total."""
 
 SHOWN_CAUSES = 8
 SHOWN_USERS = 4
 MANY_WAITING = 1_000
-"""From where on a backlog is worth a word."""
+"""Waiting messages from which on a backlog is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +32,19 @@ class Item:
     title: str
     text: str
     step: str
-    """What the link says."""
+    """The text of the link."""
     target: str
     rows: str = ""
-    """How many rows the link opens, where the item says a number; with a `+`, how many at least."""
+    """How many rows the link opens, where the item has a number; with a `+`, how many at least."""
     stops_all: bool = False
-    """Whether it holds up everybody: it stands above what single messages met."""
+    """Whether it stops every message: it is listed first."""
 
 
-async def channels(view: View) -> list[Item]:
+async def find_stopped_channels(view: View) -> list[Item]:
     """Find channels that are paused, blocked, or behind."""
     answer = await view.api.get("/api/v2/channels")
-    t, moments = view.t, _moments(view)
-    found = []
+    t = view.t
+    items = []
     for channel in answer["channels"]:
         name, state, waiting = method_name(t, channel["method"]), channel["state"], channel["waiting"] or 0
         why = line(channel["why"]) or t("overview.no_reason")
@@ -55,11 +54,11 @@ async def channels(view: View) -> list[Item]:
         if state != "open":
             text = f"{why}{t('overview.stop')}{text}"
         if channel["until"]:
-            text = f"{text} {t('overview.until', time=moments.full(channel['until']))}"
+            text = f"{text} {t('overview.until', time=view.times.full(channel['until']))}"
         tone, symbol = {"paused": ("warn", "pause_circle"), "blocked": ("bad", "block")}.get(
             state, ("info", "hourglass_top")
         )
-        found.append(
+        items.append(
             Item(
                 tone,
                 symbol,
@@ -70,10 +69,10 @@ async def channels(view: View) -> list[Item]:
                 stops_all=state != "open",
             )
         )
-    return found
+    return items
 
 
-async def dead(view: View) -> list[Item]:
+async def find_dead_letters(view: View) -> list[Item]:
     """Find dead letters."""
     answer = await view.api.get("/api/v2/dead", limit=LOOKED_AT)
     number = len(answer["dead"])
@@ -85,8 +84,8 @@ async def dead(view: View) -> list[Item]:
     return [Item("bad", "report", title, t("overview.dead_text"), t("overview.dead_step"), "/channels#dead", count)]
 
 
-async def failures(view: View, now: datetime) -> list[Item]:
-    """Count the failures of a day by their causes, the most frequent first; who carried them is said with each."""
+async def find_failures(view: View, now: datetime) -> list[Item]:
+    """Count the failures of a day by their causes, the most frequent first; each with its providers."""
     since = now - timedelta(days=1)
     answer = await view.api.get("/api/v2/stats", bucket="hour", since=_write(since))
     causes: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -102,12 +101,12 @@ async def failures(view: View, now: datetime) -> list[Item]:
 
 
 def _failure(view: View, method: str, code: str, providers: Counter[str], since: datetime) -> Item:
-    """Say how many failed with a code; its link opens these and no others."""
+    """Describe how many messages failed with a code; the link opens these and no others."""
     t = view.t
-    said = explain(t, method, "failed", code)
+    explained = explain(t, method, "failed", code)
     name, number = method_name(t, method), str(providers.total())
     title = t("overview.failed", n=number, channel=name, code=line(code, 40) or t("overview.no_code"))
-    text = f"{said.meaning} {said.remedy}" if said else ""
+    text = f"{explained.meaning} {explained.remedy}" if explained else ""
     named = [(line(provider, 40), count) for provider, count in providers.most_common() if provider]
     if len(named) > 1:
         counts = " · ".join(f"{provider} {count:,}" for provider, count in named[:SHOWN_CAUSES])
@@ -117,12 +116,12 @@ def _failure(view: View, method: str, code: str, providers: Counter[str], since:
 
 
 def _list_failed(view: View, since: datetime, **more: str) -> str:
-    asked = {"status": "failed", **more, "since": write_local(since, _moments(view).zone)}
-    return f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"
+    query = {"status": "failed", **more, "since": write_local(since, view.times.zone)}
+    return f"/messages?{urlencode({name: value for name, value in query.items() if value})}"
 
 
-async def uncertain(view: View, now: datetime) -> list[Item]:
-    """Find messages of which nobody knows what became."""
+async def find_uncertain(view: View, now: datetime) -> list[Item]:
+    """Find messages whose result is unknown."""
     since = now - timedelta(days=1)
     answer = await view.api.get("/api/v2/messages", status="uncertain", since=_write(since), limit=LOOKED_AT)
     number = len(answer["messages"])
@@ -131,13 +130,13 @@ async def uncertain(view: View, now: datetime) -> list[Item]:
     t = view.t
     count = f"{number}+" if answer["next"] else str(number)
     title = t("overview.uncertain", n=count)
-    target = f"/messages?{urlencode({'status': 'uncertain', 'since': write_local(since, _moments(view).zone)})}"
+    target = f"/messages?{urlencode({'status': 'uncertain', 'since': write_local(since, view.times.zone)})}"
     return [Item("warn", "help", title, t("overview.uncertain_text"), t("overview.uncertain_step"), target, count)]
 
 
-async def limits(view: View) -> list[Item]:
+async def find_used_limits(view: View) -> list[Item]:
     """Find users who have used up what they may send, or nearly."""
-    near = await near_limits(view.api)
+    near = await find_near_limits(view.api)
     items = [_limit(view, user) for user in near[:SHOWN_USERS]]
     if len(near) > SHOWN_USERS:
         t, count = view.t, str(len(near))
@@ -164,13 +163,9 @@ def _write(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _moments(view: View) -> TimeFormat:
-    return TimeFormat(view.timezone, english=view.t.language == "en")
-
-
 TONES: Sequence[str] = ("bad", "warn", "info")
 
 
 def sort_by_need(items: Sequence[Item]) -> list[Item]:
-    """Put what stops everybody first, then what hurts."""
+    """Sort what stops every message to the front, then by tone."""
     return sorted(items, key=lambda item: (not item.stops_all, TONES.index(item.tone)))

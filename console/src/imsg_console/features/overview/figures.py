@@ -60,7 +60,7 @@ class Figures:
         return sum(self.kinds[kind])
 
 
-def figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
+def read_figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
     """Sort the answer of GET /api/v2/stats by method and kind."""
     return [
         Figures(
@@ -74,7 +74,7 @@ def figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
     ]
 
 
-def labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:
+def write_labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:
     """Name the buckets by the installation's own clock."""
     starts = [datetime.fromisoformat(one["start"]).astimezone(zone) for one in buckets]
     return [f"{start:%H:%M}" if bucket == "hour" else f"{start:%m-%d}" for start in starts]

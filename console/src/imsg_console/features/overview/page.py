@@ -1,8 +1,9 @@
-"""What happened, and what needs attention."""
+"""The overview: counts by channel, and what needs attention."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -11,16 +12,18 @@ from nicegui import ui
 from imsg_console.client import ApiError
 from imsg_console.features.overview import attention
 from imsg_console.features.overview.attention import Item
-from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figures, Range, figures, labels
+from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figures, Range, read_figures, write_labels
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
 from imsg_console.widgets.charts import Series, draw_stacked_bars, legend
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
+from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, Table
 
-EVERY_S = 20.0
-"""How often the page looks again."""
+REFRESH_S = 20.0
 
 
 async def show(view: View) -> None:
@@ -28,22 +31,19 @@ async def show(view: View) -> None:
     style_sheet("overview")
     t = view.t
     chosen = RANGES.get(view.query.get("range", ""), RANGES["day"])
-    with element("div", "spread page-head"):
-        with element("div"):
-            heading(1, t("layout.overview"))
-            element("p", "page-lead", t("overview.lead"))
-        _ranges(view, chosen)
+    with page_head(t("layout.overview"), t("overview.lead")):
+        _draw_ranges(view, chosen)
     start, needs = element("div", "overview-start"), element("section", "card")
     charts = element("div", "tiles overview-charts")
 
-    async def look() -> None:
-        await asyncio.gather(_figures(view, charts, start, chosen), _attention(view, needs))
+    async def refresh() -> None:
+        await asyncio.gather(_draw_figures(view, charts, start, chosen), _draw_attention(view, needs))
 
-    await look()
-    ui.timer(EVERY_S, look, immediate=False)
+    await refresh()
+    ui.timer(REFRESH_S, refresh, immediate=False)
 
 
-def _ranges(view: View, chosen: Range) -> None:
+def _draw_ranges(view: View, chosen: Range) -> None:
     t = view.t
     with attrs(element("nav", "segments"), aria_label=t("overview.range")):
         for name in RANGES:
@@ -54,7 +54,7 @@ def _ranges(view: View, chosen: Range) -> None:
                 attrs(link, aria_current="true")
 
 
-async def _figures(view: View, place: ui.element, start: ui.element, chosen: Range) -> None:
+async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen: Range) -> None:
     t, zone = view.t, ZoneInfo(view.timezone)
     since = datetime.now(UTC) - chosen.back
     try:
@@ -68,17 +68,19 @@ async def _figures(view: View, place: ui.element, start: ui.element, chosen: Ran
     start.clear()
     if is_new:
         with start:
-            _first_steps(view)
+            _draw_first_steps(view)
     place.clear()
     with place:
-        for one in figures(answer["buckets"]):
+        for one in read_figures(answer["buckets"]):
             first = datetime.fromisoformat(answer["buckets"][0]["start"])
-            _card(view, one, chosen, labels(answer["buckets"], chosen.bucket, zone), write_local(first, zone))
+            _draw_card(
+                view, one, chosen, write_labels(answer["buckets"], chosen.bucket, zone), write_local(first, zone)
+            )
 
 
-def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
+def _draw_card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
     t = view.t
-    name, said = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
+    name, period = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
     with attrs(element("section", "stack card chart-card"), aria_label=name):
         with element("div", "spread card-head"):
@@ -87,31 +89,28 @@ def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: 
                 element("span", "", name)
             element("span", "muted", t("overview.all", n=f"{one.total:,}"))
         if not one.total:
-            element("p", "chart-nothing muted", t("overview.nothing", channel=name, range=said))
+            element("p", "chart-nothing muted", t("overview.nothing", channel=name, range=period))
             return
         sums = {kind: one.sum(kind) for kind in KINDS}
-        draw_stacked_bars(names, series, t("overview.chart", channel=name, range=said, **sums))
+        draw_stacked_bars(names, series, t("overview.chart", channel=name, range=period, **sums))
         links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
         legend([one for one in series if sum(one.values)], links)
-        _numbers(view, name, names, series)
+        _draw_numbers(view, name, names, series)
 
 
-def _numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
-    """Say the same as a table, for whoever can't see a chart or wants it exactly."""
-    with element("details", "numbers"):
-        element("summary", "", view.t("overview.numbers"))
-        with element("div", "numbers-scroll"), element("table", "small-table numbers-table"):
-            element("caption", "unseen", name)
-            with element("thead"), element("tr"):
-                for title in (view.t("overview.time"), *(one.name for one in series)):
-                    attrs(element("th", "", title), scope="col")
-            with element("tbody"):
-                for place, label in enumerate(names):
-                    if any(one.values[place] for one in series):
-                        with element("tr"):
-                            attrs(element("th", "", label), scope="row")
-                            for one in series:
-                                element("td", "", f"{one.values[place]:,}")
+def _draw_numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
+    """Draw the numbers of a chart as a table, for readers of screens and for who wants them exactly."""
+    t = view.t
+    with ui.expansion(t("overview.numbers")).props("dense").classes("numbers"):
+        columns = [Column("time", t("overview.time"), lambda row: row["time"], is_main=True)]
+        columns += [Column(f"n{n}", one.name, partial(_get_number, n=n)) for n, one in enumerate(series)]
+        table = Table(view, name, columns, key="time")
+        rows = [{"time": label, "counts": [one.values[at] for one in series]} for at, label in enumerate(names)]
+        table.show([row for row in rows if any(row["counts"])])
+
+
+def _get_number(row: Row, n: int) -> str:
+    return f"{row['counts'][n]:,}"
 
 
 def _kind(view: View, kind: str) -> str:
@@ -122,21 +121,21 @@ def _messages(method: str, kind: str, since: str) -> str:
     return f"/messages?{urlencode({'method': method, 'status': ','.join(KINDS[kind]), 'since': since})}"
 
 
-async def _attention(view: View, place: ui.element) -> None:
+async def _draw_attention(view: View, place: ui.element) -> None:
     t, now = view.t, datetime.now(UTC)
-    asked: Sequence[Awaitable[list[Item]]] = (
-        attention.channels(view),
-        attention.dead(view),
-        attention.failures(view, now),
-        attention.uncertain(view, now),
-        attention.limits(view),
+    searches: Sequence[Awaitable[list[Item]]] = (
+        attention.find_stopped_channels(view),
+        attention.find_dead_letters(view),
+        attention.find_failures(view, now),
+        attention.find_uncertain(view, now),
+        attention.find_used_limits(view),
     )
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await asyncio.gather(*searches, return_exceptions=True)
     items: list[Item] = []
-    troubles: list[str] = []
+    errors: list[str] = []
     for answer in answers:
         if isinstance(answer, ApiError):
-            troubles.append(answer.detail or t("layout.unreachable"))
+            errors.append(answer.detail or t("layout.unreachable"))
         elif isinstance(answer, BaseException):
             raise answer
         else:
@@ -145,17 +144,17 @@ async def _attention(view: View, place: ui.element) -> None:
     with place:
         with element("div", "spread card-head"):
             heading(2, t("overview.attention"))
-        for trouble in dict.fromkeys(troubles):
-            notice(t("overview.part_failed", why=trouble), "bad")
+        for error in dict.fromkeys(errors):
+            notice(t("overview.part_failed", why=error), "bad")
         if items:
             with element("ul", "needs"):
                 for item in attention.sort_by_need(items):
-                    _item(item)
-        elif not troubles:
-            _calm(view)
+                    _draw_item(item)
+        elif not errors:
+            _draw_calm(view)
 
 
-def _item(item: Item) -> None:
+def _draw_item(item: Item) -> None:
     with element("li", f"line need need-{item.tone}"):
         icon(item.symbol)
         with element("div", "stack need-body"):
@@ -167,7 +166,7 @@ def _item(item: Item) -> None:
             mark_count(step, item.rows)
 
 
-def _calm(view: View) -> None:
+def _draw_calm(view: View) -> None:
     with element("div", "calm"):
         icon("task_alt")
         with element("div"):
@@ -181,7 +180,7 @@ async def _is_new(view: View) -> bool:
     return not answer["messages"]
 
 
-def _first_steps(view: View) -> None:
+def _draw_first_steps(view: View) -> None:
     t = view.t
     see = "sandbox" if view.has_sandbox else "real"
     steps = (

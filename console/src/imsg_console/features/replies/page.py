@@ -1,107 +1,83 @@
-"""What people wrote back, newest first; a user sees what answers their own messages."""
+"""Replies of recipients, the newest first. A user sees the replies to their own messages."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from urllib.parse import urlencode
-
-from nicegui import ui
-from nicegui.element import Element
 
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.chips import chip
-from imsg_console.widgets.elements import attrs, button, element, heading, link_to, style_sheet
-from imsg_console.widgets.fields import text_field
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.notices import empty
-from imsg_console.widgets.tables import Column, PagedTable, Row
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
 
-PAGE_ROWS = 25
 MOST_TEXT = 600
 MOST_SENDER = 254
 
 
 async def show(view: View) -> None:
     """Draw the page."""
-    style_sheet("users")
-    await Board(view).show()
+    await Replies(view).show()
 
 
-class Board:
-    """The page: who wrote is sought, replies are listed."""
+class Replies:
+    """The search by sender, and the list."""
 
     def __init__(self, view: View) -> None:
-        self._view = view
+        self._view, self._t = view, view.t
         self._sender = view.query.get("from", "").replace("\0", "").strip()
-        self._moments = TimeFormat(view.timezone, english=view.t.language == "en")
 
     async def show(self) -> None:
         """Draw it, and load the newest."""
-        t = self._view.t
-        heading(1, t("layout.replies"))
-        element("p", "page-lead", t("replies.lead_all" if self._view.session.is_admin else "replies.lead"))
-        with attrs(element("search", "side-by-side user-tools")):
-            self._field = text_field(t("replies.search"), self._sender, kind="search", most=MOST_SENDER)
-            self._field.props('clearable debounce="300"').classes("user-search")
-            self._field.on_value_change(self._search)
+        t, is_admin = self._t, self._view.session.is_admin
+        page_head(t("layout.replies"), t("replies.lead_all" if is_admin else "replies.lead"))
+        columns = [
+            Column("sender", t("replies.from"), lambda row: line(row["from"], MOST_SENDER), is_main=True),
+            Column("text", t("replies.text"), self._text),
+            Column("message", t("replies.answers"), self._message),
+            Column("username", t("replies.username"), lambda row: line(row["username"] or "—", MOST_SENDER)),
+            Column("at", t("replies.at"), lambda row: self._view.times.short(row["at"], datetime.now(UTC))),
+        ]
+        if not is_admin:
+            del columns[3]
+        with element("search", "side-by-side"):
+            self._field = search_field(t("replies.search"), self._sender, self._search)
             button(t("replies.refresh"), self._refresh, kind="quiet", symbol="refresh")
         self._table = PagedTable(
-            self._view,
-            t("layout.replies"),
-            self._columns(),
-            self._load,
-            key=lambda row: str(row["id"]),
-            when_empty=self._empty,
+            self._view, t("layout.replies"), columns, self._load, key="id", when_empty=self._draw_empty
         )
         await self._table.load()
-
-    def _columns(self) -> list[Column]:
-        t = self._view.t
-        columns = [
-            Column(t("replies.from"), lambda row: line(row["from"], MOST_SENDER), "main"),
-            Column(t("replies.text"), self._text),
-            Column(t("replies.answers"), self._link_answered),
-            Column(t("replies.at"), self._at),
-        ]
-        if self._view.session.is_admin:
-            columns.insert(3, Column(t("replies.username"), lambda row: line(row["username"] or "—", MOST_SENDER)))
-        return columns
-
-    def _text(self, row: Row) -> Element:
-        t = self._view.t
-        with element("div", "stack tight") as drawn:
-            if row["text"] is None:
-                element("span", "muted", t("replies.erased"))
-            else:
-                element("span", "wrap-anywhere", line(row["text"], MOST_TEXT) or "—")
-            if row["opt_out"]:
-                chip(t("replies.opt_out"), "notifications_off", "warn")
-        return drawn
-
-    def _link_answered(self, row: Row) -> str | Element:
-        message, t = row["message"], self._view.t
-        if message is None:
-            return "—"
-        return link_to(line(row["reference"] or "", 60) or t("replies.message"), f"/messages/{message}")
-
-    def _at(self, row: Row) -> str:
-        return self._moments.short(row["at"], datetime.now(UTC))
-
-    async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
-        asked = {"limit": PAGE_ROWS, "cursor": cursor, **({"from": self._sender} if self._sender else {})}
-        answer = await self._view.api.get("/api/v2/replies", **asked)
-        return answer["replies"], answer["next"]
 
     async def _refresh(self) -> None:
         await self._table.load()
 
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        parameters = {"limit": limit, "cursor": cursor, "from": self._sender}
+        answer = await self._view.api.get("/api/v2/replies", **parameters)
+        return answer["replies"], answer["next"]
+
     async def _search(self) -> None:
-        self._sender = str(self._field.value or "").replace("\0", "").strip()
-        query = urlencode({"from": self._sender}) if self._sender else ""
-        ui.navigate.history.replace(f"/replies?{query}" if query else "/replies")
+        self._sender = read_search(self._field)
+        self._view.replace_query(**{"from": self._sender})
         await self._table.load()
 
-    def _empty(self) -> None:
-        t = self._view.t
+    def _text(self, row: Row) -> Cell:
+        t = self._t
+        text = (
+            cells.muted(t("replies.erased")) if row["text"] is None else cells.text(line(row["text"], MOST_TEXT) or "—")
+        )
+        return [text, cells.chip(t("replies.opt_out"), "notifications_off", "warn")] if row["opt_out"] else text
+
+    def _message(self, row: Row) -> Cell:
+        if row["message"] is None:
+            return "—"
+        return cells.link(line(row["reference"] or "", 60) or self._t("replies.message"), f"/messages/{row['message']}")
+
+    def _draw_empty(self) -> None:
+        t = self._t
         if self._sender:
             title = t("replies.none_title", sender=line(self._sender, 40))
             empty(title, t("replies.none_text"), "search_off", action=t("replies.show_all"), target="/replies")

@@ -1,4 +1,4 @@
-"""What arrived in the sandbox, looked at often and fetched only where something has changed."""
+"""What arrived in the sandbox: polled often, fetched only when something has changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ INBOX = "/sandbox/inbox"
 Arrived = Mapping[str, Any]
 
 CUT_AT = 64 * 1024
-"""Characters of a text or a source that are read: a mail of 10 MiB is looked at, not through."""
+"""Characters of a text or a source that are fetched: a mail may have 10 MiB."""
 
 
 class Arrivals:
@@ -36,20 +36,19 @@ class Arrivals:
         return len(self.messages) >= self._most
 
     def more(self) -> None:
-        """Fetch as many again of older ones at the next look."""
+        """Fetch as many again of older ones at the next refresh."""
         self._most += self._most
         self._newest = object()
 
     def only(self, to: str) -> None:
-        """Fetch at the next look what came for one recipient; empty: for everybody."""
+        """Fetch at the next refresh what came for one recipient; empty: for everybody."""
         self._to = to
         self._newest = object()
 
-    async def look(self) -> bool:
-        """Look whether something has changed, and fetch it then. Raises ApiError."""
+    async def refresh(self) -> bool:
+        """Fetch the messages if there is a new one; return whether there is. Raises ApiError."""
         newest = await self._fetch(1)
-        seen = name(newest[0]) if newest else None
-        if seen == self._newest:
+        if (name(newest[0]) if newest else None) == self._newest:
             return False
         fetched = await self._fetch(self._most)
         self.messages = list(reversed(fetched))
@@ -59,14 +58,14 @@ class Arrivals:
     async def _fetch(self, limit: int) -> list[Arrived]:
         """Fetch so many of the newest, oldest first."""
         messages: list[Arrived] = []
-        asked: dict[str, object] = {"method": self._method, "to": self._to}
+        parameters: dict[str, object] = {"method": self._method, "to": self._to}
         while len(messages) < limit:
-            asked["limit"] = min(limit - len(messages), PAGE)
-            answer = await self._sandbox.call("GET", INBOX, **asked)
+            parameters["limit"] = min(limit - len(messages), PAGE)
+            answer = await self._sandbox.call("GET", INBOX, **parameters)
             messages = [*answer["messages"], *messages]
             if answer["next"] is None:
                 break
-            asked["cursor"] = answer["next"]
+            parameters["cursor"] = answer["next"]
         return messages
 
     async def read(self, message: Arrived) -> Arrived:
@@ -77,5 +76,5 @@ class Arrivals:
 
 
 def name(message: Arrived) -> str:
-    """Tell a message from others, also from one of the same id that came before the sandbox was started again."""
+    """Return what tells a message from others, also from one of the same id before a restart of the sandbox."""
     return f"{message['at']} {message['id']}"

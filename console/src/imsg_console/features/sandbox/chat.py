@@ -12,8 +12,8 @@ from imsg_console.client import path
 from imsg_console.features.sandbox.arrivals import Arrivals
 from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import block, line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
+from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.notices import empty, toast
 
@@ -31,7 +31,7 @@ Side = Literal["account", "follower", "event"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ChatLine:
     """One line of a chat."""
 
     at: str
@@ -42,7 +42,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """Somebody who follows, or did."""
+    """A person who follows the account, or has unfollowed it."""
 
     openid: str
     account: str
@@ -52,16 +52,15 @@ class Follower:
 
 
 class Chats:
-    """Draws them and keeps them fresh. What followers do is known to this page alone: the sandbox keeps no record."""
+    """Draws the chats, and refreshes them. This page alone knows what followers do: the sandbox keeps no record."""
 
-    def __init__(self, view: View, moments: TimeFormat) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
         self._t = view.t
-        self._moments = moments
         self._arrivals = Arrivals(view.sandbox, "wechat", MOST)
         self._followers: dict[str, Follower] = {}
         self._tags: dict[str, str] = {}
-        self._said: dict[str, list[Spoken]] = {}
+        self._local: dict[str, list[ChatLine]] = {}
         t = view.t
         with element("div", "actions"):
             button(t("sandbox.follow"), self._follow, kind="main", symbol="person_add")
@@ -70,9 +69,9 @@ class Chats:
             self._split = Split(view, t("sandbox.followers"), t("sandbox.wechat_choose"), self._open)
         self._place.set_visibility(False)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Show what has changed. Raises ApiError."""
-        changed = await self._arrivals.look()
+        changed = await self._arrivals.refresh()
         listed = (await self._view.sandbox.call("GET", FOLLOWERS))["followers"]
         followers = {
             one["openid"]: Follower(
@@ -92,8 +91,8 @@ class Chats:
     def _item(self, one: Follower) -> Item:
         state = "" if one.follows else self._t("sandbox.left")
         last = self._lines(one.openid)
-        said = line(last[-1].text, 60) if last else ""
-        known = [words for words in (one.tag, said if said != one.tag else "") if words]
+        text = line(last[-1].text, 60) if last else ""
+        known = [words for words in (one.tag, text if text != one.tag else "") if words]
         return Item(
             one.openid,
             self._t("sandbox.follower", n=one.number),
@@ -102,13 +101,13 @@ class Chats:
             "account_circle" if one.follows else "no_accounts",
         )
 
-    def _lines(self, openid: str) -> list[Spoken]:
+    def _lines(self, openid: str) -> list[ChatLine]:
         sent = [
-            Spoken(one["at"], "account", str(one["text"] or ""), is_template=True)
+            ChatLine(one["at"], "account", str(one["text"] or ""), is_template=True)
             for one in self._arrivals.messages
             if one["to"] == openid
         ]
-        return sorted([*sent, *self._said.get(openid, [])], key=lambda one: one.at)
+        return sorted([*sent, *self._local.get(openid, [])], key=lambda one: one.at)
 
     def _open(self, openid: str) -> None:
         follower, t = self._followers[openid], self._t
@@ -142,10 +141,10 @@ class Chats:
     def _leave_button(self, follower: Follower) -> None:
         t = self._t
         if follower.follows:
-            button(t("sandbox.unfollow"), lambda: self._leave(follower.openid), symbol="person_remove")
+            button(t("sandbox.unfollow"), lambda: self._unfollow(follower.openid), symbol="person_remove")
         else:
             again = t("sandbox.follow_again")
-            button(again, lambda: self._return(follower.openid), kind="main", symbol="person_add")
+            button(again, lambda: self._follow_again(follower.openid), kind="main", symbol="person_add")
 
     def _draw_lines(self, openid: str) -> None:
         self._bubbles.clear()
@@ -157,30 +156,27 @@ class Chats:
                 self._draw_line(one, now)
         ui.run_javascript(TO_THE_LAST)
 
-    def _draw_line(self, one: Spoken, now: datetime) -> None:
+    def _draw_line(self, one: ChatLine, now: datetime) -> None:
         if one.side == "event":
             with element("p", f"bubble bubble-{one.side} muted small"):
-                element("span", "", f"{block(one.text, 2_000)} · {self._moments.short(one.at, now)}")
+                element("span", "", f"{block(one.text, 2_000)} · {self._view.times.short(one.at, now)}")
             return
-        tag = _tag(one.text) if one.side == "account" else ""
-        said = block(one.text, 2_000) if one.text.strip() != tag else None
+        tag = find_tag(one.text) if one.side == "account" else ""
+        text = block(one.text, 2_000) if one.text.strip() != tag else None
         name = self._t("sandbox.template_message") if one.is_template else None
-        bubble = ui.chat_message(said, name=name, stamp=self._moments.short(one.at, now), sent=one.side == "follower")
-        with attrs(bubble.classes(f"bubble bubble-{one.side}"), title=self._moments.full(one.at)):
+        bubble = ui.chat_message(
+            text, name=name, stamp=self._view.times.short(one.at, now), sent=one.side == "follower"
+        )
+        with attrs(bubble.classes(f"bubble bubble-{one.side}"), title=self._view.times.full(one.at)):
             if tag:
-                copy = button(tag, lambda: self._copy(tag), symbol="content_copy")
-                attrs(copy, aria_label=self._t("sandbox.tag_copy", tag=tag))
-
-    def _copy(self, tag: str) -> None:
-        ui.clipboard.write(tag)
-        toast(self._t("layout.copied"))
+                copy_button(self._view, tag, tag, name=self._t("sandbox.tag_copy", tag=tag))
 
     async def _follow(self) -> None:
         answer = await self._view.sandbox.call("POST", FOLLOWERS, {})
         openid = str(answer["openid"])
         self._note(openid, "event", self._t("sandbox.joined"))
         self._take_answer(openid, answer)
-        await self.look()
+        await self.refresh()
         self._split.choose(openid)
         toast(self._t("sandbox.followed"))
 
@@ -194,7 +190,7 @@ class Chats:
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/say", {"text": text})
         await self._take(openid, answer)
 
-    async def _leave(self, openid: str) -> None:
+    async def _unfollow(self, openid: str) -> None:
         answer = await self._view.sandbox.call("DELETE", path(FOLLOWERS, openid))
         self._note(openid, "event", self._t("sandbox.left"))
         await self._redraw(openid)
@@ -203,7 +199,7 @@ class Chats:
         else:
             toast(self._t("sandbox.not_answered"), good=False)
 
-    async def _return(self, openid: str) -> None:
+    async def _follow_again(self, openid: str) -> None:
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/follow")
         self._note(openid, "event", self._t("sandbox.joined"))
         self._take_answer(openid, answer)
@@ -212,10 +208,10 @@ class Chats:
     async def _take(self, openid: str, answer: Mapping[str, Any]) -> None:
         self._take_answer(openid, answer)
         self._draw_lines(openid)
-        await self.look()
+        await self.refresh()
 
     async def _redraw(self, openid: str) -> None:
-        await self.look()
+        await self.refresh()
         self._split.choose(openid)
 
     def _take_answer(self, openid: str, answer: Mapping[str, Any]) -> None:
@@ -224,17 +220,17 @@ class Chats:
         elif answer["reply"]:
             reply = str(answer["reply"])
             self._note(openid, "account", reply)
-            if tag := _tag(reply):
+            if tag := find_tag(reply):
                 self._tags[openid] = tag
         else:
             toast(self._t("sandbox.no_answer"))
 
     def _note(self, openid: str, side: Side, text: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._said.setdefault(openid, []).append(Spoken(at, side, text))
+        self._local.setdefault(openid, []).append(ChatLine(at, side, text))
 
 
-def _tag(text: str) -> str:
-    """Find a tag in what the account said; empty where there is none."""
+def find_tag(text: str) -> str:
+    """Return the tag in an answer of the account; empty where there is none."""
     found = TAG.search(text)
     return found[0] if found else ""

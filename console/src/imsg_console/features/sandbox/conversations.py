@@ -1,6 +1,6 @@
-"""What arrived of a channel of plain texts: a conversation for each recipient, its messages as bubbles.
+"""What arrived on a channel of plain texts: a conversation for each recipient, its messages as bubbles.
 
-An SMS can be answered, as the person who got it would. What was answered is known to this page alone.
+An SMS can be answered as its recipient would. The answers are known to this page alone.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
 from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import block, line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, button, element
@@ -27,12 +26,11 @@ MOST_CHARACTERS = 500
 
 
 class Conversations:
-    """Draws them and keeps them fresh."""
+    """Draws what arrived, and refreshes it."""
 
-    def __init__(self, view: View, moments: TimeFormat, channel: ChannelSpec) -> None:
+    def __init__(self, view: View, channel: ChannelSpec) -> None:
         self._view = view
         self._t = view.t
-        self._moments = moments
         self._is_answerable = channel is SMS
         self._answers: dict[str, list[Mapping[str, Any]]] = {}
         self._arrivals = Arrivals(view.sandbox, channel.name, MOST)
@@ -50,9 +48,9 @@ class Conversations:
         self._place.set_visibility(False)
         self._by_number: dict[str, list[Mapping[str, Any]]] = {}
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Show what has changed. Raises ApiError."""
-        if not await self._arrivals.look():
+        if not await self._arrivals.refresh():
             return
         now = datetime.now(UTC)
         self._by_number = {}
@@ -67,7 +65,7 @@ class Conversations:
                     number,
                     line(number, 40),
                     line(messages[0]["text"], 80),
-                    f"{self._moments.short(messages[0]['at'], now)} · {self._t('sandbox.count', n=len(messages))}",
+                    f"{self._view.times.short(messages[0]['at'], now)} · {self._t('sandbox.count', n=len(messages))}",
                 )
                 for number, messages in self._by_number.items()
             ]
@@ -97,12 +95,12 @@ class Conversations:
             button(self._t("sandbox.reply_send"), answer, kind="main", symbol="reply")
 
     async def _answer(self, number: str, text: str) -> None:
-        """Have the provider tell iMSG what the person wrote."""
-        told = await self._view.sandbox.call("POST", "/sandbox/sms/replies", {"from": number, "text": text})
+        """Let the provider report to iMSG what the person wrote."""
+        answer = await self._view.sandbox.call("POST", "/sandbox/sms/replies", {"from": number, "text": text})
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._answers.setdefault(number, []).append({"at": at, "text": text, "is_answer": True})
         self._draw_lines(number)
-        if told["kept"]:
+        if answer["kept"]:
             toast(self._t("sandbox.reply_told"))
         else:
             toast(self._t("sandbox.reply_waits"), good=False)
@@ -114,6 +112,6 @@ class Conversations:
         with self._bubbles:
             for one in sorted(lines, key=lambda one: str(one["at"])):
                 side = "follower" if one.get("is_answer") else "account"
-                stamp = self._moments.short(one["at"], now)
+                stamp = self._view.times.short(one["at"], now)
                 bubble = ui.chat_message(block(one["text"], 2_000), stamp=stamp, sent=side == "follower")
-                attrs(bubble.classes(f"bubble bubble-{side}"), title=self._moments.full(one["at"]))
+                attrs(bubble.classes(f"bubble bubble-{side}"), title=self._view.times.full(one["at"]))

@@ -1,4 +1,4 @@
-"""The sandbox's faults: what is in force, and one sentence and a button for each that can be played."""
+"""The faults of the sandbox: those in force, and a button for each that can be injected."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ MAX_TIMES = 1_000_000
 
 
 class FaultBoard:
-    """Draws them and keeps what is in force fresh."""
+    """Draws the faults, and refreshes those in force."""
 
     def __init__(self, view: View, supported: Mapping[str, list[str]]) -> None:
         self._view = view
@@ -28,7 +28,7 @@ class FaultBoard:
         with attrs(element("section", "card"), aria_label=t("sandbox.in_force")):
             with element("div", "spread card-head"):
                 heading(2, t("sandbox.in_force"))
-                self._calm = button(t("sandbox.calm_all"), self._calm_all, symbol="healing")
+                self._end_button = button(t("sandbox.calm_all"), self._end_all, symbol="healing")
             self._force = attrs(element("ul", "stack tight fault-force"), aria_live="polite")
         with element("div", "tiles fault-cards"):
             for method, known in supported.items():
@@ -39,7 +39,7 @@ class FaultBoard:
                         for fault in sorted(known, key=_place):
                             self._draw(method, fault)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Show what is in force. Raises ApiError."""
         self._show((await self._view.sandbox.call("GET", FAULTS))["faults"])
 
@@ -48,7 +48,7 @@ class FaultBoard:
             return
         self._shown = orders
         t = self._t
-        self._calm.set_visibility(bool(orders))
+        self._end_button.set_visibility(bool(orders))
         self._force.clear()
         with self._force:
             if not orders:
@@ -64,7 +64,7 @@ class FaultBoard:
             chips.method(self._view, method)
             chips.chip(named, "bolt", "warn")
             element("span", "muted", t("sandbox.always") if times is None else t("sandbox.left_times", n=times))
-            calm = button(t("sandbox.calm"), lambda: self._order(method, fault, 0), kind="quiet")
+            calm = button(t("sandbox.calm"), lambda: self._set(method, fault, 0), kind="quiet")
             attrs(calm, aria_label=t("sandbox.calm_of", channel=self._channel(method), fault=named))
 
     def _draw(self, method: str, fault: str) -> None:
@@ -76,26 +76,26 @@ class FaultBoard:
             times = ui.input(t("sandbox.times"), value="1").props("outlined dense inputmode=numeric maxlength=7")
             attrs(times.classes("fault-times"), aria_label=t("sandbox.times_of", channel=channel, fault=named))
 
-            async def play() -> None:
-                await self._play(method, fault, str(times.value or ""))
+            async def inject() -> None:
+                await self._inject(method, fault, str(times.value or ""))
 
-            times.on("keydown.enter", play)
-            start = button(t("sandbox.play"), play, symbol="bolt")
+            times.on("keydown.enter", inject)
+            start = button(t("sandbox.play"), inject, symbol="bolt")
             attrs(start, aria_label=t("sandbox.play_of", channel=channel, fault=named))
 
-    async def _play(self, method: str, fault: str, text: str) -> None:
+    async def _inject(self, method: str, fault: str, text: str) -> None:
         is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_TIMES))
         if not is_number or not 1 <= int(text) <= MAX_TIMES:
             toast(self._t("sandbox.bad_times"), good=False)
             return
-        await self._order(method, fault, int(text))
+        await self._set(method, fault, int(text))
         toast(self._t("sandbox.played", n=int(text), fault=self._name(fault)))
 
-    async def _order(self, method: str, fault: str, times: int) -> None:
+    async def _set(self, method: str, fault: str, times: int) -> None:
         order = {"method": method, "fault": fault, "times": times}
         self._show((await self._view.sandbox.call("PUT", FAULTS, order))["faults"])
 
-    async def _calm_all(self) -> None:
+    async def _end_all(self) -> None:
         self._show((await self._view.sandbox.call("DELETE", FAULTS))["faults"])
         toast(self._t("sandbox.calmed"))
 

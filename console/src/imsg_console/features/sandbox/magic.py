@@ -1,24 +1,23 @@
-"""The magic recipients, folded away: which address shows which trouble."""
+"""The magic recipients: which address causes which error."""
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
+from nicegui import ui
+
+from imsg_console.client import make_url
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import element, icon, link_to
+from imsg_console.widgets.elements import element, link_to
 
 
-def magic(view: View, method: str, explained: Mapping[str, str]) -> None:
+def draw_magic(view: View, method: str, explained: Mapping[str, str]) -> None:
     """Draw those of a method."""
     fits = {to: what for to, what in explained.items() if ("@" in to) == (method == "smtp")}
     if not fits or method not in ("smtp", "sms"):
         return
-    with element("details", "card magic"):
-        with element("summary"):
-            icon("auto_fix_high")
-            element("span", "", view.t("sandbox.magic"))
-        with element("ul", "tiles magic-list"):
-            for to, what in fits.items():
-                with element("li", "stack magic-item"):
-                    link_to(line(to, 80), f"/send?{urlencode({'method': method, 'to': to})}")
-                    element("span", "muted", view.t.get(f"sandbox.magic_{to}", line(what, 300)))
+    folded = ui.expansion(view.t("sandbox.magic"), icon="auto_fix_high").classes("card magic")
+    with folded, element("ul", "tiles magic-list"):
+        for to, what in fits.items():
+            with element("li", "stack tight"):
+                link_to(line(to, 80), make_url("/send", method=method, to=to))
+                element("span", "muted", view.t.get(f"sandbox.magic_{to}", line(what, 300)))

@@ -8,23 +8,20 @@ from nicegui import ui
 
 from imsg_console.features.sandbox.arrivals import Arrivals, name
 from imsg_console.features.sandbox.split import Item, Split, pane_head
-from imsg_console.message.content import attachments, body
-from imsg_console.sanitize import block, line
-from imsg_console.time_format import TimeFormat
+from imsg_console.message.content import draw_attachments, draw_body
+from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, live_text
+from imsg_console.widgets.facts import code_block, draw_facts
 from imsg_console.widgets.notices import empty
-
-MAX_SOURCE = 50_000
 
 
 class Mails:
-    """Draws them and keeps them fresh."""
+    """Draws what arrived, and refreshes it."""
 
-    def __init__(self, view: View, moments: TimeFormat) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
         self._t = view.t
-        self._moments = moments
         self._arrivals = Arrivals(view.sandbox, "smtp")
         t = view.t
         self._empty = empty(
@@ -45,15 +42,15 @@ class Mails:
         self._place.set_visibility(False)
         self._to = ""
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Show what has changed. Raises ApiError."""
-        if not await self._arrivals.look():
+        if not await self._arrivals.refresh():
             return
-        now, found = datetime.now(UTC), len(self._arrivals.messages)
-        self._empty.set_visibility(not found and not self._to)
-        self._place.set_visibility(bool(found or self._to))
-        self._nothing.set_visibility(not found)
-        self._shown.text = self._t("sandbox.newest", n=found)
+        now, count = datetime.now(UTC), len(self._arrivals.messages)
+        self._empty.set_visibility(not count and not self._to)
+        self._place.set_visibility(bool(count or self._to))
+        self._nothing.set_visibility(not count)
+        self._shown.text = self._t("sandbox.newest", n=count)
         self._cut.set_visibility(self._arrivals.is_cut)
         self._split.show(
             [
@@ -61,7 +58,7 @@ class Mails:
                     name(mail),
                     line(mail["subject"], 120) or self._t("sandbox.no_subject"),
                     f"→ {line(mail['to'], 80)}",
-                    self._moments.short(mail["at"], now),
+                    self._view.times.short(mail["at"], now),
                     "attach_file" if mail["attachments"] else "",
                 )
                 for mail in self._arrivals.messages
@@ -70,12 +67,12 @@ class Mails:
 
     async def _more(self) -> None:
         self._arrivals.more()
-        await self.look()
+        await self.refresh()
 
     async def _search(self, to: str) -> None:
         self._to = to.strip()
         self._arrivals.only(self._to)
-        await self.look()
+        await self.refresh()
 
     async def _read(self, key: str) -> None:
         head = next((one for one in self._arrivals.messages if name(one) == key), None)
@@ -89,24 +86,14 @@ class Mails:
     def _draw(self, mail: Mapping[str, Any]) -> None:
         t = self._t
         pane_head(line(mail["subject"], 300) or t("sandbox.no_subject"))
-        with element("dl", "facts mail-facts"):
-            for title, value in (
+        draw_facts(
+            (
                 (t("sandbox.mail_from"), line(mail["from"], 320)),
                 (t("sandbox.mail_to"), line(mail["to"], 320)),
-                (t("sandbox.mail_at"), self._moments.full(mail["at"])),
-            ):
-                with element("div", "fact"):
-                    element("dt", "", title)
-                    with element("dd"):
-                        element("bdi", "", value)
-        body(self._view, mail["text"] or "", mail["html"])
-        attachments(self._view, mail["attachments"])
-        source(self._view, mail["raw"])
-
-
-def source(view: View, raw: str) -> None:
-    """Draw how the provider received it, folded away."""
-    with element("details", "source"):
-        element("summary", "", view.t("sandbox.raw"))
-        shown = element("pre", "code-block", block(raw, MAX_SOURCE))
-        attrs(shown, tabindex="0", role="region", aria_label=view.t("sandbox.raw_hint"))
+                (t("sandbox.mail_at"), self._view.times.full(mail["at"])),
+            )
+        )
+        draw_body(self._view, mail["text"] or "", mail["html"])
+        draw_attachments(self._view, mail["attachments"])
+        with ui.expansion(t("sandbox.raw")).props("dense").classes("source"):
+            code_block(mail["raw"], t("sandbox.raw_hint"))

@@ -1,4 +1,4 @@
-"""The sandbox: what arrived, followers, faults."""
+"""The sandbox: messages that arrived, followers, faults."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,25 +12,25 @@ from imsg_console.client import ApiError
 from imsg_console.features.sandbox.chat import Chats
 from imsg_console.features.sandbox.conversations import Conversations
 from imsg_console.features.sandbox.faults import FaultBoard
-from imsg_console.features.sandbox.magic import magic
+from imsg_console.features.sandbox.magic import draw_magic
 from imsg_console.features.sandbox.mails import Mails
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, element, heading, icon, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, icon, style_sheet
+from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import toast
 
 TABS = {**METHODS, "faults": "bolt"}
 """Tab → symbol."""
 
-EVERY_S = 2.0
+REFRESH_S = 2.0
 
 
-class Live(Protocol):
-    """What a tab shows."""
+class Tab(Protocol):
+    """The content of a tab."""
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Show what has changed. Raises ApiError."""
 
 
@@ -39,49 +39,45 @@ async def show(view: View) -> None:
     t = view.t
     for sheet in ("messages", "channels", "sandbox"):
         style_sheet(sheet)
-    asked = view.query.get("tab", "")
-    tab = asked if asked in TABS else SMTP.name
+    tab = view.query.get("tab", "")
+    tab = tab if tab in TABS else SMTP.name
     about = await view.sandbox.call("GET", "/sandbox")
 
     async def empty_inbox() -> None:
         if await confirm(view, t("sandbox.empty_ask"), t("sandbox.empty_what"), t("sandbox.empty")):
             removed = await view.sandbox.call("DELETE", "/sandbox/inbox")
             toast(t("sandbox.emptied", n=removed["removed"]))
-            await look()
+            await refresh()
 
-    with element("div", "spread page-head"):
-        with element("div"):
-            heading(1, t("layout.sandbox"))
-            element("p", "page-lead", t("sandbox.lead"))
+    with page_head(t("layout.sandbox"), t("sandbox.lead")):
         if tab != "faults":
             button(t("sandbox.empty"), empty_inbox, symbol="delete_sweep")
-    _tabs(view, tab)
+    _draw_tabs(view, tab)
     shown = _open_tab(view, tab, about["supported"])
-    magic(view, tab, about["magic_recipients"])
-    await shown.look()
+    draw_magic(view, tab, about["magic_recipients"])
+    await shown.refresh()
 
-    async def look() -> None:
+    async def refresh() -> None:
         try:
-            await shown.look()
+            await shown.refresh()
         except ApiError:
-            return  # the next look may find it again
+            return  # the next refresh may succeed
 
-    ui.timer(EVERY_S, look, immediate=False)
+    ui.timer(REFRESH_S, refresh, immediate=False)
 
 
-def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
-    moments = TimeFormat(view.timezone, english=view.t.language == "en")
+def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Tab:
     match tab:
         case SMTP.name:
-            return Mails(view, moments)
+            return Mails(view)
         case WECHAT.name:
-            return Chats(view, moments)
+            return Chats(view)
         case "faults":
             return FaultBoard(view, supported)
-    return Conversations(view, moments, BY_NAME[tab])
+    return Conversations(view, BY_NAME[tab])
 
 
-def _tabs(view: View, tab: str) -> None:
+def _draw_tabs(view: View, tab: str) -> None:
     with attrs(element("nav", "segments tab-links"), aria_label=view.t("sandbox.tabs")):
         for name, symbol in TABS.items():
             link = attrs(element("a", "segment tab-link"), href=f"/inbox?tab={name}")

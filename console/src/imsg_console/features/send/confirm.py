@@ -1,7 +1,7 @@
-"""The last look before many are written to: who, how many, what it costs, and the text as it arrives."""
+"""The check before a message goes to many: recipients, their number, the cost, and the message as it arrives."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imsg_console.features.send.preview import Preview
@@ -10,10 +10,11 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, button, element, heading
+from imsg_console.widgets.facts import draw_facts
 from imsg_console.widgets.notices import notice
 
 SHOWN = 10
-"""Recipients that are named; the rest is counted."""
+"""Recipients that are named; the others are counted."""
 
 SHOWN_DOMAINS = 5
 SHOWN_PROBLEMS = 20
@@ -22,7 +23,7 @@ LIMITS = ("per_hour", "per_day", "recipients_per_day")
 
 
 class Confirmation:
-    """Draws it in place of the form; `on_send` and `on_back` are what can be done."""
+    """Draws the check in place of the form."""
 
     def __init__(self, view: View, on_send: Callable[[], Awaitable[object]], on_back: Callable[[], object]) -> None:
         self._view, self._t = view, view.t
@@ -31,27 +32,18 @@ class Confirmation:
     def draw(
         self,
         method: str,
-        people: Sequence[Recipient],
-        found: Mapping[str, Any],
+        recipients: Sequence[Recipient],
+        check: Mapping[str, Any],
         preview: Callable[[Preview], object],
     ) -> None:
-        """Draw what POST /api/v2/messages/check found."""
-        t, count = self._t, found["count"]
+        """Draw the answer of POST /api/v2/messages/check; `preview` draws the message."""
+        t, count = self._t, check["count"]
         with attrs(element("section", "card stack send-confirm"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
-            with element("dl", "facts"):
-                self._fact(t("send.confirm_method"), method_name(t, method))
-                self._fact(t("send.confirm_count"), self._count(count, found["duplicates"]))
-                if found.get("segments"):
-                    self._fact(t("send.confirm_segments"), t("send.confirm_sms", n=f"{found['segments']:,}"))
-                for name in LIMITS:
-                    limit = found["limits"].get(name)
-                    if limit is not None:
-                        left = t("send.confirm_of", left=f"{limit['left']:,}", limit=f"{limit['limit']:,}")
-                        self._fact(t(f"send.confirm_{name}"), left)
-            self._draw_people(people)
-            if found["problems"]:
-                self._draw_problems(found)
+            draw_facts(self._list_facts(method, check))
+            self._draw_recipients(recipients)
+            if check["problems"]:
+                self._draw_problems(check)
         with attrs(element("section", "card stack"), aria_label=t("send.confirm_preview")):
             heading(2, t("send.confirm_preview"))
             preview(Preview(self._view))
@@ -59,36 +51,41 @@ class Confirmation:
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
             send = button(t("send.confirm_send", n=f"{count:,}"), self._on_send, kind="main", symbol="send")
             send.classes("confirm-button")
-            if found["problems"]:
+            if check["problems"]:
                 send.disable()
 
-    def _count(self, count: int, duplicates: int) -> str:
-        said = self._t("send.confirm_people", n=f"{count:,}")
-        return f"{said}{self._t('send.confirm_duplicates', n=f'{duplicates:,}')}" if duplicates else said
+    def _list_facts(self, method: str, check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        t = self._t
+        yield t("send.confirm_method"), method_name(t, method)
+        recipients = t("send.confirm_people", n=f"{check['count']:,}")
+        if check["duplicates"]:
+            recipients += t("send.confirm_duplicates", n=f"{check['duplicates']:,}")
+        yield t("send.confirm_count"), recipients
+        if check.get("segments"):
+            yield t("send.confirm_segments"), t("send.confirm_sms", n=f"{check['segments']:,}")
+        for name in LIMITS:
+            if (limit := check["limits"].get(name)) is not None:
+                numbers = t("send.confirm_of", left=f"{limit['left']:,}", limit=f"{limit['limit']:,}")
+                yield t(f"send.confirm_{name}"), numbers
 
-    def _draw_people(self, people: Sequence[Recipient]) -> None:
+    def _draw_recipients(self, recipients: Sequence[Recipient]) -> None:
         t = self._t
         with element("ul", "confirm-people"):
-            for one in people[:SHOWN]:
+            for one in recipients[:SHOWN]:
                 element("li", "wrap-anywhere", line(one.text, 80))
-            if len(people) > SHOWN:
-                element("li", "muted", t("send.confirm_more", n=f"{len(people) - SHOWN:,}"))
-        domains = Counter(one.text.rpartition("@")[2].lower() for one in people if "@" in one.text)
+            if len(recipients) > SHOWN:
+                element("li", "muted", t("send.confirm_more", n=f"{len(recipients) - SHOWN:,}"))
+        domains = Counter(one.text.rpartition("@")[2].lower() for one in recipients if "@" in one.text)
         if domains:
             named = t("send.draft_listing").join(
                 f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS)
             )
             element("p", "muted", t("send.confirm_domains", named=named, n=len(domains)))
 
-    def _draw_problems(self, found: Mapping[str, Any]) -> None:
-        notice(self._t("send.confirm_problems", n=f"{found['problems_total']:,}"), "bad")
+    def _draw_problems(self, check: Mapping[str, Any]) -> None:
+        notice(self._t("send.confirm_problems", n=f"{check['problems_total']:,}"), "bad")
         with element("ul", "confirm-problems"):
-            for one in found["problems"][:SHOWN_PROBLEMS]:
+            for one in check["problems"][:SHOWN_PROBLEMS]:
                 with element("li"):
                     element("strong", "wrap-anywhere", line(one["to"], 80))
                     element("span", "", f" {line(one['detail'], 200)}")
-
-    def _fact(self, name: str, value: str) -> None:
-        with element("div", "fact"):
-            element("dt", "", name)
-            element("dd", "", value)

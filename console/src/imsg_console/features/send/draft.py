@@ -1,4 +1,4 @@
-"""A draft that outlives the console: kept where it was written, under its writer's name, a week or until log-out."""
+"""A draft that outlives the console: the browser keeps it under the username, for a week or until log-out."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,10 +12,10 @@ from imsg_console.layout import DRAFTS
 from imsg_console.view import View
 
 KEEP_S = 1.5
-"""How long after a change it is kept."""
+"""How long after a change the draft is kept."""
 
 MAX_CHARACTERS = 3_000_000
-"""What comes back in one event of a page; browsers keep about five million."""
+"""The most that comes back in one event; browsers keep about five million."""
 
 FOUND, FULL = "draft_found", "draft_full"
 
@@ -40,7 +40,7 @@ FIND = """((key, most) => {
     } catch { /* full: what the console keeps says so */ }
   }, true);
 })"""
-"""Hands over what is there, and from then on keeps what is typed, even while nobody answers."""
+"""Hands over the draft, and from then on keeps what is typed, also while the console does not answer."""
 
 KEEP = """((key, draft) => {
   try { localStorage.setItem(key, JSON.stringify({...draft, at: Date.now()})); } catch { emitEvent('draft_full', {}); }
@@ -52,28 +52,28 @@ TYPED = ("subject", "text", "html", "words")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a browser had."""
+class KeptDraft:
+    """A draft that a browser kept."""
 
     draft: Mapping[str, Any]
-    """As the form gave it; empty where the console ended before it gave any."""
+    """As the form wrote it; empty where the console ended before."""
     typed: Mapping[str, str]
-    """What was typed into the fields since, by their names."""
+    """Name of a field → its text that was typed since."""
     at_ms: int
     """When, since 1970, by the browser's clock."""
 
 
 class Draft:
-    """Keeps what `content` gives soon after each `change`.
+    """Keeps what `content` returns soon after each `change`.
 
-    `on_found` is told what was there when the page came, `on_full` that the browser has no room.
+    `on_found` gets the draft that was kept when the page opened; `on_full` is called when the browser has no room.
     """
 
     def __init__(
         self,
         view: View,
         content: Callable[[], Mapping[str, Any]],
-        on_found: Callable[[Kept], Awaitable[object]],
+        on_found: Callable[[KeptDraft], Awaitable[object]],
         on_full: Callable[[], object],
     ) -> None:
         self._key = f"{DRAFTS}{view.session.username}"
@@ -85,11 +85,11 @@ class Draft:
         ui.timer(KEEP_S, self._keep)
 
     def change(self) -> None:
-        """Keep it soon."""
+        """Keep the draft soon."""
         self._is_changed = True
 
     def forget(self) -> None:
-        """Forget it: it was sent, or is not wanted any more."""
+        """Forget the draft."""
         self._is_changed = False
         ui.run_javascript(f"{FORGET}({json.dumps(self._key)})")
 
@@ -101,7 +101,7 @@ class Draft:
         if self._is_found:
             return
         self._is_found = True
-        kept = read(event.args)
+        kept = read_draft(event.args)
         if kept is not None:
             await self._on_found(kept)
 
@@ -111,21 +111,21 @@ class Draft:
             ui.run_javascript(f"{KEEP}({json.dumps(self._key)}, {json.dumps(self._content())})")
 
 
-def read(said: object) -> Kept | None:
-    """Read what a browser kept; None where there is nothing, or nothing that can be read."""
-    found = _object(said)
-    draft, typed = _object(found.get("draft")), _object(found.get("typed"))
-    at, typed_at = _time(draft), _time(typed)
+def read_draft(answer: object) -> KeptDraft | None:
+    """Read what a browser kept; None where it is nothing, or cannot be read."""
+    kept = _object(answer)
+    draft, typed = _object(kept.get("draft")), _object(kept.get("typed"))
+    at, typed_at = _read_time(draft), _read_time(typed)
     after = {name: str(typed[name]) for name in TYPED if name in typed} if typed_at > at else {}
     if not draft and not any(after.values()):
         return None
-    return Kept(draft, after, max(at, typed_at))
+    return KeptDraft(draft, after, max(at, typed_at))
 
 
-def _time(kept: Mapping[str, Any]) -> int:
+def _read_time(kept: Mapping[str, Any]) -> int:
     at = kept.get("at")
     return at if isinstance(at, int) and 0 <= at < 1 << 45 else 0
 
 
-def _object(said: object) -> dict[str, Any]:
-    return said if isinstance(said, dict) else {}
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

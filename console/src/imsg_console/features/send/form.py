@@ -1,11 +1,10 @@
-"""The send form: whom, what, how it will look, what is left of the limits; and the sending itself."""
+"""The send form: recipients, content, preview and quotas; and the sending itself."""
 
 import hashlib
 import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -13,19 +12,19 @@ from nicegui import ui
 from imsg_channels import BY_NAME
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
-from imsg_console import quota
 from imsg_console.client import ApiError
-from imsg_console.features.send import templates
 from imsg_console.features.send.attachments import Attachments
 from imsg_console.features.send.confirm import Confirmation
-from imsg_console.features.send.content_form import Mail, Words
-from imsg_console.features.send.draft import Draft, Kept
-from imsg_console.features.send.pasting import Found, Ignored, Reading
+from imsg_console.features.send.content_form import MailForm, Problem, TextForm
+from imsg_console.features.send.draft import Draft, KeptDraft
 from imsg_console.features.send.preview import Preview
-from imsg_console.features.send.recipient_field import Box
+from imsg_console.features.send.recipient_field import RecipientField
+from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.features.send.steps import Steps
+from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
+from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text
@@ -33,33 +32,30 @@ from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
-"""Recipients from which on the check is a page of its own: fewer are checked beside the form, where all of them, the
-preview and the limits are in view, and a page more would show the same again."""
+"""Recipients from which on the check has a page of its own. Fewer are all in view beside the form."""
 
 RECIPIENTS_WRONG = 10011
 NOT_SURE = 10012
 
 _NAMED = re.compile(r"“([^“”]{1,64})”\s*[（(]([^（）()]*)[）)]")
-"""How the API names recipients that can't be: “zhang”（没有这个用户）."""
+"""How the API names wrong recipients: “zhang”（没有这个用户）."""
 
 
-class Form:
-    """The page's form."""
+class SendForm:
+    """The form of the page."""
 
     def __init__(self, view: View, me: Mapping[str, Any], published: Mapping[str, Any]) -> None:
-        self._view, self._t, self._me = view, view.t, me
-        self._published = published
-        self._method = view.query.get("method", SMTP.name)
-        if self._method not in METHODS:
-            self._method = SMTP.name
-        self._people = Recipients(self._method)
+        """`me` is GET /api/v2/me, `published` GET /api/v2/templates."""
+        self._view, self._t, self._me, self._published = view, view.t, me, published
+        method = view.query.get("method", "")
+        self._method = method if method in METHODS else SMTP.name
+        self._recipients = Recipients(self._method)
         self._key = ("", "")
-        """The body that was sent, hashed, and its Idempotency-Key: sending it once more sends nothing twice."""
-        self._agreed_to = ""
-        """The key of what somebody has looked at and agreed to."""
-        self._is_drawn = False
-        self._is_sending = False
-        self._complained: list[ui.input | ui.textarea] = []
+        """The digest of the body that was sent, and its Idempotency-Key: the same body is sent under the same key."""
+        self._confirmed = ""
+        """The key of the body that a person has confirmed."""
+        self._is_drawn = self._is_sending = False
+        self._problems: Sequence[Problem] = ()
         self._draft: Draft | None = None
 
     @property
@@ -68,42 +64,46 @@ class Form:
 
     def draw(self) -> None:
         """Draw it."""
-        self._steps = Steps(self._t, "who")
+        t = self._t
+        self._steps = Steps(t, "who")
         self._confirming = element("div", "send-confirming stack")
         self._confirming.set_visibility(False)
         with element("div", "send") as self._whole:
             with element("div", "send-form stack"):
                 self._draw_methods()
                 with element("section", "card stack"):
-                    self._box = Box(self._view, self._people, self._follow)
+                    self._field = RecipientField(self._view, self._recipients, self._update)
                 with element("section", "card stack"):
-                    heading(2, self._t("send.step_what"))
+                    heading(2, t("send.step_what"))
                     self._draw_category()
-                    self._mail = Mail(self._view, self._follow)
-                    self._words = {
-                        method: Words(self._view, method, templates.of(method, self._published), self._follow)
+                    self._mail = MailForm(self._view, self._update)
+                    self._texts = {
+                        method: TextForm(self._view, method, read_templates(method, self._published), self._update)
                         for method in METHODS
                         if method != SMTP.name
                     }
-                    self._attachments = Attachments(self._view, self._follow)
-            with attrs(element("section", "send-side stack"), aria_label=self._t("send.step_check")):
+                    self._attachments = Attachments(self._view, self._update)
+            with attrs(element("section", "send-side stack"), aria_label=t("send.step_check")):
                 with element("section", "card stack"):
-                    heading(2, self._t("send.preview"))
+                    heading(2, t("send.preview"))
                     self._preview = Preview(self._view)
                 with element("section", "card stack"):
-                    heading(2, self._t("send.left"))
-                    self._draw_limits()
-                self._trouble = element("div", "send-trouble")
+                    heading(2, t("send.left"))
+                    self._draw_quotas()
+                self._error = element("div", "send-trouble")
                 self._send = button("", self._submit, kind="main", symbol="send").classes("send-button")
-                element("p", "muted send-note", self._t("send.counts_once"))
-                self._kept = live_text("muted send-note", self._t("send.draft_kept"))
+                element("p", "muted", t("send.counts_once"))
+                self._kept = live_text("muted", t("send.draft_kept"))
         self._is_drawn = True
-        self._turn()
+        self._show_method()
 
-    def keep(self, on_found: Callable[[Kept], Awaitable[object]]) -> None:
-        """Keep a draft from now on; `on_found` is told of one that was there."""
-        too_large = partial(self._kept.set_text, self._t("send.draft_too_large"))
-        self._draft = Draft(self._view, lambda: self.draft, on_found, too_large)
+    def keep(self, on_found: Callable[[KeptDraft], Awaitable[object]]) -> None:
+        """Keep a draft from now on; `on_found` gets the one that was kept."""
+
+        def show_full() -> None:
+            self._kept.text = self._t("send.draft_too_large")
+
+        self._draft = Draft(self._view, lambda: self.draft, on_found, show_full)
 
     def forget(self) -> None:
         """Forget the draft."""
@@ -112,132 +112,126 @@ class Form:
 
     @property
     def draft(self) -> dict[str, Any]:
-        """What has been written, as `restore` takes it: everything but the attachments, of which the names are kept."""
-        reading = self._people.reading
+        """What has been written, as `restore` takes it; of attachments their names."""
+        reading = self._recipients.reading
         return {
             "method": self._method,
             "category": self._category.value,
             "to": [[one.text, one.label] for one in reading.found],
             "ignored": [[one.text, one.why] for one in reading.ignored],
             "mail": self._mail.content,
-            "words": {method: words.content for method, words in self._words.items()},
+            "words": {method: text.content for method, text in self._texts.items()},
             "files": [file.name for file in self._attachments.files],
         }
 
-    async def restore(self, kept: Kept) -> None:
-        """Put in what a browser kept; whatever of it can't be read is left out."""
+    async def restore(self, kept: KeptDraft) -> None:
+        """Fill in a draft; whatever of it cannot be read is left out."""
         draft, typed = kept.draft, kept.typed
-        words = draft.get("words")
-        for method, content in words.items() if isinstance(words, dict) else ():
-            if method in self._words:
-                self._words[method].fill(content)
-        mail = draft.get("mail")
+        texts, mail = draft.get("words"), draft.get("mail")
+        for method, content in texts.items() if isinstance(texts, dict) else ():
+            if method in self._texts:
+                self._texts[method].fill(content)
         self._mail.fill({**(mail if isinstance(mail, dict) else {}), **typed})
         if draft.get("category") in self._categories:
             self._category.set_value(draft["category"])
         method = str(draft.get("method"))
-        self._method = method if method in METHODS else self._method
-        self._people.method = self._method
-        self._tabs.set_value(self._method)
-        if "words" in typed and self._method in self._words:
-            self._words[self._method].fill(typed["words"])
-        self._turn()
-        known = [one for one in _pairs(draft.get("ignored")) if self._t.get(one[1], "")]
-        found = (Found(text, label) for text, label in _pairs(draft.get("to")))
-        await self._box.add(Reading(tuple(found), tuple(Ignored(*one) for one in known)))
+        self._set_method(method if method in METHODS else self._method)
+        if "words" in typed and self._method in self._texts:
+            self._texts[self._method].fill(typed["words"])
+        ignored = (IgnoredText(*pair) for pair in _read_pairs(draft.get("ignored")) if self._t.get(pair[1], ""))
+        found = (FoundRecipient(*pair) for pair in _read_pairs(draft.get("to")))
+        await self._field.add(Reading(tuple(found), tuple(ignored)))
 
     def fill(self, method: str, content: object) -> None:
-        """Put in what was sent once."""
-        self._method = method
-        self._people.method = method
-        self._tabs.set_value(method)
+        """Fill in the content of a message."""
         if method == SMTP.name and isinstance(content, dict):
             self._mail.fill(content)
-        elif method in self._words:
-            self._words[method].fill(content)
-        self._turn()
+        elif method in self._texts:
+            self._texts[method].fill(content)
+        self._set_method(method)
 
-    async def address(self, to: list[str]) -> None:
-        """Put in recipients."""
-        await self._box.add(Reading(tuple(map(Found, to))))
+    async def add_recipients(self, to: Sequence[str]) -> None:
+        """Add recipients."""
+        await self._field.add(Reading(tuple(map(FoundRecipient, to))))
 
     def _draw_category(self) -> None:
-        """Offer what a message may be for: codes to whoever may send them."""
-        may = ("notice", "marketing", *(("code",) if self._me.get("may_send_codes") else ()))
-        self._categories = {name: self._t(f"send.category_{name}") for name in may}
-        self._category = choice_field(self._t("send.category"), self._categories, "notice")
-        self._category.on_value_change(self._follow)
+        """Draw the choice of what a message is for; codes for users that may send them."""
+        t = self._t
+        names = ("notice", "marketing", *(("code",) if self._me.get("may_send_codes") else ()))
+        self._categories = {name: t(f"send.category_{name}") for name in names}
+        self._category = choice_field(t("send.category"), self._categories, "notice", self._update)
         if "code" in self._categories:
-            attrs(self._category, hint=self._t("send.category_hint"))
+            attrs(self._category, hint=t("send.category_hint"))
 
     def _draw_methods(self) -> None:
-        with ui.tabs(on_change=self._choose).props("no-caps inline-label") as self._tabs:
+        with ui.tabs(on_change=self._change_method).props("no-caps inline-label") as self._tabs:
             for method, symbol in METHODS.items():
                 ui.tab(method, method_name(self._t, method), icon=symbol)
         self._tabs.set_value(self._method)
-        attrs(self._tabs.classes("methods"), aria_label=self._t("send.method"))
+        attrs(self._tabs, aria_label=self._t("send.method"))
 
-    async def _choose(self) -> None:
-        if not self._is_drawn or self._tabs.value == self._method:
-            return
-        self._method = str(self._tabs.value)
-        self._turn()
-        await self._box.turn(self._method)
-        self._follow()
+    def _draw_quotas(self) -> None:
+        if not self._me["available"]:
+            notice(self._t("send.not_available"), "bad")
+        for quota in read_quotas(self._me, self._view.timezone):
+            draw_quota(self._t, quota)
+            if quota.left == 0:
+                notice(self._t("send.used_up", opens=describe_reset(self._t, quota)), "warn")
 
-    def _turn(self) -> None:
+    async def _change_method(self) -> None:
+        method = str(self._tabs.value)
+        if self._is_drawn and method != self._method:
+            self._method = method
+            self._show_method()
+            await self._field.change_method(method)
+            self._update()
+
+    def _set_method(self, method: str) -> None:
+        self._method = self._recipients.method = method
+        self._tabs.set_value(method)
+        self._show_method()
+
+    def _show_method(self) -> None:
         self._mail.place.set_visibility(self._method == SMTP.name)
-        self._attachments.set_visibility(visible=self._channel.has_attachments)
-        for method, words in self._words.items():
-            words.place.set_visibility(self._method == method)
-        self._trouble.clear()
-        self._follow()
+        self._attachments.place.set_visibility(self._channel.has_attachments)
+        for method, text in self._texts.items():
+            text.place.set_visibility(self._method == method)
+        self._error.clear()
+        self._update()
 
-    def _follow(self) -> None:
-        """Follow whatever has been typed, chosen or dropped."""
+    def _update(self) -> None:
+        """Show what follows from a change of any field."""
         if not self._is_drawn:
             return
         if self._draft is not None:
             self._draft.change()
-        for made in self._complained:
+        for made, _ in self._problems:
             made.error = None
-        self._complained = []
-        fine = self._people.fine
+        self._problems = ()
         self._steps.show(self._find_step())
         self._draw_preview(self._preview)
-        if self._method == SMTP.name:
-            self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
-            return
-        words = self._words[self._method]
-        if self._channel.segments is None:
-            self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
-            return
-        numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
-        segments = words.count_segments(numbers) * len(fine)
-        self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments) if fine else self._t("send.submit_none")
-
-    def _draw_limits(self) -> None:
-        if not self._me["available"]:
-            notice(self._t("send.not_available"), "bad")
-        for window in quota.windows(self._me, self._view.timezone):
-            quota.bar(self._t, window)
-            if window.left == 0:
-                notice(self._t("send.used_up", opens=quota.opens(self._t, window)), "warn")
+        fine = self._recipients.fine
+        self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
+        if self._channel.segments is not None:
+            numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
+            segments = self._texts[self._method].count_segments(numbers) * len(fine)
+            if fine:
+                self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments)
 
     async def _submit(self) -> None:
-        if self._is_sending or not self._is_right():
+        if self._is_sending or not self._is_valid():
             return
         self._is_sending = True
         self._send.props("loading")
         try:
-            body = await self._body()
-            if len(self._people.texts) >= MANY and self._agreed_to != self._key_of(body):
-                await self._ask(body)
+            body = await self._make_body()
+            if len(self._recipients) >= MANY and self._confirmed != self._make_key(body):
+                await self._ask_confirmation(body)
                 return
-            answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._key_of(body))
+            answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._make_key(body))
         except ApiError as error:
-            self._leave_confirming()
-            self._show_refusal(error)
+            self._leave_confirmation()
+            self._show_error(error)
         else:
             self.forget()
             ui.navigate.to(f"/sent/{answer['id']}?n={answer['count']}")
@@ -245,15 +239,15 @@ class Form:
             self._is_sending = False
             self._send.props(remove="loading")
 
-    async def _ask(self, body: Mapping[str, Any]) -> None:
-        """Show who is written to, and what, before many are. Raises ApiError."""
+    async def _ask_confirmation(self, body: Mapping[str, Any]) -> None:
+        """Show the check of a message to many. Raises ApiError."""
         plain = {name: body[name] for name in ("to", "method", "content", "category") if name in body}
         if "attachment" in body and not str(body["content"].get("text") or body["content"].get("html") or ""):
-            plain["content"] = {**body["content"], "text": " "}  # empty only beside an attachment, which stays here
-        found = await self._view.api.post("/api/v2/messages/check", plain)
+            plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
+        check = await self._view.api.post("/api/v2/messages/check", plain)
 
         async def send() -> None:
-            self._agreed_to = self._key_of(body)
+            self._confirmed = self._make_key(body)
             await self._submit()
 
         self._steps.show("check")
@@ -261,11 +255,11 @@ class Form:
         self._confirming.clear()
         self._confirming.set_visibility(True)
         with self._confirming:
-            confirmation = Confirmation(self._view, send, self._leave_confirming)
-            confirmation.draw(self._method, self._people.fine, found, self._draw_preview)
+            confirmation = Confirmation(self._view, send, self._leave_confirmation)
+            confirmation.draw(self._method, self._recipients.fine, check, self._draw_preview)
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
 
-    def _leave_confirming(self) -> None:
+    def _leave_confirmation(self) -> None:
         self._steps.show(self._find_step())
         self._confirming.set_visibility(False)
         self._whole.set_visibility(True)
@@ -273,84 +267,81 @@ class Form:
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
         if self._method == SMTP.name:
-            preview.mail(self._mail.content, [one.text for one in self._people.fine], self._attachments.files)
+            to = [one.text for one in self._recipients.fine]
+            preview.show_mail(self._mail.content, to, self._attachments.files)
             return
-        words = self._words[self._method]
-        (preview.wechat if self._channel.has_accounts else preview.sms)(words.template, words.params)
+        text = self._texts[self._method]
+        (preview.show_wechat if self._channel.has_accounts else preview.show_sms)(text.template, text.params)
 
-    async def _body(self) -> dict[str, Any]:
-        content: object = self._mail.content if self._method == SMTP.name else self._words[self._method].content
-        body: dict[str, Any] = {"to": self._people.texts, "method": self._method, "content": content}
+    async def _make_body(self) -> dict[str, Any]:
+        content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
+        body: dict[str, Any] = {"to": self._recipients.texts, "method": self._method, "content": content}
         if self._category.value != "notice":
             body["category"] = self._category.value
         if self._channel.has_attachments and self._attachments.files:
             body["attachment"] = await self._attachments.encode()
         return body
 
-    def _key_of(self, body: Mapping[str, Any]) -> str:
+    def _make_key(self, body: Mapping[str, Any]) -> str:
         digest = hashlib.sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()
         if digest != self._key[0]:
             self._key = (digest, secrets.token_hex(16))
         return self._key[1]
 
     def _find_step(self) -> str:
-        """Say where on the path this is: all that is written stands beside what is left to check."""
-        if not self._people.fine:
+        """Return the current step: a short list is checked beside the form, where all of it is in view."""
+        if not self._recipients.fine:
             return "who"
-        is_written = not self._people.wrong and not self._complaints()
-        return "check" if is_written and len(self._people.texts) < MANY else "what"
+        is_written = not self._recipients.wrong and not self._find_problems()
+        return "check" if is_written and len(self._recipients) < MANY else "what"
 
-    def _complaints(self) -> Sequence[tuple[ui.input | ui.textarea, str]]:
-        """List what the content lacks, and where."""
+    def _find_problems(self) -> Sequence[Problem]:
+        """Return what is wrong with the content, and where."""
         if self._method == SMTP.name:
-            return self._mail.complaints(has_files=bool(self._attachments.files))
-        return self._words[self._method].complaints()
+            return self._mail.find_problems(has_files=bool(self._attachments.files))
+        return self._texts[self._method].find_problems()
 
-    def _is_right(self) -> bool:
-        """Tell whether it can be sent; where not, say so beside each field and go to the first."""
-        self._trouble.clear()
-        wrong = self._people.wrong
-        if not self._people.texts or wrong:
-            text = self._t("send.wrong_first", n=len(wrong)) if wrong else self._t("send.to_missing")
-            with self._trouble:
-                notice(text, "bad")
-            self._box.focus()
-            return False
-        if self._category.value == "code" and len(self._people.texts) > 1:
-            with self._trouble:
-                notice(self._t("send.code_to_one"), "bad")
-            self._box.focus()
-            return False
-        complaints = self._complaints()
-        for made, text in complaints:
-            made.error = text
-        self._complained = [made for made, _ in complaints]
-        if complaints:
-            complaints[0][0].run_method("focus")
-            with self._trouble:
-                notice(complaints[0][1], "bad")
-        return not complaints
+    def _is_valid(self) -> bool:
+        """Check the form; show what is wrong beside each field, and put the cursor into the first."""
+        t, wrong = self._t, self._recipients.wrong
+        self._error.clear()
+        problem_text = ""
+        if wrong:
+            problem_text = t("send.wrong_first", n=len(wrong))
+        elif not self._recipients.texts:
+            problem_text = t("send.to_missing")
+        elif self._category.value == "code" and len(self._recipients) > 1:
+            problem_text = t("send.code_to_one")
+        if problem_text:
+            self._field.focus()
+        else:
+            self._problems = self._find_problems()
+            for made, problem in self._problems:
+                made.error = problem
+            if self._problems:
+                first, problem_text = self._problems[0]
+                first.run_method("focus")
+        if problem_text:
+            with self._error:
+                notice(problem_text, "bad")
+        return not problem_text
 
-    def _show_refusal(self, error: ApiError) -> None:
-        t = self._t
-        if error.code != NOT_SURE and error.reason != "unreachable":
+    def _show_error(self, error: ApiError) -> None:
+        t, is_unknown = self._t, error.code == NOT_SURE or error.reason == "unreachable"
+        if not is_unknown:
             self._key = ("", "")
-        with self._trouble:
-            if error.code == RECIPIENTS_WRONG and (named := dict(_NAMED.findall(error.detail))):
-                self._box.mark(named)
-            if error.code == NOT_SURE or error.reason == "unreachable":
-                error_notice(
-                    t("send.not_sure_title"),
-                    f"{sentence(t, error)} {t('send.not_sure')}",
-                    t("layout.retry"),
-                    self._submit,
-                )
+        if error.code == RECIPIENTS_WRONG and (named := dict(_NAMED.findall(error.detail))):
+            self._field.mark(named)
+        with self._error:
+            if is_unknown:
+                text = f"{sentence(t, error)} {t('send.not_sure')}"
+                error_notice(t("send.not_sure_title"), text, t("layout.retry"), self._submit)
             else:
                 error_notice(t("send.refused_title"), sentence(t, error))
         ui.run_javascript("document.querySelector('.send-trouble')?.scrollIntoView({block: 'center'})")
 
 
-def _pairs(said: object) -> list[tuple[str, str]]:
+def _read_pairs(value: object) -> list[tuple[str, str]]:
     """Read pairs of texts; whatever is none is left out."""
-    rows = said if isinstance(said, list) else []
+    rows = value if isinstance(value, list) else []
     return [(one[0], one[1]) for one in rows if isinstance(one, list) and len(one) == 2 and {*map(type, one)} == {str}]  # noqa: PLR2004

@@ -1,54 +1,53 @@
-"""Sending a message by e-mail, SMS or WeChat."""
+"""Sending a message."""
 
 from datetime import UTC, datetime
 from functools import partial
 
 from nicegui import ui
+from nicegui.element import Element
 
 from imsg_console.client import ApiError
-from imsg_console.features.send.draft import Kept
-from imsg_console.features.send.form import Form
+from imsg_console.features.send.draft import KeptDraft
+from imsg_console.features.send.form import SendForm
 from imsg_console.sanitize import line
-from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import button, element, heading, style_sheet
+from imsg_console.widgets.elements import button, element, style_sheet
+from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
 
 
 async def show(view: View) -> None:
     """Draw the page."""
     style_sheet("send")
-    heading(1, view.t("send.title"))
-    element("p", "page-lead", view.t("send.lead"))
+    page_head(view.t("send.title"), view.t("send.lead"))
     me = await view.api.get("/api/v2/me")
     published = await view.api.get("/api/v2/templates")
     place = element("div", "draft-place")
-    form = Form(view, me, published)
+    form = SendForm(view, me, published)
     form.draw()
-    form.keep(partial(_find, view, form, place))
+    form.keep(partial(_take_draft, view, form, place))
     if like := view.query.get("like", ""):
         await _fill(view, form, like)
     if to := view.query.get("to", ""):
-        await form.address([to])
+        await form.add_recipients([to])
 
 
-async def _find(view: View, form: Form, place: ui.element, kept: Kept) -> None:
-    """Bring a draft back; beside what the page was opened for, it is offered."""
-    is_other = bool(view.query.get("like") or view.query.get("to"))
-    if not is_other:
+async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
+    """Restore a draft; where the page was opened for something else, offer it."""
+    is_offered = bool(view.query.get("like") or view.query.get("to"))
+    if not is_offered:
         await form.restore(kept)
-    _tell(view, form, place, kept, is_offered=is_other)
+    _draw_draft(view, form, place, kept, is_offered=is_offered)
 
 
-def _tell(view: View, form: Form, place: ui.element, kept: Kept, *, is_offered: bool) -> None:
+def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, is_offered: bool) -> None:
     t = view.t
-    moments = TimeFormat(view.timezone, english=t.language == "en")
-    at = moments.short(datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(), datetime.now(UTC))
+    at = view.times.short(datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(), datetime.now(UTC))
     names = [str(name) for name in kept.draft.get("files") or ()]
 
     async def restore() -> None:
         await form.restore(kept)
-        _tell(view, form, place, kept, is_offered=False)
+        _draw_draft(view, form, place, kept, is_offered=False)
 
     def forget() -> None:
         form.forget()
@@ -63,18 +62,17 @@ def _tell(view: View, form: Form, place: ui.element, kept: Kept, *, is_offered: 
         button(t("send.draft_forget"), forget, kind="quiet").classes("button-small")
 
 
-async def _fill(view: View, form: Form, like: str) -> None:
-    """Begin with what was sent once."""
+async def _fill(view: View, form: SendForm, like: str) -> None:
+    """Fill in the content of a request that was sent."""
     try:
-        answer = await view.api.get("/api/v2/messages", id=like, limit=1)
+        messages = (await view.api.get("/api/v2/messages", id=like, limit=1))["messages"]
     except ApiError:
-        answer = {"messages": []}
-    if not answer["messages"]:
+        messages = []
+    if not messages:
         notice(view.t("send.like_gone"), "warn")
         return
-    message = answer["messages"][0]
-    form.fill(message["method"], message["content"])
-    if message["attachments"]:
+    form.fill(messages[0]["method"], messages[0]["content"])
+    if messages[0]["attachments"]:
         notice(view.t("send.like_attachments"), "info")
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from imsg_console.features.send.attachments import File, size
+from imsg_console.features.send.attachments import Attachment
 from imsg_console.features.send.templates import Template
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
 from imsg_console.widgets.elements import element, icon
+from imsg_console.widgets.facts import write_size
 from imsg_console.widgets.html_frame import body_frame
 
 SHOWN = 4_000
@@ -14,7 +15,7 @@ SHOWN = 4_000
 
 
 class Preview:
-    """Draws itself anew where something has changed."""
+    """Draws a message, and again when it has changed."""
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
@@ -24,13 +25,13 @@ class Preview:
             self._plain = element("div", "preview-plain")
             self._frame = element("div", "stack tight preview-frame")
 
-    def mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[File]) -> None:
+    def show_mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[Attachment]) -> None:
         """Show a mail."""
         t = self._t
         self._plain.clear()
         with self._plain, element("div", "stack tight preview-mail"):
             element("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
-            element("p", "muted wrap-anywhere", self._whom(to))
+            element("p", "muted wrap-anywhere", self._describe_recipients(to))
             if content["text"] or "html" not in content:
                 element("div", "preview-text", block(content["text"], SHOWN) or t("send.no_text"))
             if files:
@@ -38,34 +39,34 @@ class Preview:
                     for file in files:
                         with element("li", ""):
                             icon("attach_file")
-                            element("span", "wrap-anywhere", f"{line(file.name, 80)} · {size(len(file.content))}")
+                            element("span", "wrap-anywhere", f"{line(file.name, 80)} · {write_size(len(file.content))}")
         self._show_html(content.get("html", ""))
 
-    def _whom(self, to: Sequence[str]) -> str:
+    def _describe_recipients(self, to: Sequence[str]) -> str:
         if not to:
             return self._t("send.to_nobody")
         first = line(to[0], 60)
         return self._t("send.to_whom", to=first) if len(to) == 1 else self._t("send.to_many", to=first, n=len(to))
 
-    def sms(self, template: Template | None, params: dict[str, str]) -> None:
+    def show_sms(self, template: Template | None, params: dict[str, str]) -> None:
         """Show an SMS as it arrives."""
         self._plain.clear()
         with self._plain, element("div", "preview-phone"), element("p", "bubble"):
-            self._words(template, params)
+            self._draw_text(template, params)
         self._show_html("")
 
-    def wechat(self, template: Template | None, params: dict[str, str]) -> None:
+    def show_wechat(self, template: Template | None, params: dict[str, str]) -> None:
         """Show a WeChat template message."""
         t = self._t
         self._plain.clear()
         with self._plain, element("div", "preview-phone"), element("div", "stack tight wechat-card"):
             element("strong", "wechat-title", t("send.wechat_title"))
             with element("p", "wechat-words"):
-                self._words(template, params)
+                self._draw_text(template, params)
             element("p", "muted wechat-foot", t("send.wechat_foot"))
         self._show_html("")
 
-    def _words(self, template: Template | None, params: dict[str, str]) -> None:
+    def _draw_text(self, template: Template | None, params: dict[str, str]) -> None:
         pieces = template.pieces(params) if template else [(text, True) for text in params.values()]
         if not any(own and text.strip() for text, own in pieces):
             pieces = [(text, own) for text, own in pieces if not own]
@@ -74,13 +75,13 @@ class Preview:
             element("span", "own" if own else "template-words", block(text, SHOWN))
 
     def _show_html(self, html: str) -> None:
-        """Show the HTML in its frame, anew only where it has changed: a frame flickers."""
+        """Show the HTML in its frame, again only when it has changed: a frame flickers."""
         if html == self._html:
             return
         self._html = html
         self._frame.clear()
         if self._kept:
-            self._view.bodies.forget(self._kept)  # each change makes one: not all of them are kept until the page ends
+            self._view.bodies.forget(self._kept)  # each change keeps another body
             self._kept = ""
         if html:
             with self._frame:

@@ -1,134 +1,127 @@
-"""The field of recipients: typed, pasted or read from a file, judged at once; what is none is named, with its why."""
+"""The field of recipients: typed, pasted or read from a file, and classified at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from nicegui import ui
+from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
-from imsg_channels import BY_NAME, CHANNELS
+from imsg_channels import BY_NAME
 from imsg_console.client import ApiError, path
-from imsg_console.features.send.list_file import ListFile
-from imsg_console.features.send.lists import join, pasted
-from imsg_console.features.send.pasting import Ignored, Reading, read
-from imsg_console.features.send.recipients import Kind, Recipient, Recipients, judge
+from imsg_console.features.send.file_dialog import RecipientFile
+from imsg_console.features.send.recipient_files import join, read_pasted
+from imsg_console.features.send.recipient_reader import IgnoredText, Reading, read
+from imsg_console.features.send.recipients import Kind, Recipient, Recipients, classify
 from imsg_console.readers import UnreadableError
 from imsg_console.sanitize import line
 from imsg_console.view import View
+from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.elements import attrs, button, element, icon, live_text
+from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.reading import run_reader
 
 SHOWN = 40
-"""Recipients drawn at once: more are found by looking for them."""
+"""Recipients that are drawn; the others are found by the field that searches."""
 
-WRONG_SHOWN = 20
+PROBLEMS_SHOWN = 20
 
 COPIED = 2_000
-"""Lines that the clipboard is given at once."""
-
-COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.dataset.text)"
-"""Written in the click itself, or browsers refuse."""
-
-CORRECTED = "(e) => emit(e.target.value)"
-
-ENTERED = "(e) => e.target.blur()"
+"""Lines that are copied at once."""
 
 MAX_TYPED_CHARACTERS = 400
-"""Of what is read while it is typed, on the loop; pages cut it as well, who speaks to the socket himself does not."""
+"""Of what is classified while it is typed. The script cuts it too, but anybody can write to a socket."""
 
-CHECKED = 20
-"""Usernames that an administrator has looked up while writing; the rest are looked up by sending."""
+LOOKED_UP = 20
+"""Usernames that are looked up for an administrator; the API checks the rest when the message is sent."""
 
-CONTACTS = {channel.name: channel.contact for channel in CHANNELS}
-"""Method → which of a user's contacts it writes to; None: usernames are nobody there."""
-
-PARTED = r"""
-const parted = (v) => /[,;，；、\n\t]/.test(v) && (v.match(/"/g) || []).length % 2 === 0;
+SPLIT = r"""
+const isList = (v) => /[,;，；、\n\t]/.test(v) && (v.match(/"/g) || []).length % 2 === 0;
 const take = (field, text) => {
   clearTimeout(field.waiting);
   field.value = '';
   emit(new Blob([text]).size > 3500000 ? {large: true} : {text: text});
 };
 """
-"""What follows runs in the browser: a list of ten thousand never becomes text in a field, and no letter gets lost."""
+"""The scripts run in a textarea of HTML, not in NiceGUI's: a list of ten thousand must not become the value of a field,
+which both sides would keep, and no letter that is typed meanwhile may get lost."""
 
-TYPED = f"""(e) => {{ {PARTED}
+TYPED = f"""(e) => {{ {SPLIT}
   if (e.isComposing) return;
   const field = e.target;
-  if (parted(field.value)) return take(field, field.value);
+  if (isList(field.value)) return take(field, field.value);
   clearTimeout(field.waiting);
   field.waiting = setTimeout(() => emit({{draft: field.value.slice(0, {MAX_TYPED_CHARACTERS})}}), 250);
 }}"""
 
-PASTED = f"""(e) => {{ {PARTED}
+PASTED = f"""(e) => {{ {SPLIT}
   const text = e.clipboardData.getData('text/plain');
   if (e.target.value && !/\\s|[,;，；、]/.test(text.trim())) return;
   e.preventDefault();
   take(e.target, e.target.value ? e.target.value + '\\n' + text : text);
 }}"""
 
-LEFT = f"""(e) => {{ {PARTED}
+LEFT = f"""(e) => {{ {SPLIT}
   if (e.target.value.trim()) take(e.target, e.target.value);
 }}"""
 
 
-class Box:
-    """The field and what it holds."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A text that is no recipient."""
 
-    def __init__(self, view: View, people: Recipients, on_change: Callable[[], None]) -> None:
-        self._view, self._t = view, view.t
-        self.people = people
-        self._on_change = on_change
-        self._known: dict[tuple[str, str], str] = {}
-        """(method, username) → what is wrong with it, as an administrator may know."""
-        self._sought = ""
-        self._draw()
+    text: str
+    label: str
+    why: str
+    correct: Callable[[str], Awaitable[None]] | None = None
+    """Takes another text in its place; None where there is nothing to correct."""
+    remove: Callable[[], object] | None = None
 
-    def _draw(self) -> None:
-        t = self._t
-        with element("div", "stack tight recipients"):
-            with element("div", "spread field-head"):
+
+class RecipientField:
+    """The field, what is wrong or ignored, and the recipients."""
+
+    def __init__(self, view: View, recipients: Recipients, on_change: Callable[[], None]) -> None:
+        self._view, self._t, self._recipients, self._on_change = view, view.t, recipients, on_change
+        self._looked_up: dict[tuple[str, str], str] = {}
+        """(method, username) → the key of what is wrong with it; empty where nothing is."""
+        t = view.t
+        with element("div", "stack tight"):
+            with element("div", "spread"):
                 label = element("label", "field-label", t("send.to"))
-                ListFile(self._view, lambda: self.people.method, self.add)
+                RecipientFile(view, lambda: self._recipients.method, self.add)
             self._field = attrs(element("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")
             attrs(label, for_=self._field.html_id)
-            self._field.on("input", self._hear, js_handler=TYPED)
-            self._field.on("compositionend", self._hear, js_handler=TYPED)
-            self._field.on("paste", self._hear, js_handler=PASTED)
-            self._field.on("blur", self._hear, js_handler=LEFT)
+            for event, script in (("input", TYPED), ("compositionend", TYPED), ("paste", PASTED), ("blur", LEFT)):
+                self._field.on(event, self._take, js_handler=script)
             self._hint = attrs(live_text("field-hint"), id="recipients-hint", aria_live="polite")
             self._summary = attrs(element("div", "line recipients-summary"), role="status")
             self._wrong = element("div", "recipients-wrong")
             self._ignored = element("div", "recipients-ignored")
-            self._find = ui.input(t("send.find"), on_change=lambda event: self._seek(event.value)).props(
-                "dense outlined"
-            )
-            self._find.classes("recipients-find")
-            self._shown = element("ul", "line recipients-list")
-            attrs(self._shown, aria_label=t("send.to"))
+            self._search = ui.input(t("send.find"), on_change=self._show_recipients).props("dense outlined")
+            self._chips = attrs(element("div", "line"), role="group", aria_label=t("send.to"))
         self.show()
 
-    async def turn(self, method: str) -> None:
-        """Judge everybody by another method."""
-        await self.people.turn(method)
+    async def change_method(self, method: str) -> None:
+        """Classify everything for another method."""
+        await self._recipients.change_method(method)
         self.show()
         await self._look_up()
 
     async def add(self, reading: Reading) -> None:
-        """Add what was read, and say what became of it."""
-        await self.people.add(reading)
-        self.show()
-        self._on_change()
+        """Add what was read."""
+        await self._recipients.add(reading)
+        self._show_change()
         await self._look_up()
 
     def mark(self, reasons: dict[str, str]) -> None:
-        """Show which ones the API has refused, and why."""
-        self.people.mark(reasons)
-        self.show()
-        self._on_change()
+        """Show which recipients the API refuses: text → why."""
+        self._recipients.mark(reasons)
+        self._show_change()
 
     def focus(self) -> None:
         """Put the cursor into the field."""
@@ -136,241 +129,206 @@ class Box:
 
     def show(self) -> None:
         """Draw what is in it."""
-        self._hint.text = self._say_whom()
-        attrs(self._field, placeholder=self._say_example())
-        self._draw_summary()
-        self._draw_wrong()
-        self._draw_ignored()
-        self._draw_shown()
+        t, method = self._t, self._recipients.method
+        channel, is_zh = BY_NAME[method], self._t.language == "zh"
+        self._hint.text = t.get(f"send.to_hint_{method}", channel.to.zh if is_zh else channel.to.en)
+        to = channel.example["to"]
+        example = t("send.to_example", to=to if isinstance(to, str) else ", ".join(to))
+        attrs(self._field, placeholder=t.get(f"send.to_example_{method}", example))
+        self._show_summary()
+        self._show_wrong()
+        self._show_ignored()
+        self._show_recipients()
 
-    def _say_whom(self) -> str:
-        method, to = self.people.method, BY_NAME[self.people.method].to
-        return self._t.get(f"send.to_hint_{method}", to.zh if self._t.language == "zh" else to.en)
+    def _show_change(self) -> None:
+        self.show()
+        self._on_change()
 
-    def _say_example(self) -> str:
-        method, to = self.people.method, BY_NAME[self.people.method].example["to"]
-        example = to if isinstance(to, str) else ", ".join(to)
-        return self._t.get(f"send.to_example_{method}", self._t("send.to_example", to=example))
-
-    async def _hear(self, event: GenericEventArguments) -> None:
-        said = event.args if isinstance(event.args, dict) else {}
-        if said.get("large"):
+    async def _take(self, event: GenericEventArguments) -> None:
+        typed = event.args if isinstance(event.args, dict) else {}
+        if typed.get("large"):
             self._hint.text = self._t("send.paste_too_large")
-        elif "text" in said:
+        elif "text" in typed:
             self.show()
-            if (reading := await self._read(_sound(said["text"]))) is not None:
+            if (reading := await self._read(_clean(typed["text"]))) is not None:
                 await self.add(reading)
-        elif "draft" in said:
-            self._judge_draft(_sound(said["draft"]))
+        elif "draft" in typed:
+            self._describe_draft(_clean(typed["draft"])[:MAX_TYPED_CHARACTERS])
 
     async def _read(self, text: str) -> Reading | None:
-        """Read what stands in a text; None where it can't be read, which is said."""
+        """Read a text; None, and shown, where it cannot be read."""
         self._hint.text = self._t("send.reading")
         try:
-            pieces = await run_reader(self._view, pasted, text.encode(), self.people.method)
+            pieces = await run_reader(self._view, read_pasted, text.encode(), self._recipients.method)
         except UnreadableError as error:
             toast(self._t(error.why, name=self._t("files.pasted")), good=False)
             self.show()
             return None
         return await asyncio.to_thread(join, pieces)
 
-    def _judge_draft(self, text: str) -> None:
-        found = read(text[:MAX_TYPED_CHARACTERS], self.people.method).texts
-        if len(found) != 1:
-            self._hint.text = self._say_whom()
+    def _describe_draft(self, text: str) -> None:
+        """Describe a recipient that is being typed."""
+        texts = read(text, self._recipients.method).texts
+        if len(texts) != 1:
+            self.show()
             return
-        one = judge(found[0], self.people.method)
-        said = {
+        one = classify(texts[0], self._recipients.method)
+        self._hint.text = {
             Kind.ADDRESS: self._t("send.draft_good"),
             Kind.NAME: self._t("send.draft_name", name=line(one.text, 40)),
-            Kind.WRONG: self._why(one),
-        }
-        self._hint.text = said[one.kind]
+            Kind.WRONG: self._explain(one),
+        }[one.kind]
 
     async def _look_up(self) -> None:
-        """Look usernames up where one may."""
+        """Look usernames up, where the person is an administrator."""
         if not self._view.session.is_admin:
             return
-        method = self.people.method
-        names = [one for one in self.people if one.kind is Kind.NAME and (method, one.text) not in self._known]
-        reasons = {}
-        for one in names[:CHECKED]:
-            why = await self._unknown(one.text)
-            self._known[method, one.text] = why
-        for one in self.people:
-            if one.kind is Kind.NAME and (why := self._known.get((method, one.text), "")):
-                reasons[one.text] = why
-        if reasons:
+        method = self._recipients.method
+        names = [one.text for one in self._recipients if one.kind is Kind.NAME]
+        for name in [name for name in names if (method, name) not in self._looked_up][:LOOKED_UP]:
+            self._looked_up[method, name] = await self._find_problem(name)
+        if reasons := {name: why for name in names if (why := self._looked_up.get((method, name), ""))}:
             self.mark(reasons)
 
-    async def _unknown(self, name: str) -> str:
+    async def _find_problem(self, name: str) -> str:
         try:
             user = await self._view.api.get(path("/api/v2/users", name))
         except ApiError as error:
             return "send.no_such_user" if error.reason == "no_such_user" else ""
-        return "" if user.get(CONTACTS[self.people.method] or "") else "send.no_contact"
+        return "" if user.get(BY_NAME[self._recipients.method].contact or "") else "send.no_contact"
 
-    def _draw_summary(self) -> None:
-        t = self._t
+    def _show_summary(self) -> None:
+        t, counts, wrong = self._t, self._recipients.counts, len(self._recipients.wrong)
         self._summary.clear()
-        counts, wrong = self.people.counts, len(self.people.wrong)
         if not counts.read:
             return
         with self._summary:
             element("strong", "", t("send.count", n=counts.adopted))
-            said = t("send.counts", read=counts.read, adopted=counts.adopted, ignored=counts.ignored)
-            element("span", "recipients-counts", said)
+            numbers = t("send.counts", read=counts.read, adopted=counts.adopted, ignored=counts.ignored)
+            element("span", "recipients-counts", numbers)
             if wrong:
                 element("span", "bad-text", t("send.count_wrong", n=wrong))
             button(t("send.clear"), self._clear, kind="quiet").classes("button-small")
-            named = next((one for one in self.people if one.label), None)
-            if named is not None:
+            if (named := next((one for one in self._recipients if one.label), None)) is not None:
                 element("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
-    def _draw_wrong(self) -> None:
-        t = self._t
-        self._wrong.clear()
-        wrong = self.people.wrong
-        if not wrong:
-            return
-        with self._wrong:
-            with element("div", "line wrong-head"):
-                icon("error")
-                element("strong", "", t("send.wrong_title", n=len(wrong)))
-                self._draw_copy([(one.text, self._why(one)) for one in wrong])
+    def _show_wrong(self) -> None:
+        """Show the recipients that the API would refuse: they hold the message up."""
+        t, wrong = self._t, self._recipients.wrong
+        problems = [
+            Problem(
+                one.text, one.label, self._explain(one), partial(self._correct, one), partial(self._remove, one.key)
+            )
+            for one in wrong
+        ]
+        self._draw_problems(self._wrong, "error", t("send.wrong_title", n=len(wrong)), problems)
+        if wrong:
+            with self._wrong:
                 button(t("send.remove_wrong"), self._remove_wrong, kind="quiet").classes("button-small")
-            with element("ul", "wrong-list"):
-                for one in wrong[:WRONG_SHOWN]:
-                    with element("li", "side-by-side wrong-one"):
-                        self._draw_what(one.text, one.label, self._why(one), partial(self._correct, one))
-                        self._remover(one)
-            if len(wrong) > WRONG_SHOWN:
-                element("p", "muted", t("send.and_more", n=len(wrong) - WRONG_SHOWN))
 
-    def _draw_ignored(self) -> None:
-        """Draw what holds nothing up: a heading, a row without an address, a duplicate."""
-        t = self._t
-        self._ignored.clear()
-        ignored = self.people.ignored
-        if not ignored:
-            return
-        with self._ignored:
-            with element("div", "line wrong-head"):
-                icon("info")
-                element("strong", "", t("send.ignored_title", n=len(ignored)))
-                self._draw_copy([(one.text, t(one.why)) for one in ignored])
+    def _show_ignored(self) -> None:
+        """Show what holds nothing up: headings, rows without an address, duplicates."""
+        t, ignored = self._t, self._recipients.ignored
+        problems = [
+            Problem(one.text, "", t(one.why), None if one.why == "send.doubled" else partial(self._use, one))
+            for one in ignored
+        ]
+        self._draw_problems(self._ignored, "info", t("send.ignored_title", n=len(ignored)), problems)
+        if ignored:
+            with self._ignored:
                 button(t("send.forget_ignored"), self._forget_ignored, kind="quiet").classes("button-small")
-            with element("ul", "wrong-list"):
-                for one in ignored[:WRONG_SHOWN]:
-                    with element("li", "side-by-side wrong-one ignored-one"):
-                        is_done = one.why == "send.doubled"
-                        self._draw_what(one.text, "", t(one.why), None if is_done else partial(self._use, one))
-            if len(ignored) > WRONG_SHOWN:
-                element("p", "muted", t("send.and_more", n=len(ignored) - WRONG_SHOWN))
 
-    def _draw_what(self, text: str, label: str, why: str, correct: Callable[[str], object] | None) -> None:
-        """Draw one thing that is no recipient, with its why, and a way to correct it where it stands."""
-        shown = line(text, 80)
-        with element("span", "line wrong-what") as what:
-            element("span", "wrong-text", shown)
-            if label:
-                element("span", "muted", line(label, 40))
-            element("span", "wrong-why", why)
-        if correct is None:
+    def _draw_problems(self, place: Element, symbol: str, title: str, problems: Sequence[Problem]) -> None:
+        t = self._t
+        place.clear()
+        if not problems:
             return
+        with place:
+            with element("div", "line"):
+                icon(symbol)
+                element("strong", "", title)
+                copy_button(self._view, "\n".join(f"{one.text}\t{one.why}" for one in problems[:COPIED]))
+            with element("ul", "problems"):
+                for one in problems[:PROBLEMS_SHOWN]:
+                    self._draw_problem(one)
+            if len(problems) > PROBLEMS_SHOWN:
+                element("p", "muted", t("send.and_more", n=len(problems) - PROBLEMS_SHOWN))
 
-        def edit() -> None:
-            what.clear()
-            pencil.set_visibility(False)
-            with what:
-                field = attrs(element("input", "wrong-input"), value=text, type="text", spellcheck="false")
-                attrs(field, aria_label=self._t("send.correct", name=shown), autocapitalize="off", autocomplete="off")
-                element("span", "wrong-why", why)
-            field.on("keydown.enter", js_handler=ENTERED)
-            field.on("blur", lambda event: correct(_sound(event.args)), js_handler=CORRECTED)
-            field.run_method("focus")
+    def _draw_problem(self, problem: Problem) -> None:
+        """Draw a text that is no recipient, why, and the buttons to correct and to remove it."""
+        t, name = self._t, line(problem.text, 80)
+        with element("li", "side-by-side problem"):
+            with element("span", "line"):
+                element("span", "problem-text", name)
+                if problem.label:
+                    element("span", "muted", line(problem.label, 40))
+                element("span", "muted", problem.why)
+            if problem.correct is not None:
+                edit = button("", partial(self._ask_correction, problem), kind="quiet", symbol="edit")
+                attrs(edit, aria_label=t("send.correct", name=name))
+            if problem.remove is not None:
+                remove = button("", problem.remove, kind="quiet", symbol="close")
+                attrs(remove, aria_label=t("send.remove", name=name))
 
-        pencil = attrs(element("button", "remover"), type="button")
-        attrs(pencil, aria_label=self._t("send.correct", name=shown))
-        pencil.on("click", edit, args=[])
-        with pencil:
-            icon("edit")
+    async def _ask_correction(self, problem: Problem) -> None:
+        async def save(form: Form) -> str:
+            return str(form.read()["text"])
 
-    def _draw_copy(self, rows: list[tuple[str, str]]) -> None:
-        text = "\n".join(f"{text}\t{why}" for text, why in rows[:COPIED])
-        copy = button(self._t("layout.copy"), lambda: toast(self._t("layout.copied")), kind="quiet")
-        attrs(copy.classes("button-small wrong-copy"), data_text=text)
-        copy.on("click", js_handler=COPY)
+        title, action = self._t("send.correct", name=line(problem.text, 80)), self._t("send.correct_save")
+        field = Field("text", title, problem.text, hint=problem.why)
+        text = await ask_form(self._view, title, [field], action, save)
+        if text and text != problem.text and problem.correct is not None:
+            await problem.correct(text)
 
     async def _correct(self, one: Recipient, text: str) -> None:
-        if text.strip() != one.text and (reading := await self._read(text)) is not None:
-            self.people.remove(one.key)
+        if (reading := await self._read(text)) is not None:
+            self._recipients.remove(one.key)
             await self.add(reading)
-        else:
-            self.show()
 
-    async def _use(self, one: Ignored, text: str) -> None:
-        """Take what was ignored for what it was corrected into; untouched, it stays ignored."""
-        if text.strip() != one.text and (reading := await self._read(text)) is not None:
-            self.people.forget(one)
+    async def _use(self, one: IgnoredText, text: str) -> None:
+        if (reading := await self._read(text)) is not None:
+            self._recipients.forget(one)
             await self.add(reading)
-        else:
-            self.show()
 
-    def _forget_ignored(self) -> None:
-        self.people.forget_ignored()
-        self.show()
-
-    def _draw_shown(self) -> None:
-        self._shown.clear()
-        fine, wanted = self.people.fine, self._sought.lower()
-        sought = [one for one in fine if wanted in f"{one.text} {one.label}".lower()] if wanted else fine
-        self._find.set_visibility(len(fine) > SHOWN)
-        self._shown.set_visibility(bool(fine))
-        with self._shown:
-            for one in sought[:SHOWN]:
-                with element("li", "recipient"):
-                    if one.kind is Kind.NAME:
-                        icon("person")
+    def _show_recipients(self) -> None:
+        t, fine, wanted = self._t, self._recipients.fine, str(self._search.value or "").lower()
+        found = [one for one in fine if wanted in f"{one.text} {one.label}".lower()] if wanted else fine
+        self._search.set_visibility(len(fine) > SHOWN)
+        self._chips.clear()
+        with self._chips:
+            for one in found[:SHOWN]:
+                symbol = "person" if one.kind is Kind.NAME else None
+                remove = partial(self._remove, one.key)
+                with ui.chip(icon=symbol, color=None, removable=True, on_value_change=remove) as chip:
                     element("span", "recipient-text", line(one.text, 80))
                     if one.kind is Kind.NAME:
-                        element("span", "unseen", self._t("send.is_name"))
+                        element("span", "unseen", t("send.is_name"))
                     if one.label:
                         element("span", "recipient-label", line(one.label, 24))
-                    self._remover(one)
-            if len(sought) > SHOWN:
-                element("li", "recipient-more", self._t("send.and_more", n=len(sought) - SHOWN))
-
-    def _remover(self, one: Recipient) -> None:
-        remove = attrs(element("button", "remover"), type="button")
-        attrs(remove, aria_label=self._t("send.remove", name=line(one.text, 80)))
-        remove.on("click", lambda: self._remove(one.key), args=[])
-        with remove:
-            icon("close")
+                attrs(chip.classes("recipient"), remove_aria_label=t("send.remove", name=line(one.text, 80)))
+            if len(found) > SHOWN:
+                element("span", "muted", t("send.and_more", n=len(found) - SHOWN))
 
     def _remove(self, key: str) -> None:
-        self.people.remove(key)
-        self.show()
-        self._on_change()
+        self._recipients.remove(key)
+        self._show_change()
 
     def _remove_wrong(self) -> None:
-        self.people.remove_wrong()
+        self._recipients.remove_wrong()
+        self._show_change()
+
+    def _forget_ignored(self) -> None:
+        self._recipients.forget_ignored()
         self.show()
-        self._on_change()
 
     def _clear(self) -> None:
-        self.people.clear()
-        self.show()
-        self._on_change()
+        self._recipients.clear()
+        self._show_change()
 
-    def _seek(self, text: str | None) -> None:
-        self._sought = text or ""
-        self._draw_shown()
-
-    def _why(self, one: Recipient) -> str:
+    def _explain(self, one: Recipient) -> str:
         return self._t(one.why) if one.why.startswith("send.") else line(one.why)
 
 
-def _sound(text: object) -> str:
-    """Take a text from a browser: half a surrogate pair is no character anywhere else, nor is U+0000 a part of any."""
+def _clean(text: object) -> str:
+    """Return a text of a browser without half surrogate pairs and U+0000, which are characters nowhere else."""
     return str(text).encode("utf-8", "replace").decode().replace("\0", "")

@@ -1,4 +1,4 @@
-"""The recipients of a message that is being written, each judged by the method it is to be sent by."""
+"""The recipients of a message that is being written, each classified for the method of sending."""
 
 import asyncio
 import unicodedata
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from imsg_channels import BY_NAME, CHANNELS
-from imsg_console.features.send.judging import (
+from imsg_console.features.send.classify_recipient import (
     MAX_NAME_CHARACTERS,
     PHONE_DIGITS,
     choose_key,
@@ -15,51 +15,51 @@ from imsg_console.features.send.judging import (
     find_address,
     is_address,
 )
-from imsg_console.features.send.pasting import Found, Ignored, Reading
+from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading
 
-TELLING = tuple(channel.name for channel in CHANNELS if channel.address.usernames != "any")
-"""Methods whose addresses tell by themselves what they are; those of others might be usernames."""
+OTHER_METHODS = tuple(channel.name for channel in CHANNELS if channel.address.usernames != "any")
+"""Methods whose addresses cannot be usernames."""
 
 SLICE = 200
-"""Judged before others get the loop."""
+"""Recipients that are classified at once; other tasks run in between."""
 
 MAX_IGNORED = 20_000
-"""Kept to be shown; more than any list has."""
+"""Ignored texts that are kept."""
 
 
 class Kind(Enum):
-    """What a text is to a method."""
+    """The class of a text."""
 
     ADDRESS = "address"
     NAME = "name"
-    """It can be a username: whether it is one, the API knows."""
+    """It may be a username: the API knows whether it is."""
     WRONG = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One recipient as written, and as judged."""
+    """One recipient as it was written, and its class."""
 
     text: str
     key: str
     """Its normal form: two of one key are one recipient."""
     kind: Kind
     why: str = ""
-    """What is wrong: a key of `texts/send.py`, or the API's words; empty where nothing is."""
+    """What is wrong: the key of a sentence, or the API's sentence; empty where nothing is."""
     label: str = ""
-    """Whose it is, as far as was read."""
+    """What stood beside it: a name, a department."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What has been read, and what became of it: `read` is `adopted` and `ignored` together."""
+    """Counts of what was read: `read` is `adopted` and `ignored` together."""
 
     adopted: int
     ignored: int
 
     @property
     def read(self) -> int:
-        """How many there were."""
+        """All texts."""
         return self.adopted + self.ignored
 
 
@@ -68,108 +68,102 @@ class Recipients:
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self._kept: dict[str, Recipient] = {}
-        self._ignored: list[Ignored] = []
+        self._recipients: dict[str, Recipient] = {}
+        self._ignored: list[IgnoredText] = []
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._recipients)
 
     def __iter__(self) -> Iterator[Recipient]:
-        return iter(self._kept.values())
+        return iter(self._recipients.values())
 
     @property
     def wrong(self) -> list[Recipient]:
-        """Those that can't be."""
-        return [one for one in self._kept.values() if one.kind is Kind.WRONG]
+        """The recipients that are wrong."""
+        return [one for one in self._recipients.values() if one.kind is Kind.WRONG]
 
     @property
     def fine(self) -> list[Recipient]:
-        """Those that can."""
-        return [one for one in self._kept.values() if one.kind is not Kind.WRONG]
+        """The recipients that are not wrong."""
+        return [one for one in self._recipients.values() if one.kind is not Kind.WRONG]
 
     @property
-    def ignored(self) -> list[Ignored]:
-        """What was read and is no recipient: headings, rows without an address, duplicates."""
+    def ignored(self) -> list[IgnoredText]:
+        """The texts that are no recipients: headings, rows without an address, duplicates."""
         return list(self._ignored)
 
     @property
     def counts(self) -> Counts:
         """How much was read, and how much of it is a recipient."""
         wrong = len(self.wrong)
-        return Counts(len(self._kept) - wrong, wrong + len(self._ignored))
+        return Counts(len(self._recipients) - wrong, wrong + len(self._ignored))
 
     @property
     def texts(self) -> list[str]:
-        """What to send as `to`."""
-        return [one.text for one in self._kept.values()]
+        """The recipients as `to` of the API."""
+        return [one.text for one in self._recipients.values()]
 
     @property
     def reading(self) -> Reading:
-        """All of it as it was read, to be added once more."""
-        return Reading(tuple(Found(one.text, one.label) for one in self), tuple(self._ignored))
+        """Everything as it was read, which `add` takes."""
+        return Reading(tuple(FoundRecipient(one.text, one.label) for one in self), tuple(self._ignored))
 
-    async def add(self, reading: Reading) -> int:
-        """Add what was read; tell how many recipients are new. What was there already is ignored, and said to be."""
-        new = 0
+    async def add(self, reading: Reading) -> None:
+        """Add what was read; a duplicate is ignored, and listed so."""
         self._ignored += reading.ignored
         for number, found in enumerate(reading.found):
             if number and number % SLICE == 0:
                 await asyncio.sleep(0)
-            one = replace(judge(found.text, self.method), label=found.label)
-            if one.key in self._kept:
-                self._ignored.append(Ignored(one.text, "send.doubled"))
+            one = replace(classify(found.text, self.method), label=found.label)
+            if one.key in self._recipients:
+                self._ignored.append(IgnoredText(one.text, "send.doubled"))
                 continue
-            self._kept[one.key] = one
-            new += 1
+            self._recipients[one.key] = one
         del self._ignored[MAX_IGNORED:]
-        return new
 
-    async def turn(self, method: str) -> None:
-        """Judge all by another method."""
+    async def change_method(self, method: str) -> None:
+        """Classify everything for another method."""
         reading = self.reading
         self.method = method
         self.clear()
         await self.add(reading)
 
     def remove(self, key: str) -> None:
-        """Take one out."""
-        self._kept.pop(key, None)
+        """Remove a recipient."""
+        self._recipients.pop(key, None)
 
     def remove_wrong(self) -> None:
-        """Take out all that can't be."""
-        self._kept = {key: one for key, one in self._kept.items() if one.kind is not Kind.WRONG}
+        """Remove the wrong recipients."""
+        self._recipients = {key: one for key, one in self._recipients.items() if one.kind is not Kind.WRONG}
 
-    def forget(self, ignored: Ignored) -> None:
-        """Forget one of what is no recipient."""
+    def forget(self, ignored: IgnoredText) -> None:
+        """Forget an ignored text."""
         if ignored in self._ignored:
             self._ignored.remove(ignored)
 
     def forget_ignored(self) -> None:
-        """Forget all that is no recipient."""
+        """Forget the ignored texts."""
         self._ignored = []
 
     def clear(self) -> None:
-        """Take out all."""
-        self._kept.clear()
+        """Remove everything."""
+        self._recipients.clear()
         self._ignored = []
 
-    def mark(self, reasons: Mapping[str, str]) -> int:
-        """Mark as wrong what the API has refused: text → reason in its words; return how many were found."""
-        found = 0
-        for key, one in self._kept.items():
+    def mark(self, reasons: Mapping[str, str]) -> None:
+        """Mark recipients that the API refuses as wrong: text → the reason in the API's words."""
+        for key, one in self._recipients.items():
             if one.text in reasons:
-                self._kept[key] = replace(one, kind=Kind.WRONG, why=reasons[one.text])
-                found += 1
-        return found
+                self._recipients[key] = replace(one, kind=Kind.WRONG, why=reasons[one.text])
 
 
-def judge(text: str, method: str) -> Recipient:
-    """Say what a text is to a method."""
+def classify(text: str, method: str) -> Recipient:
+    """Classify a text for a method."""
     if (found := find_address(text, method)) is not None:
         written, normal = found
         # One person has one mailbox, whatever the case: the API writes to it once.
         return Recipient(written, normal.lower() if BY_NAME[method].contact == "email" else normal, Kind.ADDRESS)
-    for other in TELLING:
+    for other in OTHER_METHODS:
         if other != method and is_address(text, other):
             return Recipient(text, text, Kind.WRONG, choose_key(other, f"send.is_{other}", "send.is_of_another"))
     if why := explain(text, method) or _why_no_name(text, method):
@@ -178,7 +172,7 @@ def judge(text: str, method: str) -> Recipient:
 
 
 def _why_no_name(text: str, method: str) -> str:
-    """Say why a text can't be a username, or is no username anybody has; empty where it can."""
+    """Return the key of the sentence why a text is no username; empty where it may be one."""
     if BY_NAME[method].address.is_dialled and text.isdecimal() and len(text) >= min(PHONE_DIGITS):
         return "send.bad_phone"
     if not text or len(text) > MAX_NAME_CHARACTERS:

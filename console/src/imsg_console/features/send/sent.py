@@ -1,52 +1,48 @@
-"""What was sent: how far it is, where to look, and the lines that send it again."""
+"""What became of a request: how far it is, what failed, and the code that sends the same."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from nicegui import ui
 
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, make_url
 from imsg_console.features.send import snippets
-from imsg_console.features.send.snippets import Sending
-from imsg_console.features.send.status import FAILED, OPEN, Status
+from imsg_console.features.send.snippets import SentRequest
 from imsg_console.features.send.steps import Steps
-from imsg_console.layout import sentence
-from imsg_console.message.filters import Filters
-from imsg_console.message.hold import explain_hold
-from imsg_console.message.resend_dialog import Again
+from imsg_console.message.blocks import explain_block
+from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
+from imsg_console.message.pace import Pace
+from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
+from imsg_console.widgets.bars import bar
+from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
-from imsg_console.widgets.notices import empty, notice, toast
+from imsg_console.widgets.facts import code_block, draw_facts
+from imsg_console.widgets.notices import empty, notice
 
-EVERY_S = 1.5
+SEARCH_S = 0.7
 
-WAIT_S = 0.7
+GIVE_UP = 15
+"""Searches after which a request that was not sent just now counts as unknown."""
 
-PATIENCE = 15
-"""Looks after which a request that nobody has just sent counts as unknown."""
+LATE = 90
+"""Searches after which one that was sent just now is said to take long: history is behind, or away."""
 
-LONG = 90
-"""Looks after which it is said that one just sent takes long: history is behind, or away."""
-
-COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.parentElement.querySelector('code').textContent)"
-"""The clipboard is written in the click itself, or browsers refuse: what is copied is what is shown."""
-
-WORDS = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired")
-"""Statuses in the order in which they are told."""
+STATUSES = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired")
+"""The order in which the counts are shown."""
 
 
 class Sent:
     """The page of one request."""
 
-    def __init__(self, view: View, request: str, base_url: str, count: int = 0) -> None:
-        self._view, self._t, self._request = view, view.t, request
-        self._base_url = base_url
-        self._count = count
-        """How many messages there are, as far as sending has told."""
-        self._progress = Status(view.api, request)
-        self._held = ""
+    def __init__(self, view: View, identity: str, base_url: str, count: int = 0) -> None:
+        """`count` is the number of recipients, where the request was sent just now."""
+        self._view, self._t, self._identity = view, view.t, identity
+        self._base_url, self._count = base_url, count
+        self._pace = Pace()
+        self._block = ""
         """Why its channel sends nothing now."""
 
     async def show(self) -> None:
@@ -54,124 +50,105 @@ class Sent:
         heading(1, self._t("sent.title"))
         Steps(self._t, "progress")
         self._place = element("div", "sent-place")
-        is_there = await self._progress.begin()
+        request = await self._load()
         with self._place:
-            if is_there:
-                await self._draw()
+            if request is not None:
+                await self._draw(request)
                 return
-            self._wait()
-        self._looks = 0
-        self._waiting = ui.timer(WAIT_S, self._seek, immediate=False)
+            self._draw_waiting()
+        self._searches = 0
+        self._search_timer = ui.timer(SEARCH_S, self._search, immediate=False)
 
-    def _wait(self) -> None:
-        """Say that history is waited for: what was sent is there before history knows of it."""
-        t = self._t
+    async def _load(self) -> Mapping[str, Any] | None:
+        """Load the request; None while history does not know it."""
+        requests = (await self._view.api.get("/api/v2/requests", id=self._identity, limit=1))["requests"]
+        return requests[0] if requests else None
+
+    def _draw_waiting(self) -> None:
+        """Draw that history is waited for: a request is accepted before history knows it."""
+        t, is_new = self._t, self._count > 0
         with attrs(element("div", "empty sent-waiting"), role="status"):
             ui.spinner(size="2.5rem").props('aria-hidden="true"')
-            if self._count:
-                heading(2, t("sent.accepted", n=self._count), "empty-title")
-                self._hint = live_text("muted", t("sent.accepted_what"))
-            else:
-                heading(2, t("sent.seeking"), "empty-title")
-                self._hint = live_text("muted", t("sent.seeking_what"))
-            with element("dl", "facts"):
-                _fact(t("sent.number"), self._request)
+            heading(2, t("sent.accepted", n=self._count) if is_new else t("sent.seeking"), "empty-title")
+            self._hint = live_text("muted", t("sent.accepted_what" if is_new else "sent.seeking_what"))
+            draw_facts([(t("sent.number"), self._identity)])
 
-    async def _seek(self) -> None:
-        """Look again: a moment after it was sent it is there."""
-        self._looks += 1
+    async def _search(self) -> None:
+        self._searches += 1
         try:
-            is_there = await self._progress.begin()
+            request = await self._load()
         except ApiError:
-            is_there = False  # the next look may find it
-        else:
-            if not is_there and not self._count and self._looks >= PATIENCE:
-                self._waiting.deactivate()
-                self._place.clear()
-                with self._place:
-                    empty(self._t("sent.none"), self._t("sent.none_what"), "search_off")
+            return  # the next search may succeed
+        if request is None:
+            if self._searches == LATE:
+                self._hint.text = self._t("sent.waiting_long")
+            if self._count or self._searches < GIVE_UP:
                 return
-        if not is_there and self._looks == LONG:
-            self._hint.text = self._t("sent.waiting_long")
-        if is_there:
-            self._waiting.deactivate()
-            self._place.clear()
-            with self._place:
-                await self._draw()
+        self._search_timer.deactivate()
+        self._place.clear()
+        with self._place:
+            if request is None:
+                empty(self._t("sent.none"), self._t("sent.none_what"), "search_off")
+            else:
+                await self._draw(request)
 
-    async def _draw(self) -> None:
-        assert self._progress.first is not None  # noqa: S101  begin() has said that there is one
-        await self._progress.advance()
-        self._held = await explain_hold(self._view, self._progress.first["method"])
+    async def _draw(self, request: Mapping[str, Any]) -> None:
         with element("div", "sent"):
             with element("section", "card stack sent-status"):
-                self._draw_status(self._progress.first)
+                self._draw_status(request)
             with element("section", "card stack"):
-                await self._draw_lines(self._progress.first)
+                await self._draw_code(request)
+        await self._show(request)
 
-    def _draw_status(self, first: Mapping[str, Any]) -> None:
+    def _draw_status(self, request: Mapping[str, Any]) -> None:
         t = self._t
         with element("div", "spread card-head"):
             heading(2, t("sent.standing"))
-            chips.method(self._view, first["method"])
-        with attrs(element("div", "bar bar-large"), role="progressbar", aria_label=t("sent.standing")) as self._bar:
-            self._fill = element("div", "bar-fill")
-        self._said = attrs(live_text("sent-said"), role="status")
-        self._counts = element("ul", "line sent-counts")
+            chips.method(self._view, request["method"])
+        self._bar = bar(t("sent.standing"), 0.0)
+        self._summary = attrs(live_text("sent-said"), role="status")
+        self._counts = element("ul", "line")
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
-        with element("dl", "facts"):
-            if first["subject"]:
-                _fact(t("send.subject"), line(first["subject"]))
-            _fact(t("sent.number"), self._request)
+        subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
+        draw_facts([*subject, (t("sent.number"), self._identity)])
         self._actions = element("div", "actions")
-        self._drawn: tuple[object, ...] = ()
-        self._show_standing()
-        self._timer = ui.timer(EVERY_S, self._look, immediate=False)
+        self._shown: object = None
+        self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         try:
-            await self._progress.advance()
+            request = await self._load()
         except ApiError:
-            return  # the next look may find it again
-        if self._progress.first is not None and any(self._progress.counts[status] for status in OPEN):
-            self._held = await explain_hold(self._view, self._progress.first["method"])
-        self._show_standing()
-
-    def _show_standing(self) -> None:
-        t, progress = self._t, self._progress
-        counts, settled = progress.counts, progress.settled
-        total = progress.total if progress.is_counted else max(progress.total, self._count)
-        share = round(100 * settled / total) if total else 0
-        self._fill.style(f"width: {share:d}%")
-        attrs(self._bar, aria_valuenow=share)
-        if progress.is_settled:
-            self._said.text = t("sent.all_settled", n=total)
-        else:
-            self._said.text = t(
-                "sent.settled", done=settled, n=total, more="" if progress.is_counted or self._count else "+"
-            )
-        self._hold.text = self._held if counts["queued"] or counts["retrying"] else ""
-        self._hold.set_visibility(bool(self._hold.text))
-        self._leave.set_visibility(not progress.is_settled and total > 1)
-        shown = (tuple(sorted(counts.items())), progress.is_settled)
-        if shown == self._drawn:
+            self._timer.interval = self._pace.slow_down()
             return
-        self._drawn = shown
+        if request is not None:
+            await self._show(request)
+
+    async def _show(self, request: Mapping[str, Any]) -> None:
+        t, total = self._t, max(int(request["recipients"]), self._count)
+        counts = {status: int(request["counts"].get(status) or 0) for status in STATUSES}
+        waiting = sum(counts[status] for status in UNSETTLED)
+        settled = sum(counts.values()) - waiting
+        is_settled = settled >= total
+        self._block = await explain_block(self._view, request["method"]) if waiting else ""
+        self._bar.value = settled / total if total else 0.0
+        self._summary.text = t("sent.all_settled", n=total) if is_settled else t("sent.settled", done=settled, n=total)
+        self._hold.text = self._block
+        self._hold.set_visibility(bool(self._block))
+        self._leave.set_visibility(not is_settled and total > 1)
+        is_changed, self._shown = self._shown != counts, counts
+        self._timer.interval = self._pace.after(changed=is_changed, waiting=not is_settled)
+        if not is_changed:
+            return
         self._counts.clear()
         with self._counts:
-            for status in WORDS:
-                if counts[status]:
-                    with element("li", ""), mark_count(link_to("", self._list_url(status)), counts[status]):
-                        chips.status(self._view, status)
-                        element("strong", "", f"{counts[status]}")
-        self._draw_actions(sum(counts[status] for status in FAILED), total)
-        is_final = progress.is_settled and not counts["sent"]
-        if is_final:
-            self._timer_off()
-
-    def _timer_off(self) -> None:
-        if hasattr(self, "_timer"):
+            for status in filter(counts.get, STATUSES):
+                with element("li", ""), mark_count(link_to("", self._list_url(status)), counts[status]):
+                    chips.status(self._view, status)
+                    element("strong", "", f"{counts[status]}")
+        self._draw_actions(sum(counts[status] for status in RESENDABLE), total)
+        if is_settled and not counts["sent"]:  # a message that was sent may still be reported
             self._timer.deactivate()
 
     def _draw_actions(self, failed: int, total: int) -> None:
@@ -179,105 +156,72 @@ class Sent:
         self._actions.clear()
         with self._actions:
             if total == 1:
-                link_to(t("sent.timeline"), f"/messages/{self._request}-0", "timeline").classes("button")
+                link_to(t("sent.timeline"), f"/messages/{self._identity}-0", "timeline").classes("button")
             else:
                 link_to(t("sent.listing"), self._list_url(""), "list").classes("button")
             if failed:
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
-            if self._view.has_sandbox and self._view.session.is_admin:
+            if self._view.has_sandbox:
                 link_to(t("sent.sandbox"), "/inbox", "science").classes("button")
-            link_to(t("sent.alike"), f"/send?like={self._request}", "content_copy").classes("button")
+            link_to(t("sent.alike"), f"/send?like={self._identity}", "content_copy").classes("button")
             link_to(t("sent.another"), "/send", "edit").classes("button button-main")
-        if failed:
-            with self._actions:
+            if failed:
                 notice(t("sent.some_failed", n=failed), "warn")
 
     def _list_url(self, status: str) -> str:
-        return f"/mine?id={self._request}" + (f"&status={status}" if status else "")
+        return make_url("/mine", id=self._identity, status=status)
 
     async def _resend(self) -> None:
-        """Say what is sent again and what is left out, ask, and lead to the new request."""
-        try:
-            await Again(self._view, on_request=_lead).ask_all(Filters(id=self._request), {"id": self._request})
-        except ApiError as error:
-            toast(sentence(self._t, error), good=False)
+        """Ask, resend, and lead to the new request."""
+        dialog = ResendDialog(self._view, on_request=_go_to_request)
+        await dialog.ask_all(Filters(id=self._identity), {"id": self._identity})
 
-    async def _draw_lines(self, first: Mapping[str, Any]) -> None:
-        """Draw what a program would say to send the same."""
-        t = self._t
+    async def _draw_code(self, request: Mapping[str, Any]) -> None:
+        """Draw the code that sends the same, for curl, Python and Java."""
+        t, api = self._t, self._view.api
         heading(2, t("sent.lines"))
         element("p", "muted", t("sent.lines_what"))
-        some = await self._view.api.get("/api/v2/messages", id=self._request, limit=snippets.LONG_LIST + 1)
-        to = [str(message["to"]) for message in some["messages"] if message["to"] is not None]  # else erased since
-        sending = Sending(
-            self._base_url,
-            self._view.session.username,
-            first["method"],
-            to,
-            first["content"],
-            [str(one["filename"]) for one in first["attachments"]],
-            category=str(first.get("category") or "notice"),
-        )
-        if first["content"] is None:
+        if request["content"] is None:
             notice(t("sent.content_gone"), "info")
             return
-        if sending.is_long:
+        messages = (await api.get("/api/v2/messages", id=self._identity, limit=snippets.LONG_LIST + 1))["messages"]
+        sent = SentRequest(
+            self._base_url,
+            self._view.session.username,
+            request["method"],
+            [str(message["to"]) for message in messages if message["to"] is not None],  # else erased
+            request["content"],
+            [str(one["filename"]) for one in request["attachments"]],
+            category=str(request["category"] or "notice"),
+        )
+        if sent.is_long:
             with element("div", "actions"):
                 button(t("sent.list_file", name=snippets.LIST_FILE), self._download, symbol="download")
                 element("span", "muted", t("sent.list_file_what"))
-        if sending.files:
+        if sent.files:
             element("p", "muted", t("sent.files_what"))
-        password = snippets.password_here(t.language)
-        with ui.tabs().props("no-caps align=left").classes("languages") as tabs:
-            for name in ("curl", "Python", "Java"):
+        password = t("sent.password_here")
+        with ui.tabs().props("no-caps align=left") as tabs:
+            for name in snippets.LANGUAGES:
                 ui.tab(name)
         attrs(tabs, aria_label=t("sent.lines"))
         with ui.tab_panels(tabs, value="curl").classes("lines"):
-            for name, text in (
-                ("curl", snippets.curl(sending, password)),
-                ("Python", snippets.python(sending, password)),
-                ("Java", snippets.java(sending, password)),
-            ):
-                with ui.tab_panel(name):
-                    self._lines(name, text)
-
-    def _lines(self, name: str, text: str) -> None:
-        t = self._t
-        with element("div", "stack tight lines-one"):
-            copy = button(t("layout.copy"), lambda: self._say_copied(text), symbol="content_copy").classes(
-                "button-small"
-            )
-            attrs(copy, aria_label=t("sent.copy", name=name))
-            copy.on(
-                "click",
-                js_handler=COPY,
-            )
-            with attrs(element("pre", "code-block code"), tabindex=0, role="region", aria_label=name):
-                element("code", "", text)
-
-    def _say_copied(self, text: str) -> None:
-        del text
-        toast(self._t("layout.copied"))
+            for name, write in snippets.LANGUAGES.items():
+                with ui.tab_panel(name), element("div", "stack tight"):
+                    code = write(sent, password)
+                    copy_button(self._view, code, name=t("sent.copy", name=name))
+                    code_block(code, name)
 
     def _download(self) -> None:
         address = self._view.files.offer(
-            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._write
+            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._write_recipients
         )
         ui.navigate.to(address)
 
-    async def _write(self) -> AsyncIterator[bytes]:
-        async for page in self._view.api.pages("/api/v2/messages", "messages", id=self._request):
+    async def _write_recipients(self) -> AsyncIterator[bytes]:
+        async for page in self._view.api.pages("/api/v2/messages", "messages", id=self._identity):
             yield "".join(f"{message['to']}\n" for message in page).encode()
 
 
-def _fact(name: str, value: str) -> None:
-    with element("div", "fact"):
-        element("dt", "", name)
-        element("dd", "wrap-anywhere", value)
-
-
-__all__ = ["OPEN", "Sent"]
-
-
-def _lead(request: str, count: int) -> None:
-    ui.navigate.to(f"/sent/{request}?n={count}")
+def _go_to_request(identity: str, count: int) -> None:
+    ui.navigate.to(f"/sent/{identity}?n={count}")

@@ -1,11 +1,11 @@
-"""What was sent: how far it is, and the lines that send it again."""
+"""The page of a request that was sent."""
 
 import re
 
 from nicegui import ui
 
 from imsg_console.features.send.sent import Sent
-from imsg_console.layout import missing
+from imsg_console.layout import draw_missing
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import style_sheet
 
@@ -18,15 +18,15 @@ async def show(view: View) -> None:
     """Draw the page."""
     style_sheet("send")
     if not _REQUEST.fullmatch(view.segments["id"]):
-        missing(view)
+        draw_missing(view)
         return
-    told = view.query.get("n", "")
-    count = int(told) if told.isascii() and told.isdigit() and len(told) < MOST_DIGITS else 0
+    number = view.query.get("n", "")
+    count = int(number) if number.isascii() and number.isdigit() and len(number) < MOST_DIGITS else 0
     await Sent(view, view.segments["id"], _origin(), count).show()
 
 
 def _origin() -> str:
-    """Return where iMSG is, as whoever looks at this page calls it."""
+    """Return the address of iMSG that this page was loaded from."""
     request = ui.context.client.request
     return str(request.base_url).rstrip("/")
 

@@ -1,25 +1,25 @@
-"""What was sent, as lines for curl, Python and Java that send it again: right for every character, and short.
+"""The code that sends a request again, for curl, Python and Java: right for every character, and short.
 
-What is long stays out of them: attachments are read from their files, many recipients from `recipients.txt`.
+Long data stays out of it: attachments are read from their files, many recipients from `recipients.txt`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 LIST_FILE = "recipients.txt"
 
 LONG_LIST = 20
-"""Recipients from which on they stand in a file."""
+"""Recipients from which on they are read from a file."""
 
 JAVA_LITERAL = 10_000
 """Letters of one Java string constant: it takes 65,535 bytes (JVMS, section 4.4.7), and a letter up to six."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What was sent."""
+class SentRequest:
+    """A request that was sent."""
 
     url: str
     """Where iMSG is, without a slash at the end."""
@@ -34,7 +34,7 @@ class Sending:
 
     @property
     def is_long(self) -> bool:
-        """Whether its recipients stand in a file."""
+        """Whether the recipients are read from a file."""
         return len(self.to) > LONG_LIST
 
 
@@ -49,52 +49,47 @@ class _Lines:
 
 
 _Piece = str | _Base64 | _Lines
-"""The JSON text in pieces: what is written down, and what a file holds."""
+"""The JSON text in pieces: what is written out, and what is read from a file."""
 
 
-def password_here(language: str) -> str:
-    """Return what stands where the password belongs."""
-    return "在此填写密码" if language == "zh" else "YOUR PASSWORD"
-
-
-def curl(sending: Sending, password: str) -> str:
+def curl(sent: SentRequest, password: str) -> str:
     """Write it for a POSIX shell."""
-    login = json.dumps({"username": sending.username, "password": password}, ensure_ascii=False)
-    pieces = list(_body(sending))
+    login = json.dumps({"username": sent.username, "password": password}, ensure_ascii=False)
+    pieces = list(_body(sent))
     if len(pieces) == 1:
         quote, body = "'JSON'", str(pieces[0])  # quoted: the shell leaves every character alone
     else:
         quote, body = "JSON", "".join(map(_for_shell, pieces))
     return (
-        f"TOKEN=$(curl -s {_shell(sending.url + '/api/v2/login')} -d @- <<'JSON' |\n"
+        f"TOKEN=$(curl -s {_shell(sent.url + '/api/v2/login')} -d @- <<'JSON' |\n"
         f"{login}\nJSON\n"
         """sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')\n\n"""
-        f"""curl {_shell(sending.url + "/api/v2/messages")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
+        f"""curl {_shell(sent.url + "/api/v2/messages")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
         f"{body}\nJSON\n"
     )
 
 
-def python(sending: Sending, password: str) -> str:
+def python(sent: SentRequest, password: str) -> str:
     """Write it for Python 3.11 or newer and imsg-client, which is beside the server's source in clients/python."""
-    names = "Attachment, Client" if sending.files else "Client"
+    names = "Attachment, Client" if sent.files else "Client"
     more: list[str] = []
-    if sending.files:
-        files = ", ".join(f"Attachment.read({_text(name)})" for name in sending.files)
+    if sent.files:
+        files = ", ".join(f"Attachment.read({_text(name)})" for name in sent.files)
         more.append(f"        attachments=[{files}],")
-    if sending.account:
-        more.append(f"        account={_text(sending.account)},")
-    if sending.category != "notice":
-        more.append(f"        category={_text(sending.category)},")
+    if sent.account:
+        more.append(f"        account={_text(sent.account)},")
+    if sent.category != "notice":
+        more.append(f"        category={_text(sent.category)},")
     return "\n".join(
         [
             "# pip install ./clients/python  (in a copy of iMSG's source)",
             f"from imsg_client import {names}",
             "",
-            f"with Client({_text(sending.url)}, {_text(sending.username)}, {_text(password)}) as imsg:",
+            f"with Client({_text(sent.url)}, {_text(sent.username)}, {_text(password)}) as imsg:",
             "    sent = imsg.send(",
-            f"        {_text(sending.method)},",
-            f"        {_python_to(sending)},",
-            f"        {_text(sending.content)},",
+            f"        {_text(sent.method)},",
+            f"        {_python_to(sent)},",
+            f"        {_text(sent.content)},",
             *more,
             "    )",
             "    print(sent)",
@@ -104,16 +99,16 @@ def python(sending: Sending, password: str) -> str:
     )
 
 
-def java(sending: Sending, password: str) -> str:
+def java(sent: SentRequest, password: str) -> str:
     """Write it for Java 11 or newer, with its standard library alone: `java Send.java`."""
-    login = json.dumps({"username": sending.username, "password": password}, ensure_ascii=False)
-    body = "\n            + ".join(_for_java(piece) for piece in _body(sending))
+    login = json.dumps({"username": sent.username, "password": password}, ensure_ascii=False)
+    body = "\n            + ".join(_for_java(piece) for piece in _body(sent))
     return _JAVA.format(
-        url=_java_text(sending.url),
+        url=_java_text(sent.url),
         login=_java_text(login),
         body=body,
-        base64=_JAVA_BASE64 if sending.files else "",
-        lines=_JAVA_LINES if sending.is_long else "",
+        base64=_JAVA_BASE64 if sent.files else "",
+        lines=_JAVA_LINES if sent.is_long else "",
     )
 
 
@@ -156,23 +151,23 @@ _JAVA_LINES = """
 """
 
 
-def _body(sending: Sending) -> Iterable[_Piece]:
+def _body(sent: SentRequest) -> Iterable[_Piece]:
     """Write the body of POST /api/v2/messages, the token apart, in as few pieces as can be."""
-    fields: dict[str, Any] = {"method": sending.method, "content": sending.content}
-    if sending.account:
-        fields["account"] = sending.account
-    if sending.category != "notice":
-        fields["category"] = sending.category
+    fields: dict[str, Any] = {"method": sent.method, "content": sent.content}
+    if sent.account:
+        fields["account"] = sent.account
+    if sent.category != "notice":
+        fields["category"] = sent.category
     text = _text(fields).removesuffix("}")
-    if not sending.is_long:
-        text += f', "to": {_text(list(sending.to))}'
+    if not sent.is_long:
+        text += f', "to": {_text(list(sent.to))}'
     else:
         yield text + ', "to": ['
         yield _Lines(LIST_FILE)
         text = "]"
-    if sending.files:
+    if sent.files:
         text += ', "attachment": ['
-        for number, name in enumerate(sending.files):
+        for number, name in enumerate(sent.files):
             yield text + f'{", " if number else ""}{{"filename": {_text(name)}, "file": "'
             yield _Base64(name)
             text = '"}'
@@ -185,10 +180,10 @@ def _text(value: Any) -> str:  # noqa: ANN401  any JSON
     return json.dumps(value, ensure_ascii=False)
 
 
-def _python_to(sending: Sending) -> str:
-    if sending.is_long:
+def _python_to(sent: SentRequest) -> str:
+    if sent.is_long:
         return f'open("{LIST_FILE}", encoding="utf-8").read().splitlines()'
-    return _text(list(sending.to))
+    return _text(list(sent.to))
 
 
 def _shell(word: str) -> str:
@@ -239,3 +234,7 @@ def _java_letter(letter: str) -> str:
 def _units(letter: str) -> list[int]:
     encoded = letter.encode("utf-16-be", "surrogatepass")
     return [int.from_bytes(encoded[at : at + 2]) for at in range(0, len(encoded), 2)]
+
+
+LANGUAGES: Mapping[str, Callable[[SentRequest, str], str]] = {"curl": curl, "Python": python, "Java": java}
+"""Name → what writes the code of a request, with a password."""

@@ -1,6 +1,4 @@
-"""The steps of sending, above each of its pages: whom, what, the last look, the progress."""
-
-from nicegui.element import Element
+"""The steps of sending, above each of its pages: recipients, content, check, progress."""
 
 from imsg_console.texts import Texts
 from imsg_console.widgets.elements import attrs, element
@@ -9,20 +7,14 @@ STEPS = ("who", "what", "check", "progress")
 
 
 class Steps:
-    """Draws them, and says which one it is."""
+    """Draws the steps, and marks the current one."""
 
-    def __init__(self, texts: Texts, current: str) -> None:
-        self._drawn: dict[str, Element] = {}
-        with attrs(element("ol", "line steps"), aria_label=texts("send.steps")):
-            for name in STEPS:
-                self._drawn[name] = element("li", "", texts(f"send.step_{name}"))
+    def __init__(self, t: Texts, current: str) -> None:
+        with attrs(element("ol", "line steps"), aria_label=t("send.steps")):
+            self._items = {name: element("li", "", t(f"send.step_{name}")) for name in STEPS}
         self.show(current)
 
     def show(self, current: str) -> None:
-        """Be at a step."""
-        for name, drawn in self._drawn.items():
-            if name == current:
-                attrs(drawn, aria_current="step")
-            else:
-                drawn.props.pop("aria-current", None)
-            drawn.update()
+        """Mark a step."""
+        for name, item in self._items.items():
+            item.props("aria-current=step" if name == current else "", remove="" if name == current else "aria-current")

@@ -20,7 +20,7 @@ class Template:
     is_default: bool
     signature: str
     text: str
-    """The words around each `${variable}`; empty where nobody knows them."""
+    """The text around each `${variable}`; empty where it is not known."""
     variables: Mapping[str, int | None]
     links: bool
     breaks: bool
@@ -34,7 +34,7 @@ class Template:
         """Return the whole message, signature first."""
         if not self.text:
             return self.signature + "".join(params.values())
-        return self.signature + _VARIABLE.sub(lambda found: params.get(found[1], ""), self.text)
+        return self.signature + _VARIABLE.sub(lambda match: params.get(match[1], ""), self.text)
 
     def pieces(self, params: Mapping[str, str]) -> list[tuple[str, bool]]:
         """Return the message in pieces: text, and whether it is the sender's own."""
@@ -46,44 +46,33 @@ class Template:
         return [(text, own) for text, own in pieces if text]
 
 
-def of(method: str, answer: Mapping[str, Any]) -> list[Template]:
+def read_templates(method: str, answer: Mapping[str, Any]) -> list[Template]:
     """Read the templates of a method out of GET /api/v2/templates, the default first."""
-    found = [
-        Template(
-            one["name"],
-            one["default"],
-            one["signature"],
-            one["text"],
-            one["variables"],
-            one["links"],
-            one["breaks"],
-        )
-        for one in answer["templates"]
-        if one["method"] == method
-    ]
-    return sorted(found, key=lambda one: not one.is_default)
+    names = ("name", "default", "signature", "text", "variables", "links", "breaks")
+    templates = [Template(*map(one.get, names)) for one in answer["templates"] if one["method"] == method]
+    return sorted(templates, key=lambda one: not one.is_default)
 
 
-def complaints(
+def find_problems(
     template: Template | None, params: Mapping[str, str], *, is_sms: bool
 ) -> Sequence[tuple[str, dict[str, Any]]]:
-    """Say what the API would refuse: keys of `texts/send.py` with their fields."""
-    found: list[tuple[str, dict[str, Any]]] = []
+    """Return what the API would refuse: keys of sentences, with their fields."""
+    problems: list[tuple[str, dict[str, Any]]] = []
     if is_sms:
         whole = template.fill(params) if template else "".join(params.values())
         if len(whole) > MAX_SMS_CHARACTERS:
-            found.append(("send.sms_too_long", {"most": MAX_SMS_CHARACTERS, "now": len(whole)}))
+            problems.append(("send.sms_too_long", {"most": MAX_SMS_CHARACTERS, "now": len(whole)}))
     if template is None:
-        return found
+        return problems
     cuts = not is_sms and template.takes_text  # WeChat's sender cuts free text that does not fit
     for name, value in params.items():
         longest = template.variables.get(name)
         if longest is not None and len(value) > longest and not cuts:
-            found.append(("send.variable_too_long", {"name": name, "most": longest, "now": len(value)}))
+            problems.append(("send.variable_too_long", {"name": name, "most": longest, "now": len(value)}))
         if not template.breaks and _CONTROL.search(value) and not cuts:
-            found.append(("send.no_breaks", {"name": name}))
+            problems.append(("send.no_breaks", {"name": name}))
         if is_sms and ("【" in value or "】" in value):
-            found.append(("send.no_brackets", {}))
+            problems.append(("send.no_brackets", {}))
         if is_sms and not template.links and _LINK.search(value):
-            found.append(("send.no_links", {}))
-    return found
+            problems.append(("send.no_links", {}))
+    return problems

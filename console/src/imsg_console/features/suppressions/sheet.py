@@ -31,7 +31,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Read:
+class SuppressionSheet:
     """What was read from a file."""
 
     rows: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
@@ -65,12 +65,12 @@ def row(t: Texts, one: Mapping[str, Any]) -> list[object]:
     return [cells[name] if cells[name] is not None else "" for name in EXPORTED]
 
 
-def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> Read:
+def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> SuppressionSheet:
     """Read a file's rows; without a heading of ours its first column holds addresses. Raises nothing.
 
     `method` and `reason` are taken where a row has none.
     """
-    found = Read()
+    found = SuppressionSheet()
     heading = find_heading(rows, _count_known)
     first, names = (0, {0: "to"}) if heading is None else (heading + 1, _columns(rows[heading]))
     for number, cells in enumerate(rows[first:], first + 1):

@@ -1,160 +1,246 @@
-"""Users: who may send, how much, and what of it is used."""
+"""Users: who may send, how much, and how much of it is used."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from nicegui import ui
 
-from imsg_console.features.users import bulk, form, import_file
-from imsg_console.features.users.records import MOST_NAME
-from imsg_console.features.users.table import Listing, find_user
-from imsg_console.near_limits import near_limits
+from imsg_console.client import ApiError, path
+from imsg_console.features.users import form, import_file
+from imsg_console.features.users.records import MOST_NAME, User, locate_error
+from imsg_console.near_limits import find_near_limits
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import attrs, button, element, heading, link_to, style_sheet
-from imsg_console.widgets.fields import text_field
-from imsg_console.widgets.formats import download_button
-from imsg_console.widgets.notices import empty
-from imsg_console.widgets.tables import Chosen, PagedTable, Row
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import attrs, button, element, link_to, style_sheet
+from imsg_console.widgets.exports import download_button
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import read_search, search_field
+from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.work import Work, run_each, start
 
-PAGE_ROWS = 25
+CONTACT_ICONS = {"email": "mail", "phone": "smartphone", "wechat": "forum"}
 
 
 async def show(view: View) -> None:
     """Draw the page."""
     style_sheet("users")
-    board = Board(view)
-    board.draw()
-    await board.table.load()
+    users = Users(view)
+    users.draw()
+    await users.table.load()
+    dialog = None
     if view.query.get("new"):
-        await _later(lambda: form.create(view, board.reload))
-    elif name := view.query.get("edit"):
-        user = await find_user(view, name)
-        if user is not None:
-            await _later(lambda: form.edit(view, user, board.reload))
+        dialog = partial(form.create, view, users.reload)
+    elif (name := view.query.get("edit")) and (user := await _find_user(view, name)) is not None:
+        dialog = partial(form.change, view, user, users.reload)
+    if dialog is not None:
+        ui.timer(0.0, dialog, once=True)  # once a browser is there
 
 
-class Board:
-    """The page: search, list, and what is chosen."""
+class Users:
+    """The search, the list, and what can be done with the chosen users."""
 
     def __init__(self, view: View) -> None:
-        self._view = view
+        self._view, self._t = view, view.t
         self._search = view.query.get("search", "").replace("\0", "").strip()
         self._only_near = view.query.get("near") == "1" and not self._search
-        self._chosen = Chosen(on_change=self._show_chosen)
 
     def draw(self) -> None:
         """Draw everything but the rows."""
-        view, t = self._view, self._view.t
-        with element("div", "spread page-head"):
-            with element("div"):
-                heading(1, t("layout.users"))
-                element("p", "page-lead", t("users.lead"))
-            with element("div", "actions"):
-                button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
-                download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
-                button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
-        with attrs(element("search", "side-by-side user-tools")):
-            self.field = text_field(t("users.search"), self._search, kind="search", most=254)
-            self.field.props('clearable debounce="300"').classes("user-search")
-            self.field.on_value_change(self._search_for)
-            attrs(button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh"))
+        view, t = self._view, self._t
+        with page_head(t("layout.users"), t("users.lead")):
+            button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
+            download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
+            button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
+        with element("search", "side-by-side user-tools"):
+            self._field = search_field(t("users.search"), self._search, self._change_search)
+            button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh")
         if self._only_near:
             with element("div", "notice notice-info"):
                 element("span", "", t("users.only_near"))
                 link_to(t("users.show_all"), "/users")
         self._bar = attrs(element("div", "several"), role="region", aria_label=t("users.several"))
-        listing = Listing(view, self.reload)
         self.table = PagedTable(
             view,
             t("users.caption"),
-            listing.columns(),
+            [
+                Column("user", t("users.username"), self._name, lambda user: user["username"].lower(), is_main=True),
+                Column("contacts", t("users.contacts"), self._contacts),
+                Column("hour", t("users.bar_hour"), self._hour, lambda user: user["used_hour"]),
+                Column("day", t("users.bar_day"), self._day, lambda user: user["used_day"]),
+                Column("actions", t("users.actions"), self._actions),
+            ],
             self._load,
-            key=lambda user: str(user["username"]),
+            key="username",
             name=lambda user: line(user["username"], MOST_NAME),
-            when_empty=self._empty,
-            chosen=self._chosen,
+            when_empty=self._draw_empty,
+            on_choose=self._draw_chosen,
+            actions={
+                "edit": lambda user: form.change(view, user, self.reload),
+                "reset": lambda user: form.reset_password(view, user, self.reload),
+                "switch": self._switch,
+                "messages": lambda user: ui.navigate.to(f"/messages?{urlencode({'username': user['username']})}"),
+                "delete": self._delete,
+            },
         )
-        self._show_chosen()
+        self._draw_chosen()
 
     async def reload(self) -> None:
-        """Show the page of the list anew; what is chosen stays chosen, as it is now."""
+        """Show the same page of the list again; what is chosen stays chosen."""
         await self.table.reload()
-        for user in self.table.rows:
-            if user["username"] in self._chosen.rows:
-                self._chosen.rows[user["username"]] = user
 
-    async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
         if self._only_near:
-            return await near_limits(self._view.api), None
-        answer = await self._view.api.get("/api/v2/users", search=self._search, limit=PAGE_ROWS, cursor=cursor)
+            return await find_near_limits(self._view.api), None
+        answer = await self._view.api.get("/api/v2/users", search=self._search, limit=limit, cursor=cursor)
         return answer["users"], answer["next"]
 
-    async def _search_for(self) -> None:
-        self._search = str(self.field.value or "").replace("\0", "").strip()
-        self._only_near = False
-        query = urlencode({"search": self._search}) if self._search else ""
-        ui.navigate.history.replace(f"/users?{query}" if query else "/users")
+    async def _change_search(self) -> None:
+        self._search, self._only_near = read_search(self._field), False
+        self._view.replace_query(search=self._search)
         await self.table.load()
 
-    def _empty(self) -> None:
-        t = self._view.t
+    def _draw_empty(self) -> None:
+        t = self._t
         if self._only_near:
             empty(t("users.none_near"), "", "task_alt", action=t("users.show_all"), target="/users")
-            return
-        if self._search:
+        elif self._search:
             title = t("users.none_title", search=line(self._search, 40))
             empty(title, t("users.none_text"), "search_off", action=t("users.search_clear"), target="/users")
         else:
             empty(t("users.empty_title"), t("users.empty_text"), "group", action=t("users.new"), target="/users?new=1")
 
-    def _show_chosen(self) -> None:
-        """Draw what can be done with those who are chosen; nothing where nobody is."""
-        t, number = self._view.t, len(self._chosen.rows)
-        self._bar.set_visibility(bool(number))
+    def _name(self, user: Row) -> Cell:
+        t = self._t
+        chips = []
+        if user["role"] == "admin":
+            chips.append(cells.chip(t("words.role_admin"), "admin_panel_settings", "info"))
+        if not user["available"]:
+            chips.append(cells.chip(t("users.off"), "block", "bad"))
+        if user["username"] == self._view.session.username:
+            chips.append(cells.chip(t("users.you")))
+        return [cells.text(line(user["username"], MOST_NAME)), chips]
+
+    def _contacts(self, user: Row) -> Cell:
+        t = self._t
+        contacts: list[cells.Piece] = [
+            cells.text(line(user[name], 254), icon=icon, title=t(f"users.{name}"))
+            for name, icon in CONTACT_ICONS.items()
+            if user[name]
+        ]
+        return contacts or [cells.muted(t("users.no_contact"))]
+
+    def _hour(self, user: Row) -> Cell:
+        return cells.meter(self._t("users.bar_hour"), user["used_hour"], user["per_hour"])
+
+    def _day(self, user: Row) -> Cell:
+        meters = [cells.meter(self._t("users.bar_day"), user["used_day"], user["per_day"])]
+        if user["recipients_per_day"] is not None:
+            label = self._t("users.bar_recipients")
+            meters.append(cells.meter(label, user["used_recipients"], user["recipients_per_day"]))
+        return meters
+
+    def _actions(self, user: Row) -> Cell:
+        t, name = self._t, line(user["username"], MOST_NAME)
+        switch, icon = (t("users.stop"), "block") if user["available"] else (t("users.allow"), "check_circle")
+        more = cells.menu(
+            t("users.more_of", name=name),
+            cells.button("reset", t("users.reset"), icon="password"),
+            cells.button("switch", switch, icon=icon),
+            cells.button("messages", t("users.messages_of"), icon="mail"),
+            cells.button("delete", t("users.delete"), icon="delete"),
+        )
+        return [[cells.button("edit", t("users.edit"), t("users.edit_of", name=name)), more]]
+
+    async def _switch(self, user: User) -> None:
+        if user["available"] and not await self._confirm_stop(1):
+            return
+        await self._view.api.patch(path("/api/v2/users", user["username"]), {"available": not user["available"]})
+        toast(self._t("users.saved", name=line(user["username"], MOST_NAME)))
+        await self.reload()
+
+    async def _delete(self, user: User) -> None:
+        t, name = self._t, line(user["username"], MOST_NAME)
+        title, text = t("users.delete_of", name=name), t("users.delete_text")
+        if await confirm(self._view, title, text, t("users.delete_action")):
+            await self._view.api.delete(path("/api/v2/users", user["username"]))
+            toast(t("users.deleted", name=name))
+            await self.reload()
+
+    async def _confirm_stop(self, count: int) -> bool:
+        t = self._t
+        return await confirm(self._view, t("users.stop_title", n=count), t("users.stop_text"), t("users.stop"))
+
+    def _draw_chosen(self) -> None:
+        """Draw what can be done with the chosen users; nothing where none is chosen."""
+        t, count = self._t, len(self.table.table.chosen)
+        self._bar.set_visibility(bool(count))
         self._bar.clear()
-        if not number:
+        if not count:
             return
         with self._bar:
-            element("strong", "", t("layout.chosen", n=number))
+            element("strong", "", t("layout.chosen", n=count))
             with element("div", "actions"):
-                button(t("users.set_limits"), self._limits, symbol="speed")
-                button(t("users.allow"), lambda: self._change({"available": True}), symbol="check_circle")
-                button(t("users.stop"), self._stop, symbol="block")
-                download_button(t, t("users.export_chosen"), self._export)
-                button(t("users.delete"), self._remove, symbol="delete")
-                button(t("users.clear"), self._clear, kind="quiet")
+                button(t("users.set_limits"), self._set_limits, symbol="speed")
+                button(t("users.allow"), lambda: self._change_chosen({"available": True}), symbol="check_circle")
+                button(t("users.stop"), self._stop_chosen, symbol="block")
+                download_button(t, t("users.export_chosen"), self._export_chosen)
+                button(t("users.delete"), self._delete_chosen, symbol="delete")
+                button(t("users.clear"), self.table.table.choose_none, kind="quiet")
 
-    async def _limits(self) -> None:
-        fields = await bulk.ask_limits(self._view, len(self._chosen.rows))
-        if fields:
-            self._change(fields)
+    def _export_chosen(self, kind: str) -> None:
+        import_file.export(self._view, self._search, list(self.table.table.chosen.values()), kind)
 
-    async def _stop(self) -> None:
-        if await bulk.ask_agreement(self._view, "stop", len(self._chosen.rows)):
-            self._change({"available": False})
+    async def _set_limits(self) -> None:
+        if limits := await form.ask_limits(self._view, len(self.table.table.chosen)):
+            self._change_chosen(limits)
 
-    async def _remove(self) -> None:
-        if await bulk.ask_agreement(self._view, "delete", len(self._chosen.rows)):
-            bulk.remove(self._view, list(self._chosen.rows.values()), self._after)
+    async def _stop_chosen(self) -> None:
+        if await self._confirm_stop(len(self.table.table.chosen)):
+            self._change_chosen({"available": False})
 
-    def _change(self, fields: dict[str, Any]) -> None:
-        bulk.change(self._view, list(self._chosen.rows.values()), fields, self._after)
+    def _change_chosen(self, fields: Mapping[str, Any]) -> None:
+        self._start("work_change", lambda name: self._view.api.patch(path("/api/v2/users", name), fields))
 
-    def _export(self, kind: str) -> None:
-        import_file.export(self._view, self._search, list(self._chosen.rows.values()), kind)
+    async def _delete_chosen(self) -> None:
+        t = self._t
+        title = t("users.delete_several", n=len(self.table.table.chosen))
+        if await confirm(self._view, title, t("users.delete_text"), t("users.delete")):
+            self._start("work_delete", lambda name: self._view.api.delete(path("/api/v2/users", name)))
 
-    async def _clear(self) -> None:
-        self._chosen.clear()
-        await self.table.reload()
+    def _start(self, title: str, do: Callable[[str], Awaitable[object]]) -> None:
+        """Do the same with each chosen user, as work that can be left."""
+        t, names = self._t, list(self.table.table.chosen)
 
-    async def _after(self) -> None:
-        await self._clear()
+        async def do_one(name: str, work: Work) -> None:
+            try:
+                await do(name)
+            except ApiError as error:
+                if error.reason == "unreachable":
+                    raise
+                work.failed += 1
+                why = locate_error(t, error)[1]
+                work.notes.append(t("users.work_note", name=line(name, MOST_NAME), why=why))
+
+        async def do_all(work: Work) -> None:
+            await run_each(work, names, do_one)
+            self.table.table.choose_none()
+            await self.reload()
+
+        start(self._view, t(f"users.{title}", n=len(names)), do_all, len(names))
 
 
-async def _later(do: Any) -> None:  # noqa: ANN401  a coroutine function
-    """Do it once the page is there: a dialog wants a browser."""
-    ui.timer(0.0, do, once=True)
+async def _find_user(view: View, username: str) -> User | None:
+    try:
+        return await view.api.get(path("/api/v2/users", username))
+    except ApiError:
+        return None
 
 
 PAGE = Page("/users", "users", Group.ADMIN, show, icon="group")

@@ -27,7 +27,6 @@ EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day
             "used_hour", "used_day", "created_at")  # fmt: skip
 
 MOST_ROWS = 10_000
-MOST_BYTES = 8 * 1024 * 1024
 
 HEADINGS: Mapping[str, str] = {
     "username": "user, login, 用户, 账号, 帐号, 账户, 登录名, name, 姓名",
@@ -77,7 +76,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class UserSheet:
     """What was read."""
 
     lines: tuple[Line, ...] = ()
@@ -97,28 +96,28 @@ class Sheet:
         return [line for line in self.lines if line.problems]
 
 
-def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
+def read(t: Texts, found: Sequence[Sequence[str]]) -> UserSheet:
     """Read a sheet's rows: a heading of ours or of people's own words, perhaps below a title, and rows below it."""
     heading = _find_heading(found)
     rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
     if not rows:
-        return Sheet(problem=t("users.sheet_empty"))
+        return UserSheet(problem=t("users.sheet_empty"))
     if heading is None:
-        return Sheet(problem=t("users.sheet_no_username"))
+        return UserSheet(problem=t("users.sheet_no_username"))
     rows = [(number, row) for number, row in rows if number > heading]
     columns = _columns(rows[0][1])
     doubled = [one for one in COLUMNS if columns.count(one) > 1]
     if doubled:
-        return Sheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
+        return UserSheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
     if len(rows) - 1 > MOST_ROWS:
-        return Sheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
+        return UserSheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
     if len(rows) == 1:
-        return Sheet(problem=t("users.sheet_only_heading"))
+        return UserSheet(problem=t("users.sheet_only_heading"))
     seen: dict[str, int] = {}
     lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
     headings = zip(rows[0][1], columns, strict=True)
     ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
-    return Sheet(lines, ignored=ignored)
+    return UserSheet(lines, ignored=ignored)
 
 
 def has_usernames(found: Sequence[Sequence[str]]) -> bool:

@@ -1,4 +1,4 @@
-"""Reading recipients out of whatever somebody types, pastes or brings in a file: nothing that was there vanishes."""
+"""Reads recipients out of what a person types, pastes or uploads: everything is read or named as ignored."""
 
 import re
 from collections import Counter
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imsg_channels import BY_NAME
-from imsg_console.features.send.judging import (
+from imsg_console.features.send.classify_recipient import (
     choose_key,
     explain,
     is_address,
-    is_meant,
+    is_intended,
     normalize,
     rewrite,
-    strip_unseen,
+    strip_invisible,
 )
 
 MAX_LABEL_CHARACTERS = 120
@@ -23,30 +23,30 @@ MOSTLY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What is to be a recipient."""
+class FoundRecipient:
+    """A text that is to be a recipient."""
 
     text: str
     """As the API takes it where it is an address, else as it was written."""
     label: str = ""
-    """Whose it is, as far as that stood beside it: a name, a department."""
+    """What stood beside it: a name, a department."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored:
-    """What is to be none."""
+class IgnoredText:
+    """A text that is no recipient."""
 
     text: str
     why: str
-    """A key of `texts/send.py`."""
+    """The key of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read. Each thing that might have been a recipient stands in one of the two, in its order."""
+    """What was read, in its order: each text that might be a recipient is in one of the two."""
 
-    found: tuple[Found, ...] = ()
-    ignored: tuple[Ignored, ...] = ()
+    found: tuple[FoundRecipient, ...] = ()
+    ignored: tuple[IgnoredText, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -64,41 +64,66 @@ def read(text: str, method: str) -> Reading:
     lines = [line for line in text.splitlines() if line.strip()]
     if _has_columns(lines):
         rows = [_read_row(line.split("\t"), method) for line in lines]
-        return _people(rows, method) if any(row.addresses for row in rows) else _list(rows, method)
+        return _read_people(rows, method) if any(row.addresses for row in rows) else _read_list(rows, method)
     rows = [_read_row([line], method) for line in lines]
-    return _people(rows, method) if _is_line_each(rows) else _list(rows, method)
+    return _read_people(rows, method) if _is_line_each(rows) else _read_list(rows, method)
 
 
 def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -> Reading:
-    """Read a file's rows, less their heading: the recipients of one column, or, where that is None, of all."""
+    """Read a file's rows below the heading: the recipients of one column, or of all where it is None."""
     whole = list(rows)
     if column is None:
         parsed = [_read_row(cells, method) for cells in whole]
         width = max((len(cells) for cells in whole), default=0)
-        return _people(parsed, method) if width > 1 and any(row.addresses for row in parsed) else _list(parsed, method)
-    found: list[Found] = []
-    ignored: list[Ignored] = []
+        return (
+            _read_people(parsed, method)
+            if width > 1 and any(row.addresses for row in parsed)
+            else _read_list(parsed, method)
+        )
+    found: list[FoundRecipient] = []
+    ignored: list[IgnoredText] = []
     for cells in whole:
+        if why := explain_row(cells, method):
+            ignored.append(IgnoredText(_join(cells), why))
+            continue
         tokens = _read_cell(cells[column], column, method, has_columns=True) if column < len(cells) else []
         label = _join(cell for at, cell in enumerate(cells) if at != column)
         if not tokens and label:
-            ignored.append(Ignored(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
-        found += [Found(one.text, _join((one.label, label))) for one in tokens]
+            ignored.append(IgnoredText(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
+        found += [FoundRecipient(one.text, _join((one.label, label))) for one in tokens]
     return Reading(tuple(found), tuple(ignored))
 
 
-def is_heading(cells: Iterable[str], method: str) -> bool:
-    """Tell whether a row names columns: it holds nothing that could be an address, and a word that heads columns."""
-    return count_headings(cells, method) > 0
+def explain_row(cells: Iterable[str], method: str) -> str:
+    """Return the key of the sentence that says why a row is about no person; empty where it may be.
+
+    Headings may take several rows, hints or an example may stand below them, and totals at the end.
+    """
+    texts = [strip_invisible(cell) for cell in cells]
+    if count_headings(texts, method):
+        return "send.is_heading"
+    if any(_TOTAL.fullmatch(normalize(text)) for text in texts):
+        return "send.is_total"
+    return "send.is_hint" if len(texts) > 1 and any(_HINT.match(normalize(text)) for text in texts) else ""
 
 
 def count_headings(cells: Iterable[str], method: str) -> int:
-    """Count the words of a row that head columns; 0 where it holds something that could be an address."""
-    written = [strip_unseen(cell) for cell in cells]
-    if any(is_address(one, method) or is_meant(one, method) for one in written):
+    """Count the words of a row that head columns; 0 where a cell is an address, or a mistyped one."""
+    texts = [strip_invisible(cell) for cell in cells]
+    if any(is_address(text, method) or is_intended(text, method) for text in texts):
         return 0
-    return sum(_strip_heading(one) in HEADINGS for one in written)
+    return sum(_strip_heading(text) in HEADINGS for text in texts)
 
+
+_TOTAL = re.compile(
+    r"(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?):?(?: ?[0-9]{1,9} ?[人名个条]?)?"
+    r"|共 ?[0-9]{1,9} ?[人名个条行]",
+    re.IGNORECASE,
+)
+_HINT = re.compile(
+    r"[(*]?(?:必填|选填|可选|示例|样例|例如|例:|举例|请填|请输入|格式|说明|填写|required\b|optional\b|example\b|e\.g\.)",
+    re.IGNORECASE,
+)
 
 _HEADINGS = """
     姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 接收人
@@ -111,7 +136,7 @@ _HEADINGS = """
     telephone user username login account wechat tag department company title position remark remarks note notes no id
 """
 HEADINGS = frozenset(_HEADINGS.split())
-"""How people head their columns."""
+"""Words that head columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +145,12 @@ class _Token:
 
     text: str
     is_address: bool = False
-    is_meant: bool = False
-    """Whether it looks as if it were to be an address; true for every address."""
+    is_intended: bool = False
+    """Whether it is an address, or a mistyped one."""
     label: str = ""
     column: int = 0
     is_apart: bool = False
-    """Whether its cell is a list with an address in it: then it stands for itself, and is not whose that address is."""
+    """Whether it is part of a list in a cell with an address: then it is a recipient itself, and no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +166,8 @@ class _Row:
 
     @property
     def others(self) -> list[_Token]:
-        """What is neither an address nor meant for one."""
-        return [one for one in self.tokens if not one.is_meant]
+        """The texts that are neither addresses nor mistyped ones."""
+        return [one for one in self.tokens if not one.is_intended]
 
     @property
     def text(self) -> str:
@@ -162,45 +187,47 @@ def _is_line_each(rows: Sequence[_Row]) -> bool:
     return usual > 1 and usual >= MOSTLY * (len(rows) - 1)  # less a heading
 
 
-def _list(rows: Sequence[_Row], method: str) -> Reading:
-    """Take whatever was written for a recipient; only a heading above others is none."""
-    found: list[Found] = []
-    ignored: list[Ignored] = []
+def _read_list(rows: Sequence[_Row], method: str) -> Reading:
+    """Read a list: every text is a recipient, but headings, hints and totals among addresses."""
+    found: list[FoundRecipient] = []
+    ignored: list[IgnoredText] = []
     has_addresses = any(row.addresses for row in rows)
     for row in rows:
-        if len(rows) > 1 and has_addresses and is_heading([one.text for one in row.tokens], method):
-            ignored.append(Ignored(row.text, "send.is_heading"))
+        if len(rows) > 1 and has_addresses and (why := explain_row(_texts(row.tokens), method)):
+            ignored.append(IgnoredText(row.text, why))
         else:
-            found += [Found(one.text, one.label) for one in row.tokens]
+            found += [FoundRecipient(one.text, one.label) for one in row.tokens]
     return Reading(tuple(found), tuple(ignored))
 
 
-def _people(rows: Sequence[_Row], method: str) -> Reading:
-    """Take the addresses of each row; what else stands there says whose they are."""
-    found: list[Found] = []
-    ignored: list[Ignored] = []
+def _read_people(rows: Sequence[_Row], method: str) -> Reading:
+    """Read rows about people: the addresses of each row; its other texts are their labels."""
+    found: list[FoundRecipient] = []
+    ignored: list[IgnoredText] = []
     counts = Counter(one.column for row in rows for one in row.addresses)
     best = counts.most_common(1)[0][0]
     for row in rows:
-        if not row.addresses and is_heading(row.cells if len(row.cells) > 1 else _texts(row.tokens), method):
-            ignored.append(Ignored(row.text, "send.is_heading"))
+        if why := explain_row(row.cells if len(row.cells) > 1 else _texts(row.tokens), method):
+            ignored.append(IgnoredText(row.text, why))
             continue
         taken: list[_Token] = []
         for one in row.tokens:
-            is_wanted = one.is_meant and (BY_NAME[method].contact == "email" or counts[one.column] or not row.addresses)
+            is_wanted = one.is_intended and (
+                BY_NAME[method].contact == "email" or counts[one.column] or not row.addresses
+            )
             if one.is_address or one.is_apart or is_wanted:
                 taken.append(one)
-            elif one.is_meant:  # a landline, say, in a column that holds no address at all
-                ignored.append(Ignored(one.text, explain(one.text, method)))
+            elif one.is_intended:  # a landline, say, in a column that holds no address at all
+                ignored.append(IgnoredText(one.text, explain(one.text, method)))
         beside = [one for one in row.others if not one.is_apart]
         if not taken and len(row.cells) > 1:  # a username among addresses
             taken = [one for one in beside if one.column == best]
             beside = [one for one in beside if one.column != best]
         if not taken:
-            ignored.append(Ignored(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
+            ignored.append(IgnoredText(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
             continue
         label = _join(text for one in beside for text in (one.label, one.text))
-        found += [Found(one.text, _join((one.label, label))) for one in taken]
+        found += [FoundRecipient(one.text, _join((one.label, label))) for one in taken]
     return Reading(tuple(found), tuple(ignored))
 
 
@@ -209,11 +236,11 @@ def _texts(tokens: Iterable[_Token]) -> list[str]:
 
 
 def _join(texts: Iterable[str]) -> str:
-    return " ".join(text for one in texts if (text := strip_unseen(one)))[:MAX_LABEL_CHARACTERS]
+    return " ".join(text for one in texts if (text := strip_invisible(one)))[:MAX_LABEL_CHARACTERS]
 
 
 def _strip_heading(text: str) -> str:
-    """Take off what stands around a column's name: `*手机号（必填）：`."""
+    """Remove what surrounds the name of a column: `*手机号（必填）：`."""
     plain = normalize(text).lower()
     cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))
     return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:")
@@ -227,7 +254,7 @@ def _read_row(cells: Sequence[str], method: str) -> _Row:
 def _read_cell(text: str, column: int, method: str, *, has_columns: bool) -> list[_Token]:
     tokens = [token for piece in _split(text) for token in _read_piece(piece, method)]
     is_list = has_columns and any(one.is_address for one in tokens) and _SEPARATOR.search(text) is not None
-    return [replace(one, column=column, is_apart=is_list and not one.is_meant) for one in tokens]
+    return [replace(one, column=column, is_apart=is_list and not one.is_intended) for one in tokens]
 
 
 _MARK = re.compile('[,;，；、|\t\v\f<＜>＞"]')
@@ -303,10 +330,10 @@ def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[_Token]:
             continue
         words = list(_read_words(text, method))
         if number + 1 < len(runs):  # a bracket follows: what stands right before it is its name
-            cut = max((at + 1 for at, one in enumerate(words) if one.is_meant), default=0)
+            cut = max((at + 1 for at, one in enumerate(words) if one.is_intended), default=0)
             name = [one.text for one in words[cut:]]
             words = words[:cut]
-        elif last is not None and last.is_address and not last.label and not any(one.is_meant for one in words):
+        elif last is not None and last.is_address and not last.label and not any(one.is_intended for one in words):
             last, words = replace(last, label=_join(_texts(words))), []
         if words and last is not None:
             yield last
@@ -330,17 +357,17 @@ _NUMERIC = re.compile(r"[0-9+().·-]+")
 
 def _read_words(text: str, method: str) -> Iterator[_Token]:
     """Read a text without separators other than blanks."""
-    bare = strip_unseen(strip_unseen(text).strip(_EDGES))
+    bare = strip_invisible(strip_invisible(text).strip(_EDGES))
     if not bare:
         if "<" in text or "＜" in text:
             yield _Token(text.strip())
         return
     if (address := rewrite(bare, method)) is not None:
-        yield _Token(address, is_address=True, is_meant=True)
+        yield _Token(address, is_address=True, is_intended=True)
         return
-    words = [word for one in bare.split() if (word := strip_unseen(one.strip(_EDGES)))]
+    words = [word for one in bare.split() if (word := strip_invisible(one.strip(_EDGES)))]
     tokens = [token for one in _join_numbers(words, method) for token in _read_word(one, method)]
-    if any(one.is_meant for one in tokens):
+    if any(one.is_intended for one in tokens):
         yield from tokens
     else:
         yield _Token(bare)
@@ -349,18 +376,20 @@ def _read_words(text: str, method: str) -> Iterator[_Token]:
 def _read_word(word: str, method: str) -> list[_Token]:
     """Read a word: an address, one that sticks to a name (`张三：13800138000`), or anything else."""
     if (address := rewrite(word, method)) is not None:
-        return [_Token(address, is_address=True, is_meant=True)]
+        return [_Token(address, is_address=True, is_intended=True)]
     plain = normalize(word)
     parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS.get(method, _NAME).finditer(plain)]
     whole = [one for one in parts if _stands_alone(plain, one[0], one[1]) and is_address(one[2], method)]
     if not whole:
-        return [_Token(word, is_meant=is_meant(word, method))]
+        return [_Token(word, is_intended=is_intended(word, method))]
     starts, ends = [0, *(end for _, end, _ in whole)], [*(start for start, _, _ in whole), len(plain)]
     rest = " ".join(plain[start:end] for start, end in zip(starts, ends, strict=True))
-    if is_meant(rest.strip(), method):  # who knows which was wanted
-        return [_Token(word, is_meant=True)]
+    if is_intended(rest.strip(), method):  # who knows which was wanted
+        return [_Token(word, is_intended=True)]
     label = _join(part.strip(":：()（）/\\-—=[]【】") for part in rest.split())
-    return [_Token(rewrite(text, method) or text, is_address=True, is_meant=True, label=label) for _, _, text in whole]
+    return [
+        _Token(rewrite(text, method) or text, is_address=True, is_intended=True, label=label) for _, _, text in whole
+    ]
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

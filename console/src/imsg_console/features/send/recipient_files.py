@@ -5,8 +5,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imsg_console.features.send.judging import is_meant
-from imsg_console.features.send.pasting import Found, Ignored, Reading, count_headings, read, read_table
+from imsg_console.features.send.classify_recipient import is_intended
+from imsg_console.features.send.recipient_reader import (
+    FoundRecipient,
+    IgnoredText,
+    Reading,
+    count_headings,
+    read,
+    read_table,
+)
 from imsg_console.readers import UnreadableError
 from imsg_console.spreadsheets import PIECE, decode, find_heading, split
 from imsg_console.spreadsheets import read as read_sheets
@@ -89,13 +96,13 @@ def table(rows: Sequence[Sequence[str]], method: str) -> Table:
     return Table(whole, method, heading or 0, heading is not None)
 
 
-def overviews(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
+def read_overviews(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
     """Read a file's sheets; pieces of `Overview`. Raises UnreadableError."""
     for sheet in read_sheets(content, split):
         yield asdict(_overview(sheet.name, table(sheet.rows, method)))
 
 
-def recipients(
+def read_column(
     content: bytes,
     method: str,
     number: int,
@@ -110,15 +117,15 @@ def recipients(
     return _cut(table(sheet.rows, method).read(column, has_heading=has_heading))
 
 
-def pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
+def read_pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
     """Read what was typed or pasted; pieces of a Reading. Raises UnreadableError."""
     return _cut(read(decode(content), method))
 
 
 def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
     """Put a Reading together again."""
-    found = [Found(*one) for piece in pieces for one in piece["found"]]
-    return Reading(tuple(found), tuple(Ignored(*one) for piece in pieces for one in piece["ignored"]))
+    found = [FoundRecipient(*one) for piece in pieces for one in piece["found"]]
+    return Reading(tuple(found), tuple(IgnoredText(*one) for piece in pieces for one in piece["ignored"]))
 
 
 def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
@@ -160,4 +167,4 @@ def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:
 
 
 def _holds_some(cell: str, method: str) -> bool:
-    return is_meant(cell, method) or any(is_meant(one, method) for one in read(cell, method).texts)
+    return is_intended(cell, method) or any(is_intended(one, method) for one in read(cell, method).texts)

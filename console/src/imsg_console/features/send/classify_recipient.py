@@ -1,4 +1,4 @@
-"""What a text is to a method: an address, however it was written, something meant for one, or perhaps a username."""
+"""Classifies a text for a method: an address, however it is written, a mistyped one, or perhaps a username."""
 
 import re
 import unicodedata
@@ -8,67 +8,69 @@ from imsg_channels import BY_NAME
 
 MAX_NAME_CHARACTERS = 64
 
-SPOKEN_OF = frozenset({"smtp", "sms", "wechat"})
-"""Methods that have sentences of their own in the catalogues; of others their descriptions speak."""
+DESCRIBED = frozenset({"smtp", "sms", "wechat"})
+"""Methods with sentences of their own in the catalogues; others have general ones."""
 
 MAX_ADDRESS_CHARACTERS = 400
 """More than any address has, with whatever surrounds it."""
 
 PHONE_DIGITS = range(10, 14)
-"""How many digits look like a phone number: one too few, one too many, or with a country's code."""
+"""How many digits a mistyped phone number has: one too few, one too many, or a country code more."""
 
-_UNSEEN = "\u00ad\u200b\u200c\u200d\u2060\ufeff\u00a0\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""What copying out of a contact card brings along: zero widths, marks of direction, a fixed space."""
+_INVISIBLE = (
+    "\u00ad\u200b\u200c\u200d\u2060\ufeff\u00a0\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+"""Invisible characters that come with copied contacts: zero widths, marks of direction, a fixed space."""
 
-_WITHOUT_UNSEEN = str.maketrans(dict.fromkeys(_UNSEEN))
+_WITHOUT_INVISIBLE = str.maketrans(dict.fromkeys(_INVISIBLE))
 _QUOTES = "\"'“”‘’「」"
-_FILLING = re.compile(r"[\s().·-]")
+_SEPARATORS = re.compile(r"[\s().·-]")
 _CHINA_PREFIX = re.compile(r"(?:0086|86)(?=1[3-9][0-9]{9}$)")
 _SCIENTIFIC = re.compile(r"([0-9])(?:\.([0-9]{0,20}))?[eE]\+?([0-9]{2})")
 _LANDLINE = re.compile(r"(?:\+?86)?0[1-9][0-9]{8,10}")
 
 
-def strip_unseen(text: str) -> str:
-    """Take off what nobody sees at both ends."""
-    return text.strip().strip(_UNSEEN).strip()
+def strip_invisible(text: str) -> str:
+    """Remove invisible characters from both ends."""
+    return text.strip().strip(_INVISIBLE).strip()
 
 
 def normalize(text: str) -> str:
-    """Write full-width letters and digits as ones, without what nobody sees."""
-    return unicodedata.normalize("NFKC", text.translate(_WITHOUT_UNSEEN)).strip()
+    """Write full-width letters and digits as plain ones, and remove invisible characters."""
+    return unicodedata.normalize("NFKC", text.translate(_WITHOUT_INVISIBLE)).strip()
 
 
 def is_address(text: str, method: str) -> bool:
-    """Tell whether a text is an address of the method, as it stands or tidied."""
+    """Tell whether a text is an address of the method, as it is or cleaned."""
     return find_address(text, method) is not None
 
 
 def rewrite(text: str, method: str) -> str | None:
-    """Write an address as the API takes it; None where the text is none, even tidied."""
+    """Write an address as the API takes it; None where the text is none, even cleaned."""
     found = find_address(text, method)
     return None if found is None else found[0]
 
 
 def find_address(text: str, method: str) -> tuple[str, str] | None:
-    """Return an address as the API takes it, and its normal form; None where the text is none, even tidied."""
+    """Return an address as the API takes it, and its normal form; None where the text is none, even cleaned."""
     if len(text) > MAX_ADDRESS_CHARACTERS:
         return None
-    take = BY_NAME[method].address.parse
-    if (found := take(text)) is not None:
-        return text, found
-    for tidied in _tidy(text, method):
-        if (found := take(tidied)) is not None:
-            return tidied, found
+    parse = BY_NAME[method].address.parse
+    if (normal := parse(text)) is not None:
+        return text, normal
+    for cleaned in _clean(text, method):
+        if (normal := parse(cleaned)) is not None:
+            return cleaned, normal
     return None
 
 
-def is_meant(text: str, method: str) -> bool:
-    """Tell whether a text is an address, or looks as if it were to be one."""
+def is_intended(text: str, method: str) -> bool:
+    """Tell whether a text is an address, or a mistyped one."""
     return bool(explain(text, method)) or is_address(text, method)
 
 
 def explain(text: str, method: str) -> str:
-    """Say what is wrong with what was meant for an address; empty where nothing shows that it was. A key of texts."""
+    """Return the key of the sentence about a mistyped address; empty where the text looks like none."""
     channel = BY_NAME[method]
     if channel.contact == "email" and ("@" in text or "＠" in text):
         return "send.bad_email"
@@ -77,7 +79,7 @@ def explain(text: str, method: str) -> str:
     plain = normalize(text)
     if _SCIENTIFIC.fullmatch(plain):
         return "send.lost_digits"
-    dense = _FILLING.sub("", plain)
+    dense = _SEPARATORS.sub("", plain)
     if _LANDLINE.fullmatch(dense):
         return "send.landline"
     digits = dense.removeprefix("+")
@@ -85,7 +87,7 @@ def explain(text: str, method: str) -> str:
     return "send.bad_phone" if is_phone else ""
 
 
-def _tidy(text: str, method: str) -> Iterator[str]:
+def _clean(text: str, method: str) -> Iterator[str]:
     plain = normalize(text)
     yield plain
     channel = BY_NAME[method]
@@ -98,7 +100,7 @@ def _tidy(text: str, method: str) -> Iterator[str]:
 
 
 def _phones(plain: str) -> Iterator[str]:
-    """Write a number as contact cards and spreadsheets have it without its filling: `+86 138-0013-8000`."""
+    """Write a number of a contact card or a spreadsheet without its spaces and signs: `+86 138-0013-8000`."""
     bare = plain.removeprefix("tel:").lstrip("=").strip(_QUOTES)
     if exact := _SCIENTIFIC.fullmatch(bare):
         first, rest, zeros = exact[1], exact[2] or "", int(exact[3])
@@ -108,7 +110,7 @@ def _phones(plain: str) -> Iterator[str]:
     whole, point, fraction = bare.partition(".")
     if point and fraction and not fraction.strip("0"):
         bare = whole  # a number in a spreadsheet: 13800138000.0
-    dense = _FILLING.sub("", bare)
+    dense = _SEPARATORS.sub("", bare)
     yield dense
     yield _CHINA_PREFIX.sub("+86", dense)
     if dense.startswith("00"):
@@ -116,5 +118,5 @@ def _phones(plain: str) -> Iterator[str]:
 
 
 def choose_key(method: str, own: str, general: str) -> str:
-    """Choose the key of a sentence about a method: its own, or one that fits any."""
-    return own if method in SPOKEN_OF else general
+    """Return the key of a sentence about a method: its own, or the general one."""
+    return own if method in DESCRIBED else general

@@ -1,0 +1,21 @@
+"""The events that a callback may be told."""
+
+from imsg_console.texts import Texts
+
+EVENTS = (
+    "message.sent",
+    "message.delivered",
+    "message.failed",
+    "message.expired",
+    "message.uncertain",
+    "message.reply",
+    "request.settled",
+    "callback.disabled",
+)
+EVENTS_OF_ADMINISTRATORS = ("channel.blocked", "channel.open")
+USUAL_EVENTS = ("message.sent", "message.failed", "message.expired")
+
+
+def name_event(t: Texts, name: str) -> str:
+    """Name an event as people read it."""
+    return t(f"callbacks.event_{name.replace('.', '_')}")

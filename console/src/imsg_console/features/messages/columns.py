@@ -1,0 +1,133 @@
+"""The columns of the two tables of messages: one row a message, or one row a request that opens into its messages."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from imsg_console.client import make_url
+from imsg_console.explanations import explain
+from imsg_console.message.filters import RESENDABLE, UNSETTLED
+from imsg_console.message.summary import title
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell, Piece
+from imsg_console.widgets.tables import Column
+
+Message = Mapping[str, Any]
+"""A message as GET /api/v2/messages gives it, or a request as GET /api/v2/requests does."""
+
+NOTE_TONES = {"failed": "bad-text", "expired": "bad-text", "retrying": "warn-text", "uncertain": "warn-text"}
+
+
+class Columns:
+    """Makes the cells for one person."""
+
+    def __init__(self, view: View, *, everybody: bool) -> None:
+        """`everybody`: with the names of the users that sent."""
+        self._view, self._t = view, view.t
+        self._everybody = everybody
+        self.blocked: Mapping[str, str] = {}
+        """Methods whose channels send nothing now, each with its state."""
+
+    def of_messages(self) -> list[Column]:
+        """Return the columns of messages."""
+        return [
+            self._column("status", self._status, lambda one: self._t.get(f"words.status_{one['status']}", "")),
+            self._column("message", self._message, self.name, is_main=True),
+            self._column("to", lambda one: line(one["to"], 80), lambda one: str(one["to"])),
+            *self._last(),
+        ]
+
+    def of_requests(self) -> list[Column]:
+        """Return the columns of requests."""
+        return [
+            self._column("message", self._request, self.name, is_main=True),
+            self._column("to", self._recipients, lambda one: int(one["recipients"])),
+            self._column("status", self._counts, _count_failed),
+            *self._last(),
+        ]
+
+    def of_opened(self, request: Message, messages: Sequence[Message]) -> Cell:
+        """Return what is shown below a request: some of its messages, and links to all of them."""
+        t, identity, count = self._t, request["id"], int(request["recipients"])
+        opened: list[Sequence[Piece]] = [
+            [
+                cells.link(line(one["to"], 80), f"/messages/{one['id']}"),
+                cells.status(t, one["status"]),
+                *self._note(one),
+            ]
+            for one in messages
+        ]
+        everything = cells.link(t("messages.all_recipients", n=count), make_url(self._view.path, id=identity))
+        return [*opened, [everything, cells.link(t("messages.progress"), f"/sent/{identity}")]]
+
+    def name(self, one: Message) -> str:
+        """Name a message or a request: by its subject, or the beginning of its text."""
+        return title(one) or self._t("messages.no_content")
+
+    def _column(self, name: str, cell: Any, sort: Any, *, is_main: bool = False) -> Column:  # noqa: ANN401  functions
+        """Make a column that sorts the page in view: the API lists the newest first, and in no other order."""
+        label = self._t(f"messages.column_{name}")
+        return Column(name, label, cell, sort, is_main=is_main, hint=self._t("messages.sort_page", column=label))
+
+    def _last(self) -> list[Column]:
+        username = self._column("username", lambda one: line(one["username"], 64), lambda one: str(one["username"]))
+        created = self._column("created", self._created, lambda one: str(one["created_at"]))
+        return [username, created] if self._everybody else [created]
+
+    def _created(self, one: Message) -> Cell:
+        times, at = self._view.times, one["created_at"]
+        return cells.text(times.short(at, datetime.now(UTC)), "muted", title=times.full(at))
+
+    def _status(self, message: Message) -> Cell:
+        chip = cells.status(self._t, message["status"])
+        if "row_classes" in message:
+            return [chip, cells.muted(self._t("messages.no_longer_fits"))]
+        return chip
+
+    def _message(self, message: Message) -> Cell:
+        link = cells.link(self.name(message), f"/messages/{message['id']}")
+        return [link, [*self._kind(message), *self._note(message)]]
+
+    def _request(self, request: Message) -> Cell:
+        name, counts, method = self.name(request), request["counts"], request["method"]
+        if int(request["recipients"]) == 1:
+            first = cells.link(name, f"/messages/{request['id']}-0")
+        else:
+            first = {"opens": True, "text": name}
+        note = []
+        if method in self.blocked and any(counts.get(status) for status in UNSETTLED):
+            note.append(cells.text(self._t(f"messages.held_{self.blocked[method]}_note")))
+        return [first, [*self._kind(request), *note]]
+
+    def _kind(self, one: Message) -> list[Piece]:
+        kind = {**cells.method(self._t, one["method"]), "classes": "muted small"}
+        if not one["attachments"]:
+            return [kind]
+        attached = self._t("messages.attached", n=len(one["attachments"]))
+        return [kind, cells.text(attached, "muted small", icon="attach_file")]
+
+    def _note(self, message: Message) -> list[Piece]:
+        """Say why the channel holds the message, else that it was resent, else what its error means."""
+        t, status = self._t, message["status"]
+        if status in UNSETTLED and (state := self.blocked.get(message["method"])):
+            return [cells.text(t(f"messages.held_{state}_note"), "small warn-text")]
+        if message.get("resent_as"):
+            return [cells.muted(t("messages.resent_note"))]
+        explained = explain(t, message["method"], status, (message["error"] or {}).get("code"))
+        return [cells.text(explained.meaning, f"small {NOTE_TONES.get(status, '')}")] if explained else []
+
+    def _recipients(self, request: Message) -> Cell:
+        count, first = int(request["recipients"]), cells.text(line(request["to"], 80))
+        return first if count == 1 else [first, cells.muted(self._t("messages.and_others", n=count))]
+
+    def _counts(self, request: Message) -> Cell:
+        is_one = int(request["recipients"]) == 1
+        return [
+            [cells.status(self._t, status, "" if is_one else f"{n:,}") for status, n in request["counts"].items() if n]
+        ]
+
+
+def _count_failed(request: Message) -> int:
+    return sum(int(request["counts"].get(status) or 0) for status in RESENDABLE)

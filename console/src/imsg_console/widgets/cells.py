@@ -1,0 +1,79 @@
+"""What a cell of a table holds: texts, links, chips, meters and buttons, as data that the table's template draws."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imsg_console.texts import Texts
+from imsg_console.widgets.bars import tone
+from imsg_console.widgets.chips import METHODS, STATES, STATUSES, method_name
+
+Piece = Mapping[str, Any]
+"""One thing in a cell. Its text is text: nothing of it is read as HTML."""
+
+Cell = str | Piece | Sequence[Piece | Sequence[Piece]] | None
+"""A piece, or the lines of the cell, each a piece or several side by side."""
+
+
+def text(value: object, classes: str = "", *, icon: str = "", title: str = "") -> Piece:
+    """Make a text; `title` is its tooltip."""
+    return {"text": str(value), "classes": classes, "icon": icon, "title": title}
+
+
+def muted(value: object) -> Piece:
+    """Make a small text below another."""
+    return text(value, "muted small")
+
+
+def link(value: str, target: str) -> Piece:
+    """Make a link to a page."""
+    return {"text": value, "href": target}
+
+
+def chip(value: str, icon: str = "", tone: str = "calm", *, title: str = "") -> Piece:
+    """Make a chip: tone `calm`, `info`, `good`, `warn` or `bad`."""
+    return {"text": value, "icon": icon or None, "tone": tone, "title": title}
+
+
+def status(t: Texts, name: str, count: str = "") -> Piece:
+    """Make the chip of a message's status, with how many there are."""
+    icon, color = STATUSES.get(name, ("help", "calm"))
+    label = t.get(f"words.status_{name}", name)
+    return chip(f"{label} {count}" if count else label, icon, color, title=t.get(f"words.status_{name}_means", ""))
+
+
+def state(t: Texts, name: str) -> Piece:
+    """Make the chip of a channel's or provider's state."""
+    icon, color = STATES.get(name, ("help", "calm"))
+    return chip(t.get(f"words.state_{name}", name), icon, color)
+
+
+def method(t: Texts, name: str) -> Piece:
+    """Make a method of sending with its symbol."""
+    return text(method_name(t, name), icon=METHODS.get(name, "send"))
+
+
+def meter(label: str, used: int, limit: int) -> Piece:
+    """Make a bar that shows how much of a limit is used."""
+    share = min(1.0, used / limit) if limit else 1.0
+    return {"meter": f"{used:,} / {limit:,}", "text": label, "share": share, "level": tone(used, limit)}
+
+
+def button(action: str, label: str, name: str = "", *, icon: str = "", kind: str = "") -> Piece:
+    """Make a button that starts one of the table's actions; `name` is what it is called beside other rows' buttons."""
+    return {"action": action, "text": label, "name": name or None, "icon": icon or None, "kind": kind}
+
+
+def menu(name: str, *entries: Piece) -> Piece:
+    """Make a button that opens a menu of buttons."""
+    return {"menu": list(entries), "name": name}
+
+
+def lines(cell: Cell) -> list[list[Piece]]:
+    """Return a cell as the template takes it: lines of pieces."""
+    if not cell:
+        return []
+    if isinstance(cell, str):
+        return [[text(cell)]]
+    if isinstance(cell, Mapping):
+        return [[cell]]
+    return [[line] if isinstance(line, Mapping) else list(line) for line in cell]

@@ -1,0 +1,195 @@
+"""Forms made from a list of fields: drawn, checked, read, and told by the API which field it refuses."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.texts import Texts
+from imsg_console.view import View
+from imsg_console.widgets.dialogs import dialog, draw_choice
+from imsg_console.widgets.elements import attrs, element
+from imsg_console.widgets.fields import Check, choice_field, is_valid, read_whole, text_field, whole_field
+from imsg_console.widgets.notices import notice
+
+REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
+"""Reason of a refusal → the field that it is about, where its sentence names none."""
+
+_NAMED = re.compile(r"^(?:参数 )?([a-z_]+)(?: (?=[^ -~])|(?= ))")
+"""The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a form."""
+
+    name: str
+    """As the API names it."""
+    label: str
+    value: Any = ""
+    kind: Literal["text", "lines", "whole", "choice", "choices", "switch"] = "text"
+    """`choices` gives a list of the options that are ticked; `whole` an int, or None where the field is empty."""
+    hint: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Value → label, of a `choice` or `choices`."""
+    check: Check | None = None
+    most: int = 0
+    """The most characters; 0: any number."""
+    placeholder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Fields below a title of their own."""
+
+    title: str
+    fields: Sequence[Field]
+    text: str = ""
+
+
+def locate_error(t: Texts, error: ApiError, labels: Mapping[str, str]) -> tuple[str, str]:
+    """Return the field that a refusal is about, and its sentence with the field's label; else "" and the sentence."""
+    sentence = error.detail or t("layout.unreachable")
+    named = _NAMED.match(sentence)
+    if named is None or named[1] not in labels:
+        return REASONS.get(error.reason, ""), sentence
+    return named[1], labels[named[1]] + sentence[named.end() :]
+
+
+class Form:
+    """Draws the fields where it is made."""
+
+    def __init__(self, t: Texts, parts: Sequence[Field | Part]) -> None:
+        self._t = t
+        self._fields: dict[str, Field] = {}
+        self._inputs: dict[str, Any] = {}
+        loose = [part for part in parts if isinstance(part, Field)]
+        if loose:
+            self._draw_fields(loose)
+        for part in parts:
+            if isinstance(part, Part):
+                with element("fieldset", "stack tight"):
+                    element("legend", "", part.title)
+                    if part.text:
+                        element("p", "muted", part.text)
+                    self._draw_fields(part.fields)
+        self._error = element("div", "form-trouble")
+
+    def input(self, name: str) -> Any:  # noqa: ANN401  the field's element of NiceGUI
+        """Return the element of a field."""
+        return self._inputs[name]
+
+    def read(self) -> dict[str, Any]:
+        """Return the value of each field that is shown."""
+        return {name: self._read(self._fields[name]) for name, one in self._inputs.items() if _is_shown(one)}
+
+    def is_valid(self) -> bool:
+        """Check every field; the first wrong one gets the cursor."""
+        return is_valid([one for one in self._inputs.values() if hasattr(one, "validate") and _is_shown(one)])
+
+    def show_error(self, error: ApiError) -> None:
+        """Show what the API refuses: at its field where it names one, else above the buttons."""
+        name, sentence = locate_error(self._t, error, {name: one.label for name, one in self._fields.items()})
+        self._error.clear()
+        if name in self._inputs:
+            made = self._inputs[name]
+            attrs(made, error=True, error_message=sentence)
+            made.run_method("focus")
+            made.on_value_change(lambda: attrs(made, error=False))
+        else:
+            self.show_sentence(sentence)
+
+    def show_sentence(self, sentence: str) -> None:
+        """Show what is wrong, above the buttons."""
+        self._error.clear()
+        with self._error:
+            notice(sentence, "bad")
+
+    def _draw_fields(self, fields: Sequence[Field]) -> None:
+        with element("div", "form-grid"):
+            for one in fields:
+                self._fields[one.name] = one
+                self._inputs[one.name] = self._draw(one)
+
+    def _draw(self, one: Field) -> Any:  # noqa: ANN401  an element of NiceGUI
+        match one.kind:
+            case "whole":
+                return whole_field(one.label, one.value, hint=one.hint, check=one.check)
+            case "choice":
+                made = choice_field(one.label, one.options, one.value)
+                return attrs(made, hint=one.hint) if one.hint else made
+            case "switch":
+                with element("div", "stack tight"):
+                    switch = ui.switch(one.label, value=bool(one.value))
+                    if one.hint:
+                        element("span", "muted", one.hint)
+                return switch
+            case "choices":
+                with element("fieldset", "stack tight"):
+                    element("legend", "", one.label)
+                    return {name: ui.checkbox(text, value=name in one.value) for name, text in one.options.items()}
+        made_text = text_field(
+            one.label, str(one.value or ""), hint=one.hint, check=one.check, most=one.most, lines=one.kind == "lines"
+        )
+        return attrs(made_text, placeholder=one.placeholder) if one.placeholder else made_text
+
+    def _read(self, one: Field) -> Any:  # noqa: ANN401  any JSON
+        made = self._inputs[one.name]
+        match one.kind:
+            case "whole":
+                return read_whole(made)
+            case "choices":
+                return [name for name, box in made.items() if box.value]
+            case "text" | "lines":
+                return str(made.value or "").strip()
+        return made.value
+
+
+def _is_shown(made: object) -> bool:
+    return bool(getattr(made, "visible", True))
+
+
+async def ask_form(
+    view: View,
+    title: str,
+    parts: Sequence[Field | Part],
+    action: str,
+    save: Callable[[Form], Awaitable[Any]],
+    *,
+    text: str = "",
+    wide: bool = False,
+    danger: bool = False,
+    prepare: Callable[[Form], object] = lambda _: None,
+) -> Any:  # noqa: ANN401  what `save` returns
+    """Ask for the fields in a dialog; return what `save` returns, None where the dialog was left.
+
+    `save` runs once the fields are valid. While it returns None, or raises ApiError, the dialog stays. `prepare` may
+    add to the form.
+    """
+    with dialog(title, wide=wide) as opened:
+        if text:
+            element("p", "", text)
+        form = Form(view.t, parts)
+        prepare(form)
+
+        async def submit() -> None:
+            if not form.is_valid():
+                return
+            try:
+                result = await save(form)
+            except ApiError as error:
+                form.show_error(error)
+                return
+            if result is not None:
+                opened.submit(result)
+
+        draw_choice(view, opened, action, submit, kind="danger" if danger else "main")
+        for one in parts:
+            if isinstance(one, Field) and one.kind in ("text", "whole"):
+                form.input(one.name).on("keydown.enter", submit)
+    result = await opened
+    opened.delete()
+    return result

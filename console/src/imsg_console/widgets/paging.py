@@ -1,0 +1,120 @@
+"""Pages of a list whose API knows only what comes next, and the buttons that lead through them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.texts import Texts
+from imsg_console.widgets.elements import attrs, button, element, live_text
+
+MAX_PAGE = 100_000
+
+Row = Mapping[str, Any]
+"""One thing of a list, as the API gives it."""
+
+Load = Callable[[str | None, int], Awaitable[tuple[Sequence[Row], str | None]]]
+"""(cursor or None for the first page, number of rows) → rows and the next cursor. Raises ApiError, SessionOver."""
+
+
+def read_page(text: str) -> int:
+    """Read the number of a page; 1 where the text is no number."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE))
+    return max(1, min(int(text), MAX_PAGE)) if is_number else 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list."""
+
+    number: int
+    """From 1."""
+    cursor: str | None
+    rows: Sequence[Row]
+    next: str | None
+
+
+class Listing:
+    """The pages of a list. It remembers the cursor of each page that it has seen."""
+
+    def __init__(self, load: Load, *, size: int, stride: int) -> None:
+        """`size` is the rows of a page; `stride` the most pages that one call skips on the way to a page far away."""
+        self._load = load
+        self._size, self._stride = size, stride
+        self._cursors: dict[int, str | None] = {1: None}
+
+    def remember(self, number: int, cursor: str) -> None:
+        """Remember the cursor of a page, as a shared link names it."""
+        if 1 < number <= MAX_PAGE:
+            self._cursors[number] = cursor
+
+    async def load(self, number: int, progress: Callable[[int], None] = lambda _: None) -> ListPage:
+        """Load a page, or the last page where there are fewer. Raises ApiError, SessionOver.
+
+        `progress` gets the number of each page that is reached on the way.
+        """
+        number = max(1, min(number, MAX_PAGE))
+        at = max(known for known in self._cursors if known <= number)
+        while at < number:
+            stride = min(number - at, self._stride)
+            rows, following = await self._load(self._cursors[at], stride * self._size)
+            if not following:
+                number = at + max(0, len(rows) - 1) // self._size
+                if number == at:
+                    return self._page(at, rows, following)
+                stride = number - at
+                _, following = await self._load(self._cursors[at], stride * self._size)
+            at += stride
+            self._cursors[at] = following
+            progress(at)
+        return self._page(number, *await self._load(self._cursors[number], self._size))
+
+    async def reload(self, page: ListPage) -> ListPage:
+        """Load a page again from its cursor. Raises ApiError, SessionOver."""
+        return self._page(page.number, *await self._load(page.cursor, self._size))
+
+    def _page(self, number: int, rows: Sequence[Row], following: str | None) -> ListPage:
+        if following:
+            self._cursors[number + 1] = following
+        else:
+            self._cursors.pop(number + 1, None)
+        return ListPage(number, self._cursors.get(number), rows, following)
+
+
+class Pager:
+    """The buttons below a list: first, previous, next, and a field for the number of a page."""
+
+    def __init__(self, t: Texts, on_go: Callable[[int], object]) -> None:
+        """`on_go` gets the number of the wanted page."""
+        self._t, self._on_go = t, on_go
+        self._number = 1
+        with attrs(element("nav", "pager"), aria_label=t("layout.pages")) as self._bar:
+            self._first = button(t("layout.first"), lambda: on_go(1), symbol="first_page")
+            self._previous = button(t("layout.previous"), lambda: on_go(self._number - 1), symbol="chevron_left")
+            self._label = attrs(live_text(), role="status")
+            self._next = button(t("layout.next"), lambda: on_go(self._number + 1), symbol="chevron_right")
+            self._wanted = ui.input(t("layout.page_go")).classes("pager-to")
+            self._wanted.props(f"outlined dense inputmode=numeric maxlength={len(str(MAX_PAGE))}")
+            self._wanted.on("keydown.enter", self._go)
+
+    def show(self, page: ListPage) -> None:
+        """Show the number of the page; hide the bar where there is one page only."""
+        self._number = page.number
+        self._label.set_text(self._t("layout.page", n=page.number))
+        for made, is_possible in (
+            (self._first, page.number > 1),
+            (self._previous, page.number > 1),
+            (self._next, page.next is not None),
+        ):
+            made.set_enabled(is_possible)
+        self._bar.set_visibility(page.number > 1 or page.next is not None)
+
+    def show_progress(self, at: int, to: int) -> None:
+        """Show which page has been reached on the way to another."""
+        self._label.set_text(self._t("layout.page_walking", at=at, to=to))
+
+    def _go(self) -> object:
+        number = str(self._wanted.value or "").strip()
+        self._wanted.set_value("")
+        return self._on_go(read_page(number)) if number else None
