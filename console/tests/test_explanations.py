@@ -16,7 +16,7 @@ UNKNOWN = Texts("zh")("explanations.otherwise.failed")
         ("smtp", "550 5.9.9", "邮件服务器拒收：收件人不存在或不允许。"),
         ("smtp", "599", "邮件服务器拒收。"),
         ("smtp", "too_large", "邮件超过邮件服务器允许的大小。"),
-        ("sms", "Throttling.User", "发得太快，被短信服务商限流。"),
+        ("sms", "Throttling.User", "发得太快，超出短信服务商的频次限制。"),
         ("sms", "http_503", "服务商的服务器出错。"),
         ("wechat", "43004", "收件人没有关注公众号。"),
         ("wechat", "dead_letter", "处理这条消息时程序连续出错三次，已搁置为死信。"),

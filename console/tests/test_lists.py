@@ -90,7 +90,7 @@ def test_what_is_no_text_is_said(content: bytes) -> None:
 
 
 SHEETS = {
-    "a title with an address": "请联系 hr@example.com,,\n姓名,邮箱,备注\n张三,zhang@example.com,\n李四,li@example.com,\n",
+    "a title with an address": "请问 hr@example.com,,\n姓名,邮箱,备注\n张三,zhang@example.com,\n李四,li@example.com,\n",
     "two rows of headings": "姓名,联系方式,\n,邮箱,手机\n张三,zhang@example.com,138\n李四,li@example.com,139\n",
     "a hint and an example": (
         "姓名,邮箱,部门\n必填,请填写工作邮箱,选填\n例：王小明,wang@example.com,研发\n"

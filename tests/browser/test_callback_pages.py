@@ -21,7 +21,7 @@ WORDS = {
         "add": "添加回调地址",
         "save": "保存",
         "kept": "我已保存",
-        "test": "试调",
+        "test": "测试调用",
         "tried": "对方回答 204",
         "deliveries": "回调记录",
         "read": "查看",

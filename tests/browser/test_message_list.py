@@ -75,7 +75,7 @@ def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deploym
     expect(row).to_contain_text("失败 1" if is_zh else "Failed 1")
     row.get_by_role("button", name="一批").click()
     opened = page.locator(".table-opened")
-    expect(opened.locator("li")).to_have_count(10)
+    expect(opened.locator(".table-line")).to_have_count(11)
     expect(opened).to_contain_text(f"bounce+{to}")
     assert not scrolls_sideways(page)
     seen.axe()

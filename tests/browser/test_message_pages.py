@@ -164,7 +164,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     dialog = page.get_by_role("dialog", name="重发 1 条消息？")
     expect(dialog).to_contain_text("共 1 个收件人")
     expect(dialog).to_contain_text("不含已经重发过的 2 条")
-    expect(dialog).to_contain_text("不含 1 条原样重发也发不成的")
+    expect(dialog).to_contain_text("不含 1 条原样重发仍会失败的")
     expect(dialog).to_contain_text("没有这个收件人")
     seen.shoot("resend-left-out")
     dialog.get_by_role("button", name="重发", exact=True).click()

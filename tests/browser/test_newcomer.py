@@ -24,7 +24,7 @@ WORDS = {
         "change": "修改密码",
         "settled": "全部 1 条已有结果",
         "sandbox": "在沙箱里看",
-        "timeline": "查看经过",
+        "timeline": "查看发送记录",
         "failed": "失败",
         "resend": "重发",
         "changed": "密码已修改，请用新密码登录。",

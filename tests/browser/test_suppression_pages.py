@@ -16,7 +16,7 @@ Visits = Callable[..., Visit]
 ADD = {"zh": "添加", "en": "Add"}
 IMPORT = {"zh": "导入", "en": "Import"}
 REMOVE = {"zh": "移除", "en": "Remove"}
-REMOVE_ALL_THE_SAME = {"zh": "移除，重新发送", "en": "Remove, send again"}
+REMOVE_ALL_THE_SAME = {"zh": "移除", "en": "Remove"}
 METHOD_AND_ADDRESS = {"zh": ("发送方式", "地址", "短信"), "en": ("Channel", "Address", "SMS")}
 
 

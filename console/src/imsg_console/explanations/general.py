@@ -1,34 +1,21 @@
 """What iMSG itself says of a message, whatever its channel."""
 
-from imsg_console.explanations.table import Table
+from imsg_console.explanations.table import Table, group_codes
 
-CODES: Table = {
-    "expired": "later",
-    "erased": "new_relation",
-    "suppressed": "suppressed",
-    "suppressions_unknown": "wait",
-    "dead_letter": "dead_letter",
-    "bug": "bug",
-    "claim_expired": "check",
-    "not_repeated": "check",
-    "ledger_lost": "check",
-    "status_unknown": "wait",
-    "content": "content",
-    "address": "address",
-    "history_away": "wait",
-    "attachment_gone": "attach",
-    "attachment_damaged": "wait",
-    "content_gone": "rewrite",
-    "content_damaged": "wait",
-    "away": "wait",
-    "circuit_open": "wait",
-    "paced": "wait",
-    "switched_off": "operator",
-    "no_route": "operator",
-    "no_provider": "operator",
-    "unreachable": "wait",
-    "http_429": "wait",
-    "http_3": "operator",
-    "http_4": "operator",
-    "http_5": "wait",
-}
+CODES: Table = group_codes(
+    later="expired",
+    new_relation="erased",
+    suppressed="suppressed",
+    wait=(
+        "suppressions_unknown status_unknown history_away attachment_damaged content_damaged away circuit_open paced "
+        "unreachable http_429 http_5"
+    ),
+    dead_letter="dead_letter",
+    bug="bug",
+    check="claim_expired not_repeated ledger_lost",
+    content="content",
+    address="address",
+    attach="attachment_gone",
+    rewrite="content_gone",
+    operator="switched_off no_route no_provider http_3 http_4",
+)

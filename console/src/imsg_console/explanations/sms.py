@@ -1,329 +1,144 @@
 """What SMS providers and carriers answer, by call and by receipt; each table names its source and when it was read."""
 
-from imsg_console.explanations.table import Table
+from imsg_console.explanations.table import Table, group_codes
 
-OURS: Table = {
-    "unreachable": "wait",
-    "no_answer": "wait",
-    "not_listed": "wait",
-    "not_taken": "wait",
-    "circuit_open": "wait",
-    "unreadable": "check",
-    "params_missing": "complete",
-    "not_answered": "check",
-    "no_words": "operator",
-    "no_provider": "template",
-    "country_not_taken": "operator",
-    "charset": "content",
-    "params_kind": "template",
-}
+OURS: Table = group_codes(
+    wait="unreachable no_answer not_listed not_taken circuit_open",
+    check="unreadable not_answered",
+    complete="params_missing",
+    operator="no_words country_not_taken",
+    template="no_provider params_kind",
+    content="charset",
+)
 """What iMSG itself says of an SMS."""
 
-ALIYUN: Table = {
-    "isv.MOBILE_NUMBER_ILLEGAL": "number",
-    "isv.DOMESTIC_NUMBER_NOT_SUPPORTED": "number",
-    "isv.MOBILE_COUNT_OVER_LIMIT": "number",
-    "isv.TEMPLATE_MISSING_PARAMETERS": "content",
-    "isv.TEMPLATE_PARAMS_ILLEGAL": "content",
-    "isv.INVALID_PARAMETERS": "content",
-    "isv.INVALID_JSON_PARAM": "content",
-    "isv.PARAM_LENGTH_LIMIT": "content",
-    "isv.PARAM_NOT_SUPPORT_URL": "content",
-    "isv.BLACK_KEY_CONTROL_LIMIT": "content",
-    "isv.SMS_CONTENT_ILLEGAL": "content",
-    "isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE": "content",
-    "isv.UNSUPPORTED_CONTENT": "content",
-    "isv.EXTEND_CODE_ERROR": "operator",
-    "isv.BUSINESS_LIMIT_CONTROL": "limit",
-    "isv.CUSTOMER_REFUSED": "opted_out",
-    "isv.DAY_LIMIT_CONTROL": "operator",
-    "isv.MONTH_LIMIT_CONTROL": "operator",
-    "isv.AMOUNT_NOT_ENOUGH": "top_up",
-    "isv.OUT_OF_SERVICE": "operator",
-    "isv.ACCOUNT_NOT_EXISTS": "operator",
-    "isv.ACCOUNT_ABNORMAL": "operator",
-    "isv.SMS_TEMPLATE_ILLEGAL": "operator",
-    "isv.SMS_SIGNATURE_ILLEGAL": "operator",
-    "isv.SMS_SIGNATURE_SCENE_ILLEGAL": "operator",
-    "isv.SMS_SIGN_ILLEGAL": "operator",
-    "isv.SIGN_STATE_ILLEGAL": "operator",
-    "isv.SMS_TEST_NUMBER_LIMIT": "operator",
-    "isv.DENY_IP_RANGE": "operator",
-    "isv.PRODUCT_UN_SUBSCRIPT": "operator",
-    "isv.PRODUCT_UNSUBSCRIBE": "operator",
-    "isp.RAM_PERMISSION_DENY": "operator",
-    "isp.SYSTEM_ERROR": "wait",
-    "isp.GATEWAY_ERROR": "wait",
-    "ServiceUnavailable": "wait",
-    "SignatureNonceUsed": "wait",
-    "SignatureDoesNotMatch": "operator",
-    "IncompleteSignature": "operator",
-    "InvalidTimeStamp.Expired": "operator",
-    "InvalidTimeStamp.Format": "operator",
-    "InvalidAccessKeyId.NotFound": "operator",
-    "InvalidAccessKeyId.Inactive": "operator",
-    "InvalidAccessKeyId": "operator",
-    "Forbidden.RAM": "operator",
-    "Forbidden": "operator",
-    "NoPermission": "operator",
-    "MissingPhoneNumbers": "number",
-    "MissingTemplateParam": "content",
-    "Throttling": "wait",
-}
+ALIYUN: Table = group_codes(
+    number=(
+        "isv.MOBILE_NUMBER_ILLEGAL isv.DOMESTIC_NUMBER_NOT_SUPPORTED isv.MOBILE_COUNT_OVER_LIMIT MissingPhoneNumbers"
+    ),
+    content=(
+        "isv.TEMPLATE_MISSING_PARAMETERS isv.TEMPLATE_PARAMS_ILLEGAL isv.INVALID_PARAMETERS isv.INVALID_JSON_PARAM "
+        "isv.PARAM_LENGTH_LIMIT isv.PARAM_NOT_SUPPORT_URL isv.BLACK_KEY_CONTROL_LIMIT isv.SMS_CONTENT_ILLEGAL "
+        "isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE isv.UNSUPPORTED_CONTENT MissingTemplateParam"
+    ),
+    operator=(
+        "isv.EXTEND_CODE_ERROR isv.DAY_LIMIT_CONTROL isv.MONTH_LIMIT_CONTROL isv.OUT_OF_SERVICE "
+        "isv.ACCOUNT_NOT_EXISTS isv.ACCOUNT_ABNORMAL isv.SMS_TEMPLATE_ILLEGAL isv.SMS_SIGNATURE_ILLEGAL "
+        "isv.SMS_SIGNATURE_SCENE_ILLEGAL isv.SMS_SIGN_ILLEGAL isv.SIGN_STATE_ILLEGAL isv.SMS_TEST_NUMBER_LIMIT "
+        "isv.DENY_IP_RANGE isv.PRODUCT_UN_SUBSCRIPT isv.PRODUCT_UNSUBSCRIBE isp.RAM_PERMISSION_DENY "
+        "SignatureDoesNotMatch IncompleteSignature InvalidTimeStamp.Expired InvalidTimeStamp.Format "
+        "InvalidAccessKeyId.NotFound InvalidAccessKeyId.Inactive InvalidAccessKeyId Forbidden.RAM Forbidden "
+        "NoPermission"
+    ),
+    limit="isv.BUSINESS_LIMIT_CONTROL",
+    opted_out="isv.CUSTOMER_REFUSED",
+    top_up="isv.AMOUNT_NOT_ENOUGH",
+    wait="isp.SYSTEM_ERROR isp.GATEWAY_ERROR ServiceUnavailable SignatureNonceUsed Throttling",
+)
 """help.aliyun.com/document_detail/101346.html, read November 2026."""
 
-ALIYUN_RECEIPTS: Table = {
-    "MK:0001": "number",
-    "CONTENT_KEYWORD": "content",
-    "CONTENT_ERROR": "content",
-    "INVALID_NUMBER": "number",
-    "IS_CLOSE": "later",
-    "MOBILE_ACCOUNT_ABNORMAL": "number",
-    "MOBILE_IN_BLACK": "opted_out",
-    "MOBILE_NOT_ON_SERVICE": "number",
-    "MOBILE_SEND_LIMIT": "limit",
-    "NO_ROUTE": "operator",
-    "PORT_NOT_REGISTERED": "operator",
-    "REQUEST_SUCCESS": "check",
-    "SP_UNKNOWN_ERROR": "later",
-    "USER_REJECT": "opted_out",
-}
+ALIYUN_RECEIPTS: Table = group_codes(
+    number="MK:0001 INVALID_NUMBER MOBILE_ACCOUNT_ABNORMAL MOBILE_NOT_ON_SERVICE",
+    content="CONTENT_KEYWORD CONTENT_ERROR",
+    later="IS_CLOSE SP_UNKNOWN_ERROR",
+    opted_out="MOBILE_IN_BLACK USER_REJECT",
+    limit="MOBILE_SEND_LIMIT",
+    operator="NO_ROUTE PORT_NOT_REGISTERED",
+    check="REQUEST_SUCCESS",
+)
 """help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026."""
 
 CARRIERS: Table = dict.fromkeys(("BLACK", "MBBLACK", "TDBLACK", "TSBLACK", "W-BLACK"), "opted_out")
 """What carriers say in receipts, whoever brings them (support.huaweicloud.com/api-msgsms/sms_05_0051.html,
 help.aliyun.com/document_detail/2679007.html)."""
 
-TENCENT: Table = {
-    "FailedOperation.ContainSensitiveWord": "content",
-    "FailedOperation.FailResolvePacket": "operator",
-    "FailedOperation.InsufficientBalanceInSmsPackage": "top_up",
-    "FailedOperation.JsonParseFail": "operator",
-    "FailedOperation.MarketingSendTimeConstraint": "wait",
-    "FailedOperation.MissingSignature": "operator",
-    "FailedOperation.NotEnterpriseCertification": "operator",
-    "FailedOperation.ProhibitSubAccountUse": "operator",
-    "FailedOperation.TemplateIdNotExist": "operator",
-    "FailedOperation.PhoneNumberInBlacklist": "opted_out",
-    "FailedOperation.PhoneNumberParseFail": "number",
-    "FailedOperation.SignatureIncorrectOrUnapproved": "operator",
-    "FailedOperation.TemplateIncorrectOrUnapproved": "operator",
-    "FailedOperation.TemplateParamSetNotMatchApprovedTemplate": "template",
-    "FailedOperation.TemplateUnapprovedOrNotExist": "operator",
-    "InternalError.OtherError": "check",
-    "InternalError.ParseBackendResponseFail": "check",
-    "InternalError.RequestTimeException": "operator",
-    "InternalError.RestApiInterfaceNotExist": "operator",
-    "InternalError.SendAndRecvFail": "check",
-    "InternalError.SigFieldMissing": "operator",
-    "InternalError.SigVerificationFail": "operator",
-    "InternalError.Timeout": "check",
-    "InternalError.UnknownError": "check",
-    "InvalidParameter.AppidAndBizId": "operator",
-    "InvalidParameterValue.ContentLengthLimit": "content",
-    "InvalidParameterValue.IncorrectPhoneNumber": "number",
-    "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter": "content",
-    "InvalidParameterValue.SdkAppIdNotExist": "operator",
-    "InvalidParameterValue.TemplateParameterFormatError": "template",
-    "InvalidParameterValue.TemplateParameterLengthLimit": "content",
-    "InvalidParameterValue.UnsupportedTemplateVariable": "operator",
-    "LimitExceeded.AppCountryOrRegionDailyLimit": "operator",
-    "LimitExceeded.AppCountryOrRegionInBlacklist": "number",
-    "LimitExceeded.AppDailyLimit": "operator",
-    "LimitExceeded.AppGlobalDailyLimit": "operator",
-    "LimitExceeded.AppMainlandChinaDailyLimit": "operator",
-    "LimitExceeded.DailyLimit": "operator",
-    "LimitExceeded.DeliveryFrequencyLimit": "limit",
-    "LimitExceeded.GlobalSmsSendingRateLimit": "wait",
-    "LimitExceeded.PhoneNumberCountLimit": "operator",
-    "LimitExceeded.PhoneNumberDailyLimit": "limit",
-    "LimitExceeded.PhoneNumberOneHourLimit": "limit",
-    "LimitExceeded.PhoneNumberSameContentDailyLimit": "limit",
-    "LimitExceeded.PhoneNumberThirtySecondLimit": "limit",
-    "UnsupportedOperation.ChineseMainlandTemplateToGlobalPhone": "operator",
-    "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber": "operator",
-    "UnsupportedOperation.GlobalTemplateToChineseMainlandPhone": "operator",
-    "UnsupportedOperation.UnsupportedRegion": "number",
-    "RequestLimitExceeded": "wait",
-    "AuthFailure": "operator",
-    "UnauthorizedOperation": "operator",
-    "FailedOperation": "content",
-    "InvalidParameter": "content",
-    "InvalidParameterValue": "content",
-    "MissingParameter": "operator",
-    "LimitExceeded": "limit",
-    "InternalError": "check",
-    "UnsupportedOperation": "number",
-    "ResourceInsufficient": "operator",
-    "ResourceUnavailable": "operator",
-}
+TENCENT: Table = group_codes(
+    content=(
+        "FailedOperation.ContainSensitiveWord InvalidParameterValue.ContentLengthLimit "
+        "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter InvalidParameterValue.TemplateParameterLengthLimit "
+        "FailedOperation InvalidParameter InvalidParameterValue"
+    ),
+    operator=(
+        "FailedOperation.FailResolvePacket FailedOperation.JsonParseFail FailedOperation.MissingSignature "
+        "FailedOperation.NotEnterpriseCertification FailedOperation.ProhibitSubAccountUse "
+        "FailedOperation.TemplateIdNotExist FailedOperation.SignatureIncorrectOrUnapproved "
+        "FailedOperation.TemplateIncorrectOrUnapproved FailedOperation.TemplateUnapprovedOrNotExist "
+        "InternalError.RequestTimeException InternalError.RestApiInterfaceNotExist InternalError.SigFieldMissing "
+        "InternalError.SigVerificationFail InvalidParameter.AppidAndBizId InvalidParameterValue.SdkAppIdNotExist "
+        "InvalidParameterValue.UnsupportedTemplateVariable LimitExceeded.AppCountryOrRegionDailyLimit "
+        "LimitExceeded.AppDailyLimit LimitExceeded.AppGlobalDailyLimit LimitExceeded.AppMainlandChinaDailyLimit "
+        "LimitExceeded.DailyLimit LimitExceeded.PhoneNumberCountLimit "
+        "UnsupportedOperation.ChineseMainlandTemplateToGlobalPhone "
+        "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber "
+        "UnsupportedOperation.GlobalTemplateToChineseMainlandPhone AuthFailure UnauthorizedOperation MissingParameter "
+        "ResourceInsufficient ResourceUnavailable"
+    ),
+    top_up="FailedOperation.InsufficientBalanceInSmsPackage",
+    wait=("FailedOperation.MarketingSendTimeConstraint LimitExceeded.GlobalSmsSendingRateLimit RequestLimitExceeded"),
+    opted_out="FailedOperation.PhoneNumberInBlacklist",
+    number=(
+        "FailedOperation.PhoneNumberParseFail InvalidParameterValue.IncorrectPhoneNumber "
+        "LimitExceeded.AppCountryOrRegionInBlacklist UnsupportedOperation.UnsupportedRegion UnsupportedOperation"
+    ),
+    template=(
+        "FailedOperation.TemplateParamSetNotMatchApprovedTemplate InvalidParameterValue.TemplateParameterFormatError"
+    ),
+    check=(
+        "InternalError.OtherError InternalError.ParseBackendResponseFail InternalError.SendAndRecvFail "
+        "InternalError.Timeout InternalError.UnknownError InternalError"
+    ),
+    limit=(
+        "LimitExceeded.DeliveryFrequencyLimit LimitExceeded.PhoneNumberDailyLimit "
+        "LimitExceeded.PhoneNumberOneHourLimit LimitExceeded.PhoneNumberSameContentDailyLimit "
+        "LimitExceeded.PhoneNumberThirtySecondLimit LimitExceeded"
+    ),
+)
 """cloud.tencent.com/document/api/382/59177 and the codes that tencentcloud-sdk-python-sms 3.1.153 names, read November
 2026. Of a code that is not here its class is explained: what stands before the dot."""
 
-VOLCENGINE: Table = {
-    "RE:0000": "operator",
-    "RE:0001": "operator",
-    "RE:0002": "operator",
-    "RE:0003": "operator",
-    "RE:0004": "operator",
-    "RE:0005": "operator",
-    "RE:0006": "number",
-    "RE:0007": "operator",
-    "RE:0009": "template",
-    "RE:0010": "top_up",
-    "RE:0011": "number",
-    "RE:0012": "operator",
-    "RE:0013": "wait",
-    "RE:0500": "wait",
-    "FlowLimitExceeded": "wait",
-    "InvalidAccessKey": "operator",
-    "InvalidAuthorization": "operator",
-    "InvalidTimestamp": "operator",
-    "InvalidActionOrVersion": "operator",
-    "AccessDenied": "operator",
-}
+VOLCENGINE: Table = group_codes(
+    operator=(
+        "RE:0000 RE:0001 RE:0002 RE:0003 RE:0004 RE:0005 RE:0007 RE:0012 InvalidAccessKey InvalidAuthorization "
+        "InvalidTimestamp InvalidActionOrVersion AccessDenied"
+    ),
+    number="RE:0006 RE:0011",
+    template="RE:0009",
+    top_up="RE:0010",
+    wait="RE:0013 RE:0500 FlowLimitExceeded",
+)
 """volcengine.com/docs/6361/173288, read November 2026; those without RE: are of its gateway (unverified)."""
 
-TWILIO: Table = {
-    "20003": "operator",
-    "20005": "operator",
-    "20006": "operator",
-    "20403": "operator",
-    "20429": "wait",
-    "20500": "wait",
-    "20503": "wait",
-    "21211": "number",
-    "21212": "operator",
-    "21217": "number",
-    "21401": "number",
-    "21408": "operator",
-    "21421": "number",
-    "21602": "content",
-    "21603": "operator",
-    "21605": "content",
-    "21606": "operator",
-    "21608": "operator",
-    "21610": "opted_out",
-    "21611": "wait",
-    "21612": "number",
-    "21614": "number",
-    "21617": "content",
-    "21619": "content",
-    "21635": "number",
-    "21659": "operator",
-    "21660": "operator",
-    "21661": "operator",
-    "21703": "operator",
-    "21704": "operator",
-    "21705": "operator",
-    "30001": "later",
-    "30002": "operator",
-    "30003": "number",
-    "30004": "number",
-    "30005": "number",
-    "30006": "number",
-    "30007": "content",
-    "30008": "later",
-    "90010": "operator",
-}
+TWILIO: Table = group_codes(
+    operator=("20003 20005 20006 20403 21212 21408 21603 21606 21608 21659 21660 21661 21703 21704 21705 30002 90010"),
+    wait="20429 20500 20503 21611",
+    number="21211 21217 21401 21421 21612 21614 21635 30003 30004 30005 30006",
+    content="21602 21605 21617 21619 30007",
+    opted_out="21610",
+    later="30001 30008",
+)
 """twilio.com/docs/api/errors, read November 2026; 30001 to 30008 are of status callbacks."""
 
-DESCRIBED: Table = {
-    "chuanglan:101": "operator",
-    "chuanglan:102": "operator",
-    "chuanglan:103": "wait",
-    "chuanglan:104": "wait",
-    "chuanglan:105": "content",
-    "chuanglan:106": "content",
-    "chuanglan:107": "number",
-    "chuanglan:108": "operator",
-    "chuanglan:109": "top_up",
-    "chuanglan:110": "wait",
-    "chuanglan:111": "top_up",
-    "chuanglan:112": "operator",
-    "chuanglan:113": "operator",
-    "chuanglan:115": "content",
-    "chuanglan:116": "operator",
-    "chuanglan:117": "operator",
-    "chuanglan:118": "operator",
-    "chuanglan:119": "operator",
-    "chuanglan:120": "operator",
-    "chuanglan:123": "content",
-    "chuanglan:124": "template",
-    "chuanglan:125": "template",
-    "chuanglan:128": "operator",
-    "chuanglan:129": "operator",
-    "chuanglan:130": "operator",
-    "chuanglan:133": "number",
-    "chuanglan:134": "operator",
-    "chuanglan:135": "limit",
-    "chuanglan:136": "operator",
-    "luosimao:-10": "operator",
-    "luosimao:-11": "operator",
-    "luosimao:-20": "top_up",
-    "luosimao:-30": "content",
-    "luosimao:-31": "content",
-    "luosimao:-32": "operator",
-    "luosimao:-33": "content",
-    "luosimao:-34": "operator",
-    "luosimao:-40": "number",
-    "luosimao:-41": "opted_out",
-    "luosimao:-42": "limit",
-    "luosimao:-43": "operator",
-    "luosimao:-50": "operator",
-    "smsbao:-1": "content",
-    "smsbao:30": "operator",
-    "smsbao:40": "operator",
-    "smsbao:41": "top_up",
-    "smsbao:42": "operator",
-    "smsbao:43": "operator",
-    "smsbao:50": "content",
-    "smsbao:51": "number",
-    "yunpian:1": "content",
-    "yunpian:2": "content",
-    "yunpian:3": "top_up",
-    "yunpian:4": "content",
-    "yunpian:5": "template",
-    "yunpian:7": "operator",
-    "yunpian:8": "limit",
-    "yunpian:9": "limit",
-    "yunpian:10": "opted_out",
-    "yunpian:11": "opted_out",
-    "yunpian:13": "wait",
-    "yunpian:14": "content",
-    "yunpian:15": "operator",
-    "yunpian:16": "operator",
-    "yunpian:17": "limit",
-    "yunpian:18": "operator",
-    "yunpian:20": "number",
-    "yunpian:22": "limit",
-    "yunpian:23": "number",
-    "yunpian:33": "limit",
-    "yunpian:43": "limit",
-    "yunpian:53": "limit",
-    "yunpian:55": "operator",
-    "yunpian:56": "number",
-    "yunpian:58": "template",
-    "yunpian:60": "operator",
-    "yunpian:-1": "operator",
-    "yunpian:-2": "operator",
-    "yunpian:-3": "operator",
-    "yunpian:-4": "operator",
-    "yunpian:-5": "wait",
-    "yunpian:-6": "operator",
-    "yunpian:-11": "operator",
-    "yunpian:-50": "check",
-    "yunpian:-57": "operator",
-    "yunpian:-62": "operator",
-    "mas:IllegalMac": "operator",
-    "mas:IllegalSignId": "operator",
-    "mas:NoSignId": "operator",
-    "mas:InvalidUsrOrPwd": "operator",
-    "mas:InvalidMessage": "content",
-    "mas:TooManyMobiles": "operator",
-    "mas:InvalidMobile": "number",
-    "mas:NOT_WHITE_IP": "operator",
-}
+DESCRIBED: Table = group_codes(
+    operator=(
+        "chuanglan:101 chuanglan:102 chuanglan:108 chuanglan:112 chuanglan:113 chuanglan:116 chuanglan:117 "
+        "chuanglan:118 chuanglan:119 chuanglan:120 chuanglan:128 chuanglan:129 chuanglan:130 chuanglan:134 "
+        "chuanglan:136 luosimao:-10 luosimao:-11 luosimao:-32 luosimao:-34 luosimao:-43 luosimao:-50 smsbao:30 "
+        "smsbao:40 smsbao:42 smsbao:43 yunpian:7 yunpian:15 yunpian:16 yunpian:18 yunpian:55 yunpian:60 yunpian:-1 "
+        "yunpian:-2 yunpian:-3 yunpian:-4 yunpian:-6 yunpian:-11 yunpian:-57 yunpian:-62 mas:IllegalMac "
+        "mas:IllegalSignId mas:NoSignId mas:InvalidUsrOrPwd mas:TooManyMobiles mas:NOT_WHITE_IP"
+    ),
+    wait="chuanglan:103 chuanglan:104 chuanglan:110 yunpian:13 yunpian:-5",
+    content=(
+        "chuanglan:105 chuanglan:106 chuanglan:115 chuanglan:123 luosimao:-30 luosimao:-31 luosimao:-33 smsbao:-1 "
+        "smsbao:50 yunpian:1 yunpian:2 yunpian:4 yunpian:14 mas:InvalidMessage"
+    ),
+    number=("chuanglan:107 chuanglan:133 luosimao:-40 smsbao:51 yunpian:20 yunpian:23 yunpian:56 mas:InvalidMobile"),
+    top_up="chuanglan:109 chuanglan:111 luosimao:-20 smsbao:41 yunpian:3",
+    template="chuanglan:124 chuanglan:125 yunpian:5 yunpian:58",
+    limit=("chuanglan:135 luosimao:-42 yunpian:8 yunpian:9 yunpian:17 yunpian:22 yunpian:33 yunpian:43 yunpian:53"),
+    opted_out="luosimao:-41 yunpian:10 yunpian:11",
+    check="yunpian:-50",
+)
 """The descriptions that come with iMSG (`imsg_sms.http_providers`), each by its name, since bare numbers mean another
 thing at each; the files name their sources."""
 

@@ -3,4 +3,9 @@
 from collections.abc import Mapping
 
 Table = Mapping[str, str]
-"""Code → what to do about it; what each means is said by the catalogues, `explanations.TABLE.CODE`."""
+"""Code → remedy. The catalogues say what each code means (`explanations.TABLE.CODE`) and what each remedy is."""
+
+
+def group_codes(**codes: str) -> dict[str, str]:
+    """Make a table from the codes of each remedy, which are separated by spaces."""
+    return {code: remedy for remedy, listed in codes.items() for code in listed.split()}

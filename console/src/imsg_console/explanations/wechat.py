@@ -1,42 +1,14 @@
 """What WeChat answers: errcodes, and the results of its receipts."""
 
-from imsg_console.explanations.table import Table
+from imsg_console.explanations.table import Table, group_codes
 
-CODES: Table = {
-    "-1": "wait",
-    "40001": "operator",
-    "40003": "address",
-    "40013": "operator",
-    "40014": "operator",
-    "40037": "template",
-    "40125": "operator",
-    "40164": "operator",
-    "40243": "operator",
-    "41002": "operator",
-    "41004": "operator",
-    "41030": "template",
-    "42001": "operator",
-    "43004": "follow",
-    "43019": "operator",
-    "43101": "follow",
-    "45009": "wait",
-    "45011": "wait",
-    "45015": "follow",
-    "45047": "later",
-    "47003": "template",
-    "48001": "operator",
-    "48002": "follow",
-    "48004": "operator",
-    "50005": "follow",
-    "10011": "ask_tag",
-    "10014": "follow_or_ask",
-    "10015": "operator",
-    "store_away": "wait",
-    "45002": "template",
-    "not_granted": "follow",
-    "no_window": "follow",
-    "not_repeated": "later",
-    "user_block": "follow",
-    "system_failed": "later",
-    "failed": "later",
-}
+CODES: Table = group_codes(
+    wait="-1 45009 45011 store_away",
+    operator="40001 40013 40014 40125 40164 40243 41002 41004 42001 43019 48001 48004 10015",
+    address="40003",
+    template="40037 41030 47003 45002",
+    follow="43004 43101 45015 48002 50005 not_granted no_window user_block",
+    later="45047 not_repeated system_failed failed",
+    ask_tag="10011",
+    follow_or_ask="10014",
+)

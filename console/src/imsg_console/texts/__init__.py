@@ -24,6 +24,10 @@ class Texts:
         text = forms[0] if fields.get("n") in (1, "1") else forms[-1]
         return text.format_map(fields) if fields else text
 
+    def join(self, *sentences: str) -> str:
+        """Put sentences in a row; the empty ones are left out. Chinese has no space after a full stop."""
+        return ("" if self.language == "zh" else " ").join(filter(None, sentences))
+
     def get(self, key: str, default: str) -> str:
         """Return the sentence of a key that came from outside, such as an error's code; the default where none is."""
         return self(key) if key in self._sentences else default

@@ -37,8 +37,13 @@ async def yield_rows(rows: Rows) -> AsyncIterator[Rows]:
 def download_button(t: Texts, label: str, on_choose: Callable[[str], object]) -> ui.button:
     """Draw a button that asks for the kind of the file; `on_choose` gets `xlsx` or `csv`."""
     made = attrs(button(label, lambda: None, symbol="download"), aria_haspopup="dialog")
-    with made, attrs(ui.menu().classes("menu"), role="dialog", aria_label=label):
+
+    def choose(kind: str) -> None:
+        menu.close()
+        on_choose(kind)
+
+    with made, attrs(ui.menu().classes("menu"), role="dialog", aria_label=label) as menu:
         for kind in MEDIA_TYPES:
-            with ui.item(on_click=partial(on_choose, kind)).props('clickable v-close-popup role="button"'):
+            with ui.item(on_click=partial(choose, kind)).props('clickable role="button"'):
                 element("span", "menu-text", t(f"files.as_{kind}"))
     return made

@@ -54,7 +54,7 @@ async def find_stopped_channels(view: View) -> list[Item]:
         if state != "open":
             text = f"{why}{t('overview.stop')}{text}"
         if channel["until"]:
-            text = f"{text} {t('overview.until', time=view.times.full(channel['until']))}"
+            text = t.join(text, t("overview.until", time=view.times.full(channel["until"])))
         tone, symbol = {"paused": ("warn", "pause_circle"), "blocked": ("bad", "block")}.get(
             state, ("info", "hourglass_top")
         )
@@ -106,11 +106,11 @@ def _failure(view: View, method: str, code: str, providers: Counter[str], since:
     explained = explain(t, method, "failed", code)
     name, number = method_name(t, method), str(providers.total())
     title = t("overview.failed", n=number, channel=name, code=line(code, 40) or t("overview.no_code"))
-    text = f"{explained.meaning} {explained.remedy}" if explained else ""
+    text = t.join(explained.meaning, explained.remedy) if explained else ""
     named = [(line(provider, 40), count) for provider, count in providers.most_common() if provider]
     if len(named) > 1:
         counts = " · ".join(f"{provider} {count:,}" for provider, count in named[:SHOWN_CAUSES])
-        text = f"{text} {t('overview.by_provider', counts=counts)}".strip()
+        text = t.join(text, t("overview.by_provider", counts=counts))
     target = _list_failed(view, since, method=method, code=code)
     return Item("bad", "error", title, text, t("overview.failed_step"), target, number if code else "")
 

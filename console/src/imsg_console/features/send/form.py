@@ -334,7 +334,7 @@ class SendForm:
             self._field.mark(named)
         with self._error:
             if is_unknown:
-                text = f"{sentence(t, error)} {t('send.not_sure')}"
+                text = t.join(sentence(t, error), t("send.not_sure"))
                 error_notice(t("send.not_sure_title"), text, t("layout.retry"), self._submit)
             else:
                 error_notice(t("send.refused_title"), sentence(t, error))

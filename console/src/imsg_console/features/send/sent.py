@@ -207,7 +207,7 @@ class Sent:
         attrs(tabs, aria_label=t("sent.lines"))
         with ui.tab_panels(tabs, value="curl").classes("lines"):
             for name, write in snippets.LANGUAGES.items():
-                with ui.tab_panel(name), element("div", "stack tight"):
+                with ui.tab_panel(name), element("div", "stack tight code"):
                     code = write(sent, password)
                     copy_button(self._view, code, name=t("sent.copy", name=name))
                     code_block(code, name)

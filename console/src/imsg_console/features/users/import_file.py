@@ -84,7 +84,7 @@ class UserImport:
             notice(t("users.import_ready", n=len(users.good)), "good")
         if users.bad:
             notice(t("users.import_wrong", n=len(users.bad)), "warn")
-            self._draw_problems(dialog, [(one.number, one.username, " ".join(one.problems)) for one in users.bad])
+            self._draw_problems(dialog, [(one.number, one.username, self._t.join(*one.problems)) for one in users.bad])
         if users.ignored:
             notice(t("users.import_ignored", names=line(", ".join(users.ignored))), "info")
         if not users.good:
@@ -116,7 +116,7 @@ class UserImport:
             try:
                 await run_each(work, users.good, import_one)
             finally:
-                failures = [Outcome(one, "failed", " ".join(one.problems)) for one in users.bad]
+                failures = [Outcome(one, "failed", self._t.join(*one.problems)) for one in users.bad]
                 work.link = self._offer_result(sorted([*outcomes, *failures], key=lambda one: one.line.number))
                 work.link_text = t("users.import_result")
             await self._refresh()
@@ -162,7 +162,7 @@ class UserImport:
         kinds = [one.kind for one in self._outcomes]
         counts = [t(f"users.import_{kind}", n=n) for kind in ("made", "updated", "skipped") if (n := kinds.count(kind))]
         if counts:
-            notice(" ".join(counts), "good")
+            notice(t.join(*counts), "good")
         if any(one.password for one in self._outcomes):
             notice(t("users.import_result_hint"), "warn")
         if failed := [one for one in self._outcomes if one.kind == "failed"]:
