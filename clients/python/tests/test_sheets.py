@@ -1,11 +1,12 @@
 """Recipients come out of the sheets that people have, each of them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import xlsxwriter
 
-from imsg_client.errors import SheetError
+from imsg_client.errors import SheetError, SheetWarning
 from imsg_client.sheets import in_batches, read_recipients
 
 
@@ -24,7 +25,8 @@ def test_a_column_of_a_workbook_is_found_by_its_heading_and_numbers_stay_numbers
     )
     assert read_recipients(path, "sms") == ["13800138000", "159 1234 1256"]
     assert read_recipients(path, "sms", column=1) == ["张三", "李四"]
-    assert read_recipients(path, "sms", column="备注") == ["x"]
+    with pytest.warns(SheetWarning, match="row 2 .'张三'"):
+        assert read_recipients(path, "sms", column="备注") == ["x"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
@@ -94,9 +96,31 @@ def test_headings_are_found_below_a_title(tmp_path: Path, title: list[object]) -
         ["李四", "", "x"],
     ]
     path = workbook(tmp_path / "客户.xlsx", rows)
-    assert read_recipients(path, "sms") == ["13800138000"]
-    assert read_recipients(path, "sms", column="手机号") == ["13800138000"]
-    assert read_recipients(path, "sms", column=2) == ["13800138000"]
+    for column in (None, "手机号", 2):
+        with pytest.warns(SheetWarning, match="row 5 .'李四'"):
+            assert read_recipients(path, "sms", column=column) == ["13800138000"]
+
+
+SHEETS = {
+    "a title with an address": ("如有疑问请联系 hr@x.cn,,\n姓名,邮箱,备注\n张三,a@x.cn,\n李四,b@x.cn,\n", ""),
+    "a title over one column": ("请联系hr@x.cn\n邮箱\na@x.cn\nb@x.cn\n", ""),
+    "a title that is an address": ("hr@x.cn,,\n姓名,邮箱,备注\n张三,a@x.cn,\n李四,b@x.cn,\n", ""),
+    "two rows of headings": ("姓名,联系方式,\n,邮箱,手机\n张三,a@x.cn,1\n李四,b@x.cn,2\n", ""),
+    "a hint and an example": (
+        "姓名,邮箱,部门\n必填,请填写工作邮箱,选填\n例：王小明,wang@x.cn,研发\n张三,a@x.cn,\n李四,b@x.cn,\n",
+        "left out 2 .*row 2 .*row 3 .*wang@x.cn",
+    ),
+    "a row of totals": ("姓名,邮箱,金额\n张三,a@x.cn,5\n李四,b@x.cn,6\n合计：,2 人,11\n", "row 4 .'合计：', '2 人'"),
+    "merged cells": ("部门,邮箱,姓名\n研发,a@x.cn,张三\n,b@x.cn,李四\n,,王五\n", "row 4 .'王五'"),
+}
+
+
+@pytest.mark.parametrize(("text", "warning"), SHEETS.values(), ids=SHEETS)
+def test_no_heading_is_a_recipient_and_no_row_is_left_out_silently(tmp_path: Path, text: str, warning: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.warns(SheetWarning, match=warning) if warning else nullcontext():
+        assert read_recipients(path) == ["a@x.cn", "b@x.cn"]
 
 
 def test_usernames_are_recipients_and_who_knows_says_whether_a_row_heads(tmp_path: Path) -> None:

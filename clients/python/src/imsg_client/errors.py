@@ -29,6 +29,10 @@ class SheetError(ImsgError):
     """A sheet can't be read; the text says what is wrong, and in which row or column."""
 
 
+class SheetWarning(UserWarning):
+    """Rows of a sheet were left out, since they hold no recipient; the text names them."""
+
+
 class CallbackInvalid(ImsgError):
     """A callback is not iMSG's, or too old: answer 400 and do nothing."""
 

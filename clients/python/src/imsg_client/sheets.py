@@ -1,14 +1,15 @@
-"""Recipients from a sheet: CSV as Excel or WPS write it, or .xlsx. No filled cell is left out without a word."""
+"""Recipients from a sheet: CSV as Excel or WPS write it, or .xlsx. A row that is left out is named in a warning."""
 
 import csv
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from imsg_client.errors import SheetError
+from imsg_client.errors import SheetError, SheetWarning
 
 TITLES = {
     "smtp": "邮箱 电子邮箱 邮件 电子邮件 邮箱地址 邮件地址 邮箱账号 收件人邮箱 公司邮箱 个人邮箱 工作邮箱 email emails "
@@ -43,6 +44,25 @@ TAG_CHARACTERS = 9
 _MAIL = re.compile(r"[@＠]+ *[A-Za-z0-9]|[@＠].*[.。]")
 """What no title has, such as `E-mail (@)`."""
 
+_HINT = re.compile(
+    r"[(（*]?(?:必填|选填|可选|示例|样例|例如|例[:：]|举例|请填|请输入|格式|说明|填写|required\b|optional\b|example\b|e\.g\.)",
+    re.IGNORECASE,
+)
+"""What a hint or an example below the headings begins with."""
+
+_TOTAL = re.compile(
+    r"(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?)[:：]?(?: ?\d{1,9} ?[人名个条]?)?"
+    r"|共 ?\d{1,9} ?[人名个条行]",
+    re.IGNORECASE,
+)
+"""What a row of totals holds."""
+
+_SENTENCE = re.compile(r"[\s，。：；！？、,:;!?]|[\u4e00-\u9fff][!-~]*[@＠]")
+"""What a title with an address has, and no address: `如有疑问请联系 hr@example.com`."""
+
+MAX_NAMED = 5
+"""Rows that a warning names."""
+
 _DAY = re.compile(r"(?:19|20)\d\d[-. ]?(?:0[1-9]|1[0-2])[-. ]?(?:0[1-9]|[12]\d|3[01])")
 """A day, which stands in a title, and is no phone number."""
 
@@ -60,23 +80,38 @@ def read_recipients(
     """Read one column of recipients, in their order, as they are written.
 
     `column` is its heading or its number from 1; without it the one that is headed as the method's recipients usually
-    are, or the only column. A row that heads is left out, and titles above it; `heading` says whether there is one
-    where nothing tells a heading from a username. `sheet`: of a workbook (.xlsx, .xls, .ods), by name; else the first.
-    Raises SheetError, OSError.
+    are, or the only column. Headings, in one row or several, and titles above them are left out; `heading` says whether
+    there is one where nothing tells a heading from a username. Hints and examples below the headings, totals, and rows
+    without a recipient are left out with a SheetWarning that names them. `sheet` is a sheet of a workbook (.xlsx, .xls,
+    .ods) by its name; else the first. Raises SheetError, OSError.
     """
     path = Path(path)
     rows = _read_xlsx(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods") else _read_csv(path)
-    rows = [row for row in rows if any(row)]
+    filled = [(number, row) for number, row in enumerate(rows, 1) if any(map(str.isalnum, "".join(row)))]
+    numbers, rows = [number for number, _ in filled], [row for _, row in filled]
     if not rows:
         raise SheetError(f"{path.name} is empty")
     at, first = _find_column(rows, method, column, path.name)
     if heading is not None:
         first = max(first, 1) if heading else 0
-    elif not (first and (isinstance(column, str) or _is_title(rows[first - 1], at))):
+    elif not (first and (isinstance(column, str) or any(_is_title(row, at) for row in rows[:first]))):
         cells = [row[at] if at < len(row) else "" for row in rows[first:]]
         first += _count_titles(cells, method, path.name, is_headed=first > 0)
     headings = {_normalize(row[at]) for row in rows[:first] if at < len(row)} - {""}
-    return [row[at] for row in rows[first:] if at < len(row) and row[at] and _normalize(row[at]) not in headings]
+    recipients: list[str] = []
+    left_out: list[str] = []
+    for number, row in zip(numbers[first:], rows[first:], strict=True):
+        cell = row[at] if at < len(row) else ""
+        if cell and _normalize(cell) in headings:
+            continue  # a heading repeated on each page
+        if not cell or _is_total(row) or (not recipients and any(_HINT.match(one) for one in row)):
+            left_out.append(f"row {number} {[one for one in row if one]}")
+        else:
+            recipients.append(cell)
+    if left_out:
+        named = ", ".join(left_out[:MAX_NAMED]) + (", …" if len(left_out) > MAX_NAMED else "")
+        warnings.warn(f"{path.name}: left out {len(left_out)} without a recipient: {named}", SheetWarning, stacklevel=2)
+    return recipients
 
 
 def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -> tuple[int, int]:
@@ -88,7 +123,7 @@ def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -
             if count := [_normalize(cell) for cell in row].count(_normalize(column)):
                 if count > 1:
                     raise SheetError(f"{name} has {count} columns headed {column!r}: {list(row)}")
-                return [_normalize(cell) for cell in row].index(_normalize(column)), number
+                return [_normalize(cell) for cell in row].index(_normalize(column)), max(number, headed)
         raise SheetError(f"{name} has 0 columns headed {column!r}: {list(rows[max(headed - 1, 0)])}")
     width = max(map(len, rows))
     if column is not None:
@@ -96,7 +131,10 @@ def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -
             raise SheetError(f"{name} has {width} columns, and no column {column}")
         return column - 1, headed
     headings = rows[headed - 1] if headed else rows[0]
-    found = [at for at, cell in enumerate(headings) if headed and _normalize(cell) in TITLES.get(method, "").split()]
+    found: list[int] = []
+    for row in reversed(above[:headed]):  # of several rows of headings the last says most
+        if not found and any(_normalize(cell) in HEADINGS for cell in row):
+            found = [at for at, cell in enumerate(row) if _normalize(cell) in TITLES.get(method, "").split()]
     filled = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
     if len(found) == 1 or (not found and len(filled) == 1):
         return (found or filled)[0], headed
@@ -105,16 +143,38 @@ def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -
 
 
 def _head(rows: Rows, method: str) -> Rows:
-    """Return the first rows that hold no recipient's address: titles and the heading, if there are any."""
+    """Return the first rows that hold no recipient's address: titles and the headings, if there are any."""
     some = rows[:HEADED_WITHIN]
-    return some[: next((at for at, row in enumerate(some) if any(_is_address(one, method) for one in row)), len(some))]
+    for at, row in enumerate(some):
+        if any(_is_address(cell, method) for cell in row) and not _is_title_above(some, at):
+            return some[:at]
+    return some
+
+
+def _is_title_above(rows: Rows, at: int) -> bool:
+    """Tell whether a row with an address is a title: one cell, a sentence or alone in its row, with headings below."""
+    filled = [cell for cell in rows[at] if cell]
+    known = max((sum(_normalize(cell) in HEADINGS for cell in row) for row in rows[at + 1 :]), default=0)
+    return len(filled) == 1 and known > (0 if _SENTENCE.search(filled[0]) else 1)
 
 
 def _count_headed(above: Rows) -> int:
-    """Count the rows down to the one of which most cells are words that head columns; 0 where none has any."""
+    """Count the rows down to the last heading: the row with most words that head columns, and those that follow it.
+
+    0 where no row has any.
+    """
     counts = [sum(_normalize(cell) in HEADINGS for cell in row) for row in above]
     most = max(counts, default=0)
-    return counts.index(most) + 1 if most else 0
+    if not most:
+        return 0
+    last = counts.index(most) + 1
+    while last < len(counts) and counts[last]:
+        last += 1
+    return last
+
+
+def _is_total(row: Sequence[str]) -> bool:
+    return any(_TOTAL.fullmatch(cell) for cell in row)
 
 
 def _is_title(row: Sequence[str], at: int) -> bool:
