@@ -64,4 +64,6 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
         assert describe(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"
         assert describe(Texts("en"), method, {**entry, "detail": "new"})[-1] != Texts("en")("messages.unlisted")
-    assert describe(Texts("zh"), "sms", {"status": "sent", "attempt": 1, "code": None, "detail": None}) == ["服务商收下了。"]
+    assert describe(Texts("zh"), "sms", {"status": "sent", "attempt": 1, "code": None, "detail": None}) == [
+        "服务商已接收。"
+    ]
