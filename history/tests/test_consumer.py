@@ -8,28 +8,28 @@ import pytest
 from imsg_broker.port import Delivery
 from imsg_contract.topology import OUTCOME
 from imsg_history import consumer
-from imsg_history.consumer import BATCH, GATHER_S, LONGER_S, MANY, STILL_MANY, next_gather_s
+from imsg_history.consumer import BATCH, BUSY_GATHER_S, BUSY_SIZE, GATHER_S, STAY_BUSY_SIZE, next_gather_s
 
 
 def test_few_wait_for_nobody_and_many_wait_longer() -> None:
-    assert next_gather_s(GATHER_S, MANY - 1) == GATHER_S
-    assert next_gather_s(GATHER_S, MANY) == LONGER_S
+    assert next_gather_s(GATHER_S, BUSY_SIZE - 1) == GATHER_S
+    assert next_gather_s(GATHER_S, BUSY_SIZE) == BUSY_GATHER_S
 
 
 def test_who_waited_longer_goes_on_so_at_eighty_a_second_and_no_fewer() -> None:
-    assert next_gather_s(LONGER_S, STILL_MANY) == LONGER_S
-    assert next_gather_s(LONGER_S, STILL_MANY - 1) == GATHER_S
-    assert STILL_MANY / LONGER_S == 80
+    assert next_gather_s(BUSY_GATHER_S, STAY_BUSY_SIZE) == BUSY_GATHER_S
+    assert next_gather_s(BUSY_GATHER_S, STAY_BUSY_SIZE - 1) == GATHER_S
+    assert STAY_BUSY_SIZE / BUSY_GATHER_S == 80
 
 
 async def test_a_batch_is_closed_once_nothing_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATHER_S", "LONGER_S"):
+    for name in ("GATHER_S", "BUSY_GATHER_S"):
         monkeypatch.setattr(consumer, name, 600.0)
-    assert await _cut([MANY, 3]) == [MANY, 3]
+    assert await _cut([BUSY_SIZE, 3]) == [BUSY_SIZE, 3]
 
 
 async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATHER_S", "LONGER_S", "QUIET_S"):
+    for name in ("GATHER_S", "BUSY_GATHER_S", "QUIET_S"):
         monkeypatch.setattr(consumer, name, 600.0)
     assert await _cut([2 * BATCH]) == [BATCH, BATCH]
 

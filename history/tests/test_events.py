@@ -6,7 +6,7 @@ import pytest
 
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Change, Outcomes, Receipt, Status
-from imsg_history.events import Accepted, Dead, read
+from imsg_history.facts import AcceptedJob, DeadLetter, read_fact
 from imsg_testing.history import job, make_delivery, outcome, receipt
 
 
@@ -14,8 +14,8 @@ def test_each_key_is_read_as_its_kind() -> None:
     one = job()
     sent = outcome(one, Status.SENT, provider_id="Q")
     change = Change(actor="admin", action="modify", subject="张三", at=one.accepted_at)
-    kinds = [type(read(make_delivery(message))) for message in (one, sent, receipt(sent, "a@example.com"), change)]
-    assert kinds == [Accepted, Outcomes, Receipt, Change]
+    kinds = [type(read_fact(make_delivery(message))) for message in (one, sent, receipt(sent, "a@example.com"), change)]
+    assert kinds == [AcceptedJob, Outcomes, Receipt, Change]
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def test_each_key_is_read_as_its_kind() -> None:
     ],
 )
 def test_what_cannot_be_read_is_dead_with_the_reason(body: bytes, key: str, detail: str) -> None:
-    event = read(make_delivery(body, key))
-    assert isinstance(event, Dead)
+    event = read_fact(make_delivery(body, key))
+    assert isinstance(event, DeadLetter)
     assert event.reason == "unreadable"
     assert detail in (event.detail or "")
     assert event.body == body
@@ -38,48 +38,48 @@ def test_what_cannot_be_read_is_dead_with_the_reason(body: bytes, key: str, deta
 
 def test_the_reason_never_quotes_the_body() -> None:
     body = json.dumps({"outcomes": [{"request": "secret words", "n": "secret words"}]}).encode()
-    event = read(make_delivery(body, "outcome"))
-    assert isinstance(event, Dead)
+    event = read_fact(make_delivery(body, "outcome"))
+    assert isinstance(event, DeadLetter)
     assert "secret" not in (event.detail or "")
 
 
 def test_a_job_without_recipients_or_with_numbers_no_row_holds_is_dead() -> None:
     empty, huge = job(to=()), job()
     body = huge.model_dump_json().replace('"n":0', '"n":2147483648').encode()
-    for event in (read(make_delivery(empty, "job.smtp.bulk")), read(make_delivery(body, "job.smtp.single"))):
-        assert isinstance(event, Dead)
+    for event in (read_fact(make_delivery(empty, "job.smtp.bulk")), read_fact(make_delivery(body, "job.smtp.single"))):
+        assert isinstance(event, DeadLetter)
 
 
 def test_a_lone_surrogate_does_not_make_an_outcome_unreadable() -> None:
     said = outcome(job(), Status.FAILED).model_dump(mode="json")
     body = json.dumps({"outcomes": [{**said, "detail": "half \ud83d of a 😀 pair"}]}).encode()
-    event = read(make_delivery(body, "outcome"))
+    event = read_fact(make_delivery(body, "outcome"))
     assert isinstance(event, Outcomes)
     assert event.outcomes[0].detail == "half \ufffd of a 😀 pair"
 
 
 def test_a_buried_job_keeps_its_reason_and_its_queue() -> None:
-    event = read(make_delivery(job(), DEAD, reason="unreadable: no such template", queue="imsg.sms.bulk"))
-    assert isinstance(event, Dead)
+    event = read_fact(make_delivery(job(), DEAD, reason="unreadable: no such template", queue="imsg.sms.bulk"))
+    assert isinstance(event, DeadLetter)
     assert (event.reason, event.detail, event.queue) == ("unreadable", "no such template", "imsg.sms.bulk")
     assert event.job is not None
 
 
 def test_a_dead_body_of_whatever_depth_is_dead() -> None:
-    event = read(make_delivery(b'["\\ud800",' + b"[" * 100_000, DEAD, reason="r", queue="q"))
-    assert isinstance(event, Dead)
+    event = read_fact(make_delivery(b'["\\ud800",' + b"[" * 100_000, DEAD, reason="r", queue="q"))
+    assert isinstance(event, DeadLetter)
     assert event.job is None
 
 
 def test_a_job_moved_by_the_broker_itself_is_dead_whatever_its_key() -> None:
     headers = {"x-death": "[]", "x-first-death-queue": "imsg.smtp.single"}
     for key in ("imsg.history", "job.smtp.single"):
-        event = read(make_delivery(job(), key, **headers))
-        assert isinstance(event, Dead)
+        event = read_fact(make_delivery(job(), key, **headers))
+        assert isinstance(event, DeadLetter)
         assert (event.reason, event.queue) == ("delivery_limit", "imsg.smtp.single")
 
 
 def test_the_same_dead_delivery_has_the_same_id_and_another_has_another() -> None:
     one, other = job(), job()
-    names = {read(make_delivery(each, DEAD, reason="r", queue="q")).id for each in (one, one, other)}  # type: ignore[union-attr]
+    names = {read_fact(make_delivery(each, DEAD, reason="r", queue="q")).id for each in (one, one, other)}  # type: ignore[union-attr]
     assert len(names) == 2

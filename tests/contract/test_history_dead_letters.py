@@ -12,8 +12,8 @@ from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.queries import DeadLettersQuery
-from imsg_history.resend import Resends
-from imsg_history.writer import BatchWriter, Counts
+from imsg_history.resending import Resends
+from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import ADMIN, OWNER, RETENTION, catch_refusal, find, find_all_ids, keep, read_statuses
 
@@ -104,8 +104,8 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
 async def test_dead_letters_page_newest_first(database: Database) -> None:
     for i in range(7):
         moment = NOW + timedelta(seconds=i)
-        recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
-        await recorder.keep([make_delivery(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
+        recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, WriterMetrics(CollectorRegistry()))  # type: ignore[misc]
+        await recorder.write([make_delivery(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
     letters = DeadLetters(database)
     first = await letters.find(DeadLettersQuery.model_validate({"limit": "4"}))
     second = await letters.find(DeadLettersQuery.model_validate({"limit": "4", "cursor": first.next}))

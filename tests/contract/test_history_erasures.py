@@ -18,14 +18,14 @@ from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
-from imsg_history.erase import Eraser
+from imsg_history.eraser import Eraser
 from imsg_history.queries import DeadLettersQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.records import AuditRow
-from imsg_history.resend import Resends
+from imsg_history.resending import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata
 from imsg_history.tombstones import TombstoneStore
-from imsg_history.writer import BatchWriter, Counts
+from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_runtime.redis import Redis
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
@@ -47,8 +47,8 @@ def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Keep one batch."""
-    keeper = BatchWriter(database, lambda: NOW, RETENTION, Counts(CollectorRegistry()), DIGESTS)
-    await keeper.keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
+    keeper = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), DIGESTS)
+    await keeper.write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
 async def place_tombstone(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
@@ -299,14 +299,14 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
 ) -> None:
     stone = await place_tombstone(stones, MAIL)
     other = Tombstone(secrets.token_hex(16), DIGESTS.of(PHONE), NOW)
-    assert await stones.exchange() == set()
+    assert await stones.synchronize() == set()
     await _forget(database)
     append_to(tmp_path / "tombstones", [other])
 
     restored = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
-    assert await restored.exchange() == set()
+    assert await restored.synchronize() == set()
 
-    assert set(await restored.all()) == {stone.id, other.id}
+    assert set(await restored.list_all()) == {stone.id, other.id}
     assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest, other.digest}
     rows = (await database.read(lambda connection: connection.execute(select(erasures)))).all()
     assert {(row.id, row.state) for row in rows} == {(stone.id, "tables"), (other.id, "tables")}
@@ -314,9 +314,9 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
 
 async def test_an_emptied_redis_gets_its_tombstones_back(stones: TombstoneStore, redis: Redis) -> None:
     stone = await place_tombstone(stones, MAIL)
-    await stones.exchange()
+    await stones.synchronize()
     await redis.call("FLUSHDB")
-    await stones.exchange()
+    await stones.synchronize()
     assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}
 
 
@@ -335,7 +335,7 @@ async def test_a_file_that_can_not_be_written_is_told_and_stops_nothing(
 ) -> None:
     stones = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")
     stone = await place_tombstone(stones, MAIL)
-    assert await stones.exchange() == {"file"}
+    assert await stones.synchronize() == {"file"}
     assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}
 
 

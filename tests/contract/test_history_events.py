@@ -49,7 +49,7 @@ def make_wanted(**given: object) -> Job:
 def relay_to(database: Database, broker: Listening) -> EventRelay:
     """Make a relay."""
     told: Broker = broker  # type: ignore[assignment]
-    return EventRelay(database, told, event_relay.Counts(CollectorRegistry()))
+    return EventRelay(database, told, event_relay.RelayMetrics(CollectorRegistry()))
 
 
 async def test_every_change_is_told_once_and_a_request_when_it_has_settled(database: Database) -> None:

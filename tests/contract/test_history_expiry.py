@@ -43,15 +43,15 @@ async def test_what_waits_in_a_paused_channel_expires_in_time_and_nothing_else(
     other = job(at=NOW, method="sms", to=("+8613800138000",), expires_at=NOW + LIFE)
     sent = job(at=NOW, expires_at=NOW + LIFE)
     await keep(database, waits, lives, other, sent, Outcomes(outcomes=(outcome(sent, Status.SENT),)))
-    assert await expiry(database, paused, LIFE).once() == 0
-    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 2
-    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 0
+    assert await expiry(database, paused, LIFE).run_once() == 0
+    assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 2
+    assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 0
     assert await read_statuses(database, waits) == ["expired", "expired"]
     assert [await read_statuses(database, one) for one in (lives, other, sent)] == [["queued"], ["queued"], ["sent"]]
     (message,) = await find(database, id=f"{waits.request}-0")
     assert (message["attempts"], message["error"]["code"]) == (0, "expired")
     await paused.call("HSET", channel_key("smtp"), "paused", "0")
-    assert await expiry(database, paused, 4 * LIFE).once() == 0
+    assert await expiry(database, paused, 4 * LIFE).run_once() == 0
 
 
 async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_may_have_given_it_more(
@@ -61,15 +61,15 @@ async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_
     again = outcome(tried, Status.RETRYING), outcome(blocked, Status.RETRYING), outcome(blocked, Status.RETRYING)
     later = again[-1].model_copy(update={"at": NOW + timedelta(seconds=9)})
     await keep(database, tried, blocked, Outcomes(outcomes=(*again[:2], later)))
-    assert await expiry(database, paused, LIFE + 2 * GRACE).once() == 1
+    assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 1
     assert [await read_statuses(database, one) for one in (tried, blocked)] == [["expired"], ["retrying"]]
-    assert await expiry(database, paused, timedelta(hours=25)).once() == 1
+    assert await expiry(database, paused, timedelta(hours=25)).run_once() == 1
 
 
 async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database, paused: Redis) -> None:
     late = job(at=NOW, expires_at=NOW + LIFE)
     await keep(database, late)
-    await expiry(database, paused, 2 * LIFE).once()
+    await expiry(database, paused, 2 * LIFE).run_once()
     await keep(database, Outcomes(outcomes=(outcome(late, Status.SENT, at=NOW + 3 * LIFE),)))
     assert await read_statuses(database, late) == ["sent"]
 
@@ -78,7 +78,7 @@ async def test_what_its_sender_lets_expire_too_is_told_of_once(database: Databas
     """The channel goes on, and its sender finds the same message late."""
     late = job(at=NOW, expires_at=NOW + LIFE, user_id="7" * 32, events=1)
     await keep(database, late)
-    await expiry(database, paused, 2 * LIFE).once()
+    await expiry(database, paused, 2 * LIFE).run_once()
     terms = AttemptTerms(late, TERMS, STEPS_S, STEPS_S, 0.5)
     found = decide_before_call(Free(0, 0.0, doubtful=False), (NOW + 3 * LIFE).timestamp(), terms)
     assert found is not None

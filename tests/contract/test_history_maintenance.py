@@ -1,4 +1,4 @@
-"""The sweep, on a real broker and both databases: what was lost is published again, what is old is removed."""
+"""Maintenance, on a real broker and both databases: what was lost is published again, what is old is removed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from imsg_history import maintenance, stuck, writer
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database, connect
 from imsg_history.maintenance import Maintenance
-from imsg_history.stuck import TURNS, StuckJobs
+from imsg_history.stuck import REPEAT_TURN, StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, open_ready
@@ -53,19 +53,21 @@ class Bench:
     def __post_init__(self) -> None:
         """Wire them."""
         self.registry = CollectorRegistry()
-        self.keeper = BatchWriter(self.database, self.clock, RETENTION, writer.Counts(self.registry))
-        terms = maintenance.Terms(timedelta(seconds=60), RETENTION)
-        self.lost = StuckJobs(self.broker, self.database, self.clock, LOST_AFTER, stuck.Counts(self.registry))
-        self.sweep = Maintenance(
-            self.lost, self.database, self.clock, self._servers_now, terms, maintenance.Counts(self.registry)
+        self.keeper = BatchWriter(self.database, self.clock, RETENTION, writer.WriterMetrics(self.registry))
+        stuck_metrics = stuck.StuckMetrics(self.registry)
+        self.stuck_jobs = StuckJobs(self.broker, self.database, self.clock, LOST_AFTER, stuck_metrics)
+        schedule = maintenance.Schedule(timedelta(seconds=60), RETENTION)
+        metrics = maintenance.MaintenanceMetrics(self.registry)
+        self.maintenance = Maintenance(
+            self.stuck_jobs, self.database, self.clock, self._database_now, schedule, metrics
         )
 
-    async def _servers_now(self) -> datetime:
+    async def _database_now(self) -> datetime:
         return (self.servers_clock or self.clock)()
 
     async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
         """Record them."""
-        await self.keeper.keep([make_delivery(one) for one in batch])
+        await self.keeper.write([make_delivery(one) for one in batch])
 
     def oldest_age_s(self, method: str) -> float | None:
         """Read for how long the channel's oldest message waits, as Prometheus is told."""
@@ -101,7 +103,7 @@ async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Ben
     lost, young, settled = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
     await bench.keep(lost, young, settled, outcome(settled, Status.UNCERTAIN))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
-    assert await bench.lost.find() == 1
+    assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         assert delivery.body == make_delivery(lost).body
@@ -113,7 +115,7 @@ async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Be
     lost = job(at=NOW, to=("a@example.com", "b@example.com"))
     await bench.keep(lost, outcome(lost, Status.SENT, 0))
     bench.clock.at = NOW + 2 * LOST_AFTER
-    assert await bench.lost.find() == 1
+    assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench, Lane.BULK) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         assert Job.model_validate_json(delivery.body).request == lost.request
@@ -124,11 +126,11 @@ async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(benc
     await bench.keep(lost, *(outcome(lost, Status.RETRYING, attempt=attempt) for attempt in (1, 2)))
     await bench.keep(newer, outcome(newer, Status.RETRYING))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
-    assert await bench.lost.find() == 1
+    assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         again = Job.model_validate_json(delivery.body)
-        assert again == lost.model_copy(update={"fencing_token": TURNS, "attempt": 3})
+        assert again == lost.model_copy(update={"fencing_token": REPEAT_TURN, "attempt": 3})
 
 
 async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
@@ -142,9 +144,9 @@ async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
         await bench.broker.delay(queue, make_delivery(waiting).body, 600)
         await bench.broker.ack(delivery)
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.lost.find() == 0
+    assert await bench.stuck_jobs.republish() == 0
     bench.clock.at = NOW + timedelta(hours=73)
-    assert await bench.lost.find() == 1, "the longest life is over: whatever waits there is not its copy"
+    assert await bench.stuck_jobs.republish() == 1, "the longest life is over: whatever waits there is not its copy"
 
 
 async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) -> None:
@@ -152,7 +154,7 @@ async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) 
     published = []
     for minutes in (16, 20, 32, 60, 95, 120):
         bench.clock.at = NOW + timedelta(minutes=minutes)
-        published.append(await bench.lost.find())
+        published.append(await bench.stuck_jobs.republish())
         async with consume_lane(bench) as deliveries:
             if published[-1]:
                 await bench.broker.ack((await arrivals(deliveries, 1))[0])
@@ -165,7 +167,7 @@ async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None
     for one in waiting:
         await bench.broker.publish(make_delivery(one).body, bench.broker.topology.new(job_key("smtp", Lane.NORMAL)))
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.lost.find() == 0
+    assert await bench.stuck_jobs.republish() == 0
 
 
 async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -> None:
@@ -176,7 +178,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
         make_delivery(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.NORMAL))
     )
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.lost.find() == 1
+    assert await bench.stuck_jobs.republish() == 1
 
 
 async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> None:
@@ -185,13 +187,13 @@ async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> No
     topology = bench.broker.topology
     await asyncio.gather(*(bench.broker.publish(said, topology.new("outcome")) for _ in range(1_100)))
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.lost.find() == 0
+    assert await bench.stuck_jobs.republish() == 0
 
 
-async def test_two_sweeps_at_once_publish_once(bench: Bench) -> None:
+async def test_two_processes_at_once_publish_once(bench: Bench) -> None:
     await bench.keep(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
     bench.clock.at = NOW + timedelta(hours=1)
-    swept = await asyncio.gather(bench.lost.find(), bench.lost.find())
+    swept = await asyncio.gather(bench.stuck_jobs.republish(), bench.stuck_jobs.republish())
     assert sum(swept) == 20
     async with consume_lane(bench) as deliveries:
         for delivery in await arrivals(deliveries, 10):
@@ -207,20 +209,20 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     place = AttachmentKey(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
     await Attachments(bench.database).put(place, b"foo", old.expires_at)
     await bench.keep(old, outcome(old, Status.SENT), unmatched)
-    await bench.keeper.keep([make_delivery(b"{", DEAD, reason="unreadable")])
+    await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
     await bench.keep(Change(actor="admin", action="modify", subject="张三", at=NOW))
 
     bench.clock.at = NOW + timedelta(days=2)
-    await bench.sweep.make_room()
+    await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (receipts, attachments, jobs)] == [1, 1, 1]
 
     bench.clock.at = NOW + timedelta(days=9)
-    await bench.sweep.make_room()
+    await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (receipts, attachments, jobs, requests)] == [0, 0, 0, 1]
 
     bench.clock.at = NOW + RETENTION + timedelta(hours=1)
     await bench.keep(new)
-    await bench.sweep.make_room()
+    await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
     assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 0, 1]
 
@@ -229,15 +231,15 @@ async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Be
     first, second, retried = (job(at=NOW + timedelta(seconds=n)) for n in (0, 30, -900))
     await bench.keep(first, second, retried, outcome(retried, Status.RETRYING))
     bench.clock.at = NOW + timedelta(minutes=1)
-    await bench.sweep.once()
+    await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == pytest.approx(60)
 
     await bench.keep(outcome(first, Status.SENT))
-    await bench.sweep.once()
+    await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == pytest.approx(30)
 
     await bench.keep(outcome(second, Status.FAILED))
-    await bench.sweep.once()
+    await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == 0
 
 
@@ -245,11 +247,11 @@ async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Be
 async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str) -> None:
     one = job(at=NOW)
     await bench.keep(one, outcome(one, Status.SENT))
-    await bench.keeper.keep([make_delivery(b"{", DEAD, reason="unreadable")])
+    await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
     bench.servers_clock = Clock()
     setattr(bench, which, Clock(NOW + 4 * RETENTION))
-    bench.sweep = replace(bench.sweep, now=bench.clock)
-    await bench.sweep.make_room()
+    bench.maintenance = replace(bench.maintenance, now=bench.clock)
+    await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (requests, messages, attempts, dead)] == [1, 1, 1, 1]
     ahead = (4 * RETENTION).total_seconds() * (1 if which == "clock" else -1)
     assert bench.registry.get_sample_value("imsg_history_clock_ahead_seconds") == ahead
@@ -259,5 +261,5 @@ async def test_a_job_that_is_not_settled_is_kept_to_be_published_again(bench: Be
     one = job(at=NOW)
     await bench.keep(one, outcome(one, Status.RETRYING))
     bench.clock.at = NOW + timedelta(days=10)
-    await bench.sweep.make_room()
+    await bench.maintenance.delete_old()
     assert await bench.rows(jobs) == 1

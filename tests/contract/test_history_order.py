@@ -95,7 +95,7 @@ async def _ends_alike(
             while rest:
                 size = chance.randint(1, 5) if version is shuffled else 1
                 batch, rest = rest[:size], rest[size:]
-                await recorder.keep(batch)
+                await recorder.write(batch)
             rows.append(await database.read(_dump))
     assert rows[0] == rows[1]
 
@@ -137,4 +137,4 @@ async def test_two_recorders_side_by_side_end_in_the_same_rows(migrated_url: str
 async def _record_all(database: Database, story: Sequence[Delivery]) -> None:
     recorder = make_writer(database)
     for start in range(0, len(story), 25):
-        await recorder.keep(story[start : start + 25])
+        await recorder.write(story[start : start + 25])

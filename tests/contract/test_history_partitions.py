@@ -20,7 +20,7 @@ from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
-from imsg_history.partitions import Partition, make, month_after, month_of
+from imsg_history.partitions import Partition, create, month_after, month_of
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
@@ -56,15 +56,15 @@ def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime 
         return servers or at
 
     registry = CollectorRegistry()
-    searching = StuckJobs(broker, database, lambda: at, timedelta(minutes=15), stuck.Counts(registry))
-    terms = maintenance.Terms(timedelta(seconds=60), RETENTION)
-    return Maintenance(searching, database, lambda: at, servers_now, terms, maintenance.Counts(registry))
+    searching = StuckJobs(broker, database, lambda: at, timedelta(minutes=15), stuck.StuckMetrics(registry))
+    terms = maintenance.Schedule(timedelta(seconds=60), RETENTION)
+    return Maintenance(searching, database, lambda: at, servers_now, terms, maintenance.MaintenanceMetrics(registry))
 
 
 async def keep_all(database: Database, *batch: Any, retention: timedelta = FOR_EVER) -> CollectorRegistry:  # noqa: ANN401
     """Record messages; return what was counted."""
     registry = CollectorRegistry()
-    await BatchWriter(database, lambda: NOW, retention, writer.Counts(registry)).keep(
+    await BatchWriter(database, lambda: NOW, retention, writer.WriterMetrics(registry)).write(
         [make_delivery(one) for one in batch]
     )
     return registry
@@ -106,7 +106,7 @@ async def test_this_month_and_two_to_come_are_there_from_the_start(database: Dat
 
 
 async def test_the_sweep_makes_a_month_more_when_one_has_passed(database: Database, broker: Broker) -> None:
-    await sweeper(broker, database, NOW + timedelta(days=10)).make_room()
+    await sweeper(broker, database, NOW + timedelta(days=10)).delete_old()
     assert (await names(database))[-1] == "messages_2027_02"
     new = job(at=NOW + timedelta(days=80))
     await keep_all(database, new, outcome(new, Status.SENT))
@@ -117,7 +117,7 @@ async def test_what_lies_in_the_default_one_moves_when_its_month_is_made(databas
     early = [job(at=datetime(2027, 2, day, tzinfo=UTC)) for day in (1, 27)]
     await keep_all(database, *early, outcome(early[1], Status.SENT))
     assert await places(database) == ["messages_default"] * 2
-    await sweeper(broker, database, datetime(2026, 12, 1, tzinfo=UTC)).make_room()
+    await sweeper(broker, database, datetime(2026, 12, 1, tzinfo=UTC)).delete_old()
     assert await places(database) == ["messages_2027_02"] * 2
     assert [await read_statuses(database, one) for one in early] == [["queued"], ["sent"]]
 
@@ -128,7 +128,7 @@ async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sti
     times = [datetime(2026, 9, 30, 23, 59, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC), NOW]
     strayed = [job(at=at) for at in times]
     await keep_all(database, *strayed)
-    await sweeper(broker, database, NOW).make_room()
+    await sweeper(broker, database, NOW).delete_old()
     assert await places(database) == ["messages_2026_09", "messages_2026_11", "messages_2028_02"]
     await keep_all(database, *(outcome(one, Status.SENT) for one in strayed))
     assert [await read_statuses(database, one) for one in strayed] == [["sent"]] * 3
@@ -137,7 +137,7 @@ async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sti
 async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Database, broker: Broker) -> None:
     last = job(request="f" * 32, at=NOW)
     await keep_all(database, last, outcome(last, Status.SENT))
-    await sweeper(broker, database, NOW).make_room()
+    await sweeper(broker, database, NOW).delete_old()
     assert await places(database) == ["messages_default"]
     assert await read_statuses(database, last) == ["sent"]
 
@@ -151,13 +151,13 @@ async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
         others = [await stack.enter_async_context(connect(read_url(migrated_postgres))) for _ in range(2)]
         ends = await asyncio.gather(
             asyncio.to_thread(migrate, read_url(migrated_postgres), later),
-            *(sweeper(broker, other, later).make_room() for other in others),
+            *(sweeper(broker, other, later).delete_old() for other in others),
             return_exceptions=True,
         )
         # Of two that wait for one another PostgreSQL ends one; a start and the next sweep try again by themselves.
         assert all(end is None or isinstance(end, DatabaseUnavailable) for end in ends), ends
         for _ in range(2):  # whoever gave way has its turn
-            await sweeper(broker, database, later).make_room()
+            await sweeper(broker, database, later).delete_old()
     assert [name for name in await names(database) if name >= "messages_2027_06"] == [
         "messages_2027_06",
         "messages_2027_07",
@@ -173,7 +173,7 @@ async def test_replicas_whose_clocks_differ_neither_lack_a_month_nor_drop_one(
     one = job(at=NOW)
     await keep_all(database, one)
     for ours, servers in ((NOW + timedelta(days=400), NOW), (NOW - timedelta(days=400), NOW), (NOW, NOW)):
-        await sweeper(broker, database, ours, servers).make_room()
+        await sweeper(broker, database, ours, servers).delete_old()
     assert {"messages_2026_11", "messages_2026_12", "messages_2027_01"} <= set(await names(database))
     assert await read_statuses(database, one) == ["queued"]
 
@@ -187,7 +187,7 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
     done = asyncio.Event()
 
     async def record() -> None:
-        recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
+        recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.WriterMetrics(CollectorRegistry()))
         while not done.is_set():
             new = [job(at=month + timedelta(minutes=len(written) % 1_000)) for month in months]
             await _patiently(recorder, [make_delivery(one) for one in new])
@@ -217,7 +217,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
         async def attach(connection: AsyncConnection) -> asyncio.Task[None]:
             await connection.execute(text("CREATE TABLE strayed (LIKE messages INCLUDING ALL)"))
             await connection.execute(text("LOCK TABLE messages_default IN ACCESS EXCLUSIVE MODE"))
-            recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
+            recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.WriterMetrics(CollectorRegistry()))
             recording = asyncio.create_task(_patiently(recorder, [make_delivery(one)]))
             waits = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'messages_default'::regclass")
 
@@ -249,7 +249,7 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
         done = asyncio.Event()
 
         async def work() -> None:
-            recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
+            recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.WriterMetrics(CollectorRegistry()))
             while not done.is_set():
                 new = [job(at=NOW) for _ in range(20)]
                 await _patiently(recorder, [make_delivery(one) for one in new])
@@ -258,7 +258,7 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
 
         working = [asyncio.create_task(work()) for _ in range(3)]
         swept = sweeper(broker, other, NOW)
-        await swept.make_room()
+        await swept.delete_old()
         done.set()
         await asyncio.gather(*working)
         assert [name for name in await names(database) if name < "messages_2026_08"] == []
@@ -270,7 +270,7 @@ async def test_events_of_a_dropped_month_are_counted_and_let_go(database: Databa
     old = job(at=NOW - timedelta(days=200))
     sent = outcome(old, Status.SENT)
     await keep_all(database, old)
-    await sweeper(broker, database, NOW).make_room()
+    await sweeper(broker, database, NOW).delete_old()
     assert await count(database) == 0
     registry = await keep_all(database, old, sent, retention=RETENTION)
     assert registry.get_sample_value("imsg_history_late_events_total") == 2
@@ -278,7 +278,7 @@ async def test_events_of_a_dropped_month_are_counted_and_let_go(database: Databa
 
 
 def _prepare(partition: Partition) -> Callable[[Connection], bool]:
-    return lambda connection: make(connection, partition)
+    return lambda connection: create(connection, partition)
 
 
 async def _patiently(recorder: BatchWriter, batch: list[Any]) -> None:
@@ -286,7 +286,7 @@ async def _patiently(recorder: BatchWriter, batch: list[Any]) -> None:
     async with asyncio.timeout(60):
         while True:
             try:
-                await recorder.keep(batch)
+                await recorder.write(batch)
             except DatabaseUnavailable:
                 await asyncio.sleep(0.01)
                 continue

@@ -97,7 +97,7 @@ async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
     one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
     sent = outcome(one, Status.SENT, provider="aliyun", provider_id="9006")
     registry = CollectorRegistry()
-    await make_writer(database, registry).keep(
+    await make_writer(database, registry).write(
         [make_delivery(event) for event in (one, sent, receipt(sent, "+8613800138000"))]
     )
     assert registry.get_sample_value("imsg_receipt_lag_seconds_count", {"provider": "aliyun"}) == 1

@@ -68,7 +68,7 @@ async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> No
 async def test_events_of_requests_past_their_retention_are_counted_and_let_go(database: Database) -> None:
     old = job(at=NOW - RETENTION - timedelta(days=1))
     registry = CollectorRegistry()
-    await make_writer(database, registry).keep([make_delivery(old), make_delivery(outcome(old, Status.SENT))])
+    await make_writer(database, registry).write([make_delivery(old), make_delivery(outcome(old, Status.SENT))])
     assert await find(database) == []
     assert registry.get_sample_value("imsg_history_late_events_total") == 2
 

@@ -95,11 +95,11 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
     before = deadlocks(server)
 
     async def record(database: Database) -> None:
-        recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
+        recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.WriterMetrics(CollectorRegistry()))
         for _ in range(6):
             batch: list[Delivery] = order.sample(events, k=len(events))
             for start in range(0, len(batch), 100):
-                await recorder.keep(batch[start : start + 100])
+                await recorder.write(batch[start : start + 100])
 
     await asyncio.gather(*(record(store) for store in stores for _ in range(2)))
     assert deadlocks(server) == before

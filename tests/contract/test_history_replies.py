@@ -13,12 +13,12 @@ from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Event, EventKind, Inbound, Job, Status
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
-from imsg_history.erase import Eraser
+from imsg_history.eraser import Eraser
 from imsg_history.queries import RepliesQuery
 from imsg_history.replies import Replies
-from imsg_history.reply_matching import ReplyMatcher, Tell
+from imsg_history.reply_matching import PublishSuppression, ReplyMatcher
 from imsg_history.tables import replies
-from imsg_history.writer import BatchWriter, Counts
+from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_web.callers import Caller
@@ -35,13 +35,13 @@ async def _ignore(suppression: Suppression) -> None:
     del suppression
 
 
-async def keep(database: Database, *batch: Any, tell: Tell = _ignore) -> None:  # noqa: ANN401  messages
+async def keep(database: Database, *batch: Any, tell: PublishSuppression = _ignore) -> None:  # noqa: ANN401  messages
     """Keep one batch; `tell` is told whom to send nothing any more."""
     matcher = ReplyMatcher(database, tell)
     writer = BatchWriter(
-        database, lambda: NOW, timedelta(days=90), Counts(CollectorRegistry()), DIGESTS, reply_matcher=matcher
+        database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS, reply_matcher=matcher
     )
-    await writer.keep([make_delivery(one) for one in batch])
+    await writer.write([make_delivery(one) for one in batch])
 
 
 async def find(database: Database, caller: Caller = ADMIN, **asked: str) -> list[dict[str, Any]]:
@@ -124,8 +124,8 @@ async def test_who_sent_the_message_is_told_of_its_reply_where_they_want_to_hear
 
     mine = sms(timedelta(minutes=5), events=int(EventKind.MESSAGE))
     await keep(database, mine, sms(timedelta(minutes=4), LI))
-    writer = BatchWriter(database, lambda: NOW, timedelta(days=90), Counts(CollectorRegistry()), DIGESTS)
-    await writer.keep([make_delivery(wrote("知道了")), make_delivery(wrote("好", "2", LI))])
+    writer = BatchWriter(database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS)
+    await writer.write([make_delivery(wrote("知道了")), make_delivery(wrote("好", "2", LI))])
     assert await ReplyMatcher(database, _ignore, publish).match(NOW) == 2
 
     assert [(event.type, event.data["text"], event.data["id"]) for event in told] == [

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.resend import Resends
+from imsg_history.resending import Resends
 from imsg_testing.history import NOW, job, outcome, user
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, keep
 

@@ -76,8 +76,8 @@ async def open_store(url: str) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio.Event]:
     """Record for as long as the context lasts; yields the event that ends it, and waits until it has ended."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = BatchWriter(database, now, RETENTION, writer.Counts(registry))
-    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.Counts(registry)).run(stopping))
+    keeper = BatchWriter(database, now, RETENTION, writer.WriterMetrics(registry))
+    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.ConsumerMetrics(registry)).run(stopping))
     try:
         yield stopping
     finally:

@@ -52,8 +52,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
     """Record for as long as the context lasts."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = BatchWriter(database, lambda: datetime.now(UTC), timedelta(days=90), writer.Counts(registry))
-    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.Counts(registry)).run(stopping))
+    keeper = BatchWriter(database, lambda: datetime.now(UTC), timedelta(days=90), writer.WriterMetrics(registry))
+    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.ConsumerMetrics(registry)).run(stopping))
     try:
         yield
     finally:
@@ -64,7 +64,9 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
 def make_search(broker: Broker, database: Database) -> StuckJobs:
     """Look for what was lost as it will be done in twenty minutes."""
     later = timedelta(minutes=20)
-    return StuckJobs(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.Counts(CollectorRegistry()))
+    return StuckJobs(
+        broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.StuckMetrics(CollectorRegistry())
+    )
 
 
 async def all_are(database: Database, of: Job, status: str) -> None:
@@ -91,10 +93,10 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
         await accept(broker, new)
         await all_are(database, new, "retrying")
         await depth_is(broker, queue, 0)
-        assert await make_search(broker, database).find() == 0, "its copies wait in their step"
+        assert await make_search(broker, database).republish() == 0, "its copies wait in their step"
 
         await _lose(broker_url, broker.topology, queue)
-        assert await make_search(broker, database).find() == 1
+        assert await make_search(broker, database).republish() == 1
         await all_are(database, new, "sent")
 
         found_again = new.model_copy(update={"fencing_token": 1, "attempt": 2})
@@ -114,7 +116,7 @@ async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
         async with broker.consume(queue, 1) as deliveries:
             await broker.ack(await anext(deliveries))
         await depth_is(broker, queue, 0)
-        assert await make_search(broker, database).find() == 1
+        assert await make_search(broker, database).republish() == 1
         async with worker_at(broker, redis_url, provider.port):
             await all_are(database, new, "sent")
     assert provider.count(new.request) == {0: 1}

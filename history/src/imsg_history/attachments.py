@@ -1,4 +1,4 @@
-"""Keeping the bytes that are too long for the broker, by (request, sha256), until some days past their expiry."""
+"""Attachments: bytes that are too long for the broker, by (request, sha256), kept until some days past their expiry."""
 
 import asyncio
 import hashlib
@@ -17,10 +17,10 @@ from imsg_history.ids import Name
 from imsg_history.tables import attachments
 
 MAX_BYTES = 16 * 1024 * 1024
-"""The longest body: what a whole request may have."""
+"""The longest body: the limit of a whole request."""
 
 KEPT_AFTER_EXPIRY = timedelta(days=7)
-"""So long a failed message can be sent again with its attachments."""
+"""For so long a failed message can be sent again with its attachments."""
 
 WRITE_TIMEOUT_S = 8.0
 
@@ -44,18 +44,18 @@ class AttachmentKey:
 
 
 class Attachments:
-    """The store of bodies."""
+    """The store of attachments."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def put(self, key: AttachmentKey, body: bytes, expires_at: datetime) -> None:
-        """Keep a body, durably; the same again only prolongs its life.
+        """Store a body, durably; to store it again only extends its expiry.
 
-        Raises Refusal where the bytes don't have the hash they came under, DatabaseUnavailable.
+        Raises Refusal where the body has another hash than its key, DatabaseUnavailable.
         """
-        found = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
-        if found != key.sha256:
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
+        if digest != key.sha256:
             raise Refusal(
                 "wrong_type",
                 field="sha256",
@@ -75,7 +75,7 @@ class Attachments:
         query = select(attachments.c.body).where(
             attachments.c.request == key.request, attachments.c.sha256 == key.sha256
         )
-        body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))
+        body: bytes | None = await self._database.scalar(query)
         if body is None:
             raise Refusal("not_found", what=f"attachments/{key.request}/{key.sha256}")
         return body

@@ -1,4 +1,4 @@
-"""Recording: what the broker brings for history is gathered in batches, kept, and then acked."""
+"""The consumer of history's queue: deliveries are gathered into batches, written, and then acknowledged."""
 
 import asyncio
 import random
@@ -19,37 +19,37 @@ from imsg_runtime.logs import Recurring, logger
 log = logger(__name__)
 
 BATCH = 512
-"""Deliveries folded into one transaction."""
+"""Deliveries of one transaction."""
 
 BATCH_BYTES = 1024 * 1024
-"""A batch is closed at so many bytes: two requests of 10,000 recipients."""
+"""Bytes at which a batch is complete: two requests of 10,000 recipients."""
 
 GATHER_S = 0.005
-"""How long a batch waits for more after its first, while few come."""
+"""How long a batch waits for more deliveries after its first, while few arrive."""
 
-LONGER_S = 0.25
-"""The same while many come: each transaction, and each that follows from it (events told, their rows in callbacks),
-costs what dozens of messages do; and what becomes of a message within it is folded into the row that is written anyway.
-Well below the second in which a request must show."""
+BUSY_GATHER_S = 0.25
+"""The same while many arrive: a transaction, and those that follow from it (events, their rows in callbacks), costs as
+much as dozens of messages, and several facts of one message become one row. Well below the second within which a
+request must be listed."""
 
 QUIET_S = 0.05
-"""Where nothing has come for so long, a batch waits for no more."""
+"""A batch in which nothing arrived for so long is complete."""
 
-MANY = 8
-"""How many a batch has to have for the next one to wait longer."""
+BUSY_SIZE = 8
+"""Deliveries of a batch after which the next one waits longer."""
 
-STILL_MANY = 20
-"""How many one that did: eighty a second."""
+STAY_BUSY_SIZE = 20
+"""Deliveries of a batch that waited longer, after which the next one does too: eighty a second."""
 
 PREFETCH = 2 * BATCH
-"""One batch at the database while the next gathers."""
+"""One batch is written while the next one gathers."""
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 
 
-class Counts:
-    """What the recorder tells Prometheus."""
+class ConsumerMetrics:
+    """Metrics of the consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.deliveries = Counter("imsg_history_events_total", "Deliveries recorded", registry=registry)
@@ -60,31 +60,31 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class HistoryConsumer:
-    """Takes from history's queue until it is stopped.
+    """Consumes history's queue until it is stopped.
 
-    While the database is away nothing is acked: the prefetch bounds what is held, and the batch is tried again with
-    back-off.
+    While the database is unavailable, nothing is acknowledged: the prefetch bounds the held deliveries, and the batch
+    is written again with back-off.
     """
 
     broker: Broker
     batch_writer: BatchWriter
-    counts: Counts
+    metrics: ConsumerMetrics
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Record until `stopping`; what is not acked by then comes again."""
+        """Consume until `stopping`; what is not acknowledged by then is delivered again."""
         async with (
             self.broker.consume(self.broker.topology.history, PREFETCH) as deliveries,
             aclosing(_batches(deliveries, stopping)) as batches,
         ):
             async for batch in batches:
-                await self._settle(batch, stopping)
+                await self._write(batch, stopping)
 
-    async def _settle(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
+    async def _write(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
         failures, trouble = 0, Recurring(log, "database_unavailable")
         while batch:
             try:
-                with self.counts.seconds.time():
-                    await self.batch_writer.keep(batch)
+                with self.metrics.seconds.time():
+                    await self.batch_writer.write(batch)
             except DatabaseUnavailable as away:
                 trouble.note(away, waiting=len(batch))
                 failures += 1
@@ -95,42 +95,42 @@ class HistoryConsumer:
                 batch = [delivery for delivery in batch if delivery.held]
                 continue
             trouble.clear()
-            for delivery in batch:  # an ack waits for nobody: a task each would be the dearest part of it
+            for delivery in batch:  # an ack does not wait; a task each would be costly
                 await self._ack(delivery)
-            self.counts.deliveries.inc(len(batch))
+            self.metrics.deliveries.inc(len(batch))
             return
 
     async def _ack(self, delivery: Delivery) -> None:
-        with suppress(Unreachable):  # handed back meanwhile: it comes again, and changes nothing
+        with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing
             await self.broker.ack(delivery)
 
 
 def next_gather_s(gather_s: float, size: int) -> float:
-    """Say how long the batch gathers that comes after one of `size` deliveries that gathered for `gather_s`."""
-    return LONGER_S if size >= (MANY if gather_s < LONGER_S else STILL_MANY) else GATHER_S
+    """Return how long the next batch gathers, after one of `size` deliveries that gathered for `gather_s`."""
+    return BUSY_GATHER_S if size >= (BUSY_SIZE if gather_s < BUSY_GATHER_S else STAY_BUSY_SIZE) else GATHER_S
 
 
 async def _batches(
     deliveries: AsyncIterator[Delivery], stopping: asyncio.Event
 ) -> AsyncGenerator[list[Delivery], None]:
-    """Gather deliveries into batches: each is full, or has gathered for as long as it may."""
-    arrived = _Arrived()
+    """Gather deliveries into batches."""
+    buffer = _Buffer()
 
     async def receive() -> None:
         async for delivery in deliveries:
-            arrived.add(delivery)  # no bound of its own: the prefetch is one
+            buffer.add(delivery)  # bounded by the prefetch
 
     receiving = asyncio.create_task(receive())
     stopped = asyncio.create_task(stopping.wait())
     gather_s = GATHER_S
     try:
         while not stopping.is_set():
-            if not await _happens(arrived.any, receiving, stopped):
+            if not await _wait_for(buffer.any, receiving, stopped):
                 if receiving.done():
                     receiving.result()
                 return
-            await _gather(arrived, gather_s, receiving, stopped)
-            batch = arrived.take()
+            await _gather(buffer, gather_s, receiving, stopped)
+            batch = buffer.take()
             gather_s = next_gather_s(gather_s, len(batch))
             yield batch
     finally:
@@ -139,32 +139,32 @@ async def _batches(
         await asyncio.gather(receiving, stopped, return_exceptions=True)
 
 
-async def _gather(arrived: "_Arrived", within_s: float, *ends: asyncio.Task[Any]) -> None:
-    """Wait for more: until it is enough, nothing more comes, the time is up, or one of the ends has come."""
+async def _gather(buffer: "_Buffer", within_s: float, *ends: asyncio.Task[Any]) -> None:
+    """Wait until the buffer is full, nothing more arrives, the time is up, or one of `ends` is done."""
     loop = asyncio.get_running_loop()
     until, seen = loop.time() + within_s, 0
-    while seen < len(arrived) and (left_s := until - loop.time()) > 0:
-        seen = len(arrived)
-        if await _happens(arrived.full, *ends, within_s=min(QUIET_S, left_s)):
+    while seen < len(buffer) and (left_s := until - loop.time()) > 0:
+        seen = len(buffer)
+        if await _wait_for(buffer.full, *ends, within_s=min(QUIET_S, left_s)):
             return
 
 
-class _Arrived:
-    """What has come and is in no batch yet."""
+class _Buffer:
+    """Deliveries that are in no batch yet."""
 
     def __init__(self) -> None:
         self.any = asyncio.Event()
         self.full = asyncio.Event()
-        """Whether it is enough for a batch."""
+        """Set while the buffer holds a full batch."""
         self._deliveries: deque[Delivery] = deque()
         self._size = 0
 
     def __len__(self) -> int:
-        """Return how many have come."""
+        """Return the number of deliveries."""
         return len(self._deliveries)
 
     def add(self, delivery: Delivery) -> None:
-        """Add what comes."""
+        """Add a delivery."""
         self._deliveries.append(delivery)
         self._size += len(delivery.body)
         self.any.set()
@@ -172,7 +172,7 @@ class _Arrived:
             self.full.set()
 
     def take(self) -> list[Delivery]:
-        """Take a batch off the front."""
+        """Remove and return a batch."""
         batch: list[Delivery] = []
         size = 0
         while self._deliveries and len(batch) < BATCH and size < BATCH_BYTES:
@@ -187,8 +187,8 @@ class _Arrived:
         return batch
 
 
-async def _happens(event: asyncio.Event, *ends: asyncio.Task[Any], within_s: float | None = None) -> bool:
-    """Wait until it happens, or one of the ends does, or the time is up; tell whether it has."""
+async def _wait_for(event: asyncio.Event, *ends: asyncio.Task[Any], within_s: float | None = None) -> bool:
+    """Wait for an event, until one of `ends` is done or the time is up; return whether the event is set."""
     if event.is_set():
         return True
     waiting = asyncio.create_task(event.wait())

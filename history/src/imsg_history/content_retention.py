@@ -1,52 +1,53 @@
-"""Contents, erased before the rows they belong to: subject, text, files, replies, and the bodies of dead letters."""
+"""Retention of contents: subjects, texts, files, replies and bodies of dead letters are erased before their rows."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_history import redact
+from imsg_history import redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id
 from imsg_history.tables import attachments, dead, messages, replies, requests
 
 SLICE = 1_000
 
-ROUND = timedelta(days=1)
-"""After so long all are looked through again: what came late, or was not settled, is found then."""
+REPEAT_AFTER = timedelta(days=1)
+"""After so long all requests are read again, for contents that arrived late or were not settled."""
 
 STEP = timedelta(hours=6)
-"""Of so much time are the requests that are looked through in one statement."""
+"""The time span of the requests of one statement."""
 
 
 class ContentRetention:
-    """Erases what is old enough; of the rest it remembers how far it has come."""
+    """Erases old contents, and remembers up to which time it has."""
 
     def __init__(self, database: Database, days: int) -> None:
         self._database = database
         self._days = days
         self._done_until: datetime | None = None
-        self._began_at: datetime | None = None
+        self._started_at: datetime | None = None
 
     async def erase(self, now: datetime, retention: timedelta) -> int:
-        """Erase what is old enough; return of how many requests. Raises DatabaseUnavailable."""
+        """Erase old contents; return the number of their requests. Raises DatabaseUnavailable."""
         until = now - timedelta(days=self._days)
         oldest = now - retention
         if until <= oldest:
-            return 0  # the rows themselves have gone
-        if self._done_until is None or self._began_at is None or now - self._began_at >= ROUND:
-            self._done_until, self._began_at = oldest, now
+            return 0  # the rows are deleted as early
+        if self._done_until is None or self._started_at is None or now - self._started_at >= REPEAT_AFTER:
+            self._done_until, self._started_at = oldest, now
         count = 0
         while self._done_until < until:
             end = min(until, self._done_until + STEP)
             count += await self._erase_between(self._done_until, end)
             self._done_until = end
         bodies = update(dead).where(dead.c.at < until, dead.c.body != b"").values(body=b"")
-        await self._database.write(lambda connection: connection.execute(bodies))
+        await self._database.execute(bodies)
         texts = update(replies).where(replies.c.at < until, replies.c.text.is_not(None)).values(text=None)
-        await self._database.write(lambda connection: connection.execute(texts))
+        await self._database.execute(texts)
         return count
 
     async def _erase_between(self, start: datetime, end: datetime) -> int:
@@ -67,16 +68,14 @@ class ContentRetention:
         )
         count = 0
         while True:
-            names = await self._database.read(lambda connection: connection.scalars(query))
-            found = list(names)
-            if found:
-                await self._database.write(lambda connection, found=found: _empty(connection, found))  # type: ignore[misc]
-            count += len(found)
-            if len(found) < SLICE:
+            names = [row.request for row in await self._database.fetch(query)]
+            if names:
+                await self._database.write(partial(_erase_contents, names=names))
+            count += len(names)
+            if len(names) < SLICE:
                 return count
 
 
-async def _empty(connection: AsyncConnection, names: Iterable[str]) -> None:
-    some = list(names)
-    await connection.execute(update(requests).where(requests.c.request.in_(some)).values(redact.BARE))
-    await connection.execute(delete(attachments).where(attachments.c.request.in_(some)))
+async def _erase_contents(connection: AsyncConnection, names: Sequence[str]) -> None:
+    await connection.execute(update(requests).where(requests.c.request.in_(names)).values(redaction.EMPTY_CONTENT))
+    await connection.execute(delete(attachments).where(attachments.c.request.in_(names)))

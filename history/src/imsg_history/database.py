@@ -1,12 +1,12 @@
-"""The database as history uses it: work done within its time, and which errors blame the row."""
+"""The database as history uses it: every transaction within a time, and errors that blame a row."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, func, select, text
+from sqlalchemy import URL, Executable, Row, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,36 +20,36 @@ from imsg_runtime.logs import logger
 log = logger(__name__)
 
 QUERY_TIMEOUT_S = 4.0
-"""How long a reader waits: below the 5 s after which its caller gives up."""
+"""How long a read may take: below the 5 s after which its caller gives up."""
 
 WRITE_TIMEOUT_S = 60.0
-"""How long one transaction of the recorder may take; the largest batch takes a second or two."""
+"""How long a writing transaction may take; the largest batch takes a second or two."""
 
 PURGE_TIMEOUT_S = 600.0
-"""How long it may take to write a database anew: minutes only for gigabytes."""
+"""How long a VACUUM may take; gigabytes take minutes."""
 
 POLITE_S = 0.5
 """How long a server may take to cancel a query before the connection is closed."""
 
 CANCELLATIONS = 40
-"""How often work is cancelled before it is left to itself: a driver whose end never comes holds nobody for longer."""
+"""How often work is cancelled before it is abandoned: a driver that never ends must not block its caller."""
 
 TERMS = Terms("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, is_tried_first=False)
-"""It bounds its work itself, since a server that hangs cancels nothing, and repeats a read that met a dead connection.
-"""
+"""History bounds its work itself, since a server that hangs cancels no statement. It repeats reads that met a dead
+connection, so that none has to be tried first."""
 
 CONTENTION = ("40", "55")
-"""Classes that say another was in the way (deadlock, lock not available): the database itself is well."""
+"""Classes of contention (deadlock, lock not available): the database itself is healthy."""
 
 MOVED = "23514"
-"""A check was violated. No table of ours has one: a partition was made while the row was on its way into the default
-one, and the same row finds its place when it comes again."""
+"""A check constraint was violated. History's tables have none: a partition was created while the row was inserted into
+the default partition. The same insert succeeds when it is repeated."""
 
 T = TypeVar("T")
 
 
 class BadRow(Exception):  # noqa: N818
-    """The database will never take this: something in the row itself is wrong."""
+    """The database refuses a row whatever its state: a value is wrong."""
 
 
 class Database:
@@ -57,15 +57,15 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        # SQLite has one writer at a time; its own waiting polls, and whoever comes last may win.
-        self._turn: AbstractAsyncContextManager[object] = nullcontext() if self.is_postgres else asyncio.Lock()
+        # SQLite has one writer at a time; its own waiting polls, which is not fair.
+        self._write_lock: AbstractAsyncContextManager[object] = nullcontext() if self.is_postgres else asyncio.Lock()
         self._writes = WriteHealth()
         self.available = False
-        """Whether the last thing asked of it went through."""
+        """Whether the last statement succeeded."""
 
     @property
     def takes_writes(self) -> bool:
-        """Whether it has refused no write lately: full, read-only, or without the right."""
+        """Whether the database has refused no write lately: a full disk, read-only, or a missing right."""
         return self._writes.is_well
 
     @property
@@ -74,7 +74,7 @@ class Database:
         return self._engine.dialect.name == "postgresql"
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Do work that only reads, each statement by itself; once more where the connection turned out to be dead.
+        """Do work that only reads, each statement by itself; repeat it once where the connection was dead.
 
         Raises DatabaseUnavailable.
         """
@@ -86,22 +86,38 @@ class Database:
         return await self._run(work, QUERY_TIMEOUT_S, self._reading)
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
-        """Do work and commit it: on durable storage when this returns. Raises DatabaseUnavailable or BadRow."""
-        async with self._turn:
+        """Do work and commit it durably. Raises DatabaseUnavailable or BadRow."""
+        async with self._write_lock:
             with self._writes.watch():
                 return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
 
+    async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Read the rows of a statement. Raises DatabaseUnavailable."""
+        return (await self.read(lambda connection: connection.execute(statement))).all()
+
+    async def first(self, statement: Executable) -> Row[Any] | None:
+        """Read the first row of a statement; None without one. Raises DatabaseUnavailable."""
+        return next(iter(await self.fetch(statement)), None)
+
+    async def scalar(self, statement: Executable) -> Any:  # noqa: ANN401  a column's value
+        """Read the first column of a statement's first row; None without a row. Raises DatabaseUnavailable."""
+        return await self.read(lambda connection: connection.scalar(statement))
+
+    async def execute(self, statement: Executable) -> None:
+        """Execute a statement that writes, and commit it. Raises DatabaseUnavailable or BadRow."""
+        await self.write(lambda connection: connection.execute(statement))
+
     async def ping(self) -> None:
-        """Ask for a sign of life; `available` holds the answer."""
+        """Check that the database answers, and set `available`."""
         try:
             await self.read(lambda connection: connection.execute(text("SELECT 1")))
         except DatabaseUnavailable:
             return
 
     async def purge(self) -> None:
-        """Leave nothing in the files of what was deleted: what was overwritten there is still to be read.
+        """Remove deleted data from the database's files; PostgreSQL's WAL and replicas are up to the operator.
 
-        PostgreSQL's own logs and copies are its operator's. Raises DatabaseUnavailable.
+        Raises DatabaseUnavailable.
         """
         statements = (
             [f"VACUUM {table.name}" for table in metadata.sorted_tables]
@@ -118,19 +134,18 @@ class Database:
                     if row.returns_rows and row.scalar_one():  # of SQLite's checkpoint: a reader was in the way
                         raise TimeoutError("a reader kept the log from being emptied")
 
-        async with self._turn:
+        async with self._write_lock:
             try:
                 await finish_within(clean(), PURGE_TIMEOUT_S)
             except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
                 raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
     async def now(self) -> datetime:
-        """Tell the time by the database's clock; SQLite has this machine's. Raises DatabaseUnavailable."""
+        """Return the time of the database's clock; SQLite has this machine's. Raises DatabaseUnavailable."""
         if not self.is_postgres:
             return datetime.now(UTC)
-        found: datetime | None = await self.read(lambda connection: connection.scalar(select(func.clock_timestamp())))
-        assert found is not None  # noqa: S101  a function of the server's
-        return found
+        now: datetime = await self.scalar(select(func.clock_timestamp()))
+        return now
 
     @property
     def _reading(self) -> dict[str, str]:
@@ -167,9 +182,9 @@ class Database:
 async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float, *, cancellations: int = CANCELLATIONS) -> T:
     """Do work within a time, or raise TimeoutError soon after it.
 
-    A cancelled driver asks the server, politely and for seconds, to cancel the query. A server that hangs does not
-    answer that either; a second cancellation makes SQLAlchemy cut the connection. They are counted, since a clock goes
-    on while the loop stands still.
+    A cancelled driver asks the server for seconds to cancel the query. A server that hangs does not answer that either;
+    a second cancellation makes SQLAlchemy close the connection. Cancellations are counted, and not timed, since a clock
+    goes on while the event loop is blocked.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -186,11 +201,11 @@ async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float, *, cance
         if not task.done():
             log.error("database_work_abandoned")
         elif not task.cancelled():
-            task.exception()  # seen: it is not what the caller is told
+            task.exception()  # retrieved: the caller gets the time-out
 
 
 def blames_the_row(error: DBAPIError) -> bool:
-    """Tell whether an error is the fault of what was written, so that repeating it can't help."""
+    """Return whether an error is the fault of the written row, so that repeating it can't help."""
     return find_state(error) != MOVED and blames_the_values(error)
 
 

@@ -27,13 +27,13 @@ class DeadLetters:
         if query.cursor is not None:
             position = tuple_(literal(query.cursor.at, dead.c.at.type), literal(query.cursor.id))
             statement = statement.where(tuple_(dead.c.at, dead.c.id) < position)
-        rows = (await self._database.read(lambda connection: connection.execute(statement))).all()
+        rows = await self._database.fetch(statement)
         return make_page(rows, query.limit, _show, lambda row: TimePosition(row.at, row.id))
 
     async def show(self, name: str) -> dict[str, Any]:
         """Show one with its queue and body: as text where it is UTF-8, else in base64. Raises Refusal not_found."""
         statement = select(dead).where(dead.c.id == name)
-        row = (await self._database.read(lambda connection: connection.execute(statement))).first()
+        row = await self._database.first(statement)
         if row is None:
             raise Refusal("not_found", what=name[:64])
         try:

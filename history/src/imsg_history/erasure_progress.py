@@ -1,7 +1,7 @@
-"""Erasures carried out, step by step: the tables, Redis, then a look at the queues until they have drained.
+"""The progress of erasures: the tables, then Redis, then the queues until they have drained.
 
-Where a step has come to stands in the row of the erasure, so that another process goes on after a crash. Every step may
-be taken twice; a lease keeps two processes from doing so for nothing.
+The row of an erasure holds its state, so that another process continues after a crash. Every step may be repeated; a
+lease keeps two processes from doing the same work.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from imsg_contract.topology import ERASED, Lane
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
-from imsg_history.erase import Eraser
+from imsg_history.eraser import Eraser
 from imsg_history.ids import time_of
 from imsg_history.merge import DEAD_RANK
-from imsg_history.redis_erasure import NotNow, RedisErasure
+from imsg_history.redis_erasure import RedisErasure, RewritePostponed
 from imsg_history.tables import erasures, messages, requests
 from imsg_history.tombstones import (
     DONE,
     DRAINED_AFTER,
     FILE,
-    FIRST,
+    FIRST_PLACES,
     MIRROR,
     QUEUES,
     REDIS,
@@ -48,56 +48,56 @@ EVERY_S = 2.0
 LEASE = timedelta(minutes=2)
 
 SETTLED_AFTER = timedelta(seconds=6)
-"""What the broker counted before that may be from before the tombstone: RabbitMQ's totals are 5 s old (ADR 2)."""
+"""How long after a tombstone queue depths are ignored: RabbitMQ's totals are up to 5 s old (ADR 2)."""
 
-OUT_OF_ORDER = timedelta(minutes=1)
-"""By so much history's queue may be out of order: clocks of gateways, and what was handed back."""
+MAX_DISORDER = timedelta(minutes=1)
+"""By how much history's queue may be out of order: gateways' clocks differ, and deliveries are requeued."""
 
 HISTORY = "history"
 
-WITH_FOLLOWERS = tuple(channel for channel in CHANNELS if channel.has_accounts)
-"""Channels whose senders know people by themselves: they erase them, and say in `ERASED` how far they are."""
+FOLLOWER_CHANNELS = tuple(channel for channel in CHANNELS if channel.has_accounts)
+"""Channels whose senders keep followers: they erase them, and write their progress to `ERASED`."""
 
-BESIDE = {"callbacks": "events of callbacks", "catalog": "suppressions of catalog"}
-"""Services that erase people of every channel from what is theirs and on its way to them, once they have said so."""
+OTHER_SERVICES = {"callbacks": "events of callbacks", "catalog": "suppressions of catalog"}
+"""Services that erase people from their own tables and queues, and write their progress to `ERASED`."""
 
 Remaining = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """What the queues hold at one moment: lane → the names of those that are not empty."""
+    """The queues that are not empty: their names, by lane."""
 
     lanes: dict[str, list[str]]
     history: str | None
-    """History's own, where it is not empty."""
+    """The name of history's own queue; None where it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureProgress:
-    """Carries erasures out until it is stopped."""
+    """Advances erasures until it is stopped."""
 
     database: Database
     stones: TombstoneStore
     eraser: Eraser
-    traces: RedisErasure
+    redis_erasure: RedisErasure
     redis: Redis
     broker: Broker
     now: Callable[[], datetime]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    delay: Recurring = field(default_factory=lambda: Recurring(log, "redis_log_not_rewritten", level="info"))
-    blindness: Recurring = field(default_factory=lambda: Recurring(log, "queue_depth_unknown", level="info"))
+    rewrite_trouble: Recurring = field(default_factory=lambda: Recurring(log, "redis_log_not_rewritten", level="info"))
+    depth_trouble: Recurring = field(default_factory=lambda: Recurring(log, "queue_depth_unknown", level="info"))
 
     def wake(self) -> None:
-        """Look at once."""
+        """Check the erasures at once."""
         self.woken.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look again and again."""
+        """Advance erasures until `stopping`."""
         trouble = Recurring(log, "erasures_delayed")
         while not stopping.is_set():
             try:
-                await self.once()
+                await self.run_once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
                 trouble.note(error)
             else:
@@ -109,20 +109,20 @@ class ErasureProgress:
             for waiting in (stopped, woken):
                 waiting.cancel()
 
-    async def once(self) -> None:
-        """Take every open erasure as far as it goes now. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
-        missed = await self.stones.exchange()
+    async def run_once(self) -> None:
+        """Advance every open erasure as far as possible. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
+        unsynchronized = await self.stones.synchronize()
         rows = await self.database.write(self._lease)
         if not rows:
             return
         try:
             await self._empty_tables([row for row in rows if row.state == TABLES])
             await self._empty_redis([row for row in rows if row.state in (TABLES, REDIS)])
-            await self._look(missed)
+            await self._check_queues(unsynchronized)
         finally:
             names = [row.id for row in rows]
             with suppress(DatabaseUnavailable):
-                await self._change(names, leased_until=None)
+                await self._update(names, leased_until=None)
 
     async def _lease(self, connection: AsyncConnection) -> list[Row[Any]]:
         now = self.now()
@@ -133,33 +133,35 @@ class ErasureProgress:
     async def _empty_tables(self, rows: Sequence[Row[Any]]) -> None:
         if not rows:
             return
-        known = await self.stones.all()
+        known = await self.stones.list_all()
         stones: list[Tombstone] = [known[row.id] for row in rows if row.id in known]
         count = await self.eraser.erase(stones) if stones else 0
         await self.database.purge()
         for row in rows:
-            await self._change([row.id], state=REDIS, remains=write_remaining(row.at, FIRST[1:]))
+            await self._update([row.id], state=REDIS, remains=write_remaining(row.at, FIRST_PLACES[1:]))
         log.info("erased", erasures=[row.id for row in rows], messages=count)
 
     async def _empty_redis(self, rows: Sequence[Row[Any]]) -> None:
         if not rows:
             return
-        await self.traces.remove()
-        if not await self._write_log_anew():
+        await self.redis_erasure.remove()
+        if not await self._rewrite_redis_log():
             return
         for row in rows:
-            waiting = json.dumps([*self._lanes(row.method), HISTORY])
-            await self._change([row.id], state=QUEUES, waiting=waiting, remains=write_remaining(row.at, FIRST[2:]))
+            waiting = json.dumps([*self._list_lanes(row.method), HISTORY])
+            await self._update(
+                [row.id], state=QUEUES, waiting=waiting, remains=write_remaining(row.at, FIRST_PLACES[2:])
+            )
 
-    async def _look(self, missed: set[str]) -> None:
-        """See which queues have drained; when all have, take out what came into Redis meanwhile."""
-        rows = [row for row in await self._rows() if self.now() >= row.at + SETTLED_AFTER]
-        depths = await self._depths() if rows else None
+    async def _check_queues(self, unsynchronized: set[str]) -> None:
+        """Check which queues have drained; once all have, erase what came into Redis meanwhile."""
+        rows = [row for row in await self._list_draining() if self.now() >= row.at + SETTLED_AFTER]
+        depths = await self._read_depths() if rows else None
         if depths is None:
             return
         erased = await self._read_erased_until_ms()
-        elsewhere = [f"tombstones not written to {self.stones.file}"] if FILE in missed else []
-        elsewhere += ["tombstones not written to Redis"] if MIRROR in missed else []
+        remaining_places = [f"tombstones not written to {self.stones.file}"] if FILE in unsynchronized else []
+        remaining_places += ["tombstones not written to Redis"] if MIRROR in unsynchronized else []
         done: list[Row[Any]] = []
         for row in rows:
             waiting = await self._list_waiting(row, depths)
@@ -167,34 +169,34 @@ class ErasureProgress:
                 name for lane in waiting for name in ((depths.history,) if lane == HISTORY else depths.lanes[lane])
             ]
             remains: list[Remaining] = json.loads(write_remaining(row.at, [f"queue {name}" for name in names]))
-            remains += [{"where": place, "until": None} for place in elsewhere]
-            for channel in WITH_FOLLOWERS:
+            remains += [{"where": place, "until": None} for place in remaining_places]
+            for channel in FOLLOWER_CHANNELS:
                 until = erased.get(channel.name)
                 is_meant = row.method == channel.name or (row.method is None and until is not None)
-                if is_meant and (until or 0) < _ms(row.at):
+                if is_meant and (until or 0) < _to_ms(row.at):
                     remains.append({"where": f"followers of {channel.service}", "until": None})
-            late = [name for name in BESIDE if name in erased and erased[name] < _ms(row.at)]
-            remains += [{"where": BESIDE[name], "until": None} for name in late]
-            await self._change([row.id], waiting=json.dumps(waiting), remains=json.dumps(remains))
+            late = [name for name in OTHER_SERVICES if name in erased and erased[name] < _to_ms(row.at)]
+            remains += [{"where": OTHER_SERVICES[name], "until": None} for name in late]
+            await self._update([row.id], waiting=json.dumps(waiting), remains=json.dumps(remains))
             if not remains:
                 done.append(row)
         if done:
             await self._erase_bodies(done)
-            await self.traces.remove()
-            if await self._write_log_anew():
-                await self._change([row.id for row in done], state=DONE)
+            await self.redis_erasure.remove()
+            if await self._rewrite_redis_log():
+                await self._update([row.id for row in done], state=DONE)
                 log.info("erasures_done", erasures=[row.id for row in done])
 
     async def _erase_bodies(self, rows: Sequence[Row[Any]]) -> None:
-        """Remove what others of their requests were still to be sent when the tables were emptied."""
-        known = await self.stones.all()
+        """Delete contents that other recipients were still to get when the tables were emptied."""
+        known = await self.stones.list_all()
         if await self.eraser.erase_bodies([known[row.id] for row in rows if row.id in known]):
             await self.database.purge()
 
     async def _list_waiting(self, row: Row[Any], depths: Depths) -> list[str]:
-        """Say what may hold something still: history's queue until what came before is recorded, then the lanes.
+        """List the queues that may hold data: history's until what came before is recorded, then the lanes.
 
-        A lane matters while it has to say of a message to that person that it was not sent, and until it is empty.
+        A lane counts until it is empty, and while a sender still has to report that a message was not sent.
         """
         if self.now() >= row.at + DRAINED_AFTER:
             return []
@@ -205,52 +207,52 @@ class ErasureProgress:
         lanes = [lane for lane in before if depths.lanes.get(lane)]
         return lanes if is_recorded else [*lanes, HISTORY]
 
-    async def _write_log_anew(self) -> bool:
-        """Have Redis' log written anew; False where that has to wait."""
+    async def _rewrite_redis_log(self) -> bool:
+        """Have Redis rewrite its append-only file; return False where that has to wait."""
         try:
-            await self.traces.rewrite_log()
-        except NotNow as why:
-            self.delay.note(why)
+            await self.redis_erasure.rewrite_log()
+        except RewritePostponed as why:
+            self.rewrite_trouble.note(why)
             return False
-        except RedisRefused as error:  # a hosted server does it when it sees fit
+        except RedisRefused as error:  # a hosted server rewrites it by itself
             log.warning("redis_log_not_rewritten", why=str(error))
-        self.delay.clear()
+        self.rewrite_trouble.clear()
         return True
 
-    def _lanes(self, method: str | None) -> list[str]:
+    def _list_lanes(self, method: str | None) -> list[str]:
         methods = self.broker.topology.methods if method is None else (method,)
         return [self.broker.topology.queue(one, lane) for one in methods for lane in Lane]
 
-    async def _depths(self) -> Depths | None:
-        """Look into every lane, its steps and the lane again: what a step returns meanwhile is in one of them."""
+    async def _read_depths(self) -> Depths | None:
+        """Read the depth of every lane, of its retry queues, and of the lane again, to which these return messages."""
         topology = self.broker.topology
         lanes: dict[str, list[str]] = {}
         try:
-            for queue in self._lanes(None):
+            for queue in self._list_lanes(None):
                 names = [queue, *(topology.retry(queue, step_s) for step_s in topology.waits_s), queue]
                 lanes[queue] = list(dict.fromkeys([name for name in names if await self.broker.depth(name)]))
             depths = Depths(lanes, topology.history if await self.broker.depth(topology.history) else None)
         except Unreachable as error:
-            self.blindness.note(error)
+            self.depth_trouble.note(error)
             return None
-        self.blindness.clear()
+        self.depth_trouble.clear()
         return depths
 
     async def _read_erased_until_ms(self) -> Mapping[str, int]:
-        """Say up to which tombstone whoever erases by itself has; absent where it has never said so."""
-        found: Mapping[bytes, bytes] = await self.redis.call("HGETALL", ERASED)
-        return {name.decode(): int(until) for name, until in found.items()}
+        """Return the last tombstone (Unix ms) that each service has processed; one that never reported is absent."""
+        progress: Mapping[bytes, bytes] = await self.redis.call("HGETALL", ERASED)
+        return {name.decode(): int(until) for name, until in progress.items()}
 
     async def _is_recorded(self, at: datetime) -> bool:
-        """Tell whether all that was accepted until then must have been recorded: what came well after it has been."""
+        """Return whether everything accepted until `at` is recorded: something accepted well after it is."""
         query = select(requests.c.request).order_by(requests.c.request.desc()).limit(1)
-        newest = await self.database.read(lambda connection: connection.scalar(query))
-        return newest is not None and time_of(newest) > at + OUT_OF_ORDER
+        newest = await self.database.scalar(query)
+        return newest is not None and time_of(newest) > at + MAX_DISORDER
 
     async def _is_open(self, at: datetime) -> bool:
-        """Tell whether anything is under way of a request of which a message was to whoever was erased then.
+        """Return whether a request with a recipient erased at `at` is unsettled.
 
-        A sender has yet to say that it was not sent, or others wait for the same content, which may name them.
+        A sender still has to report the erased message, or others wait for the same content, which may name the person.
         """
         of_request = messages.alias("of_request")
         is_under_way = messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]) | (
@@ -262,16 +264,16 @@ class ErasureProgress:
             .where(of_request.c.erased_at == at, is_under_way)
             .limit(1)
         )
-        return (await self.database.read(lambda connection: connection.execute(query))).first() is not None
+        return await self.database.scalar(query) is not None
 
-    async def _rows(self) -> Sequence[Row[Any]]:
+    async def _list_draining(self) -> Sequence[Row[Any]]:
         query = select(erasures).where(erasures.c.state == QUEUES)
-        return (await self.database.read(lambda connection: connection.execute(query))).all()
+        return await self.database.fetch(query)
 
-    async def _change(self, names: Sequence[str], **values: Any) -> None:  # noqa: ANN401  a column's value
+    async def _update(self, names: Sequence[str], **values: Any) -> None:  # noqa: ANN401  a column's value
         change = update(erasures).where(erasures.c.id.in_(list(names))).values(**values)
-        await self.database.write(lambda connection: connection.execute(change))
+        await self.database.execute(change)
 
 
-def _ms(at: datetime) -> int:
+def _to_ms(at: datetime) -> int:
     return Tombstone("", "", at).at_ms

@@ -1,4 +1,4 @@
-"""Erasures as administrators ask for them: POST /api/v2/erasures, and what remains."""
+"""Erasures as administrators begin and follow them."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from sqlalchemy import select
 from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
-from imsg_history.events import compact
+from imsg_history.facts import compact
 from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
-from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, fresh_id
+from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, make_erasure_id
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_web.callers import Caller
 
@@ -25,7 +25,7 @@ ACTION = "erasure"
 
 
 class Erasures:
-    """Takes erasures in, and tells how they stand."""
+    """Begins erasures, and shows their state."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Erasures:
         now: Callable[[], datetime],
         wake: Callable[[], None],
     ) -> None:
-        """`wake` is told that there is something to do."""
+        """`wake` is called when an erasure begins."""
         self._database = database
         self._stones = stones
         self._digests = digests
@@ -43,8 +43,9 @@ class Erasures:
         self._wake = wake
 
     async def begin(self, method: str, to: str, caller: Caller) -> str:
-        """Place an address's tombstone; return the erasure's id. Nothing accepted before is sent or recorded any more.
+        """Place the tombstone of an address, and return the erasure's id.
 
+        What was accepted before is no longer sent or recorded.
         Raises Refusal no_erasure_key, recipients_invalid; DatabaseUnavailable.
         """
         if not self._digests:
@@ -53,16 +54,16 @@ class Erasures:
         if address is None:
             raise _no_address(method, to)
         at = self._now()
-        stone = Tombstone(fresh_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
-        await self._stones.place(stone, method, _record(stone, method, caller))
-        await self._stones.exchange()
+        stone = Tombstone(make_erasure_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
+        await self._stones.place(stone, method, _make_audit_row(stone, method, caller))
+        await self._stones.synchronize()
         self._wake()
         return stone.id
 
     async def show(self, name: str) -> dict[str, Any]:
-        """Tell how an erasure stands. Raises Refusal not_found, DatabaseUnavailable."""
+        """Return the state of an erasure and the places that remain. Raises Refusal not_found, DatabaseUnavailable."""
         query = select(erasures.c.state, erasures.c.remains).where(erasures.c.id == name.lower())
-        row = (await self._database.read(lambda connection: connection.execute(query))).first()
+        row = await self._database.first(query)
         if row is None:
             raise Refusal("not_found", what=name[:64])
         state = row.state if row.state == DONE else DRAINING if row.state == QUEUES else ERASING
@@ -76,7 +77,7 @@ def _no_address(method: str, to: str) -> Refusal:
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 
 
-def _record(stone: Tombstone, method: str, caller: Caller) -> AuditRow:
+def _make_audit_row(stone: Tombstone, method: str, caller: Caller) -> AuditRow:
     details = compact({"method": method})
     name = hashlib.sha256(repr((stone.at, caller.username, ACTION, stone.id, details)).encode()).hexdigest()[:32]
     return AuditRow(name, stone.at, caller.username, ACTION, stone.id, details)

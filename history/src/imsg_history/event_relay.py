@@ -1,4 +1,4 @@
-"""Events on their way to callbacks: taken from the table once they are committed, published, and then removed."""
+"""The relay of events to callbacks: read from the table once they are committed, published, and then deleted."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
-from imsg_history.hidden_contacts import is_hidden, without
+from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import rfc3339
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.tables import events, messages, requests
@@ -32,62 +32,64 @@ log = logger(__name__)
 BATCH = 500
 """Events in one publish: some 400 bytes each."""
 
-LOOK_AGAIN_S = 2.0
-"""How often events are looked for that another process left."""
+POLL_S = 2.0
+"""How often the table is read for events that another process left."""
 
 GATHER_S = 0.03
-"""How long events are gathered before they are taken: each batch is a transaction and a publish."""
+"""How long events gather before they are read: each batch is a transaction and a publish."""
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 
-TROUBLED = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
+ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
 """Statuses whose code and detail are an error."""
 
-UNSETTLED = (Status.QUEUED.value, Status.RETRYING.value)
+OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
 
 
-class Counts:
-    """What the relay tells Prometheus."""
+class RelayMetrics:
+    """Metrics of the relay."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.told = Metric("imsg_history_events_told_total", "Events published for callbacks", registry=registry)
+        self.published = Metric(
+            "imsg_history_events_published_total", "Events published for callbacks", registry=registry
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """Some events of the table, and what of their requests is told with them."""
+class EventBatch:
+    """Rows of the table, and what their events say of their requests."""
 
     rows: Sequence[Row[Any]]
     references: Mapping[str, str]
     settled: Mapping[str, Mapping[str, int]]
-    """Request of which nothing is open any more → how many of it stand where."""
+    """Settled request → the number of its messages in each status."""
     providers: Mapping[Key, ProviderAndId]
-    """Who took the messages that a receipt has moved which does not say it."""
+    """The providers of messages whose status a bounce has set."""
 
 
 class EventRelay:
-    """Publishes events until it is stopped: at least once each, under one id, also over crashes and a broker away.
+    """Publishes events until it is stopped: at least once each, under one id.
 
-    Only what is committed is seen here, so that of two recorders that settle the last messages of a request at the
-    same time, whoever takes the later event finds both. Several processes share the table by rows.
+    The relay reads only what is committed: where two histories settle the last messages of a request at the same time,
+    the later event finds both. Several processes share the rows of the table.
     """
 
-    def __init__(self, database: Database, broker: Broker, counts: Counts) -> None:
+    def __init__(self, database: Database, broker: Broker, metrics: RelayMetrics) -> None:
         self._database = database
         self._broker = broker
-        self._counts = counts
-        self._news = asyncio.Event()
+        self._metrics = metrics
+        self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Say that there are events."""
-        self._news.set()
+        """Publish the waiting events at once."""
+        self._woken.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until `stopping`."""
-        failures, trouble = 0, Recurring(log, "events_not_told")
+        failures, trouble = 0, Recurring(log, "events_not_published")
         while not stopping.is_set():
-            self._news.clear()
+            self._woken.clear()
             try:
                 while await self.relay() == BATCH and not stopping.is_set():
                     pass
@@ -97,64 +99,66 @@ class EventRelay:
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
                 trouble.note(error)
-                await _rest(stopping, wait_s)
+                await _wait(stopping, wait_s)
             else:
                 trouble.clear()
-                await _rest(self._news, LOOK_AGAIN_S)
+                await _wait(self._woken, POLL_S)
                 await asyncio.sleep(GATHER_S)
 
     async def relay(self) -> int:
         """Publish one batch and return its size. Raises PublishRefused, PublishUnknown, DatabaseUnavailable.
 
-        PostgreSQL keeps the rows from others meanwhile; SQLite has one process, whose recorder would wait.
+        PostgreSQL locks the rows meanwhile. SQLite has one process, so no transaction is open while it publishes.
         """
         if self._database.is_postgres:
             return await self._database.write(self._relay)
-        taken = await self._database.read(_take)
-        await self._publish(taken)
-        if taken.rows:
-            await self._database.write(lambda connection: _remove(connection, taken.rows))
-        return len(taken.rows)
+        batch = await self._database.read(_read_batch)
+        await self._publish(batch)
+        if batch.rows:
+            await self._database.write(lambda connection: _remove(connection, batch.rows))
+        return len(batch.rows)
 
     async def publish(self, event: Event) -> None:
-        """Publish one event that stands in no table. Raises PublishRefused, PublishUnknown."""
+        """Publish one event that is not in the table. Raises PublishRefused, PublishUnknown."""
         body = Events(events=(event,)).model_dump_json().encode()
         await self._broker.publish(body, self._broker.topology.new(EVENT))
-        self._counts.told.inc()
+        self._metrics.published.inc()
 
     async def _relay(self, connection: AsyncConnection) -> int:
-        rows = sorted((await connection.execute(_TAKE_OUT)).all(), key=lambda row: (row.request, row.n, row.seq))
-        await self._publish(await _describe(connection, rows))
+        rows = sorted((await connection.execute(_DELETE_OLDEST)).all(), key=lambda row: (row.request, row.n, row.seq))
+        await self._publish(await _read_requests(connection, rows))
         return len(rows)
 
-    async def _publish(self, taken: Taken) -> None:
-        told = write(taken)
-        if not told:
+    async def _publish(self, batch: EventBatch) -> None:
+        published = make_events(batch)
+        if not published:
             return
-        body = Events(events=tuple(told)).model_dump_json().encode()
+        body = Events(events=tuple(published)).model_dump_json().encode()
         await self._broker.publish(body, self._broker.topology.new(EVENT))
-        self._counts.told.inc(len(told))
+        self._metrics.published.inc(len(published))
 
 
-def write(taken: Taken) -> list[Event]:
-    """Write the rows as events, and one for each request that has settled with them."""
-    told: list[Event] = []
+def make_events(batch: EventBatch) -> list[Event]:
+    """Make the events of the rows, and one for each request that they settle."""
+    published: list[Event] = []
     last: dict[str, Row[Any]] = {}
-    for row in taken.rows:
+    for row in batch.rows:
         if row.events & EventKind.MESSAGE:
-            sent_by = taken.providers.get((row.request, row.n), (row.provider, row.provider_id))
-            told.append(_write_message(row, taken.references.get(row.request), sent_by))
-        if row.request in taken.settled:
+            sent_by = batch.providers.get((row.request, row.n), (row.provider, row.provider_id))
+            published.append(_make_message_event(row, batch.references.get(row.request), sent_by))
+        if row.request in batch.settled:
             known = last.get(row.request)
             last[row.request] = row if known is None or row.at > known.at else known
-    told += [_write_request(row, taken.references.get(name), taken.settled[name]) for name, row in last.items()]
-    return told
+    published += [
+        _make_request_event(row, batch.references.get(name), batch.settled[name]) for name, row in last.items()
+    ]
+    return published
 
 
-def _write_message(row: Row[Any], reference: str | None, sent_by: ProviderAndId) -> Event:
+def _make_message_event(row: Row[Any], reference: str | None, sent_by: ProviderAndId) -> Event:
     provider, provider_id = sent_by
-    detail = without(row.address, row.written, row.detail) if is_hidden(row) else row.detail
-    has_error = row.status in TROUBLED and (row.code or row.detail)
+    detail = replace_contact(row.address, row.written, row.detail) if is_hidden(row) else row.detail
+    has_error = row.status in ERROR_STATUSES and (row.code or row.detail)
     error = {"code": row.code, "detail": detail} if has_error else None
     return Event(
         id=f"evt_{message_id(row.request, row.n)}-{row.seq}",
@@ -180,7 +184,7 @@ def _write_message(row: Row[Any], reference: str | None, sent_by: ProviderAndId)
     )
 
 
-def _write_request(row: Row[Any], reference: str | None, counts: Mapping[str, int]) -> Event:
+def _make_request_event(row: Row[Any], reference: str | None, counts: Mapping[str, int]) -> Event:
     return Event(
         id=f"evt_{row.request}-settled",
         type="request.settled",
@@ -207,30 +211,30 @@ _OLDEST = (
     .with_for_update(skip_locked=True)
     .cte("oldest")
 )
-_TAKE_OUT = (
+_DELETE_OLDEST = (
     delete(events)
     .where(*(column == _OLDEST.c[column.name] for column in events.primary_key.columns))
     .returning(*events.columns)
 )
-"""PostgreSQL's: taken and removed in one step; where they can't be published the transaction brings them back."""
+"""For PostgreSQL: if the events can't be published, the transaction is rolled back."""
 
 
-async def _take(connection: AsyncConnection) -> Taken:
+async def _read_batch(connection: AsyncConnection) -> EventBatch:
     query = select(events).order_by(*events.primary_key.columns).limit(BATCH)
-    return await _describe(connection, (await connection.execute(query)).all())
+    return await _read_requests(connection, (await connection.execute(query)).all())
 
 
-async def _describe(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Taken:
+async def _read_requests(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> EventBatch:
     if not rows:
-        return Taken((), {}, {}, {})
+        return EventBatch((), {}, {}, {})
     is_among = _is_among(connection, {row.request for row in rows})
-    found = await connection.execute(
+    named = await connection.execute(
         select(requests.c.request, requests.c.reference).where(is_among, requests.c.reference.is_not(None))
     )
-    references = {row.request: row.reference for row in found}
+    references = {row.request: row.reference for row in named}
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
     settled = await _count_settled(connection, watched) if watched else {}
-    return Taken(rows, references, settled, await find_providers(connection, rows))
+    return EventBatch(rows, references, settled, await find_providers(connection, rows))
 
 
 def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:
@@ -238,8 +242,8 @@ def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElem
 
 
 async def _count_settled(connection: AsyncConnection, names: Collection[str]) -> dict[str, Counter[str]]:
-    """Count the messages of those requests of which nothing is open; an open one ends the look at its first."""
-    is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(UNSETTLED))
+    """Count the messages of the settled ones of these requests by status."""
+    is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(OPEN_STATUSES))
     settled = select(requests.c.request).where(_is_among(connection, names), ~is_open)
     query = (
         select(messages.c.request, messages.c.status, func.count().label("count"))
@@ -257,7 +261,7 @@ async def _remove(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> None
     await connection.execute(delete(events).where(are_one_of(_KEY, keys, is_postgres=is_postgres(connection))))
 
 
-async def _rest(until: asyncio.Event, seconds: float) -> None:
+async def _wait(until: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await until.wait()

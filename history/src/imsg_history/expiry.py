@@ -1,4 +1,4 @@
-"""Messages of a paused channel whose time is over: no sender consumes them, so history lets them expire."""
+"""Expiry of messages in paused channels: no sender consumes them, so history settles them."""
 
 import asyncio
 import contextlib
@@ -22,24 +22,24 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-EVERY_S = 5.0
+INTERVAL_S = 5.0
 
 GRACE = timedelta(seconds=5)
-"""By so much our clock may be ahead of the senders', by which they expire what they consume."""
+"""By how much this clock may be ahead of the senders', which expire the messages of open channels."""
 
-MOST_EXTENSION = timedelta(hours=24)
-"""By how much a message that waited for a block may live longer (promise 5); by how much it does only its job says."""
+MAX_EXTENSION = timedelta(hours=24)
+"""By how much a message that waited for a block may live longer (promise 5); only its job says by how much it does."""
 
-AT_ONCE = 500
+BATCH = 500
 
 DETAIL = "Its time was over before it could be sent: its channel was paused."
 
 
 @dataclass(frozen=True, slots=True)
 class PausedExpiry:
-    """Looks again and again whether a channel is paused, and expires what waits there for too long.
+    """Expires the messages of paused channels.
 
-    Should a sender send one of them all the same, what its provider said stands above this.
+    If a sender sends one of them all the same, the provider's result has precedence.
     """
 
     database: Database
@@ -49,21 +49,24 @@ class PausedExpiry:
     now: Callable[[], datetime]
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look until `stopping`."""
+        """Check the channels until `stopping`."""
         trouble = Recurring(log, "paused_channels_not_expired")
         while not stopping.is_set():
             try:
-                await self.once()
+                await self.run_once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
                 trouble.note(error)
             else:
                 trouble.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(INTERVAL_S):
                     await stopping.wait()
 
-    async def once(self) -> int:
-        """Expire what is late now; return how much. Raises what can be away."""
+    async def run_once(self) -> int:
+        """Expire late messages; return their number.
+
+        Raises DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused.
+        """
         count = 0
         for method in self.methods:
             if await self.redis.call("HGET", channel_key(method), "paused") != b"1":
@@ -74,7 +77,7 @@ class PausedExpiry:
     async def _expire(self, method: str) -> int:
         count, after = 0, ("0" * 32, -1)
         while rows := await self.database.read(lambda connection: self._find(connection, method, after)):  # noqa: B023
-            await self.writer.record(Outcomes(outcomes=tuple(map(_expire, rows))))
+            await self.writer.write_outcomes(Outcomes(outcomes=tuple(map(_make_outcome, rows))))
             count, after = count + len(rows), (rows[-1].request, rows[-1].n)
         if count:
             log.info("expired", method=method, messages=count, why="the channel is paused")
@@ -83,30 +86,30 @@ class PausedExpiry:
     async def _find(self, connection: AsyncConnection, method: str, after: tuple[str, int]) -> Sequence[Row[Any]]:
         late = self.now() - GRACE
         is_next = tuple_(messages.c.request, messages.c.n) > after
-        found = (
+        statement = (
             select(messages.c.request, messages.c.n, requests.c.expires_at)
             .join(requests, requests.c.request == messages.c.request)
-            .where(messages.c.method == method, is_next, or_(_waits(late), _comes_again(late)))
+            .where(messages.c.method == method, is_next, or_(_is_waiting(late), _is_retried(late)))
             .order_by(messages.c.request, messages.c.n)
-            .limit(AT_ONCE)
+            .limit(BATCH)
         )
-        return list(await connection.execute(found))
+        return list(await connection.execute(statement))
 
 
-def _waits(late: datetime) -> ColumnElement[bool]:
+def _is_waiting(late: datetime) -> ColumnElement[bool]:
     return and_(messages.c.status == Status.QUEUED.value, requests.c.expires_at < late)
 
 
-def _comes_again(late: datetime) -> ColumnElement[bool]:
-    """Tell which retried messages are late: by their time those that never waited for a block, a day later the rest."""
+def _is_retried(late: datetime) -> ColumnElement[bool]:
+    """Return whether a retried message is late: one that waited for a block may live a day longer."""
     lines = select(func.count()).where(attempts.c.request == messages.c.request, attempts.c.n == messages.c.n)
     never_blocked = lines.scalar_subquery() <= messages.c.attempts
-    is_late = or_(and_(requests.c.expires_at < late, never_blocked), requests.c.expires_at < late - MOST_EXTENSION)
+    is_late = or_(and_(requests.c.expires_at < late, never_blocked), requests.c.expires_at < late - MAX_EXTENSION)
     return and_(messages.c.status == Status.RETRYING.value, is_late)
 
 
-def _expire(row: Row[Any]) -> Outcome:
-    """Make the outcome; its time is that of the message, so that to make it twice changes nothing."""
+def _make_outcome(row: Row[Any]) -> Outcome:
+    """Make the outcome, with the message's own time: the same outcome again changes nothing."""
     return Outcome(
         request=row.request,
         n=row.n,

@@ -1,4 +1,4 @@
-"""What a sender is not told: the address of a user they wrote to by name. It is the user's and the administrators'."""
+"""Contacts that are hidden from a sender: the address of a user to whom they wrote by name."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from sqlalchemy import Row
 from imsg_channels import BY_NAME
 
 SHORTEST_PART = 3
-"""Characters of an address's part that are replaced: fewer stand in any sentence."""
+"""The shortest part of an address that is replaced: shorter ones occur in any sentence."""
 
 SPOKEN_DIGITS = 8
-"""Of a phone number's end: with fewer no number is recognised."""
+"""The last digits of a phone number that are replaced: fewer do not reveal it."""
 
 
 def is_hidden(row: Row[Any]) -> bool:
-    """Tell whether a message went to a user's contact that its sender has not written themselves.
+    """Return whether a message went to the contact of a user whom its sender named.
 
-    Whatever was written and is no address of the method is a username.
+    What the sender wrote is a username where it is no address of the method.
     """
     channel = BY_NAME.get(row.method)
     if row.address is None or row.written is None:
@@ -24,10 +24,10 @@ def is_hidden(row: Row[Any]) -> bool:
     return row.written != row.address and (channel is None or channel.address.parse(row.written) is None)
 
 
-def without(address: str, written: str, said: str | None) -> str | None:
-    """Put what was written in the place of an address, and of its parts, in what a provider said."""
-    if not said:
-        return said
+def replace_contact(address: str, written: str, detail: str | None) -> str | None:
+    """Replace an address, and its parts, by what the sender wrote, in the text of a provider."""
+    if not detail:
+        return detail
     name, at, domain = address.rpartition("@")
     parts = [address]
     if at:
@@ -36,20 +36,20 @@ def without(address: str, written: str, said: str | None) -> str | None:
         parts += [address.removeprefix("+"), address.removeprefix("+86"), address[-SPOKEN_DIGITS:]]
     for part in parts:
         if len(part) >= SHORTEST_PART:
-            said = _replace(said, part, written)
-    return said
+            detail = _replace_word(detail, part, written)
+    return detail
 
 
-def _replace(said: str, part: str, by: str) -> str:
-    """Put something in the place of a part wherever it stands as a word, in whatever case."""
-    lower, part = said.lower(), part.lower()
-    if len(lower) != len(said):  # a letter such as İ, which becomes two
-        lower = said
+def _replace_word(detail: str, part: str, by: str) -> str:
+    """Replace a part wherever it is a whole word, whatever its case."""
+    lower, part = detail.lower(), part.lower()
+    if len(lower) != len(detail):  # a letter such as İ, which becomes two
+        lower = detail
     pieces, since, at = [], 0, lower.find(part)
     while at >= 0:
         end = at + len(part)
         if not (lower[at - 1 : at].isalnum() or lower[end : end + 1].isalnum()):
-            pieces += [said[since:at], by]
+            pieces += [detail[since:at], by]
             since = end
         at = lower.find(part, end)
-    return "".join((*pieces, said[since:]))
+    return "".join((*pieces, detail[since:]))

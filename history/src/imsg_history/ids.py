@@ -1,4 +1,4 @@
-"""The names of requests and messages, and the time that a request's UUIDv7 holds."""
+"""The ids of requests and messages, and the time in a request's UUIDv7."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NAME = re.compile(r"([0-9a-f]{32})(?:-(0|[1-9][0-9]{0,9}))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What an `id` of the public API names: a request, or one message of it."""
+    """An `id` of the public API: of a request, or of one message."""
 
     request: str
     n: int | None = None
@@ -33,7 +33,7 @@ class Name:
 
 
 def time_of(request: str) -> datetime:
-    """Read the time a request was drawn up out of its id, to the millisecond: what `created_at` shows."""
+    """Return the time in a request's id, to the millisecond: the API's `created_at`."""
     return EPOCH + timedelta(milliseconds=min(int(request[:12], 16), LATEST_MS))
 
 
@@ -42,17 +42,17 @@ LATEST_MS = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH).total_s
 
 
 def to_ms(at: datetime) -> int:
-    """Turn a time into Unix milliseconds."""
+    """Convert a time to Unix milliseconds."""
     return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def from_ms(ms: int | None) -> datetime | None:
-    """Turn Unix milliseconds, where there are any, into a time."""
+    """Convert Unix milliseconds to a time; None stays None."""
     return None if ms is None else EPOCH + timedelta(milliseconds=ms)
 
 
 def first_id(at: datetime) -> str:
-    """Make the lowest id of a moment: every request drawn up then or later has it or a higher one."""
+    """Return the lowest request id of a time: requests of that time or later have it or a higher one."""
     ms = -((EPOCH - at) // timedelta(milliseconds=1))
     return f"{min(max(ms, 0), LAST_MS):012x}{0:020x}"
 

@@ -1,4 +1,4 @@
-"""History's wiring: settings, the database and its tables, the broker, recording, sweeping, the API."""
+"""Wires history: settings, the database, the broker, the consumer, maintenance, the API."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ from imsg_history.consumer import HistoryConsumer
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
-from imsg_history.erase import Eraser
+from imsg_history.eraser import Eraser
 from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
@@ -42,7 +42,7 @@ from imsg_history.redis_erasure import RedisErasure
 from imsg_history.replies import Replies
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.request_list import RequestList
-from imsg_history.resend import Resends
+from imsg_history.resending import Resends
 from imsg_history.routes.parts import Parts
 from imsg_history.stats import Statistics
 from imsg_history.stuck import StuckJobs
@@ -63,13 +63,13 @@ log = logger(__name__)
 PING_EVERY_S = 2.0
 
 
-class Sweeping(BaseModel):
-    """How often it is swept, and after how long a message without any outcome may be called lost."""
+class MaintenanceSettings(BaseModel):
+    """How often maintenance runs, and after how long a message without an outcome is stuck."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore")
 
     every_s: Annotated[float, Field(gt=0)] = 60.0
-    """How many seconds pass between two sweeps of history."""
+    """How many seconds pass between two runs of history's maintenance."""
     lost_after_s: Annotated[float, Field(gt=0)] = 900.0
     """After how many seconds without an outcome a message is published again."""
 
@@ -88,7 +88,7 @@ class Settings(Common):
     tombstones_file: Path | None = None
     """The file of the tombstones, outside the backups: a restored backup then still knows who was erased. Unset: Redis
     alone keeps them."""
-    sweep: Sweeping = Sweeping()
+    sweep: MaintenanceSettings = MaintenanceSettings()
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -113,45 +113,47 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def _open_parts(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
     if is_sqlite(url):
-        await _make_tables(url)
+        await _create_sqlite_tables(url)
     store = await stack.enter_async_context(database.connect(url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     retention = timedelta(days=settings.retention_days)
     digests = Digests(settings.erasure_key)
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
-    stones = TombstoneStore(store, Tombstones(connection, digests), settings.tombstones_file)
-    traces = RedisErasure(connection, store, digests)
-    progress = ErasureProgress(store, stones, Eraser(store, digests), traces, connection, broker, _now)
-    contents = ContentRetention(store, settings.keep_content_days)
+    tombstones = TombstoneStore(store, Tombstones(connection, digests), settings.tombstones_file)
+    redis_erasure = RedisErasure(connection, store, digests)
+    progress = ErasureProgress(store, tombstones, Eraser(store, digests), redis_erasure, connection, broker, _now)
+    content_retention = ContentRetention(store, settings.keep_content_days)
     if is_sqlite(url):
-        await _begin_anew(stones, traces)
-    relay = EventRelay(store, broker, event_relay.Counts(service.metrics))
+        await _prepare_tombstones(tombstones, redis_erasure)
+    relay = EventRelay(store, broker, event_relay.RelayMetrics(service.metrics))
     reply_matcher = ReplyMatcher(
-        store, lambda one: broker.publish(one.encode(), broker.topology.suppressions), relay.publish
+        store, lambda suppression: broker.publish(suppression.encode(), broker.topology.suppressions), relay.publish
     )
-    writing = writer.Counts(service.metrics)
+    writer_metrics = writer.WriterMetrics(service.metrics)
     queue = broker.topology.history
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, lambda: to_ms(_now()))
     batch_writer = BatchWriter(
         store,
         _now,
         retention,
-        writing,
+        writer_metrics,
         digests,
         wake=relay.wake,
         reply_matcher=reply_matcher,
-        take=lambda oldest_at: lag.take(to_ms(oldest_at)),
+        report_oldest=lambda oldest_at: lag.take(to_ms(oldest_at)),
     )
-    history_consumer = HistoryConsumer(broker, batch_writer, consumer.Counts(service.metrics))
+    history_consumer = HistoryConsumer(broker, batch_writer, consumer.ConsumerMetrics(service.metrics))
     expiry = PausedExpiry(store, connection, batch_writer, broker.topology.methods, _now)
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
-    stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.Counts(service.metrics))
-    terms = maintenance.Terms(timedelta(seconds=settings.sweep.every_s), retention)
-    counts = maintenance.Counts(service.metrics)
-    maintaining = Maintenance(stuck_jobs, store, _now, store.now, terms, counts, contents, reply_matcher)
+    stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.StuckMetrics(service.metrics))
+    schedule = maintenance.Schedule(timedelta(seconds=settings.sweep.every_s), retention)
+    maintenance_metrics = maintenance.MaintenanceMetrics(service.metrics)
+    periodic = Maintenance(
+        stuck_jobs, store, _now, store.now, schedule, maintenance_metrics, content_retention, reply_matcher
+    )
 
     async def work() -> None:
-        """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
+        """Migrate the tables once the database answers; then consume, and run maintenance."""
         await wait_for_database(
             lambda: migrate(url, _now()), patience_s=math.inf, unavailable=(DatabaseUnavailable, SQLAlchemyError)
         )
@@ -159,23 +161,23 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(progress.run(service.stopping))
             tasks.create_task(history_consumer.run(service.stopping))
-            tasks.create_task(maintaining.run(service.stopping))
+            tasks.create_task(periodic.run(service.stopping))
             tasks.create_task(expiry.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
             tasks.create_task(lag.run(service.stopping))
-            tasks.create_task(_tell_recorded(connection, lag, service.stopping))
-            tasks.create_task(_watch(store, service.stopping))
+            tasks.create_task(_publish_watermark(connection, lag, service.stopping))
+            tasks.create_task(_ping_database(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
-    erasures = Erasures(store, stones, digests, _now, progress.wake)
+    erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     parts = _make_parts(store, settings.timezone, erasures, lambda: from_ms(lag.as_of_ms))
     return api(parts, Internal("history", settings.service_key, settings.peer_keys))
 
 
 def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: Callable[[], datetime | None]) -> Parts:
-    """Make what the routes call."""
+    """Make the parts that the routes call."""
     return Parts(
         MessageQuery(store),
         Overviews(store),
@@ -192,17 +194,17 @@ def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: 
     )
 
 
-async def _begin_anew(stones: TombstoneStore, traces: RedisErasure) -> None:
-    """Have the tombstones in place before anybody sends: the folder may be a copy, made by a backup that has ended."""
+async def _prepare_tombstones(tombstones: TombstoneStore, redis_erasure: RedisErasure) -> None:
+    """Synchronize the tombstones before anything is sent: the data folder may be a restored backup."""
     try:
-        await traces.forget_backup()
-        await stones.exchange()
+        await redis_erasure.forget_backup()
+        await tombstones.synchronize()
     except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
         log.warning("tombstones_delayed", why=str(away))
 
 
-async def _make_tables(url: URL) -> None:
-    """Make SQLite's file and tables before anything else. Raises StartError where it can't be written."""
+async def _create_sqlite_tables(url: URL) -> None:
+    """Create SQLite's file and tables first. Raises StartError where the file can't be written."""
     try:
         await asyncio.to_thread(migrate, url, _now())
     except (DatabaseUnavailable, SQLAlchemyError) as error:
@@ -212,8 +214,8 @@ async def _make_tables(url: URL) -> None:
         ) from error
 
 
-async def _tell_recorded(connection: redis.Redis, lag: QueueLag, stopping: asyncio.Event) -> None:
-    """Tell callbacks up to when everything is recorded: what it has of events can't be more."""
+async def _publish_watermark(connection: redis.Redis, lag: QueueLag, stopping: asyncio.Event) -> None:
+    """Write to Redis up to when everything is recorded, for callbacks, whose events can't be newer."""
     while not stopping.is_set():
         if lag.as_of_ms is not None:
             with suppress(RedisUnavailable, RedisRefused):
@@ -221,7 +223,7 @@ async def _tell_recorded(connection: redis.Redis, lag: QueueLag, stopping: async
         await asyncio.sleep(LOOK_S)
 
 
-async def _watch(store: Database, stopping: asyncio.Event) -> None:
+async def _ping_database(store: Database, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         await store.ping()
         await asyncio.sleep(PING_EVERY_S)

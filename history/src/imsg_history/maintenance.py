@@ -1,9 +1,10 @@
-"""What is done from time to time: lost jobs looked for, months made, and what is too old removed."""
+"""Periodic maintenance: stuck jobs are published again, partitions created, old rows deleted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, select, text, tuple_
@@ -24,20 +25,20 @@ from imsg_runtime.logs import Recurring, logger
 
 log = logger(__name__)
 
-RECEIPTS_WAIT = timedelta(hours=72)
+RECEIPT_RETENTION = timedelta(hours=72)
 
-JOBS_KEPT = timedelta(days=4)
-"""A job can't be of use for longer: its life is 48 h at most, its extension by blocks 24 h."""
+JOB_RETENTION = timedelta(days=4)
+"""No job is published again later: its life is 48 h at most, its extension by blocks 24 h."""
 
 SLICE = 1_000
-"""Rows deleted in one transaction, so that the recorder never waits long."""
+"""Rows deleted in one transaction, so that writers do not wait long."""
 
-CLOCKS_APART = timedelta(minutes=1)
-"""From here on two clocks that differ are worth a line in the log."""
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
+"""By how much two clocks may differ before it is logged."""
 
 
-class Counts:
-    """What the sweep tells Prometheus."""
+class MaintenanceMetrics:
+    """Metrics of maintenance."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.removed = Counter(
@@ -61,8 +62,8 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """How long things are left alone."""
+class Schedule:
+    """How often maintenance runs, and how long rows are kept."""
 
     every: timedelta
     retention: timedelta
@@ -70,121 +71,119 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Sweeps until it is stopped; several processes on one PostgreSQL don't get into one another's way."""
+    """Runs maintenance until it is stopped; several processes may share one PostgreSQL."""
 
-    lost: StuckJobs
+    stuck_jobs: StuckJobs
     database: Database
     now: Callable[[], datetime]
-    servers_now: Callable[[], Awaitable[datetime]]
+    database_now: Callable[[], Awaitable[datetime]]
     """The database's clock."""
-    terms: Terms
-    counts: Counts
+    schedule: Schedule
+    metrics: MaintenanceMetrics
     contents: ContentRetention | None = None
     reply_matcher: ReplyMatcher | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep again and again."""
+        """Run maintenance until `stopping`."""
         trouble = Recurring(log, "maintenance_delayed")
         while not stopping.is_set():
             try:
-                await self.once()
+                await self.run_once()
             except (DatabaseUnavailable, BadRow) as error:
                 trouble.note(error)
             else:
                 trouble.clear()
             try:
-                async with asyncio.timeout(self.terms.every.total_seconds()):
+                async with asyncio.timeout(self.schedule.every.total_seconds()):
                     await stopping.wait()
             except TimeoutError:
                 continue
 
-    async def once(self) -> None:
-        """Sweep once. Raises DatabaseUnavailable."""
-        await self._tell_ages()
+    async def run_once(self) -> None:
+        """Run maintenance once. Raises DatabaseUnavailable."""
+        await self._measure_ages()
         if self.reply_matcher is not None:
             await self.reply_matcher.match(self.now())
-        await self.lost.find()
-        await self.make_room()
+        await self.stuck_jobs.republish()
+        await self.delete_old()
 
-    async def make_room(self) -> None:
-        """Make the months to come, and remove what is past its time. Raises DatabaseUnavailable."""
-        now = await self._agree()
-        oldest = first_id(now - self.terms.retention)
-        await self._delete(receipts, receipts.c.kept_at < now - RECEIPTS_WAIT)
-        await self._delete(attachments, attachments.c.expires_at < now)
-        await self._delete(replies, replies.c.at < now - self.terms.retention)
-        await self._delete(dead, dead.c.at < now - self.terms.retention)
-        await self._delete(audit, audit.c.at < now - self.terms.retention)
+    async def delete_old(self) -> None:
+        """Create the partitions of the coming months, and delete what is too old. Raises DatabaseUnavailable."""
+        now = await self._find_agreed_time()
+        oldest = first_id(now - self.schedule.retention)
+        await self._delete_rows(receipts, receipts.c.kept_at < now - RECEIPT_RETENTION)
+        await self._delete_rows(attachments, attachments.c.expires_at < now)
+        await self._delete_rows(replies, replies.c.at < now - self.schedule.retention)
+        await self._delete_rows(dead, dead.c.at < now - self.schedule.retention)
+        await self._delete_rows(audit, audit.c.at < now - self.schedule.retention)
         unsettled = exists().where(
             messages.c.request == jobs.c.request,
             messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
         )
-        await self._delete(jobs, (jobs.c.request < first_id(now - JOBS_KEPT)) & ~unsettled)
-        await self._delete(jobs, jobs.c.request < oldest)
+        await self._delete_rows(jobs, (jobs.c.request < first_id(now - JOB_RETENTION)) & ~unsettled)
+        await self._delete_rows(jobs, jobs.c.request < oldest)
         if self.database.is_postgres:
-            await self._turn_months(now)
+            await self._rotate_partitions(now)
         for table in (attempts, messages, requests):
-            await self._delete(table, table.c.request < oldest)
+            await self._delete_rows(table, table.c.request < oldest)
         if self.contents is not None:
-            self.counts.contents.inc(await self.contents.erase(now, self.terms.retention))
+            self.metrics.contents.inc(await self.contents.erase(now, self.schedule.retention))
 
-    async def _tell_ages(self) -> None:
-        """Measure what waits by the tables: RabbitMQ says of no queue how old its head is, and theirs is an index."""
+    async def _measure_ages(self) -> None:
+        """Measure the age of each channel's oldest message, which RabbitMQ does not know of a queue."""
         now = self.now()
-        for method in self.lost.broker.topology.methods:
+        for method in self.stuck_jobs.broker.topology.methods:
             oldest = (
                 select(messages.c.request)
                 .where(messages.c.method == method, messages.c.status == Status.QUEUED.value)
                 .order_by(messages.c.request)
                 .limit(1)
             )
-            request = await self.database.read(lambda connection: connection.scalar(oldest))  # noqa: B023  awaited at once
+            request = await self.database.scalar(oldest)
             age = now - time_of(request) if request is not None else timedelta()
-            self.counts.oldest.labels(method).set(max(age.total_seconds(), 0.0))
+            self.metrics.oldest.labels(method).set(max(age.total_seconds(), 0.0))
 
-    async def _agree(self) -> datetime:
-        """Tell the time that both clocks have reached: one that runs ahead would remove what is to stay."""
-        ours, theirs = self.now(), await self.servers_now()
-        self.counts.ahead.set((ours - theirs).total_seconds())
-        if abs(ours - theirs) > CLOCKS_APART:
-            log.warning("clocks_differ", ahead_of_database_s=round((ours - theirs).total_seconds()))
-        return min(ours, theirs)
+    async def _find_agreed_time(self) -> datetime:
+        """Return the time that both clocks have reached: a clock that is ahead would delete rows too early."""
+        own, database_time = self.now(), await self.database_now()
+        self.metrics.ahead.set((own - database_time).total_seconds())
+        if abs(own - database_time) > MAX_CLOCK_DIFFERENCE:
+            log.warning("clocks_differ", ahead_of_database_s=round((own - database_time).total_seconds()))
+        return min(own, database_time)
 
-    async def _turn_months(self, now: datetime) -> None:
-        """Make and drop partitions, each in a transaction of its own: nobody waits for more than one."""
-        before = now - self.terms.retention
-        for partition in await self._list_partitions(
-            lambda connection: partitions.list_missing(connection, now, before)
-        ):
-            if await self._change(lambda connection, one=partition: partitions.make(connection, one)):  # type: ignore[misc]
-                log.info("partition_made", name=partition.name)
-        for partition in await self._list_partitions(lambda connection: partitions.list_outdated(connection, before)):
-            if await self._change(lambda connection, one=partition: partitions.drop(connection, one)):  # type: ignore[misc]
+    async def _rotate_partitions(self, now: datetime) -> None:
+        """Create and drop partitions, each in its own transaction, so that others wait for one at most."""
+        oldest = now - self.schedule.retention
+        for partition in await self._list_partitions(partial(partitions.list_missing, now=now, oldest=oldest)):
+            if await self._change_alone(partial(partitions.create, partition=partition)):
+                log.info("partition_created", name=partition.name)
+        for partition in await self._list_partitions(partial(partitions.list_outdated, before=oldest)):
+            if await self._change_alone(partial(partitions.drop, partition=partition)):
                 log.info("partition_dropped", name=partition.name)
-                self.counts.dropped.inc()
+                self.metrics.dropped.inc()
 
-    async def _list_partitions(self, look: Callable[[Connection], list[Partition]]) -> list[Partition]:
-        return await self.database.read(lambda connection: connection.run_sync(look))
+    async def _list_partitions(self, list_from: Callable[[Connection], list[Partition]]) -> list[Partition]:
+        return await self.database.read(lambda connection: connection.run_sync(list_from))
 
-    async def _change(self, change: Callable[[Connection], bool]) -> bool:
-        def alone(connection: Connection) -> bool:
+    async def _change_alone(self, change: Callable[[Connection], bool]) -> bool:
+        def change_locked(connection: Connection) -> bool:
             if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock})")):
-                return False  # another sweeps, or migrates
+                return False  # another process runs maintenance, or migrates
             return change(connection)
 
-        return await self.database.write(lambda connection: connection.run_sync(alone))
+        return await self.database.write(lambda connection: connection.run_sync(change_locked))
 
-    async def _delete(self, table: Table, condition: ColumnElement[bool]) -> None:
+    async def _delete_rows(self, table: Table, condition: ColumnElement[bool]) -> None:
         key = list(table.primary_key.columns)
-        some = select(*key).where(condition).limit(SLICE)
-        one = tuple_(*key) if len(key) > 1 else key[0]
+        oldest_rows = select(*key).where(condition).limit(SLICE)
+        key_of_row = tuple_(*key) if len(key) > 1 else key[0]
         removed = SLICE
         while removed == SLICE:
             removed = await self.database.write(
-                lambda connection: _remove(connection, delete(table).where(one.in_(some)))
+                lambda connection: _execute_delete(connection, delete(table).where(key_of_row.in_(oldest_rows)))
             )
-            self.counts.removed.labels(table.name).inc(removed)
+            self.metrics.removed.labels(table.name).inc(removed)
 
 
-async def _remove(connection: AsyncConnection, statement: Delete) -> int:
+async def _execute_delete(connection: AsyncConnection, statement: Delete) -> int:
     return (await connection.execute(statement)).rowcount

@@ -1,7 +1,7 @@
-"""Many events folded into the rows they make: the same rows in whatever order, however often they come.
+"""Facts merged into rows: the same rows in any order of the facts, however often each arrives.
 
-A message's status is that of its highest event by (rank, attempt, at, mark); all else is a set or a maximum.
-So folding is commutative and idempotent, here within a batch and in `write` between batches.
+A message's status is that of its fact with the highest (rank, attempt, at, mark); every other column is a set or a
+maximum. So merging is commutative and idempotent: here within a batch, and in `row_writer` between batches.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
-from imsg_history.events import Accepted, Dead, Event, compact, utc
+from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
 from imsg_history.records import (
     MAX_ADDRESS,
     MAX_CODE,
@@ -33,35 +33,34 @@ from imsg_history.records import (
 )
 
 RANK = {status: rank * 10 for status, rank in RANKS.items()}
-"""The wire's ranks, with room between them."""
+"""The ranks of the wire, with room between them. A new status needs a rank in `wire.RANKS` alone."""
 
 DEAD_RANK = 15
-"""`failed` by a dead letter: over `retrying`, under all that a channel itself said, which is the truth."""
+"""`failed` by a dead letter: above `retrying`, below every result that a channel reports."""
 
 NO_ATTEMPT = 0
-"""The attempt of an outcome that ended a message without one."""
+"""The attempt of an outcome that settled a message without any attempt."""
 
 UNTRIED_RANK = 16
-"""`expired` by no attempt: under all that a provider said, should it be sent all the same."""
+"""`expired` without any attempt: below every result of a provider, in case the message is sent all the same."""
 
 DEAD_LETTER = "dead_letter"
-"""The code of a message whose job died."""
+"""The code of a message whose job was dead-lettered."""
 
-IN_ORDER = timedelta(milliseconds=1)
-"""Dead letters of one batch share this time before it, a microsecond each, so that the list has them as they came.
+ORDER_SPAN = timedelta(milliseconds=1)
+"""Dead letters of one batch are a microsecond apart within this time before it, so that a list keeps their order.
 
-Before it, since an erasure that is ordered now is of all that has come until now. A column for the order would
-need a new index and a new cursor of the list, which the version before can't read while both run.
+Before it, since an erasure that begins now covers all that has arrived until now.
 """
 
 
 @dataclass(slots=True)
-class Merge:
-    """The rows of a batch, each by its key."""
+class MergedBatch:
+    """The rows of a batch of facts, each by its key."""
 
     now: datetime
     oldest: str
-    """The lowest id that retention keeps: what comes for older requests is counted as late and let go."""
+    """The lowest request id that retention keeps; facts of older requests are counted as late and dropped."""
     requests: dict[str, RequestRow] = field(default_factory=dict)
     jobs: dict[str, JobRow] = field(default_factory=dict)
     messages: dict[tuple[str, int], MessageRow] = field(default_factory=dict)
@@ -73,31 +72,31 @@ class Merge:
     audit: dict[str, AuditRow] = field(default_factory=dict)
     late: int = 0
 
-    def add(self, event: Event) -> None:
-        """Take in one event. Raises ValueError or OverflowError where no row can hold it."""
-        match event:
-            case Accepted():
-                self._add_accepted(event)
+    def add(self, fact: Fact) -> None:
+        """MergedBatch a fact. Raises ValueError or OverflowError where no row can hold it."""
+        match fact:
+            case AcceptedJob():
+                self._add_accepted(fact)
             case Outcomes():
-                for outcome in event.outcomes:
+                for outcome in fact.outcomes:
                     self._add_outcome(outcome)
             case Receipt():
-                self._add_receipt(event)
+                self._add_receipt(fact)
             case Inbound():
-                self._add_reply(event)
+                self._add_reply(fact)
             case Change():
-                self._add_change(event)
-            case Dead():
-                self._add_dead(event)
+                self._add_change(fact)
+            case DeadLetter():
+                self._add_dead_letter(fact)
 
     def find_oldest(self) -> datetime | None:
-        """Return when the oldest of what services themselves tell happened; None where nothing of that is here."""
+        """Return the time of the oldest job or attempt; None without any. Receipts may be late, and do not count."""
         accepted = (request.accepted_at for request in self.requests.values())
-        tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt)  # an end without one may be late
+        tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt)
         return min((*accepted, *tried), default=None)
 
-    def settle_dead(self, since: dict[str, datetime]) -> None:
-        """Settle the recipients of dead jobs, each at the time its letter was first kept, by the letter's id."""
+    def settle_dead_letters(self, since: dict[str, datetime]) -> None:
+        """Settle the recipients of dead-lettered jobs, each at the time when its dead letter was first kept."""
         for name, job in self.dead_jobs.items():
             at = _time_of_batch(since[name])
             mark, detail = fingerprint(name), self.dead[name].reason
@@ -108,12 +107,12 @@ class Merge:
                     AttemptRow(row.request, row.n, at, mark, None, row.status, code=DEAD_LETTER, detail=detail)
                 )
 
-    def _add_accepted(self, event: Accepted) -> None:
-        job = event.job
+    def _add_accepted(self, accepted: AcceptedJob) -> None:
+        job = accepted.job
         if self._is_late(job.request):
             return
         self.requests[job.request] = _request_row(job)
-        self.jobs[job.request] = JobRow(job.request, event.body)
+        self.jobs[job.request] = JobRow(job.request, accepted.body)
         for row in _message_rows(job, Status.QUEUED, RANK[Status.QUEUED], utc(job.accepted_at), 0):
             self._add_message(row)
 
@@ -124,19 +123,19 @@ class Merge:
         provider = clean_optional(outcome.provider, MAX_NAME)
         provider_id = clean_optional(outcome.provider_id, MAX_PROVIDER_ID)
         code, detail = clean_optional(outcome.code, MAX_CODE), clean_optional(outcome.detail, MAX_DETAIL)
-        said = (provider, provider_id, code, detail)
+        report = (provider, provider_id, code, detail)
         is_untried = attempt == NO_ATTEMPT and outcome.status is Status.EXPIRED
-        mark = fingerprint(attempt, status, *(() if is_untried else said))  # whoever says it, in whatever words
+        mark = fingerprint(attempt, status, *(() if is_untried else report))  # whichever service expires it
         request, n, rank = outcome.request, outcome.n, UNTRIED_RANK if is_untried else RANK[outcome.status]
-        self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
+        self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *report))
         for hop in outcome.hops:
             self._add_hop(request, n, attempt, at, hop)
         self._add_message(
-            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *said)
+            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *report)
         )
 
     def _add_hop(self, request: str, n: int, attempt: int, ended_at: datetime, hop: Hop) -> None:
-        """Note who was asked before in an attempt: a line of the time-line, and nothing of the message's status."""
+        """Add a provider that the attempt tried before: a line of the timeline, without effect on the status."""
         at = ended_at - max(timedelta(seconds=hop.before_s), timedelta(microseconds=1))
         provider, code, detail = clean(hop.provider, MAX_NAME), clean(hop.code, MAX_CODE), clean(hop.detail, MAX_DETAIL)
         status = Status.RETRYING.value
@@ -157,40 +156,40 @@ class Merge:
             self.receipts[provider, provider_id, address, at, mark] = row
 
     def _add_named_receipt(self, request: str, n: int, row: ReceiptRow) -> None:
-        """Move the message that a receipt names; where it comes before its outcome or its job, these find it there.
+        """Set the status of the message that a receipt names, also before its job or outcome arrives.
 
-        Who took the message its attempts say (`sendings`): the receipt knows our name of it alone.
+        The receipt does not know the provider of the message: `message_providers` finds it by the attempts.
         """
         if self._is_late(request):
             return
-        said = (row.provider, row.provider_id, row.code, row.detail)
+        report = (row.provider, row.provider_id, row.code, row.detail)
         rank = RANK[Status(row.status)]
-        self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *said))
+        self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *report))
         self._add_message(
             MessageRow(
-                request, n, None, None, None, None, row.status, rank, 0, row.at, row.mark, 0, None, None, *said[2:]
+                request, n, None, None, None, None, row.status, rank, 0, row.at, row.mark, 0, None, None, *report[2:]
             )
         )
 
     def _add_complaint(self, request: str, n: int, row: ReceiptRow) -> None:
-        """Note that whoever got a message called it spam: a line of its timeline, and nothing of its status."""
+        """Add a complaint: a line of the timeline, without effect on the status."""
         if not self._is_late(request):
-            said = (row.provider, row.provider_id, row.code, row.detail)
-            self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *said))
+            report = (row.provider, row.provider_id, row.code, row.detail)
+            self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *report))
 
-    def _add_reply(self, said: Inbound) -> None:
-        provider, address = clean(said.provider, MAX_NAME), clean(said.address, MAX_ADDRESS)
-        name = hashlib.sha256(repr((said.method, provider, said.id, address)).encode()).hexdigest()[:32]
+    def _add_reply(self, reply: Inbound) -> None:
+        provider, address = clean(reply.provider, MAX_NAME), clean(reply.address, MAX_ADDRESS)
+        name = hashlib.sha256(repr((reply.method, provider, reply.id, address)).encode()).hexdigest()[:32]
         self.replies[name] = ReplyRow(
             name,
-            min(utc(said.at), self.now),
-            clean(said.method, MAX_NAME),
+            min(utc(reply.at), self.now),
+            clean(reply.method, MAX_NAME),
             provider,
             address,
-            clean_optional(said.to, MAX_ADDRESS),
-            clean_optional(said.signature, MAX_NAME),
-            clean(said.text, MAX_TEXT),
-            int(said.opt_out),
+            clean_optional(reply.to, MAX_ADDRESS),
+            clean_optional(reply.signature, MAX_NAME),
+            clean(reply.text, MAX_TEXT),
+            int(reply.opt_out),
             self.now,
         )
 
@@ -201,27 +200,27 @@ class Merge:
         actor_id, subject_id = clean_optional(change.actor_id, MAX_NAME), clean_optional(change.subject_id, MAX_NAME)
         self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
 
-    def _add_dead(self, event: Dead) -> None:
-        job, known = event.job, self.dead.get(event.id)
-        self.dead[event.id] = DeadRow(
-            event.id,
+    def _add_dead_letter(self, letter: DeadLetter) -> None:
+        job, known = letter.job, self.dead.get(letter.id)
+        self.dead[letter.id] = DeadRow(
+            letter.id,
             job.request if job else None,
             clean(job.method, MAX_NAME) if job else None,
-            clean(event.queue),
-            clean(event.reason),
-            clean_optional(event.detail, MAX_DETAIL),
-            event.body,
+            clean(letter.queue),
+            clean(letter.reason),
+            clean_optional(letter.detail, MAX_DETAIL),
+            letter.body,
             known.at if known is not None else _time_in_batch(self.now, len(self.dead)),
         )
         if job is None or self._is_late(job.request):
             return
         self.requests.setdefault(job.request, _request_row(job))
-        self.dead_jobs[event.id] = job
+        self.dead_jobs[letter.id] = job
 
     def _add_message(self, row: MessageRow) -> None:
         known = self.messages.setdefault((row.request, row.n), row)
         if known is not row:
-            known.absorb(row)
+            known.merge(row)
 
     def _add_attempt(self, row: AttemptRow) -> None:
         self.attempts[row.request, row.n, row.at, row.mark] = row
@@ -234,13 +233,13 @@ class Merge:
 
 
 def _time_in_batch(now: datetime, nth: int) -> datetime:
-    """Give a dead letter the time by which it is listed among those of its batch."""
-    return now - IN_ORDER + min(nth, 999) * timedelta(microseconds=1)
+    """Return the time of the nth dead letter of a batch, by which a list keeps their order."""
+    return now - ORDER_SPAN + min(nth, 999) * timedelta(microseconds=1)
 
 
 def _time_of_batch(at: datetime) -> datetime:
-    """Take off what only puts a dead letter in its order: what it settles is settled alike in any order."""
-    at += IN_ORDER
+    """Return the time of a dead letter's batch: what it settles must not depend on its order."""
+    at += ORDER_SPAN
     return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's partitions by month of the request's id: made ahead, dropped when they are too old."""
+"""PostgreSQL's partitions by month of the request's id: created ahead, dropped when they are too old."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from imsg_history.tables import PARTITIONED
 MONTHS_AHEAD = 2
 
 LOCK_TIMEOUT = "3s"
-"""How long a change of partitions waits for others' locks, while the recorder and readers wait behind it: below
-the time after which a reader gives up."""
+"""How long a change of partitions waits for locks, while writers and readers wait behind it: below the time after
+which a reader gives up."""
 
-STRAYED = 12
-"""Months made at once for rows that lie in a default partition."""
+MAX_STRAY_MONTHS = 12
+"""Months created at once for rows that lie in a default partition."""
 
-FAR = timedelta(days=3_650)
-"""What is dated further ahead than this stays in the default partition: no clock is that wrong by accident."""
+MAX_AHEAD = timedelta(days=3_650)
+"""Rows dated further ahead stay in the default partition: no clock is that wrong by accident."""
 
 _NAME = re.compile(r"(?P<table>[a-z]+)_(?P<year>\d{4})_(?P<month>\d{2})")
 
@@ -35,12 +35,12 @@ class Partition:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The partition's table name."""
         return f"{self.table}_{self.month:%Y_%m}"
 
     @property
     def limits(self) -> tuple[str, str]:
-        """Its lowest id and the first above it."""
+        """The lowest id of the month, and of the month after."""
         return first_id(self.month), first_id(month_after(self.month))
 
 
@@ -54,47 +54,47 @@ def month_after(month: datetime) -> datetime:
     return datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
 
 
-def make_months(connection: Connection, now: datetime) -> list[str]:
-    """Make what is missing, all in this transaction; return what was made. For a start, before anybody records."""
+def create_months(connection: Connection, now: datetime) -> list[str]:
+    """Create the missing partitions in this transaction, at the start of history; return their names."""
     missing = list_missing(connection, now)
     for partition in missing:
-        make(connection, partition)
+        create(connection, partition)
     return [partition.name for partition in missing]
 
 
 def list_missing(connection: Connection, now: datetime, oldest: datetime | None = None) -> list[Partition]:
-    """List the partitions that are missing: of this month, of the next ones, and of what lies in a default one.
+    """List the missing partitions: of this month, of the next ones, and of rows that lie in a default partition.
 
-    What is older than `oldest` stays there until retention removes it row by row.
+    Rows older than `oldest` stay there until retention deletes them.
     """
-    there = _names(connection)
+    existing = _list_names(connection)
     months = [month_of(now)]
     for _ in range(MONTHS_AHEAD):
         months.append(month_after(months[-1]))
     wanted = {Partition(table, month): None for table in PARTITIONED for month in months}
     for table in PARTITIONED:
-        if f"{table}_default" in there:
+        if f"{table}_default" in existing:
             lowest = first_id(oldest) if oldest else first_id(datetime(1970, 1, 1, tzinfo=UTC))
-            strayed = _find_strays(connection, table, lowest, first_id(now + FAR))
-            wanted |= {Partition(table, month): None for month in strayed}
-    return [partition for partition in wanted if partition.name not in there]
+            stray_months = _find_stray_months(connection, table, lowest, first_id(now + MAX_AHEAD))
+            wanted |= {Partition(table, month): None for month in stray_months}
+    return [partition for partition in wanted if partition.name not in existing]
 
 
 def list_outdated(connection: Connection, before: datetime) -> list[Partition]:
-    """List the partitions of months that end before a time."""
-    found = []
-    for name in _names(connection):
+    """List the partitions of months that end before `before`."""
+    outdated = []
+    for name in _list_names(connection):
         if match := _NAME.fullmatch(name):
             month = datetime(int(match["year"]), int(match["month"]), 1, tzinfo=UTC)
             if month_after(month) <= before:
-                found.append(Partition(match["table"], month))
-    return found
+                outdated.append(Partition(match["table"], month))
+    return outdated
 
 
-def make(connection: Connection, partition: Partition) -> bool:
-    """Make a partition; False where another has made it meanwhile."""
-    _be_brief(connection)
-    if _is_there(connection, partition):
+def create(connection: Connection, partition: Partition) -> bool:
+    """Create a partition; return False where another process has created it meanwhile."""
+    _limit_lock_wait(connection)
+    if _exists(connection, partition):
         return False
     low, high = partition.limits
     limits = f"FOR VALUES FROM ('{low}') TO ('{high}')"
@@ -103,8 +103,8 @@ def make(connection: Connection, partition: Partition) -> bool:
         with connection.begin_nested():
             connection.execute(text(f'CREATE TABLE "{name}" PARTITION OF {table} {limits}'))
     except IntegrityError:
-        # Rows of that month came before it was made and lie in the default partition: they move with it. Whoever
-        # writes to the table waits: a row that is on its way into the default partition would be refused for good.
+        # Rows of that month lie in the default partition: they move. Writers of the table wait, since a row that is
+        # being inserted into the default partition would be refused.
         connection.execute(text(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
         connection.execute(text(f'CREATE TABLE "{name}" (LIKE {table} INCLUDING ALL)'))
         connection.execute(
@@ -118,45 +118,45 @@ def make(connection: Connection, partition: Partition) -> bool:
 
 
 def drop(connection: Connection, partition: Partition) -> bool:
-    """Drop a partition whole; False where another has dropped it meanwhile."""
-    _be_brief(connection)
-    if not _is_there(connection, partition):
+    """Drop a partition; return False where another process has dropped it meanwhile."""
+    _limit_lock_wait(connection)
+    if not _exists(connection, partition):
         return False
     connection.execute(text(f'DROP TABLE "{partition.name}"'))
     return True
 
 
-def _be_brief(connection: Connection) -> None:
+def _limit_lock_wait(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
 
 
-def _is_there(connection: Connection, partition: Partition) -> bool:
+def _exists(connection: Connection, partition: Partition) -> bool:
     return bool(connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": partition.name}))
 
 
-def _find_strays(connection: Connection, table: str, lowest: str, end: str) -> Iterator[datetime]:
-    """Find the months of which a default partition holds rows, by one look into its key a month."""
-    for _ in range(STRAYED):
-        found = connection.scalar(
+def _find_stray_months(connection: Connection, table: str, lowest: str, end: str) -> Iterator[datetime]:
+    """Find the months whose rows lie in a default partition, by one read of its key for each month."""
+    for _ in range(MAX_STRAY_MONTHS):
+        request = connection.scalar(
             text(
                 f"SELECT request FROM {table}_default WHERE request >= CAST(:lowest AS uuid) "  # noqa: S608
                 "AND request < CAST(:end AS uuid) ORDER BY request LIMIT 1"
             ),
             {"lowest": lowest, "end": end},
         )
-        if found is None:
+        if request is None:
             return
-        month = month_of(time_of(found.hex))
+        month = month_of(time_of(request.hex))
         yield month
         lowest = first_id(month_after(month))
 
 
-def _names(connection: Connection) -> set[str]:
-    found = connection.execute(
+def _list_names(connection: Connection) -> set[str]:
+    names = connection.execute(
         text(
             "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
             "WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)"
         ),
         {"tables": list(PARTITIONED)},
     )
-    return {str(name) for (name,) in found}
+    return {str(name) for (name,) in names}

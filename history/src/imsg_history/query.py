@@ -12,12 +12,12 @@ from imsg_channels import BY_NAME
 from imsg_contract.wire import Status, message_id
 from imsg_database.engines import is_postgres
 from imsg_history.database import Database
-from imsg_history.hidden_contacts import is_hidden, without
+from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import WINDOW, MessagesQuery, V1MessagesQuery
-from imsg_history.resend import find_resent
+from imsg_history.resending import find_resent
 from imsg_history.statements import MessageFilter, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
 from imsg_web.callers import Caller
@@ -62,7 +62,7 @@ class MessageQuery:
         hidden = [wanted.hides_contacts and is_hidden(row) for row in known]
         for message, row, hides in zip(shown, known, hidden, strict=True):
             if hides and message["error"]:
-                message["error"]["detail"] = without(row.address, row.written, row.detail)
+                message["error"]["detail"] = replace_contact(row.address, row.written, row.detail)
         if not is_v1:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
@@ -73,7 +73,7 @@ class MessageQuery:
             timeline = await _read_timeline(connection, query.id.request, query.id.n)
             if hidden[0]:
                 timeline = [
-                    entry | {"detail": without(known[0].address, known[0].written, entry["detail"])}
+                    entry | {"detail": replace_contact(known[0].address, known[0].written, entry["detail"])}
                     for entry in timeline
                 ]
             shown[0]["timeline"] = timeline

@@ -47,7 +47,7 @@ class JobRow:
 
 @dataclass(slots=True)
 class MessageRow:
-    """What the events of a batch say of one message; who it goes to is None until its job is known."""
+    """A message as the facts of a batch describe it; its recipient is None until its job is known."""
 
     request: str
     n: int
@@ -70,18 +70,18 @@ class MessageRow:
     events: int | None = None
 
     @property
-    def standing(self) -> tuple[int, int, datetime, int]:
-        """What decides between two events: the higher one's status stands."""
+    def precedence(self) -> tuple[int, int, datetime, int]:
+        """Which of two facts sets the status: the one with the higher precedence."""
         return self.rank, self.attempt, self.at, self.mark
 
-    def absorb(self, other: "MessageRow") -> None:
-        """Take in what another row says of the same message."""
+    def merge(self, other: "MessageRow") -> None:
+        """Merge another row of the same message."""
         if self.username is None:
             self.username, self.method = other.username, other.method
             self.written, self.address = other.written, other.address
             self.user_id, self.events = other.user_id, other.events
         self.attempts = max(self.attempts, other.attempts)
-        if other.standing > self.standing:
+        if other.precedence > self.precedence:
             self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
             self.at, self.mark = other.at, other.mark
             self.provider, self.provider_id = other.provider, other.provider_id
@@ -90,7 +90,7 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One line of a message's time-line; `attempt` is None for what belongs to none, a receipt or a dead letter."""
+    """One line of a message's timeline; `attempt` is None for a receipt or a dead letter, which belong to none."""
 
     request: str
     n: int
@@ -106,7 +106,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRow:
-    """A provider's report on its way to its message."""
+    """A receipt whose message is not known yet."""
 
     provider: str
     provider_id: str
@@ -121,7 +121,7 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRow:
-    """What a person wrote to us."""
+    """A reply of a person."""
 
     id: str
     at: datetime
@@ -151,7 +151,7 @@ class DeadRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A change of something that is not a message."""
+    """A change of something that is not a message, for the audit."""
 
     id: str
     at: datetime
@@ -164,7 +164,7 @@ class AuditRow:
 
 
 def clean(text: str, longest: int | None = None) -> str:
-    """Make text fit to be stored: PostgreSQL has no U+0000, UTF-8 no lone surrogate; both become U+FFFD."""
+    """Cut text to `longest` characters, and replace what no database stores by U+FFFD: U+0000 and lone surrogates."""
     text = text[:longest].replace("\0", "\ufffd")
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -175,5 +175,5 @@ def clean_optional(text: str | None, longest: int | None = None) -> str | None:
 
 
 def fingerprint(*parts: object) -> int:
-    """Tell two events of the same moment apart by what they say; the same ones stay the same."""
+    """Return a checksum that tells apart different facts of the same time; a repeated fact has the same."""
     return zlib.crc32("\0".join(map(repr, parts)).encode())

@@ -1,18 +1,18 @@
-"""What Redis holds of people: records of Idempotency-Keys, the claims' words, and its log of all that was written."""
+"""Erasure from Redis: records of Idempotency-Keys, claim records, and the append-only file."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Select, func, select
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import BACKING_UP, REPLAYS
 from imsg_contract.wire import Job
 from imsg_delivery.claims import erasure as claims
-from imsg_history import redact
+from imsg_history import redaction
+from imsg_history.batch_redaction import find_erased
 from imsg_history.database import Database
-from imsg_history.redaction import find
 from imsg_history.tables import messages
 from imsg_people.tombstones import Digests
 from imsg_runtime.redis import Redis, RedisRefused
@@ -21,15 +21,15 @@ AT_ONCE = 500
 
 LOOK_S = 0.2
 REWRITE_TIMEOUT_S = 300.0
-"""How long a rewrite of the log may take; minutes only for gigabytes."""
+"""How long a rewrite of the append-only file may take; gigabytes take minutes."""
 
 
-class NotNow(Exception):  # noqa: N818  a state of the world
-    """The log may not be written anew at present; try again later."""
+class RewritePostponed(Exception):  # noqa: N818  a state of the world
+    """Redis can't rewrite its append-only file now; try again later."""
 
 
 class RedisErasure:
-    """Finds them by what is erased in the tables, and by the tombstones."""
+    """Removes people from Redis, by what was erased in the tables, and by tombstones."""
 
     def __init__(self, redis: Redis, database: Database, digests: Digests) -> None:
         self._redis = redis
@@ -37,19 +37,22 @@ class RedisErasure:
         self._digests = digests
 
     async def remove(self) -> None:
-        """Go through all of them. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
-        await self._from_replays()
-        async for some in claims.chunks(self._redis):
-            requests = sorted({request for _, request in some})
-            gone = await self._database.read(lambda connection, requests=requests: _find_erased(connection, requests))  # type: ignore[misc]
-            for key, request in some:
-                if request in gone:
-                    await claims.strip(self._redis, key, gone[request])
+        """Remove erased people from all records. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
+        await self._erase_from_replays()
+        async for chunk in claims.chunks(self._redis):
+            requests = sorted({request for _, request in chunk})
+            is_erased = messages.c.request.in_(requests), messages.c.erased_at.is_not(None)
+            erased: defaultdict[str, list[int]] = defaultdict(list)
+            for row in await self._database.fetch(select(messages.c.request, messages.c.n).where(*is_erased)):
+                erased[row.request].append(row.n)
+            for key, request in chunk:
+                if request in erased:
+                    await claims.strip(self._redis, key, erased[request])
 
-    async def _from_replays(self) -> None:
-        """Forget the record of what went to nobody else, and of a list the job that it was about to publish.
+    async def _erase_from_replays(self) -> None:
+        """Delete the record of a request whose recipients are all erased; of other lists delete the job.
 
-        The record of a list goes on to keep its repeat from being sent to all the others.
+        The rest of a list's record stays, so that a repeated call still sends nothing twice to the others.
         """
         cursor: bytes | int = 0
         while True:
@@ -57,23 +60,23 @@ class RedisErasure:
             records = await asyncio.gather(*(self._redis.call("HMGET", key, "id", "job") for key in keys))
             settled = {record[0].decode(): key for key, record in zip(keys, records, strict=True) if record[0]}
             names = sorted(settled)
-            whole = await self._database.read(lambda connection, names=names: _whole(connection, names))  # type: ignore[misc]
-            for name in whole:
-                await self._redis.call("DEL", settled[name])
+            wholly_erased = await self._database.fetch(_select_wholly_erased(names))
+            for row in wholly_erased:
+                await self._redis.call("DEL", settled[row.request])
             for key, (_, job) in zip(keys, records, strict=True):
                 if job is not None:
-                    await self._from_job(key, job)
+                    await self._erase_from_job(key, job)
             if int(cursor) == 0:
                 return
 
-    async def _from_job(self, key: bytes, body: bytes) -> None:
+    async def _erase_from_job(self, key: bytes, body: bytes) -> None:
         try:
             job = Job.model_validate_json(body)
         except ValueError:
             return
         digests = await self._digests.of_many(recipient.address for recipient in job.recipients)
         wanted = [digest for all_of in digests.values() for digest in all_of]
-        erased = dict(await self._database.read(lambda connection: find(connection, wanted)))
+        erased = dict(await self._database.read(lambda connection: find_erased(connection, wanted)))
         gone = {
             identity(address)
             for address, all_of in digests.items()
@@ -81,68 +84,54 @@ class RedisErasure:
         }
         if not gone:
             return
-        if redact.job(body, lambda address: identity(address) in gone) is None:
+        if redaction.redact_job(body, lambda address: identity(address) in gone) is None:
             await self._redis.call("DEL", key)
         else:
             await self._redis.call("HDEL", key, "job")
 
     async def rewrite_log(self) -> None:
-        """Have Redis write its log anew, so that it holds only what stands; wait for it.
+        """Have Redis rewrite its append-only file without deleted data, and wait for it.
 
-        Raises NotNow while a backup copies it, RedisRefused where the server does not do it for us, RedisUnavailable.
+        Raises RewritePostponed while a backup copies the file, RedisRefused where the server does not allow it, and
+        RedisUnavailable.
         """
         if await self._redis.call("EXISTS", BACKING_UP):
-            raise NotNow("a backup copies the log")
-        if not await self._says("aof_enabled:1"):
+            raise RewritePostponed("a backup copies the append-only file")
+        if not await self._info_has("aof_enabled:1"):
             return
         await self._until_none_runs()
         try:
             await self._redis.call("BGREWRITEAOF")
         except RedisRefused as refused:
             if "in progress" in str(refused) or "scheduled" in str(refused):
-                raise NotNow(str(refused)) from refused
+                raise RewritePostponed(str(refused)) from refused
             raise
         await self._until_none_runs()
-        if not await self._says("aof_last_bgrewrite_status:ok"):
-            raise NotNow("the log could not be written anew")
+        if not await self._info_has("aof_last_bgrewrite_status:ok"):
+            raise RewritePostponed("the rewrite of the append-only file failed")
 
     async def forget_backup(self) -> None:
-        """Forget that a backup copies the log: in the copy itself that still stands.
-
-        Raises RedisUnavailable, RedisRefused.
-        """
+        """Delete the mark of a backup: a restored copy still holds it. Raises RedisUnavailable, RedisRefused."""
         await self._redis.call("DEL", BACKING_UP)
 
     async def _until_none_runs(self) -> None:
         try:
             async with asyncio.timeout(REWRITE_TIMEOUT_S):
-                while await self._says("aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"):  # noqa: ASYNC110
+                while await self._info_has("aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_S)
         except TimeoutError as error:
-            raise NotNow("the log is written anew, and it takes long") from error
+            raise RewritePostponed("the rewrite of the append-only file takes long") from error
 
-    async def _says(self, *lines: str) -> bool:
-        said: bytes = await self._redis.call("INFO", "persistence")
-        return any(line in said.decode().splitlines() for line in lines)
-
-
-async def _find_erased(connection: AsyncConnection, requests: Sequence[str]) -> dict[str, list[int]]:
-    """Say which recipients of these requests are erased."""
-    query = select(messages.c.request, messages.c.n).where(
-        messages.c.request.in_(requests), messages.c.erased_at.is_not(None)
-    )
-    found: dict[str, list[int]] = {}
-    for row in await connection.execute(query):
-        found.setdefault(row.request, []).append(row.n)
-    return found
+    async def _info_has(self, *lines: str) -> bool:
+        info: bytes = await self._redis.call("INFO", "persistence")
+        return any(line in info.decode().splitlines() for line in lines)
 
 
-async def _whole(connection: AsyncConnection, requests: Sequence[str]) -> list[str]:
-    """Say of which of these requests every recipient is erased."""
-    query = (
+def _select_wholly_erased(requests: Sequence[str]) -> Select[tuple[str]]:
+    """Select those of these requests whose recipients are all erased."""
+    return (
         select(messages.c.request)
         .where(messages.c.request.in_(requests))
         .group_by(messages.c.request)
         .having(func.count() == func.count(messages.c.erased_at))
     )
-    return list(await connection.scalars(query))

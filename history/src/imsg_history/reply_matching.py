@@ -1,7 +1,7 @@
-"""Which message a reply answers: the last one that went to its writer before, by the provider that brought the reply.
+"""Matching replies with the messages that they answer: the last one to that person, preferably of the same provider.
 
-It is looked for once the reply is kept, and for an hour after: its message may be recorded later than it. A reply that
-asks for no more messages is told to the catalog with the category that only the message tells.
+A reply is matched when it is written, and for an hour after, since its message may be recorded later. An opt-out goes
+to the catalog with the category of its message.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,28 +22,28 @@ from imsg_runtime.logs import logger
 
 log = logger(__name__)
 
-Tell = Callable[[Suppression], Awaitable[None]]
-"""Has the catalog hear of a suppression; durable when it returns. Raises PublishRefused, PublishUnknown."""
+PublishSuppression = Callable[[Suppression], Awaitable[None]]
+"""Publishes a suppression for the catalog, durably. Raises PublishRefused, PublishUnknown."""
 
 Publish = Callable[[Event], Awaitable[None]]
-"""Has callbacks hear of a reply; durable when it returns. Raises PublishRefused, PublishUnknown."""
+"""Publishes the event of a reply for callbacks, durably. Raises PublishRefused, PublishUnknown."""
 
-SOUGHT_FOR = timedelta(hours=1)
+MATCHED_FOR = timedelta(hours=1)
 
 SKEW = timedelta(minutes=1)
-"""How far a provider's clock may be behind ours: its times are to the second, and its own."""
+"""How far a provider's clock may be behind; its times are whole seconds."""
 
 SLICE = 200
-"""Replies looked after at once."""
+"""Replies of one round."""
 
-LOOKED_AT = 20
-"""Messages to one person among which the provider's is looked for."""
+CANDIDATES = 20
+"""Messages to one person that may be the answered one."""
 
-GONE_OUT = (Status.SENT.value, Status.DELIVERED.value, Status.UNCERTAIN.value)
+SENT_STATUSES = (Status.SENT.value, Status.DELIVERED.value, Status.UNCERTAIN.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class MatchedReply:
     """A reply and the message that it answers."""
 
     reply: Row[Any]
@@ -51,8 +51,8 @@ class Answered:
 
     @property
     def suppression(self) -> Suppression | None:
-        """What is to be told: of a notice alone. Of marketing its sender told; codes are kept from nobody."""
-        if not self.reply.opt_out or self.message.category not in (None, Category.NOTICE.value):
+        """The suppression of an opt-out from notices: sender-sms reports marketing, and codes are never suppressed."""
+        if not self.reply.opt_out or self.message.category != Category.NOTICE.value:
             return None
         return Suppression(
             method=self.reply.method,
@@ -68,7 +68,7 @@ class Answered:
 
     @property
     def event(self) -> Event | None:
-        """What is told to who sent the message, where they want to hear; of whom it names, what they wrote."""
+        """The event for the user who sent the message; None where the user has not subscribed."""
         message, reply = self.message, self.reply
         if not (message.events or 0) & EventKind.MESSAGE or message.user_id is None:
             return None
@@ -94,55 +94,55 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class ReplyMatcher:
-    """Matches replies; the same again changes nothing."""
+    """Matches replies; to match one again changes nothing."""
 
     database: Database
-    tell: Tell
+    publish_suppression: PublishSuppression
     publish: Publish | None = None
-    """None: nobody is told of replies."""
+    """None: no events are published."""
 
     async def match(self, now: datetime) -> int:
-        """Match what waits for its message; return how many found theirs. Raises DatabaseUnavailable."""
+        """Match the waiting replies; return how many were matched. Raises DatabaseUnavailable."""
         waiting = (
             select(replies)
-            .where(IS_UNMATCHED, replies.c.kept_at >= now - SOUGHT_FOR)
+            .where(IS_UNMATCHED, replies.c.kept_at >= now - MATCHED_FOR)
             .order_by(replies.c.kept_at.desc())
             .limit(SLICE)
         )
-        rows = (await self.database.read(lambda connection: connection.execute(waiting))).all()
-        found = await self.database.read(lambda connection: _find_all(connection, rows)) if rows else []
-        told = [one for one in found if await self._tell(one)]
-        if told:
-            await self.database.write(lambda connection: _keep(connection, told))
-        return len(told)
+        rows = await self.database.fetch(waiting)
+        matches = await self.database.read(lambda connection: _match_all(connection, rows)) if rows else []
+        published = [match for match in matches if await self._publish(match)]
+        if published:
+            await self.database.write(lambda connection: _update(connection, published))
+        return len(published)
 
-    async def _tell(self, one: Answered) -> bool:
-        """Tell the catalog before it is written down: what was not told is matched again."""
+    async def _publish(self, match: MatchedReply) -> bool:
+        """Publish before the match is written: a reply that was not published is matched again."""
         try:
-            if (suppression := one.suppression) is not None:
-                await self.tell(suppression)
-            if self.publish is not None and (event := one.event) is not None:
+            if (suppression := match.suppression) is not None:
+                await self.publish_suppression(suppression)
+            if self.publish is not None and (event := match.event) is not None:
                 await self.publish(event)
         except (PublishRefused, PublishUnknown) as error:
-            log.warning("reply_not_told", reply=one.reply.id, why=str(error))
+            log.warning("reply_not_published", reply=match.reply.id, why=str(error))
             return False
         return True
 
 
-async def _find_all(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Answered]:
-    found = [(row, await _find_answered(connection, row)) for row in sorted(rows, key=lambda one: str(one.id))]
-    return [Answered(row, message) for row, message in found if message is not None]
+async def _match_all(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[MatchedReply]:
+    pairs = [(row, await _find_message(connection, row)) for row in sorted(rows, key=lambda row: str(row.id))]
+    return [MatchedReply(row, message) for row, message in pairs if message is not None]
 
 
-async def _keep(connection: AsyncConnection, found: Sequence[Answered]) -> None:
-    for one in found:
-        message = one.message
-        change = update(replies).where(replies.c.id == one.reply.id, IS_UNMATCHED)
-        whose = {"username": message.username, "user_id": message.user_id}
-        await connection.execute(change.values(request=message.request, n=message.n, **whose))
+async def _update(connection: AsyncConnection, matches: Sequence[MatchedReply]) -> None:
+    for match in matches:
+        message = match.message
+        change = update(replies).where(replies.c.id == match.reply.id, IS_UNMATCHED)
+        user = {"username": message.username, "user_id": message.user_id}
+        await connection.execute(change.values(request=message.request, n=message.n, **user))
 
 
-async def _find_answered(connection: AsyncConnection, reply: Row[Any]) -> Row[Any] | None:
+async def _find_message(connection: AsyncConnection, reply: Row[Any]) -> Row[Any] | None:
     query = (
         select(
             messages.c.request, messages.c.n, messages.c.username, messages.c.user_id, messages.c.provider,
@@ -152,10 +152,10 @@ async def _find_answered(connection: AsyncConnection, reply: Row[Any]) -> Row[An
         .outerjoin(requests, requests.c.request == messages.c.request)
         .where(messages.c.address == reply.address, messages.c.request < first_id(reply.at + SKEW))
         .order_by(messages.c.request.desc(), messages.c.n)
-        .limit(LOOKED_AT)
+        .limit(CANDIDATES)
     )  # fmt: skip
-    found = [row for row in await connection.execute(query) if row.method == reply.method and row.username is not None]
-    gone_out = [row for row in found if row.status in GONE_OUT]
-    of_provider = [row for row in gone_out if row.provider == reply.provider]
-    best: Any = next(iter((*of_provider, *gone_out, *found)), None)
+    rows = [row for row in await connection.execute(query) if row.method == reply.method and row.username is not None]
+    sent = [row for row in rows if row.status in SENT_STATUSES]
+    of_provider = [row for row in sent if row.provider == reply.provider]
+    best: Any = next(iter((*of_provider, *sent, *rows)), None)
     return best  # type: ignore[no-any-return]

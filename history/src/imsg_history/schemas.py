@@ -1,4 +1,4 @@
-"""The public answers; a test holds what the finders make to them."""
+"""The public answers; a test compares them with what the finders make."""
 
 from typing import Annotated, Any, Literal
 

@@ -95,7 +95,7 @@ class Statistics:
         return [dict(row._mapping) for row in await self._read(counting.limit(MAX_CAUSES))]  # noqa: SLF001  SQLAlchemy's documented name
 
     async def _read(self, statement: Select[Any]) -> list[Any]:
-        return list(await self._database.read(lambda connection: connection.execute(statement)))
+        return list(await self._database.fetch(statement))
 
 
 def _select_counts(

@@ -1,4 +1,4 @@
-"""Jobs that the broker must have lost, published again under their own id (promise 1)."""
+"""Stuck jobs, which the broker must have lost: they are published again under their own id (promise 1)."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -22,36 +22,36 @@ from imsg_runtime.logs import logger
 
 log = logger(__name__)
 
-MOST_REPEATS = 5
-"""How often a job is published again, each time after four times as long: what five times did not help, won't."""
+MAX_REPEATS = 5
+"""How often a job is published again; each wait is four times as long as the one before."""
 
-BACKLOG_OF_HISTORY = 1_000
-"""With more than this waiting for us, outcomes may be among it: nobody is called lost."""
+MAX_BACKLOG = 1_000
+"""With more deliveries in history's queue, outcomes may be among them, so no job counts as stuck."""
 
-AT_ONCE = 200
+BATCH = 200
 
-LOOKED_THROUGH = 20_000
-"""How many of a method's newest messages are looked through for one of the lane: two long lists."""
+CANDIDATES = 20_000
+"""The newest messages of a method among which one of the lane is searched: two long lists."""
 
-LONGEST_LIFE = timedelta(hours=72)
-"""A job's life is 48 h at most, its extension by blocks 24 h: by then every copy has been taken and settled."""
+MAX_LIFE = timedelta(hours=72)
+"""A job's life is 48 h at most, its extension by blocks 24 h: by then every copy was consumed and settled."""
 
-TURNS = 1_000_000
-"""By so much a repeat's turn is above any that a copy can have reached: a put-off takes 10 s at least."""
+REPEAT_TURN = 1_000_000
+"""The turn of the first repeat: above the turn of any copy, since a delay takes 10 s at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The ids before which a lane's messages must be lost."""
+    """The request ids below which a lane's messages are stuck."""
 
     untried: str
-    """Those without any outcome."""
+    """For messages without any outcome."""
     tried: str
-    """Those whose next copy should have come by now."""
+    """For messages whose next copy should have been consumed by now."""
 
 
-class Counts:
-    """What is told to Prometheus."""
+class StuckMetrics:
+    """Metrics of stuck jobs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.repeated = Counter("imsg_history_republished_total", "Lost jobs published again", registry=registry)
@@ -59,22 +59,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class StuckJobs:
-    """Finds what was lost; of several processes on one PostgreSQL only one at a time chooses."""
+    """Finds stuck jobs; of several processes on one PostgreSQL, one at a time chooses."""
 
     broker: Broker
     database: Database
     now: Callable[[], datetime]
     after: timedelta
-    counts: Counts
+    metrics: StuckMetrics
 
-    async def find(self) -> int:
-        """Publish again what no copy can be about of any more; return how much. Raises DatabaseUnavailable.
+    async def republish(self) -> int:
+        """Publish stuck jobs again; return their number. Raises DatabaseUnavailable.
 
-        A copy that turns up all the same does no harm: claims obey the higher fencing token alone.
+        A copy that arrives all the same does no harm: claims obey the higher fencing token.
         """
         repeated = 0
         for method, lane in product(self.broker.topology.methods, Lane):
-            bounds = await self._bounds(method, lane)
+            bounds = await self._find_bounds(method, lane)
             if bounds is None:
                 continue
             for request, body in await self.database.write(
@@ -84,33 +84,33 @@ class StuckJobs:
                 try:
                     await self.broker.publish(body, route)
                 except (PublishRefused, PublishUnknown):
-                    return repeated  # it is looked at again after its wait
+                    return repeated  # it is published after its next wait
                 log.warning("published_again", request=request, method=method, lane=lane.value)
-                self.counts.repeated.inc()
+                self.metrics.repeated.inc()
                 repeated += 1
         return repeated
 
-    async def _bounds(self, method: str, lane: Lane) -> Bounds | None:
-        """Say what of a lane must be lost by now; None where that can't be known.
+    async def _find_bounds(self, method: str, lane: Lane) -> Bounds | None:
+        """Return which messages of a lane are stuck; None where the broker can't tell.
 
-        A lane that is empty, its retry steps too, has nothing to come. Else it is first in, first out, and so past
-        what has had no attempt while something accepted a good while later has; what was delayed waits for longer
-        than that, and must be lost only once its life is over.
+        If the lane and its retry queues are empty, every unsettled message is stuck. Otherwise the lane is first in,
+        first out: a message without an attempt is stuck once a much later one has had its attempt. A delayed message
+        waits longer, and is stuck only once its life is over.
         """
         now = self.now()
         try:
-            if await self.broker.depth(self.broker.topology.history) > BACKLOG_OF_HISTORY:
+            if await self.broker.depth(self.broker.topology.history) > MAX_BACKLOG:
                 return None
             waiting = await self._count_waiting(self.broker.topology.queue(method, lane))
         except Unreachable:
             return None
-        newest, oldest = first_id(now - self.after), first_id(now - LONGEST_LIFE - self.after)
+        newest, oldest = first_id(now - self.after), first_id(now - MAX_LIFE - self.after)
         if waiting == 0:
             return Bounds(untried=newest, tried=newest)
-        passed = await self.database.read(lambda connection: _find_newest_tried(connection, method, lane))
-        if passed is None:
+        newest_tried = await self.database.read(lambda connection: _find_newest_tried(connection, method, lane))
+        if newest_tried is None:
             return Bounds(untried=oldest, tried=oldest)
-        return Bounds(untried=max(oldest, min(newest, first_id(time_of(passed) - self.after))), tried=oldest)
+        return Bounds(untried=max(oldest, min(newest, first_id(time_of(newest_tried) - self.after))), tried=oldest)
 
     async def _count_waiting(self, queue: str) -> int:
         topology = self.broker.topology
@@ -119,37 +119,37 @@ class StuckJobs:
         for step_s in topology.waits_s:
             if waiting := await self.broker.depth(topology.retry(queue, step_s)):
                 return waiting
-        return await self.broker.depth(queue)  # what came home from its step meanwhile
+        return await self.broker.depth(queue)  # what returned from a retry queue meanwhile
 
     async def _claim(
         self, connection: AsyncConnection, method: str, lane: Lane, bounds: Bounds
     ) -> Sequence[tuple[str, bytes]]:
-        """Choose lost jobs and note that they are published again, so that two sweeps don't choose the same."""
+        """Choose stuck jobs, and record that they are published again, so that no other process chooses them."""
         now = self.now()
-        if not await self._is_alone(connection):
+        if not await self._take_lock(connection):
             return []
-        rested = [
+        is_due = [
             (jobs.c.repeats == n) & or_(jobs.c.repeated_at.is_(None), jobs.c.repeated_at < now - self.after * 4**n)
-            for n in range(MOST_REPEATS)
+            for n in range(MAX_REPEATS)
         ]
-        lost = union_all(*self._select_lost(method, bounds)).subquery()
+        stuck = union_all(*self._select_stuck(method, bounds)).subquery()
         chosen = (
             select(jobs.c.request, jobs.c.body, jobs.c.repeats)
             .join(requests, requests.c.request == jobs.c.request)
-            .where(jobs.c.request.in_(select(lost.c.request)), requests.c.lane == lane.value, or_(*rested))
+            .where(jobs.c.request.in_(select(stuck.c.request)), requests.c.lane == lane.value, or_(*is_due))
             .order_by(jobs.c.request)
-            .limit(AT_ONCE)
+            .limit(BATCH)
         )
-        found = (await connection.execute(chosen)).all()
-        if not found:
+        rows = (await connection.execute(chosen)).all()
+        if not rows:
             return []
-        names = [row.request for row in found]
-        noted = update(jobs).where(jobs.c.request.in_(names)).values(repeats=jobs.c.repeats + 1, repeated_at=now)
-        await connection.execute(noted)
+        names = [row.request for row in rows]
+        change = update(jobs).where(jobs.c.request.in_(names)).values(repeats=jobs.c.repeats + 1, repeated_at=now)
+        await connection.execute(change)
         tried = await _find_tried(connection, names)
-        return [(row.request, _repeat(row.body, row.repeats, tried.get(row.request, 0))) for row in found]
+        return [(row.request, _rewrite_job(row.body, row.repeats, tried.get(row.request, 0))) for row in rows]
 
-    def _select_lost(self, method: str, bounds: Bounds) -> Iterator[Select[Any]]:
+    def _select_stuck(self, method: str, bounds: Bounds) -> Iterator[Select[Any]]:
         of_method = select(messages.c.request).where(messages.c.method == method)
         yield of_method.where(
             messages.c.status == Status.QUEUED.value, messages.c.attempts == 0, messages.c.request < bounds.untried
@@ -160,23 +160,22 @@ class StuckJobs:
             messages.c.at < self.now() - self.after,
         )
 
-    async def _is_alone(self, connection: AsyncConnection) -> bool:
-        """Take the lock of this choice for this transaction; SQLite's writers are alone anyway."""
+    async def _take_lock(self, connection: AsyncConnection) -> bool:
+        """Take the advisory lock for this transaction; on SQLite there is one writer anyway."""
         if not self.database.is_postgres:
             return True
         return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock + 1})")))
 
 
-def _repeat(body: bytes, repeats: int, tried: int) -> bytes:
-    """Write a job as it is published again: the first time as it was, unless an attempt is known of.
+def _rewrite_job(body: bytes, repeats: int, tried: int) -> bytes:
+    """Return the body of a job that is published again: unchanged the first time, unless it had an attempt.
 
-    Otherwise with a turn above every copy's, without which the claims would take it for one that is long past. A
-    newer version's fields are kept.
+    Otherwise it gets a turn above every copy's, without which the claims would reject it. Unknown fields are kept.
     """
     if repeats == 0 and tried == 0:
         return body
     job = json.loads(body)
-    job["turn"] = TURNS * (repeats + 1)
+    job["turn"] = REPEAT_TURN * (repeats + 1)
     job["attempt"] = tried + 1
     return json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -197,10 +196,10 @@ async def _find_newest_tried(connection: AsyncConnection, method: str, lane: Lan
         tried = select(messages.c.request).where(
             messages.c.method == method, messages.c.status == status.value, messages.c.attempts > 0
         )
-        recent = tried.order_by(messages.c.request.desc()).limit(LOOKED_THROUGH).subquery()
+        recent = tried.order_by(messages.c.request.desc()).limit(CANDIDATES).subquery()
         of_lane = select(recent.c.request).join(requests, requests.c.request == recent.c.request)
-        found = await connection.scalar(
+        rows = await connection.scalar(
             of_lane.where(requests.c.lane == lane.value).order_by(recent.c.request.desc()).limit(1)
         )
-        newest = max(filter(None, (newest, found)), default=None)
+        newest = max(filter(None, (newest, rows)), default=None)
     return newest

@@ -1,6 +1,7 @@
-"""Tombstones as history keeps them: in its table, in Redis and in a file, of which a backup brings back none.
+"""The store of tombstones: history's table, Redis, and a file that no backup contains.
 
-What one of them lacks it has from the others: a restored table from Redis or the file, an emptied Redis from the table.
+Each of the three gets what it lacks from the others: a restored table from Redis or the file, an emptied Redis from the
+table.
 """
 
 import asyncio
@@ -8,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,53 +25,53 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-BURY_TIMEOUT_S = 10.0
-"""How long a new tombstone waits for batches that are being written; the caller waits for it."""
+TOMBSTONE_TIMEOUT_S = 10.0
+"""How long a new tombstone waits for batches that are being written, while its caller waits."""
 
 TABLES, REDIS, QUEUES, DONE = "tables", "redis", "queues", "done"
-"""The states of an erasure: what is being emptied, one after the other."""
+"""The states of an erasure: what it empties now, and at last `done`."""
 
-FIRST = ("history", "redis", "queues")
-"""Where something remains of whoever was just erased."""
+FIRST_PLACES = ("history", "redis", "queues")
+"""The places that hold data of a person when their erasure begins."""
 
 DRAINED_AFTER = timedelta(hours=72)
-"""By then no copy of a job is about: its life and its extension are 24 h each at most, and the last step is short."""
+"""After so long no queue holds a copy of a job: its life and its extension are 24 h each at most."""
 
 FILE, MIRROR = "file", "redis"
 
 
 class TombstoneStore:
-    """All three places."""
+    """Keeps tombstones in all three places."""
 
     def __init__(self, database: Database, mirror: Tombstones, file: Path | None) -> None:
         self.file = file
         self._database = database
         self._mirror = mirror
         self._in_file: frozenset[Tombstone] | None = None
-        self._compared: tuple[int, int, int] | None = None
-        """What the table held when all three were last seen to agree."""
+        self._synchronized_counts: tuple[int, int, int] | None = None
+        """The counts of the table when all three places last agreed."""
         self._mirror_trouble = Recurring(log, "tombstones_not_published")
         self._file_trouble = Recurring(log, "tombstones_not_written", file=str(file))
 
     async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
-        """Keep a new tombstone in the table: from here no writer overlooks it. Raises DatabaseUnavailable."""
+        """Insert a new tombstone, which every later write sees, and its audit record. Raises DatabaseUnavailable."""
         change = insert(audit).values({name: getattr(record, name) for name in record.__dataclass_fields__})
 
         async def work(connection: AsyncConnection) -> None:
             await self._lock(connection)
             await _add(connection, {stone.id: stone})
-            await _take_up(connection, {stone.id: stone}, method)
+            await _begin_erasures(connection, {stone.id: stone}, method)
             await connection.execute(change)
 
-        await self._database.write(work, BURY_TIMEOUT_S)
+        await self._database.write(work, TOMBSTONE_TIMEOUT_S)
 
-    async def exchange(self) -> set[str]:
-        """Bring the three together; return which of FILE and MIRROR could not be. Raises DatabaseUnavailable."""
-        counts = await self._database.read(_counts)
-        if counts == self._compared and await self._count_of_mirror() == counts[1]:
+    async def synchronize(self) -> set[str]:
+        """Synchronize all three; return which of FILE and MIRROR failed. Raises DatabaseUnavailable."""
+        counts = await self._database.read(_count)
+        if counts == self._synchronized_counts and await self._count_of_mirror() == counts[1]:
             return set()
-        missed: set[str] = set()
-        known = await self.all()
+        unsynchronized: set[str] = set()
+        known = await self.list_all()
         newest = _newest(known.values())
         elsewhere: dict[str, Tombstone] = {}
         try:
@@ -81,31 +81,31 @@ class TombstoneStore:
                 await self._mirror.keep(newest.values())
         except (RedisUnavailable, RedisRefused) as error:
             self._mirror_trouble.note(error)
-            missed.add(MIRROR)
+            unsynchronized.add(MIRROR)
         else:
             self._mirror_trouble.clear()
         try:
             in_file = await asyncio.to_thread(self._sync_file, known)
         except OSError as error:
             self._file_trouble.note(error.strerror or error)
-            missed.add(FILE)
+            unsynchronized.add(FILE)
         else:
             self._file_trouble.clear()
             elsewhere |= {stone.id: stone for stone in in_file}
         new = {name: stone for name, stone in elsewhere.items() if name not in known}
-        lacking = {name: known[name] for name in known.keys() - await self._adopt()}
+        lacking = {name: known[name] for name in known.keys() - await self._list_begun()}
         if new or lacking:
             log.warning("tombstones_found", count=len(new) + len(lacking))
 
             async def work(connection: AsyncConnection) -> None:
                 await self._lock(connection)
                 await _add(connection, new)
-                await _take_up(connection, {**new, **lacking}, None)
+                await _begin_erasures(connection, {**new, **lacking}, None)
 
             await self._database.write(work)
-            return missed | await self.exchange()
-        self._compared = None if missed else counts
-        return missed
+            return unsynchronized | await self.synchronize()
+        self._synchronized_counts = None if unsynchronized else counts
+        return unsynchronized
 
     async def _count_of_mirror(self) -> int | None:
         try:
@@ -113,27 +113,21 @@ class TombstoneStore:
         except (RedisUnavailable, RedisRefused):
             return None
 
-    async def all(self) -> dict[str, Tombstone]:
-        """Return the table's. Raises DatabaseUnavailable."""
+    async def list_all(self) -> dict[str, Tombstone]:
+        """Return the tombstones of the table by their ids. Raises DatabaseUnavailable."""
+        rows = await self._database.fetch(select(tombstones))
+        return {row.id: Tombstone(row.id, row.digest, row.at) for row in rows}
 
-        async def work(connection: AsyncConnection) -> list[Any]:
-            return list(await connection.execute(select(tombstones)))
-
-        return {row.id: Tombstone(row.id, row.digest, row.at) for row in await self._database.read(work)}
-
-    async def _adopt(self) -> set[str]:
-        async def work(connection: AsyncConnection) -> set[str]:
-            return set(await connection.scalars(select(erasures.c.id)))
-
-        return await self._database.read(work)
+    async def _list_begun(self) -> set[str]:
+        return {row.id for row in await self._database.fetch(select(erasures.c.id))}
 
     async def _lock(self, connection: AsyncConnection) -> None:
-        """Wait for every transaction that looked before us; whoever looks after us finds what we add."""
+        """Wait for the transactions that looked up tombstones before; later ones see the new tombstones."""
         if self._database.is_postgres:
             await connection.execute(text(f"LOCK TABLE {tombstones.name} IN ACCESS EXCLUSIVE MODE"))
 
     def _sync_file(self, known: Mapping[str, Tombstone]) -> frozenset[Tombstone]:
-        """Add to the file what it lacks; return what else it has. Raises OSError."""
+        """Append to the file what it lacks; return what the table lacks. Raises OSError."""
         if self.file is None:
             return frozenset()
         if self._in_file is None:
@@ -146,18 +140,18 @@ class TombstoneStore:
 
 
 def write_remaining(at: datetime, places: Iterable[str]) -> str:
-    """Write as JSON where something remains of whoever was erased at a time, until their queues have drained."""
+    """Write as JSON the places that may still hold data of a person erased at `at`."""
     until = rfc3339(at + DRAINED_AFTER)
     return json.dumps([{"where": place, "until": until} for place in places])
 
 
-def fresh_id(now: datetime, random: bytes) -> str:
+def make_erasure_id(now: datetime, random: bytes) -> str:
     """Make an erasure's id: its time, then 10 random bytes."""
     return first_id(now.astimezone(UTC))[:12] + random.hex()
 
 
-async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
-    """Count tombstones, the addresses under them, and the erasures that are taken up."""
+async def _count(connection: AsyncConnection) -> tuple[int, int, int]:
+    """Count tombstones, their digests, and erasures."""
     query = select(
         select(func.count()).select_from(tombstones).scalar_subquery(),
         select(func.count(tombstones.c.digest.distinct())).scalar_subquery(),
@@ -167,19 +161,19 @@ async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
     return one, other, last
 
 
-def _keep_first(connection: AsyncConnection, table: Table) -> Insert:
-    """Insert what is not there yet: another process may have found the same."""
+def _insert_new(connection: AsyncConnection, table: Table) -> Insert:
+    """Build an insert of rows that skips existing ones, since another process may insert the same."""
     return insert_into(table, is_postgres=is_postgres(connection)).on_conflict_do_nothing()
 
 
 async def _add(connection: AsyncConnection, stones: Mapping[str, Tombstone]) -> None:
     if stones:
         rows = [{"id": stone.id, "digest": stone.digest, "at": stone.at} for stone in stones.values()]
-        await connection.execute(_keep_first(connection, tombstones), rows)
+        await connection.execute(_insert_new(connection, tombstones), rows)
 
 
-async def _take_up(connection: AsyncConnection, stones: Mapping[str, Tombstone], method: str | None) -> None:
-    """Note what is to be done about each tombstone in this database."""
+async def _begin_erasures(connection: AsyncConnection, stones: Mapping[str, Tombstone], method: str | None) -> None:
+    """Insert the erasure that each tombstone begins in this database."""
     rows = [
         {
             "id": stone.id,
@@ -187,16 +181,16 @@ async def _take_up(connection: AsyncConnection, stones: Mapping[str, Tombstone],
             "at": stone.at,
             "state": TABLES,
             "waiting": "[]",
-            "remains": write_remaining(stone.at, FIRST),
+            "remains": write_remaining(stone.at, FIRST_PLACES),
         }
         for stone in stones.values()
     ]
-    await connection.execute(_keep_first(connection, erasures), rows)
+    await connection.execute(_insert_new(connection, erasures), rows)
 
 
 def _newest(stones: Iterable[Tombstone]) -> dict[str, Tombstone]:
-    found: dict[str, Tombstone] = {}
+    newest: dict[str, Tombstone] = {}
     for stone in stones:
-        if stone.digest not in found or found[stone.digest].at_ms < stone.at_ms:
-            found[stone.digest] = stone
-    return found
+        if stone.digest not in newest or newest[stone.digest].at_ms < stone.at_ms:
+            newest[stone.digest] = stone
+    return newest

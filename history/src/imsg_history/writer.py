@@ -1,4 +1,4 @@
-"""Keeping a batch of deliveries: read, folded, committed; a bad one is found by halving and kept as dead."""
+"""Writing batches of deliveries: read, merged, committed. Halving finds a bad delivery, which becomes a dead letter."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,19 +10,19 @@ from imsg_broker.port import Delivery
 from imsg_contract.wire import Outcomes
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
-from imsg_history.events import NOT_RECORDED, dead, read
+from imsg_history.facts import NOT_RECORDED, make_dead_letter, read_fact
 from imsg_history.ids import first_id
-from imsg_history.merge import Merge
-from imsg_history.receipts import Matcher
+from imsg_history.merge import MergedBatch
+from imsg_history.receipt_matching import ReceiptMatcher
 from imsg_history.reply_matching import ReplyMatcher
-from imsg_history.upserts import Writer
+from imsg_history.row_writer import RowWriter
 from imsg_people.tombstones import Digests
 from imsg_runtime.logs import logger
 
 log = logger(__name__)
 
 INLINE_BYTES = 64 * 1024
-"""What is longer is read in a thread: a request of 10,000 recipients would keep queries waiting for 50 ms."""
+"""A longer batch is read in a thread: a request of 10,000 recipients would delay queries by 50 ms."""
 
 
 LAGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400)
@@ -31,8 +31,8 @@ LAGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400)
 NO_DIGESTS = Digests(())
 
 
-class Counts:
-    """What keeping tells Prometheus."""
+class WriterMetrics:
+    """Metrics of the writer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.late = Counter(
@@ -49,85 +49,85 @@ class Counts:
 
 
 class BatchWriter:
-    """Turns deliveries into rows. The same ones again, in any order, change nothing."""
+    """Turns deliveries into rows. Repeated deliveries, in any order, change nothing."""
 
     def __init__(
         self,
         database: Database,
         now: Callable[[], datetime],
         retention: timedelta,
-        counts: Counts,
+        metrics: WriterMetrics,
         digests: Digests = NO_DIGESTS,
         *,
         wake: Callable[[], None] = lambda: None,
         reply_matcher: ReplyMatcher | None = None,
-        take: Callable[[datetime], None] = lambda _: None,
+        report_oldest: Callable[[datetime], None] = lambda _: None,
     ) -> None:
-        """`digests` tells who was erased; without a key nobody is. `wake` is told that there are events to tell.
+        """`digests` find erased people; without a key nobody is erased. `wake` is called when events were inserted.
 
-        Without `reply_matcher` replies wait for theirs. `take` is told of each batch how old its oldest is.
+        `report_oldest` is called with the time of the oldest fact of each batch.
         """
         self._database = database
         self._now = now
         self._retention = retention
-        self._counts = counts
-        self._writer = Writer(digests, is_postgres=database.is_postgres)
-        self._matcher = Matcher(database, self._writer, digests, wake)
+        self._metrics = metrics
+        self._writer = RowWriter(digests, is_postgres=database.is_postgres)
+        self._receipt_matcher = ReceiptMatcher(database, self._writer, digests, wake)
         self._reply_matcher = reply_matcher
         self._wake = wake
-        self._take = take
+        self._report_oldest = report_oldest
 
-    async def keep(self, batch: Sequence[Delivery]) -> None:
-        """Keep a batch: committed when this returns.
+    async def write(self, batch: Sequence[Delivery]) -> None:
+        """Write a batch; it is committed when this returns.
 
-        Raises DatabaseUnavailable, and then all of it may be tried again.
+        Raises DatabaseUnavailable; the caller may then write the whole batch again.
         """
         now = self._now()
         oldest = first_id(now - self._retention)
         try:
             if sum(len(delivery.body) for delivery in batch) > INLINE_BYTES:
-                fold = await asyncio.to_thread(_merge_batch, batch, now, oldest)
+                merged = await asyncio.to_thread(_merge_batch, batch, now, oldest)
             else:
-                fold = _merge_batch(batch, now, oldest)
-            if (oldest_at := fold.find_oldest()) is not None:
-                self._take(oldest_at)
-            await self._commit(fold)
+                merged = _merge_batch(batch, now, oldest)
+            if (oldest_at := merged.find_oldest()) is not None:
+                self._report_oldest(oldest_at)
+            await self._commit(merged)
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # the worker loop: whatever is wrong is wrong with one delivery
+        except Exception as error:  # an edge: whatever is wrong is wrong with one delivery
             if len(batch) > 1:
                 middle = len(batch) // 2
-                await self.keep(batch[:middle])
-                await self.keep(batch[middle:])
+                await self.write(batch[:middle])
+                await self.write(batch[middle:])
                 return
             if not isinstance(error, BadRow):
                 log.exception("bug")
-            fold = Merge(now, oldest)
-            fold.add(dead(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
-            await self._commit(fold)
+            merged = MergedBatch(now, oldest)
+            merged.add(make_dead_letter(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
+            await self._commit(merged)
 
-    async def record(self, outcomes: Outcomes) -> None:
-        """Keep outcomes of our own: committed when this returns. Raises DatabaseUnavailable."""
+    async def write_outcomes(self, outcomes: Outcomes) -> None:
+        """Write outcomes of history itself; they are committed when this returns. Raises DatabaseUnavailable."""
         now = self._now()
-        fold = Merge(now, first_id(now - self._retention))
-        fold.add(outcomes)
-        await self._commit(fold)
+        merged = MergedBatch(now, first_id(now - self._retention))
+        merged.add(outcomes)
+        await self._commit(merged)
 
-    async def _commit(self, fold: Merge) -> None:
-        if await self._database.write(lambda connection: self._writer.write(connection, fold)):
+    async def _commit(self, merged: MergedBatch) -> None:
+        if await self._database.write(lambda connection: self._writer.write(connection, merged)):
             self._wake()
-        for provider, lag_s in await self._matcher.match(fold):
-            self._counts.lag.labels(provider).observe(lag_s)
-        if fold.replies and self._reply_matcher is not None:
+        for provider, lag_s in await self._receipt_matcher.match(merged):
+            self._metrics.lag.labels(provider).observe(lag_s)
+        if merged.replies and self._reply_matcher is not None:
             await self._reply_matcher.match(self._now())
-        self._counts.late.inc(fold.late)
-        self._counts.dead.inc(len(fold.dead))
-        for letter in fold.dead.values():
+        self._metrics.late.inc(merged.late)
+        self._metrics.dead.inc(len(merged.dead))
+        for letter in merged.dead.values():
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
 
 
-def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Merge:
-    fold = Merge(now, oldest)
+def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> MergedBatch:
+    merged = MergedBatch(now, oldest)
     for delivery in batch:
-        fold.add(read(delivery))
-    return fold
+        merged.add(read_fact(delivery))
+    return merged

@@ -13,7 +13,7 @@ from imsg_history.database import Database
 from imsg_history.pagination import Page
 from imsg_history.queries import MessagesQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
-from imsg_history.writer import BatchWriter, Counts
+from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_testing.history import NOW, make_delivery, user
 from imsg_web.callers import Caller
 
@@ -26,12 +26,12 @@ RETENTION = timedelta(days=90)
 
 def make_writer(database: Database, registry: CollectorRegistry | None = None) -> BatchWriter:
     """Make what records into a database, at `NOW`."""
-    return BatchWriter(database, lambda: NOW, RETENTION, Counts(registry or CollectorRegistry()))
+    return BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(registry or CollectorRegistry()))
 
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Keep one batch."""
-    await make_writer(database).keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
+    await make_writer(database).write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
 async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.replies import Replies
 from imsg_history.request_list import RequestList
-from imsg_history.resend import Resends
+from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
 
 

@@ -60,9 +60,7 @@ class Resends:
         """
         if not caller.is_admin:
             raise Refusal("no_right")
-        body = await self._database.read(
-            lambda connection: connection.scalar(select(dead.c.body).where(dead.c.id == letter))
-        )
+        body = await self._database.scalar(select(dead.c.body).where(dead.c.id == letter))
         if body is None:
             raise Refusal("not_found", what=letter[:64])
         try:

@@ -1,4 +1,4 @@
-"""What a delivery from history's queue says, read into facts; or why it can't be read."""
+"""Facts that history records: jobs, outcomes, receipts, replies, changes and dead letters, read from deliveries."""
 
 import hashlib
 import json
@@ -16,26 +16,26 @@ from imsg_history.ids import LAST_N
 UNREADABLE = "unreadable"
 DELIVERY_LIMIT = "delivery_limit"
 NOT_RECORDED = "not_recorded"
-"""Reasons of ours for a dead letter; the others are the words of whoever dead-lettered it."""
+"""Reasons that history itself gives a dead letter; other services give their own."""
 
 DEATH_HEADER = "x-death"
-"""What RabbitMQ adds where it moved a message itself: a job over its delivery limit."""
+"""The header of a message that RabbitMQ itself dead-lettered: a job over its delivery limit."""
 
 MAX_REASON = 64
 MAX_DETAIL = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A new request: its Job, and the bytes of it as they were published."""
+class AcceptedJob:
+    """An accepted request: its Job, and the Job's bytes as they were published."""
 
     job: Job
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """A message that could not be read, or that broke whoever took it; with its Job where it is one."""
+class DeadLetter:
+    """A message that could not be read, or that a consumer failed on; with its Job where it is one."""
 
     id: str
     reason: str
@@ -45,79 +45,79 @@ class Dead:
     job: Job | None = None
 
 
-Event = Accepted | Outcomes | Receipt | Inbound | Change | Dead
+Fact = AcceptedJob | Outcomes | Receipt | Inbound | Change | DeadLetter
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def read(delivery: Delivery) -> Event:
-    """Read a delivery by its key and headers. What can't be read is a Dead that says why."""
+def read_fact(delivery: Delivery) -> Fact:
+    """Read a delivery by its key and headers; one that can't be read becomes a dead letter with the reason."""
     key, body = delivery.key, delivery.body
     if key == DEAD or DEATH_HEADER in delivery.headers:
-        return _read_dead(delivery)
+        return _read_dead_letter(delivery)
     if not is_job_key(key) and key not in (OUTCOME, RECEIPT, INBOUND, CHANGE):
-        return dead(delivery, UNREADABLE, f"no kind of message has the key {key}")
+        return make_dead_letter(delivery, UNREADABLE, f"no kind of message has the key {key}")
     try:
-        return _read(key, body)
+        return _parse_fact(key, body)
     except ValueError as error:
-        return dead(delivery, UNREADABLE, _why(error))
+        return make_dead_letter(delivery, UNREADABLE, _describe(error))
     except RecursionError:
-        return dead(delivery, UNREADABLE, "it is nested too deeply")
+        return make_dead_letter(delivery, UNREADABLE, "it is nested too deeply")
 
 
-def _read(key: str, body: bytes) -> Event:
+def _parse_fact(key: str, body: bytes) -> Fact:
     if key == OUTCOME:
-        return _number(_parse(Outcomes, body))
+        return _check_outcomes(_parse(Outcomes, body))
     if key == RECEIPT:
         return _parse(Receipt, body)
     if key == INBOUND:
         return _parse(Inbound, body)
     if key == CHANGE:
         return _parse(Change, body)
-    return Accepted(_check(_parse(Job, body)), body)
+    return AcceptedJob(_check_job(_parse(Job, body)), body)
 
 
-def dead(delivery: Delivery, reason: str, detail: str | None, job: Job | None = None) -> Dead:
-    """Make a dead letter of a delivery; the same delivery again makes the same one."""
+def make_dead_letter(delivery: Delivery, reason: str, detail: str | None, job: Job | None = None) -> DeadLetter:
+    """Make the dead letter of a delivery; a repeated delivery makes the same one."""
     queue = delivery.headers.get("queue") or delivery.headers.get("x-first-death-queue") or delivery.queue
     name = hashlib.sha256(b"\0".join((queue.encode(), delivery.key.encode(), delivery.body))).hexdigest()[:32]
-    return Dead(name, reason[:MAX_REASON], detail and detail[:MAX_DETAIL], queue, delivery.body, job)
+    return DeadLetter(name, reason[:MAX_REASON], detail and detail[:MAX_DETAIL], queue, delivery.body, job)
 
 
-def _read_dead(delivery: Delivery) -> Dead:
-    said = delivery.headers.get("reason") or (DELIVERY_LIMIT if DEATH_HEADER in delivery.headers else "unknown")
-    word, colon, rest = said.partition(": ")
-    reason, detail = (word, rest) if colon and word.replace("_", "").isalnum() else (said, None)
+def _read_dead_letter(delivery: Delivery) -> DeadLetter:
+    text = delivery.headers.get("reason") or (DELIVERY_LIMIT if DEATH_HEADER in delivery.headers else "unknown")
+    word, colon, rest = text.partition(": ")
+    reason, detail = (word, rest) if colon and word.replace("_", "").isalnum() else (text, None)
     if reason == DELIVERY_LIMIT:
         detail = "It was delivered again and again and never settled."
     try:
-        return dead(delivery, reason, detail, _check(_parse(Job, delivery.body)))
+        return make_dead_letter(delivery, reason, detail, _check_job(_parse(Job, delivery.body)))
     except (ValueError, RecursionError):
-        return dead(delivery, reason, detail)
+        return make_dead_letter(delivery, reason, detail)
 
 
 def _parse(model: type[M], body: bytes) -> M:
-    """Parse JSON strictly; where a lone surrogate in an escape is all that is wrong, U+FFFD takes its place."""
+    """Parse JSON strictly; replace lone surrogates by U+FFFD where nothing else is wrong."""
     try:
         return model.model_validate_json(body)
     except ValidationError:
         if b"\\ud" not in body.lower():
             raise
-    return model.model_validate(_whole(json.loads(body)))
+    return model.model_validate(_replace_surrogates(json.loads(body)))
 
 
-def _whole(value: Any) -> Any:  # noqa: ANN401  any JSON
+def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401  any JSON
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case list():
-            return [_whole(item) for item in value]
+            return [_replace_surrogates(item) for item in value]
         case dict():
-            return {_whole(key): _whole(item) for key, item in value.items()}
+            return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
     return value
 
 
-def _check(job: Job) -> Job:
+def _check_job(job: Job) -> Job:
     if not job.recipients:
         raise ValueError("recipients is empty")
     if any(not 0 <= recipient.n <= LAST_N for recipient in job.recipients):
@@ -125,15 +125,15 @@ def _check(job: Job) -> Job:
     return job
 
 
-def _number(batch: Outcomes) -> Outcomes:
+def _check_outcomes(batch: Outcomes) -> Outcomes:
     for outcome in batch.outcomes:
         if not (0 <= outcome.n <= LAST_N and 0 <= outcome.attempt <= LAST_N):
             raise ValueError(f"n or attempt is not from 0 to {LAST_N}")
     return batch
 
 
-def _why(error: ValueError) -> str:
-    """Say what is wrong without a word of the body, which may hold what logs and lists must not."""
+def _describe(error: ValueError) -> str:
+    """Describe an error without quoting the body, which may hold what logs and lists must not show."""
     if not isinstance(error, ValidationError):
         return str(error)
     problems = error.errors(include_url=False, include_context=False, include_input=False)
@@ -141,7 +141,7 @@ def _why(error: ValueError) -> str:
 
 
 def utc(at: datetime) -> datetime:
-    """Put a time into UTC; one without a zone is taken to be in it."""
+    """Convert a time to UTC; a time without a zone is UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

@@ -1,7 +1,6 @@
-"""Erasing people from history's tables: every row that holds an address of a tombstone is emptied of it.
+"""Erasure from history's tables: rows that hold an address of a tombstone are emptied.
 
-Kept of a message are its id, method, provider, segments and status, whose it was, and the month.
-Every step may be taken again; what it has done already it no longer finds.
+A message keeps its id, method, provider, segments, status, user and month. Every step may be repeated.
 """
 
 import asyncio
@@ -18,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.addresses import identity
 from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Status
-from imsg_history import redact, redaction
+from imsg_history import batch_redaction, redaction
+from imsg_history.batch_redaction import ErasedPeople
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.merge import DEAD_RANK
-from imsg_history.redaction import Redacted
 from imsg_history.tables import (
     attachments,
     attempts,
@@ -37,83 +36,83 @@ from imsg_history.tables import (
 from imsg_people.tombstones import Digests, Tombstone
 
 SLICE = 1_000
-"""Messages looked through at once: a digest each, some microseconds."""
+"""Messages of one read."""
 
-LETTERS = 20
-"""Dead letters looked through at once: each may have 4 MiB."""
+DEAD_LETTERS = 20
+"""Dead letters of one read: each may have 4 MiB."""
 
-OPEN = (Status.QUEUED.value, Status.RETRYING.value)
+OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
 
-FIRST: tuple[str, int] = ("0" * 32, -1)
+FIRST_POSITION: tuple[str, int] = ("0" * 32, -1)
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """One message to somebody who was erased."""
+class ErasedRecipient:
+    """The recipient of a message who was erased."""
 
     address: str
     until: datetime
-    """What was accepted until then is erased."""
+    """The tombstone's time: what was accepted until then is erased."""
 
 
-Hits = Mapping[int, Hit]
-"""Of one request, by n."""
+ErasedRecipients = Mapping[int, ErasedRecipient]
+"""The erased recipients of one request, by n."""
 
 
 class Eraser:
-    """Erases whoever has one of some tombstones; what was accepted after it stays."""
+    """Erases the people of tombstones; what was accepted after a tombstone stays."""
 
     def __init__(self, database: Database, digests: Digests) -> None:
         self._database = database
         self._digests = digests
 
     async def erase(self, stones: Sequence[Tombstone]) -> int:
-        """Empty every table of these people; return how many messages were to them. Raises DatabaseUnavailable."""
+        """Erase people from every table; return the number of their messages. Raises DatabaseUnavailable."""
         until: dict[str, datetime] = {}
         for stone in stones:
             until[stone.digest] = max(stone.at, until.get(stone.digest, stone.at))
-        count = await self._from_messages(until)
+        count = await self._erase_from_messages(until)
         await self._erase_addressed(receipts, receipts.c.kept_at, until)
         await self._erase_addressed(replies, replies.c.at, until)
-        await self._from_replies(until)
-        await self._from_dead(until)
+        await self._erase_from_replies(until)
+        await self._erase_from_dead_letters(until)
         await self.erase_bodies(stones)
         return count
 
     async def erase_bodies(self, stones: Sequence[Tombstone]) -> int:
-        """Remove the long contents and files that name these people from requests that they were recipients of.
+        """Delete long contents and files that mention these people, of requests that they were recipients of.
 
-        Those wait of which something is under way: a sender needs them. Raises DatabaseUnavailable.
+        Those of unsettled requests stay, since a sender needs them. Raises DatabaseUnavailable.
         """
         until = {stone.digest: stone.at for stone in stones}
         was_theirs = exists().where(
             messages.c.request == attachments.c.request, messages.c.erased_at.in_(list(until.values()))
         )
-        is_open = exists().where(messages.c.request == attachments.c.request, messages.c.status.in_(OPEN))
+        is_open = exists().where(messages.c.request == attachments.c.request, messages.c.status.in_(OPEN_STATUSES))
         query = select(attachments.c.request, attachments.c.sha256).where(was_theirs, ~is_open)
         count = 0
-        for row in (await self._database.read(lambda connection: connection.execute(query))).all():
+        for row in await self._database.fetch(query):
             count += await self._erase_body(row.request, row.sha256, until)
         return count
 
     async def _erase_body(self, request: str, sha256: str, until: Mapping[str, datetime]) -> bool:
         this = attachments.c.request == request, attachments.c.sha256 == sha256
         query = select(attachments.c.body).where(*this)
-        body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))
-        people = await asyncio.to_thread(lambda: find_mentions(redact.read_text(body or b"")))
+        body: bytes | None = await self._database.scalar(query)
+        people = await asyncio.to_thread(lambda: find_mentions(redaction.read_text(body or b"")))
         known = await self._find_known(people, until)
         if not any(map(known.build_is_gone(time_of(request)), people)):
             return False
 
         async def remove(connection: AsyncConnection) -> None:
             is_content = requests.c.request == request, requests.c.content_at.contains(sha256)
-            await connection.execute(update(requests).where(*is_content).values(redact.NOBODYS))
+            await connection.execute(update(requests).where(*is_content).values(redaction.EMPTY_REQUEST))
             await connection.execute(delete(attachments).where(*this))
 
         await self._database.write(remove)
         return True
 
-    async def _find_known(self, addresses: Collection[str], until: Mapping[str, datetime]) -> Redacted:
+    async def _find_known(self, addresses: Collection[str], until: Mapping[str, datetime]) -> ErasedPeople:
         digests = await self._digests.of_many(addresses)
         found = {
             identity(address): until[digest]
@@ -121,11 +120,11 @@ class Eraser:
             for digest in all_of
             if digest in until
         }
-        return Redacted(found, digests)
+        return ErasedPeople(found, digests)
 
-    async def _from_messages(self, until: Mapping[str, datetime]) -> int:
-        """Go through all of them once: case is no part of a mail address' identity, and so no index finds it."""
-        last, after, count = first_id(max(until.values()) + timedelta(milliseconds=1)), FIRST, 0
+    async def _erase_from_messages(self, until: Mapping[str, datetime]) -> int:
+        """Read all messages once: no index finds a mail address whatever its case."""
+        last, after, count = first_id(max(until.values()) + timedelta(milliseconds=1)), FIRST_POSITION, 0
         while True:
             place = tuple_(literal(after[0], messages.c.request.type), literal(after[1]))
             query = (
@@ -134,23 +133,23 @@ class Eraser:
                 .order_by(messages.c.request, messages.c.n)
                 .limit(SLICE)
             )
-            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            rows = await self._database.fetch(query)
             if not rows:
                 return count
             after = rows[-1].request, rows[-1].n
             known = await self._find_known([row.address for row in rows if row.address is not None], until)
-            hits: defaultdict[str, dict[int, Hit]] = defaultdict(dict)
+            erased: defaultdict[str, dict[int, ErasedRecipient]] = defaultdict(dict)
             for row in rows:
                 if row.address is not None and (at := known.until.get(identity(row.address))) is not None:
-                    hits[row.request][row.n] = Hit(row.address, at)
-            for name in sorted(hits):
-                of_request = hits[name]
+                    erased[row.request][row.n] = ErasedRecipient(row.address, at)
+            for name in sorted(erased):
+                of_request = erased[name]
                 count += await self._database.write(
-                    lambda connection, name=name, hits=of_request: _erase(connection, name, hits)  # type: ignore[misc]
+                    lambda connection, name=name, erased=of_request: _erase(connection, name, erased)  # type: ignore[misc]
                 )
 
     async def _erase_addressed(self, table: Table, since: Column[Any], until: Mapping[str, datetime]) -> None:
-        """Delete rows that are about an address alone: receipts that wait for their message, and replies."""
+        """Delete the rows of an address: receipts that wait for their message, and replies."""
 
         async def list_addresses(connection: AsyncConnection) -> list[str]:
             return list(await connection.scalars(select(table.c.address).distinct()))
@@ -160,15 +159,15 @@ class Eraser:
         for address in addresses:
             if (at := known.until.get(identity(address))) is not None:
                 gone = delete(table).where(table.c.address == address, since <= at)
-                await self._database.write(lambda connection, one=gone: connection.execute(one))  # type: ignore[misc]
+                await self._database.execute(gone)
 
-    async def _from_replies(self, until: Mapping[str, datetime]) -> None:
-        """Empty what others wrote back of these people."""
+    async def _erase_from_replies(self, until: Mapping[str, datetime]) -> None:
+        """Remove the texts of other people's replies that mention these people."""
         after = ""
         while True:
             query = select(replies.c.id, replies.c.at, replies.c.text).where(replies.c.id > after)
             query = query.order_by(replies.c.id).limit(SLICE)
-            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            rows = await self._database.fetch(query)
             if not rows:
                 return
             after = rows[-1].id
@@ -177,56 +176,58 @@ class Eraser:
             gone = [row.id for row in rows if any(map(known.build_is_gone(row.at), people[row.id]))]
             change = update(replies).where(replies.c.id.in_(gone)).values(text=None)
             if gone:
-                await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]
+                await self._database.execute(change)
 
-    async def _from_dead(self, until: Mapping[str, datetime]) -> None:
+    async def _erase_from_dead_letters(self, until: Mapping[str, datetime]) -> None:
         after = ""
         while True:
-            query = select(dead).where(dead.c.id > after).order_by(dead.c.id).limit(LETTERS)
-            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            query = select(dead).where(dead.c.id > after).order_by(dead.c.id).limit(DEAD_LETTERS)
+            rows = await self._database.fetch(query)
             if not rows:
                 return
             after = rows[-1].id
             for row in rows:
-                people = find_mentions(f"{redact.read_text(row.body)} {row.detail}")
+                people = find_mentions(f"{redaction.read_text(row.body)} {row.detail}")
                 known = await self._find_known(people, until)
-                gone = known.build_is_gone(redact.read_accepted_at(row.body) or row.at)
+                gone = known.build_is_gone(redaction.read_accepted_at(row.body) or row.at)
                 if not any(map(gone, people)):
                     continue
-                is_job = redact.read_accepted_at(row.body) is not None
-                body, detail = redaction.dead_letter(row.body, row.detail, gone, is_job=is_job)
+                is_job = redaction.read_accepted_at(row.body) is not None
+                body, detail = batch_redaction.redact_dead_letter(row.body, row.detail, gone, is_job=is_job)
                 change = update(dead).where(dead.c.id == row.id).values(body=body, detail=detail)
-                await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]
+                await self._database.execute(change)
 
 
-async def _erase(connection: AsyncConnection, name: str, hits: Hits) -> int:
-    """Empty some messages of a request, and the request itself where nobody else is left of it.
+async def _erase(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> int:
+    """Empty messages of a request, and the request itself where it has no other recipients.
 
-    Rows are locked table by table, as the recorder does.
+    Rows are locked table by table, as `row_writer` locks them.
     """
     request = (await connection.execute(select(requests).where(requests.c.request == name).with_for_update())).first()
     accepted_at = time_of(name) if request is None else request.accepted_at
-    hits = {n: hit for n, hit in hits.items() if accepted_at <= hit.until}
-    if not hits:
+    erased = {n: recipient for n, recipient in erased.items() if accepted_at <= recipient.until}
+    if not erased:
         return 0
     if request is not None:
-        await _empty_request(connection, request, hits)
-        await _shorten_job(connection, request, {hit.address for hit in hits.values()})
-    await _empty_messages(connection, name, hits)
-    await _empty_details(connection, name, hits)
-    return len(hits)
+        await _empty_request(connection, request, erased)
+        await _shorten_job(connection, request, {recipient.address for recipient in erased.values()})
+    await _empty_messages(connection, name, erased)
+    await _empty_details(connection, name, erased)
+    return len(erased)
 
 
-async def _empty_request(connection: AsyncConnection, request: Row[Any], hits: Hits) -> None:
+async def _empty_request(connection: AsyncConnection, request: Row[Any], erased: ErasedRecipients) -> None:
     living = await connection.scalar(
         select(func.count())
         .select_from(messages)
-        .where(messages.c.request == request.request, messages.c.erased_at.is_(None), messages.c.n.not_in(list(hits)))
+        .where(messages.c.request == request.request, messages.c.erased_at.is_(None), messages.c.n.not_in(list(erased)))
     )
     if living == 0:
         await connection.execute(delete(attachments).where(attachments.c.request == request.request))
-    if living == 0 or redact.names(_texts(request), [hit.address for hit in hits.values()]):
-        await connection.execute(update(requests).where(requests.c.request == request.request).values(redact.NOBODYS))
+    if living == 0 or redaction.mentions(_texts(request), [recipient.address for recipient in erased.values()]):
+        await connection.execute(
+            update(requests).where(requests.c.request == request.request).values(redaction.EMPTY_REQUEST)
+        )
 
 
 def _texts(request: Row[Any]) -> tuple[str | None, ...]:
@@ -234,33 +235,35 @@ def _texts(request: Row[Any]) -> tuple[str | None, ...]:
 
 
 async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: AbstractSet[str]) -> None:
-    """Take people out of what would be published again should it be lost.
+    """Remove people from the job that is kept to be published again.
 
-    All of it goes where the others are settled, and where its texts name them: the others' copies are on their way.
+    The job is deleted where the other recipients are settled, or where its texts mention the people.
     """
     name = request.request
     body = await connection.scalar(select(jobs.c.body).where(jobs.c.request == name).with_for_update())
     if body is None:
         return
-    left = redact.job(body, people.__contains__)
+    left = redaction.redact_job(body, people.__contains__)
     is_open = select(messages.c.n).where(
         messages.c.request == name,
         messages.c.address.not_in(list(people)),
-        messages.c.status.in_(OPEN),
+        messages.c.status.in_(OPEN_STATUSES),
     )
-    if left is None or redact.names(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
+    if left is None or redaction.mentions(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
         await connection.execute(delete(jobs).where(jobs.c.request == name))
     elif left != body:
         await connection.execute(update(jobs).where(jobs.c.request == name).values(body=left))
 
 
-async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) -> None:
+async def _empty_messages(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
     of_request = messages.c.request == name
     found = await connection.execute(
-        select(messages.c.n, messages.c.at).where(of_request, messages.c.n.in_(list(hits))).order_by(messages.c.n)
+        select(messages.c.n, messages.c.at).where(of_request, messages.c.n.in_(list(erased))).order_by(messages.c.n)
     )
-    rows = [{"one": row.n, "month": redact.month(row.at), "erased": hits[row.n].until} for row in found]
-    is_open = messages.c.rank < DEAD_RANK  # nothing was settled: nobody will send it now
+    rows = [
+        {"one": row.n, "month": redaction.truncate_to_month(row.at), "erased": erased[row.n].until} for row in found
+    ]
+    is_open = messages.c.rank < DEAD_RANK  # it was not settled, and will not be sent
     change = (
         update(messages)
         .where(of_request, messages.c.n == bindparam("one"))
@@ -269,7 +272,7 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
             address=None,
             provider_id=None,
             detail=None,
-            code=redact.ERASED,
+            code=redaction.ERASED,
             at=bindparam("month"),
             erased_at=bindparam("erased"),
             status=case((is_open, Status.FAILED.value), else_=messages.c.status),
@@ -277,18 +280,22 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
         )
     )
     await connection.execute(change, rows)
-    await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(hits))))
-    waiting = update(events).where(events.c.request == name, events.c.n.in_(list(hits)))
+    await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(erased))))
+    waiting = update(events).where(events.c.request == name, events.c.n.in_(list(erased)))
     await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))
 
 
-async def _empty_details(connection: AsyncConnection, name: str, hits: Hits) -> None:
-    """Remove what providers said of the others of a request where it names one of these people."""
-    people = {hit.address for hit in hits.values()}
+async def _empty_details(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
+    """Remove providers' texts on other messages of a request that mention one of these people."""
+    people = {recipient.address for recipient in erased.values()}
     for table in (messages, attempts, events):
         has_detail = table.c.request == name, table.c.detail.is_not(None)
-        said = list(await connection.scalars(select(table.c.detail).where(*has_detail).distinct()))
-        gone = await asyncio.to_thread(lambda said=said: [one for one in said if redact.names([one], people)])  # type: ignore[misc]
+        details = list(await connection.scalars(select(table.c.detail).where(*has_detail).distinct()))
+        gone = await asyncio.to_thread(_filter_mentioning, details, people)
         for first in range(0, len(gone), SLICE):
             these = table.c.detail.in_(gone[first : first + SLICE])
             await connection.execute(update(table).where(table.c.request == name, these).values(detail=None))
+
+
+def _filter_mentioning(details: Sequence[str], people: AbstractSet[str]) -> list[str]:
+    return [detail for detail in details if redaction.mentions([detail], people)]

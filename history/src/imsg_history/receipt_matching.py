@@ -1,4 +1,4 @@
-"""Receipts joined to their messages, whichever of job, outcome and receipt came first."""
+"""Matching receipts with their messages, whichever of job, outcome and receipt arrives first."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.wire import Status
 from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
+from imsg_history.batch_redaction import MASK
 from imsg_history.database import Database
-from imsg_history.merge import RANK, Merge
+from imsg_history.merge import RANK, MergedBatch
 from imsg_history.records import AttemptRow, MessageRow
-from imsg_history.redaction import MASK
+from imsg_history.row_writer import RowWriter, slices
 from imsg_history.tables import attempts, messages, receipts
-from imsg_history.upserts import Writer, slices
 from imsg_people.tombstones import Digests
 
 SLICE = 500
@@ -30,27 +30,27 @@ Lag = tuple[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Matcher:
+class ReceiptMatcher:
     """Finds messages for the receipts that wait.
 
-    It runs in a transaction of its own after the facts of a batch are committed: of two recorders that take a
-    receipt and its outcome at the same time, whoever commits last sees both.
+    It runs in its own transaction, after a batch is committed. Where two histories write a receipt and its outcome at
+    the same time, the one that commits last sees both.
     """
 
     database: Database
-    writer: Writer
+    writer: RowWriter
     digests: Digests
     wake: Callable[[], None]
-    """Told that there may be events."""
+    """Called when events may have been inserted."""
 
-    async def match(self, fold: Merge) -> Sequence[Lag]:
-        """Join what a committed fold has made joinable; return how long each receipt that found its message took."""
-        keys = {(row.provider, row.provider_id) for row in fold.receipts.values()}
-        keys |= {(row.provider, row.provider_id) for row in fold.attempts.values() if row.provider and row.provider_id}
-        requests = sorted(fold.requests)
+    async def match(self, batch: MergedBatch) -> Sequence[Lag]:
+        """Match receipts after a batch was committed; return the lag of each receipt that found its message."""
+        keys = {(row.provider, row.provider_id) for row in batch.receipts.values()}
+        keys |= {(row.provider, row.provider_id) for row in batch.attempts.values() if row.provider and row.provider_id}
+        requests = sorted(batch.requests)
         if not keys and not requests:
             return ()
-        if not await self.database.read(_any_waits):
+        if not await self.database.read(_has_waiting):
             return ()
         lags = await self.database.write(lambda connection: self._match(connection, keys, requests))
         if lags:
@@ -58,8 +58,8 @@ class Matcher:
         return lags
 
     async def _match(self, connection: AsyncConnection, keys: set[Key], requests: Sequence[str]) -> Sequence[Lag]:
-        keys = keys | await _keys_of(connection, requests)
-        moved: dict[tuple[str, int], MessageRow] = {}
+        keys = keys | await _find_keys(connection, requests)
+        raised: dict[tuple[str, int], MessageRow] = {}
         lines: dict[tuple[Any, ...], AttemptRow] = {}
         joined: set[tuple[Any, ...]] = set()
         lags: list[Lag] = []
@@ -67,34 +67,34 @@ class Matcher:
             waiting = (await connection.execute(select(receipts).where(_is_one_of(connection, receipts, part)))).all()
             if not waiting:
                 continue
-            known = await _sendings(connection, {(row.provider, row.provider_id) for row in waiting})
+            known = await _find_messages(connection, {(row.provider, row.provider_id) for row in waiting})
             if any(row.address.startswith(MASK) for row in waiting):
                 known |= {
-                    (provider, provider_id, MASK + digest): sendings
-                    for (provider, provider_id, address), sendings in known.items()
+                    (provider, provider_id, MASK + digest): found_messages
+                    for (provider, provider_id, address), found_messages in known.items()
                     for digest in self.digests.all_of(address)
                 }
             for receipt in waiting:
                 for request, n, sent_at in known[receipt.provider, receipt.provider_id, receipt.address]:
-                    row = _move(receipt, request, n)
-                    moved.setdefault((request, n), row).absorb(row)
-                    lines[request, n, receipt.at, receipt.mark] = _line(receipt, request, n)
+                    row = _make_message_row(receipt, request, n)
+                    raised.setdefault((request, n), row).merge(row)
+                    lines[request, n, receipt.at, receipt.mark] = _make_attempt_row(receipt, request, n)
                     lags.append((receipt.provider, max((receipt.kept_at - sent_at).total_seconds(), 0.0)))
                     joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
-        await self.writer.climb(connection, [moved[key] for key in sorted(moved)])
-        await self.writer.keep(connection, attempts, [lines[key] for key in sorted(lines)])
-        for some in slices(sorted(joined), SLICE):
-            is_joined = are_one_of(receipts.primary_key.columns.values(), some, is_postgres=is_postgres(connection))
+        await self.writer.raise_status(connection, [raised[key] for key in sorted(raised)])
+        await self.writer.insert_new(connection, attempts, [lines[key] for key in sorted(lines)])
+        for part in slices(sorted(joined), SLICE):
+            is_joined = are_one_of(receipts.primary_key.columns.values(), part, is_postgres=is_postgres(connection))
             await connection.execute(delete(receipts).where(is_joined))
         return lags
 
 
-async def _any_waits(connection: AsyncConnection) -> bool:
+async def _has_waiting(connection: AsyncConnection) -> bool:
     return (await connection.execute(select(receipts.c.provider).limit(1))).first() is not None
 
 
-async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[Key]:
-    """Find the providers' ids of requests whose outcomes came before their job."""
+async def _find_keys(connection: AsyncConnection, requests: Sequence[str]) -> set[Key]:
+    """Find the providers' ids of requests whose outcomes arrived before their job."""
     keys = set()
     for part in slices(requests, SLICE):
         is_of_them = is_one_of(attempts.c.request, part, is_postgres=is_postgres(connection))
@@ -105,11 +105,11 @@ async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[
     return keys
 
 
-async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[tuple[str, str, str], set[Any]]:
-    """Find the messages sent under these ids and when, by (provider, provider_id, address).
+async def _find_messages(connection: AsyncConnection, keys: set[Key]) -> defaultdict[tuple[str, str, str], set[Any]]:
+    """Find the messages sent under these ids, and when, by (provider, provider_id, address).
 
-    One id of an SMS provider stands for up to 1,000 numbers, so addresses are compared here, not by a join of
-    1,000 receipts with 1,000 messages each.
+    One id of an SMS provider may name 1,000 numbers, so addresses are compared here: a join would compare 1,000
+    receipts with 1,000 messages each.
     """
     found: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)
     sending = (
@@ -132,14 +132,14 @@ async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[
 
 
 def _is_one_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> ColumnElement[bool]:
-    # The provider's id first, alone: it is what the index begins with on both databases.
+    # By the provider's id first: the index begins with it.
     ids = sorted({key[1] for key in keys})
     is_one = is_one_of(table.c.provider_id, ids, is_postgres=is_postgres(connection))
     columns = (table.c.provider, table.c.provider_id)
     return is_one & are_one_of(columns, keys, is_postgres=is_postgres(connection))
 
 
-def _move(receipt: Row[Any], request: str, n: int) -> MessageRow:
+def _make_message_row(receipt: Row[Any], request: str, n: int) -> MessageRow:
     status = Status(receipt.status)
     return MessageRow(
         request,
@@ -161,7 +161,7 @@ def _move(receipt: Row[Any], request: str, n: int) -> MessageRow:
     )
 
 
-def _line(receipt: Row[Any], request: str, n: int) -> AttemptRow:
+def _make_attempt_row(receipt: Row[Any], request: str, n: int) -> AttemptRow:
     return AttemptRow(
         request,
         n,

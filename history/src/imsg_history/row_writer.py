@@ -1,0 +1,216 @@
+"""Rows written to the database: one statement a table, rows in the order of their keys."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Table, case, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_contract.wire import SETTLED
+from imsg_database.arrays import as_parameters, insert_rows
+from imsg_database.inserts import Insert, insert_into
+from imsg_history import batch_redaction
+from imsg_history.batch_redaction import ErasedPeopleFinder
+from imsg_history.merge import MergedBatch
+from imsg_history.records import (
+    AttemptRow,
+    AuditRow,
+    DeadRow,
+    JobRow,
+    MessageRow,
+    ReceiptRow,
+    ReplyRow,
+    RequestRow,
+    clean,
+)
+from imsg_history.tables import attachments, attempts, audit, dead, events, jobs, messages, receipts, replies, requests
+from imsg_people.tombstones import Digests
+
+R = TypeVar("R")
+
+
+Row = RequestRow | JobRow | MessageRow | AttemptRow | ReceiptRow | ReplyRow | DeadRow | AuditRow
+
+COLUMNS: Mapping[Table, tuple[str, ...]] = {
+    table: tuple(record.__dataclass_fields__)
+    for table, record in (
+        (requests, RequestRow),
+        (jobs, JobRow),
+        (messages, MessageRow),
+        (attempts, AttemptRow),
+        (receipts, ReceiptRow),
+        (replies, ReplyRow),
+        (dead, DeadRow),
+        (audit, AuditRow),
+    )
+}
+"""The columns that each record fills: its fields have the columns' names."""
+
+SLICE = 1_000
+"""Rows of one statement: to prepare so many occupies the event loop for some 10 ms."""
+
+RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events")
+"""Columns that only a job knows: the first one that arrives fills them."""
+
+PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
+"""Columns that tell of a person: a message whose recipient was erased keeps them as they are."""
+
+EVENT_STATUSES = frozenset(status.value for status in SETTLED)
+"""The statuses that callbacks gets events of."""
+
+EVENT_COLUMNS = (
+    "request", "n", "seq", "events", "username", "user_id", "method", "written", "address", "status", "attempts",
+    "provider", "provider_id", "code", "detail", "at",
+)  # fmt: skip
+
+STATUS_COLUMNS = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
+"""Columns of the fact that sets the status."""
+
+
+class RowWriter:
+    """Upserts for one kind of database; the statements are built once.
+
+    Every writer locks rows in the same order (table by table, sorted by key), so that several histories wait for one
+    another and never deadlock.
+    """
+
+    def __init__(self, digests: Digests, *, is_postgres: bool) -> None:
+        self._erased_people = ErasedPeopleFinder(digests)
+        self._is_postgres = is_postgres
+        self._insert_new = {table: self._build_insert(table).on_conflict_do_nothing() for table in COLUMNS}
+        self._raise_status = _build_status_upsert(self._build_insert(messages)).returning(
+            *(messages.c[name] for name in EVENT_COLUMNS)
+        )
+        self._insert_events = (
+            _build_event_insert(self._raise_status)
+            if is_postgres
+            else insert_into(events, is_postgres=False).on_conflict_do_nothing()
+        )
+
+    async def write(self, connection: AsyncConnection, batch: MergedBatch) -> int:
+        """Write the rows of a batch, without the data of people who were erased since. The caller commits.
+
+        Returns the number of events for callbacks.
+        """
+        erased = await self._erased_people.find(connection, batch)
+        if erased is not None:
+            batch_redaction.redact_dead_letters(batch, erased)
+            batch_redaction.redact_replies(batch, erased)
+        await self.insert_new(connection, dead, _in_order(batch.dead))
+        if batch.dead_jobs:
+            batch.settle_dead_letters(await _read_times(connection, batch.dead_jobs))
+        await self._find_subjects(connection, batch)
+        if erased is not None:
+            await batch_redaction.redact_messages(connection, batch, erased)
+        await self.insert_new(connection, requests, _in_order(batch.requests))
+        await self.insert_new(connection, jobs, _in_order(batch.jobs))
+        event_count = await self.raise_status(connection, _in_order(batch.messages))
+        await self.insert_new(connection, attempts, _in_order(batch.attempts))
+        if erased is not None:
+            await batch_redaction.delete_erased_attempts(connection, batch)
+        await self.insert_new(connection, receipts, _in_order(batch.receipts))
+        await self.insert_new(connection, replies, _in_order(batch.replies))
+        await self.insert_new(connection, audit, _in_order(batch.audit))
+        return event_count
+
+    async def insert_new(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows, sorted by key, unless they exist."""
+        for part in slices(rows):
+            await connection.execute(self._insert_new[table], self._parameters(table, part))
+
+    async def raise_status(self, connection: AsyncConnection, rows: Sequence[MessageRow]) -> int:
+        """Insert messages, sorted by key, or raise the existing ones to the status of higher precedence.
+
+        The same statement inserts the events of the messages that it raised, where their user subscribed to events.
+        Returns the number of events.
+        """
+        event_count = 0
+        for part in slices(rows):
+            parameters = self._parameters(messages, part)
+            if self._is_postgres:
+                event_count += (await connection.execute(self._insert_events, parameters)).rowcount
+                continue
+            raised = (await connection.execute(self._raise_status, parameters)).mappings()
+            new_events = [dict(row) for row in raised if row["events"] and row["status"] in EVENT_STATUSES]
+            if new_events:
+                await connection.execute(self._insert_events, new_events)
+            event_count += len(new_events)
+        return event_count
+
+    def _build_insert(self, table: Table) -> Insert:
+        return insert_rows(table, COLUMNS[table], is_postgres=self._is_postgres)
+
+    def _parameters(self, table: Table, rows: Sequence[Row]) -> Any:  # noqa: ANN401  SQLAlchemy's own union
+        columns = COLUMNS[table]
+        return as_parameters(columns, map(attrgetter(*columns), rows), is_postgres=self._is_postgres)
+
+    async def _find_subjects(self, connection: AsyncConnection, batch: MergedBatch) -> None:
+        """Fill in the subjects of contents that are attachments of history."""
+        for request, row in list(batch.requests.items()):
+            if row.content_at is None:
+                continue
+            key = (attachments.c.request == request, attachments.c.sha256 == json.loads(row.content_at)["sha256"])
+            body = await connection.scalar(select(attachments.c.body).where(*key))
+            batch.requests[request] = _with_subject(row, body)
+
+
+def _build_status_upsert(added: Insert) -> Insert:
+    new, old = added.excluded, messages.c
+    is_higher = tuple_(new.rank, new.attempt, new.at, new.mark) > tuple_(old.rank, old.attempt, old.at, old.mark)
+    is_changed = or_(is_higher, old.username.is_(None) & new.username.is_not(None), new.attempts > old.attempts)
+    is_changed = or_(is_changed, old.erased_at.is_(None) & new.erased_at.is_not(None))
+    was_erased, is_erased = old.erased_at.is_not(None), new.erased_at.is_not(None)
+    by_precedence = {name: case((is_higher, new[name]), else_=old[name]) for name in STATUS_COLUMNS}
+    changes = {
+        **{
+            name: case((was_erased, old[name]), else_=func.coalesce(old[name], new[name])) for name in RECIPIENT_COLUMNS
+        },
+        **by_precedence,
+        **{
+            name: case((was_erased, old[name]), (is_erased, new[name]), else_=by_precedence[name])
+            for name in PERSONAL_COLUMNS
+        },
+        "erased_at": func.coalesce(old.erased_at, new.erased_at),
+        "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
+        "seq": case((is_higher & (new.status != old.status), old.seq + 1), else_=old.seq),
+    }
+    return added.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_changed)
+
+
+def _build_event_insert(raise_status: Any) -> Insert:  # noqa: ANN401  an insert that returns
+    """Build the insert of an event for each row that the upsert returns, in one statement with it.
+
+    A row whose status did not change makes the same event, by its key, as before. The insert skips it while that event
+    waits, and callbacks skips it later.
+    """
+    raised = raise_status.cte("moved")
+    is_subscribed: ColumnElement[bool] = (raised.c.events > 0) & raised.c.status.in_(sorted(EVENT_STATUSES))
+    rows = select(*(raised.c[name] for name in EVENT_COLUMNS)).where(is_subscribed)
+    return insert_into(events, is_postgres=True).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
+
+
+def slices(rows: Sequence[R], size: int = SLICE) -> Iterator[Sequence[R]]:
+    """Cut a sequence into slices of `size`."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _in_order(rows: Mapping[Any, Any]) -> list[Any]:
+    return [rows[key] for key in sorted(rows)]
+
+
+async def _read_times(connection: AsyncConnection, names: Collection[str]) -> dict[str, datetime]:
+    rows = await connection.execute(select(dead.c.id, dead.c.at).where(dead.c.id.in_(names)))
+    return {row.id: row.at for row in rows}
+
+
+def _with_subject(row: RequestRow, body: bytes | None) -> RequestRow:
+    try:
+        content = json.loads(body or b"null")
+    except ValueError:
+        return row
+    subject = content.get("subject") if isinstance(content, dict) else None
+    return replace(row, subject=clean(subject)) if isinstance(subject, str) else row
