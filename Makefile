@@ -6,8 +6,8 @@ VENV := .venv/bin
 # Compiled once, here: where Python may not write beside its modules, every start would compile them again.
 export UV_COMPILE_BYTECODE := 1
 
-# Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
-TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
+# Four at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
+TEST := $(VENV)/pytest -n 4 --dist loadfile --ignore=tests/compose
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)

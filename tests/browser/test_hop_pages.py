@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import Deployment, provider
+from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in
+from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
 
 Visits = Callable[..., Visit]
@@ -28,7 +29,7 @@ def two_providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployme
     folder = tmp_path_factory.mktemp("hops")
     accounts = write_accounts(FIRMS)
     with ExitStack() as stack:
-        sandbox = stack.enter_context(provider(folder, {**accounts, "IMSG_SANDBOX__SMS_BALANCE": "0"}))
+        sandbox = stack.enter_context(run_sandbox(folder, {**accounts, "IMSG_SANDBOX__SMS_BALANCE": "0"}))
         deployment = Deployment(folder, {**accounts, **write_endpoints(sandbox.port, FIRMS)})
         stack.callback(deployment.close)
         deployment.start()

@@ -8,7 +8,8 @@ import pytest
 
 from imsg_channels import CHANNELS
 from imsg_testing.compose import ROOT, Containers
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.service import environment
 
 pytestmark = pytest.mark.timeout(1_200)
 

@@ -26,7 +26,7 @@ from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.servers import Rabbit
-from imsg_testing.services import KEYS, Service
+from imsg_testing.service import KEYS, Service
 from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long

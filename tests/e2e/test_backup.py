@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, provider, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.receiver import receiving
+from imsg_testing.sandbox_process import run_sandbox
+from imsg_testing.service import environment
 from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -41,7 +43,7 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
     """Accepted before the copy: in it, and sent once. Accepted later: unknown to it."""
     accepted: list[str] = []
     copy = tmp_path / "copies" / "备份 1"
-    with provider(tmp_path) as sandbox:
+    with run_sandbox(tmp_path) as sandbox:
         with running(tmp_path / "lost", sandbox.settings) as deployment:
             deployment.open_wide()
             writer = deployment.new_user(per_day=7)
@@ -79,7 +81,7 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
 def test_callbacks_and_suppressions_are_in_the_copy_and_hold_in_the_restored_one(tmp_path: Path) -> None:
     """The secret still signs, what had not reached its endpoint still comes, who unsubscribed still gets nothing."""
     given = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}
-    with provider(tmp_path) as sandbox, receiving() as receiver:
+    with run_sandbox(tmp_path) as sandbox, receiving() as receiver:
         receiver.status = 503
         with running(tmp_path / "lost", {**sandbox.settings, **given}) as deployment:
             deployment.open_wide()

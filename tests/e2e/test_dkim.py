@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, Sent
 from imsg_smtp.main import Smtp, open_channel
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.service import environment
 from imsg_testing.smtp_server import smtp_server
 from imsg_web import service_client
 

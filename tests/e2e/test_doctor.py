@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from imsg_runtime.redis import connect
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
+from imsg_testing.service import environment
 
 
 def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":

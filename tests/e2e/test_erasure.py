@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, provider, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, running
 from imsg_testing.file_search import search
+from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -198,7 +199,7 @@ def test_a_follower_is_erased_with_the_openid(deployment: Deployment) -> None:
 
 def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
     """In place, and started where it lies."""
-    with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
+    with run_sandbox(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
         request = mail(deployment, MAIL)
         deployment.wait_settled(request)
         command = [str(IMSG), "backup", str(tmp_path / "copy")]
@@ -232,7 +233,7 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
 
 
 def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:
-    with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
+    with run_sandbox(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
         request = mail(deployment, MAIL)
         deployment.wait_settled(request)
         erasure = erase(deployment, "smtp", MAIL)

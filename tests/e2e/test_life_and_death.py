@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, find_pasted, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, find_pasted, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
+from imsg_testing.service import environment
 from imsg_testing.waiting import wait
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, Provider, provider
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
+from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import accepts
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
 from imsg_testing.waiting import wait
@@ -37,7 +38,7 @@ class Firms:
     """iMSG, and the sandbox that plays its providers."""
 
     deployment: Deployment
-    sandbox: Provider
+    sandbox: SandboxProcess
 
     def send(self, content: Any = "明天下雨", to: object = None, **more: object) -> dict[str, Any]:  # noqa: ANN401
         """Send an SMS; return the answer."""
@@ -104,7 +105,7 @@ def firms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firms]:
     (folder / "imsg.toml").write_text(VISIT)
     accounts = write_accounts()
     with ExitStack() as stack:
-        sandbox = stack.enter_context(provider(folder, {**accounts, "IMSG_SANDBOX__SMS_BALANCE": "0"}))
+        sandbox = stack.enter_context(run_sandbox(folder, {**accounts, "IMSG_SANDBOX__SMS_BALANCE": "0"}))
         routes = {"IMSG_SMS__ROUTES__TWILIO__TEMPLATES": "visit"}
         deployment = Deployment(folder, {**accounts, **write_endpoints(sandbox.port), **routes})
         stack.callback(deployment.close)

@@ -19,6 +19,6 @@ def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(cras
     messages = crash.deployment.wait_settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
 
     assert Counter(message["status"] for message in messages) == {"sent": crash.recipients}
-    mails = Counter(mail["to"] for mail in crash.provider.inbox())
+    mails = Counter(mail["to"] for mail in crash.sandbox.inbox())
     assert set(mails) == set(crash.everybody)
     assert mails.total() - crash.recipients <= IN_FLIGHT

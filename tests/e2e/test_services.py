@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from imsg_testing.processes import descendants
-from imsg_testing.services import Service, Services
+from imsg_testing.service import Service
+from imsg_testing.services import Services
 from imsg_testing.waiting import wait
 
 

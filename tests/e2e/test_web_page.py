@@ -12,7 +12,7 @@ import pytest
 
 from imsg_testing.api import DOCUMENTED, PASSWORD
 from imsg_testing.deployment import Deployment
-from imsg_testing.services import Service
+from imsg_testing.service import Service
 
 PAGES = ("/", "/users", "/messages", "/channels", "/suppressions", "/inbox", "/send", "/mine", "/limits", "/password")
 HOSTILE = "\"><img src=x onerror=alert(1)>'`${x}"

@@ -12,7 +12,8 @@ from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import Clients
 from imsg_testing.fault_flood import flood, pile_up, rss_mib
 from imsg_testing.processes import descendants
-from imsg_testing.services import Plan, Service, Services, deploy
+from imsg_testing.service import Service
+from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(2_400)

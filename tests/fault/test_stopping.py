@@ -6,7 +6,8 @@ import pytest
 
 from imsg_testing.fault import Fault, inject_faults
 from imsg_testing.mailbox import Manner
-from imsg_testing.services import Plan, Service, Services
+from imsg_testing.service import Service
+from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)

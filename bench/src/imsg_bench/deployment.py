@@ -13,10 +13,9 @@ from imsg_bench.counts import Counts
 from imsg_bench.servers import Servers, Share, folder_of, share
 from imsg_bench.users import add_users, introduce
 from imsg_testing.api import Api
-from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
-from imsg_testing.services import KEYS, Service
+from imsg_testing.service import KEYS, Service, environment
 from imsg_testing.waiting import wait
 
 START_TIMEOUT_S = 60.0

@@ -10,19 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import httpx
 
 from imsg_testing.api import Api
-from imsg_testing.inbox import read_inbox
 from imsg_testing.processes import Process
+from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import reserve_port
+from imsg_testing.service import START_TIMEOUT_S, environment
 from imsg_testing.waiting import wait
 
 IMSG = Path(sys.executable).parent / "imsg"
-
-START_TIMEOUT_S = 60.0
 
 VERB_TIMEOUT_S = 100.0
 """How long a verb may take. One that loads all of iMSG needs 2 s of a processor, and took 40 s where none of it had
@@ -134,71 +130,12 @@ def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
     deployment.require_quiet()
 
 
-class Provider:
-    """The sandbox as a process of its own: it outlives whoever sends to it, and plays what its settings name."""
-
-    def __init__(self, folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> None:
-        self.port, self.smtp_port = reserve_port(self), reserve_port(self)
-        settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port), **given}
-        command = [sys.executable, "-m", "imsg_web.service", "imsg_sandbox"]
-        self._process = Process(
-            command, log=folder / "provider.log", environment=environment(settings), cwd=folder, ends_on=signal.SIGKILL
-        )
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What makes a sender send to it."""
-        server = {"HOST": "127.0.0.1", "PORT": str(self.smtp_port), "SECURITY": "none", "SENDER": "imsg@example.com"}
-        return {f"IMSG_SMTP__{name}": value for name, value in server.items()}
-
-    def start(self) -> None:
-        """Start it and return when it answers."""
-        self._process.start()
-        wait(self._answers, START_TIMEOUT_S, why=self._process.last_lines)
-
-    def kill(self) -> None:
-        """End it at once; it may be started again."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.close()
-
-    def inbox(self) -> list[dict[str, Any]]:
-        """Return what it has received."""
-        return read_inbox(self._get)
-
-    def _get(self, path: str, **params: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}{path}", params=params, timeout=30).json()
-        return answer
-
-    def _answers(self) -> bool:
-        try:
-            answers = httpx.get(f"http://127.0.0.1:{self.port}/health/ready").is_success
-        except httpx.TransportError:
-            return False
-        if answers:
-            self._process.require_port(self.port)
-        return answers
-
-
-@contextmanager
-def provider(folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> Iterator[Provider]:
-    """Run a sandbox apart for as long as the context lasts."""
-    opened = Provider(folder, given)
-    try:
-        opened.start()
-        yield opened
-    finally:
-        opened.close()
-
-
 @dataclass(frozen=True, slots=True)
 class Crash:
     """A list that was being sent when the process was killed (SIGKILL) and started again."""
 
     deployment: Deployment
-    provider: Provider
+    sandbox: SandboxProcess
     request: str
     everybody: tuple[str, ...]
     arrived_before: int
@@ -213,7 +150,7 @@ class Crash:
 def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
     """Send a list, kill everything in the middle of it, start again."""
     everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
-    with provider(folder) as sandbox, running(folder, sandbox.settings) as deployment:
+    with run_sandbox(folder) as sandbox, running(folder, sandbox.settings) as deployment:
         accepted = deployment.send(everybody)
         assert accepted["count"] == recipients, accepted
         wait(lambda: len(sandbox.inbox()) > recipients // 5, every_s=0.05)
@@ -222,12 +159,6 @@ def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
         arrived = len(sandbox.inbox())
         deployment.start()
         yield Crash(deployment, sandbox, accepted["id"], everybody, arrived)
-
-
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process' environment without any setting of iMSG but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMSG_")}
-    return {**kept, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def make_attachment(name: str, content: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Providers beside the mailbox: the sandbox as Aliyun's SMS service, and a worker that its messages can kill."""
+"""A sender whose messages can kill it, started again as a supervisor does."""
 
 import asyncio
 import json
@@ -10,79 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import httpx
-
-from imsg_testing.deployment import START_TIMEOUT_S, environment
-from imsg_testing.inbox import read_heads
 from imsg_testing.processes import Process
-from imsg_testing.servers import reserve_port
 from imsg_testing.services import Services
-from imsg_testing.waiting import wait
 from imsg_testing.worker_harness import TERMS, ScriptedProvider
-
-ACCOUNT = {
-    "ACCESS_KEY_ID": "LTAI-fault",
-    "ACCESS_KEY_SECRET": "a secret of the fault tests",
-    "SIGN_NAME": "天存",
-    "TEMPLATE": "SMS_100000001",
-}
-
-
-class SmsProvider:
-    """The sandbox's Aliyun as a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = reserve_port(self)
-        account = {f"IMSG_SMS__ACCOUNTS__ALIYUN__{name}": value for name, value in ACCOUNT.items()}
-        own = {
-            "IMSG_PORT": str(self.port),
-            "IMSG_SANDBOX__SMTP_PORT": "0",
-            "IMSG_SMS__ACCOUNTS__ALIYUN__TEMPLATES__SMS_100000001__TEXT": "您有一条新通知：${content}，请及时查看。",
-        }
-        self.settings = {**account, "IMSG_SMS__ACCOUNTS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
-        command = [sys.executable, "-m", "imsg_web.service", "imsg_sandbox"]
-        given = environment({**account, **own})
-        self._process = Process(command, log=folder / "sms-provider.log", environment=given, cwd=folder)
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @contextmanager
-    def running(self) -> Iterator["SmsProvider"]:
-        """Run it for as long as the context lasts."""
-        self._process.start()
-        try:
-            wait(self._answers, START_TIMEOUT_S, why=self._process.last_lines)
-            yield self
-        finally:
-            self._process.kill()
-            self._process.close()
-
-    def order(self, fault: str, times: int | None) -> None:
-        """Order a fault; `times` 0 takes it back."""
-        body = {"method": "sms", "fault": fault, "times": times}
-        assert httpx.put(f"{self.url}/sandbox/faults", json=body, timeout=30).json()["errorCode"] == 0
-
-    def counts(self) -> Counter[str]:
-        """Count the messages that each number has got."""
-        return Counter(head["to"].removeprefix("+86") for head in read_heads(self._get, method="sms"))
-
-    def _get(self, path: str, **params: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{self.url}{path}", params=params, timeout=60).json()
-        return answer
-
-    def _answers(self) -> bool:
-        try:
-            answers = httpx.get(f"{self.url}/health/ready", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-        if answers:
-            self._process.require_port(self.port)
-        return answers
 
 
 class Workers:

@@ -1,8 +1,6 @@
 """A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -28,8 +26,7 @@ from imsg_gateway.main import Settings, app
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_testing.api_versions import in_v2
-from imsg_testing.processes import Process
-from imsg_testing.servers import reserve_port
+from imsg_testing.service import Service as ServiceProcess
 from imsg_testing.waiting import eventually
 from imsg_web.service import Service
 
@@ -337,36 +334,18 @@ async def run_gateway(
 
 @contextmanager
 def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
-    """Run the gateway as a process of its own, auth and history away; yield its port once it is ready."""
-    port = reserve_port()
-    environment = {
-        **os.environ,
-        "IMSG_PORT": str(port),
+    """Run the gateway as a process, without auth and history; yield its port once it is ready."""
+    own = {
         "IMSG_BROKER_URL": store_url,
         "IMSG_REDIS_URL": store_url,
         "IMSG_SERVICE_KEY": SERVICE_KEY.get_secret_value(),
         "IMSG_TOKEN_KEY": KEY.get_secret_value(),
         "IMSG_AUTH_URL": "http://127.0.0.1:9",
         "IMSG_HISTORY_URL": "http://127.0.0.1:9",
-        **settings,
     }
-    command = (sys.executable, "-m", "imsg_web.service", "imsg_gateway")
-    served = Process(command, log=folder / "gateway.log", environment=environment, cwd=folder)
-    served.start()
+    gateway = ServiceProcess("imsg_gateway", folder, {**own, **settings})
     try:
-        end = time.monotonic() + ANSWER_BOUND_S
-        while not _is_ready(port):
-            if not served.runs or time.monotonic() > end:
-                raise RuntimeError(served.last_lines())
-            time.sleep(0.05)
-        served.require_port(port)
-        yield port
+        gateway.start()
+        yield gateway.port
     finally:
-        served.close()
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
-    except httpx.HTTPError:
-        return False
+        gateway.process.close()

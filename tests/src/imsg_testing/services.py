@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -10,76 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from imsg_testing.api import Api
-from imsg_testing.deployment import START_TIMEOUT_S, Provider, environment, provider
 from imsg_testing.fault_clients import FaultTarget
 from imsg_testing.mailbox import Mailbox
-from imsg_testing.processes import Process
+from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
 from imsg_testing.servers.server import Server
+from imsg_testing.service import KEYS, Service
 from imsg_testing.service_accounts import ServiceAccounts
-from imsg_testing.waiting import wait
 
 REDIS_VARIABLE = "FAULT_REDIS_URL"
 """The environment variable with another Redis for the fault tests, such as `redis+sentinel://h1,h2,h3/NAME`."""
-
-KEYS = {
-    "IMSG_SERVICE_KEY": "a key between services, long enough",
-    "IMSG_TOKEN_KEY": "a key that signs tokens, long enough",
-    "IMSG_ERASURE_KEY": "a key of tombstones, long enough too",
-}
-
-
-class Service:
-    """One service as a process. It can be killed and started again on the same port."""
-
-    def __init__(
-        self,
-        package: str,
-        folder: Path,
-        settings: Mapping[str, str],
-        python: Path | None = None,
-        *,
-        host: str = "127.0.0.1",
-        port: int | None = None,
-    ) -> None:
-        """Replicas may share a `port` on `host` addresses of their own."""
-        self.port = port or reserve_port(self)
-        self.host = host
-        self.log = folder / f"{package}-{host}-{self.port}.log"
-        command = [str(python or sys.executable), "-m", "imsg_web.service", package]
-        own = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
-        self.process = Process(command, log=self.log, environment=own, cwd=folder)
-
-    @property
-    def url(self) -> str:
-        """Its URL."""
-        return f"http://{self.host}:{self.port}"
-
-    def start(self) -> None:
-        """Start it and return when it is ready."""
-        self.process.start()
-        wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
-
-    def is_ready(self) -> bool:
-        """Return whether it is ready."""
-        return self._is_healthy("ready")
-
-    def is_alive(self) -> bool:
-        """Return whether it answers HTTP, ready or not."""
-        return self._is_healthy("live")
-
-    def _is_healthy(self, check: str) -> bool:
-        assert self.process.exit_code is None, self.process.last_lines()
-        try:
-            is_healthy = httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-        if is_healthy:
-            self.process.require_port(self.port)
-        return is_healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +57,7 @@ class Services(FaultTarget):
             stack.callback(server.close)
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda server: server.start(), self.servers))
-        self.sandbox: Provider | None = stack.enter_context(provider(folder)) if plan.has_sandbox else None
+        self.sandbox: SandboxProcess | None = stack.enter_context(run_sandbox(folder)) if plan.has_sandbox else None
         self.mailbox = Mailbox()
         if self.sandbox is None:
             stack.enter_context(self.mailbox.running_apart())

@@ -24,7 +24,7 @@ from imsg_bench.measures.accept import QUEUES, Contender, start_floor
 from imsg_bench.measures.mails import PATIENCE_S, floor_turn
 from imsg_bench.result import Result, Series
 from imsg_bench.users import add_users, introduce
-from imsg_testing.services import KEYS
+from imsg_testing.service import KEYS
 
 KEY = "G"
 TITLE = "Embedded, all in one process"

@@ -22,7 +22,7 @@ from imsg_bench.embedded import prepare_embedded
 from imsg_bench.figures import median
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_testing.services import Service
+from imsg_testing.service import Service
 from imsg_testing.waiting import wait
 
 KEY = "I"

@@ -32,8 +32,8 @@ from imsg_bench.filling import until
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
 from imsg_bench.servers import folder_of
-from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
+from imsg_testing.service import environment
 
 KEY = "S"
 TITLE = "A list of large mails, all in one process"

@@ -34,7 +34,7 @@ from imsg_bench.measures.mails import floor_turn
 from imsg_bench.measures.recording import QUEUE
 from imsg_bench.result import Result, Series
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.services import Service
+from imsg_testing.service import Service
 
 KEY = "J"
 TITLE = "Logins, and what a message costs"

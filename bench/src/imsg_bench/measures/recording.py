@@ -31,7 +31,7 @@ from imsg_bench.result import Result, Series
 from imsg_bench.seeding import USERS, cursor, seed
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Outcome, Outcomes, Status
-from imsg_testing.services import Service
+from imsg_testing.service import Service
 
 KEY = "F"
 TITLE = "History: recording and queries"

@@ -11,7 +11,7 @@ from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.peers.peer import ADDRESS, SUBJECT, TEXT, Door, MailPeer
 from imsg_bench.servers import Servers
 from imsg_testing.servers import Server
-from imsg_testing.services import Service
+from imsg_testing.service import Service
 
 LONGEST_WAIT_S = 150.0
 """Claims of the one that was killed have to run out, and what is tried again waits its minute."""

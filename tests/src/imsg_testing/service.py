@@ -1,0 +1,76 @@
+"""One service of iMSG as a process."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from imsg_testing.processes import Process
+from imsg_testing.servers import reserve_port
+from imsg_testing.waiting import wait
+
+START_TIMEOUT_S = 60.0
+
+KEYS = {
+    "IMSG_SERVICE_KEY": "a key between services, long enough",
+    "IMSG_TOKEN_KEY": "a key that signs tokens, long enough",
+    "IMSG_ERASURE_KEY": "a key of tombstones, long enough too",
+}
+
+
+class Service:
+    """One service as a process. It can be killed and started again on the same port."""
+
+    def __init__(
+        self,
+        package: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        python: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> None:
+        """Replicas may share a `port` on `host` addresses of their own."""
+        self.port = port or reserve_port(self)
+        self.host = host
+        self.log = folder / f"{package}-{host}-{self.port}.log"
+        command = [str(python or sys.executable), "-m", "imsg_web.service", package]
+        own = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
+        self.process = Process(command, log=self.log, environment=own, cwd=folder)
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and return when it is ready."""
+        self.process.start()
+        wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
+
+    def is_ready(self) -> bool:
+        """Return whether it is ready."""
+        return self._is_healthy("ready")
+
+    def is_alive(self) -> bool:
+        """Return whether it answers HTTP, ready or not."""
+        return self._is_healthy("live")
+
+    def _is_healthy(self, check: str) -> bool:
+        assert self.process.exit_code is None, self.process.last_lines()
+        try:
+            is_healthy = httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+        if is_healthy:
+            self.process.require_port(self.port)
+        return is_healthy
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process, with these settings of iMSG and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMSG_")}
+    return {**kept, "PYTHONUNBUFFERED": "1", **settings}
