@@ -19,7 +19,7 @@ from imsg_smtp.bounces.absorb import Later, Taken, Verdict
 from imsg_smtp.bounces.imap import make_trust
 from imsg_smtp.bounces.intake import Intake, make_counter
 from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, Paces, Reader
-from imsg_smtp.settings import MailServer, Smtp
+from imsg_smtp.settings import MailServerSettings, Smtp
 from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.waiting import eventually
@@ -199,7 +199,7 @@ async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovec
             host="127.0.0.1",
             sender="a@example.com",
             bounce_mailbox=own.model_copy(update={"username": "other"}),
-            servers={"qq": MailServer(host="127.0.0.1", bounce_mailbox=own)},
+            servers={"qq": MailServerSettings(host="127.0.0.1", bounce_mailbox=own)},
         )
         said = await asyncio.to_thread(mailbox.look, smtp.bounce_mailboxes["qq"], None, 5)
         assert said is not None

@@ -12,11 +12,9 @@ import pytest
 from imsg_contract.wire import Result, Status
 from imsg_smtp.domains import PRESETS, Domains
 from imsg_smtp.mime import Letter, render
-from imsg_smtp.opening import connect
-from imsg_smtp.pool import Limits, Pool
-from imsg_smtp.relay import Relay
 from imsg_smtp.senders import Sender
-from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.server_address import ServerAddress, Timeouts
+from imsg_testing.smtp_connections import sending_to
 from imsg_testing.smtp_server import Act, Step, smtp_server
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 
@@ -59,15 +57,14 @@ PASSING: Sequence[Step] = (
 )
 
 
-async def carry(
+async def send_all(
     seed: int, poison: dict[str, Step], sender_domains: Sequence[str], domains: Sequence[str]
 ) -> Status | None:
     """Send mails, one of them poisoned, over a real server; return what became of that one."""
     random, clock = begin(seed)
     async with smtp_server(extensions=["ENHANCEDSTATUSCODES"]) as server:
-        address = Server(server.host, server.port, "none", "example.com", None)
-        pool = Pool(lambda: connect(address, QUICK), address.scope, Limits(), clock)
-        relay = Relay(address.scope, pool, clock, Domains(PRESETS, clock, clock.sleep))
+        address = ServerAddress(server.host, server.port, "none", "example.com", None)
+        paces = Domains(PRESETS, clock, clock.sleep)
         arrivals = draw_arrivals(random)
         mails = {}
         for n, name in enumerate(arrivals):
@@ -76,13 +73,12 @@ async def carry(
             mails[name] = rendered.address_to(n, f"{name}@{random.choice(domains)}")
         server.poison[mails[POISON].recipient] = poison
 
-        async def send(name: str) -> Result:
-            return await relay.send(mails[name])
+        async with sending_to(address, timeouts=QUICK, clock=clock, domains=paces) as sending:
 
-        try:
+            async def send(name: str) -> Result:
+                return await sending.send(mails[name])
+
             settled = await play(clock, arrivals, send, random, 3_600.0)
-        finally:
-            await relay.close()
     assert find_starved(settled, arrivals) == {}
     return settled[POISON][0] if POISON in settled else None
 
@@ -93,11 +89,11 @@ async def test_whatever_is_answered_about_one_mail_others_go_within_a_minute() -
         random, _ = begin(seed)
         poison = {random.choice(("RCPT", "DATA", "DOT")): random.choice((*FINAL, *PASSING))}
         try:
-            await carry(seed, poison, ("x.cn", "y.cn")[: random.choice((1, 2))], ("qq.com", "z.cn"))
+            await send_all(seed, poison, ("x.cn", "y.cn")[: random.choice((1, 2))], ("qq.com", "z.cn"))
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {poison}") from error
 
 
 @pytest.mark.parametrize("answer", FINAL)
 async def test_a_mail_that_is_refused_whatever_others_are_fails_and_stops_no_other(answer: Step) -> None:
-    assert await carry(1, {"RCPT": answer}, ("x.cn",), ("z.cn",)) is Status.FAILED
+    assert await send_all(1, {"RCPT": answer}, ("x.cn",), ("z.cn",)) is Status.FAILED

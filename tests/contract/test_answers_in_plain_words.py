@@ -9,7 +9,7 @@ from imsg_console.features.messages.timeline import describe
 from imsg_console.texts import Texts
 from imsg_sms.http_settings import Http
 from imsg_sms.providers import aliyun, tencent, twilio, volcengine
-from imsg_smtp.refusals import Envelope, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import RULES as REPLIES
 from imsg_smtp.replies import TROUBLES, Reply
 from imsg_wechat.codes import RULES, Complaint
@@ -59,7 +59,7 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
     now = datetime(2026, 11, 27, tzinfo=UTC)
     sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
     wechat = Complaint(99999, "new").detail
-    smtp = judge(Reply(599, "new"), Envelope("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
+    smtp = judge(Reply(599, "new"), Scopes.of("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
         assert describe(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"

@@ -8,17 +8,18 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.topology import STEPS_S, channel_key
-from imsg_contract.wire import Outcomes, Status
+from imsg_contract.wire import Blocked, Outcomes, Status
 from imsg_delivery.claims.records import Free
-from imsg_delivery.decide import AttemptTerms, decide_before_call
+from imsg_delivery.decide import MAX_EXTENSION_S, AttemptTerms, decide, decide_before_call
 from imsg_history.database import Database
 from imsg_history.expiry import GRACE, PausedExpiry
 from imsg_history.ids import rfc3339
 from imsg_history.tables import events
+from imsg_limits.breakers import About, Breakers
 from imsg_runtime.redis import Redis
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import find, keep, make_writer, read_statuses
-from imsg_testing.starvation import TERMS
+from imsg_testing.starvation import TERMS, Clock
 
 LIFE = timedelta(seconds=30)
 
@@ -64,6 +65,27 @@ async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 1
     assert [await read_statuses(database, one) for one in (tried, blocked)] == [["expired"], ["retrying"]]
     assert await expiry(database, paused, timedelta(hours=25)).run_once() == 1
+
+
+async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(database: Database) -> None:
+    about: About = {"domain": "x.cn to qq"}
+    breakers = Breakers("smtp", Clock())
+    no = Blocked("smtp", "x.cn to qq", "550", "no", 300.0, "domain")
+    blocked, called = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))
+    await keep(database, blocked, called)
+    outcomes = []
+    for waits, result in ((called, breakers.note(about, no, "called")), (blocked, breakers.note(about, no))):
+        for extended_s in (0, MAX_EXTENSION_S):
+            terms = AttemptTerms(waits.model_copy(update={"extended_s": extended_s}), TERMS, STEPS_S, STEPS_S, 0.5)
+            said = result if waits is called and not extended_s else breakers.find_block(about, ("other",))
+            assert said is not None
+            after_s = (2 * LIFE).total_seconds() if extended_s else 1.0
+            state = Free(0, NOW.timestamp(), doubtful=False)
+            outcomes.append(decide(state, said, NOW.timestamp() + after_s, terms).outcome)
+    await keep(database, Outcomes(outcomes=tuple(outcomes)))
+    (message,), (tried,) = [await find(database, id=f"{one.request}-0") for one in (blocked, called)]
+    assert (message["status"], message["attempts"]) == ("expired", 0)
+    assert (tried["status"], tried["attempts"]) == ("expired", 1)
 
 
 async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database, paused: Redis) -> None:

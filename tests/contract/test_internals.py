@@ -83,7 +83,7 @@ async def test_aiosqlite_tells_its_thread_to_end_where_that_is_changed() -> None
 
 async def test_aiosmtplib_keeps_what_is_left_unread_in_its_buffer() -> None:
     protocol = SMTPProtocol()
-    require("aiosmtplib", "imsg_smtp.opening", protocol, "_buffer")
+    require("aiosmtplib", "imsg_smtp.connector", protocol, "_buffer")
     assert bytes(protocol._buffer) == b""
 
     protocol.connection_made(_Silent())

@@ -47,7 +47,12 @@ async def _works_without_login(smtp: imsg_smtp.main.Smtp, name: str) -> bool:
 
 
 def _find_remedy(
-    name: str, server: imsg_smtp.main.MailServer, failure: Again | Blocked, translate: Translate, *, is_login: bool
+    name: str,
+    server: imsg_smtp.main.MailServerSettings,
+    failure: Again | Blocked,
+    translate: Translate,
+    *,
+    is_login: bool,
 ) -> str:
     variable = partial(imsg_smtp.main.variable_of, name)
     host, port, security = variable("host"), variable("port"), variable("security")

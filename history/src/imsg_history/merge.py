@@ -127,11 +127,12 @@ class MergedBatch:
         is_untried = attempt == NO_ATTEMPT and outcome.status is Status.EXPIRED
         mark = fingerprint(attempt, status, *(() if is_untried else report))  # whichever service expires it
         request, n, rank = outcome.request, outcome.n, UNTRIED_RANK if is_untried else RANK[outcome.status]
+        attempts = attempt if outcome.was_called else max(0, attempt - 1)
         self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *report))
         for hop in outcome.hops:
             self._add_hop(request, n, attempt, at, hop)
         self._add_message(
-            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *report)
+            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempts, *report)
         )
 
     def _add_hop(self, request: str, n: int, attempt: int, ended_at: datetime, hop: Hop) -> None:

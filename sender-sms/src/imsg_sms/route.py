@@ -187,7 +187,10 @@ class Route:
             if (left_s := max(whole_s, retry_after.wait_s(provider, recipient.address))) > 0:
                 concerns: Concern = "provider" if left_s == whole_s else "recipient"
                 detail = f"{provider} said too often; it is asked again in {left_s:.0f} s."
-                results[recipient.n] = Again(provider, "paced", detail, left_s, concerns, is_paced=left_s <= TURN_S)
+                is_paced = left_s <= TURN_S
+                results[recipient.n] = Again(
+                    provider, "paced", detail, left_s, concerns, is_paced=is_paced, was_called=False
+                )
         return results, [recipient for recipient in recipients if recipient.n not in results]
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:

@@ -1,4 +1,4 @@
-"""The e-mail channel: the port that the worker calls, over the mail servers."""
+"""The e-mail channel: the port that the worker calls. It renders mails and sends them by its mail servers."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -7,9 +7,11 @@ from imsg_contract import addresses
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
+from imsg_delivery.provider_pool import ProviderPool, SupportsSend
+from imsg_delivery.routes import Facts
+from imsg_runtime.settings import variable
 from imsg_smtp.hard_bounces import HardBounces, is_hard
-from imsg_smtp.mime import Rendered
-from imsg_smtp.relays import Relays
+from imsg_smtp.mime import Mail, Rendered
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
@@ -34,38 +36,58 @@ def terms(connections: int, uncertain: Uncertain) -> Terms:
 
 
 class MailChannel:
-    """One mail per recipient: nobody sees another's address, and every refusal is one recipient's own."""
+    """One mail per recipient: nobody sees another's address, and every refusal is one recipient's own.
 
-    method = "smtp"
+    A message prefers one server at every attempt, chosen by its Message-ID, so that a repeat of what a server may have
+    goes where it may be recognised. The next server is used only where one said Again or Blocked.
+    """
+
+    method = PROVIDER
 
     def __init__(
-        self, relays: Relays, renderings: Renderings, terms: Terms, bounces: HardBounces | None = None
+        self,
+        servers: Mapping[str, SupportsSend[Mail]],
+        provider_pool: ProviderPool,
+        renderings: Renderings,
+        terms: Terms,
+        bounces: HardBounces | None = None,
     ) -> None:
+        """`servers` are named as in `provider_pool`."""
         self.terms = terms
-        self._bounces = bounces
-        self._relays = relays
+        self.provider_pool = provider_pool
+        self._servers = servers
         self._renderings = renderings
-        self.provider_pool = relays.provider_pool
+        self._bounces = bounces
 
     async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
-        """Fetch what is kept by history, and render what all recipients share."""
+        """Fetch what history keeps, and render what all recipients share."""
         return await self._renderings.render(job)
 
     async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Hand in the mail of each recipient; a repeat has the same Message-ID and Date."""
-        results = {recipient.n: await self._deliver(job, prepared, recipient) for recipient in recipients}
+        """Send the mail of each recipient; a repeat has the same Message-ID and Date."""
+        results: dict[int, Result] = {}
         for recipient in recipients:
-            result = results[recipient.n]
+            results[recipient.n] = result = await self._deliver(job, prepared, recipient)
             if self._bounces is not None and isinstance(result, Refused) and is_hard(result.code, result.detail):
-                await self._bounces.tell(job, recipient, result)
+                await self._bounces.report(job, recipient, result)
         return results
 
     async def _deliver(self, job: Job, prepared: Rendered, recipient: Recipient) -> Result:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.", "recipient")
-        return await self._relays.send(prepared.address_to(recipient.n, address), job.category, job.provider)
+        mail = prepared.address_to(recipient.n, address)
+        facts = Facts(mail.message_id, mail.recipient, mail.sender, category=job.category)
+        return await self.provider_pool.send(mail, facts, self._servers, job.provider) or self._explain(mail, job)
 
     def find_outage(self) -> Blocked | None:
-        """Say why no mail gets through by any server."""
-        return self._relays.find_outage()
+        """Return why no server that is switched on accepts anything; None if one does."""
+        return self.provider_pool.find_outage(lambda name: self._servers[name].find_outage())
+
+    def _explain(self, mail: Mail, job: Job) -> Result:
+        """Say why no server may be used for a mail."""
+        if job.provider is not None and self.provider_pool.find(job.provider) is None:
+            why = f"There is no mail server {job.provider}; there are {', '.join(self._servers)}."
+            return Refused(PROVIDER, "no_provider", why, "content")
+        what = f"mail from {addresses.domain_of(mail.sender)} to {addresses.domain_of(mail.recipient)}"
+        return self.provider_pool.refuse(what, f"give one of {variable('smtp', 'servers')} these domains, or none")

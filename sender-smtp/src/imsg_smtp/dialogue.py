@@ -25,6 +25,10 @@ class MalformedReplyError(NoReplyError):
     """What came can't be read as a reply."""
 
 
+class OutOfStepError(NoReplyError):
+    """The server answered more than once, so that its replies can't be told apart any more."""
+
+
 class ReplyTimeoutError(NoReplyError):
     """The server did not answer, or did not take what was written, in time."""
 
@@ -46,8 +50,13 @@ class Dialogue(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether something may still be said and answered."""
+        """Whether the connection is open."""
         return self._failure is None and not self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the connection is open, and every reply was read: another command may follow."""
+        return self.is_open and not self.has_unread
 
     @property
     def has_unread(self) -> bool:
@@ -55,10 +64,21 @@ class Dialogue(asyncio.Protocol):
         return bool(self._replies or self._lines or self._buffer)
 
     def write(self, data: bytes) -> None:
-        """Send octets. Raises NoReplyError where the connection is gone."""
+        """Send octets. Raises NoReplyError where the connection is gone, OutOfStepError where a reply is unread."""
         if not self.is_open:
             raise self._failure or NoReplyError("the connection was closed")
+        self.check_in_step()
         self._transport.write(data)
+
+    def check_in_step(self) -> None:
+        """Raise OutOfStepError where a reply is unread."""
+        if self.has_unread:
+            raise OutOfStepError("it answered more than once, so its answers can't be told apart any more")
+
+    async def ask(self, command: bytes, timeout_s: float) -> Reply:
+        """Send a command and read its reply. Raises NoReplyError."""
+        self.write(command)
+        return await self.read(timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until the server has taken most of what was written, or has answered. Raises NoReplyError."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from imsg_contract.addresses import domain_of
 from imsg_contract.wire import Again, Result, Sent
 from imsg_limits.pace import Pace, Rate
 from imsg_runtime.logs import logger
@@ -91,11 +92,6 @@ class Domain:
     complained_of: OrderedDict[str, float] = field(default_factory=OrderedDict)
     """Message → when it made a complaint: made again after others were accepted, it says nothing of the domain."""
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing holds its mail up."""
-        return self.slots is None and self.pace is None and not self.held_until
-
 
 class Domains:
     """Paces the mail of one server by its recipients' domains."""
@@ -120,8 +116,9 @@ class Domains:
         async with domain.slots:
             yield await self._wait(domain)
 
-    def judge(self, domain: Domain, result: Result, message: str) -> None:
-        """Learn from what became of a mail."""
+    def note(self, recipient: str, result: Result, message: str) -> None:
+        """Learn from what became of a mail. Of a domain without troubles, results other than Again change nothing."""
+        domain = self._open(recipient)
         if isinstance(result, Sent):
             domain.delayed.clear()
             domain.complaints = 0
@@ -152,7 +149,7 @@ class Domains:
         if left_s <= 0:
             return None
         detail = f"Mail to {domain.terms.name} waits {left_s:.0f} s: it takes a limited number, and has said so."
-        return Again(PROVIDER, "paced", detail, left_s, "domain", is_paced=True)
+        return Again(PROVIDER, "paced", detail, left_s, "domain", is_paced=True, was_called=False)
 
     def _slow(self, domain: Domain, complaint: Again) -> None:
         now = self._clock()
@@ -192,9 +189,14 @@ class Domains:
             else Pace(Rate(per_minute, 60.0, max(1, per_minute // 10)), self._clock, self._sleep)
         )
 
-    def find(self, recipient: str) -> Domain:
-        """Find what is known of a recipient's domain."""
-        name = recipient.rpartition("@")[2]
+    def find(self, recipient: str) -> Domain | None:
+        """Find what is set or known of a recipient's domain; None where nothing is, and its mail needs no turn."""
+        name = domain_of(recipient)
+        terms = self._terms.get(name)
+        return self._open(recipient) if terms is not None else self._domains.get(name)
+
+    def _open(self, recipient: str) -> Domain:
+        name = domain_of(recipient)
         terms = self._terms.get(name)
         key = terms.name if terms is not None else name
         domain = self._domains.get(key)

@@ -43,7 +43,7 @@ class HardBounces:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def tell(self, job: Job, recipient: Recipient, refused: Refused) -> None:
+    async def report(self, job: Job, recipient: Recipient, refused: Refused) -> None:
         """Say that an address is not there; where the broker is away it is said at the next refusal."""
         if not is_anybodys(recipient.address):
             return

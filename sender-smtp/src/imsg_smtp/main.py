@@ -16,6 +16,7 @@ from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.names import Names, publish_names
+from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
@@ -29,18 +30,17 @@ from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.bounces.token import derive_keys as derive_bounce_keys
 from imsg_smtp.bounces.token import sign_name
 from imsg_smtp.channel import MailChannel, terms
-from imsg_smtp.connections import Connection
+from imsg_smtp.connection import Connection
+from imsg_smtp.connection_pool import ConnectionPool, Limits
 from imsg_smtp.domains import SLOWED_PER_MINUTE, Domains, DomainTerms, merge_presets
 from imsg_smtp.hard_bounces import HardBounces
+from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mime import BeginSigning
-from imsg_smtp.pairing import connect_or_explain
-from imsg_smtp.pool import Limits, Pool
-from imsg_smtp.relay import Relay
-from imsg_smtp.relays import Relays
+from imsg_smtp.port_probe import connect_or_explain
 from imsg_smtp.rendering import BeginLeaving, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
-from imsg_smtp.server import Server, Timeouts
-from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains, variable_of
+from imsg_smtp.server_address import ServerAddress, Timeouts
+from imsg_smtp.settings import DEFAULT, MailServerSettings, Settings, Smtp, split_domains, variable_of
 from imsg_web import service_client
 from imsg_web.callers import Apps
 from imsg_web.responses import refuse_every_url
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DkimKey",
     "DkimPublic",
-    "MailServer",
+    "MailServerSettings",
     "Settings",
     "Smtp",
     "Timeouts",
@@ -134,20 +134,26 @@ async def open_channel(
     sender = senders.parse(smtp.sender)
     signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
     async with AsyncExitStack() as stack:
-        routes, relays = [], dict[str, Relay]()
+        servers = dict[str, MailServer]()
         for name, one in smtp.all_servers.items():
-            server = await _server(one, sender.domain, name)
-            connecting = partial(connect_or_explain, server, timeouts or Timeouts())
-            pool = Pool(connecting, server.scope, Limits(connections=one.connections), clock)
-            stack.push_async_callback(pool.close)
+            address = await _server_address(one, sender.domain, name)
+            connect = partial(connect_or_explain, address, timeouts or Timeouts())
+            connections = ConnectionPool(connect, address.scope, Limits(connections=one.connections), clock)
             domain = smtp.bounce_domain_of(name)
-            return_paths = ReturnPaths(token_key, domain) if domain and token_key else None
-            relays[name] = Relay(server.scope, pool, clock, Domains(_paces(smtp), clock), return_paths)
-            routes.append(one.route(name))
+            servers[name] = MailServer(
+                address.scope,
+                connections,
+                clock,
+                Domains(_paces(smtp), clock),
+                ReturnPaths(token_key, domain) if domain and token_key else None,
+                name=name if smtp.servers else PROVIDER,
+            )
+            stack.push_async_callback(servers[name].close)
+        routes = [one.route(name) for name, one in smtp.all_servers.items()]
         attachments = AttachmentClient(history, PROVIDER, kind="attachment")
-        connections = sum(one.connections for one in smtp.all_servers.values())
         yield MailChannel(
-            Relays(relays, routes, clock),
+            servers,
+            ProviderPool(PROVIDER, routes, clock, stays=()),
             Renderings(
                 attachments,
                 _senders(smtp, sender),
@@ -156,7 +162,7 @@ async def open_channel(
                 begin_leaving,
                 sign_name=partial(sign_name, token_key) if token_key else None,
             ),
-            terms(connections, smtp.uncertain),
+            terms(sum(one.connections for one in smtp.all_servers.values()), smtp.uncertain),
             bounces,
         )
 
@@ -202,7 +208,7 @@ def _paces(smtp: Smtp) -> list[DomainTerms]:
 
 async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again | Blocked | None:
     """Connect as for a mail, log-in and all, and take leave; return what keeps it from that. Raises StartError."""
-    server = await _server(smtp.all_servers[name], senders.parse(smtp.sender).domain, name)
+    server = await _server_address(smtp.all_servers[name], senders.parse(smtp.sender).domain, name)
     timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
     connection = await connect_or_explain(server, timeouts)
     if not isinstance(connection, Connection):
@@ -296,8 +302,8 @@ def make_dkim_keys(selector: str) -> list[DkimKey]:
     return made
 
 
-async def _server(smtp: MailServer, hello: str, name: str) -> Server:
-    return Server(
+async def _server_address(smtp: MailServerSettings, hello: str, name: str) -> ServerAddress:
+    return ServerAddress(
         host=smtp.host,
         port=smtp.server_port,
         security=smtp.protection,

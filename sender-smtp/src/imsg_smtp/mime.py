@@ -81,13 +81,10 @@ class Mail:
     """Octets of the message as RFC 1870 counts them: with line ends, without doubled dots and the final one."""
     name: tuple[str, int] = ("", 0)
     """The message that it is: request and number."""
+    needs_utf8: bool = False
+    """Whether every server on the way has to accept an address that is not ASCII (RFC 6531)."""
     returns: Return | None = None
     """None: bounces go to the sender, as those of any mail."""
-
-    @property
-    def needs_utf8(self) -> bool:
-        """Whether every server on the way has to take an address that is not ASCII (RFC 6531)."""
-        return not self.recipient.isascii()
 
 
 Sign = Callable[[bytes], bytes]
@@ -127,7 +124,8 @@ class Rendered:
         if self.sign is not None:
             own = self.sign(own + self.head) + own
         head, size = own + self.head, len(own) + self.size
-        return Mail(self.sender.address, address, identity, head, self.body, size, (self.request, n))
+        name_of = self.request, n
+        return Mail(self.sender.address, address, identity, head, self.body, size, name_of, not address.isascii())
 
 
 def render(

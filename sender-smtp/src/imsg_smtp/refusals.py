@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
+from imsg_contract.addresses import domain_of
 from imsg_contract.wire import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
 from imsg_smtp.unknown_users import names_unknown_user
@@ -71,30 +72,31 @@ class Unspecific(Blocked):
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
-    """Between whom a refused mail was to go, and by which server."""
+class Scopes:
+    """The names of what a refusal of one mail can block: the whole server, the sender, or its domain at another."""
 
     server: str
     sender: str
-    recipient: str
+    domain: str
+
+    @classmethod
+    def of(cls, server: str, sender: str, recipient: str) -> "Scopes":
+        """Name the scopes of a mail between two addresses by a server."""
+        domains = f"{domain_of(sender)} to {domain_of(recipient)}"
+        return cls(server, f"{server} from {sender}", f"{server} from {domains}")
 
     @property
-    def sender_scope(self) -> str:
-        """What is blocked where only this sender is."""
-        return f"{self.server} from {self.sender}"
+    def narrow(self) -> Mapping[Concern, str]:
+        """Those that are narrower than the server, by what they concern."""
+        return {"sender": self.sender, "domain": self.domain}
 
-    @property
-    def domain_scope(self) -> str:
-        """What is blocked where the recipient's domain wants nothing of the sender's."""
-        return f"{self.server} from {_domain(self.sender)} to {_domain(self.recipient)}"
-
-    def scope(self, about: About) -> str:
-        """Name what is blocked by an answer about this."""
+    def find(self, about: About) -> str:
+        """Return the scope that an answer about this blocks."""
         match about:
             case About.SENDER:
-                return self.sender_scope
+                return self.sender
             case About.DOMAIN:
-                return self.domain_scope
+                return self.domain
         return self.server
 
 
@@ -274,17 +276,30 @@ LINES: tuple[Line, ...] = (
     Line(
         BLOCKED,
         About.DOMAIN,
-        _says(r"^5.*(blocked using|black ?list|block ?list|spamhaus|\brbl\b)"),
-        "block lists, as a relay hands on what the receiver said",
-        BLOCK_S,
-    ),
-    Line(
-        BLOCKED,
-        About.DOMAIN,
         _says(
             r"^5.*(relay(ing)? (access )?(is )?(denied|not (permitted|allowed)|prohibited)|not allowed relay|to relay)"
         ),
         "Postfix's 554 5.7.1, Exchange's 550 5.7.54, 5.7.64",
+        BLOCK_S,
+    ),
+    # One message, refused after the server saw it: others of its sender may pass, whatever list or policy is named.
+    Line(
+        NEVER,
+        About.MESSAGE,
+        _says(
+            r"^5.*(\bunsolicited\b|\b(bulk|junk) (e-?)?mail|\bas (bulk|junk)\b|\bu[cb]e\b|suspicious"
+            r"|\b(url|link)s?\b|\bpolicy\b(?! framework)|\b(this|your|the) (e-?mail|message|mail)\b(?! server)"
+            r"|\b(message|mail) (is |was |has been )?(blocked|denied|reject|refused))"
+        ),
+        "Gmail's SMTP errors, 550 5.7.1 (support.google.com/a/answer/3726730); Exchange, rspamd, Proofpoint",
+        0.0,
+        _BODY,
+    ),
+    Line(
+        BLOCKED,
+        About.DOMAIN,
+        _says(r"^5.*(blocked using|black ?list|block ?list|spamhaus|\brbl\b)"),
+        "block lists, as a relay hands on what the receiver said",
         BLOCK_S,
     ),
     # What the mail is.
@@ -319,7 +334,7 @@ UNSPECIFIC = _says(r"^5\d\d 5\.7\.\d{1,3}\b")
 """RFC 3463, 3.8: not authorised. Whose fault it is decides whether other mail of that sender gets there."""
 
 
-def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | Blocked:
+def judge(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refused | Blocked:
     """Say what becomes of a mail that got this no there.
 
     Whatever says nothing of a recipient or a message fails nobody: at MAIL a no is one to the sender.
@@ -329,12 +344,12 @@ def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | B
     unlisted = f" (an unlisted code, judged by its first digit: {reply.code})" if reply.is_unlisted else ""
     for line in LINES:
         if stage in line.stages and line.says.search(said):
-            return _result(line, reply.label, text, envelope)
-    result = classify(reply, envelope.server)
+            return _result(line, reply.label, text, scopes)
+    result = classify(reply, scopes.server)
     if isinstance(result, Refused) and stage is Stage.MAIL:
-        return Blocked(PROVIDER, envelope.sender_scope, reply.label, text + unlisted, BLOCK_S, "sender")
+        return Blocked(PROVIDER, scopes.sender, reply.label, text + unlisted, BLOCK_S, "sender")
     if isinstance(result, Refused) and UNSPECIFIC.match(said):
-        return Unspecific(PROVIDER, envelope.domain_scope, reply.label, text, BLOCK_S, "domain")
+        return Unspecific(PROVIDER, scopes.domain, reply.label, text, BLOCK_S, "domain")
     concerns: Concern = "account" if isinstance(result, Blocked) else BY_STAGE[stage]
     return replace(result, detail=result.detail + unlisted, concerns=concerns)
 
@@ -344,7 +359,7 @@ def _hide_addresses(text: str) -> str:
     return _WORD.sub(lambda word: "<>" if "@" in word[0] else word[0], _BRACKETED.sub("<>", text))
 
 
-def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Refused | Blocked:
+def _result(line: Line, label: str, text: str, scopes: Scopes) -> Again | Refused | Blocked:
     concerns = CONCERNS[line.about]
     match line.meaning:
         case Meaning.LATER:
@@ -357,8 +372,4 @@ def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Re
         case Meaning.BLOCKED:
             # A quota is full for a day, and a 4xx says that it will be otherwise.
             passes = line.after_s >= DAILY_S or label.startswith("4")
-            return Blocked(PROVIDER, envelope.scope(line.about), label, text, line.after_s, concerns, passes)
-
-
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2]
+            return Blocked(PROVIDER, scopes.find(line.about), label, text, line.after_s, concerns, passes)

@@ -164,7 +164,7 @@ DomainList = Annotated[str, AfterValidator(_are_domains)]
 """Domains with commas between them; a text, since a list in the environment would have to be JSON."""
 
 
-class MailServer(BaseModel):
+class MailServerSettings(BaseModel):
     """A mail server, and how it is used."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -230,7 +230,7 @@ class MailServer(BaseModel):
         return {**given, "bounce_mailbox": {**log_in, **mailbox}}
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> "MailServer":
+    def _belongs_together(self) -> "MailServerSettings":
         if (self.username is None) != (self.password is None):
             raise ValueError("a username and a password belong together; set both, or neither")
         if self.username is not None and self.protection == "none" and not is_loopback(self.host):
@@ -275,7 +275,7 @@ class NamedSender(NamedAddress):
         return frozenset(name for part in self.users.split(",") if (name := part.strip()))
 
 
-class Smtp(MailServer):
+class Smtp(MailServerSettings):
     """The mail servers, and how they are used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting.
 
     What stands here itself is the server `default`; more have names of their own.
@@ -292,7 +292,7 @@ class Smtp(MailServer):
     dkim: Dkim = Dkim()
     feedback_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{5,15}$")] | None = None
     """The sender's name in Gmail's feedback loop. The header is signed with DKIM."""
-    servers: dict[Name, MailServer] = {}
+    servers: dict[Name, MailServerSettings] = {}
     """More mail servers, each with the settings of the first."""
     routes: Annotated[object, BeforeValidator(_refuse_routes), Field(exclude=True)] = None
     """What SMS has, and mail says of each server: refused by its name."""
@@ -314,7 +314,7 @@ class Smtp(MailServer):
         return {name: one.set_by(variable_of(name, "bounce_mailbox")) for one, name in mailboxes.items()}
 
     @property
-    def all_servers(self) -> dict[str, MailServer]:
+    def all_servers(self) -> dict[str, MailServerSettings]:
         """Return every server by its name, the default first."""
         return {DEFAULT: self, **self.servers}
 

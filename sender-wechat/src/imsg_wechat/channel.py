@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Unknown, message_id
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
+from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
@@ -145,16 +145,13 @@ class WeChatChannel:
             return await self._deliver(job, prepared, recipient)
         if not (provider.is_on or job.provider == provider.name):
             return refuse_switched_off(PROVIDER, provider.name)
-
-        async def send(_: Provider) -> Result:
-            result = await self._deliver(job, prepared, recipient)
-            if isinstance(result, Blocked) and result.concerns in (None, "sender"):
-                # What stops one way to send stops the messages of some templates, as a template does.
-                return replace(result, concerns="template")
-            return result
-
-        said = await self.provider_pool.send([provider], message_id(job.request, recipient.n), send)
-        return said or Unknown(PROVIDER, "not_answered", "It was asked, and said nothing.")
+        began = self.provider_pool.clock()
+        result = await self._deliver(job, prepared, recipient)
+        if isinstance(result, Blocked) and result.concerns in (None, "sender"):
+            # What stops one way to send stops the messages of some templates, as a template does.
+            result = replace(result, concerns="template")
+        provider.stats.note(result, self.provider_pool.clock() - began)
+        return result
 
     async def _deliver(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
         follower = self._find(job, prepared, recipient)

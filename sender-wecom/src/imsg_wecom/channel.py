@@ -74,14 +74,12 @@ class WeComChannel:
             why = "No robot of this name is configured."
             return {recipient.n: Refused(PROVIDER, "no_robot", why, "recipient")}
 
-        async def write(_: Provider) -> Result:
-            return await self._write(provider, message, job, prepared)
-
-        message = message_id(job.request, recipient.n)
         if not (provider.is_on or job.provider == name):
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
-        result = await self.provider_pool.send([provider], message, write)
-        return {} if result is None else {recipient.n: result}
+        began = self.provider_pool.clock()
+        result = await self._write(provider, message_id(job.request, recipient.n), job, prepared)
+        provider.stats.note(result, self.provider_pool.clock() - began)
+        return {recipient.n: result}
 
     def find_outage(self) -> Blocked | None:
         """Say that every robot is switched off, where that is so: what else stops one stops no other."""
@@ -98,7 +96,7 @@ class WeComChannel:
             wait_s = await self._pace.acquire(name, within_s=WAIT_S[job.lane])
         if wait_s:
             detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
-            return Again(PROVIDER, "paced", detail, wait_s, is_paced=True)
+            return Again(PROVIDER, "paced", detail, wait_s, is_paced=True, was_called=False)
         if not (provider.is_on or job.provider == name):  # since it began to wait
             return refuse_switched_off(PROVIDER, name)
         result = await webhook.call(self._client, name, self._robots[name], prepared)

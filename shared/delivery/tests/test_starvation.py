@@ -94,6 +94,25 @@ async def test_what_is_refused_again_after_others_were_accepted_fails(concerns: 
     assert after_s < 400.0
 
 
+async def test_with_two_workers_a_message_that_is_refused_alone_fails_though_no_other_follows() -> None:
+    about: About = {"sender": "a@x.cn", "domain": "x.cn to qq"}
+    for seed in range(20):
+        random, clock = begin(seed)
+        workers = [Breakers("p", clock), Breakers("p", clock)]
+        arrivals = {f"good-{n}": float(n) for n in range(20)} | {POISON: 30.0}
+
+        async def send(name: str, random: Random = random, workers: list[Breakers] = workers) -> Result:
+            breakers = random.choice(workers)
+            if (blocked := breakers.find_block(about, (name,))) is not None:
+                return blocked
+            answer = Blocked("p", "s", "553", "no", 300.0, "sender") if name == POISON else Sent("p")
+            return breakers.note(about, answer, name)
+
+        settled = await play(clock, arrivals, send, random, 4 * HOUR_S)
+        assert find_starved(settled, arrivals) == {}
+        assert settled[POISON][0] is Status.FAILED
+
+
 def test_a_scope_that_refuses_everybody_is_tried_less_and_less_and_fails_nobody() -> None:
     clock = Clock()
     breakers = Breakers("p", clock)

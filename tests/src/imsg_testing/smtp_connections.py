@@ -1,15 +1,22 @@
-"""A connection of sender-smtp's to a server that misbehaves as a test says, and mails to send over it."""
+"""A connection of sender-smtp's, or a whole mail server, to a server that misbehaves as a test says; and mails."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from imsg_smtp.connections import Connection
+from imsg_contract.wire import Result
+from imsg_delivery.provider_pool import Provider
+from imsg_delivery.provider_stats import ProviderStats
+from imsg_delivery.routes import Route
+from imsg_smtp.connection import Connection
+from imsg_smtp.connection_pool import ConnectionPool, Limits
+from imsg_smtp.connector import connect
+from imsg_smtp.domains import Domains
+from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mime import File, Letter, Mail, render
-from imsg_smtp.opening import connect
 from imsg_smtp.senders import Sender
-from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_server import SmtpServer, Step, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
@@ -20,15 +27,61 @@ IMPATIENT = replace(QUICK, greeting_s=SHORT_S, command_s=SHORT_S, data_s=SHORT_S
 IMPATIENT_AFTER_THE_DOT = replace(QUICK, dot_s=SHORT_S)
 Replies = Mapping[str, Step | Sequence[Step]]
 
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class Sending:
+    """A mail server as the channel uses it, with its provider."""
+
+    def __init__(self, server: MailServer, clock: Callable[[], float]) -> None:
+        self.server = server
+        self.provider = Provider(Route("default"), ProviderStats(clock))
+
+    async def send(self, mail: Mail) -> Result:
+        """Send a mail."""
+        return await self.server.send(mail, self.provider)
+
+
+@asynccontextmanager
+async def sending_to(
+    address: ServerAddress,
+    limits: Limits | None = None,
+    timeouts: Timeouts = QUICK,
+    clock: Callable[[], float] | None = None,
+    domains: Domains | None = None,
+) -> AsyncIterator[Sending]:
+    """Send by the server at an address."""
+    clock = clock or Clock()
+    connections = ConnectionPool(lambda: connect(address, timeouts), address.scope, limits or Limits(), clock)
+    server = MailServer(address.scope, connections, clock, domains)
+    try:
+        yield Sending(server, clock)
+    finally:
+        await server.close()
+
+
 OFFERED: list[str] = []
 """What the test's server offers."""
 
 
-def mail(n: int = 0, address: str = "zhang@example.com", letter: Letter | None = None) -> Mail:
+def mail(
+    n: int = 0,
+    address: str = "zhang@example.com",
+    letter: Letter | None = None,
+    sender: str = "noreply@example.com",
+) -> Mail:
     """Make a small mail."""
-    rendered = render(
-        letter or Letter("会议", "下午两点半\n.\n"), Sender("天存", "noreply@example.com"), REQUEST, datetime.now(UTC)
-    )
+    letter = letter or Letter("会议", "下午两点半\n.\n")
+    rendered = render(letter, Sender("天存", sender), REQUEST, datetime.now(UTC))
     return rendered.address_to(n, address)
 
 
@@ -37,9 +90,9 @@ def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:
     return mail(letter=Letter("x", "x", None, (File("a.bin", "application/zip", bytes(octets)),)))
 
 
-def address_of(server: SmtpServer) -> Server:
+def address_of(server: SmtpServer) -> ServerAddress:
     """Say where a server is, in clear."""
-    return Server(server.host, server.port, "none", "example.com", None)
+    return ServerAddress(server.host, server.port, "none", "example.com", None)
 
 
 @asynccontextmanager

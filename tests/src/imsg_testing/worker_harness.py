@@ -21,7 +21,7 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import DEAD, OUTCOME, Lane, Topology, job_key
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
-from imsg_delivery.channel import Terms
+from imsg_delivery.channel import Channel, Terms
 from imsg_delivery.consumer import Durations, Worker
 from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime.life import UNWATCHED, Life
@@ -294,8 +294,29 @@ async def worker_at(
     life: Life = UNWATCHED,
     looks_up_suppressions: bool = False,
 ) -> AsyncIterator[asyncio.Event]:
-    """Run a worker in this process; set what it yields to stop it."""
-    stopping, channel = asyncio.Event(), TrialChannel(port, terms)
+    """Run a worker of the trial's channel in this process; set what it yields to stop it."""
+    channel = TrialChannel(port, terms)
+    running = worker_of(channel, broker, redis_url, durations, life=life, looks_up_suppressions=looks_up_suppressions)
+    async with running as stopping:
+        try:
+            yield stopping
+        finally:
+            stopping.set()
+    await channel.close()
+
+
+@asynccontextmanager
+async def worker_of(
+    channel: Channel[Any],
+    broker: Broker,
+    redis_url: str,
+    durations: Durations = SHORT,
+    *,
+    life: Life = UNWATCHED,
+    looks_up_suppressions: bool = False,
+) -> AsyncIterator[asyncio.Event]:
+    """Run a channel's worker in this process; set what it yields to stop it."""
+    stopping = asyncio.Event()
     async with connect_redis(redis_url) as redis:
         worker = Worker(
             channel,
@@ -314,7 +335,6 @@ async def worker_at(
         finally:
             stopping.set()
             await running
-            await channel.close()
 
 
 async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: str) -> None:

@@ -15,7 +15,7 @@ from imsg_smtp.bounces.parts import Part, decode_words, read_blocks, read_mail, 
 from imsg_smtp.bounces.plain import find_words, is_of_a_postmaster, read_plain, says_bounce
 from imsg_smtp.bounces.whose import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
 from imsg_smtp.hard_bounces import is_hard
-from imsg_smtp.refusals import Envelope, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
 
 
@@ -192,7 +192,7 @@ def _judge(kind: Kind, words: str, status: str = "") -> Report:
 def _is_hard(reply: Reply, stage: Stage) -> bool:
     if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
         return False
-    judged = judge(reply, Envelope("", "@", "@"), stage)
+    judged = judge(reply, Scopes.of("", "@", "@"), stage)
     return isinstance(judged, Refused) and is_hard(judged.code, reply.text)
 
 

@@ -38,6 +38,11 @@ def email(text: str) -> str | None:
     return normal if len(normal.encode()) <= MAX_EMAIL_CHARACTERS else None
 
 
+def domain_of(address: str) -> str:
+    """Return the domain of an e-mail address."""
+    return address.rpartition("@")[2]
+
+
 def identity(address: str) -> str:
     """Return whom an address in its normal form stands for: an e-mail address is one person whatever its case.
 

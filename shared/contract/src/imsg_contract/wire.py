@@ -193,6 +193,8 @@ class Outcome(Wire):
     detail: str | None = None
     """The provider's own answer, or our sentence where there was none."""
     at: datetime
+    was_called: bool = Field(default=True, exclude_if=bool)
+    """Whether the provider was called in this attempt; where it was not, the attempt is not counted."""
     hops: tuple[Hop, ...] = Field(default=(), exclude_if=operator.not_)
     """The providers of this attempt that were asked before; as good as never there are any."""
 
@@ -370,6 +372,8 @@ class Again:
     """Of each result that is a trouble: what it is about; None: this message. Results are equal by what was said."""
     is_paced: bool = False
     """It only waits its turn, and uses up no attempt."""
+    was_called: bool = field(default=True, compare=False)
+    """Whether the provider was called for this message, and said so itself."""
     hops: tuple[Hop, ...] = ()
 
 
@@ -401,6 +405,8 @@ class Blocked:
     """None: all of what is blocked goes by the scope's name alone."""
     passes: bool = field(default=False, compare=False)
     """It passes whatever the message is, as a quota and an empty balance do: no message fails of it for good."""
+    was_called: bool = field(default=True, compare=False)
+    """Whether the provider was called for this message, and said so itself; not where a breaker is open."""
     hops: tuple[Hop, ...] = ()
 
 

@@ -131,7 +131,7 @@ def _suppress(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
         detail = (
             "It can't be known for now who is suppressed, and marketing waits until it can: see whether catalog runs."
         )
-        away = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S)
+        away = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S, was_called=False)
         return decide(state, away, now_s, terms)
     why = f"Its recipient stands on the suppression list ({state.suppressed})"
     return _stop(state, Status.FAILED, Refused("", SUPPRESSED, why), now_s, terms)
@@ -197,5 +197,6 @@ def _outcome_of(n: int, status: Status, result: Result, now_s: float, terms: Att
         code=None if isinstance(result, Sent) else result.code,
         detail=result.detail[:MAX_DETAIL] if result.detail else None,
         at=datetime.fromtimestamp(now_s, UTC),
+        was_called=not isinstance(result, Again | Blocked) or result.was_called,
         hops=tuple(replace(hop, detail=hop.detail[:MAX_DETAIL]) for hop in result.hops) if result.hops else (),
     )

@@ -194,7 +194,8 @@ class ChunkDelivery(Generic[Prepared]):
         if not self.may_begin():
             raise Requeue("interrupted")
         try:
-            return await self.lane.channel.prepare(self.job)
+            prepared = await self.lane.channel.prepare(self.job)
+            return replace(prepared, was_called=False) if isinstance(prepared, Blocked) else prepared
         except Exception:
             log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="prepare")
         self.suspect(ns)
@@ -236,7 +237,8 @@ class ChunkDelivery(Generic[Prepared]):
                 said = (result.provider, outage.scope, result.code, result.detail)
                 self.count(Blocked(*said, outage.after_s, result.concerns))
                 is_behind = isinstance(result, Blocked) and result.after_s > outage.after_s + BEHIND_S
-                result = Blocked(*said, result.after_s if is_behind else 0.0, result.concerns, hops=result.hops)
+                after_s = result.after_s if is_behind else 0.0
+                result = Blocked(*said, after_s, result.concerns, was_called=result.was_called, hops=result.hops)
                 return decide(state, result, self.now_s(), terms)
         self.count(result)
         return decide(state, result, self.now_s(), terms)

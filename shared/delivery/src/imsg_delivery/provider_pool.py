@@ -1,8 +1,9 @@
-"""A channel's providers: whom a message is handed to, who is next where one says not now, and how each fares."""
+"""A channel's providers: which one a message is sent by, which one follows if it says not now, and their statistics."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from imsg_contract.wire import Again, Blocked, Concern, Hop, Result, Unknown
 from imsg_delivery.provider_stats import ProviderStats
@@ -20,7 +21,7 @@ OF_MESSAGE: frozenset[Concern] = frozenset({"recipient", "content"})
 
 @dataclass(slots=True)
 class Provider:
-    """A provider as the channel uses it."""
+    """One provider of a channel: what it is used for, whether it is switched on, and its statistics."""
 
     route: Route
     stats: ProviderStats
@@ -28,24 +29,37 @@ class Provider:
 
     @property
     def name(self) -> str:
-        """What settings, the API and the timeline call it."""
+        """Its name in settings, in the API and in the timeline."""
         return self.route.name
 
     @property
     def is_on(self) -> bool:
-        """Whether it is used."""
+        """Whether it is switched on."""
         return self.switch.enabled is not False
 
 
-Call = Callable[[Provider, Sequence[int]], Awaitable[Mapping[int, Result]]]
-"""Hands messages to a provider, by their numbers, and answers a result for each."""
+SendBatch = Callable[[Provider, Sequence[int]], Awaitable[Mapping[int, Result]]]
+"""Sends messages by a provider, given by their numbers, and returns a result for each."""
+
+M_contra = TypeVar("M_contra", contravariant=True)
+M = TypeVar("M")
+
+
+class SupportsSend(Protocol[M_contra]):
+    """Sends one message at a time by one provider."""
+
+    async def send(self, message: M_contra, provider: Provider, /, *, is_forced: bool = False) -> Result:
+        """Send a message, unless `provider` was switched off meanwhile and the message is not forced to it."""
+
+    def find_outage(self) -> Blocked | None:
+        """Return why the provider accepts nothing, and after how long one message may try; None if it answers."""
 
 
 class ProviderPool:
     """The providers of one channel in their order.
 
-    The next is asked only where one said Again or Blocked, which is to say that it took nothing; never after Unknown,
-    or people would get a message twice. `stays` are troubles after which no other is asked all the same.
+    The next provider is called only where one returned Again or Blocked: it took nothing. After Unknown none is, or
+    people would get a message twice. `stays` are concerns of a trouble after which no other provider is called.
     """
 
     def __init__(
@@ -65,8 +79,9 @@ class ProviderPool:
         self._stays = frozenset(stays)
         self._providers = {route.name: Provider(route, ProviderStats(clock)) for route in routes}
         self._doubtful: OrderedDict[str, str] = OrderedDict()
+        """Message → the provider that may have it."""
         self._order = Order(tuple(routes))
-        self._fixed = self._fix()
+        self._fixed = self._fix_order()
 
     @property
     def all(self) -> Sequence[Provider]:
@@ -78,24 +93,24 @@ class ProviderPool:
         return self._providers.get(name)
 
     def apply(self, switches: Mapping[str, Switch]) -> None:
-        """Take over what administrators have changed."""
+        """Apply what administrators have switched, by the providers' names."""
         for provider in self._providers.values():
             provider.switch = switches.get(provider.name, Switch())
         routes = [provider.switch.apply(provider.route) for provider in self._providers.values()]
         self._order = Order(tuple(route for route in routes if route is not None))
-        self._fixed = self._fix()
+        self._fixed = self._fix_order()
 
     def share(self, name: str) -> float | None:
-        """Say which part of the messages a provider is given; None where conditions or addresses decide."""
+        """Return a provider's share of the messages; None where conditions or addresses decide."""
         return None if self.by_address else self._order.share(name)
 
     @property
     def fixed(self) -> Sequence[Provider] | None:
-        """The one order of all messages, where there is but one."""
+        """The order of all messages, where it is the same for all."""
         return self._fixed
 
     def rank(self, facts: Facts, forced: str | None = None) -> Sequence[Provider]:
-        """Order the providers for a message; the one that is forced alone, switched on or not."""
+        """Order the providers for a message. A forced one is the only one, switched on or not."""
         if forced is not None:
             provider = self._providers.get(forced)
             return [] if provider is None else [provider]
@@ -104,90 +119,98 @@ class ProviderPool:
         return [self._providers[route.name] for route in self._order.rank(facts)]
 
     def refuse(self, what: str, remedy: str) -> Blocked:
-        """Say why there is nobody to hand a message to; `what` describes the message."""
+        """Return why no provider may be called for a message; `what` describes the message."""
         if self._providers and not any(provider.is_on for provider in self._providers.values()):
             return refuse_switched_off(self.method, ", ".join(self._providers))
         detail = f"No provider is set for {what}; {remedy}."
-        return Blocked(self.method, what, "no_route", detail, SWITCHED_OFF_S, concerns="content")
+        return Blocked(self.method, what, "no_route", detail, SWITCHED_OFF_S, concerns="content", was_called=False)
 
     def find_outage(self, find_outage_of: Callable[[str], Blocked | None]) -> Blocked | None:
-        """Say why no provider takes anything: none is on, or each that is says why; who may be tried first says it."""
+        """Return why no provider accepts anything, that of the provider to try first; None if one does.
+
+        That is where all are switched off, or where `find_outage_of` finds an outage of each that is on.
+        """
         used = [provider.name for provider in self._providers.values() if provider.is_on]
         if not used and self._providers:
             return refuse_switched_off(self.method, ", ".join(self._providers))
         outages = [outage for name in used if (outage := find_outage_of(name)) is not None]
         return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
 
-    async def send_batch(self, ranked: Sequence[Provider], names: Mapping[int, str], call: Call) -> dict[int, Result]:
-        """Hand messages to the first provider, and those it says not now of to the next; answer a result for each.
+    async def send(
+        self, message: M, facts: Facts, senders: Mapping[str, SupportsSend[M]], forced: str | None = None
+    ) -> Result | None:
+        """Send one message by the first provider that takes it; None where there is no provider for it.
 
-        `names` are the messages' own, by their numbers, the same at every attempt.
+        `senders` send by each provider, by its name. `facts.name` is the message's own, the same at every attempt.
+        """
+        ranked, is_forced = self.rank(facts, forced), forced is not None
+        if len(self._providers) == 1 == len(ranked) and not self._doubtful:
+            (provider,), began = ranked, self.clock()
+            result = await senders[provider.name].send(message, provider, is_forced=is_forced)
+            provider.stats.note(result, self.clock() - began)
+            return result
+
+        async def send_one(provider: Provider, _: Sequence[int]) -> Mapping[int, Result]:
+            return {0: await senders[provider.name].send(message, provider, is_forced=is_forced)}
+
+        return (await self.send_batch(ranked, {0: facts.name}, send_one)).get(0)
+
+    async def send_batch(
+        self, ranked: Sequence[Provider], names: Mapping[int, str], send: SendBatch
+    ) -> dict[int, Result]:
+        """Send messages by the first provider, those that it does not take now by the next; return each result.
+
+        `names` are the messages' own by their numbers, the same at every attempt.
         """
         results: dict[int, Result] = {}
-        noes: dict[int, list[tuple[Provider, Again | Blocked, float]]] = defaultdict(list)
+        refusals: dict[int, list[tuple[Provider, Again | Blocked, float]]] = defaultdict(list)
         left: Sequence[int] = list(names)
         for provider in ranked:
-            mine = self._find_mine(provider, left, names)
-            if not mine:
+            allowed = self._find_allowed(provider, left, names)
+            if not allowed:
                 continue
             began = self.clock()
-            said = await call(provider, mine)
+            answered = await send(provider, allowed)
             ended = self.clock()
             provider.stats.note_call(ended - began)
             done = set[int]()
-            for n in mine:
-                results[n] = result = said[n]
+            for n in allowed:
+                results[n] = result = answered[n]
                 provider.stats.note(result)
                 self._remember(names[n], provider.name, result)
                 if isinstance(result, Again | Blocked) and result.concerns not in self._stays:
-                    noes[n].append((provider, result, ended))
+                    refusals[n].append((provider, result, ended))
                 else:
                     done.add(n)
             left = [n for n in left if n not in done]
             if not left:
                 break
         now = self.clock()
-        for n, said_no in noes.items():
-            results[n] = _join(said_no, results[n], now)
+        for n, refused in refusals.items():
+            results[n] = _join(refused, results[n], now)
         results.update(
-            (n, self._wait_for(held_by)) for n in left if n not in results and (held_by := self._doubtful.get(names[n]))
+            (n, self._wait_for(holder)) for n in left if n not in results and (holder := self._doubtful.get(names[n]))
         )
         return results
 
     def forget(self, message: str) -> None:
-        """Forget who may have a message: it is certain now that nobody has."""
+        """Forget which provider may have a message: it is certain now that none has it."""
         self._doubtful.pop(message, None)
 
-    async def send(
-        self, ranked: Sequence[Provider], name: str, call: Callable[[Provider], Awaitable[Result]]
-    ) -> Result | None:
-        """Do the same with one message; None where nobody is left for it."""
-        if len(ranked) == 1 and not self._doubtful and len(self._providers) == 1:
-            provider, began = ranked[0], self.clock()
-            result: Result = await call(provider)
-            provider.stats.note_call(self.clock() - began)
-            provider.stats.note(result)
-            return result
-
-        async def one(provider: Provider, _: Sequence[int]) -> Mapping[int, Result]:
-            return {0: await call(provider)}
-
-        return (await self.send_batch(ranked, {0: name}, one)).get(0)
-
-    def _fix(self) -> Sequence[Provider] | None:
+    def _fix_order(self) -> Sequence[Provider] | None:
         fixed = self._order.fixed
         return None if fixed is None else [self._providers[route.name] for route in fixed]
 
-    def _find_mine(self, provider: Provider, left: Sequence[int], names: Mapping[int, str]) -> Sequence[int]:
-        """Leave out what another provider may have."""
+    def _find_allowed(self, provider: Provider, left: Sequence[int], names: Mapping[int, str]) -> Sequence[int]:
+        """Leave out messages that another provider may have."""
         if not self._doubtful:
             return left
         return [n for n in left if self._doubtful.get(names[n], provider.name) == provider.name]
 
     def _wait_for(self, provider: str) -> Blocked:
-        """Say that a message waits, since the only provider that may be asked again is not used now."""
-        detail = f"{provider} may have it, and is not used now; nobody else is given it."
-        return Blocked(self.method, provider, "held", detail, SWITCHED_OFF_S, concerns="content")
+        """Let a message wait, since the only provider that may send it again is not used now."""
+        detail = f"{provider} may have it, and is not used now; no other provider is given it."
+        return Blocked(self.method, provider, "held", detail, SWITCHED_OFF_S, concerns="content", was_called=False)
 
     def _remember(self, message: str, provider: str, result: Result) -> None:
         if isinstance(result, Unknown):
@@ -199,23 +222,24 @@ class ProviderPool:
 
 
 def refuse_switched_off(method: str, names: str) -> Blocked:
-    """Say that a provider is switched off, and how it is switched on."""
+    """Return that a provider is switched off, and how it is switched on."""
     detail = f"Switched off: {names}; the channel's page and `imsg providers enable` switch it on."
-    return Blocked(method, names, "switched_off", detail, SWITCHED_OFF_S, concerns="provider")
+    return Blocked(method, names, "switched_off", detail, SWITCHED_OFF_S, concerns="provider", was_called=False)
 
 
-def _join(noes: Sequence[tuple[Provider, Again | Blocked, float]], last: Result, now: float) -> Result:
-    """Make one result of several providers' answers: the last, or of noes alone an Again, with the shortest wait."""
-    if noes[-1][1] is not last:
-        return replace(last, hops=_hops(noes, now))
-    if len(noes) == 1:
+def _join(refused: Sequence[tuple[Provider, Again | Blocked, float]], last: Result, now: float) -> Result:
+    """Make one result of several: the last, or of refusals alone an Again if there is one, with the shortest wait."""
+    if refused[-1][1] is not last:
+        return replace(last, hops=_hops(refused, now))
+    if len(refused) == 1:
         return last
-    results = [result for _, result, _ in noes]
+    results = [result for _, result, _ in refused]
     chosen = next((one for one in results if isinstance(one, Again)), results[0])
-    detail = "; ".join(f"{provider.name}: {result.code} {result.detail}" for provider, result, _ in noes)
-    hops = _hops([no for no in noes if no[1] is not chosen], now)
-    return replace(chosen, detail=detail, after_s=min(one.after_s for one in results), hops=hops)
+    detail = "; ".join(f"{provider.name}: {result.code} {result.detail}" for provider, result, _ in refused)
+    hops = _hops([one for one in refused if one[1] is not chosen], now)
+    after_s, was_called = min(one.after_s for one in results), any(one.was_called for one in results)
+    return replace(chosen, detail=detail, after_s=after_s, was_called=was_called, hops=hops)
 
 
-def _hops(noes: Sequence[tuple[Provider, Again | Blocked, float]], now: float) -> tuple[Hop, ...]:
-    return tuple(Hop(provider.name, result.code, result.detail, now - at) for provider, result, at in noes)
+def _hops(refused: Sequence[tuple[Provider, Again | Blocked, float]], now: float) -> tuple[Hop, ...]:
+    return tuple(Hop(provider.name, result.code, result.detail, now - at) for provider, result, at in refused)

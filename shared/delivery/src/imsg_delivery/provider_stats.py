@@ -68,8 +68,10 @@ class ProviderStats:
         """Count a call."""
         self._slot().calls[bisect_left(BOUNDS_S, took_s)] += 1
 
-    def note(self, result: Result) -> None:
-        """Count what a message was answered. A block is no failure: it says that nothing is tried."""
+    def note(self, result: Result, took_s: float | None = None) -> None:
+        """Count a message's result, and its call where `took_s` is given. A block is no failure: nothing was tried."""
+        if took_s is not None:
+            self.note_call(took_s)
         match result:
             case Sent():
                 self._slot().sent += 1

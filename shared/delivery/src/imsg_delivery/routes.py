@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from imsg_contract.addresses import domain_of
 from imsg_contract.wire import Category
 
 
@@ -31,8 +32,8 @@ class Route:
         """Tell whether it is for such a message."""
         return (
             (not self.prefixes or facts.address.startswith(self.prefixes))
-            and (not self.sender_domains or _domain(facts.sender) in self.sender_domains)
-            and (not self.recipient_domains or _domain(facts.address) in self.recipient_domains)
+            and (not self.sender_domains or domain_of(facts.sender) in self.sender_domains)
+            and (not self.recipient_domains or domain_of(facts.address) in self.recipient_domains)
             and (not self.templates or facts.template in self.templates)
             and (not self.categories or facts.category in self.categories)
         )
@@ -121,7 +122,3 @@ def _lot(message: str, route: Route) -> float:
     digest = hashlib.sha256(f"{route.name} {message}".encode()).digest()
     drawn = (int.from_bytes(digest[:8], "big") + 1) / (2**64 + 1)
     return route.weight / -math.log(drawn)
-
-
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2]

@@ -27,6 +27,9 @@ OWN_S = 60.0
 RECENT_S = 600.0
 """How long an accepted message speaks for its scope."""
 
+ALONE_S = 900.0
+"""How long a message may be refused alone in a scope that has accepted others; then it has failed for good."""
+
 REFUSALS = 3
 """Messages in a row that must be refused to block a scope which accepted one within `RECENT_S`."""
 
@@ -75,7 +78,9 @@ class Breakers:
     A refusal that belongs to one message alone must not stop the others. So a message that has not failed tries a
     blocked scope first, at once after the first refusal and less often after each further one. A message that failed
     before neither tries before its time nor prolongs the block. Where the scope accepted a message lately, it takes
-    `REFUSALS` messages to block it. A message that is refused again after others were accepted has failed for good.
+    `REFUSALS` messages to block it. A message that is refused again after others were accepted has failed for good; so
+    has one that was refused for `ALONE_S` while no other was, in a scope that accepted others before. Each process
+    knows of its own calls only, so that with several processes such a message fails by the latter at the latest.
     """
 
     def __init__(
@@ -132,7 +137,7 @@ class Breakers:
         if trouble is None or trouble.until is None or trouble.why is None or not trouble.is_sure:
             return None
         why, left_s = trouble.why, max(0.0, trouble.until - self._clock())
-        return Blocked(self._provider, self._whole, why.code, why.detail, left_s, why.concerns)
+        return Blocked(self._provider, self._whole, why.code, why.detail, left_s, why.concerns, was_called=False)
 
     def clear(self, concern: Concern, what: str) -> None:
         """Use again what was left alone: it was put right."""
@@ -179,7 +184,7 @@ class Breakers:
         refused_at = self._refused_at.get((message, key))
         if refused_at is None:
             _remember(self._refused_at, (message, key), now)
-        elif accepted_at is not None and refused_at < accepted_at and not is_shared:
+        elif accepted_at is not None and not is_shared and (refused_at < accepted_at or now - refused_at >= ALONE_S):
             return self._settle(key, result)
         trouble = self._trouble(key, result)
         is_new = _suspect(trouble, message)
@@ -211,7 +216,7 @@ class Breakers:
         log.info("refused_alone", provider=self._provider, concerns=key[0], what=key[1], code=result.code)
         if result.passes:
             return _wait(result, result.after_s)
-        why = f"{result.detail} Others like it were accepted meanwhile, so it is this message's own."
+        why = f"{result.detail} Others like it were accepted, so it is this message's own."
         return Refused(result.provider, result.code, why, "recipient")
 
     def _count(self, about: About, result: Again | Unknown, message: str) -> None:
@@ -266,12 +271,13 @@ class Breakers:
     def _block(self, key: Key, trouble: _Trouble, left_s: float) -> Blocked:
         why = trouble.why
         if isinstance(why, Blocked):
-            return replace(why, after_s=left_s, hops=())
+            return replace(why, after_s=left_s, was_called=False, hops=())
         concern, about = key
         scope = f"{self._whole} {concern} {about}" if about else self._whole
         said = "" if why is None else why.detail
         detail = f"It failed several times in a row, and is not tried for a while. {said}".strip()
-        return Blocked(self._provider, scope, "circuit_open", detail, left_s, concerns=why.concerns if why else None)
+        concerns = None if why is None else why.concerns
+        return Blocked(self._provider, scope, "circuit_open", detail, left_s, concerns, was_called=False)
 
 
 def _are_suspects(trouble: _Trouble, messages: Collection[str]) -> bool:

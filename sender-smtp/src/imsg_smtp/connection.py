@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_smtp.dialogue import Dialogue, MalformedReplyError, NoReplyError, ReplyTimeoutError
+from imsg_smtp.dialogue import Dialogue, MalformedReplyError, NoReplyError, OutOfStepError, ReplyTimeoutError
 from imsg_smtp.mime import Mail
-from imsg_smtp.refusals import Envelope, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import (
     DISCONNECTED,
     GIBBERISH,
@@ -18,7 +18,7 @@ from imsg_smtp.replies import (
     queue_id,
     senseless,
 )
-from imsg_smtp.server import Timeouts, describe
+from imsg_smtp.server_address import Timeouts, describe
 
 BLOCK_OCTETS = 256 * 1024
 """How much of a body is written before the server has to have taken most of it."""
@@ -28,7 +28,7 @@ DATA = b"DATA\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConnectionLost:
     """The connection failed before the mail could have been taken: certainly not sent, safe to repeat."""
 
     again: Again
@@ -71,7 +71,7 @@ class Connection:
     @property
     def is_usable(self) -> bool:
         """Whether another mail may be begun: connected, no transaction in an unknown state, nothing unread."""
-        return self._is_clean and self._dialogue.is_open and not self._dialogue.has_unread
+        return self._is_clean and self._dialogue.is_quiet
 
     async def is_alive(self) -> bool:
         """Ask the server whether it still listens (NOOP)."""
@@ -80,7 +80,7 @@ class Connection:
             self.abort()
         return self._is_clean
 
-    async def send(self, mail: Mail) -> Result | Lost:
+    async def send(self, mail: Mail) -> Result | ConnectionLost:
         """Hand in one mail. Whatever the answer, look at `is_usable` before the next."""
         if (refused := self._unsuitable(mail)) is not None:
             return refused
@@ -104,26 +104,25 @@ class Connection:
             return Refused(PROVIDER, "no_smtputf8", detail)
         return None
 
-    async def _up_to_the_last_block(self, mail: Mail) -> Again | Refused | Blocked | Lost | None:
+    async def _up_to_the_last_block(self, mail: Mail) -> Again | Refused | Blocked | ConnectionLost | None:
         """Send the envelope and all but the last block of the mail. Whatever fails here, it was not taken."""
         try:
-            self._check_step()
             await (self._envelope_at_once(mail) if self._extensions.pipelining else self._envelope(mail))
             await self._first_blocks(mail)
         except _NotYesError as no:
             return await self._refusal(no, mail)
-        except (NoReplyError, _OutOfStepError) as error:
+        except NoReplyError as error:
             return self._report_lost(error)
         return None
 
-    async def _refusal(self, no: "_NotYesError", mail: Mail) -> Again | Refused | Blocked | Lost:
+    async def _refusal(self, no: "_NotYesError", mail: Mail) -> Again | Refused | Blocked | ConnectionLost:
         """Turn an answer other than yes into a result, and end the transaction where the connection can go on."""
         if not no.reply.is_refusal:
             detail = f"{self._scope} gave an answer that fits no question: {no.reply.text}"
-            return Lost(Again(PROVIDER, senseless(no.reply), detail))
-        result = judge(no.reply, self._envelope_of(mail), no.stage)
+            return ConnectionLost(Again(PROVIDER, senseless(no.reply), detail))
+        result = judge(no.reply, self._scopes_of(mail), no.stage)
         if no.reply.is_farewell and isinstance(result, Again):
-            return Lost(result)
+            return ConnectionLost(result)
         if not no.is_within_body:
             self._is_clean = await (self._end_empty() if no.wants_body else self._ask(b"RSET", self._timeouts.reset_s))
         return result
@@ -131,11 +130,9 @@ class Connection:
     async def _envelope(self, mail: Mail) -> None:
         """Say from whom, to whom, and that a body follows, one after the other."""
         for command, timeout_s in self._commands(mail):
-            self._dialogue.write(command)
-            reply = await self._dialogue.read(timeout_s)
+            reply = await self._dialogue.ask(command, timeout_s)
             if not _is_yes(command, reply):
                 raise _NotYesError(reply, _stage(command))
-            self._check_step()
 
     async def _envelope_at_once(self, mail: Mail) -> None:
         """Say the same in one write (RFC 2920): three round trips less two; the answers are told apart by their order.
@@ -151,12 +148,12 @@ class Connection:
                 raise _NotYesError(*(refused if refused and reply.is_farewell else (reply, _stage(command))))
             if refused is None and not _is_yes(command, reply):
                 refused = reply, _stage(command)
-        self._check_step()
         if refused is not None:
+            self._dialogue.check_in_step()
             raise _NotYesError(*refused, wants_body=reply.code == START_INPUT)
 
-    def _envelope_of(self, mail: Mail) -> Envelope:
-        return Envelope(self._scope, mail.sender, mail.recipient)
+    def _scopes_of(self, mail: Mail) -> Scopes:
+        return Scopes.of(self._scope, mail.sender, mail.recipient)
 
     def _commands(self, mail: Mail) -> tuple[tuple[bytes, float], ...]:
         """Write the commands of an envelope, each with how long its answer may take."""
@@ -186,7 +183,7 @@ class Connection:
                 reply = await self._dialogue.read(self._timeouts.block_s)
                 raise _NotYesError(reply, Stage.DATA, is_within_body=True)
 
-    async def _last_block(self, mail: Mail) -> Result | Lost:
+    async def _last_block(self, mail: Mail) -> Result | ConnectionLost:
         """Send the rest and the final dot, and wait for the answer. From the dot on, silence is `unknown`."""
         is_whole = len(mail.body) <= BLOCK_OCTETS
         rest = mail.head + mail.body if is_whole else mail.body[_last_block(mail.body) :]
@@ -199,13 +196,12 @@ class Connection:
         except NoReplyError as error:
             detail = f"{self._scope} did not answer after the whole mail was sent: {describe(error)}"
             return Unknown(PROVIDER, name_trouble(error), detail)
-        self._is_clean = (
-            (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and not self._dialogue.has_unread
-        )
         if reply.is_acceptance:
+            self._is_clean = True
             return Sent(PROVIDER, queue_id(reply) or mail.message_id, reply.text)
         if reply.is_refusal:
-            return judge(reply, self._envelope_of(mail), Stage.DATA)
+            self._is_clean = not reply.is_farewell
+            return judge(reply, self._scopes_of(mail), Stage.DATA)
         return Unknown(PROVIDER, senseless(reply), reply.text)
 
     async def _end_empty(self) -> bool:
@@ -216,20 +212,14 @@ class Connection:
         """Say something that carries no mail; tell whether the next mail may follow its answer."""
         self._is_clean = False
         try:
-            self._check_step()
-            self._dialogue.write(command + b"\r\n")
-            reply = await self._dialogue.read(timeout_s)
-        except (NoReplyError, _OutOfStepError):
+            reply = await self._dialogue.ask(command + b"\r\n", timeout_s)
+        except NoReplyError:
             return False
         is_right = reply.is_acceptance or (any_answer and reply.is_refusal and not reply.is_farewell)
         return is_right and not self._dialogue.has_unread
 
-    def _check_step(self) -> None:
-        if self._dialogue.has_unread:
-            raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
-
-    def _report_lost(self, error: Exception) -> Lost:
-        return Lost(Again(PROVIDER, name_trouble(error), f"{self._scope}: {describe(error)}"))
+    def _report_lost(self, error: Exception) -> ConnectionLost:
+        return ConnectionLost(Again(PROVIDER, name_trouble(error), f"{self._scope}: {describe(error)}"))
 
     async def quit(self) -> None:
         """Take leave, within the bound, and close."""
@@ -280,17 +270,13 @@ def _last_block(body: bytes) -> int:
 def name_trouble(error: Exception) -> str:
     """Name what ended a connection, as the code of a result."""
     match error:
-        case _OutOfStepError():
+        case OutOfStepError():
             return OUT_OF_STEP
         case MalformedReplyError():
             return GIBBERISH
         case ReplyTimeoutError() | TimeoutError():
             return TIMEOUT
     return DISCONNECTED
-
-
-class _OutOfStepError(Exception):
-    """There was more behind a reply than the reply."""
 
 
 class _NotYesError(Exception):

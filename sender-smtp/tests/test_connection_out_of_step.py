@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from imsg_contract.wire import Refused, Sent, Unknown
-from imsg_smtp.connections import Connection, Lost
-from imsg_smtp.opening import connect
-from imsg_smtp.server import Server
+from imsg_smtp.connection import Connection, ConnectionLost
+from imsg_smtp.connector import connect
+from imsg_smtp.server_address import ServerAddress
 from imsg_testing.smtp_connections import (
     IMPATIENT,
     IMPATIENT_AFTER_THE_DOT,
@@ -123,7 +123,7 @@ async def test_a_cancelled_probe_costs_the_connection() -> None:
 async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(command: str, noise: bytes) -> None:
     async with connecting({command: noise}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert not connection.is_usable
         assert server.mails == []
 
@@ -161,7 +161,7 @@ async def test_a_cancelled_mail_never_leaves_its_late_reply_to_the_next_one() ->
 async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(replies: Replies) -> None:
     async with connecting(replies) as (server, connection):
         result = await connection.send(mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert result.again.code == "out_of_step"
         assert not connection.is_usable
         assert server.mails == []
@@ -170,7 +170,7 @@ async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(
 async def test_the_envelope_goes_in_one_write_where_the_server_takes_it() -> None:
     """The server answers nothing before it has all three: without PIPELINING it would wait for ever."""
     async with pausing_until_data() as (port, seen):
-        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         assert isinstance(await connection.send(mail()), Sent)
         assert seen == [b"MAIL", b"RCPT", b"DATA"]
@@ -180,7 +180,7 @@ async def test_the_envelope_goes_in_one_write_where_the_server_takes_it() -> Non
 @pytest.mark.parametrize("as_one", [True, False])
 async def test_replies_to_a_group_may_come_in_one_packet_or_octet_by_octet(as_one: bool) -> None:  # noqa: FBT001
     async with pausing_until_data(as_one=as_one) as (port, _):
-        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         for n in range(3):
             assert isinstance(await connection.send(mail(n)), Sent)
@@ -190,7 +190,7 @@ async def test_replies_to_a_group_may_come_in_one_packet_or_octet_by_octet(as_on
 async def test_a_body_wanted_for_nobody_is_a_lone_dot() -> None:
     """RFC 2920, section 3.1: DATA is answered 354 although every recipient was refused."""
     async with willing_server() as (port, bodies):
-        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user")
         assert bodies == [b""]
@@ -203,7 +203,7 @@ async def test_a_body_wanted_for_nobody_is_a_lone_dot() -> None:
 async def test_a_missing_reply_lets_no_body_follow() -> None:
     async with connecting({"RCPT": b""}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert not connection.is_usable
         assert server.mails == []
 
@@ -232,7 +232,7 @@ async def interrupting_server(answer: bytes, thinks_s: float = 0.0) -> AsyncIter
 @pytest.mark.parametrize("thinks_s", [0.0, 0.5], ids=["at once", "once no socket holds more"])
 async def test_an_answer_within_the_body_is_heard_and_ends_the_session(thinks_s: float) -> None:
     async with interrupting_server(b"552 5.3.4 too big\r\n", thinks_s) as port:
-        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         assert await connection.send(large_mail()) == Refused("smtp", "552 5.3.4", "5.3.4 too big")
         assert not connection.is_usable
@@ -241,9 +241,9 @@ async def test_an_answer_within_the_body_is_heard_and_ends_the_session(thinks_s:
 @pytest.mark.parametrize("answer", [b"421 4.3.2 shutting down\r\n", b"250 2.0.0 queued\r\n"])
 async def test_a_farewell_or_a_yes_within_the_body_is_no_acceptance(answer: bytes) -> None:
     async with interrupting_server(answer) as port:
-        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
-        assert isinstance(await connection.send(large_mail()), Lost)
+        assert isinstance(await connection.send(large_mail()), ConnectionLost)
         assert not connection.is_usable
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
-from imsg_smtp.connections import Connection, Lost
+from imsg_smtp.connection import Connection, ConnectionLost
+from imsg_smtp.connector import connect
 from imsg_smtp.mime import Letter
-from imsg_smtp.opening import connect
 from imsg_testing.smtp_connections import (
     IMPATIENT,
     IMPATIENT_AFTER_THE_DOT,
@@ -107,7 +107,7 @@ async def test_a_multi_line_no_is_kept_as_one_line() -> None:
 async def test_a_connection_that_breaks_before_the_body_is_safe_to_repeat(command: str, act: Act) -> None:
     async with connecting({command: act}) as (server, connection):
         result = await connection.send(mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert result.again.code == "disconnected"
         assert not connection.is_usable
         assert server.mails == []
@@ -116,14 +116,14 @@ async def test_a_connection_that_breaks_before_the_body_is_safe_to_repeat(comman
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
 async def test_a_connection_that_breaks_within_the_body_is_safe_to_repeat(act: Act) -> None:
     async with connecting({"BODY": act}) as (server, connection):
-        assert isinstance(await connection.send(large_mail()), Lost)
+        assert isinstance(await connection.send(large_mail()), ConnectionLost)
         assert server.mails == []
 
 
 async def test_a_server_that_stops_reading_within_the_body_is_left_in_time() -> None:
     async with connecting({"BODY": Held("")}, IMPATIENT) as (server, connection):
         result = await connection.send(large_mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert result.is_timeout
         server.release()
 
@@ -161,7 +161,7 @@ async def test_the_wait_after_the_dot_is_the_long_one() -> None:
 async def test_silence_before_the_dot_is_safe_to_repeat(command: str) -> None:
     async with connecting({command: Act.HANG}, IMPATIENT) as (_, connection):
         result = await connection.send(mail())
-        assert isinstance(result, Lost)
+        assert isinstance(result, ConnectionLost)
         assert result.is_timeout
         assert not connection.is_usable
 
@@ -170,7 +170,7 @@ async def test_silence_before_the_dot_is_safe_to_repeat(command: str) -> None:
 async def test_a_farewell_before_the_body_is_safe_to_repeat(command: str) -> None:
     async with connecting({command: "421 4.7.0 too many mails"}) as (_, connection):
         result = await connection.send(mail())
-        assert result == Lost(Again("smtp", "421 4.7.0", "4.7.0 too many mails", 60))
+        assert result == ConnectionLost(Again("smtp", "421 4.7.0", "4.7.0 too many mails", 60))
         assert not connection.is_usable
 
 

@@ -13,16 +13,16 @@ from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloErr
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked
-from imsg_smtp.connections import Connection, Extensions, name_trouble
+from imsg_smtp.connection import Connection, Extensions, name_trouble
 from imsg_smtp.dialogue import take_over
 from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_at_door
-from imsg_smtp.server import Server, Timeouts, describe, reach
+from imsg_smtp.server_address import ServerAddress, Timeouts, describe, reach
 
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
 """Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
 
 
-async def connect(server: Server, timeouts: Timeouts) -> Connection | Again | Blocked:
+async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Again | Blocked:
     """Open a connection, secured and logged in as the server wants it.
 
     Again where it is away for the moment, Blocked where somebody has to change a setting, here or there.
@@ -66,7 +66,7 @@ def _has_unread(client: SMTP) -> bool:
     return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
 
 
-async def _introduce(client: SMTP, server: Server) -> Blocked | None:
+async def _introduce(client: SMTP, server: ServerAddress) -> Blocked | None:
     """Greet, secure, greet again (RFC 3207: what was said before counts for nothing), log in."""
     await _greet(client)
     if server.security == "starttls":
@@ -92,7 +92,7 @@ async def _greet(client: SMTP) -> None:
         await client.helo()
 
 
-async def _log_in(client: SMTP, server: Server, username: str, password: SecretStr) -> Blocked | None:
+async def _log_in(client: SMTP, server: ServerAddress, username: str, password: SecretStr) -> Blocked | None:
     """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
 
     A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
@@ -136,7 +136,7 @@ def _abort(client: SMTP) -> None:
     client.close()
 
 
-def _trouble(error: Exception, server: Server) -> Again | Blocked:
+def _trouble(error: Exception, server: ServerAddress) -> Again | Blocked:
     """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
     cause: BaseException | None = error
     scope = server.scope

@@ -9,10 +9,10 @@ import ssl
 from dataclasses import dataclass
 
 from imsg_contract.wire import Again, Blocked
-from imsg_smtp.connections import Connection
-from imsg_smtp.opening import connect
+from imsg_smtp.connection import Connection
+from imsg_smtp.connector import connect
 from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE
-from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.server_address import ServerAddress, Timeouts
 
 SUSPICION_S = 5.0
 """How long a connection may take until it is looked at from beside: most servers greet within a second."""
@@ -32,7 +32,7 @@ class Spoken:
     starttls: bool
 
 
-async def connect_or_explain(server: Server, timeouts: Timeouts) -> Connection | Again | Blocked:
+async def connect_or_explain(server: ServerAddress, timeouts: Timeouts) -> Connection | Again | Blocked:
     """Connect as `connect` does; where that takes long or fails, see whether port and security fit each other.
 
     A server that has not let us in within the time for that is away.
@@ -63,7 +63,7 @@ async def connect_or_explain(server: Server, timeouts: Timeouts) -> Connection |
                 late.abort()
 
 
-async def find_mismatch(server: Server) -> Blocked | None:
+async def find_mismatch(server: ServerAddress) -> Blocked | None:
     """Look at the port; return what is wrong between it and the setting, None where nothing is known to be."""
     spoken = await look(server)
     if spoken is None:
@@ -72,7 +72,7 @@ async def find_mismatch(server: Server) -> Blocked | None:
     return Blocked(PROVIDER, server.scope, WRONG, detail, BLOCK_S) if detail else None
 
 
-def _explain(server: Server, spoken: Spoken) -> str:
+def _explain(server: ServerAddress, spoken: Spoken) -> str:
     if spoken.tls and server.security != "tls":
         return (
             f"{server.scope} speaks TLS from the first byte, and security is {server.security}: "
@@ -91,7 +91,7 @@ def _explain(server: Server, spoken: Spoken) -> str:
     return ""
 
 
-async def look(server: Server) -> Spoken | None:
+async def look(server: ServerAddress) -> Spoken | None:
     """See what a port speaks: a greeting in clear, or one inside TLS; None where neither came in time."""
     greeted = await _greet(server, None)
     if greeted is not None:
@@ -100,7 +100,7 @@ async def look(server: Server) -> Spoken | None:
     return None if greeted is None else Spoken(tls=True, starttls=False)
 
 
-async def _greet(server: Server, tls: ssl.SSLContext | None) -> str | None:
+async def _greet(server: ServerAddress, tls: ssl.SSLContext | None) -> str | None:
     """Wait for the greeting, say EHLO, and return what is offered; no secret is said, so any certificate will do."""
     try:
         async with asyncio.timeout(LOOK_S):

@@ -33,7 +33,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerAddress:
     """Where mail is handed in, and as whom."""
 
     host: str
@@ -58,7 +58,7 @@ class Server:
         return f"{self.host}:{self.port}"
 
 
-async def reach(server: Server, timeout_s: float) -> socket.socket | Again:
+async def reach(server: ServerAddress, timeout_s: float) -> socket.socket | Again:
     """Make a TCP connection to the first address of the host that answers."""
     loop = asyncio.get_running_loop()
     why = "the name has no address"

@@ -10,9 +10,9 @@ import pytest
 import trustme
 
 from imsg_contract.wire import Again, Blocked
-from imsg_smtp.connections import Connection
-from imsg_smtp.pairing import connect_or_explain, find_mismatch
-from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.connection import Connection
+from imsg_smtp.port_probe import connect_or_explain, find_mismatch
+from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import Security
 from imsg_testing.smtp_server import Act, smtp_server
 
@@ -40,8 +40,8 @@ async def port_of(kind: str) -> AsyncIterator[int]:
         yield server.port
 
 
-def address(port: int, security: Security) -> Server:
-    return Server("localhost", port, security, "example.com", None if security == "none" else client_tls())
+def address(port: int, security: Security) -> ServerAddress:
+    return ServerAddress("localhost", port, security, "example.com", None if security == "none" else client_tls())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import uvloop
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked, Sent, Unknown
-from imsg_smtp.connections import Connection
-from imsg_smtp.opening import connect
-from imsg_smtp.pairing import connect_or_explain
-from imsg_smtp.server import Server
+from imsg_smtp.connection import Connection
+from imsg_smtp.connector import connect
+from imsg_smtp.port_probe import connect_or_explain
+from imsg_smtp.server_address import ServerAddress
 from imsg_smtp.settings import Security
 from imsg_testing.smtp_connections import IMPATIENT, QUICK, address_of, connecting, large_mail, mail
 from imsg_testing.smtp_server import Act, Step, smtp_server
@@ -37,7 +37,7 @@ async def test_a_port_where_nobody_listens_is_tried_again() -> None:
 
 
 async def test_a_name_without_an_address_is_tried_again() -> None:
-    result = await connect(Server("no-such-host.invalid", 25, "none", "example.com", None), QUICK)
+    result = await connect(ServerAddress("no-such-host.invalid", 25, "none", "example.com", None), QUICK)
     assert isinstance(result, Again)
     assert result.code == "unreachable"
 
@@ -84,7 +84,7 @@ def client_context(authority: trustme.CA | None) -> ssl.SSLContext:
 async def test_starttls_secures_the_session_and_greets_anew(authority: trustme.CA) -> None:
     async with smtp_server(starttls=server_context(authority)) as server:
         connection = await connect(
-            Server(server.host, server.port, "starttls", "example.com", client_context(authority)), QUICK
+            ServerAddress(server.host, server.port, "starttls", "example.com", client_context(authority)), QUICK
         )
         assert isinstance(connection, Connection)
         assert isinstance(await connection.send(mail()), Sent)
@@ -96,7 +96,7 @@ async def test_starttls_secures_the_session_and_greets_anew(authority: trustme.C
 async def test_tls_from_the_first_byte(authority: trustme.CA) -> None:
     async with smtp_server(tls=server_context(authority)) as server:
         connection = await connect(
-            Server(server.host, server.port, "tls", "example.com", client_context(authority)), QUICK
+            ServerAddress(server.host, server.port, "tls", "example.com", client_context(authority)), QUICK
         )
         assert isinstance(connection, Connection)
         large = large_mail(1_000_000)
@@ -108,7 +108,7 @@ async def test_tls_from_the_first_byte(authority: trustme.CA) -> None:
 
 async def test_a_server_without_starttls_gets_nothing_where_starttls_is_wanted(authority: trustme.CA) -> None:
     async with smtp_server(users={"imsg": "secret"}) as server:
-        wanted = Server(
+        wanted = ServerAddress(
             server.host,
             server.port,
             "starttls",
@@ -138,7 +138,7 @@ async def test_a_remedy_for_a_named_server_names_its_own_settings(
     async with smtp_server(said, users={"imsg": "secret"}) as server:
         tls = None if security == "none" else client_context(authority)
         secret = SecretStr("wrong")
-        wanted = Server(server.host, server.port, security, "example.com", tls, "imsg", secret, name="second")
+        wanted = ServerAddress(server.host, server.port, security, "example.com", tls, "imsg", secret, name="second")
         result = await connect_or_explain(wanted, QUICK)
         assert isinstance(result, Blocked)
         for field in named:
@@ -148,7 +148,7 @@ async def test_a_remedy_for_a_named_server_names_its_own_settings(
 
 async def test_starttls_refused_for_the_moment_is_not_sent_around(authority: trustme.CA) -> None:
     async with smtp_server({"STARTTLS": "454 4.7.0 TLS not available"}, starttls=server_context(authority)) as server:
-        wanted = Server(server.host, server.port, "starttls", "example.com", client_context(authority))
+        wanted = ServerAddress(server.host, server.port, "starttls", "example.com", client_context(authority))
         result = await connect(wanted, QUICK)
         assert isinstance(result, Blocked)
         assert result.code == "454 4.7.0"
@@ -159,7 +159,7 @@ async def test_starttls_refused_for_the_moment_is_not_sent_around(authority: tru
 async def test_a_certificate_of_an_unknown_authority_blocks(authority: trustme.CA, security: str) -> None:
     context = server_context(authority)
     async with smtp_server(**{security: context}) as server:  # type: ignore[arg-type]
-        wanted = Server(server.host, server.port, security, "example.com", client_context(None))  # type: ignore[arg-type]
+        wanted = ServerAddress(server.host, server.port, security, "example.com", client_context(None))  # type: ignore[arg-type]
         result = await connect(wanted, QUICK)
         assert isinstance(result, Blocked)
         assert result.code == "certificate"
@@ -170,7 +170,7 @@ async def test_a_certificate_of_an_unknown_authority_blocks(authority: trustme.C
 async def test_a_certificate_for_another_name_blocks(authority: trustme.CA, security: str) -> None:
     context = server_context(authority, "other.example.com")
     async with smtp_server(**{security: context}) as server:  # type: ignore[arg-type]
-        wanted = Server(server.host, server.port, security, "example.com", client_context(authority))  # type: ignore[arg-type]
+        wanted = ServerAddress(server.host, server.port, security, "example.com", client_context(authority))  # type: ignore[arg-type]
         result = await connect(wanted, QUICK)
         assert isinstance(result, Blocked)
         assert result.code == "certificate"
@@ -178,7 +178,7 @@ async def test_a_certificate_for_another_name_blocks(authority: trustme.CA, secu
 
 async def test_tls_against_a_server_that_speaks_in_clear_is_no_way_in(authority: trustme.CA) -> None:
     async with smtp_server() as server:
-        wanted = Server(server.host, server.port, "tls", "example.com", client_context(authority))
+        wanted = ServerAddress(server.host, server.port, "tls", "example.com", client_context(authority))
         assert isinstance(await connect(wanted, IMPATIENT), Again)
 
 
@@ -187,7 +187,7 @@ async def test_a_right_password_logs_in_by_what_the_server_offers(authority: tru
     async with smtp_server(
         users={"天存": "密码"}, extensions=[f"AUTH {mechanisms}"], tls=server_context(authority)
     ) as server:
-        wanted = Server(
+        wanted = ServerAddress(
             server.host, server.port, "tls", "example.com", client_context(authority), "天存", SecretStr("密码")
         )
         connection = await connect(wanted, QUICK)
@@ -199,7 +199,7 @@ async def test_a_right_password_logs_in_by_what_the_server_offers(authority: tru
 
 async def test_a_wrong_password_blocks_and_is_tried_once(authority: trustme.CA) -> None:
     async with smtp_server(users={"imsg": "right"}, tls=server_context(authority)) as server:
-        wanted = Server(
+        wanted = ServerAddress(
             server.host, server.port, "tls", "example.com", client_context(authority), "imsg", SecretStr("wrong")
         )
         result = await connect(wanted, QUICK)
@@ -213,7 +213,7 @@ async def test_a_mechanism_that_is_refused_gives_way_to_the_next(authority: trus
     async with smtp_server(
         {"AUTH": ["504 5.5.4 not really"]}, users={"imsg": "right"}, tls=server_context(authority)
     ) as server:
-        wanted = Server(
+        wanted = ServerAddress(
             server.host, server.port, "tls", "example.com", client_context(authority), "imsg", SecretStr("right")
         )
         connection = await connect(wanted, QUICK)
@@ -251,7 +251,7 @@ async def test_a_server_that_wants_a_log_in_blocks_where_none_is_set() -> None:
 def test_the_same_under_uvloop(authority: trustme.CA) -> None:
     async def main() -> None:
         async with smtp_server(starttls=server_context(authority), users={"imsg": "right"}) as server:
-            wanted = Server(
+            wanted = ServerAddress(
                 server.host,
                 server.port,
                 "starttls",

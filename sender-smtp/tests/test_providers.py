@@ -1,0 +1,154 @@
+"""Several servers: who gets a mail, and who when that one says not now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.routes import Switch
+from imsg_smtp.channel import MailChannel
+from imsg_smtp.main import open_channel
+from imsg_smtp.server_address import Timeouts
+from imsg_smtp.settings import Smtp
+from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
+from imsg_web import service_client
+
+REQUEST = "0192f0c4a7b17d3e8f00112233445566"
+
+
+@asynccontextmanager
+async def channel_to(
+    first: SmtpServer,
+    second: SmtpServer,
+    timeouts: Timeouts | None = None,
+    **given: Any,  # noqa: ANN401  any setting
+) -> AsyncIterator[MailChannel]:
+    smtp = Smtp.model_validate(
+        {
+            "host": first.host,
+            "port": first.port,
+            "sender": "noreply@example.com",
+            "servers": {"second": {"host": second.host, "port": second.port, "weight": 0}},
+            **given,
+        }
+    )
+    async with (
+        service_client.connect("http://history", (SecretStr("key"),), {}) as history,
+        open_channel(smtp, history, timeouts=timeouts) as channel,
+    ):
+        yield channel
+
+
+async def deliver(channel: MailChannel, count: int = 3, provider: str | None = None) -> list[Result]:
+    now = datetime.now(UTC)
+    job = Job(
+        request=REQUEST,
+        username="a",
+        method="smtp",
+        lane=Lane.NORMAL,
+        content={"subject": "x", "text": "x"},
+        recipients=tuple(Recipient(n=n, to=f"u{n}@example.net", address=f"u{n}@example.net") for n in range(count)),
+        accepted_at=now,
+        expires_at=now,
+        provider=provider,
+    )
+    prepared = await channel.prepare(job)
+    assert not isinstance(prepared, Again | Blocked | Refused)
+    results = await channel.deliver(job, prepared, job.recipients)
+    return [results[n] for n in range(count)]
+
+
+async def test_a_real_server_that_refuses_our_sender_is_replaced_by_the_next() -> None:
+    async with (
+        smtp_server({"MAIL": "553 Mail from must equal authorized user"}) as first,
+        smtp_server() as second,
+        channel_to(first, second) as channel,
+    ):
+        assert {type(result) for result in await deliver(channel)} == {Sent}
+        assert len(second.mails) == 3
+        assert first.commands.count("MAIL") == 2, "one, and another that was not refused yet"
+
+
+async def test_a_real_server_that_falls_silent_after_the_dot_is_not_replaced() -> None:
+    async with smtp_server({"DOT": Act.RESET}) as first, smtp_server() as second, channel_to(first, second) as channel:
+        assert {type(result) for result in await deliver(channel, 1)} == {Unknown}
+        assert second.mails == []
+
+
+@pytest.mark.parametrize("step", ["GREETING", "EHLO"])
+async def test_a_server_that_says_nothing_gives_way_to_the_next_and_keeps_no_mail_waiting_twice(step: str) -> None:
+    assert Timeouts().opening_s <= 25.0
+    timeouts = Timeouts(opening_s=1.0)
+    async with (
+        smtp_server({step: Act.HANG}) as first,
+        smtp_server() as second,
+        channel_to(first, second, timeouts) as channel,
+    ):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert {type(result) for result in await deliver(channel, 20)} == {Sent}
+        assert loop.time() - began < 10.0
+        assert first.commands.count(step) <= 3, "one try, and two looks from beside"
+        assert len(second.mails) == 20
+
+
+def test_the_name_of_the_first_server_is_no_other_ones() -> None:
+    with pytest.raises(ValidationError, match="another name"):
+        Smtp.model_validate({"host": "a", "sender": "a@example.com", "servers": {"default": {"host": "b"}}})
+
+
+def test_servers_and_domains_are_read_as_the_environment_gives_them() -> None:
+    smtp = Smtp.model_validate(
+        {
+            "host": "a",
+            "sender": "a@example.com",
+            "servers": {"b": {"host": "b", "weight": "3", "recipient_domains": "QQ.com, foxmail.com"}},
+            "domains": {"qq": {"match": "qq.com", "per_minute": "30"}},
+        }
+    )
+    assert list(smtp.all_servers) == ["default", "b"]
+    assert smtp.servers["b"].weight == 3
+    with pytest.raises(ValidationError, match="no domain"):
+        Smtp.model_validate({"host": "a", "sender": "a@example.com", "recipient_domains": "a b"})
+
+
+async def test_nothing_gets_through_where_no_server_accepts_anything() -> None:
+    replies = {"GREETING": Act.DROP}
+    async with smtp_server(replies) as first, smtp_server() as second, channel_to(first, second) as channel:
+        await deliver(channel, 5)
+        assert channel.find_outage() is None
+    async with smtp_server(replies) as first, smtp_server(replies) as second, channel_to(first, second) as channel:
+        await deliver(channel, 5)
+        outage = channel.find_outage()
+        assert outage is not None
+        assert outage.scope in (f"{first.host}:{first.port}", f"{second.host}:{second.port}")
+
+
+async def test_a_server_that_is_switched_off_gets_nothing_and_one_that_is_forced_all_the_same() -> None:
+    async with smtp_server() as first, smtp_server() as second, channel_to(first, second) as channel:
+        channel.provider_pool.apply({"default": Switch(enabled=False), "second": Switch(enabled=False)})
+        (result,) = await deliver(channel, 1)
+        assert isinstance(result, Blocked)
+        assert (result.code, result.was_called) == ("switched_off", False)
+        (result,) = await deliver(channel, 1, provider="second")
+        assert isinstance(result, Sent)
+        (result,) = await deliver(channel, 1, provider="third")
+        assert isinstance(result, Refused)
+        assert "there are default, second" in result.detail
+        assert (len(first.mails), len(second.mails)) == (0, 1)
+
+
+async def test_mail_that_no_server_is_for_waits_and_names_the_setting() -> None:
+    only: dict[str, Any] = {"recipient_domains": "corp.example"}
+    async with smtp_server() as first, smtp_server() as second:
+        other = {"second": {"host": second.host, "port": second.port, **only}}
+        async with channel_to(first, second, servers=other, **only) as channel:
+            (result,) = await deliver(channel, 1)
+    assert isinstance(result, Blocked)
+    assert "IMSG_SMTP__SERVERS" in result.detail
