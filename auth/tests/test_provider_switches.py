@@ -19,10 +19,10 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
+from imsg_testing.callers import user
 from imsg_testing.waiting import eventually
-from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True, user_id="0" * 32)
+ADMIN = user("admin", is_admin=True)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.quota import Quota
-from imsg_testing.gateway import KEY, RunningGateway, id_of
+from imsg_testing.callers import id_of
+from imsg_testing.gateway import KEY, RunningGateway
 from imsg_web import service_client
 
 REPEAT_FOR_S = 0.4
@@ -75,7 +76,7 @@ class Bench:
 
     async def count_used(self) -> int:
         """Count what the user has used of this hour."""
-        return (await self.quota.read_used("zhang")).hour
+        return (await self.quota.read_used("zhang", id_of("zhang"))).hour
 
     async def accept(self, token: str, request: str, draft: Draft | None = None) -> Mapping[str, object]:
         """Accept the draft; return the answer or the refusal's reason and extra."""

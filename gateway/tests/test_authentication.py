@@ -8,7 +8,8 @@ import pytest
 from imsg_contract.topology import user_key
 from imsg_gateway.authentication import MAX_VERDICTS, Authenticator
 from imsg_limits.quota import Quota
-from imsg_testing.gateway import KEY, RunningGateway, id_of, mail
+from imsg_testing.callers import id_of
+from imsg_testing.gateway import KEY, RunningGateway, mail
 from imsg_web import service_client
 
 QUERY = "/api/v2/messages"
@@ -107,19 +108,6 @@ async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGatewa
     for _ in range(2):  # the first is judged, the second remembered
         assert (await gateway.send(token=token)).json()["errorCode"] == 0
     assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
-
-
-async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: RunningGateway) -> None:
-    """An auth of before caches users without an id, then a new one with it; the token was made before both."""
-    token = await gateway.user(id=None)
-    assert (await gateway.send(token=token)).json()["errorCode"] == 0
-    await gateway.client.get(QUERY, params={"token": token})
-    assert "x-imsg-caller-id" not in gateway.history.relayed[-1].headers
-    gateway.auth.users["zhang"].id = ""
-    await gateway.auth.write("zhang")
-    for _ in range(2):
-        assert (await gateway.send(token=token)).json()["errorCode"] == 0
-    assert [job.user_id for job in await gateway.jobs(3)] == [None, None, id_of("zhang")]
 
 
 async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: RunningGateway) -> None:

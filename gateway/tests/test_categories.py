@@ -74,12 +74,6 @@ async def test_a_code_is_for_who_may_send_codes(gateway: RunningGateway) -> None
     assert (await post(gateway, token=token, category="code")).status_code == 202
 
 
-async def test_who_existed_before_there_was_the_right_has_it(gateway: RunningGateway) -> None:
-    """An auth of before caches users without saying."""
-    token = await gateway.user(may_send_codes=None)
-    assert (await post(gateway, token=token, category="code")).status_code == 202
-
-
 async def test_a_code_has_one_recipient(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="1")
     for path in ("/api/v2/messages", "/api/v2/messages/check"):

@@ -1,7 +1,7 @@
 """Idempotency-Key: the first answer again, one request whatever happens in between."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, record_key
+from imsg_testing.callers import id_of, user
 from imsg_testing.gateway import RunningGateway, mail, run_gateway
 from imsg_web.callers import Caller
 
 LEASE = "lease"
 
-ZHANG = Caller("zhang", is_admin=False)
+ZHANG = user("zhang")
 
 
 async def send(opened: RunningGateway, key: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
@@ -115,16 +116,6 @@ async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: RunningGate
     assert second.request != first.request
 
 
-async def test_a_key_taken_before_users_had_ids_is_its_users_and_not_a_later_ones(gateway: RunningGateway) -> None:
-    replays = IdempotencyKeys(gateway.redis, wait_s=0.3)
-    first = await claim(replays)
-    await first.settle({"id": first.request})
-    same = Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE)
-    assert await replays.claim(same, "key", "body", new_id()) == Replayed({"id": first.request})
-    later = Caller("zhang", is_admin=False, user_id="2" * 32, since=datetime.now(UTC) + timedelta(minutes=1))
-    assert isinstance(await replays.claim(later, "key", "body", new_id()), Reservation)
-
-
 async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays: IdempotencyKeys) -> None:
     await claim(replays)
     with pytest.raises(Refusal, match="in_progress"):
@@ -210,13 +201,13 @@ async def run_out(opened: RunningGateway) -> None:
     await opened.redis.call("HSET", record_key("zhang", "key"), LEASE, 0)
 
 
-async def test_a_key_given_at_an_old_path_is_the_same_at_v2s(gateway: RunningGateway) -> None:
-    """As one of before the upgrade is: nobody gets a message twice for having been upgraded."""
+async def test_a_key_is_the_same_with_a_slash_at_the_end_of_the_path(gateway: RunningGateway) -> None:
     old = "0" * 32
     gateway.history.resend = JSONResponse(
         {
             "request": old,
             "username": "zhang",
+            "user_id": id_of("zhang"),
             "method": "smtp",
             "account": None,
             "attachments": [],

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from imsg_contract.ids import new_id, time_of
+from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane, names_key
-from imsg_gateway.authentication import NOBODY
-from imsg_testing.gateway import RunningGateway, id_of
+from imsg_testing.gateway import RunningGateway
 
 OLD = new_id()
 
@@ -87,26 +86,6 @@ async def test_a_resend_is_its_first_senders_by_id(gateway: RunningGateway) -> N
     await resend(gateway, token)
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert job.user_id == "5" * 32
-
-
-@pytest.mark.parametrize(("age_s", "owner"), [(60, id_of("zhang")), (-60, NOBODY), (None, NOBODY)])
-async def test_a_resend_of_before_ids_is_the_present_users_only_if_that_is_not_younger(
-    gateway: RunningGateway, age_s: int | None, owner: str
-) -> None:
-    """What an administrator resends of a name's predecessor must not become its successor's to read."""
-    token = await gateway.user("admin", role="admin")
-    if age_s is not None:
-        await gateway.user("zhang", since=time_of(OLD) - age_s)
-    gateway.history.resend = old()
-    assert (await resend(gateway, token))["errorCode"] == 0
-    (job,) = await gateway.jobs(lane=Lane.BULK)
-    assert (job.username, job.user_id) == ("zhang", owner)
-
-
-async def test_a_predecessors_request_is_not_found_even_by_a_history_of_before_ids(gateway: RunningGateway) -> None:
-    token = await gateway.user("zhang", since=time_of(OLD) + 60)
-    gateway.history.resend = old()
-    assert (await resend(gateway, token))["reason"] == "not_found"
 
 
 async def test_bytes_by_reference_are_kept_again_under_the_new_request(gateway: RunningGateway) -> None:

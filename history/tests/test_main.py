@@ -18,7 +18,8 @@ from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
 from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_runtime.settings import StartError
-from imsg_testing.history import job, make_delivery, outcome, user
+from imsg_testing.callers import user
+from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_web.callers import Caller
@@ -26,7 +27,7 @@ from imsg_web.service import Service
 from imsg_web.service_client import Peer, connect
 
 KEY = (SecretStr("key"),)
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 OWNER = user()
 WITHIN_S = 15.0
 

@@ -20,10 +20,9 @@ from imsg_history.pagination import (
     write_time_cursor,
 )
 from imsg_history.queries import MessagesQuery, V1MessagesQuery
-from imsg_testing.history import user
-from imsg_web.callers import Caller
+from imsg_testing.callers import user
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 USER = user("张三")
 REQUEST = "01a21034929b7000ab39a966e5b0d0d8"
 

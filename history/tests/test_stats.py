@@ -10,8 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_history.ownership import Ownership
 from imsg_history.queries import StatsQuery
 from imsg_history.stats import find_span
-from imsg_testing.history import user
-from imsg_web.callers import Caller
+from imsg_testing.callers import user
 
 USER = user("张三")
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
@@ -66,7 +65,7 @@ def test_what_cannot_be_counted_is_refused(given: dict[str, str]) -> None:
 
 def test_only_an_administrator_counts_everybodys() -> None:
     assert find_span(read({}), USER, SHANGHAI, NOW).ownership == Ownership("张三", USER.user_id, USER.since)
-    assert find_span(read({}), Caller("admin", is_admin=True), SHANGHAI, NOW).ownership is None
+    assert find_span(read({}), user("admin", is_admin=True), SHANGHAI, NOW).ownership is None
     with pytest.raises(Refusal) as caught:
         find_span(read({"username": "李四"}), USER, SHANGHAI, NOW)
     assert caught.value.reason == "no_right"

@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 JOB = Job(
     request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
     username="li",
+    user_id="0" * 32,
     method="sms",
     lane=Lane.NORMAL,
     content="x",

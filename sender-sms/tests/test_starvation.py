@@ -45,6 +45,7 @@ def job(name: str) -> Job:
     return Job(
         request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
         username="li",
+        user_id="0" * 32,
         method="sms",
         lane=Lane.NORMAL,
         content="x",

@@ -16,6 +16,7 @@ ZHANG = Recipient(n=3, to="13800138000", address="+8613800138000")
 JOB = Job(
     request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
     username="li",
+    user_id="0" * 32,
     method="sms",
     lane=Lane.NORMAL,
     content="x",

@@ -81,6 +81,7 @@ def job(**given: Any) -> Job:  # noqa: ANN401
         **{
             "request": REQUEST,
             "username": "天存-system-1001",
+            "user_id": "0" * 32,
             "method": "smtp",
             "lane": Lane.BULK,
             "content": {"subject": "会议通知", "text": "下午两点半"},

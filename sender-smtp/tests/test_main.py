@@ -50,6 +50,7 @@ def job(recipients: int) -> Job:
     return Job(
         request=uuid.uuid4().hex,
         username="天存-system-1001",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL if recipients == 1 else Lane.BULK,
         content={"subject": "会议", "text": "下午两点半"},

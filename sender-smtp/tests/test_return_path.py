@@ -43,6 +43,7 @@ async def send(channel: MailChannel, *addresses: str) -> Sequence[Result]:
     job = Job(
         request=REQUEST,
         username="u",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.BULK,
         content={"subject": "s", "text": "t"},

@@ -56,6 +56,7 @@ def job(*tags: str) -> Job:
     return Job(
         request=uuid.uuid4().hex,
         username="天存-system-1001",
+        user_id="0" * 32,
         method="wechat",
         lane=Lane.NORMAL if len(tags) == 1 else Lane.BULK,
         content="明天下雨",

@@ -56,6 +56,7 @@ async def deliver(
     job = Job(
         request=REQUEST,
         username="li",
+        user_id="0" * 32,
         method="wecom",
         lane=lane,
         content=content,

@@ -38,6 +38,7 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
             job = Job(
                 request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
                 username="li",
+                user_id="0" * 32,
                 method="wecom",
                 lane=Lane.BULK,
                 content=name,

@@ -10,8 +10,7 @@ import pytest
 
 from imsg_broker import rabbitmq as rabbit_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_broker.rabbitmq.declare import arguments
-from imsg_contract.topology import EVENT, HISTORY_KEYS, Lane, Topology, job_key
+from imsg_contract.topology import Lane, Topology, job_key
 from imsg_runtime.settings import StartError
 from imsg_testing.brokers import arrivals, depth_is, management, open_ready, remove_queues, unready
 from imsg_testing.proxy import Proxy
@@ -62,24 +61,6 @@ async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology
             assert arguments["x-dead-letter-routing-key"] in ours
     for queue, _ in topology.sinks():
         assert ours[queue]["arguments"]["x-delivery-limit"] == -1
-
-
-async def test_history_hears_no_events_though_it_was_once_bound_to_everything(url: str, topology: Topology) -> None:
-    """As the version before left it: what is bound to all is bound anew, and nothing is missed or heard twice."""
-    async with management(url) as client:
-        exchange, queue = (quote(name, safe="") for name in (topology.exchange, topology.history))
-        durable = {"durable": True, "arguments": arguments(topology, topology.history)}
-        (await client.put(f"/exchanges/%2F/{exchange}", json={"type": "topic", "durable": True})).raise_for_status()
-        (await client.put(f"/queues/%2F/{queue}", json=durable)).raise_for_status()
-        bound = f"/bindings/%2F/e/{exchange}/q/{queue}"
-        (await client.post(bound, json={"routing_key": "#"})).raise_for_status()
-        async with open_ready(url, topology) as broker:
-            keys = {one["routing_key"] for one in (await client.get(bound)).json()}
-            await broker.publish(b"event", topology.new(EVENT))
-            await broker.publish(b"job", topology.new(JOB))
-            await depth_is(broker, topology.history, 1)
-            await depth_is(broker, topology.callbacks, 1)
-    assert keys == set(HISTORY_KEYS)
 
 
 async def test_without_the_management_api_depth_still_counts_what_this_process_holds(

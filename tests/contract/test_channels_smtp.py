@@ -63,6 +63,7 @@ def job(recipients: int = 1) -> Job:
     return Job(
         request="0192f0c4a7b17d3e8f00112233445566",
         username="天存-system-1001",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL,
         content={"subject": "会议", "text": "下午两点半"},

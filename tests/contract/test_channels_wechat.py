@@ -119,6 +119,7 @@ def job(tags: Sequence[str], content: str | dict[str, Any] = "明天下雨", acc
     return Job(
         request="0192f0c4a7b17d3e8f00112233445566",
         username="天存-system-1001",
+        user_id="0" * 32,
         method="wechat",
         account=account,
         lane=Lane.NORMAL,

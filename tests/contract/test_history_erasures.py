@@ -28,10 +28,10 @@ from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_runtime.redis import Redis
+from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
 RETENTION = timedelta(days=90)
 DIGESTS = Digests((SecretStr("a key of tombstones"),))

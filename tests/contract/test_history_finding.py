@@ -17,7 +17,8 @@ from imsg_history.query import MessageQuery
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
-from imsg_testing.history import NOW, job, outcome, user
+from imsg_testing.callers import user
+from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, find_page, keep
 from imsg_web.callers import Caller
 

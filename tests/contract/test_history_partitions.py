@@ -25,12 +25,12 @@ from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import open_ready
+from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import find
 from imsg_testing.waiting import eventually
-from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 RETENTION = timedelta(days=90)
 FOR_EVER = timedelta(days=36_500)
 

@@ -20,10 +20,11 @@ from imsg_history.reply_matching import PublishSuppression, ReplyMatcher
 from imsg_history.tables import replies
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
+from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 ZHANG, LI = "+8613800138000", "+8613800138001"
 USER, OTHER = request_id(NOW - timedelta(days=9)), request_id(NOW - timedelta(days=8))
 OWNER = Caller("天存-system-1001", is_admin=False, user_id=USER, since=NOW - timedelta(days=9))

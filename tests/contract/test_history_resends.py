@@ -5,7 +5,8 @@ from datetime import timedelta
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.resending import Resends
-from imsg_testing.history import NOW, job, outcome, user
+from imsg_testing.callers import user
+from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, keep
 
 

@@ -24,14 +24,14 @@ from imsg_history.queries import V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, open_ready
+from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery, outcome, receipt
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 from imsg_web import service_client
-from imsg_web.callers import Caller
 
 KEY = (SecretStr("key"),)
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 RETENTION = timedelta(days=90)
 WITHIN_S = 30.0
 

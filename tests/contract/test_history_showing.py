@@ -15,7 +15,8 @@ from imsg_history.overview import Overviews
 from imsg_history.queries import StatsQuery
 from imsg_history.recipients import Recipients
 from imsg_history.stats import Statistics, find_span
-from imsg_testing.history import NOW, job, outcome, request_id, user
+from imsg_testing.callers import user
+from imsg_testing.history import NOW, job, outcome, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, find_page, keep
 
 

@@ -23,12 +23,12 @@ from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, management, remove_queues
+from imsg_testing.callers import user
 from imsg_testing.history import request_id
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, accept, job, worker_at
-from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 LOST_AFTER = timedelta(minutes=15)
 WITHIN_S = 40.0
 

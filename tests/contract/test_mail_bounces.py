@@ -22,9 +22,9 @@ from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Job, Status
 from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
+from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.waiting import eventually
-from imsg_web.callers import Caller
 from imsg_web.service import Service
 from imsg_web.service_client import connect
 
@@ -36,7 +36,7 @@ DOMAIN = "bounce.tiancun.cn"
 NOBODY = "redis://127.0.0.1:1/0"
 WITHIN_S = 15.0
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 
 
 @dataclass

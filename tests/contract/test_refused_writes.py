@@ -21,10 +21,10 @@ from imsg_broker.port import Broker
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import EVENT
 from imsg_contract.wire import Event, Events
+from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
-from imsg_web.callers import Caller
 from imsg_web.service import Service
 from imsg_web.service_client import connect
 
@@ -59,7 +59,7 @@ class Place:
         if self.name == "auth":
             async with connect("http://auth", KEY, {"auth": self.service}) as peer:
                 fields = {"username": f"u{now.timestamp()}", "password": "battery staple"}
-                await peer.call("POST", "/api/register", caller=Caller("admin", is_admin=True), json=fields)
+                await peer.call("POST", "/api/register", caller=user("admin", is_admin=True), json=fields)
         elif self.name == "history":
             delivery = make_delivery(job(at=now))
             await self.broker.publish(delivery.body, topology.new(delivery.key))
@@ -141,7 +141,7 @@ async def place(
 async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
     async def read(path: str = "messages") -> tuple[int, str]:
         async with connect("http://history", KEY, {"history": place.service}) as peer:
-            answer = (await peer.call("GET", f"/api/{path}", caller=Caller("admin", is_admin=True))).json()
+            answer = (await peer.call("GET", f"/api/{path}", caller=user("admin", is_admin=True))).json()
         return len(answer.get("messages", ())), answer["as_of"]
 
     async def is_complete() -> bool:

@@ -7,8 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from imsg_contract.suppressions import Suppression
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Category, Change, Inbound, Job, Outcomes, Receipt, Wire
+from imsg_contract.wire import Change, Inbound, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
 
@@ -47,65 +46,6 @@ def test_fields_of_a_newer_version_are_ignored(name: str) -> None:
     body = golden(name)
     newer = _with_more(json.loads(body))
     assert GOLDEN[name].model_validate_json(json.dumps(newer)).encode() == body
-
-
-@pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
-def test_a_job_of_before_copies_were_numbered_is_read(name: str) -> None:
-    older = json.loads(golden(name))
-    del older["turn"]
-    assert Job.model_validate_json(json.dumps(older)).fencing_token == 0
-
-
-@pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
-def test_a_job_of_before_requests_had_references_is_read(name: str) -> None:
-    older = json.loads(golden(name))
-    del older["reference"]
-    assert Job.model_validate_json(json.dumps(older)).reference is None
-
-
-@pytest.mark.parametrize(("name", "lane"), [("job_whole", "bulk"), ("job_by_reference", "normal")])
-def test_a_job_of_two_lanes_is_read_and_one_of_three_can_be_read_by_who_knows_two(name: str, lane: str) -> None:
-    """The lane is `way`, and `lane` in the words of before: `single` for all but `bulk`."""
-    written = json.loads(golden(name))
-    word = {"bulk": "bulk", "normal": "single", "priority": "single"}
-    assert (written["way"], written["lane"]) == (lane, word[lane])
-    del written["way"]
-    older = Job.model_validate_json(json.dumps(written))
-    assert older.lane == lane
-    urgent = older.model_copy(update={"lane": Lane.PRIORITY}).encode()
-    assert json.loads(urgent)["lane"] == "single"
-    assert Job.model_validate_json(urgent).lane is Lane.PRIORITY
-
-
-@pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
-def test_a_job_of_before_there_were_categories_is_a_notice(name: str) -> None:
-    older = json.loads(golden(name))
-    del older["category"]
-    assert Job.model_validate_json(json.dumps(older)).category is Category.NOTICE
-
-
-@pytest.mark.parametrize(
-    ("name", "fields"),
-    [
-        ("job_whole", ("user_id",)),
-        ("job_part", ("user_id",)),
-        ("job_by_reference", ("user_id",)),
-        ("change", ("actor_id", "subject_id")),
-    ],
-)
-def test_what_was_written_before_users_had_ids_is_read(name: str, fields: tuple[str, ...]) -> None:
-    older = json.loads(golden(name))
-    for field in fields:
-        del older[field]
-    read = GOLDEN[name].model_validate_json(json.dumps(older))
-    assert [getattr(read, field) for field in fields] == [None] * len(fields)
-
-
-def test_a_complaint_moves_no_message_of_a_history_that_does_not_know_them() -> None:
-    older = json.loads(golden("complaint"))
-    del older["complaint_of"]
-    read = Receipt.model_validate_json(json.dumps(older))
-    assert (read.request, read.address) == (None, ""), "it joins none by its own name, nor by whom it went to"
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -44,6 +44,7 @@ async def test_mail_is_signed_by_what_was_made_and_verified_by_what_was_printed(
     job = Job(
         request="0192f0c4a7b17d3e8f00112233445566",
         username="a",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL,
         content={"subject": "会议", "text": "下午两点半"},

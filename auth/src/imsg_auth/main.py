@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +48,9 @@ from imsg_web.service import Service
 HOUR_S = 3_600
 MAX_TOKEN_HOURS = 24 * 366
 
-ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True, user_id="", since=EPOCH)
 """Who changes something without a token, in the audit: a name no user can have."""
 
 log = logger(__name__)

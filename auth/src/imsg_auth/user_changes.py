@@ -13,7 +13,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
 from imsg_web.callers import Caller
 
-SOMEBODY = Caller("imsg:login", is_admin=False)
+SOMEBODY = Caller("imsg:login", is_admin=False, user_id="", since=datetime.fromtimestamp(0, UTC))
 """Who fails to log in, in the audit: a name no user can have."""
 
 
@@ -144,7 +144,7 @@ def _change(actor: Caller, action: str, user: User, details: dict[str, Any], at:
         subject=user.username,
         details=details,
         at=at,
-        actor_id=actor.user_id,
+        actor_id=actor.user_id or None,
         subject_id=user.id,
     )
 

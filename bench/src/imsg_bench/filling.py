@@ -27,6 +27,7 @@ def job(to: Iterable[str], method: str = "smtp", content: Content | None = None)
     return Job(
         request=new_id(),
         username="admin",
+        user_id="0" * 32,
         method=method,
         lane=Lane.NORMAL if len(recipients) == 1 else Lane.BULK,
         content=dict(CONTENT) if content is None else content,

@@ -14,6 +14,7 @@ def prebuilt(to: str = "zhang@example.com") -> bytes:
     return Job(
         request=PLACE.decode(),
         username="admin",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL,
         content=dict(CONTENT),

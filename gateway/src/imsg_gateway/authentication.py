@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 from imsg_contract import tokens
 from imsg_contract.errors import Refusal
-from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import refuse_exhausted
 from imsg_limits.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NotCached, Quota, Revoked, Stale
@@ -26,16 +25,11 @@ MAX_ROUNDS = 4
 made in that very moment."""
 
 
-NOBODY = "0" * 32
-"""The id of whoever had a name before its present user, where nothing tells it: no user has it."""
-
-
 class Owner(NamedTuple):
     """Whose a request is."""
 
     username: str
-    user_id: str | None
-    """None where the user cache knows none yet."""
+    user_id: str
     events: int = 0
     """Which events of it somebody wants to hear, where another sends it for them; else the charge says it."""
 
@@ -46,7 +40,7 @@ class Verdict:
 
     token: Token
     epoch: int
-    user_id: str | None
+    user_id: str
 
 
 class Authenticator:
@@ -89,10 +83,10 @@ class Authenticator:
             raise Refusal("token_invalid")
         return Credential(self, given, token_read, None)
 
-    def verify(self, text: str, token: Token, user_id: str | None, epoch: int) -> Verdict:
+    def verify(self, text: str, token: Token, user_id: str, epoch: int) -> Verdict:
         """Hold a token's MAC against an id and an epoch, and remember. Raises Refusal token_invalid."""
         verdict = self._verdicts.get(text)
-        if verdict is not None and verdict.epoch == epoch and user_id in (None, verdict.user_id):
+        if verdict is not None and verdict.epoch == epoch and verdict.user_id == user_id:
             return verdict
         if not tokens.verify(token, user_id, epoch, self._keys):
             self._verdicts.pop(text, None)
@@ -102,22 +96,19 @@ class Authenticator:
             self._verdicts.popitem(last=False)
         return verdict
 
-    async def owner_of(self, username: str, request: str) -> Owner:
-        """Say whose a request is that tells only the name: the present user's, if that is not younger.
+    async def find_owner(self, username: str, user_id: str) -> Owner:
+        """Return the user of an id and name, with the events that callbacks wants of what others send for the user.
 
         Raises ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
             known = await self.quota.peek(username, "")
             if isinstance(known, Known):
-                if known.since is None:  # an auth of before ids wrote it: the name is all there is
-                    return Owner(username, None)
-                is_theirs = known.since.timestamp() <= time_of(request)
-                return Owner(username, known.user_id, known.events) if is_theirs else Owner(username, NOBODY)
+                return Owner(username, user_id, known.events if known.user_id == user_id else 0)
             try:
                 await self.cache(username, None)
-            except Refusal:
-                return Owner(username, NOBODY)
+            except Refusal:  # removed
+                return Owner(username, user_id)
         raise ServiceUnavailable("auth did not write the user into the cache")
 
     async def cache(self, username: str, token: str | None) -> None:
@@ -205,5 +196,5 @@ class Credential:
                     await self._authenticator.cache(self.username, self.text)
         raise ServiceUnavailable("auth did not write the user into the cache")
 
-    def _verify(self, user_id: str | None, epoch: int) -> None:
+    def _verify(self, user_id: str, epoch: int) -> None:
         self._verdict = self._authenticator.verify(self.text, self.token, user_id, epoch)

@@ -46,8 +46,7 @@ class Checker:
         draft, found = await self._drafts.check(asked.fields, credential, may_have_nul=asked.may_have_nul)
         self._providers.check(draft.method.name)
         me = await self._me(credential)
-        # An auth of before does not tell: whoever existed then may.
-        if draft.category is Category.CODE and not me.get("may_send_codes", True):
+        if draft.category is Category.CODE and not me["may_send_codes"]:
             raise Refusal("may_not_send_codes")
         if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
             raise Refusal("may_not_send_by", sender=draft.sender)

@@ -39,16 +39,12 @@ _CLAIM = Script.of(
     _CLOCK
     + """
 local state = redis.call('HMGET', KEYS[1], 'body', 'id', 'lease', 'answer', 'job', 'settled', 'user')
-if state[1] and ARGV[6] ~= '' then
-  local taken_at = now - ARGV[5] * 1000 + redis.call('PTTL', KEYS[1])
-  if state[7] and state[7] ~= ARGV[6] or not state[7] and taken_at < tonumber(ARGV[7]) then
-    redis.call('DEL', KEYS[1])
-    state = {}
-  end
+if state[1] and state[7] ~= ARGV[6] then
+  redis.call('DEL', KEYS[1])
+  state = {}
 end
 if not state[1] then
-  redis.call('HSET', KEYS[1], 'body', ARGV[1], 'id', ARGV[2], 'owner', ARGV[3], 'lease', now + ARGV[4])
-  if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'user', ARGV[6]) end
+  redis.call('HSET', KEYS[1], 'body', ARGV[1], 'id', ARGV[2], 'owner', ARGV[3], 'lease', now + ARGV[4], 'user', ARGV[6])
   redis.call('EXPIRE', KEYS[1], ARGV[5])
   return {'ours', ARGV[2]}
 end
@@ -59,10 +55,9 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'lease', now + ARGV[4])
 return {'ours', state[2], state[4], state[5]}
 """
 )
-"""ARGV: fingerprint, fresh id, owner, lease in ms, life in s, the user's id, when it was registered in ms.
+"""ARGV: fingerprint, fresh id, owner, lease in ms, life in s, the user's id.
 
-Under one name there may have been another user: its keys are as good as gone. Where nothing says whose a key is (it
-was taken by a gateway of before ids), the time when it was taken does.
+Another user may have had the name before: that user's keys are ignored.
 """
 
 _KEEP = Script.of(
@@ -153,7 +148,7 @@ class IdempotencyKeys:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_s
         while True:
-            arguments: list[Argument] = [fingerprint, fresh_id, owner, round(LEASE_S * 1000), KEPT_S, *_whose(caller)]
+            arguments: list[Argument] = [fingerprint, fresh_id, owner, round(LEASE_S * 1000), KEPT_S, caller.user_id]
             word, *rest = await self._redis.run(_CLAIM, [name], arguments)
             match word:
                 case b"ours":
@@ -170,11 +165,6 @@ class IdempotencyKeys:
 def record_key(username: str, key: str) -> str:
     """Name the record of a user's key; clients write what they like into keys, whom they send to included."""
     return f"{REPLAYS}{username}:{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def _whose(caller: Caller) -> tuple[str, int]:
-    since = 0 if caller.since is None else round(caller.since.timestamp() * 1_000)
-    return caller.user_id or "", since
 
 
 def _read_kept(rest: list[bytes | None]) -> StoredAnswer | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Category, Reference, former_word
+from imsg_contract.wire import Category, Reference
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
 from imsg_limits.quota import Kind
@@ -46,12 +46,12 @@ def encode(
         {
             "v": 1,
             "request": request,
-            "part": None,
+            "chunk": None,
             "username": owner.username,
             "user_id": owner.user_id,
             "method": draft.method.name,
             "account": draft.account,
-            "way": lane,
+            "lane": lane,
             "content": draft.content if content_at is None else None,
             "content_at": content_at,
             "attachments": [
@@ -63,7 +63,7 @@ def encode(
             "expires_at": expires_at,
             "extended_s": 0,
             "attempt": 1,
-            "turn": 0,
+            "fencing_token": 0,
             "asking": 0,
             "segments": draft.segments,
             "resend_of": draft.resend_of,
@@ -71,7 +71,6 @@ def encode(
             "category": draft.category,
             "trace": None,
             **({} if draft.provider is None else {"provider": draft.provider}),
-            "lane": former_word(lane),
         }
     )
 

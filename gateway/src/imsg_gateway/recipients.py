@@ -218,7 +218,7 @@ class Recipients:
 
     async def _count_tries(self, caller: Caller, unknown: int, spare: int = 0) -> None:
         """Count guesses. Raises Refusal too_many_tries past the bound, and `spare` more."""
-        tries = await self._tallies.add(f"unknown:{caller.user_id or caller.username}", unknown, HOUR_S)
+        tries = await self._tallies.add(f"unknown:{caller.user_id}", unknown, HOUR_S)
         if tries.count > MAX_UNKNOWN_AN_HOUR + spare:
             after = max(1, round(tries.ends_in_s))
             raise Refusal(

@@ -55,7 +55,7 @@ class Resends:
             identity = _identity(asked.fields.get("id"))
             params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
             found = await self._find(f"/internal/resend/{identity}", caller, params, identity)
-        owner = await self._owner(found, caller, identity)
+        owner = await self._find_owner(found, caller)
         only = None if names else _numbers(asked.fields.get("only"))
         recipients = [each for each in found["recipients"] if only is None or each["n"] in only]
         if not recipients:
@@ -76,14 +76,11 @@ class Resends:
         """Let others send again what a request that was not accepted had taken. Raises RedisUnavailable."""
         await self._locks.release((draft.resend_of or "").partition("-")[0], new)
 
-    async def _owner(self, found: Mapping[str, Any], caller: Caller, identity: str) -> Owner:
-        """Say whose the old request is; one of before users had ids tells only the name. Raises Refusal not_found."""
-        if (user_id := found.get("user_id")) is not None:
-            return Owner(found["username"], user_id)
-        owner = await self._authenticator.owner_of(found["username"], found["request"])
-        if not caller.is_admin and owner.user_id != caller.user_id:
-            raise Refusal("not_found", what=identity[:64], id=identity[:64])
-        return owner
+    async def _find_owner(self, found: Mapping[str, Any], caller: Caller) -> Owner:
+        """Return the user who made the old request. Raises ServiceUnavailable, RedisUnavailable."""
+        if found["user_id"] == caller.user_id:
+            return Owner(caller.username, caller.user_id)
+        return await self._authenticator.find_owner(found["username"], found["user_id"])
 
     async def _find(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
         answer = await self._history.call("GET", path, caller=caller, params=params)

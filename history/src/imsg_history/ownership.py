@@ -40,11 +40,11 @@ def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
     """
     if caller.is_admin:
         return None if username is None else Ownership(clean(username, MAX_NAME))
-    if username not in (None, caller.username) or caller.user_id is None:
+    if username not in (None, caller.username):
         raise Refusal("no_right")
     return Ownership(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
 
 
 def may_see(request: Row[tuple[object, ...]], caller: Caller) -> bool:
     """Return whether a caller may see a row of `requests`."""
-    return caller.is_admin or (caller.user_id is not None and request.user_id == caller.user_id)
+    return caller.is_admin or request.user_id == caller.user_id

@@ -175,7 +175,7 @@ def _rewrite_job(body: bytes, repeats: int, tried: int) -> bytes:
     if repeats == 0 and tried == 0:
         return body
     job = json.loads(body)
-    job["turn"] = REPEAT_TURN * (repeats + 1)
+    job["fencing_token"] = REPEAT_TURN * (repeats + 1)
     job["attempt"] = tried + 1
     return json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode()
 

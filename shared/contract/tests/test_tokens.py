@@ -58,18 +58,9 @@ def test_a_raised_epoch_ends_every_token_of_the_user() -> None:
     assert not tokens.verify(parse(make(epoch=7)), ID, 8, [KEY, OLD_KEY])
 
 
-def test_a_token_of_before_users_had_ids_lives_out() -> None:
-    """Its epoch alone names its user; where no id is known yet, it is all there is."""
-    older = parse(tokens.make("zhang", None, 7, expiry=2, nonce=NONCE, key=KEY))
-    assert tokens.verify(older, ID, 7, [KEY])
-    assert tokens.verify(older, None, 7, [KEY])
-    assert not tokens.verify(older, ID, 8, [KEY])
-
-
 def test_a_token_holds_for_its_users_id_alone() -> None:
     """Not even a user of the same name and epoch could use it."""
     assert not tokens.verify(parse(make(epoch=7)), "0193" + "b" * 28, 7, [KEY])
-    assert not tokens.verify(parse(make(epoch=7)), None, 7, [KEY])
 
 
 def test_without_keys_nothing_is_verified() -> None:

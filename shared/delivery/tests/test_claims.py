@@ -44,6 +44,7 @@ def chunk() -> Job:
         request=secrets.token_hex(16),
         chunk=0,
         username="zhang",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.BULK,
         content={"subject": "hello", "text": "您好"},

@@ -225,6 +225,7 @@ def chunk() -> Job:
         request="0" * 32,
         chunk=10,
         username="zhang",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.BULK,
         content="您好",

@@ -145,6 +145,7 @@ def test_no_transition_loses_a_recipient_and_none_sends_what_was_sent(
         request="0" * 32,
         chunk=0,
         username="zhang",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL,
         content="您好",

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from imsg_broker.port import Broker, Delivery
 from imsg_contract.topology import OUTCOME, Lane, Topology
 from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
-from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY
+from imsg_delivery.claims.settled import COMPACT_AFTER_S
 from imsg_delivery.claims.store import ChunkRecord, Claims
 from imsg_delivery.disposition import Disposition
 from imsg_delivery.groups import Groups
@@ -242,7 +242,6 @@ async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(be
     accepted_at = datetime.now(UTC) - timedelta(seconds=COMPACT_AFTER_S + 5)
     one = job(accepted_at=accepted_at)
     async with connect(valkey_url) as redis:
-        await redis.call("SET", FROM_KEY, 0)
         for _ in range(2):
             await accept(bed.broker, one)
         async with bed.broker.consume(bed.queue, 2) as deliveries:

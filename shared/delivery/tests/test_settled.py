@@ -9,7 +9,7 @@ import pytest
 
 from imsg_contract.wire import Job, Outcome, Status
 from imsg_delivery.claims.records import Claimed, Ended, Free, Record, Transition
-from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY, LOOK_AFTER_S, Settled, bucket_of, digest_of
+from imsg_delivery.claims.settled import COMPACT_AFTER_S, LOOK_AFTER_S, Settled, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.worker_harness import job as make_job
@@ -19,11 +19,10 @@ OLD = timedelta(seconds=COMPACT_AFTER_S + 5)
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """Open Redis, in which hashes may go."""
+    """Open Redis."""
     async with connect(valkey_url) as redis:
-        await redis.call("SET", FROM_KEY, 0)
         yield redis
-        await redis.call("DEL", FROM_KEY, BORN_KEY)
+        await redis.call("DEL", BORN_KEY)
 
 
 @pytest.fixture
@@ -200,23 +199,6 @@ async def test_who_is_at_it_again_keeps_the_hash(claims: Claims, redis: Redis) -
     await claims.begin(view(job, "late"), [0, 1], alone=True)
     assert await claims.compaction.compact() == 0
     assert await is_kept(redis, job) == (True, False)
-
-
-@pytest.mark.parametrize(("age_s", "goes"), [(5, True), (3_000, False)])
-async def test_hashes_go_at_once_in_a_new_redis_and_later_where_older_senders_may_be_at_work(
-    redis: Redis,
-    age_s: int,
-    goes: bool,  # noqa: FBT001  a table
-) -> None:
-    now_ms = int(time.time() * 1000)
-    await redis.call("SET", BORN_KEY, now_ms - age_s * 1000)
-    await redis.call("DEL", FROM_KEY)
-    claims, job = Claims(redis), chunk()
-    await send(claims, job)
-    assert await claims.compaction.compact() == int(goes)
-    assert await is_kept(redis, job) == (not goes, goes)
-    since_ms = int(await redis.call("GET", FROM_KEY))
-    assert since_ms - now_ms == pytest.approx(0 if goes else 3_600_000, abs=5_000)
 
 
 async def test_what_waited_when_a_worker_ended_keeps_its_hash_and_its_promise(claims: Claims, redis: Redis) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from imsg_limits.quota import Charged, Disabled, Exhausted, Known, NotCached, Quota, Revoked, Stale, Tallies
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.quota import SHANGHAI, cache_user, charge, exhaust
+from imsg_testing.quota import EPOCH, ID, SHANGHAI, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
 
 
@@ -21,7 +21,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     await cache_user(redis, name)
     async with connect(valkey_url) as other:
         gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
-        answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, 1) for n in range(200)))
+        answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, 1, ID) for n in range(200)))
     assert sum(isinstance(answer, Charged) for answer in answers) == 5
     assert sum(isinstance(answer, Exhausted) for answer in answers) == 195
 
@@ -58,21 +58,8 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
     assert (await quota.read_used(name, "second")).hour == 1
 
 
-async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
-    """What was counted before users had ids counts on, and a gateway of before counts in the same place."""
-    quota = Quota(redis, SHANGHAI)
-    await cache_user(redis, name)
-    await charge(quota, name)
+async def test_a_token_of_another_user_of_the_name_is_verified_anew(redis: Redis, name: str) -> None:
     await cache_user(redis, name, id="first")
-    assert (await quota.read_used(name, "first")).hour == 1
-    assert (await charge_owned(quota, name, "first")).windows[0].used == 2
-    await cache_user(redis, name)  # as an auth of before writes it
-    assert (await charge(quota, name)).windows[0].used == 3
-
-
-async def test_a_cached_user_that_has_an_id_now_wants_the_token_verified_by_it(redis: Redis, name: str) -> None:
-    await cache_user(redis, name, id="first")
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1) == Stale(1, "first")
     assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == Stale(1, "first")
 
 
@@ -117,9 +104,9 @@ async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> 
     await cache_user(redis, name, per_hour=1, recipients_per_day=5)
     quota = Quota(redis, SHANGHAI)
     await exhaust(quota, name, recipients=6)
-    await quota.charge(name, "nonce", 99, 1)
-    await quota.charge("nobody", "nonce", 1, 1)
-    used = await quota.read_used(name)
+    await quota.charge(name, "nonce", 99, 1, ID)
+    await quota.charge("nobody", "nonce", 1, 1, ID)
+    used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name)
 
@@ -139,14 +126,14 @@ async def test_a_changed_mirror_holds_for_the_very_next_request(redis: Redis, na
 async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
     """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
     quota = Quota(redis, SHANGHAI)
-    assert await quota.charge(name, "nonce", 1, 1) == NotCached()
+    assert await quota.charge(name, "nonce", 1, 1, ID) == NotCached()
     await cache_user(redis, name, revoked="gone", epoch=8, role="admin")
-    assert await quota.charge(name, "nonce", 1, 1) == Stale(8)
-    assert await quota.charge(name, "gone", 8, 1) == Revoked()
-    assert isinstance(await quota.charge(name, "nonce", 8, 1), Charged)
+    assert await quota.charge(name, "nonce", 1, 1, ID) == Stale(8, ID)
+    assert await quota.charge(name, "gone", 8, 1, ID) == Revoked()
+    assert isinstance(await quota.charge(name, "nonce", 8, 1, ID), Charged)
     await cache_user(redis, name, role="admin", available=0)
-    assert await quota.charge(name, "nonce", 1, 1) == Disabled("admin")
-    assert (await quota.read_used(name)).hour == 1
+    assert await quota.charge(name, "nonce", 1, 1, ID) == Disabled("admin")
+    assert (await quota.read_used(name, ID)).hour == 1
 
 
 async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
@@ -154,9 +141,9 @@ async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: s
     quota = Quota(redis, SHANGHAI)
     assert await quota.peek(name, "nonce") == NotCached()
     await cache_user(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
-    assert await quota.peek(name, "nonce") == Known(2**53 - 1, "admin", available=False)
+    assert await quota.peek(name, "nonce") == Known(2**53 - 1, "admin", available=False, user_id=ID, since=EPOCH)
     assert await quota.peek(name, "gone") == Revoked()
-    assert (await quota.read_used(name)).hour == 0
+    assert (await quota.read_used(name, ID)).hour == 0
 
 
 async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> None:
@@ -166,7 +153,7 @@ async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> 
     answer = await charge(quota, name, recipients=3)
     await exhaust(quota, name)
     await quota.give_back(answer.charge)
-    used = await quota.read_used(name)
+    used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name, recipients=3)
 
@@ -178,12 +165,12 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     answer = await charge(quota, name, recipients=3)
     await redis.call("DEL", answer.charge.key)
     await quota.give_back(answer.charge)
-    used = await quota.read_used(name)
+    used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name)
     await quota.give_back(answer.charge)
     await quota.give_back(answer.charge)
-    assert (await quota.read_used(name)).hour == 0
+    assert (await quota.read_used(name, ID)).hour == 0
 
 
 async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) -> None:

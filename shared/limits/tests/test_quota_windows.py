@@ -7,13 +7,13 @@ import pytest
 
 from imsg_limits.quota import Charged, Quota, offsets
 from imsg_runtime.redis import Redis
-from imsg_testing.quota import SHANGHAI, Clockwork, cache_user, charge, exhaust
+from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
 
 
 async def has_passed(quota: Quota, name: str) -> bool:
     """Tell whether one more was let through."""
-    return isinstance(await quota.charge(name, "nonce", 1, 1), Charged)
+    return isinstance(await quota.charge(name, "nonce", 1, 1, ID), Charged)
 
 
 async def test_of_two_limits_that_open_at_midnight_the_day_is_named(redis: Redis, name: str) -> None:
@@ -34,10 +34,10 @@ async def test_the_very_windows_charged_are_given_back(redis: Redis, name: str) 
     await clock.go("2026-11-25 00:00:00")
     await charge(clock.quota, name, recipients=2)
     await clock.quota.give_back(old.charge)
-    used = await clock.quota.read_used(name)
+    used = await clock.quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (1, 1, 2)
     await clock.go("2026-11-24 23:59:59")
-    assert (await clock.quota.read_used(name)).day == 0
+    assert (await clock.quota.read_used(name, ID)).day == 0
 
 
 async def test_windows_turn_with_the_hour_and_the_day_of_the_zone(redis: Redis, name: str) -> None:
@@ -129,7 +129,7 @@ async def test_the_script_agrees_with_the_zone_database_at_every_quarter(redis: 
     changes = table[2::2] or (int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()),)
     for at in (change + quarter * 900 - 5 for change in changes for quarter in range(-6, 7)):
         await clock.set(datetime.fromtimestamp(at, UTC))
-        used = await clock.quota.read_used(name)
+        used = await clock.quota.read_used(name, ID)
         here, before, opens = (
             datetime.fromtimestamp(t, clock.zone) for t in (at, used.hour_opens - 1, used.hour_opens)
         )
@@ -218,9 +218,9 @@ async def test_windows_and_time_that_were_told_a_moment_ago_are_not_found_again(
     quota = Quota(redis, Turning(server_s + 3600), elapsed=watch.read)
     fresh = Quota(redis, Turning(server_s + 3600), elapsed=None)
     before = await count_times(redis)
-    told = [await quota.charge(name, "nonce", 1, 1, kind="single") for _ in range(5)]
+    told = [await quota.charge(name, "nonce", 1, 1, ID, kind="single") for _ in range(5)]
     assert await count_times(redis) == before + 1
-    again = await fresh.charge(name, "nonce", 1, 1, kind="single")
+    again = await fresh.charge(name, "nonce", 1, 1, ID, kind="single")
     assert await count_times(redis) == before + 2
     for number, answer in enumerate((*told, again), 1):
         assert isinstance(answer, Charged)

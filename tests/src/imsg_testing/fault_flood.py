@@ -87,6 +87,7 @@ def _jobs(count: int) -> Iterator[bytes]:
         yield Job(
             request=secrets.token_hex(16),
             username="admin",
+            user_id="0" * 32,
             method="smtp",
             lane=Lane.NORMAL,
             content=CONTENT,

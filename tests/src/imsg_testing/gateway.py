@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from imsg_gateway.main import Settings, app
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_testing.api_versions import in_v2
+from imsg_testing.callers import id_of
 from imsg_testing.service import Service as ServiceProcess
 from imsg_testing.waiting import eventually
 from imsg_web.service import Service
@@ -45,14 +45,12 @@ class User:
     per_hour: int = 100
     per_day: int = 1_000
     recipients_per_day: str = ""
-    id: str | None = ""
-    """None: written by an auth that knows no ids; empty: the one that goes with the name."""
+    id: str = ""
+    """Empty: the one that goes with the name."""
     since: float = 0.0
     contacts: dict[str, str] = field(default_factory=dict)
-    may_send_codes: str | None = "0"
-    """None: written by an auth that knows no codes."""
-    senders: str | None = None
-    """None: written by an auth that knows no senders."""
+    may_send_codes: str = "0"
+    senders: str = "*"
 
     async def write(self, store: Redis, name: str) -> None:
         """Write the user into the cache."""
@@ -63,27 +61,17 @@ class User:
             "per_hour": self.per_hour,
             "per_day": self.per_day,
             "recipients_per_day": self.recipients_per_day,
+            "may_send_codes": self.may_send_codes,
+            "senders": self.senders,
+            "id": self.id or id_of(name),
+            "since": int(self.since * 1_000),
         }
-        if self.may_send_codes is not None:
-            cached["may_send_codes"] = self.may_send_codes
-        if self.senders is not None:
-            cached["senders"] = self.senders
-        if self.id is not None:
-            cached |= {"id": self.id or id_of(name), "since": int(self.since * 1_000)}
         await store.call("HSET", user_key(name), *(part for field in cached.items() for part in field))
 
 
-def id_of(name: str) -> str:
-    """Give the id of the user who has a name first."""
-    return sha256(name.encode()).hexdigest()[:32]
-
-
-def token_of(
-    name: str, *, user_id: str | None = "", epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32
-) -> str:
-    """Make a token as auth does; `user_id` None: as it did before users had ids."""
-    signed = id_of(name) if user_id == "" else user_id
-    return tokens.make(name, signed, epoch, expiry=int(time.time()) + lasts_s, nonce=nonce, key=KEY)
+def token_of(name: str, *, user_id: str = "", epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
+    """Make a token as auth does."""
+    return tokens.make(name, user_id or id_of(name), epoch, expiry=int(time.time()) + lasts_s, nonce=nonce, key=KEY)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Builders of what history hears: jobs, outcomes, receipts and dead letters as deliveries."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,11 +10,9 @@ from pydantic import BaseModel
 from imsg_broker.port import Delivery
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Change, Inbound, Job, Outcome, Outcomes, Receipt, Recipient, Status
-from imsg_web.callers import Caller
+from imsg_testing.callers import EPOCH, id_of
 
 QUEUE = "imsg.history"
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 """When it is where a test's clock stands still; databases of `migrated_url` have the partitions of these months."""
@@ -26,15 +23,6 @@ def request_id(at: datetime | None = None, tail: int | None = None) -> str:
     ms = ((at or datetime.now(UTC)) - EPOCH) // timedelta(milliseconds=1)
     random = secrets.randbits(62) if tail is None else tail
     return f"{ms:012x}7000{0x8000_0000_0000_0000 | random:016x}"
-
-
-def user(username: str = "天存-system-1001", **given: Any) -> Caller:  # noqa: ANN401  any field of a Caller
-    """Make a user who calls history; the id follows from the name, as it does in `job`."""
-    return Caller(username, **{"is_admin": False, "user_id": _user_id(username), "since": EPOCH, **given})
-
-
-def _user_id(username: str) -> str:
-    return hashlib.sha256(username.encode()).hexdigest()[:32]
 
 
 def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
@@ -56,7 +44,7 @@ def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
         "expires_at": at + timedelta(hours=24),
     }
     fields |= given
-    return Job(**{"user_id": _user_id(fields["username"]), **fields})
+    return Job(**{"user_id": id_of(fields["username"]), **fields})
 
 
 def outcome(of: Job, status: Status, n: int = 0, **given: Any) -> Outcome:  # noqa: ANN401  any field of an Outcome

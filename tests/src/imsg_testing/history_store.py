@@ -14,10 +14,11 @@ from imsg_history.pagination import Page
 from imsg_history.queries import MessagesQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter, WriterMetrics
-from imsg_testing.history import NOW, make_delivery, user
+from imsg_testing.callers import user
+from imsg_testing.history import NOW, make_delivery
 from imsg_web.callers import Caller
 
-ADMIN = Caller("admin", is_admin=True)
+ADMIN = user("admin", is_admin=True)
 OWNER = user()
 """Whose the jobs of `imsg_testing.history.job` are."""
 

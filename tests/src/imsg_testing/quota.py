@@ -1,7 +1,7 @@
 """Users whose requests are charged, and a quota whose clock the test sets."""
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from imsg_contract.topology import user_key
@@ -10,11 +10,16 @@ from imsg_runtime.redis import Redis
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
+ID = "0193" + "a" * 28
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""The id of a cached user, and when it was registered."""
+
 
 async def cache_user(redis: Redis, name: str, revoked: str = "never", **fields: str | int) -> None:
     """Write a user into the cache, with what is not said as it is for a new user."""
     usual: dict[str, str | int] = {
         "epoch": 1, "role": "user", "available": 1, "per_hour": 5, "per_day": 20, "recipients_per_day": "",
+        "id": ID, "since": 0, "may_send_codes": 1, "events": 0, "senders": "*",
         f"revoked:{revoked}": 99,
     }  # fmt: skip
     pairs = (usual | fields).items()
@@ -24,14 +29,14 @@ async def cache_user(redis: Redis, name: str, revoked: str = "never", **fields: 
 
 async def charge(quota: Quota, name: str, recipients: int = 1) -> Charged:
     """Charge what must pass."""
-    answer = await quota.charge(name, "nonce", 1, recipients)
+    answer = await quota.charge(name, "nonce", 1, recipients, ID)
     assert isinstance(answer, Charged), answer
     return answer
 
 
 async def exhaust(quota: Quota, name: str, recipients: int = 1) -> Exhausted:
     """Charge what must not pass."""
-    answer = await quota.charge(name, "nonce", 1, recipients)
+    answer = await quota.charge(name, "nonce", 1, recipients, ID)
     assert isinstance(answer, Exhausted), answer
     return answer
 

@@ -64,6 +64,7 @@ def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job
     given: dict[str, Any] = {
         "request": secrets.token_hex(16),
         "username": "zhang",
+        "user_id": "0" * 32,
         "method": "sms",
         "lane": Lane.NORMAL if len(numbers) == 1 else Lane.BULK,
         "content": content,

@@ -61,6 +61,7 @@ async def play(
         name: Job(
             request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
             username="li",
+            user_id="0" * 32,
             method="smtp",
             lane=Lane.NORMAL,
             content="x",

@@ -56,6 +56,7 @@ def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any)
     given: dict[str, Any] = {
         "request": secrets.token_hex(16),
         "username": "zhang",
+        "user_id": "0" * 32,
         "method": "smtp",
         "lane": Lane.NORMAL if count == 1 else Lane.BULK,
         "content": {"subject": "开会通知", "text": "下午两点半"},

@@ -12,10 +12,8 @@ from imsg_callbacks.endpoint_client import EndpointClient
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.reading import Reader
-from imsg_contract.errors import Refusal
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
-from imsg_web.app import RETRY_AFTER_S
 from imsg_web.authorization import User
 
 
@@ -53,9 +51,7 @@ def find_parts(request: Request) -> Parts:
 
 
 def find_owner(user: User) -> Owner:
-    """Return the calling user with the id. Raises Refusal unavailable where the gateway did not tell it."""
-    if user.user_id is None:
-        raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    """Return the calling user."""
     return Owner(user.user_id, user.username, user.is_admin)
 
 

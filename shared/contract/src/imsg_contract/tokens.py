@@ -39,11 +39,8 @@ class Token:
         return now >= self.expiry
 
 
-def make(username: str, user_id: str | None, epoch: int, *, expiry: int, nonce: str, key: SecretStr) -> str:
-    """Make the token of a user's id and epoch, signed with one key (the first of IMSG_TOKEN_KEY).
-
-    Without an id it is signed as before users had one, for gateways that know of none.
-    """
+def make(username: str, user_id: str, epoch: int, *, expiry: int, nonce: str, key: SecretStr) -> str:
+    """Make the token of a user's id and epoch, signed with one key (the first of IMSG_TOKEN_KEY)."""
     mac = _mac(f"{nonce}:{expiry}:{username}", user_id, epoch, key)
     return base64.b64encode(f"{nonce}:{expiry}:{username}:{mac}".encode()).decode("ascii")
 
@@ -70,22 +67,18 @@ def parse(text: str) -> Token | None:
     return Token(nonce, int(expiry), username, mac)
 
 
-def verify(token: Token, user_id: str | None, epoch: int, keys: Sequence[SecretStr]) -> bool:
+def verify(token: Token, user_id: str, epoch: int, keys: Sequence[SecretStr]) -> bool:
     """Tell whether one of the keys made this token for this user in this epoch, in a time that is the same for all.
 
-    A token made before users had ids is signed without one and lives out: its epoch alone names its user, since epochs
-    are drawn from 2**53 and never counted, so that nobody registered later has it.
     Says nothing of expiry (`has_expired`) and revocation (the user cache).
     """
     is_ours = False
     for key in keys:
-        for name in {user_id, None}:
-            mac = _mac(f"{token.nonce}:{token.expiry}:{token.username}", name, epoch, key)
-            is_ours |= equals(token.mac, mac)
+        mac = _mac(f"{token.nonce}:{token.expiry}:{token.username}", user_id, epoch, key)
+        is_ours |= equals(token.mac, mac)
     return is_ours
 
 
-def _mac(said: str, user_id: str | None, epoch: int, key: SecretStr) -> str:
-    """Sign what a token says, its user's id and epoch; no epoch has an id's 32 digits, so that none reads as both."""
-    signed = f"{said}:{epoch}" if user_id is None else f"{said}:{user_id}:{epoch}"
-    return hmac.new(key.get_secret_value().encode(), signed.encode(), hashlib.sha256).hexdigest()
+def _mac(fields: str, user_id: str, epoch: int, key: SecretStr) -> str:
+    """Sign a token's fields, and its user's id and epoch."""
+    return hmac.new(key.get_secret_value().encode(), f"{fields}:{user_id}:{epoch}".encode(), hashlib.sha256).hexdigest()

@@ -23,18 +23,11 @@ DEAD = "dead"
 HISTORY_KEYS = ("job.#", OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
 """What history's queue is bound to: all but what it says itself, or it would hear its own events."""
 
-FORMER_HISTORY_KEY = "#"
-"""What it was bound to while nobody else said anything; replaced once the others stand."""
-
 EVENT = "event"
 """The key of what happened to messages, told by history once it is committed; only callbacks hears it."""
 
 CALLBACKS_KEYS = (EVENT, CHANGE)
 """What callbacks' queue is bound to: changes too, since a user who is removed has no endpoints any more."""
-
-
-FORMER_NORMAL = "single"
-"""What `normal` was called while there were two lanes: in jobs and rows of that version."""
 
 
 class Lane(StrEnum):
@@ -46,11 +39,6 @@ class Lane(StrEnum):
     """Single messages."""
     BULK = "bulk"
     """Lists, and single messages of a user who sends too many of them at once."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Lane | None":
-        """Read the word of before."""
-        return cls.NORMAL if value == FORMER_NORMAL else None
 
 
 def lanes_down_to(lane: Lane) -> tuple[Lane, ...]:

@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import IntFlag, StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field
 
-from imsg_contract.topology import FORMER_NORMAL, Lane
+from imsg_contract.topology import Lane
 
 VERSION = 1
 """Version of the wire; raised only when an old reader would misread a new message."""
@@ -67,11 +67,6 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-def former_word(lane: Lane) -> str:
-    """Say of a lane what readers of before there were three understand."""
-    return lane.value if lane is Lane.BULK else FORMER_NORMAL
-
-
 class EventKind(IntFlag):
     """Which events of a user's messages somebody wants to hear; 0 where nobody does."""
 
@@ -84,21 +79,18 @@ class EventKind(IntFlag):
 class Job(Wire):
     """One accepted request, or a chunk of it: what to send to whom, until when."""
 
-    # In JSON a chunk's number and its token go by the names of the first version.
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
-
     v: Literal[1] = 1
     events: int = Field(default=0, exclude_if=lambda events: events == 0)
     """What of it is told (`EventKind`): stamped when it was accepted, as the user cache had it."""
     request: RequestId
-    chunk: int | None = Field(default=None, alias="part")
+    chunk: int | None = None
     """First `n` of the chunk this is, constant through every retry; None while the request is whole."""
     username: str
-    user_id: RequestId | None = None
-    """Whose it is, whatever becomes of the name; None in jobs of before users had ids."""
+    user_id: RequestId
+    """The user's immutable id: a username may be given to another user later."""
     method: str
     account: str | None = None
-    lane: Lane = Field(validation_alias=AliasChoices("way", "lane"), serialization_alias="way")
+    lane: Lane
     content: Content | None
     """None where `content_at` says where it is kept (over 64 KiB of JSON)."""
     content_at: Reference | None = None
@@ -109,7 +101,7 @@ class Job(Wire):
     extended_s: int = 0
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
     attempt: int = 1
-    fencing_token: int = Field(default=0, alias="turn")
+    fencing_token: int = 0
     """How often what is left was delayed, blocks included: it tells a copy of the job from an older one."""
     asking: int = 0
     """Above 0: this copy sends nothing, it asks the provider for that time what became of its recipients."""
@@ -123,12 +115,6 @@ class Job(Wire):
     trace: str | None = None
     provider: str | None = Field(default=None, exclude_if=_is_none)
     """The one provider that may carry it, where an administrator named one."""
-
-    @computed_field(alias="lane")  # type: ignore[prop-decorator]
-    @property
-    def former_lane(self) -> str:
-        """The lane in the words of before, for readers of before; ours read `way`."""
-        return former_word(self.lane)
 
     @property
     def name(self) -> str:
@@ -219,11 +205,11 @@ class Receipt(Wire):
     address: str
     request: RequestId | None = Field(default=None, exclude_if=_is_none)
     n: int | None = Field(default=None, exclude_if=_is_none)
-    """Which message it was, where a token says it (a mail's bounce): then provider's id and address are not looked at.
-    A history of before does not know them; it keeps the receipt and lets it go after its time."""
+    """Which message it was, where a token says it (a mail's bounce): then history does not look at provider's id and
+    address."""
     complaint_of: RequestId | None = Field(default=None, exclude_if=_is_none)
     """In place of `request`, with `n`: the message that its recipient called spam. It is a line of the timeline, and
-    the status stays. A history of before finds no message for it, and lets it go like any other."""
+    the status stays."""
     status: Literal[Status.DELIVERED, Status.FAILED]
     code: str | None = None
     detail: str | None = None
@@ -263,7 +249,7 @@ class Change(Wire):
     at: datetime
     actor_id: str | None = None
     subject_id: str | None = None
-    """The ids of the users that actor and subject are; None where one is no user, and in changes of before ids."""
+    """The ids of the users that actor and subject are; None where one is no user."""
 
 
 class Event(Wire):

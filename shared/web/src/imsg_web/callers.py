@@ -21,7 +21,7 @@ CALLER_HEADER = "x-imsg-caller"
 ROLE_HEADER = "x-imsg-role"
 ID_HEADER = "x-imsg-caller-id"
 SINCE_HEADER = "x-imsg-caller-since"
-"""The user's immutable id, and when it was registered (Unix milliseconds); absent in calls of before 1.0's gateways."""
+"""The user's immutable id, and when it was registered (Unix milliseconds)."""
 
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
@@ -36,20 +36,19 @@ class Caller:
 
     username: str
     is_admin: bool
-    user_id: str | None = None
-    """Immutable; None where auth or the gateway is of before users had ids: then the name is all there is."""
-    since: datetime | None = None
-    """When the user was registered: what is of this name and older is somebody else's."""
+    user_id: str
+    """Immutable: a username may be given to another user later. Empty for a command of iMSG itself."""
+    since: datetime
+    """When the user was registered."""
 
     def headers(self) -> dict[str, str]:
         """Write the caller into headers; the name percent-encoded, since headers are ASCII."""
-        headers = {
+        return {
             CALLER_HEADER: quote(self.username, safe=""),
             ROLE_HEADER: "admin" if self.is_admin else "user",
+            ID_HEADER: self.user_id,
+            SINCE_HEADER: str(round(self.since.timestamp() * 1_000)),
         }
-        if self.user_id is not None and self.since is not None:
-            headers |= {ID_HEADER: self.user_id, SINCE_HEADER: str(round(self.since.timestamp() * 1_000))}
-        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +106,8 @@ class Internal:
         if name is None:
             return None
         is_admin = request.headers.get(ROLE_HEADER) == "admin"
-        user_id, since = request.headers.get(ID_HEADER), request.headers.get(SINCE_HEADER)
-        if user_id is None or since is None:
-            return Caller(unquote(name), is_admin)
-        return Caller(unquote(name), is_admin, user_id, datetime.fromtimestamp(int(since) / 1_000, UTC))
+        since = datetime.fromtimestamp(int(request.headers[SINCE_HEADER]) / 1_000, UTC)
+        return Caller(unquote(name), is_admin, request.headers[ID_HEADER], since)
 
     def _is_shared(self, given: bytes) -> bool:
         return any(equals(given, key) for key in self._shared)

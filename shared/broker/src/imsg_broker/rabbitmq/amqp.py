@@ -138,10 +138,6 @@ class Channel:
         """Bind a queue to an exchange."""
         await self._call(self._channel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
 
-    async def unbind(self, queue: str, exchange: str, key: str) -> None:
-        """Take a binding away; nothing where there is none."""
-        await self._call(self._channel.queue_unbind, queue=queue, exchange=exchange, routing_key=key)
-
     async def find_exchange(self, name: str) -> None:
         """See that an exchange is there. Raises NotFound, which closes the channel."""
         await self._call(self._channel.exchange_declare, exchange=name, passive=True)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from imsg_broker.rabbitmq.amqp import Channel, Forbidden, Link
-from imsg_contract.topology import DELIVERY_LIMIT, FORMER_HISTORY_KEY, Topology
+from imsg_contract.topology import DELIVERY_LIMIT, Topology
 from imsg_runtime.logs import logger
 
 _QUORUM: Mapping[str, object] = MappingProxyType({"x-queue-type": "quorum", "x-overflow": "reject-publish"})
@@ -103,16 +103,10 @@ async def declare_one(channel: Channel, topology: Topology, queue: str) -> None:
 
 
 async def _declare_sink(channel: Channel, topology: Topology, queue: str) -> None:
-    """Declare a queue that hears several keys. Raises LinkLost.
-
-    What history was bound to before goes only once all that replaces it is there: nothing passes it by meanwhile, and
-    what two bindings match comes once.
-    """
+    """Declare a queue that is bound to several keys. Raises LinkLost."""
     await channel.declare_queue(queue, arguments(topology, queue))
     for key in dict(topology.sinks())[queue]:
         await channel.bind(queue, topology.exchange, key)
-    if queue == topology.history:
-        await channel.unbind(queue, topology.exchange, FORMER_HISTORY_KEY)
 
 
 def arguments(topology: Topology, queue: str) -> Mapping[str, object]:

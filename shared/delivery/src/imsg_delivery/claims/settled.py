@@ -38,15 +38,6 @@ BUCKET_S = 10
 KEY = "imsg:ledger:settled/"
 """Before the tens of seconds (Unix) in which chunks were accepted."""
 
-FROM_KEY = "imsg:ledger:compact-from"
-"""Since when hashes may go (Unix ms): senders of before know nothing of the sets."""
-
-OTHERS_LEAVE_MS = 3_600_000
-"""How long senders of before may be at work beside us, where Redis holds what they may have written."""
-
-NEW_MS = 60_000
-"""How young Redis' data is where nobody else has been at work."""
-
 
 class Settled(NamedTuple):
     """A chunk of which every recipient has ended."""
@@ -87,16 +78,12 @@ class Compaction:
 
     async def keep_compacting(self) -> None:
         """Compact again and again, as long as the worker lives."""
-        is_dated = False
         trouble = Recurring(log, "not_compacted")
         while True:
             self._gather()
             try:
-                if not is_dated:
-                    await self._begin_ms(await self._now_ms())
-                    is_dated = True
                 await self.compact()
-            except (RedisUnavailable, RedisRefused) as error:  # refused: rights that an older version gave out
+            except (RedisUnavailable, RedisRefused) as error:
                 trouble.note(error)
             else:
                 trouble.clear()
@@ -108,9 +95,6 @@ class Compaction:
         if not self._waiting:
             return 0
         now_ms = await self._now_ms()
-        if now_ms < await self._begin_ms(now_ms):
-            self._waiting.clear()  # it would have to wait for too long
-            return 0
         before_s, done = now_ms / 1000 - COMPACT_AFTER_S, 0
         while due := self._next_due(before_s):
             try:
@@ -159,16 +143,6 @@ class Compaction:
     async def _now_ms(self) -> int:
         seconds, micros = await self._redis.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
-
-    async def _begin_ms(self, now_ms: int) -> int:
-        """Say since when hashes may go: at once in a new Redis, else once older senders have left."""
-        found = await self._redis.call("GET", FROM_KEY)
-        if found is None:
-            born = await self._redis.call("GET", "imsg:ledger:born")
-            is_new = born is None or now_ms - int(born) < NEW_MS
-            await self._redis.call("SET", FROM_KEY, now_ms if is_new else now_ms + OTHERS_LEAVE_MS, "NX")
-            found = await self._redis.call("GET", FROM_KEY)
-        return int(found or now_ms + OTHERS_LEAVE_MS)
 
 
 SENT, MIXED = 1, 2

@@ -40,8 +40,8 @@ class Charge(NamedTuple):
 
     key: str
     fields: tuple[tuple[str, int], ...]
-    user_id: str = ""
-    """Whose count it is; empty where the cached user has no id."""
+    user_id: str
+    """The user whose requests are counted."""
 
 
 class Charged(NamedTuple):
@@ -90,7 +90,7 @@ class Stale:
     """The user's epoch or id is another: verify the token against these, or it is void."""
 
     epoch: int
-    user_id: str | None = None
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ class Known:
     epoch: int
     role: str
     available: bool
-    user_id: str | None = None
-    since: datetime | None = None
-    """The user's immutable id, and when it was registered; None where an older auth wrote it."""
+    user_id: str
+    since: datetime
+    """The user's immutable id, and when it was registered."""
     events: int = 0
     """As in `Charged`."""
 

@@ -93,19 +93,19 @@ class Quota:
         nonce: str,
         epoch: int,
         recipients: int,
-        user_id: str | None = None,
+        user_id: str,
         *,
         kind: Kind | None = None,
     ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NotCached | Revoked:
         """Judge the token, `available` and the limits, and count one request, all in one step.
 
         `epoch` and `user_id` are those the caller has verified the token's MAC against. The counts are kept under the
-        name, where every version looks for them, and say whose they are: a user registered anew starts from nothing.
+        name and hold the user's id: a user who is registered anew under a name starts from nothing.
         """
         begun = math.nan if self._elapsed is None else self._elapsed()
         known = self._known
         now = None if known is None else known.time_at(begun)
-        arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", "" if kind is None else kind[0]]
+        arguments: list[str | int] = [epoch, nonce, recipients, user_id, "" if kind is None else kind[0]]
         script = self._charge
         if known is None or now is None:
             script = self._charge_and_tell
@@ -142,8 +142,6 @@ class Quota:
             return NotCached()
         if revoked is not None:
             return Revoked()
-        if owner is None or since is None:
-            return Known(int(epoch), role.decode(), available == b"1")
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
         return Known(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
 
@@ -152,7 +150,7 @@ class Quota:
         counted: list[str | int] = [part for field in charge.fields for part in field]
         await self._redis.run(GIVE_BACK, [charge.key], [charge.user_id, *counted])
 
-    async def read_used(self, username: str, user_id: str = "") -> Used:
+    async def read_used(self, username: str, user_id: str) -> Used:
         """Read what a user has used of the present windows, counting nothing; of its predecessor's, nothing."""
         arguments: list[str | int] = [user_id, *self._offsets()]
         reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
@@ -180,7 +178,7 @@ def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NotCached |
         case b"no_mirror":
             return NotCached()
         case b"stale":
-            return Stale(int(reply[1]), reply[2].decode() or None)
+            return Stale(int(reply[1]), reply[2].decode())
         case b"revoked":
             return Revoked()
         case b"disabled":

@@ -33,10 +33,10 @@ local function windows(first)
 end
 """
 
-# How much of a kind there was within ten seconds, in one field: the second of the last, then how many of each second,
-# the newest first, then `t` and their sum. The present second and the nine before it. A gateway of before writes no
-# sum, and reads no further than what it writes. Gateways know the time to some milliseconds: who is a second behind
-# what stands here counts with it, or each turn to and fro would push a second out.
+# How many requests of a kind there were within ten seconds, in one field: the second of the last, then the number of
+# each second, the newest first, then `t` and their sum: the present second and the nine before it. Gateways' clocks
+# differ by some milliseconds: a gateway that is a second behind counts in the newest second of the field, or each
+# change between two gateways would push a second out.
 _BURST = """
     local second = math.floor(now)
     local last, newest, older, sum = string.match(burst or '', '^(%d+) (%d+)(.*) t(%d+)$')
@@ -64,20 +64,20 @@ _BURST = """
 _JUDGE = """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
                         'revoked:' .. ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
-local id = user[8] or ''
+local id = user[8]
 if not user[1] then return {{'no_mirror'}} end
-if user[1] ~= ARGV[1] or id ~= ARGV[4] and id ~= '' then return {{'stale', user[1], id}} end
+if user[1] ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
 if user[7] then return {{'revoked'}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
 local kind = ARGV[5]
-if kind == 'c' and user[9] == '0' then return {{'no_codes', user[2]}} end
+if kind == 'c' and user[9] ~= '1' then return {{'no_codes', user[2]}} end
 """
 
 _COUNT = (
     """
 local counts = redis.call('HMGET', KEYS[2], h, d, r, 'id', kind ~= '' and kind or 'id')
 local owner = counts[4]
-if owner and id ~= '' and owner ~= id then
+if owner and owner ~= id then
   redis.call('DEL', KEYS[2])
   counts = {{}}
 end
@@ -95,7 +95,7 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   else
     redis.call('HSET', KEYS[2], h, hour, d, day, r, people)
   end
-  if id ~= '' and owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
+  if owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
   if hour == 1 or day == 1 then
     local this_hour, today = tonumber(string.match(h, '^h(%-?%d+)')), tonumber(string.sub(d, 2))
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
@@ -107,7 +107,7 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   end
 end
 local told = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id, crowded and 1 or 0,
-               tonumber(user[10] or 0), user[11] or '*'}}
+               tonumber(user[10] or 0), user[11]}}
 """
 )
 
@@ -124,7 +124,6 @@ return told
 """ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, those that were not too
 many; or none), then what is known of the time: now, when the day's window ends, the fields of the present windows.
 
-What an auth of before wrote does not say who may send codes, or by which senders: whoever existed then may.
 Nearly all charges go this way.
 """
 
@@ -147,14 +146,14 @@ USED = (
     + """
 local w = windows(2)
 local counts = redis.call('HMGET', KEYS[1], w.h, w.d, w.r, 'id')
-if counts[4] and ARGV[1] ~= '' and counts[4] ~= ARGV[1] then counts = {{}} end
+if counts[4] and counts[4] ~= ARGV[1] then counts = {{}} end
 return {{tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0), w.hour_opens, w.day_opens}}
 """
 )
 
 GIVE_BACK = Script.of("""
 local owner = redis.call('HGET', KEYS[1], 'id')
-if owner and ARGV[1] ~= '' and owner ~= ARGV[1] then return end
+if owner ~= ARGV[1] then return end
 for at = 2, #ARGV, 2 do
   local left = tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0)
   if left > 0 then redis.call('HINCRBY', KEYS[1], ARGV[at], -math.min(left, tonumber(ARGV[at + 1]))) end
