@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
+.PHONY: help pictures backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ ifeq ($(firstword $(MAKECMDGOALS)),bench-compare)
   .PHONY: $(RUNS)
   $(RUNS): ; @:
 endif
+
+bench-pair: .venv/.to-bench ## two trees in turn: make bench-pair A=REV B=REV ROWS="A D" (ROUNDS=5)
+	@$(VENV)/python -m imsg_bench pair $(A) $(B) $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 up: ## run iMSG as containers (docker compose)
 	@scripts/compose-up

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imsg_bench import compare, excerpt, machine, report, sizing, targets
+from imsg_bench import compare, excerpt, machine, pair, report, sizing, targets
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
 from imsg_bench.result import Result, list_missed
@@ -22,6 +22,7 @@ PEER_PYTHON = ROOT / ".uv" / "peer" / "bin" / "python"
 READERS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "compare": compare.main,
     "excerpt": excerpt.main,
+    "pair": pair.main,
     "sizing": sizing.main,
     "targets": lambda words: targets.main(words, list(BY_KEY)),
 }
