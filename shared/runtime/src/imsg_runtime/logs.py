@@ -61,9 +61,19 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
 def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Hide what may be a secret in each text of a line; a processor of structlog's."""
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = mask_line(value)
+        event[name] = _mask(value)
     return event
+
+
+def _mask(value: Any) -> Any:  # noqa: ANN401  whatever is logged
+    match value:
+        case str():
+            return mask_line(value)
+        case list() | tuple():
+            return [_mask(item) for item in value]
+        case dict():
+            return {name: _mask(item) for name, item in value.items()}
+    return value
 
 
 def logger(name: str) -> Log:

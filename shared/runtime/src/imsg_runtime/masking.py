@@ -7,18 +7,35 @@ HIDDEN = "••••"
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "credential", "sig", "ticket")
 """What stands in the name of a URL's parameter that is or may be a secret."""
 
-_TOKEN = re.compile(r"(?i)\b(token=)[^&\s\"'<>]+")
-
 _PARAMETER = re.compile(
-    r"(?i)(?<=[?&;])([\w.%-]{0,40}(?:pass|pwd|secret|token|key|auth|credential|sig|ticket|code|state)[\w.%-]{0,40}=)"
-    r"[^&;\s\"'<>]+"
+    r"(?i)(?<=[?&;])([\w.%\[\]-]{0,40}(?:pass|pwd|secret|token|key|auth|credential|sig|ticket|code|state)"
+    r"[\w.%\[\]-]{0,40}=)[^&;\s\"'<>]+"
 )
 """A parameter of a URL that may be a secret, OpenID Connect's `code` and `state` among them."""
+
+_ASSIGNMENT = re.compile(
+    r"(?i)(?<![\w.\[\]-])([\w.\[\]-]{0,40}(?:pass|pwd|secret|token|credential|api[_-]?key)[\w.\[\]-]{0,40}=)[^&;\s\"'<>]+"
+)
+"""The same outside a URL, such as the first field of a form: only what hardly means anything else."""
+
+_MEMBER = re.compile(
+    r"(?i)([\"'])([\w.-]{0,40}(?:pass|pwd|secret|token|key|auth|credential|sig|ticket)[\w.-]{0,40}\1\s{0,8}:\s{0,8})"
+    r"(?:\"(?:[^\"\\]|\\.){1,4096}(?:\"|$)|'(?:[^'\\]|\\.){1,4096}(?:'|$)|[^\s,}\]\"']{1,256})"
+)
+"""A member of a JSON object, or of a dictionary as Python writes it."""
+
+_BEARER = re.compile(r"(?i)\b((?:bearer|basic)[ ]{1,4})[\w.~+/=-]{8,}")
 
 _PATH = re.compile(r"(?i)(/hooks/+smtp/|/hooks/+sms/+[^/?\s\"'<>]{1,64}/|/u/)[^?\s\"'<>]+")
 """A path of ours that ends with a secret: of pushes, and of who unsubscribes."""
 
 _LOGIN = re.compile(r"(?<=://)([^\s:/@\"'<>]{0,64}):[^\s\"'<>]{1,256}@")
+
+_ESCAPE = re.compile(r"(?i)%(2[1-9a-f]|[3-6][0-9a-f]|7[0-9a-e])|\\u00(2[1-9a-f]|[3-6][0-9a-f]|7[0-9a-e])|\\([\"/])")
+"""A visible ASCII character, percent-encoded or escaped in JSON."""
+
+MAX_LAYERS = 4
+"""How often a secret may be escaped again, by what wraps it, and still be found."""
 
 _PLACEHOLDER = re.compile(r"(\{\w{1,64}\})")
 
@@ -33,13 +50,38 @@ def mask(text: str) -> str:
 
 
 def mask_line(text: str) -> str:
-    """Hide what may be a secret in the URLs and paths of a line, however they came in: an exception's text, a path."""
-    if "/" not in text and "=" not in text:
-        return text
-    text = _PATH.sub(rf"\1{HIDDEN}", text)
-    text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
-    text = _TOKEN.sub(rf"\1{HIDDEN}", text)
-    return _LOGIN.sub(rf"\1:{HIDDEN}@", text)
+    """Hide what may be a secret in a line, however it came in: an exception's text, a path, a form, JSON.
+
+    A line whose secret is percent-encoded or escaped in JSON is returned without the escapes.
+    """
+    masked = plain = _mask_plain(text)
+    for _ in range(MAX_LAYERS):
+        if "%" not in plain and "\\" not in plain:
+            break
+        decoded = _ESCAPE.sub(_unescape, plain)
+        if decoded == plain:
+            break
+        plain = _mask_plain(decoded)
+        if plain != decoded:
+            masked = plain
+    return masked
+
+
+def _mask_plain(text: str) -> str:
+    if "=" in text:
+        text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
+        text = _ASSIGNMENT.sub(rf"\1{HIDDEN}", text)
+    if "/" in text:
+        text = _PATH.sub(rf"\1{HIDDEN}", text)
+        text = _LOGIN.sub(rf"\1:{HIDDEN}@", text)
+    if ":" in text:
+        text = _MEMBER.sub(rf"\1\2\1{HIDDEN}\1", text)
+    return _BEARER.sub(rf"\1{HIDDEN}", text) if " " in text else text
+
+
+def _unescape(found: re.Match[str]) -> str:
+    percent, unicode, plain = found.groups()
+    return str(plain) if plain else chr(int(percent or unicode, 16))
 
 
 def mask_template(text: str) -> str:
