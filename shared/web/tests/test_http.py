@@ -45,7 +45,7 @@ class App:
 
 @asynccontextmanager
 async def serving(
-    app: App, most: int | None = None
+    app: App, most: int | None = None, intake: Intake | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve an app as every service is served, to so many connections of an address; yield one."""
     sock = socket.socket()
@@ -53,7 +53,7 @@ async def serving(
     sock.listen()
     listens = asyncio.Event()
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    intake = Intake(Clients(()), connections_per_network=most)
+    intake = intake or Intake(Clients(()), connections_per_network=most)
     serving = asyncio.create_task(
         serve(app, sock, intake, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
@@ -120,3 +120,35 @@ async def test_a_message_of_a_websocket_that_is_too_large_is_refused_before_it_c
         writer.write(b"\x82\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
         opcode, length, code = await reader.readexactly(1), await reader.readexactly(1), await reader.readexactly(2)
     assert (opcode, length >= b"\x02", int.from_bytes(code, "big")) == (b"\x88", True, 1009)
+
+
+async def test_an_unfinished_message_is_held_and_one_that_exceeds_its_share_is_refused() -> None:
+    """Whether it comes in one frame or in fragments; a finished message, and a lost connection, hold nothing."""
+    intake = Intake(Clients(()), max_in_flight=8_000, shares=2)
+    whole, first, more, last = (flags + b"\xfe\x05\xdcmask" for flags in (b"\x82", b"\x02", b"\x00", b"\x80"))
+    piece = b"x" * 1_500
+
+    async def holds(octets: int) -> None:
+        async with asyncio.timeout(10):
+            while (intake.held, intake.held_by.get("127.0.0.1", 0)) != (octets, octets):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async with serving(App(), intake=intake) as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(first + piece[:500])
+        await holds(500)
+        writer.write(piece[500:] + more[:3])
+        await holds(1_500)
+        writer.write(more[3:] + piece + b"\x89\x80mask")
+        await holds(3_000)
+        writer.write(last + piece[:1_200])
+        assert (await reader.read())[-4:] == b"\x88\x02\x03\xf5"
+        await holds(0)
+    async with serving(App(), intake=intake) as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(whole + piece[1:])
+        await holds(1_499)
+        writer.write(piece[:1])
+        await holds(0)

@@ -1,5 +1,7 @@
 """Bodies of requests: bounded in size, in time, and all together in memory, whichever service of a process reads them.
 
+What has come of an unfinished WebSocket message is in the same budget (`websocket_intake`).
+
 Memory is one budget. Whoever comes in always finds room: no network holds more than an eighth of it, and where it is
 used up, the slowest of those that are still on their way gives way, since a body that drips costs its sender nothing.
 """
@@ -117,6 +119,16 @@ class Intake:
 
         return answer
 
+    def release(self, network: str, octets: int) -> None:
+        """Hold so many octets no longer; `network` is empty where they are on nobody's account."""
+        self.held -= octets
+        if network and octets:
+            left = self.held_by.get(network, 0) - octets
+            if left > 0:
+                self.held_by[network] = left
+            else:
+                self.held_by.pop(network, None)
+
     def _leave(self, network: str) -> None:
         self._connections[network] -= 1
         if not self._connections[network]:
@@ -217,14 +229,7 @@ class Body:
             intake.make_room(self, asyncio.get_running_loop().time())
 
     def _release(self) -> None:
-        intake = self._intake
-        intake.held -= self.length
-        if self.holder and self.length:
-            left = intake.held_by.get(self.holder, 0) - self.length
-            if left > 0:
-                intake.held_by[self.holder] = left
-            else:
-                intake.held_by.pop(self.holder, None)
+        self._intake.release(self.holder, self.length)
         self.length = 0
 
 

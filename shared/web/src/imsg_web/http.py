@@ -12,8 +12,10 @@ import httptools
 
 from imsg_contract.errors import Refusal
 from imsg_web.bodies import WHOLE, Intake
+from imsg_web.clients import network_of
 from imsg_web.responses import JSON, PRIVATE, encode
 from imsg_web.uvicorn_internals import UvicornProtocol
+from imsg_web.websocket_intake import WebSocketIntake
 
 _ASCII = "".join(map(chr, range(0x80)))
 
@@ -97,22 +99,6 @@ class _Line:
         """Wait for nothing more: the connection has ended."""
         if self._deadline is not None:
             self._deadline.cancel()
-
-
-class _WebSocket:
-    """The protocol that a connection was handed to when it became a WebSocket; its end takes it from the count."""
-
-    def __init__(self, protocol: asyncio.BaseProtocol, on_end: Callable[[], None]) -> None:
-        self._protocol = protocol
-        self._on_end = on_end
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever a transport wants of its protocol
-        return getattr(self._protocol, name)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the connection."""
-        self._on_end()
-        self._protocol.connection_lost(exc)
 
 
 class Protocol(UvicornProtocol):
@@ -203,10 +189,12 @@ class Protocol(UvicornProtocol):
         """
         if self.offers_websocket():
             transport = self.transport = self._line.transport
+            network = network_of(self._intake.clients.address(dict(self.scope)))
             super().handle_websocket_upgrade()
             if self._leave is not None:
                 # uvicorn hands the transport to another protocol, which alone learns of its end.
-                transport.set_protocol(_WebSocket(transport.get_protocol(), self._leave))  # type: ignore[arg-type]  # a protocol in all but name
+                protocol = WebSocketIntake(transport.get_protocol(), transport, self._intake, network, self._leave)
+                transport.set_protocol(protocol)  # type: ignore[arg-type]  # a protocol in all but name
             return
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)  # noqa: S101  uvicorn calls this where it has caught one

@@ -1,0 +1,121 @@
+"""WebSocket connections at a port: each is counted until it ends, and so are the octets of its unfinished message."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from imsg_web.bodies import Intake
+
+TRY_AGAIN_LATER = b"\x88\x02\x03\xf5"
+"""A close frame of a server with the code 1013 (RFC 6455, section 5.5.1)."""
+
+_LONG, _VERY_LONG = 126, 127
+"""In place of a frame's length: two octets follow with it, or eight."""
+
+_CONTROL, _FIN = 0x08, 0x80
+
+
+class MessageMeter:
+    """Counts the octets of an unfinished message, as frames say their lengths (RFC 6455, section 5.2)."""
+
+    def __init__(self) -> None:
+        self.octets = 0
+        """Octets of the unfinished message that have come, without the heads of frames."""
+        self._head = b""
+        self._left = 0
+        """Octets of the present frame that have not come yet."""
+        self._is_control = False
+        self._is_last = False
+
+    def feed(self, data: bytes) -> None:
+        """Read what has come."""
+        at = 0
+        while at < len(data):
+            if self._left == 0:
+                at = self._read_head(data, at)
+            piece = min(self._left, len(data) - at)
+            at += piece
+            self._left -= piece
+            if not self._is_control:
+                self.octets += piece
+                if self._left == 0 and self._is_last and not self._head:
+                    self.octets = 0
+
+    def _read_head(self, data: bytes, at: int) -> int:
+        """Read of a frame's head what has come; return where the rest begins."""
+        while at < len(data):
+            wanted = _measure_head(self._head)
+            if len(self._head) == wanted:
+                break
+            more = data[at : at + wanted - len(self._head)]
+            self._head += more
+            at += len(more)
+        if len(self._head) == _measure_head(self._head):
+            self._begin_frame()
+        return at
+
+    def _begin_frame(self) -> None:
+        head, self._head = self._head, b""
+        length = head[1] & 0x7F
+        octets = {_LONG: head[2:4], _VERY_LONG: head[2:10]}.get(length)
+        self._left = length if octets is None else int.from_bytes(octets, "big")
+        self._is_control = bool(head[0] & _CONTROL)
+        self._is_last = bool(head[0] & _FIN)
+
+
+def _measure_head(head: bytes) -> int:
+    """Return how long a frame's head is, as far as what has come of it says."""
+    if len(head) < 2:  # noqa: PLR2004  flags and length
+        return 2
+    mask = 4 if head[1] & 0x80 else 0
+    return 2 + mask + {_LONG: 2, _VERY_LONG: 8}.get(head[1] & 0x7F, 0)
+
+
+class WebSocketIntake:
+    """The protocol that a connection is handed to when it becomes a WebSocket, behind an intake's budget."""
+
+    def __init__(
+        self,
+        protocol: asyncio.BaseProtocol,
+        transport: asyncio.Transport,
+        intake: Intake,
+        network: str,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._intake = intake
+        self._network = network
+        self._on_end = on_end
+        self._meter = MessageMeter()
+        self._held = 0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever a transport wants of its protocol
+        return getattr(self._protocol, name)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what has come; close the connection where the budget has no room for the unfinished message."""
+        if self._transport.is_closing():
+            return
+        self._meter.feed(data)
+        if not self._hold(self._meter.octets):
+            self._transport.write(TRY_AGAIN_LATER)
+            self._transport.close()
+            return
+        self._protocol.data_received(data)  # type: ignore[attr-defined]  # uvicorn's is a Protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection."""
+        self._hold(0)
+        self._on_end()
+        self._protocol.connection_lost(exc)
+
+    def _hold(self, octets: int) -> bool:
+        """Hold so many octets from now on; False where there is no room for more."""
+        more, self._held = octets - self._held, octets
+        if more <= 0:
+            self._intake.release(self._network, -more)
+            return True
+        self._intake.held += more
+        held = self._intake.held_by[self._network] = self._intake.held_by.get(self._network, 0) + more
+        return held <= self._intake.share and self._intake.held <= self._intake.max_in_flight
