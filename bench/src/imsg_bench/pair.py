@@ -63,7 +63,7 @@ def measure_rounds(trees: tuple[Path, Path], rows: Sequence[str], rounds: int, m
 
 def measure_row(tree: Path, rows: Sequence[str], folder: Path) -> Sequence[Result]:
     """Measure rows by a tree's own bench. Raises CalledProcessError, TimeoutExpired, ValueError without results."""
-    command = [tree / ".venv" / "bin" / "python", "-m", "imsg_bench", "--quick", "--out", folder, *rows]
+    command = [str(tree / ".venv" / "bin" / "python"), "-m", "imsg_bench", "--quick", "--out", str(folder), *rows]
     subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL, timeout=ROW_TIMEOUT_S)
     return read(folder / "quick.json")[1]
 

@@ -32,7 +32,7 @@ from imsg_callbacks.routes.parts import Parts
 from imsg_callbacks.times import rfc3339
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.ids import new_id
-from imsg_contract.topology import RECORDED
+from imsg_contract.topology import RECORDED_BY_ALL, recorded_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
@@ -133,7 +133,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 
     forgetting = Forgetting(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
     queue = broker.topology.callbacks
-    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now)
+    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, store, registry=service.metrics, now_ms=_now)
     counts = consumer.Counts(service.metrics)
     taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, counts, lag)
     channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
@@ -155,7 +155,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 
     async def find_as_of() -> str | None:
         try:
-            recorded = await store.call("GET", RECORDED)
+            recorded = await store.call("HGET", recorded_key(broker.topology.history), RECORDED_BY_ALL)
         except (RedisUnavailable, RedisRefused):
             return None
         return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))

@@ -89,7 +89,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.watch(mirror.run(), "mirror")
     service.watch(Erasing(erased, store, mirror, watermark).run(), "erasing")
     queue = broker.topology.catalog
-    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, _now_ms)
+    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)
     service.watch(lag.run(service.stopping), "lag")
     learner = Learner(broker, suppressions, watermark, Counts(service.metrics), lag)
     service.watch(learner.run(service.stopping), "learn")

@@ -20,7 +20,6 @@ from imsg_contract.topology import (
     INBOUND,
     OUTCOME,
     RECEIPT,
-    RECORDED,
     TOMBSTONES,
     WRITABLE,
     Lane,
@@ -33,6 +32,7 @@ from imsg_contract.topology import (
     no_provider_key,
     pace_key,
     providers_key,
+    recorded_key,
     retry_after_key,
     route_limits_key,
     suppressed_key,
@@ -120,11 +120,11 @@ AT_REDIS: Mapping[str, RedisRights] = {
     ),
     "history": RedisRights(
         reads=(ERASED, channel_key(ANY)),
-        writes=(TOMBSTONES, BACKING_UP, RECORDED, "imsg:ledger:*", "imsg:replay:*"),
+        writes=(TOMBSTONES, BACKING_UP, recorded_key(ANY), "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES, RECORDED), writes=(ERASED,)),
-    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED)),
+    "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
+    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED, recorded_key(ANY))),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
-from imsg_contract.topology import RECORDED
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
@@ -52,7 +51,7 @@ from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
-from imsg_runtime.queue_lag import LOOK_S, QueueLag
+from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_web.callers import Apps, Internal
@@ -131,7 +130,14 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     )
     writer_metrics = writer.WriterMetrics(service.metrics)
     queue = broker.topology.history
-    lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, service.metrics, lambda: to_ms(_now()))
+    lag = QueueLag(
+        queue,
+        lambda: broker.depth(queue),
+        Unreachable,
+        connection,
+        registry=service.metrics,
+        now_ms=lambda: to_ms(_now()),
+    )
     batch_writer = BatchWriter(
         store,
         _now,
@@ -165,7 +171,6 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(expiry.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
             tasks.create_task(lag.run(service.stopping))
-            tasks.create_task(_publish_watermark(connection, lag, service.stopping))
             tasks.create_task(_ping_database(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
@@ -212,15 +217,6 @@ async def _create_sqlite_tables(url: URL) -> None:
             f"{url.database} can't be used as a database ({describe(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
-
-
-async def _publish_watermark(connection: redis.Redis, lag: QueueLag, stopping: asyncio.Event) -> None:
-    """Write to Redis up to when everything is recorded, for callbacks, whose events can't be newer."""
-    while not stopping.is_set():
-        if lag.as_of_ms is not None:
-            with suppress(RedisUnavailable, RedisRefused):
-                await connection.call("SET", RECORDED, lag.as_of_ms)
-        await asyncio.sleep(LOOK_S)
 
 
 async def _ping_database(store: Database, stopping: asyncio.Event) -> None:

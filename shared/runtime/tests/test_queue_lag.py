@@ -1,8 +1,14 @@
-"""A consumer knows up to when all of its queue is recorded, and how old the rest is."""
+"""A consumer knows up to when all of its queue is recorded, by all its replicas, and how old the rest is."""
 
+import secrets
+
+import pytest
 from prometheus_client import CollectorRegistry
 
+from imsg_contract.topology import RECORDED_BY_ALL, recorded_key
 from imsg_runtime.queue_lag import QueueLag
+from imsg_runtime.redis import Redis
+from imsg_testing.waiting import eventually
 
 
 class Gone(Exception):  # noqa: N818  a state of the world
@@ -10,13 +16,16 @@ class Gone(Exception):  # noqa: N818  a state of the world
 
 
 class Queue:
-    """A queue of the test's, and its clock."""
+    """A queue of the test's as one replica sees it, and its clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: Redis, name: str, forget_s: float = 60.0) -> None:
         self.now_ms = 1_000_000
         self.depth: int | None = 0
+        self.name = name
         self.registry = CollectorRegistry()
-        self.lag = QueueLag("imsg.history", self.count, Gone, self.registry, lambda: self.now_ms)
+        self.lag = QueueLag(
+            name, self.count, Gone, redis, registry=self.registry, now_ms=lambda: self.now_ms, forget_s=forget_s
+        )
 
     async def count(self) -> int:
         """Count what waits."""
@@ -24,13 +33,24 @@ class Queue:
             raise Gone
         return self.depth
 
-    def read(self, name: str) -> float | None:
+    def read(self, metric: str) -> float | None:
         """Read a metric."""
-        return self.registry.get_sample_value(name, {"queue": "imsg.history"})
+        return self.registry.get_sample_value(metric, {"queue": self.name})
 
 
-async def test_an_empty_queue_is_complete_up_to_now_and_nothing_is_old() -> None:
-    queue = Queue()
+@pytest.fixture
+def name() -> str:
+    """Name a queue no other test has."""
+    return f"imsg.{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def queue(redis: Redis, name: str) -> Queue:
+    """Make the queue of a single replica."""
+    return Queue(redis, name)
+
+
+async def test_an_empty_queue_is_complete_up_to_now_and_nothing_is_old(queue: Queue) -> None:
     seen = [queue.lag.as_of_ms]
     await queue.lag.look()
     seen.append(queue.lag.as_of_ms)
@@ -38,8 +58,7 @@ async def test_an_empty_queue_is_complete_up_to_now_and_nothing_is_old() -> None
     assert (queue.read("imsg_consumer_queue_depth"), queue.read("imsg_consumer_queue_oldest_seconds")) == (0, 0)
 
 
-async def test_what_is_not_recorded_ages_and_what_is_older_is_complete() -> None:
-    queue = Queue()
+async def test_what_is_not_recorded_ages_and_what_is_older_is_complete(queue: Queue) -> None:
     await queue.lag.look()
     queue.depth, queue.now_ms = 7, queue.now_ms + 60_000
     queue.lag.take(1_030_000)
@@ -48,13 +67,30 @@ async def test_what_is_not_recorded_ages_and_what_is_older_is_complete() -> None
     assert (queue.read("imsg_consumer_queue_depth"), queue.read("imsg_consumer_queue_oldest_seconds")) == (7, 30)
 
     queue.lag.take(1_010_000)  # one that came again
+    await queue.lag.look()
     assert queue.lag.as_of_ms == 1_030_000
 
 
-async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new() -> None:
-    queue = Queue()
+async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new(queue: Queue) -> None:
     await queue.lag.look()
     queue.depth, queue.now_ms = None, queue.now_ms + 300_000
     await queue.lag.look()
     assert queue.lag.as_of_ms == 1_000_000
     assert queue.read("imsg_consumer_queue_oldest_seconds") == 300
+
+
+async def test_the_slowest_of_two_replicas_says_what_is_complete_until_it_is_gone(redis: Redis, name: str) -> None:
+    slow, fast = Queue(redis, name, forget_s=0.5), Queue(redis, name, forget_s=0.5)
+    slow.lag.take(1_000_000)
+    slow.depth = fast.depth = 7
+    fast.lag.take(1_040_000)
+    for replica in (slow, fast, slow):
+        await replica.lag.look()
+        assert await redis.call("HGET", recorded_key(name), RECORDED_BY_ALL) == b"1000000"
+    assert (slow.lag.as_of_ms, fast.lag.as_of_ms) == (1_000_000, 1_000_000)
+
+    async def is_alone() -> bool:  # the slow one writes no more
+        await fast.lag.look()
+        return fast.lag.as_of_ms == 1_040_000
+
+    await eventually(is_alone)

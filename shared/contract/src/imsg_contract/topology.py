@@ -240,8 +240,17 @@ ERASED = "imsg:erased"
 """The hash of who erases by itself → up to which tombstone (Unix ms) it has: senders by their methods, callbacks and
 catalog by their names. Who has never said so is not waited for."""
 
-RECORDED = "imsg:recorded"
-"""Up to when history has recorded everything (Unix ms), written by it every second: events come after it."""
+RECORDED_BY_ALL = "all"
+"""The field of `recorded_key` that holds the smallest mark."""
+
+
+def recorded_key(queue: str) -> str:
+    """Name the hash replica → up to when it has recorded its queue (Unix ms), written every second by the replica.
+
+    The field `RECORDED_BY_ALL` says up to when all of them have.
+    """
+    return f"imsg:recorded:{queue}"
+
 
 WRITABLE = "imsg:writable"
 """What every service writes now and then to see whether Redis takes writes; it says nothing and soon expires."""
