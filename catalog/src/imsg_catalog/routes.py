@@ -25,7 +25,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.app import accept_language, make_internal_app
+from imsg_web.app import accept_language, find_parts, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.callers import Caller, Internal
 from imsg_web.responses import prefers_english
@@ -50,12 +50,6 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
     app = make_internal_app("iMSG catalog", internal, [router], UNAVAILABLE)
     app.state.parts = parts
     return app
-
-
-def find_parts(request: Request) -> Parts:
-    """Return what the routes call."""
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 CatalogParts = Annotated[Parts, Depends(find_parts)]

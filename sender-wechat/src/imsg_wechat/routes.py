@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
-from imsg_web.app import RETRY_AFTER_S
+from imsg_web.app import RETRY_AFTER_S, find_parts
 from imsg_web.authorization import InternalRoute
 from imsg_web.request_models import RequestModel
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
@@ -100,12 +100,6 @@ class Parts:
     apis: Mapping[str, Api]
     """By account."""
     now: Callable[[], float] = field(default=time.time)
-
-
-def find_parts(request: Request) -> Parts:
-    """Return what the routes call, as the app holds it."""
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 WechatParts = Annotated[Parts, Depends(find_parts)]

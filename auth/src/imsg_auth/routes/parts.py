@@ -11,6 +11,7 @@ from imsg_auth.tokens import Tokens
 from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
 from imsg_limits.quota import Quota
+from imsg_web.app import find_parts
 
 ADDRESS_HEADER = "x-imsg-address"
 
@@ -25,12 +26,6 @@ class Parts:
     tokens: Tokens
     quota: Quota
     switches: ProviderSwitches
-
-
-def find_parts(request: Request) -> Parts:
-    """Return what the routes call, as the app holds it."""
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 def find_address(request: Request) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
@@ -14,6 +14,7 @@ from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.reading import Reader
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
+from imsg_web.app import find_parts
 from imsg_web.authorization import User
 
 
@@ -42,12 +43,6 @@ class Owner:
     user_id: str
     username: str
     is_admin: bool
-
-
-def find_parts(request: Request) -> Parts:
-    """Return what the routes call, as the app holds it."""
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 def find_owner(user: User) -> Owner:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from imsg_history.attachments import Attachments
 from imsg_history.dead_letters import DeadLetters
@@ -18,6 +18,7 @@ from imsg_history.replies import Replies
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
+from imsg_web.app import find_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,6 @@ class Parts:
         """Return the time up to which a list is complete; call it before the list is read."""
         at = self.find_as_of()
         return None if at is None else rfc3339(at)
-
-
-def find_parts(request: Request) -> Parts:
-    """Return what the routes call, as the app holds it."""
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 HistoryParts = Annotated[Parts, Depends(find_parts)]

@@ -81,6 +81,11 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = ()) -> 
     app.add_exception_handler(Exception, on_crash)
 
 
+def find_parts(request: Request) -> Any:  # noqa: ANN401  the `Parts` of the service
+    """Return what the routes of a service call: `app.state.parts`, for FastAPI's `Depends`."""
+    return request.app.state.parts
+
+
 def accept_language(request: Request) -> str:
     """Return the request's Accept-Language, empty without one."""
     return request.headers.get("accept-language", "")
