@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,13 @@ def address() -> str:
 @pytest.fixture
 def visitor(_auth: tuple[Visitor, Visitor], address: str) -> Visitor:
     """Give somebody without a token."""
-    return Visitor(_auth[0].http, address=address)
+    return replace(_auth[0], address=address)
 
 
 @pytest.fixture
 def admin(_auth: tuple[Visitor, Visitor], address: str) -> Visitor:
     """Give the documented administrator, logged in."""
-    return Visitor(_auth[0].http, "admin", is_admin=True, token=_auth[1].token, address=address)
+    return replace(_auth[1], address=address)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from imsg_contract.topology import Lane, user_key
 from imsg_contract.wire import Category
 from imsg_limits.quota import MOST_AT_ONCE
+from imsg_testing.callers import id_of
 from imsg_testing.gateway import RunningGateway, mail
 
 ME = {
@@ -146,7 +147,8 @@ async def test_codes_past_what_one_user_may_send_at_once_go_with_the_single_mess
 async def test_a_code_that_is_sent_again_is_one_still_and_overtakes_nobody(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="0")
     old = {
-        "errorCode": 0, "request": "0" * 32, "username": "zhang", "user_id": None, "method": "smtp", "account": None,
+        "errorCode": 0, "request": "0" * 32, "username": "zhang", "user_id": id_of("zhang"),
+        "method": "smtp", "account": None,
         "content": {"subject": "登录验证码", "text": "482913"}, "content_at": None, "attachments": [],
         "reference": None, "category": "code",
         "recipients": [{"n": 0, "to": "li@example.com", "address": "li@example.com"}],

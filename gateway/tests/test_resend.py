@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane, names_key
+from imsg_testing.callers import id_of
 from imsg_testing.gateway import RunningGateway
 
 OLD = new_id()
@@ -18,6 +19,7 @@ def old(**fields: Any) -> JSONResponse:  # noqa: ANN401  any JSON
     sound = {
         "request": OLD,
         "username": "zhang",
+        "user_id": id_of("zhang"),
         "method": "smtp",
         "account": None,
         "content": {"subject": "a", "text": "b"},

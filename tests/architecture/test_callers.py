@@ -14,6 +14,7 @@ import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_history.main
 from imsg_runtime.settings import CALLERS, PeerKeys
+from imsg_testing.callers import user
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 from imsg_web.callers import RULES, callers_of
@@ -74,7 +75,7 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
 async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
     """Return the (verb, path) of every URL that a key opens, whatever is answered behind the door."""
     opened = set()
-    headers = {"x-imsg-key": key, "x-imsg-caller": "admin", "x-imsg-role": "admin"}
+    headers = {"x-imsg-key": key, **user("admin", is_admin=True).headers()}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
         for verb, path in routes(service):
             answer = await client.request(verb, path.replace("{}", "name"), json={}, headers=headers)

@@ -28,13 +28,14 @@ from imsg_people.suppressions import Question, SuppressionMirror
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_testing.brokers import arrivals
+from imsg_testing.callers import user
 from imsg_testing.databases import open_database
 from imsg_testing.history import job
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import broker_at
 
 KEY = "a key between services, long enough"
-HEADERS = {"x-imsg-key": KEY, "x-imsg-caller": "admin", "x-imsg-role": "admin", "accept-language": "en"}
+HEADERS = {"x-imsg-key": KEY, **user("admin", is_admin=True).headers(), "accept-language": "en"}
 ERASURE = SecretStr("an erasure key, long enough for all of this")
 DIGESTS = Digests((ERASURE,))
 WITHIN_S = 15

@@ -9,12 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.settings import PeerKeys
+from imsg_testing.callers import user
 from imsg_web.app import make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
-from imsg_web.callers import CALLER_HEADER, KEY_HEADER, ROLE_HEADER, Internal
+from imsg_web.callers import KEY_HEADER, ROLE_HEADER, Internal
 
 KEY = "a key between services, long enough"
-ADMINISTRATOR = {KEY_HEADER: KEY, CALLER_HEADER: "admin", ROLE_HEADER: "admin"}
+ADMINISTRATOR = {KEY_HEADER: KEY, **user("admin", is_admin=True).headers()}
 
 router = APIRouter(route_class=InternalRoute)
 

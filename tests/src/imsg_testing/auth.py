@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,7 @@ class Visitor:
     is_admin: bool = False
     token: str = ""
     id: str = ""
-    """The user's, where the gateway knows it."""
-    since: str = ""
+    since: str = "1970-01-01T00:00:00Z"
     address: str = "203.0.113.7"
 
     @property
@@ -58,7 +57,6 @@ class Visitor:
         if self.name is not None:
             role = "admin" if self.is_admin else "user"
             headers |= {"x-imsg-caller": quote(self.name, safe=""), "x-imsg-role": role, "x-imsg-token": self.token}
-        if self.id:
             since = round(datetime.fromisoformat(self.since).timestamp() * 1_000)
             headers |= {"x-imsg-caller-id": self.id, "x-imsg-caller-since": str(since)}
         return await self.http.request(verb, path, json=body, headers=headers)
@@ -83,9 +81,10 @@ class Visitor:
         """Log in, which must succeed, and be that user from here on."""
         answer = await self.post("/api/login", username=username, password=password)
         assert answer.status_code == 200, answer.text
-        me = Visitor(self.http, username, token=answer.json()["token"], address=self.address)
-        me.is_admin = (await me.get("/api/me")).json()["role"] == "admin"
-        return me
+        gateway = Visitor(self.http, "gateway", is_admin=True)  # which knows every user by the cache
+        user = (await gateway.get(f"/api/users/{quote(username, safe='')}")).json()
+        is_admin, token = user["role"] == "admin", answer.json()["token"]
+        return replace(self, name=username, is_admin=is_admin, token=token, id=user["id"], since=user["created_at"])
 
 
 @asynccontextmanager

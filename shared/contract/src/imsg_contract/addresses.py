@@ -11,12 +11,12 @@ MAX_EMAIL_CHARACTERS = 254
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN_EMAIL = re.compile(rf"(?=.{{1,64}}@){_LOCAL}@(?:(?:{_LABEL}\.)+[A-Za-z]{{2,63}}|localhost)")
-"""What nearly every address is: ASCII, dot-atom (RFC 5321), host names. Thirty times cheaper than the library, held
-to it by a test; and names of a closed network (`.local`, `.test`, `localhost`) are the mail server's to judge."""
+"""Nearly every address: ASCII, dot-atom (RFC 5321), host names. It is thirty times faster than the library; a test
+compares both. The mail server judges names of a closed network (`.local`, `.test`, `localhost`)."""
 
 
 def email(text: str) -> str | None:
-    """Return the normal form of an e-mail address: the domain ASCII (IDNA) and lower-case; None where it is none.
+    """Return the normal form of an e-mail address: the domain ASCII (IDNA) and lower-case; None for other text.
 
     A local part keeps its case (RFC 5321 leaves it to the receiving host) and its script, in Unicode's NFC.
     Quoted local parts and address literals count as malformed, and so does anything with a control character.
@@ -29,7 +29,7 @@ def email(text: str) -> str | None:
     if text.isascii() and "@xn--" not in text and ".xn--" not in text:
         return None
     if any("\uff01" <= letter <= "\uff5e" for letter in text.rpartition("@")[0]):
-        return None  # full-width letters are an input method's: no mailbox is called by them
+        return None  # full-width letters come from an input method: no mailbox has them
     try:
         found = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
     except (email_validator.EmailNotValidError, UnicodeError):
@@ -44,23 +44,23 @@ def domain_of(address: str) -> str:
 
 
 def identity(address: str) -> str:
-    """Return whom an address in its normal form stands for: an e-mail address is one person whatever its case.
+    """Return the form by which two addresses are compared: e-mail addresses regardless of case.
 
-    RFC 5321 lets a host tell case apart in its local parts; none that people use does. Delivery keeps the spelling.
+    RFC 5321 allows local parts that differ in case alone; no common mail service has them. Delivery keeps the spelling.
     """
     return address.lower() if "@" in address else address
 
 
 _MAINLAND = re.compile(r"1[3-9][0-9]{9}")
 _E164 = re.compile(r"\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9}")
-"""ITU-T E.164: at most 15 digits, none of them a leading zero; of +86 only what can take a message, mobile numbers.
-A table of every country's numbers (`phonenumbers`) would be stale where it matters: the provider decides the rest."""
+"""ITU-T E.164: at most 15 digits, no leading zero; of +86 only mobile numbers, which alone receive messages.
+A table of every country's numbers (`phonenumbers`) would be out of date: the provider decides the rest."""
 
 
 def phone(text: str) -> str | None:
-    """Return a phone number in E.164, such as `+8613800138000`; None where it is none.
+    """Return a phone number in E.164, such as `+8613800138000`; None for other text.
 
-    Taken are E.164 itself and mainland China's 11 digits.
+    Accepted forms are E.164 and mainland China's 11 digits.
     """
     if _MAINLAND.fullmatch(text):
         return f"+86{text}"
@@ -78,7 +78,7 @@ _SHOWN_TAG = re.compile(r"[0-9A-Za-z]{3}-[0-9A-Za-z]{3}-[0-9A-Za-z]{3}")
 
 
 def tag(text: str) -> str | None:
-    """Return a follower's tag as it is shown, such as `7K3-M9Q-2XF`; None where it is none.
+    """Return a follower's tag as it is shown, such as `7K3-M9Q-2XF`; None for other text.
 
     Case and hyphens don't matter, O reads as 0, I and L as 1; the last character is checked.
     """
@@ -92,7 +92,7 @@ def tag(text: str) -> str | None:
 
 
 def has_tag_form(text: str) -> bool:
-    """Tell whether a text is written as a tag is shown, whether or not its check character is right."""
+    """Return whether a text has the form of a tag, whether or not its check character is right."""
     return _SHOWN_TAG.fullmatch(text) is not None
 
 

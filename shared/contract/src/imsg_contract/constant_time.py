@@ -1,12 +1,12 @@
-"""Comparison of what a stranger gives with a secret, or with what a secret has made."""
+"""Comparison of secrets in constant time."""
 
 import hmac
 
 
 def equals(given: str | bytes, wanted: str | bytes) -> bool:
-    """Tell whether both are the same, in a time that says nothing of where they differ.
+    """Return whether both are equal, in a time that does not depend on where they differ.
 
-    `given` may be any text: `hmac.compare_digest` raises TypeError at one that is not ASCII.
+    Any text is accepted, where `hmac.compare_digest` raises TypeError for text that is not ASCII.
     """
     return hmac.compare_digest(_encode(given), _encode(wanted))
 

@@ -1,4 +1,4 @@
-"""Refusals as OpenAPI describes them: by HTTP status, with the codes and reasons that a URL answers, and no others."""
+"""Refusals in OpenAPI: by HTTP status, with exactly the codes and reasons that a URL answers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,13 +7,13 @@ from typing import Any
 from imsg_contract.errors import REASONS
 
 ANY = ("unavailable", "bug")
-"""What every URL may answer."""
+"""Reasons that every URL may answer."""
 
 BODY = ("not_json", "not_an_object", "missing", "wrong_type")
-"""What a URL with a body may answer to it."""
+"""Reasons that a URL with a body may answer."""
 
 TOKEN = ("token_missing", "token_invalid")
-"""What a URL that wants a token may answer to it."""
+"""Reasons that a URL with a token may answer."""
 
 OUTCOME_UNKNOWN = "outcome_unknown"
 """The one reason that adds a field of its own: the `id` of the request that may have been accepted."""
@@ -26,9 +26,9 @@ _VALUE = re.compile(r"\{(\w+)\}")
 
 
 def describe(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> dict[str, Any]:
-    """Describe reasons as an operation's `responses`: status → a closed object. Raises ValueError for others.
+    """Return an operation's `responses` for reasons: status → a closed object. Raises ValueError for an unknown reason.
 
-    `values` are those that are the same in every refusal, by their names in the table.
+    `values` fill the placeholders of the table's sentences that are the same in every refusal.
     """
     by_status: dict[int, list[str]] = {}
     for reason in sorted(set(reasons), key=list(REASONS).index):
@@ -37,12 +37,12 @@ def describe(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> dic
 
 
 def list_of(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> str:
-    """List reasons with their codes and sentences, in the table's order."""
+    """Return reasons with their codes and sentences as Markdown, in the table's order."""
     return "\n".join(line(reason, values) for reason in sorted(set(reasons), key=list(REASONS).index))
 
 
 def line(reason: str, values: Mapping[str, str] = NOTHING, *, english: bool = True) -> str:
-    """Write one reason as a line of Markdown: code, reason, sentence. Raises KeyError for an unknown one."""
+    """Return one reason as a line of Markdown: code, reason, sentence. Raises KeyError for an unknown one."""
     row = REASONS[reason]
     sentence = _VALUE.sub(lambda found: values.get(found[1], "…"), row.en if english else row.zh)
     sentence = sentence.replace("{{", "{").replace("}}", "}")
@@ -50,7 +50,7 @@ def line(reason: str, values: Mapping[str, str] = NOTHING, *, english: bool = Tr
 
 
 def reasons_of(responses: Mapping[str, Any]) -> list[str]:
-    """Read from an operation's `responses` which refusals were described there."""
+    """Return the reasons in an operation's `responses`."""
     found: list[str] = []
     for answer in responses.values():
         for content in answer.get("content", {}).values():

@@ -29,7 +29,7 @@ TEXTS: Mapping[int, str] = {
 """Code → text, to the letter, as the interface document prints them (section 6)."""
 
 SEE_DETAIL = 10016
-"""The code whose text carries the detail itself: `见详情：…`."""
+"""The code whose text includes the detail: `见详情：…`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,11 +369,11 @@ REASONS: Mapping[str, Reason] = {
     ),
     "wrong_type": Reason(10017, 400, "参数 {field} 不正确：{why_zh}。", "{field} is not right: {why_en}."),
 }
-"""Reason → what it answers. The one table: a reason that is not here cannot be answered."""
+"""Reason → answer. No other reason can be answered."""
 
 
 class Refusal(Exception):  # noqa: N818  a refusal is an answer, not an error of ours
-    """The request can't be done, and the answer says why.
+    """A request is refused; the answer says why.
 
     `reason` is a key of REASONS, `values` fill its sentences, `extra` adds fields to the answer (an `id`),
     `retry_after_s` becomes a Retry-After header.
@@ -401,7 +401,7 @@ class Refusal(Exception):  # noqa: N818  a refusal is an answer, not an error of
         return REASONS[self.reason]
 
     def answer(self, *, english: bool) -> dict[str, Any]:
-        """Make the answer's object: errorCode, errorMessage, reason, detail, and `extra`."""
+        """Return the answer's object: errorCode, errorMessage, reason, detail, and `extra`."""
         row = self.row
         detail = (row.en if english else row.zh).format_map(self.values)
         text = TEXTS[row.code]

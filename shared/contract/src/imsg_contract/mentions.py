@@ -1,4 +1,4 @@
-"""Addresses that a text mentions, in the normal forms of every channel: an erasure finds by them whom a text names."""
+"""Addresses that a text mentions, in the normal forms of every channel: an erasure searches texts by them."""
 
 import html
 import re
@@ -10,16 +10,16 @@ from urllib.parse import unquote
 from imsg_contract import addresses
 
 LOCAL_CHARACTERS = 64
-"""RFC 5321, section 4.5.3.1.1: so far before its @ an address may begin."""
+"""The longest local part (RFC 5321, section 4.5.3.1.1)."""
 
 CUTS = 8
-"""In so many places at most a word is cut on either side of an @: time stays linear whatever the text."""
+"""The most places at which a word is cut on either side of an @, so that the time stays linear."""
 
 _DOMAIN = re.compile(r"@([A-Za-z0-9.-]{0,255})([\w.-]{0,255})")
-"""What may be a domain in ASCII, and what of other scripts goes on from there: of its name, or of the next word."""
+"""A domain in ASCII, and the letters of other scripts behind it, which belong to its name or to the next word."""
 
 _OUTSIDE = frozenset("\"'<>(),:;\\[]@")
-"""Around an address, and in none that we take (RFC 5321, without quotes)."""
+"""Characters around an address that no accepted address has (RFC 5321, without quotes)."""
 
 _PHONE = re.compile(r"(?<![0-9])(?:\+|00)?([1-9][0-9]{6,14})(?![0-9])")
 _SPACED_PHONE = re.compile(r"(?:(?<![0-9])|(?<=86))(?=(1[3-9](?:[ ().-]{0,2}[0-9]){9})(?![0-9]))")
@@ -35,8 +35,8 @@ _JSON_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 def find_mentions(text: str) -> set[str]:
     """Return what in a text reads as an address, in its normal form.
 
-    An address may be part of a longer word, such as of an order's name: each place where it may begin is tried. It may
-    be written as URLs, HTML, JSON and full-width keyboards write it.
+    An address may be part of a longer word, such as an order's name: each place where it may begin is tried. It may
+    be percent-encoded, escaped in HTML or JSON, or written in full-width letters.
     """
     return {
         address
@@ -46,7 +46,7 @@ def find_mentions(text: str) -> set[str]:
 
 
 def _decode(text: str) -> str:
-    """Undo what encodings did to a text: percent signs up to twice, since a URL may stand in another's query."""
+    """Decode a text; percent signs twice, since a URL may be a parameter of another URL."""
     if "%" in text:
         text = unquote(unquote(text))
     if "&" in text:
@@ -69,7 +69,7 @@ def _find_emails(text: str) -> Iterator[str]:
 
 
 def _find_local_parts(text: str, end: int) -> list[str]:
-    """Return what may be the local part of an address whose @ stands at `end`: it begins where a word may."""
+    """Return the possible local parts of an address whose @ is at `end`."""
     start = end
     while start > max(0, end - LOCAL_CHARACTERS) and not (text[start - 1].isspace() or text[start - 1] in _OUTSIDE):
         start -= 1
@@ -85,7 +85,7 @@ def _find_phones(text: str) -> Iterator[str]:
 
 
 def _join(number: str) -> Iterator[str]:
-    """Return the digits up to the end of each group: what follows a number may be another one."""
+    """Return the digits up to the end of each group: the next group may be another number."""
     return accumulate(_SEPARATORS.split(number))
 
 

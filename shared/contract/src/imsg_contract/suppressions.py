@@ -1,4 +1,4 @@
-"""Suppressions: to whom nothing may be sent any more, as services tell of it and as Redis mirrors it."""
+"""Suppressions: addresses that get no more messages, as services report them and as Redis mirrors them."""
 
 import json
 from collections.abc import Iterable
@@ -11,37 +11,37 @@ from imsg_contract.wire import Category, RequestId, Wire
 
 
 class Reason(StrEnum):
-    """Why nothing may be sent to an address any more."""
+    """Why an address is suppressed."""
 
     HARD_BOUNCE = "hard_bounce"
-    """The address is not there: its server said so for good."""
+    """The server of the address answered for good that there is no such address."""
     INVALID = "invalid"
-    """It can't be one: the provider said so, or an administrator."""
+    """A provider or an administrator says that the address cannot exist."""
     COMPLAINT = "complaint"
-    """Whoever is behind it called a message spam."""
+    """The recipient reported a message as spam."""
     UNSUBSCRIBE = "unsubscribe"
-    """They asked for it by the link of a message, or left the official account."""
+    """The recipient used the unsubscribe link of a message, or left the official account."""
     OPT_OUT = "opt_out"
-    """They asked for it by an answer (退订), or it was entered by hand."""
+    """The recipient replied with a word of opting out (退订), or somebody entered the address by hand."""
 
 
 FOR_ALL = frozenset((Reason.HARD_BOUNCE, Reason.INVALID))
-"""Reasons that hold whoever sends whatever; the others may be of one sender or signature, and of one category."""
+"""Reasons that hold for every sender and category; the others may name a sender or signature, and a category."""
 
 OF_THEIR_OWN_WILL = frozenset((Reason.COMPLAINT, Reason.UNSUBSCRIBE, Reason.OPT_OUT))
-"""Reasons by which people said that they want none: what they said outlives the erasure of their address."""
+"""Reasons that are a wish of the recipient: a wish outlives the erasure of the address (ADR 43)."""
 
 
 def erased_field(digest: str) -> str:
-    """Name in the mirror, and in the catalog's rows, whoever was erased: by a tombstone's digest, no address."""
+    """Return what stands for an erased address in the mirror and in the catalog's rows: its tombstone's digest."""
     return f"#{digest}"
 
 
 class Suppression(Wire):
-    """What was learned of one address; published straight into the catalog's queue (`Topology.suppressions`).
+    """A suppression of one address, published straight into the catalog's queue (`Topology.suppressions`).
 
-    The same again changes nothing. One with `lifts` takes away what stands for the address with this reason, sender
-    and category: who left comes back, who answered TD answers START.
+    A repeated one changes nothing. One with `lifts` removes the entry of the same address, reason, sender and
+    category: a follower comes back, or a recipient replies START.
     """
 
     v: Literal[1] = 1
@@ -50,16 +50,16 @@ class Suppression(Wire):
     """In its normal form, as a Recipient has it."""
     reason: Reason
     sender: str | None = None
-    """By whose messages: the named sender of a mail, the signature of an SMS, the official account. None: anybody's."""
+    """The sender it holds for: a mail's named sender, an SMS's signature, an official account. None: every sender."""
     category: Category | None = None
-    """Of which messages; None: of all."""
+    """The category it holds for; None: every category."""
     evidence: str = ""
-    """The words by which it is known: the server's, the answer's."""
+    """The text that shows it: a server's reply, or the recipient's."""
     request: RequestId | None = None
     n: int | None = None
-    """The message that it came of, where that is known."""
+    """The message that led to it, where known."""
     until: datetime | None = None
-    """When it ends; None: by hand alone."""
+    """When it ends by itself; None: never."""
     at: datetime
     lifts: bool = False
 
@@ -75,7 +75,7 @@ class Entry:
     """Unix; None: without an end."""
 
     def holds(self, sender: str | None, category: str, now_s: float) -> bool:
-        """Tell whether a message of this category is kept from the address now; `sender` None: it may be anybody's."""
+        """Return whether it blocks a message of a category now; `sender` None: the sender is not known."""
         if self.until_s is not None and self.until_s <= now_s:
             return False
         is_of = sender is None or self.sender in (None, sender)
@@ -83,15 +83,15 @@ class Entry:
 
 
 def write_entries(entries: Iterable[Entry]) -> str:
-    """Write all of an address as the one value that the mirror holds of it."""
+    """Encode all entries of an address as the one value of the mirror."""
     rows = [[one.reason.value, one.sender, one.category, one.until_s] for one in entries]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def find_reason(value: bytes, sender: str | None, category: str, now_s: float) -> Reason | None:
-    """Say by the mirror's value why a message is kept from an address; None where it may go.
+    """Return why the mirror's value blocks a message; None where the message may be sent.
 
-    What a later version wrote of reasons that are not known here counts as `opt_out`: rather too little is sent.
+    An unknown reason, which a later version wrote, counts as `opt_out`.
     """
     for reason, of, what, until_s, *_ in json.loads(value):
         known = Reason(reason) if reason in set(Reason) else Reason.OPT_OUT

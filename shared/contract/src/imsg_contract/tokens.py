@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from imsg_contract.constant_time import equals
 
 NONCE_BYTES = 16
-"""Randomness in a token; written as 32 hex digits, and what a log-out revokes it by."""
+"""Randomness in a token, written as 32 hex digits; a log-out revokes the token by it."""
 
 MAX_CHARACTERS = 4096
-"""The longest text looked at: a name of 64 characters makes under 500; the rest is room for wrapped lines."""
+"""The longest text that is parsed: a name of 64 characters makes under 500; the rest is for wrapped lines."""
 
 _ASCII_SPACE = str.maketrans("", "", " \t\n\r\v\f")
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -26,27 +26,27 @@ _MAC = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says; nothing of it is true before `verify` has said so."""
+    """The fields of a token, which `verify` has not checked yet."""
 
     nonce: str
     expiry: int
-    """Unix time in seconds from which it is void."""
+    """The Unix time in seconds at which it expires."""
     username: str
     mac: str
 
     def has_expired(self, now: float) -> bool:
-        """Tell whether its time is over."""
+        """Return whether it has expired."""
         return now >= self.expiry
 
 
 def make(username: str, user_id: str, epoch: int, *, expiry: int, nonce: str, key: SecretStr) -> str:
-    """Make the token of a user's id and epoch, signed with one key (the first of IMSG_TOKEN_KEY)."""
+    """Return a user's token, signed with one key (the first of IMSG_TOKEN_KEY) over the id and epoch too."""
     mac = _mac(f"{nonce}:{expiry}:{username}", user_id, epoch, key)
     return base64.b64encode(f"{nonce}:{expiry}:{username}:{mac}".encode()).decode("ascii")
 
 
 def parse(text: str) -> Token | None:
-    """Read a token; None where the text can't be one.
+    """Parse a token; return None for text of another form.
 
     ASCII white space is dropped first, since Java and `base64` wrap lines; anything else outside the standard
     alphabet, a missing pad or spare bits are refused, so that one token has one text.
@@ -68,9 +68,9 @@ def parse(text: str) -> Token | None:
 
 
 def verify(token: Token, user_id: str, epoch: int, keys: Sequence[SecretStr]) -> bool:
-    """Tell whether one of the keys made this token for this user in this epoch, in a time that is the same for all.
+    """Return whether one of the keys signed this token for this user and epoch, in constant time.
 
-    Says nothing of expiry (`has_expired`) and revocation (the user cache).
+    It does not check expiry (`has_expired`) or revocation (the user cache).
     """
     is_ours = False
     for key in keys:

@@ -1,4 +1,4 @@
-"""What the link of a marketing mail says, agreed on by who writes it and who answers it (RFC 8058)."""
+"""The unsubscribe link of a marketing mail (RFC 8058): sender-smtp writes it, the catalog answers it."""
 
 import base64
 import binascii
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 PATH = "/u/"
-"""Before the token, behind the public URL."""
+"""The path of the link, between the public URL and the token."""
 
 MAX_TOKEN = 1_024
-"""Characters; ours have some 200."""
+"""The longest token that is read, in characters; the catalog's have some 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What somebody leaves: the mails of one sender and category to one address."""
+    """What the recipient unsubscribes from: the mails of one sender and category to one address."""
 
     address: str
     sender: str
-    """The named sender; empty: the one that needs no name."""
+    """The named sender; empty for the default sender."""
     category: str
 
     def pack(self) -> bytes:
-        """Write it as what is put into a token."""
+        """Encode it for a token."""
         return json.dumps([self.address, self.sender, self.category], ensure_ascii=False).encode()
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Subscription | None":
-        """Read what a token held; None where a later version wrote it otherwise."""
+        """Decode what a token held; None where it has another form."""
         try:
             address, sender, category, *_ = json.loads(packed)
         except ValueError:
@@ -41,18 +41,18 @@ class Subscription:
 
 
 def derive_keys(secrets: Sequence[SecretStr]) -> list[bytes]:
-    """Make the keys of tokens from the erasure keys, 64 octets each, so that one says nothing of the other."""
+    """Derive the keys of tokens, 64 octets each, from the erasure keys; neither reveals the other."""
     label = b"imsg unsubscribe links"
     return [hmac.digest(one.get_secret_value().encode(), label, hashlib.sha512) for one in secrets]
 
 
 def write_token(sealed: bytes) -> str:
-    """Write a sealed subscription as a URL can hold it."""
+    """Encode a sealed subscription for a URL."""
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 def read_token(token: str) -> bytes | None:
-    """Read it back, still sealed; None where it is no token."""
+    """Decode a token to the sealed subscription; None where the text is no token."""
     if not token or len(token) > MAX_TOKEN:
         return None
     try:
