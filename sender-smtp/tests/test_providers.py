@@ -50,6 +50,7 @@ async def deliver(channel: MailChannel, count: int = 3, provider: str | None = N
     job = Job(
         request=REQUEST,
         username="a",
+        user_id="0" * 32,
         method="smtp",
         lane=Lane.NORMAL,
         content={"subject": "x", "text": "x"},
