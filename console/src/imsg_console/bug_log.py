@@ -1,4 +1,4 @@
-"""A bug of ours: logged under a number that people can pass on."""
+"""Logs a bug under a number that a page shows."""
 
 import secrets
 

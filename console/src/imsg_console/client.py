@@ -1,4 +1,4 @@
-"""The public API as the pages use it: one call, its answer, or an error that speaks to people."""
+"""The public API as the pages call it: an answer, or an error with a sentence for people."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -19,34 +19,34 @@ TOKEN_ENDED = 10005
 
 
 class ApiError(Exception):
-    """The API refused, or could not be reached. `reason` to decide by, `detail` to show: a sentence with the remedy."""
+    """The API refused a call, or could not be reached. `reason` is for code, `detail` a sentence for people."""
 
     def __init__(self, reason: str, detail: str = "", code: int = 0, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
-        """Empty where the API did not answer: the page has the sentence."""
+        """Empty where the API did not answer."""
         self.code = code
         self.answer = answer or {}
-        """The whole answer: `id` of an outcome that is not known, and the like."""
+        """The whole answer."""
 
 
 class SessionOver(Exception):  # noqa: N818  an end, no error
-    """The log-in has ended: by time, by a log-out elsewhere, by a change of the user. The frame leads to the log-in."""
+    """The log-in has ended: by time, by a log-out, by a change of the user. The layout leads to the log-in page."""
 
 
 class Visitor:
-    """Who asks from outside, for the gateway to count wrong passwords by."""
+    """The network addresses of a visitor, by which the gateway counts wrong passwords."""
 
     def __init__(self, scope: Scope) -> None:
         headers = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
         client = scope.get("client")
         self.hops = ", ".join([*headers, str(client[0]) if client else "unknown"])
-        """As X-Forwarded-For: whoever spoke to us last. Whom of them to believe is the gateway's to say."""
+        """As X-Forwarded-For, with the peer of the socket last. The gateway decides which of them to trust."""
 
 
 class Gateway:
-    """The API before anybody has logged in."""
+    """The API without a log-in."""
 
     def __init__(self, gateway: Peer) -> None:
         self._gateway = gateway
@@ -69,12 +69,12 @@ class Gateway:
             sent["authorization"] = f"Bearer {token}"
         if visitor is not None:
             sent["x-forwarded-for"] = visitor.hops
-        asked = {name: str(value) for name, value in (params or {}).items() if value not in (None, "")}
+        query = {name: str(value) for name, value in (params or {}).items() if value not in (None, "")}
         try:
-            answered = await self._gateway.call(
-                verb, path, json=body, params=asked, headers=sent, timeout_s=CALL_TIMEOUT_S
+            response = await self._gateway.call(
+                verb, path, json=body, params=query, headers=sent, timeout_s=CALL_TIMEOUT_S
             )
-            answer: dict[str, Any] = answered.json()
+            answer: dict[str, Any] = response.json()
         except (ServiceUnavailable, ValueError) as error:
             raise ApiError("unreachable") from error
         code = answer.get("errorCode")
@@ -85,7 +85,7 @@ class Gateway:
 
 
 class Api:
-    """The API on behalf of who has logged in, in the language of the page."""
+    """The API on behalf of a session, in the language of the page."""
 
     def __init__(self, gateway: Gateway, token: str, visitor: Visitor, accept_language: str) -> None:
         self._gateway = gateway
@@ -94,20 +94,20 @@ class Api:
         self._accept_language = accept_language
 
     async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Ask. Raises ApiError, SessionOver."""
+        """Get. Raises ApiError, SessionOver."""
         return await self.call("GET", path, params=params)
 
     async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
-        """Do. Headers are written `idempotency_key="..."`. Raises ApiError, SessionOver."""
+        """Post. Headers are written `idempotency_key="..."`. Raises ApiError, SessionOver."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.call("POST", path, body, headers=named)
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Change. Raises ApiError, SessionOver."""
+        """Patch. Raises ApiError, SessionOver."""
         return await self.call("PATCH", path, body)
 
     async def delete(self, path: str) -> dict[str, Any]:
-        """Remove. Raises ApiError, SessionOver."""
+        """Delete. Raises ApiError, SessionOver."""
         return await self.call("DELETE", path)
 
     async def call(
@@ -160,13 +160,13 @@ def make_url(path: str, **query: str) -> str:
 
 
 class Forwarded:
-    """An app in our own process, told the address that the console vouches for instead of a socket's."""
+    """An app in this process, called with the visitor's address in place of a socket's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take the last hop, which `Visitor` has read from the socket, for the peer; leave the others as they came."""
+        """Use the last hop, which `Visitor` has read from the socket, as the peer; keep the other hops."""
         hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
         others, _, peer = hops.rpartition(",")
         headers = [(name, value) for name, value in scope["headers"] if name != b"x-forwarded-for"]
@@ -176,5 +176,5 @@ class Forwarded:
 
 
 def forward(apps: Apps) -> Apps:
-    """Wrap the apps of our own process, if there are any."""
+    """Wrap the apps of this process."""
     return {name: Forwarded(app) for name, app in apps.items()}

@@ -1,4 +1,4 @@
-"""Files to download that are written while they are downloaded, so that no page of memory holds them whole."""
+"""Files that are written while they are downloaded, so that memory never holds them whole."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ KEPT_PER_SESSION = 20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What will be downloaded."""
+    """A file that is offered."""
 
     session: str
     filename: str
@@ -24,13 +24,13 @@ class File:
 
 
 class Files:
-    """Keeps what is to be downloaded, once each, and answers it to the session it is for."""
+    """Offers files to sessions; each can be downloaded once."""
 
     def __init__(self) -> None:
         self._kept: dict[str, File] = {}
 
     def offer(self, session: str, filename: str, media_type: str, write: Callable[[], AsyncIterator[bytes]]) -> str:
-        """Offer a file; return the address to download it from, good for one time."""
+        """Offer a file; return its address, which works once."""
         mine = [name for name, file in self._kept.items() if file.session == session]
         for name in mine[: max(0, len(mine) - KEPT_PER_SESSION + 1)]:
             del self._kept[name]
@@ -39,7 +39,7 @@ class Files:
         return f"{FILES}{name}"
 
     async def send(self, request: Request) -> Response:
-        """Answer a file."""
+        """Answer a request for a file."""
         name, session = request.path_params["name"], request.state.session
         file = self._kept.get(name)
         if session is None or file is None or file.session != session.key:

@@ -1,4 +1,4 @@
-"""HTML that strangers wrote, such as a mail's body: only ever in a sandboxed frame, with a policy of its own."""
+"""HTML of strangers, such as a mail's body: served for a sandboxed frame, with a policy of its own."""
 
 import secrets
 
@@ -8,11 +8,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
 )
-"""No script, no form, no request to anywhere: a mail can't tell its sender that it was looked at."""
+"""No script, no form, no request: a mail cannot report to its sender that it was read."""
 
 
 class Bodies:
-    """Keeps the bodies of open pages, and answers them to the session that may see them."""
+    """Keeps the bodies of open pages, and serves them to their sessions."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, str]] = {}
@@ -28,7 +28,7 @@ class Bodies:
         self._kept.pop(name, None)
 
     async def show(self, request: Request) -> Response:
-        """Answer a body."""
+        """Answer a request for a body."""
         owner, html = self._kept.get(request.path_params["name"], ("", ""))
         session = request.state.session
         if session is None or session.key != owner:

@@ -1,4 +1,4 @@
-"""Addresses of the console that are no pages, and how to get to the log-in and back."""
+"""Addresses of the console that are no pages, and the way to the log-in page and back."""
 
 from urllib.parse import urlencode, urlsplit
 
@@ -16,16 +16,16 @@ MISSING = f"{OWN}missing"
 
 
 def login_url(path: str, query: str, why: str = "") -> str:
-    """Make the address of the log-in that leads back to where somebody was."""
+    """Return the address of the log-in page, which leads back to a page."""
     back = f"{path}?{query}" if query else path
-    asked = {name: value for name, value in (("next", back if back != "/" else ""), ("why", why)) if value}
-    return f"{LOGIN}?{urlencode(asked)}" if asked else LOGIN
+    fields = {name: value for name, value in (("next", back if back != "/" else ""), ("why", why)) if value}
+    return f"{LOGIN}?{urlencode(fields)}" if fields else LOGIN
 
 
-def back(asked: str) -> str:
-    """Return where to go after the log-in: a path of this page, never somebody else's address."""
-    parts = urlsplit(asked)
-    is_ours = asked.startswith("/") and not asked.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    if not is_ours or not asked.isprintable() or "\\" in asked or parts.path in (LOGIN, LOGOUT, PREFER):
+def back(target: str) -> str:
+    """Return where to go after the log-in: a path of the console, never another host."""
+    parts = urlsplit(target)
+    is_ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    if not is_ours or not target.isprintable() or "\\" in target or parts.path in (LOGIN, LOGOUT, PREFER):
         return "/"
-    return asked
+    return target

@@ -1,4 +1,4 @@
-"""What a visitor prefers: the language and the theme, from cookies, else from what the browser says."""
+"""The language and the theme of a visitor: from cookies, else from the browser's headers."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -15,7 +15,7 @@ THEME_COOKIE = "imsg_theme"
 
 LANGUAGES: Mapping[str, Language] = {"zh": "zh", "en": "en"}
 THEMES: Mapping[str, Theme] = {"auto": "auto", "light": "light", "dark": "dark"}
-"""What a cookie may say."""
+"""The values of the cookies."""
 
 HTML_LANGUAGES: Mapping[Language, Literal["zh-CN", "en-US"]] = {"zh": "zh-CN", "en": "en-US"}
 """As HTML's `lang` and Quasar's own words want them."""
@@ -23,7 +23,7 @@ HTML_LANGUAGES: Mapping[Language, Literal["zh-CN", "en-US"]] = {"zh": "zh-CN", "
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """How a visitor wants the page."""
+    """The language and the theme."""
 
     language: Language = "zh"
     theme: Theme = "auto"
@@ -35,16 +35,16 @@ class Preferences:
 
     @property
     def accept_language(self) -> str:
-        """What to tell the API, so that its sentences come in this language."""
+        """The Accept-Language of calls to the API."""
         return HTML_LANGUAGES[self.language]
 
 
 current: ContextVar[Preferences] = ContextVar("preferences", default=Preferences())  # noqa: B039  frozen
-"""Of the request that is being answered: NiceGUI asks its page for language and theme without saying for whom."""
+"""Those of the current request: NiceGUI asks a page for language and theme without the request."""
 
 
 def preferences(cookies: Mapping[str, str], accept_language: str) -> Preferences:
-    """Read the cookies; what they don't say, or say wrongly, is the browser's wish."""
+    """Read the cookies; the browser's header stands in for a missing or wrong one."""
     language, theme = cookies.get(LANGUAGE_COOKIE), cookies.get(THEME_COOKIE)
     wished: Language = "en" if prefers_english(accept_language) else "zh"
     return Preferences(LANGUAGES.get(language or "", wished), THEMES.get(theme or "", "auto"))

@@ -1,4 +1,4 @@
-"""The sandbox as the page uses it, where it runs: the same address as everybody's, below /sandbox."""
+"""The sandbox as the pages call it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class Sandbox:
         self._accept_language = accept_language
 
     async def is_there(self) -> bool:
-        """Ask whether it runs here."""
+        """Return whether the sandbox runs here."""
         try:
             await self.call("GET", "/sandbox")
         except ApiError:

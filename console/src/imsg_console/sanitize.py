@@ -1,4 +1,4 @@
-"""Other people's text made fit to be shown: nothing in it turns the line around, hides, or breaks it."""
+"""Makes text of people fit to be shown: nothing in it reverses, hides or breaks a line."""
 
 import re
 
@@ -10,16 +10,16 @@ _HIDDEN = re.compile(
 
 
 def line(text: object, most: int = 200) -> str:
-    """Make one line of it, of at most so many characters."""
+    """Return the text as one line of at most `most` characters."""
     flat = _HIDDEN.sub(_name_hidden, _BREAKS.sub(" ", str(text or ""))).strip()
     return flat if len(flat) <= most else f"{flat[: most - 1]}…"
 
 
 def block(text: object, most: int = 20_000) -> str:
-    """Keep its lines, and at most so many characters."""
+    """Return the text with its lines, at most `most` characters."""
     kept = _HIDDEN.sub(_name_hidden, re.sub(r"\r\n?|[\v\f\u0085\u2028\u2029]", "\n", str(text or "")))
     return kept if len(kept) <= most else f"{kept[: most - 1]}…"
 
 
-def _name_hidden(found: re.Match[str]) -> str:
-    return f"[U+{ord(found[0]):04X}]"
+def _name_hidden(match: re.Match[str]) -> str:
+    return f"[U+{ord(match[0]):04X}]"

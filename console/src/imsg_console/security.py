@@ -1,4 +1,4 @@
-"""What every request passes before a page sees it: our own paths, our own origin, a session, and safe headers."""
+"""The checks before every page: its path, its origin, its session; and the headers of every answer."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ COOKIE = "imsg_session"
 NONCE_BYTES = 18
 
 PAGE = "page"
-"""Under which name a scope's state holds whose page a socket speaks for: (client id, session key)."""
+"""The name in a scope's state of the page that a socket belongs to: (client id, session key)."""
 
 OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, LOGOUT, PREFER, ICON)
-"""What is answered beside pages."""
+"""Addresses that are no pages."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -38,7 +38,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-"""On every answer. A route that wants another value sets it itself."""
+"""Headers of every answer; a route may set others."""
 
 
 def policy(nonce: str) -> str:
@@ -65,7 +65,7 @@ def policy(nonce: str) -> str:
 
 
 class Security:
-    """Stands before NiceGUI."""
+    """The ASGI app around NiceGUI's."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Security:
         owner: Callable[[str], str | None],
         goes_on: Callable[[str, str, Session | None], bool],
     ) -> None:
-        """Ask for what only those behind it know.
+        """Wrap an app.
 
         `owner` (client id → session key) says whose page an upload or a socket belongs to; `goes_on` (transport id,
         client id, session) tells whether a long-polling request goes on with a socket of that page and session.
@@ -90,10 +90,10 @@ class Security:
         self._goes_on = goes_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, lead to the log-in, or refuse."""
+        """Pass a request on, lead it to the log-in page, or refuse it."""
         connection = HTTPConnection(scope)
-        wish = preferences(connection.cookies, connection.headers.get("accept-language", ""))
-        current.set(wish)
+        wanted = preferences(connection.cookies, connection.headers.get("accept-language", ""))
+        current.set(wanted)
         session = self._sessions.find(connection.cookies.get(self._origins.cookie(scope, COOKIE), ""))
         scope = {
             **scope,
@@ -103,7 +103,7 @@ class Security:
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, session)
             return
-        answer = self._stop(scope, session, Texts(wish.language))
+        answer = self._refuse(scope, session, Texts(wanted.language))
         if answer is None and not (self._is_page(scope["path"]) or scope["path"].startswith(OPEN)):
             scope["path"] = MISSING
         if answer is None and scope["path"].startswith(SOCKET) and scope["method"] == "POST":
@@ -118,8 +118,8 @@ class Security:
         await receive()
         await send({"type": "websocket.close", "code": 4403, "reason": "not yours"})
 
-    def _stop(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
-        """Return the answer to who may not pass; None: go on."""
+    def _refuse(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
+        """Return the answer to a request that may not pass; None: it may."""
         path, verb = scope["path"], scope["method"]
         if verb in WRITES and not self._origins.is_ours(scope):
             return _foreign(path, t)
@@ -129,10 +129,10 @@ class Security:
             return None if self._may_connect(scope, session) else _refuse_lost(scope)
         if path.startswith(FRAMEWORK):
             return None if session is not None and self._owner(_client(path)) == session.key else _refuse_lost(scope)
-        return self._away(scope, session)
+        return self._redirect(scope, session)
 
-    def _away(self, scope: Scope, session: Session | None) -> ASGIApp | None:
-        """Lead away who asks for a page that is not there, or has not logged in; None: go on."""
+    def _redirect(self, scope: Scope, session: Session | None) -> ASGIApp | None:
+        """Return the answer for a missing page, or without a session; None where the request may pass."""
         path = scope["path"]
         if not self._is_page(path) and not _wants_html(scope) and not path.startswith(OWN):
             return _refuse_lost(scope)
@@ -142,25 +142,25 @@ class Security:
         return None
 
     def _why(self, scope: Scope) -> str:
-        """Say why the log-in is shown; nothing where somebody simply comes to the front page."""
+        """Return why the log-in page is shown; empty for a first visit of the front page."""
         secret = HTTPConnection(scope).cookies.get(self._origins.cookie(scope, COOKIE), "")
         if secret:
             return self._sessions.why_ended(secret)
         return "" if scope["path"] == "/" else "first_log_in"
 
     def _may_connect(self, scope: Scope, session: Session | None) -> bool:
-        """Tell whether a socket may be opened: for a page of this session, or for one that nobody has any more.
+        """Tell whether a socket may be opened: for a page of this session, or for a page that is gone.
 
-        NiceGUI refuses the latter in a way that makes the page load anew, which leads to the log-in.
+        NiceGUI refuses the latter so that the page loads again, which leads to the log-in page.
         """
-        asked = _once(scope["query_string"])
-        client = asked.get("client_id", "")
+        query = _read_query(scope["query_string"])
+        client = query.get("client_id", "")
         if not client:
             return False
         owner = self._owner(client)
         if owner is not None and (session is None or owner != session.key):
             return False
-        if "sid" in asked and not self._goes_on(asked["sid"], client, session):
+        if "sid" in query and not self._goes_on(query["sid"], client, session):
             return False
         scope["state"][PAGE] = (client, session.key if session else None)
         return True
@@ -182,23 +182,23 @@ def _add_headers(scope: Scope, send: Send) -> Send:
 
 
 def _lifetime(path: str) -> str:
-    """Say how long browsers may keep an answer: NiceGUI's files carry its version in their address, ours an ETag."""
+    """Return the Cache-Control of an answer: NiceGUI's files have its version in their address, ours an ETag."""
     if path.startswith(ASSETS):
         return "public, max-age=31536000, immutable"
     return "no-cache" if path.startswith(STATIC) else "no-store"
 
 
 def _client(path: str) -> str:
-    """Read whose page it is out of /_nicegui/client/ID/..."""
+    """Return the client id of /_nicegui/client/ID/..."""
     parts: Sequence[str] = path.removeprefix(FRAMEWORK).split("/")
     return parts[1] if len(parts) > 1 and parts[0] == "client" else ""
 
 
-def _once(query: bytes) -> Mapping[str, str]:
-    """Read a query in which every key stands once; empty where one is repeated: each reader would take another."""
+def _read_query(query: bytes) -> Mapping[str, str]:
+    """Read a query; empty where a key is repeated, since each reader would take another value."""
     fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    asked = dict(fields)
-    return asked if len(asked) == len(fields) else {}
+    pairs = dict(fields)
+    return pairs if len(pairs) == len(fields) else {}
 
 
 def page_of(environ: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
@@ -217,7 +217,7 @@ def _wants_html(scope: Scope) -> bool:
 
 
 def _refuse_lost(scope: Scope) -> Response:
-    """Answer an address that leads nowhere: to a browser the way to the log-in, to a program the public shape."""
+    """Answer an address that does not exist: a browser is led to the log-in page, a program gets the API's error."""
     if _wants_html(scope) and scope["method"] in ("GET", "HEAD"):
         return RedirectResponse(login_url("/", ""), 303)
     refusal = Refusal("no_such_url", path=scope["path"].replace("\0", ""))

@@ -1,4 +1,4 @@
-"""Who is logged in: the only state of the console, in memory, gone when it ends."""
+"""The sessions: the only state of the console, in memory."""
 
 import asyncio
 import hashlib
@@ -12,11 +12,11 @@ from imsg_console.client import Visitor
 ID_BYTES = 32
 
 MAX_SESSIONS_PER_USER = 100
-"""The oldest gives way; a script that logs in without end fills no memory."""
+"""The oldest ends for a new one, so that a script that logs in again and again fills no memory."""
 
 
 MAX_ENDED = 10_000
-"""Sessions that have ended, of which it is remembered why."""
+"""Ended sessions whose reason is remembered."""
 
 
 class Tab(Protocol):
@@ -30,7 +30,7 @@ class Tab(Protocol):
 
 
 class Task(Protocol):
-    """Work that goes on while its session lasts, whichever page is open."""
+    """Work that belongs to a session."""
 
     def stop(self) -> None:
         """End it."""
@@ -41,7 +41,7 @@ class Session:
     """One log-in in one browser."""
 
     key: str
-    """What the cookie's secret hashes to: who reads our memory's keys can't log in with them."""
+    """The SHA-256 of the cookie's secret, with which nobody can log in."""
     username: str
     is_admin: bool
     token: str
@@ -49,16 +49,16 @@ class Session:
     ends_at: float
     seen_at: float
     warned: bool = False
-    """Whether the administrator's documented password works here: said in a banner until it is changed."""
+    """Whether the administrator's documented password works here: a banner warns until it is changed."""
     tabs: dict[str, Tab] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     is_over: bool = False
     end_others: Callable[[], None] = lambda: None
-    """End the same user's sessions in other browsers: their password has changed."""
+    """Ends the user's sessions in other browsers, after a change of the password."""
 
 
 class Sessions:
-    """Finds, makes and ends sessions. Times come from `now`, in seconds that never jump."""
+    """Finds, opens and ends sessions. `now` is a monotonic clock in seconds."""
 
     def __init__(self, idle_s: float, now: Callable[[], float], revoke: Callable[[Session], Awaitable[None]]) -> None:
         self.idle_s = idle_s
@@ -66,7 +66,7 @@ class Sessions:
         self._revoke = revoke
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, str] = {}
-        """Why sessions have ended, the oldest first."""
+        """Key of an ended session → why it ended, the oldest first."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -74,7 +74,7 @@ class Sessions:
     def open(
         self, username: str, *, is_admin: bool, token: str, visitor: Visitor, expires_in_s: float
     ) -> tuple[Session, str]:
-        """Make a session; return it and the secret for its cookie, which stands nowhere else."""
+        """Open a session; return it and the secret for its cookie, which is kept nowhere else."""
         secret = secrets.token_urlsafe(ID_BYTES)
         now = self._now()
         session = Session(_key(secret), username, is_admin, token, visitor, now + expires_in_s, now)
@@ -90,21 +90,21 @@ class Sessions:
         return self.by_key(_key(secret)) if secret else None
 
     def by_key(self, key: str) -> Session | None:
-        """Return a session that still lasts; one that does not is the next sweep's."""
+        """Return a session that still lasts."""
         session = self._sessions.get(key)
         return None if session is None or self._over(session) else session
 
     def why_ended(self, secret: str) -> str:
-        """Say why a cookie has no session any more: `restarted` where nobody knows of it, as after a restart."""
+        """Return why the session of a cookie has ended: `restarted` where it is not known, as after a restart."""
         session = self._sessions.get(_key(secret))
         return self._over(session) if session is not None else self._ended.get(_key(secret), "restarted")
 
     def touch(self, session: Session) -> None:
-        """Note that somebody did something."""
+        """Keep a session alive: its person has done something."""
         session.seen_at = self._now()
 
     def end(self, session: Session, why: str) -> None:
-        """End a session: its tasks stop, its pages lead to the log-in and say why."""
+        """End a session: its tasks stop, and its pages lead to the log-in page, which says why."""
         session.is_over = True
         self._sessions.pop(session.key, None)
         self._ended[session.key] = why
@@ -126,7 +126,7 @@ class Sessions:
                 self.end(other, "changed")
 
     async def sweep(self) -> None:
-        """End what is over, and take their tokens out of force."""
+        """End the sessions that are over, and revoke their tokens."""
         for session in list(self._sessions.values()):
             if why := self._over(session):
                 self.end(session, why)

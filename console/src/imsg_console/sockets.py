@@ -1,7 +1,7 @@
-"""Every socket speaks for one page: the one it was opened for, of the session that opened it.
+"""Binds every socket to the page it was opened for, and to the session that opened it.
 
-NiceGUI goes by the `client_id` that a message names, and lets a socket name any. `security` reads the one that stands
-in the socket's URL, verifies it and leaves it in the scope; nothing else is believed here.
+NiceGUI trusts the `client_id` that a message names, whatever socket it comes from. `security` verifies the one in the
+socket's URL and keeps it in the scope; messages that name another are dropped here.
 """
 
 import inspect
@@ -16,51 +16,51 @@ from imsg_console.security import page_of
 from imsg_console.session import Session, Sessions
 
 SOLE_ARGUMENT = 1
-"""What a page says has one argument, its message."""
+"""An event of a page has one argument, its message."""
 
 
 class Sockets:
-    """NiceGUI's handlers of what comes over sockets, behind the question whose page speaks."""
+    """Wraps NiceGUI's handlers of socket events with the check of the page."""
 
     def __init__(self, server: AsyncServer, sessions: Sessions, owner: Callable[[str], str | None]) -> None:
-        """`owner` (client id → session key) says whose page is open."""
+        """Wrap nothing yet. `owner` returns the session key of an open page by its client id."""
         self._server = server
         self._sessions = sessions
         self._owner = owner
-        self._heard: dict[str, Callable[..., Any]] = {}
+        self._handlers: dict[str, Callable[..., Any]] = {}
 
     def bind(self) -> None:
-        """Stand before NiceGUI's handlers, all of them: one that a later version adds has no way past."""
-        self._heard = read_handlers(self._server)
-        for name, handler in self._heard.items():
+        """Wrap all of NiceGUI's handlers, also those that a later version adds."""
+        self._handlers = read_handlers(self._server)
+        for name, handler in self._handlers.items():
             if name != "disconnect":  # which names no page, and knows the socket's own
                 self._server.on(name, self._verify(name, handler))
         self._server.on("connect", self._connect)
         self._server.on("log", self._ignore)
 
     def unbind(self) -> None:
-        """Leave NiceGUI as it was."""
-        for name, handler in self._heard.items():
+        """Restore NiceGUI's handlers."""
+        for name, handler in self._handlers.items():
             self._server.on(name, handler)
 
     def is_of(self, transport: str, client: str, session: Session | None) -> bool:
-        """Tell whether a long-polling request goes on with a socket of the same page and session."""
+        """Tell whether a long-polling request continues a socket of the same page and session."""
         bound = page_of(read_environ(self._server, transport))
         return bound is not None and bound == (client, session.key if session else None)
 
     async def _connect(self, sid: str, environ: object, *_: object) -> object:
-        """Shake hands at once where the URL asks for it. A page may send an event of this name too, with no environ."""
+        """Shake hands at once where the URL asks for it. A page's own event of this name has no environ."""
         own: Mapping[str, Any] | None = self._server.get_environ(sid)
         if own is None or environ is not own:
             return False
         if self._session(page_of(own)) is None and IMPLICIT_HANDSHAKE in own.get("QUERY_STRING", ""):
             raise Refused(HANDSHAKE_REFUSED)
-        return await _result(self._heard["connect"](sid, own))
+        return await _result(self._handlers["connect"](sid, own))
 
     def _verify(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-        async def hear(sid: str, *said: object) -> object:
+        async def handle(sid: str, *arguments: object) -> object:
             page = page_of(self._server.get_environ(sid))
-            message = said[0] if len(said) == SOLE_ARGUMENT else None
+            message = arguments[0] if len(arguments) == SOLE_ARGUMENT else None
             if page is None or not isinstance(message, Mapping) or message.get("client_id") != page[0]:
                 return False
             session = self._session(page)
@@ -69,20 +69,20 @@ class Sockets:
             if name == "event":
                 if page[0] not in self._server.rooms(sid):
                     return False  # no hand was shaken
-                self._sessions.touch(session)  # what people do keeps their session alive, and only that
+                self._sessions.touch(session)  # events of people keep their session alive, refreshes do not
             return await _result(handler(sid, message))
 
-        return hear
+        return handle
 
     async def _ignore(self, *_: object) -> None:
-        """Write nothing: what a browser wants in our log."""
+        """Drop what a browser wants to have logged."""
 
     def _session(self, page: tuple[str, str | None] | None) -> Session | None:
-        """Return the session whose page it still is; it may have ended since the socket was opened."""
+        """Return the session of the page; None where it has ended since the socket was opened."""
         if page is None or page[1] is None or self._owner(page[0]) != page[1]:
             return None
         return self._sessions.by_key(page[1])
 
 
-async def _result(answered: Any) -> Any:  # noqa: ANN401  a handler of NiceGUI's, a coroutine or not
-    return await answered if inspect.isawaitable(answered) else answered
+async def _result(answer: Any) -> Any:  # noqa: ANN401  a handler of NiceGUI's, a coroutine or not
+    return await answer if inspect.isawaitable(answer) else answer

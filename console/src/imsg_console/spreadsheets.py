@@ -13,25 +13,25 @@ ACCEPT = ".xlsx,.xlsm,.xlsb,.xls,.et,.ods,.csv,.tsv,.txt"
 """What a browser lets people choose, as HTML writes it."""
 
 ENCODINGS = ("utf-8", "gb18030")
-"""Tried in this order: GBK is a part of GB 18030, and text that is no UTF-8 never reads as it by chance for long."""
+"""Tried in this order. GB 18030 contains GBK; long text in it is no valid UTF-8."""
 
 MARKED = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-"""A byte order mark says it: Excel writes one."""
+"""Byte order mark → encoding; Excel writes one."""
 
 SIGNS = "\t,;，"
-"""What parts columns."""
+"""Signs between columns."""
 
-PARTING = SIGNS + "；、| "
-"""What parts recipients within a line, or a cell."""
+SEPARATORS = SIGNS + "；、| "
+"""Signs between recipients within a line or a cell."""
 
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What ends a line, as `str.splitlines` has it."""
 
 SAMPLE = 4_096
-"""Rows that say what parts the columns."""
+"""Rows by which the sign between columns is found."""
 
 HEADED_WITHIN = 10
-"""The heading is one of so many rows that hold something; above it stand titles, who made it, and when."""
+"""The heading is among the first rows that hold something; titles may stand above it."""
 
 PIECE = 500
 """Rows of one piece of an answer."""
@@ -79,7 +79,7 @@ def decode(content: bytes) -> str:
     """
     text = _decode(content)
     rows = sum(map(text.count, BREAKS)) - text.count("\r\n")
-    if rows > MAX_ROWS or sum(map(text.count, PARTING)) > MAX_CELLS:
+    if rows > MAX_ROWS or sum(map(text.count, SEPARATORS)) > MAX_CELLS:
         raise UnreadableError("files.too_large")
     return text
 

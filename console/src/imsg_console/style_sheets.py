@@ -1,4 +1,4 @@
-"""The console's own style sheets and its icon, served from wherever they stand beside the code that wants them."""
+"""Serves the console's style sheets and its icon, which are beside the code that uses them."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ SOURCES = Path(__file__).parent
 ICON_FILE = SOURCES / "static" / "icon.svg"
 
 FILES = {file.name: file for file in (ICON_FILE, *SOURCES.rglob("*.css"))}
-"""Every file by its name alone: a name stands once."""
+"""Name → file; each name is unique."""
 
 
 class StyleSheets(StaticFiles):
-    """Serves them by name and nothing else: a feature's folder holds its code too."""
+    """Serves these files by name, and no other file of their folders."""
 
     def __init__(self) -> None:
         super().__init__(directory=SOURCES)

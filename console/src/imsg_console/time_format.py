@@ -1,4 +1,4 @@
-"""Times as people read them: in the installation's own zone, as short as can be told apart."""
+"""Writes times as people read them: in the installation's time zone, as short as possible."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -7,14 +7,14 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 
 class TimeFormat:
-    """Writes the API's times for one person."""
+    """Writes the times of the API."""
 
     def __init__(self, timezone: str, *, english: bool) -> None:
         self.zone = ZoneInfo(timezone)
         self._english = english
 
     def full(self, text: str) -> str:
-        """To the second: `2026-11-25 11:32:41`."""
+        """Write the time to the second: `2026-11-25 11:32:41`."""
         return f"{self._read(text):%Y-%m-%d %H:%M:%S}"
 
     def short(self, text: str, now: datetime) -> str:
@@ -27,7 +27,7 @@ class TimeFormat:
         return f"{at:%Y-%m-%d %H:%M}"
 
     def clock(self, text: str) -> str:
-        """To the thousandth, within a day: for what follows quickly upon another."""
+        """Write the time of day to the millisecond."""
         at = self._read(text)
         return f"{at:%H:%M:%S}.{at.microsecond // 1_000:03d}"
 

@@ -1,4 +1,4 @@
-"""What a page is, and what it is given to show itself."""
+"""What a page is, and what it gets to draw itself."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from imsg_console.time_format import TimeFormat
 
 
 class Group(Enum):
-    """Where a page stands in the navigation, and who may see it."""
+    """The part of the navigation that a page is in, and who may see it."""
 
     ADMIN = "admin"
-    """Administrators alone."""
+    """For administrators."""
     USER = "user"
-    """Everybody who has logged in."""
+    """For everybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One showing of a page to one person."""
+    """One page as one person sees it."""
 
     api: Api
-    """The public API on their behalf, in their language."""
+    """The public API on behalf of the person, in their language."""
     t: Texts
     """Sentences: `view.t("users.title")`."""
     session: Session
@@ -39,10 +39,10 @@ class View:
     path: str
     """The page's own address, without the query."""
     segments: Mapping[str, str]
-    """What stood in the path: `/messages/{id}` gives `segments["id"]`."""
+    """The parts of the path: `/messages/{id}` gives `segments["id"]`."""
     query: Mapping[str, str]
     sandbox: Sandbox
-    """The stand-ins for the providers."""
+    """The sandbox, if it runs here."""
     timezone: str
     """Of the installation: the days and hours of its limits."""
     times: TimeFormat
@@ -50,7 +50,7 @@ class View:
     has_sandbox: bool
     """Whether the sandbox runs here."""
     bodies: Bodies
-    """For `widgets.bodies.body_frame`."""
+    """For `widgets.html_frame`."""
     files: Files
     """For downloads: `view.files.offer(...)` gives the address."""
     readers: Readers
@@ -66,17 +66,17 @@ Show = Callable[[View], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its address, its place in the navigation, and who draws it."""
+    """A page: its address, its place in the navigation, and the function that draws it."""
 
     path: str
     """`/users`; parts in braces arrive in `view.segments`."""
     name: str
-    """Its title is the sentence `frame.NAME`."""
+    """Its title is the sentence `layout.NAME`."""
     group: Group
     show: Show
     icon: str = ""
-    """A Material symbol; empty: the page is reached from another one and stands not in the navigation."""
+    """A Material symbol; empty: the page is not in the navigation."""
     needs_sandbox: bool = False
-    """Left out where the sandbox does not run."""
+    """Whether it is shown only where the sandbox runs."""
     under: str = ""
-    """For a page that is not in the navigation: the path of the one it belongs to."""
+    """The path of its parent, for a page that is not in the navigation."""

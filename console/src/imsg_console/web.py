@@ -1,4 +1,4 @@
-"""NiceGUI, made to serve our pages: its settings, the nonce in its template, the frame around what pages draw."""
+"""Serves the pages with NiceGUI: its settings, the layout around each page, the owner of each open one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -36,34 +36,34 @@ from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 
 RECONNECT_S = 30.0
-"""How long a page waits for its browser: a phone that slept, a tunnel, a short restart of the proxy."""
+"""How long a page waits for its browser: a sleeping phone, a tunnel, a restart of the proxy."""
 
 BUILD_S = 30.0
 """How long a page may take to be drawn: the calls of the API inside have shorter bounds of their own."""
 
 UPLOAD_BYTES = 16 * 1024 * 1024
-"""What a request may bring: as much as POST /api/v2/messages takes."""
+"""The largest request: as much as POST /api/v2/messages takes."""
 
 MAX_TABS = 40
-"""How many pages a session may have open; the oldest gives way."""
+"""Open pages of a session; the oldest is discarded for a new one."""
 
 
-SANDBOX_ASKED_S = 30.0
-"""How long it is believed whether the sandbox runs."""
+SANDBOX_KNOWN_S = 30.0
+"""How long the knowledge is kept whether the sandbox runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """What the pages are served with."""
+    """What the pages need."""
 
     gateway: Gateway
     sandbox: Gateway | None
-    """Where the sandbox answers, if anybody said."""
+    """The sandbox; None where its URL is not set."""
     sessions: Sessions
     origins: Origins
     timezone: str
     is_exposed: bool
-    """Whether others than this machine reach us: then nothing of the documented password is said."""
+    """Whether other machines reach us: then the documented password is not mentioned."""
     now: Callable[[], float]
 
 
@@ -71,7 +71,7 @@ class Web:
 async def open_pages(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     for language in LANGUAGES.values():
-        await asyncio.to_thread(read_sentences, language)  # files, which no request should wait for
+        await asyncio.to_thread(read_sentences, language)  # so that no request waits for files
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
     login = LoginPage(web.gateway, web.sessions, web.origins, web.is_exposed)
@@ -115,7 +115,7 @@ def _configure(app: FastAPI) -> None:
 
 
 class _Pages:
-    """Draws pages inside the frame, and knows whose each open one is."""
+    """Draws pages inside the layout, and knows the session of each open one."""
 
     def __init__(self, web: Web) -> None:
         self._web = web
@@ -128,7 +128,7 @@ class _Pages:
         self._shapes = [compile_path(one.path)[0] for one in PAGES]
 
     def is_page(self, path: str) -> bool:
-        """Tell whether a page stands at an address."""
+        """Tell whether a page has this address."""
         return any(shape.match(path) for shape in self._shapes)
 
     def owner(self, client: str) -> str | None:
@@ -136,14 +136,14 @@ class _Pages:
         return self._owners.get(client)
 
     def register(self) -> None:
-        """Hand every page to NiceGUI."""
+        """Register every page with NiceGUI."""
         for one in PAGES:
             LocalizedPage(one.path, response_timeout=BUILD_S)(self._make_handler(one))
         LocalizedPage(MISSING)(self._make_handler(None))
         self.sockets.bind()
 
     def unregister(self) -> None:
-        """Leave NiceGUI as it was."""
+        """Remove the pages from NiceGUI."""
         self.sockets.unbind()
         for one in PAGES:
             remove_page(one.path)
@@ -178,19 +178,19 @@ class _Pages:
         return show
 
     async def _view(self, request: Request, session: Session) -> View:
-        wish = current.get()
-        sandbox = Sandbox(self._web.sandbox or self._web.gateway, session.token, wish.accept_language)
+        wanted = current.get()
+        sandbox = Sandbox(self._web.sandbox or self._web.gateway, session.token, wanted.accept_language)
         return View(
-            api=Api(self._web.gateway, session.token, session.visitor, wish.accept_language),
-            t=Texts(wish.language),
+            api=Api(self._web.gateway, session.token, session.visitor, wanted.accept_language),
+            t=Texts(wanted.language),
             session=session,
-            preferences=wish,
+            preferences=wanted,
             path=request.url.path,
             segments=dict(request.path_params),
             query=dict(request.query_params),
             sandbox=sandbox,
             timezone=self._web.timezone,
-            times=TimeFormat(self._web.timezone, english=wish.language == "en"),
+            times=TimeFormat(self._web.timezone, english=wanted.language == "en"),
             has_sandbox=session.is_admin and await self._has_sandbox(sandbox),
             bodies=self.bodies,
             files=self.files,
@@ -201,7 +201,7 @@ class _Pages:
         if self._web.sandbox is None:
             return False
         asked_at, known = self._sandbox
-        if self._web.now() - asked_at > SANDBOX_ASKED_S:
+        if self._web.now() - asked_at > SANDBOX_KNOWN_S:
             known = await sandbox.is_there()
             self._sandbox = (self._web.now(), known)
         return known

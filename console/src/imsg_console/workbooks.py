@@ -26,7 +26,7 @@ MAX_CELL_CHARACTERS = 32_767
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One sheet that is shown and holds something."""
+    """A visible sheet that is not empty."""
 
     name: str
     rows: tuple[tuple[str, ...], ...]
@@ -34,12 +34,12 @@ class Sheet:
 
 
 def is_workbook(content: bytes) -> bool:
-    """Tell whether a file is one, whatever it is called."""
+    """Tell whether a file is a workbook, whatever its name."""
     return content.startswith(PACKED)
 
 
 def check(content: bytes) -> None:
-    """Look at what a workbook says of itself before anything is unpacked. Raises UnreadableError."""
+    """Check a workbook before anything of it is unpacked. Raises UnreadableError."""
     if not content.startswith(PACKED[0]):
         if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e" in content:
             raise UnreadableError("files.encrypted")
@@ -92,7 +92,7 @@ def _sheets(content: bytes) -> Iterator[Sheet]:
 
 
 def _write(cell: object) -> str:
-    """Write a cell as a person reads it."""
+    """Write a cell as people read it."""
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float):

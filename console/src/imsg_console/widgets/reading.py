@@ -1,4 +1,4 @@
-"""What a person hands in on a page, read within the bounds of `readers`."""
+"""Reads a file or a pasted text for the open page."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ from imsg_console.readers import Reader
 from imsg_console.view import View
 
 
-async def run_reader(view: View, reader: Reader, content: bytes, *asked: Any) -> list[Any]:  # noqa: ANN401  JSON
-    """Return a reader's pieces; it ends with the page. Raises UnreadableError."""
-    return await view.readers.run(view.session.key, ui.context.client.id, reader, content, *asked)
+async def run_reader(view: View, reader: Reader, content: bytes, *arguments: Any) -> list[Any]:  # noqa: ANN401  JSON
+    """Return the pieces of a reader; it is cancelled with the page. Raises UnreadableError."""
+    return await view.readers.run(view.session.key, ui.context.client.id, reader, content, *arguments)
