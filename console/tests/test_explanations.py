@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_console.explanations import OTHERWISE, TABLES, explain, general, say_meaning
+from imsg_console.explanations import OTHERWISE, TABLES, describe_meaning, explain, general
 from imsg_console.texts import Texts
 
 UNKNOWN = Texts("zh")("explanations.otherwise.failed")
@@ -53,7 +53,7 @@ def test_the_next_step_depends_on_whether_it_goes_on_by_itself(status: str, reme
 def test_every_entry_speaks_both_languages_and_leads_to_a_next_step() -> None:
     for table, codes in {**TABLES, "general": general.CODES, "otherwise": OTHERWISE}.items():
         for code, remedy in codes.items():
-            zh, en = (say_meaning(Texts(language), f"{table}.{code}") for language in ("zh", "en"))
+            zh, en = (describe_meaning(Texts(language), f"{table}.{code}") for language in ("zh", "en"))
             assert zh.endswith("。")
             assert en.endswith(".")
             assert not zh.isascii()

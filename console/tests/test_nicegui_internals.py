@@ -75,12 +75,6 @@ def test_quasar_knows_the_parts_that_pages_name() -> None:
     assert callable(ui.element)
 
 
-def test_an_upload_has_a_component_inside_that_takes_files() -> None:
-    inside = (Path(nicegui.__file__).parent / "elements" / "upload.js").read_text()
-
-    assert 'ref="qRef"' in inside
-
-
 def test_no_other_module_looks_inside() -> None:
     wrong = []
     for path in SOURCES.rglob("*.py"):

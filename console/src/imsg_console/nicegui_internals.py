@@ -1,6 +1,6 @@
-"""What the console relies on inside NiceGUI and Quasar beyond what they document, once and by name.
+"""What the console uses of NiceGUI and Quasar beyond their documentation.
 
-pyproject.toml bounds NiceGUI's version; tests/test_nicegui_internals.py says of a new one what no longer holds.
+pyproject.toml bounds NiceGUI's version; tests/test_nicegui_internals.py checks a new one.
 """
 
 import logging
@@ -23,7 +23,7 @@ from imsg_console.preferences import HTML_LANGUAGES, current
 
 FRAMEWORK = "/_nicegui/"
 ASSETS = f"/_nicegui/{version('nicegui')}/"
-"""NiceGUI's own scripts and styles: the same for everybody, so no session is wanted."""
+"""NiceGUI's scripts and styles: the same for everybody, so they need no session."""
 
 SOCKET = "/_nicegui_ws/"
 
@@ -31,20 +31,20 @@ NAMESPACE = "/"
 """Of Socket.IO, in which NiceGUI registers its handlers."""
 
 HANDSHAKE_REFUSED = "Implicit handshake failed"
-"""NiceGUI's own word, at which its script loads the page anew: that leads to the log-in."""
+"""NiceGUI's error at which its script loads the page again, which leads to the log-in page."""
 
 IMPLICIT_HANDSHAKE = "implicit_handshake"
-"""Stands in a socket's query where NiceGUI's script wants to shake hands by connecting."""
+"""The key in a socket's query with which NiceGUI's script shakes hands by connecting."""
 
 EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""A style sheet with nothing in it, which NiceGUI adds for colours that nobody named."""
+"""The empty style sheet that NiceGUI adds where no colours are set."""
 
 RESPONSES = 1_000
-"""Bytes from which on an answer is compressed."""
+"""Answers of at least so many bytes are compressed."""
 
 
 class LocalizedPage(page):
-    """A page in the language and theme of whoever asks for it."""
+    """A page in the language and theme of its visitor."""
 
     def resolve_language(self) -> Language | None:
         """Return the language that HTML says and Quasar speaks."""
@@ -56,7 +56,7 @@ class LocalizedPage(page):
 
 
 class NonceLoader(BaseLoader):
-    """NiceGUI's template with the nonce in its script and style tags: in the source, so never in what a page says."""
+    """Adds the nonce to the script and style tags of NiceGUI's template: to its source, never to a page's content."""
 
     def __init__(self, inner: BaseLoader) -> None:
         self._inner = inner
@@ -75,12 +75,12 @@ def set_up(app: FastAPI, *, message_bytes: int, log_filter: logging.Filter, **op
     if not isinstance(environment.loader, NonceLoader) and environment.loader is not None:
         environment.loader = NonceLoader(environment.loader)
     core.app.config.quasar_config["brand"] = {}
-    # Quasar's bar for whatever is loading has no name and stands outside every landmark; we say ourselves what goes on.
+    # Quasar's loading bar has no name and is outside every landmark.
     core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     core.sio.eio.max_http_buffer_size = message_bytes
-    core.sio.eio.cors_allowed_origins = []  # whose page may connect is for `security` to say
+    core.sio.eio.cors_allowed_origins = []  # `security` checks the origin
     ui.run_with(app, **options)
-    # NiceGUI's own middleware takes a browser that left for a bug; what it does, `security` does.
+    # NiceGUI's middleware treats a browser that has left as a bug; `security` does what it does.
     core.app.user_middleware.clear()
     core.app.middleware_stack = None
     core.app.add_middleware(GZipMiddleware, minimum_size=RESPONSES)
@@ -90,7 +90,7 @@ def set_up(app: FastAPI, *, message_bytes: int, log_filter: logging.Filter, **op
 
 
 def remove_page(path: str) -> None:
-    """Take a page away from NiceGUI's app, which outlives ours."""
+    """Remove a page from NiceGUI's app, which outlives ours."""
     core.app.remove_route(path)
 
 
@@ -100,12 +100,12 @@ def socket_server() -> AsyncServer:
 
 
 def read_handlers(server: AsyncServer) -> dict[str, Callable[..., Any]]:
-    """Return what hears each event of a socket."""
+    """Return the handler of each socket event."""
     return dict(server.handlers[NAMESPACE])
 
 
 def read_environ(server: AsyncServer, transport: str) -> Mapping[str, Any] | None:
-    """Return what Engine.IO keeps of the request that opened a transport; None where there is no such one."""
+    """Return what Engine.IO keeps of the request that opened a transport; None where there is none."""
     environ: Mapping[str, Any] | None = server.environ.get(transport)
     return environ
 
@@ -117,12 +117,7 @@ def read_scope(environ: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def arrange(client: Client) -> Element:
-    """Lay a page out: header over all of it, navigation at the left; return the landmark of the content."""
+    """Lay out a page, with the header above the navigation; return the landmark of the content."""
     client.layout.props('view="hHh LpR fFf"')
     client.content.classes("page")
     return client.page_container.default_slot.children[0]
-
-
-def add_files(upload: ui.upload, files: str) -> str:
-    """Write the script that hands files (an expression of constants) to an upload's own component."""
-    return f"getElement({upload.id:d}).$refs.qRef.addFiles({files})"

@@ -1,4 +1,4 @@
-"""Where a request comes from: over TLS or not, from our own page or another's."""
+"""Where a request comes from: over TLS or not, from the console's own page or another."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from starlette.types import Scope
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOCKED = "__Host-"
-"""Before a cookie's name where there is TLS: browsers then take it from this very host alone, over TLS alone."""
+"""Prefix of a cookie's name with TLS: browsers accept it from this host only, and over TLS only."""
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Origins:
-    """Judges requests by what browsers say about where they come from and pages can't forge."""
+    """Checks the origin of requests by headers that pages cannot forge."""
 
     def __init__(self, public_url: str, trusted: Sequence[Network]) -> None:
         self._public = urlsplit(public_url)
         self._trusted = tuple(trusted)
 
     def is_tls(self, scope: Scope) -> bool:
-        """Tell whether the browser speaks TLS: to us, to a proxy that may be believed, or by IMSG_PUBLIC_URL."""
+        """Tell whether the browser uses TLS: to us, to a trusted proxy, or by IMSG_PUBLIC_URL."""
         if scope.get("scheme") in ("https", "wss") or self._public.scheme == "https":
             return True
         client = scope.get("client")
@@ -32,11 +32,11 @@ class Origins:
         return Headers(scope=scope).get("x-forwarded-proto", "").split(",")[0].strip() == "https"
 
     def cookie(self, scope: Scope, name: str) -> str:
-        """Return what a cookie is called here."""
+        """Return the name of a cookie here."""
         return f"{LOCKED}{name}" if self.is_tls(scope) else name
 
     def is_ours(self, scope: Scope) -> bool:
-        """Tell whether a page of ours asks: against CSRF and foreign WebSockets, for whatever changes things."""
+        """Tell whether a request comes from the console's own page: against CSRF and foreign WebSockets."""
         headers = Headers(scope=scope)
         origin = urlsplit(headers.get("origin", ""))
         if not origin.netloc:

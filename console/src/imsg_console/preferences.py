@@ -44,7 +44,7 @@ current: ContextVar[Preferences] = ContextVar("preferences", default=Preferences
 
 
 def preferences(cookies: Mapping[str, str], accept_language: str) -> Preferences:
-    """Read the cookies; the browser's header stands in for a missing or wrong one."""
+    """Read the cookies; the browser's header replaces a missing or wrong one."""
     language, theme = cookies.get(LANGUAGE_COOKIE), cookies.get(THEME_COOKIE)
     wished: Language = "en" if prefers_english(accept_language) else "zh"
     return Preferences(LANGUAGES.get(language or "", wished), THEMES.get(theme or "", "auto"))

@@ -79,7 +79,7 @@ class Security:
     ) -> None:
         """Wrap an app.
 
-        `owner` (client id → session key) says whose page an upload or a socket belongs to; `goes_on` (transport id,
+        `owner` (client id → session key) returns the session of an upload's or socket's page; `goes_on` (transport id,
         client id, session) tells whether a long-polling request goes on with a socket of that page and session.
         """
         self._app = app

@@ -119,8 +119,8 @@ def split_columns(text: str) -> Sequence[Sequence[str]]:
 def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[str]], int]) -> int | None:
     """Return the place of the row that heads the columns: of the first ones, that of which most cells are known.
 
-    `count_known` is 0 for what is no heading; None where all are. Above the heading stands a title as a rule, in cells
-    that were merged: it may be a word that heads columns elsewhere.
+    `count_known` returns 0 for a row that is no heading; None where all are. Titles may stand above the heading; a title
+    may be a word that heads columns elsewhere.
     """
     held = islice(((at, row) for at, row in enumerate(rows) if any(map(str.strip, row))), HEADED_WITHIN)
     best = max(((count_known(row), -at) for at, row in held), default=(0, 0))
@@ -128,7 +128,7 @@ def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[
 
 
 def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    """Leave out what may stand above a heading: rows of one cell, or none."""
+    """Leave out what may be titles: rows of one cell, or none, at the top."""
     below = (at for at, row in enumerate(rows[:HEADED_WITHIN]) if sum(bool(cell.strip()) for cell in row) > 1)
     return rows[next(below, 0) :]
 

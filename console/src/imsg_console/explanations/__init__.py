@@ -1,4 +1,4 @@
-"""Providers' answers in plain words: what a code means for a message, and what to do about it."""
+"""Explains codes of providers: what a code means for a message, and what to do about it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,8 @@ def _table(method: str) -> Table:
     name = f"{__name__}.{method}"
     if find_spec(name) is None:
         return {code: remedy for code, (_, _, remedy) in BY_NAME[method].explanations.items()}
-    found: Table = import_module(name).CODES
-    return found
+    table: Table = import_module(name).CODES
+    return table
 
 
 TABLES: Mapping[str, Table] = {method: _table(method) for method in METHODS}
@@ -34,7 +34,7 @@ ONCE_SETTLED: Mapping[str, str] = {
     "top_up": "top_up_first",
     "limit": "later",
 }
-"""Remedies that hold only while iMSG goes on trying → what to do once it does not."""
+"""Remedies that hold while iMSG retries → those that hold when it has given up."""
 
 UNCHANGED_IN_VAIN = frozenset(
     {
@@ -42,7 +42,7 @@ UNCHANGED_IN_VAIN = frozenset(
         "opted_out",
     }
 )  # fmt: skip
-"""Remedies that say: correct something first. The same once more would fail once more."""
+"""Remedies that need a correction: the unchanged message would fail again."""
 
 VAGUE = frozenset({"5", "554"})
 """Names of refusals without a reason, as servers give them for spam, for a policy, or in a bad hour."""
@@ -51,15 +51,15 @@ _SMTP = re.compile(r"[245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer in words."""
+class Explanation:
+    """The meaning of a code, and the remedy."""
 
     meaning: str
     remedy: str
 
 
-def explain(texts: Texts, method: str, status: str, code: str | None) -> Said | None:
-    """Put an answer into words; None where there is nothing to explain (it was sent, or waits its turn)."""
+def explain(texts: Texts, method: str, status: str, code: str | None) -> Explanation | None:
+    """Explain the code of a message; None where its status needs no explanation."""
     if status not in OTHERWISE:
         return None
     meaning, remedy = _find(method, code or "") or (f"otherwise.{status}", OTHERWISE[status])
@@ -67,19 +67,19 @@ def explain(texts: Texts, method: str, status: str, code: str | None) -> Said | 
         remedy = "check"
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
-    return Said(say_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+    return Explanation(describe_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
 
 
-def explain_listed(texts: Texts, method: str, code: str) -> Said | None:
-    """Put a code that stops a provider into words; None where no table has it."""
-    if (found := _find(method, code)) is None:
+def explain_listed(texts: Texts, method: str, code: str) -> Explanation | None:
+    """Explain a code that stops a provider; None where no table has it."""
+    if (known := _find(method, code)) is None:
         return None
-    meaning, remedy = found
-    return Said(say_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+    meaning, remedy = known
+    return Explanation(describe_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
 
 
-def say_meaning(texts: Texts, meaning: str) -> str:
-    """Say what a code means: by the catalogues, or as the channel's description has it."""
+def describe_meaning(texts: Texts, meaning: str) -> str:
+    """Return the sentence about a code: of the catalogues, or of the channel's description."""
     table, _, code = meaning.partition(".")
     described = BY_NAME[table].explanations if table in BY_NAME else {}
     if code not in described:
@@ -89,12 +89,12 @@ def say_meaning(texts: Texts, meaning: str) -> str:
 
 
 def is_hopeless(method: str, status: str, code: str | None) -> bool:
-    """Tell whether a message that failed would fail again as it is; a code that says nothing exact does not."""
+    """Tell whether a failed message would fail again unchanged; a vague code does not count."""
     if status != "failed":
         return False
     table = TABLES.get(method, {})
     exact = [name for name in _names(method, code or "") if name not in VAGUE]
-    known = next((found for name in exact if (found := table.get(name) or general.CODES.get(name))), None)
+    known = next((remedy for name in exact if (remedy := table.get(name) or general.CODES.get(name))), None)
     return known is not None and known in UNCHANGED_IN_VAIN
 
 
@@ -109,7 +109,7 @@ def _find(method: str, code: str) -> tuple[str, str] | None:
 
 
 def _names(method: str, code: str) -> Iterator[str]:
-    """Name where an answer may stand, the most exact first."""
+    """Yield the names by which the tables may have a code, the most exact first."""
     yield code
     if method == SMTP.name and _SMTP.fullmatch(code):
         plain, _, enhanced = code.partition(" ")

@@ -49,7 +49,7 @@ ALIYUN_RECEIPTS: Table = group_codes(
 """help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026."""
 
 CARRIERS: Table = dict.fromkeys(("BLACK", "MBBLACK", "TDBLACK", "TSBLACK", "W-BLACK"), "opted_out")
-"""What carriers say in receipts, whoever brings them (support.huaweicloud.com/api-msgsms/sms_05_0051.html,
+"""What carriers say in receipts (support.huaweicloud.com/api-msgsms/sms_05_0051.html,
 help.aliyun.com/document_detail/2679007.html)."""
 
 TENCENT: Table = group_codes(
@@ -94,7 +94,7 @@ TENCENT: Table = group_codes(
     ),
 )
 """cloud.tencent.com/document/api/382/59177 and the codes that tencentcloud-sdk-python-sms 3.1.153 names, read November
-2026. Of a code that is not here its class is explained: what stands before the dot."""
+2026. Of a code that is not here its class is explained: the part before the dot."""
 
 VOLCENGINE: Table = group_codes(
     operator=(

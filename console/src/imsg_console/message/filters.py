@@ -1,4 +1,4 @@
-"""What the messages page shows: the filters of GET /api/v2/messages, read from its own URL and written back into it."""
+"""The filters of GET /api/v2/messages, as the URL of a page has them."""
 
 import re
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from imsg_channels import METHODS
 STATUSES = ("queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain")
 UNSETTLED = frozenset({"queued", "retrying"})
 RESENDABLE = frozenset({"failed", "expired"})
-"""What POST /api/v2/resend sends again without being told that it may be a second time."""
+"""Statuses that POST /api/v2/resend resends without `uncertain`."""
 
 MAX_TEXT = 400
 """Characters of a filter that are kept of a URL: a longer one finds nothing anyhow."""
 
 _ID = re.compile(r"[0-9a-f]{32}(?:-(?:0|[1-9][0-9]{0,8}))?")
 _WHOLE = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]{2,}|\+?[0-9][0-9 -]{9,}[0-9]", re.ASCII)
-"""A whole address or number, which an index finds; anything else is a part of one."""
+"""A whole address or number, which the API finds by an index; any other text is a part of one."""
 _LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Each an empty string where it filters nothing; times as somebody wrote them, in the console's own zone.
+    """The filters; empty ones filter nothing. Times are as they were typed, in the installation's zone.
 
     `status` may be several, with commas between them.
     """
@@ -42,15 +42,15 @@ class Filters:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filters":
-        """Read a URL's query; whatever is no filter of ours is left out."""
-        given = {one.name: query.get(one.name, "").replace("\0", "").strip()[:MAX_TEXT] for one in fields(cls)}
-        if given["method"] not in METHODS:
-            given["method"] = ""
-        given["status"] = ",".join(one for one in STATUSES if one in given["status"].split(","))
-        return cls(**given)
+        """Read the query of a URL; unknown fields are left out."""
+        values = {one.name: query.get(one.name, "").replace("\0", "").strip()[:MAX_TEXT] for one in fields(cls)}
+        if values["method"] not in METHODS:
+            values["method"] = ""
+        values["status"] = ",".join(one for one in STATUSES if one in values["status"].split(","))
+        return cls(**values)
 
     def url(self, **more: str) -> str:
-        """Write them as a URL's query, with what else stands there; empty ones are left out."""
+        """Write them as the query of a URL; empty ones are left out."""
         pairs = {one.name: getattr(self, one.name) for one in fields(self)} | more
         return urlencode({name: value for name, value in pairs.items() if value})
 
@@ -67,31 +67,31 @@ class Filters:
         return pairs
 
     def without(self, name: str) -> "Filters":
-        """Return the same with one of them lifted."""
+        """Return the filters without one of them."""
         return replace(self, **{name: ""})
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses that are asked for; none where any is."""
+        """The statuses; empty for all of them."""
         return tuple(self.status.split(",")) if self.status else ()
 
     @property
     def means_recipients(self) -> bool:
-        """Whether something is asked of single messages, so that a request is no longer one row."""
+        """Whether a filter is about single messages, so that a row is no longer a request."""
         return bool(self.id or self.status or self.to or self.code)
 
     @property
     def set(self) -> dict[str, str]:
-        """Those that filter something."""
+        """The filters that are not empty."""
         return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
 
 
 class NotATimeError(ValueError):
-    """Somebody wrote a time that is none; the argument names the field."""
+    """A time cannot be read; the argument names the field."""
 
 
 class NotAnIdError(ValueError):
-    """Somebody wrote an id that is none."""
+    """An id cannot be read."""
 
 
 def read_id(text: str) -> str:
@@ -110,8 +110,8 @@ def write_local(at: datetime, zone: ZoneInfo) -> str:
 def read_time(text: str, zone: ZoneInfo, field: str) -> str:
     """Read a local time, or a day, and write it as RFC 3339 in UTC. Raises NotATimeError.
 
-    A day as `until` means its end: whoever asks until the 5th wants the 5th. A time with its zone, as the API writes
-    it and somebody may have copied it, is taken as it is.
+    A day as `until` means its end: until the 5th includes the 5th. A time with its zone, as the API writes it, is
+    taken as it is.
     """
     if not _LOCAL.fullmatch(text):
         return _with_zone(text, field)

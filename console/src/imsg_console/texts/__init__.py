@@ -1,4 +1,4 @@
-"""Every sentence of the page: catalogues (`zh.po`, `en.po`) beside what they are for, read when first spoken."""
+"""The sentences of the page, from the catalogues (`zh.po`, `en.po`) of every folder."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,16 +11,16 @@ SOURCES = Path(__file__).parents[1]
 
 
 class Texts:
-    """Speaks one language: `texts("users.title")`. Fields in braces are filled in; `n` chooses singular or plural."""
+    """The sentences of one language: `t("users.title")`. Fields in braces are filled in; `n` chooses the plural."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
         self._sentences = read_sentences(language)
 
     def __call__(self, key: str, /, **fields: object) -> str:
-        """Return the sentence. Raises KeyError where there is none: a bug of the page."""
+        """Return the sentence. Raises KeyError where there is none, which is a bug."""
         forms = self._sentences[key]
-        # Chinese has one form. Whoever wrote `n` with separators has written many.
+        # Chinese has one form. An `n` with separators is never one.
         text = forms[0] if fields.get("n") in (1, "1") else forms[-1]
         return text.format_map(fields) if fields else text
 
@@ -34,7 +34,7 @@ class Texts:
 
 
 def in_every_language(key: str) -> tuple[str, ...]:
-    """Return a sentence in every language, to recognise it in a file that somebody made in another one."""
+    """Return a sentence in every language, to recognise it in a file of another language."""
     return tuple(Texts(language)(key) for language in LANGUAGES.values())
 
 

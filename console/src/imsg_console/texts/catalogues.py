@@ -1,4 +1,4 @@
-"""Reads gettext catalogues: what the page's own use of them, and nothing more.
+"""Reads gettext catalogues: the part of the format that the page uses.
 
 Babel would read any catalogue, and brings 34 MB of every language's data that the page never asks for (ADR 30). The
 tests hold this reader to Babel's, catalogue by catalogue.
@@ -17,7 +17,7 @@ _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
 
 
 def read(path: Path) -> Mapping[str, Forms]:
-    """Read a catalogue: key → forms. Raises ValueError with the file and the key or line where it is none of ours."""
+    """Read a catalogue: key → forms. Raises ValueError with the file and the key or line."""
     return {key: forms for key, forms in _entries(path, path.read_text(encoding="utf-8")) if key}
 
 
@@ -29,10 +29,10 @@ def _entries(path: Path, text: str) -> Iterator[tuple[str, Forms]]:
         for line in block.splitlines():
             if line.startswith("#") or not line:
                 continue
-            if (found := _LINE.fullmatch(line)) is None or not (found[1] or name):
+            if (match := _LINE.fullmatch(line)) is None or not (match[1] or name):
                 raise ValueError(f"{path} can't be read at: {line}")
-            name = found[1] or name
-            fields[name] = fields.get(name, "") + _ESCAPED.sub(_unescape, found[2])
+            name = match[1] or name
+            fields[name] = fields.get(name, "") + _ESCAPED.sub(_unescape, match[2])
         if fields:
             yield fields.pop("msgid"), _forms(path, fields)
 
@@ -45,5 +45,5 @@ def _forms(path: Path, fields: dict[str, str]) -> Forms:
     return tuple(fields.values())
 
 
-def _unescape(found: re.Match[str]) -> str:
-    return _ESCAPES[found[1]]
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPES[match[1]]

@@ -19,10 +19,10 @@ class Series:
     values: tuple[int, ...]
 
 
-def draw_stacked_bars(labels: Sequence[str], series: Sequence[Series], said: str) -> ui.echart:
-    """Draw bars that stand on one another; `said` is what screen readers say instead."""
+def draw_stacked_bars(labels: Sequence[str], series: Sequence[Series], text: str) -> ui.echart:
+    """Draw stacked bars; `text` is what screen readers read instead."""
     chart = ui.echart(_options(labels, series), renderer="svg").classes("chart")
-    return attrs(chart, role="img", aria_label=said)
+    return attrs(chart, role="img", aria_label=text)
 
 
 def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:

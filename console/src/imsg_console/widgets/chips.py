@@ -1,4 +1,4 @@
-"""What a status, a method or a state of a channel looks like: never by colour alone."""
+"""Chips of statuses, methods and states, with a symbol and a word beside the colour."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def chip(text: str, symbol: str = "", tone: str = "calm") -> ui.chip:
 
 
 def status(view: View, name: str) -> Element:
-    """Draw a message's status, with what it means as a tooltip's text for those who ask."""
+    """Draw a message's status, with its meaning as a tooltip."""
     symbol, tone = STATUSES.get(name, ("help", "calm"))
     drawn = chip(view.t.get(f"words.status_{name}", name), symbol, tone)
     return attrs(drawn, title=view.t.get(f"words.status_{name}_means", ""))

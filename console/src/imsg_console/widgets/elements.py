@@ -1,4 +1,4 @@
-"""HTML as it is: an element with classes and text, attributes that may hold anything, headings, icons, links."""
+"""HTML elements that NiceGUI has no widget for, attributes with any value, headings, icons, links, buttons."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,7 +19,7 @@ def element(tag: str, classes: str = "", text: str = "") -> Element:
 
 
 def live_text(classes: str = "", text: str = "") -> ui.label:
-    """Draw a text that may be set anew."""
+    """Draw a text that changes."""
     return ui.label(text).classes(classes)
 
 
@@ -36,12 +36,12 @@ def heading(level: int, text: str, classes: str = "") -> Element:
 
 
 def icon(name: str, classes: str = "") -> Element:
-    """Draw a symbol that says nothing by itself: readers of screens pass it over."""
+    """Draw a symbol, which screen readers skip."""
     return attrs(ui.icon(name).classes(f"icon {classes}"), aria_hidden="true")
 
 
 def link_to(text: str, target: str, symbol: str = "") -> ui.link:
-    """Draw a link to a page of ours; `target` is made by `client.path` where it holds a name."""
+    """Draw a link to a page; make a `target` with names by `client.path`."""
     link = ui.link("" if symbol else text, target)
     if symbol:
         with link:
@@ -51,7 +51,7 @@ def link_to(text: str, target: str, symbol: str = "") -> ui.link:
 
 
 def mark_count(link: E, count: int | str) -> E:
-    """Mark a link with the number that stands beside it: so many rows it opens, or with a `+` so many at least."""
+    """Mark a link with its count: the rows that it opens, with a `+` at least so many. Tests compare them."""
     return attrs(link, data_rows=str(count))
 
 

@@ -1,4 +1,4 @@
-"""Forms made from a list of fields: drawn, checked, read, and told by the API which field it refuses."""
+"""Forms made from a list of fields, which show at its field what the API refuses."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence

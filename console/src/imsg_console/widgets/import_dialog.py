@@ -98,7 +98,7 @@ class ImportDialog:
             key="line",
         )
         table.element.classes("import-problems")
-        table.show([{"line": n, "whom": line(whom, 80), "problem": said} for n, whom, said in problems[:SHOWN]])
+        table.show([{"line": n, "whom": line(whom, 80), "problem": text} for n, whom, text in problems[:SHOWN]])
         if len(problems) > SHOWN:
             element("p", "muted", self._view.t("files.lines_more", n=len(problems) - SHOWN))
 

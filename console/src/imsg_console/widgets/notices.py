@@ -1,4 +1,4 @@
-"""What is said in passing and in place: toasts, notices, empty states that teach the next step."""
+"""Toasts, notices in the page, and empty states that lead to the next step."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ TOAST_MS = 6_000
 
 
 def toast(text: str, *, good: bool = True) -> None:
-    """Say what has just become of something, for a while; screen readers hear it."""
+    """Show a text for some seconds; screen readers read it."""
     ui.notify(
         text,
         position="bottom",
@@ -34,7 +34,7 @@ def notice(text: str, kind: str = "info") -> Element:
 
 
 def error_notice(title: str, text: str, action: str = "", on_click: Callable[..., object] | None = None) -> Element:
-    """Say what happened and what to do, with the button that does it."""
+    """Draw what happened and what to do, with the button that does it."""
     with attrs(element("section", "notice notice-bad notice-large"), role="alert") as drawn:
         icon("error")
         with element("div", "stack tight notice-body"):
@@ -46,7 +46,7 @@ def error_notice(title: str, text: str, action: str = "", on_click: Callable[...
 
 
 def empty(title: str, text: str, symbol: str = "inbox", *, action: str = "", target: str = "") -> Element:
-    """Stand where there is nothing yet: say why, and lead to the next step."""
+    """Draw an empty state: why there is nothing, and the link to the next step."""
     with element("div", "empty") as drawn:
         icon(symbol, "empty-symbol")
         heading(2, title, "empty-title")

@@ -1,4 +1,4 @@
-"""Workbooks to download, written row by row: text is text, whatever it begins with, and nothing of it runs."""
+"""Workbooks to download, written row by row; no text in them runs as a formula."""
 
 import asyncio
 import tempfile
@@ -22,7 +22,7 @@ WIDEST = 40
 
 
 class TooManyRowsError(Exception):
-    """More than a workbook of ours holds."""
+    """There are more than MAX_ROWS rows."""
 
 
 async def stream(

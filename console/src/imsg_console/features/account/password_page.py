@@ -1,4 +1,4 @@
-"""Change one's own password."""
+"""Changing one's own password."""
 
 from nicegui import ui
 
@@ -22,7 +22,7 @@ async def show(view: View) -> None:
     if view.query.get("done"):
         notice(t("password.done"), "good")
     with element("section", "card narrow"):
-        _Form(view).draw()
+        PasswordForm(view).draw()
     with element("section", "card narrow stack"):
         heading(2, t("password.everywhere"))
         element("p", "muted", t("password.everywhere_what"))
@@ -30,14 +30,17 @@ async def show(view: View) -> None:
             attrs(element("button", "button", t("password.everywhere")), type="submit")
 
 
-class _Form:
+class PasswordForm:
+    """The form, posted by the page itself so that password managers offer to save the password."""
+
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
 
     def draw(self) -> None:
+        """Draw it."""
         t = self._t
         with element("form", "stack password-form") as form:
-            # Who keeps passwords for people wants to know whose this is.
+            # Password managers look for the username.
             attrs(
                 element("input", "unseen"),
                 type="text",
@@ -53,7 +56,7 @@ class _Form:
             self._again = self._field(t("password.again"), "new-password")
             show = ui.checkbox(t("password.show"), on_change=lambda event: self._reveal(shown=bool(event.value)))
             show.classes("password-show")
-            self._trouble = element("div", "")
+            self._error = element("div", "")
             submit = button(t("password.submit"), lambda: None, kind="main")
             attrs(submit, type="submit")
         form.on("submit", self._submit, js_handler="(e) => { e.preventDefault(); emit(); }")
@@ -68,11 +71,11 @@ class _Form:
 
     async def _submit(self) -> None:
         t = self._t
-        self._trouble.clear()
+        self._error.clear()
         old, new = self._old.value, self._new.value
         wrong = {
             self._old: "" if old else "password.old_missing",
-            self._new: self._wrong_with(old, new),
+            self._new: self._check_new(old, new),
             self._again: "" if self._again.value == new else "password.again_differs",
         }
         for made, key in wrong.items():
@@ -87,7 +90,7 @@ class _Form:
                 self._old.error = t("password.old_wrong")
                 self._old.run_method("focus")
                 return
-            with self._trouble:
+            with self._error:
                 notice(sentence(t, error), "bad")
             return
         session = self._view.session
@@ -95,7 +98,7 @@ class _Form:
         session.end_others()
         ui.navigate.to("/password?done=1")
 
-    def _wrong_with(self, old: str, new: str) -> str:
+    def _check_new(self, old: str, new: str) -> str:
         if len(new) < LEAST:
             return "password.new_short"
         if len(new) > MOST:

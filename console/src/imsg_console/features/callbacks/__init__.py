@@ -1,1 +1,1 @@
-"""URLs of one's own that are called when something happens to a message, and what each was told."""
+"""Callbacks: URLs of a user that are called about events, and the deliveries to each."""

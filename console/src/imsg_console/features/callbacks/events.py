@@ -1,4 +1,4 @@
-"""The events that a callback may be told."""
+"""The events of callbacks."""
 
 from imsg_console.texts import Texts
 

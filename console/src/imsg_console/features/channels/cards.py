@@ -119,8 +119,8 @@ class Card:
             self._show_day(*day)
 
     def _messages(self, status: str, since: datetime) -> str:
-        asked = {"method": self._method, "status": status, "since": write_local(since, self._view.times.zone)}
-        return f"/messages?{urlencode(asked)}"
+        query = {"method": self._method, "status": status, "since": write_local(since, self._view.times.zone)}
+        return f"/messages?{urlencode(query)}"
 
     def _show_state(self, channel: Mapping[str, Any]) -> None:
         t, state = self._t, channel["state"]

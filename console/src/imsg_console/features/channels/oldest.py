@@ -1,4 +1,4 @@
-"""Since when a channel's oldest message waits. The API lists the newest first, so it is found by the hour."""
+"""The oldest waiting message of a channel. The API lists the newest first, so the search goes by the hour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

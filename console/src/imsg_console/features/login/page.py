@@ -1,4 +1,4 @@
-"""The way in and out: the log-in page, plain HTML without a script, and what it sets."""
+"""Log-in and log-out: the page is plain HTML without a script."""
 
 import html
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from imsg_console.texts import Texts
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Of the log-in page, which has no script: so nothing there can read a password."""
+"""The Content-Security-Policy of the log-in page, where no script can read a password."""
 
 FORM_BYTES = 16 * 1024
-"""More than a name of 64 characters and a password of 256 can fill, percent-encoded."""
+"""More than a name of 64 and a password of 256 characters take, percent-encoded."""
 
 YEAR_S = 365 * 24 * 3600
 
 DOCUMENTED = ("admin", "123")
-"""The administrator of the interface document (section 2), who exists where nobody but this machine reaches us."""
+"""The administrator of the interface document (section 2), who exists where only this machine reaches us."""
 
 HIDDEN = frozenset({"no_such_user", "wrong_password"})
-"""Reasons that the page tells apart for nobody: a stranger need not learn which names exist."""
+"""Reasons for which the page has one sentence: a stranger must not learn which names exist."""
 
 
 WHY = frozenset(
@@ -50,31 +50,31 @@ WHY = frozenset(
         "foreign",
     }
 )
-"""Why the page is shown, as its URL may say: sentences of `texts/door.py`."""
+"""Why the page is shown, as its URL may name it: keys of sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginPage:
-    """The routes, and what they need."""
+    """The log-in page and its routes."""
 
     gateway: Gateway
     sessions: Sessions
     origins: Origins
     is_exposed: bool
-    """Whether others than this machine reach us: the documented password can't work then."""
+    """Whether other machines reach us: then the documented password does not work."""
 
     def routes(self) -> Sequence[Route]:
-        """Make the routes."""
+        """Return the routes."""
         small = Middleware(RequestBodyLimitMiddleware, max_body_size=FORM_BYTES)
         return (
-            Route(LOGIN, self.ask, methods=["GET"]),
-            Route(LOGIN, self.enter, methods=["POST"], middleware=[small]),
-            Route(LOGOUT, self.leave, methods=["POST"]),
+            Route(LOGIN, self.show, methods=["GET"]),
+            Route(LOGIN, self.log_in, methods=["POST"], middleware=[small]),
+            Route(LOGOUT, self.log_out, methods=["POST"]),
             Route(PREFER, self.prefer, methods=["GET"]),
         )
 
-    async def ask(self, request: Request) -> Response:
-        """Show the form; who is logged in already goes on."""
+    async def show(self, request: Request) -> Response:
+        """Show the form; a visitor with a session is led on."""
         if request.state.session is not None:
             return RedirectResponse(back(request.query_params.get("next", "/")), 303)
         t = Texts(current.get().language)
@@ -83,15 +83,15 @@ class LoginPage:
             return self._form(request)
         return self._form(request, notice=t(f"login.{why}", minutes=round(self.sessions.idle_s / 60)))
 
-    async def enter(self, request: Request) -> Response:
-        """Log in: a new session each time, so that a cookie put there before is worth nothing."""
+    async def log_in(self, request: Request) -> Response:
+        """Log in: always with a new session, so that a cookie that was planted before is worthless."""
         t = Texts(current.get().language)
         form = await request.form(max_files=0, max_fields=8)
         username, password = str(form.get("username", "")), str(form.get("password", ""))
         if not username or not password:
             return self._form(request, error=t("login.missing"), username=username)
         try:
-            session, secret = await self._log_in(request, username, password)
+            session, secret = await self._open_session(request, username, password)
         except ApiError as error:
             sentence = t("login.no_such_user") if error.reason in HIDDEN else error.detail or t("layout.unreachable")
             return self._form(request, error=sentence, username=username)
@@ -101,7 +101,7 @@ class LoginPage:
         answer.set_cookie(name, secret, path="/", httponly=True, samesite="lax", secure=is_tls)
         return answer
 
-    async def _log_in(self, request: Request, username: str, password: str) -> tuple[Session, str]:
+    async def _open_session(self, request: Request, username: str, password: str) -> tuple[Session, str]:
         visitor, language = Visitor(request.scope), current.get().accept_language
         body = {"username": username, "password": password}
         made = await self.gateway.call("POST", "/api/v2/login", body, accept_language=language, visitor=visitor)
@@ -117,8 +117,8 @@ class LoginPage:
             expires_in_s=made["expires_in"],
         )
 
-    async def leave(self, request: Request) -> Response:
-        """Log out: this session's token, or all of the user's. Whatever the API says, the session here is over."""
+    async def log_out(self, request: Request) -> Response:
+        """Log out: revoke the session's token, or all of the user's. The session ends whatever the API answers."""
         session: Session | None = request.state.session
         everywhere = request.query_params.get("everywhere") == "1"
         why = "left_everywhere" if everywhere else "left"
@@ -151,11 +151,11 @@ class LoginPage:
         return answer
 
     def _form(self, request: Request, *, error: str = "", notice: str = "", username: str = "") -> Response:
-        wish = current.get()
-        t = Texts(wish.language)
+        preferences = current.get()
+        t = Texts(preferences.language)
         if not (error or notice or self.is_exposed):
             notice = t("login.first")
-        page = _page(wish, t, action=_action(request), error=error, notice=notice, username=username)
+        page = _page(preferences, t, action=_action(request), error=error, notice=notice, username=username)
         status = 401 if error else 200
         return HTMLResponse(page, status, headers={"Content-Security-Policy": POLICY})
 
@@ -165,20 +165,20 @@ def _action(request: Request) -> str:
     return LOGIN if going == "/" else f"{LOGIN}?{urlencode({'next': going})}"
 
 
-def _page(wish: Preferences, t: Texts, *, action: str, error: str, notice: str, username: str) -> str:
-    """Write the page. Whatever came from outside passes `html.escape`."""
+def _page(preferences: Preferences, t: Texts, *, action: str, error: str, notice: str, username: str) -> str:
+    """Return the page. Text from outside passes `html.escape`."""
     e = html.escape
-    other: Language = "en" if wish.language == "zh" else "zh"
+    other: Language = "en" if preferences.language == "zh" else "zh"
     described = ' aria-describedby="said"' if error or notice else ""
-    said = ""
+    message = ""
     if error:
-        said = f'<p id="said" class="notice notice-bad" role="alert">{e(error)}</p>'
+        message = f'<p id="said" class="notice notice-bad" role="alert">{e(error)}</p>'
     elif notice:
-        said = f'<p id="said" class="notice" role="status">{e(notice)}</p>'
+        message = f'<p id="said" class="notice" role="status">{e(notice)}</p>'
     switch = f"{PREFER}?{urlencode({'language': other, 'next': LOGIN})}"
     first, then = ("", " autofocus") if username else (" autofocus", "")
     return f"""<!doctype html>
-<html lang="{HTML_LANGUAGES[wish.language]}" data-theme="{wish.theme}">
+<html lang="{HTML_LANGUAGES[preferences.language]}" data-theme="{preferences.theme}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -196,7 +196,7 @@ def _page(wish: Preferences, t: Texts, *, action: str, error: str, notice: str, 
 <img class="login-mark" src="{STATIC}icon.svg" alt="" width="48" height="48">
 <h1>{e(t("login.welcome"))}</h1>
 <p class="login-tagline">{e(t("layout.tagline"))}</p>
-{said}
+{message}
 <form method="post" action="{e(action)}"{described}>
 <label for="username">{e(t("login.username"))}</label>
 <input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required

@@ -1,4 +1,4 @@
-"""Keeping a page of messages fresh under its reader: what changes in place, what waits to be asked for."""
+"""Compares a page of messages with a refresh of it: what changes in place, and what is new."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,34 +11,36 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a look found."""
+    """The result of a refresh."""
 
     messages: Sequence[Message]
-    """What is shown already, as it is now."""
+    """The messages in view, as they are now."""
     gone: frozenset[str] = field(default_factory=frozenset)
-    """Ids that are shown and fit the filters no more."""
+    """Ids in view that no longer match the filters."""
     arrived: int = 0
-    """How many are there that are not shown."""
+    """How many new ones there are."""
     changed: bool = False
 
     @property
     def waiting(self) -> bool:
-        """Whether something shown is not settled."""
+        """Whether a message in view is not settled."""
         return any(is_waiting(message) for message in self.messages)
 
 
 def compare(shown: Sequence[Message], fresh: Sequence[Message], *, ended: bool) -> News:
-    """Compare what is shown with a fresh look at the same page; `ended`: nothing comes after it.
+    """Compare the messages in view with the refreshed page; `ended`: it is the last page.
 
-    What the fresh page does not reach any more, since newer ones pushed it down, stays as it was.
+    Messages that newer ones have pushed off the page stay as they were.
     """
-    found = {message["id"]: message for message in fresh}
+    current = {message["id"]: message for message in fresh}
     ids = {message["id"] for message in shown}
     reach = None if ended or not fresh else _place(fresh[-1])
     gone = frozenset(
-        message["id"] for message in shown if message["id"] not in found and (reach is None or _place(message) < reach)
+        message["id"]
+        for message in shown
+        if message["id"] not in current and (reach is None or _place(message) < reach)
     )
-    now = [found.get(message["id"], message) for message in shown]
+    now = [current.get(message["id"], message) for message in shown]
     last = _place(shown[-1]) if shown else None
     arrived = sum(1 for message in fresh if message["id"] not in ids and (last is None or _place(message) < last))
     changed = bool(gone or arrived) or any(_state(new) != _state(old) for new, old in zip(now, shown, strict=True))
@@ -46,7 +48,7 @@ def compare(shown: Sequence[Message], fresh: Sequence[Message], *, ended: bool) 
 
 
 def _place(message: Message) -> tuple[int, int]:
-    """Where a message stands: newest requests first, and in a request by its number."""
+    """Return a message's place: newest requests first, and in a request by its number."""
     request, _, n = str(message["id"]).partition("-")
     return (-int(request, 16), int(n or 0))
 
@@ -60,5 +62,5 @@ def is_waiting(one: Message) -> bool:
 
 
 def _state(one: Message) -> tuple[object, ...]:
-    """Say how a message or a request stands, to see whether that has changed."""
+    """Return the state of a message or a request, to see whether it has changed."""
     return (one.get("counts"), one.get("updated_at"), one.get("status"))

@@ -15,7 +15,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "uncertain": ("uncertain",),
     "failed": ("failed", "expired"),
 }
-"""What is shown as one → the statuses that it is; in the order in which bars stand on one another."""
+"""Kind → its statuses, in the order in which the bars are stacked."""
 
 COLOURS: Mapping[str, str] = {
     "delivered": "--good",

@@ -232,5 +232,5 @@ class Chats:
 
 def find_tag(text: str) -> str:
     """Return the tag in an answer of the account; empty where there is none."""
-    found = TAG.search(text)
-    return found[0] if found else ""
+    match = TAG.search(text)
+    return match[0] if match else ""

@@ -1,4 +1,4 @@
-"""A list beside what was chosen from it; where the window is narrow, one at a time."""
+"""A list beside the chosen item; in a narrow window, one at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from imsg_console.widgets.notices import empty
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What stands in the list."""
+    """An item of the list."""
 
     key: str
     title: str
@@ -22,7 +22,7 @@ class Item:
 
 
 class Split:
-    """Draws both; `on_choose` draws into the pane what belongs to a key, at once or, where it is awaited, later."""
+    """Draws both; `on_choose` draws the item of a key into the pane. NiceGUI awaits its coroutine."""
 
     def __init__(self, view: View, name: str, choose: str, on_choose: Callable[[str], object]) -> None:
         self._view = view
@@ -42,7 +42,7 @@ class Split:
         self.close()
 
     def show(self, items: list[Item]) -> None:
-        """Show these: what stands already stays where a finger or a reader is, new ones come first."""
+        """Show these items; those that are drawn stay, so that nothing moves under a finger."""
         if items == self._items:
             return
         self._items = items
@@ -62,7 +62,7 @@ class Split:
             self.close()
 
     def choose(self, key: str) -> object:
-        """Open one. Return what is to be awaited, where anything is."""
+        """Open an item. Return the coroutine to await, if there is one."""
         self._mark(key)
         self._root.classes("is-reading")
         self.pane.clear()
@@ -70,7 +70,7 @@ class Split:
             return self._on_choose(key)
 
     def close(self) -> None:
-        """Open none."""
+        """Close the item."""
         self._mark("")
         self._root.classes(remove="is-reading")
         self.pane.clear()
@@ -102,7 +102,7 @@ class Split:
 
 
 def pane_head(title: str) -> Element:
-    """Draw the heading of a pane; what is done with it comes inside."""
+    """Draw the heading of a pane; its buttons are drawn inside."""
     with element("header", "spread pane-head") as head:
         heading(2, title)
     return head

@@ -28,18 +28,18 @@ PREVIEWED = 5
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A sheet's rows, and what they seem to be."""
+    """The rows of a sheet, and what they seem to be."""
 
     rows: tuple[tuple[str, ...], ...]
     method: str
     heading: int
-    """Which row names the columns if one does; titles may stand above it."""
+    """The number of the row that names the columns, below titles; 0 where none does."""
     has_heading: bool
     """Whether that row seems to."""
 
     @property
     def column(self) -> int | None:
-        """The likeliest column; None: recipients stand in several."""
+        """The likeliest column; None: several hold recipients."""
         sample = self.rows[:SAMPLE]
         counts = _counts(sample, self.method)
         full = [count for count in counts if count * 2 > len(sample)]
@@ -55,7 +55,7 @@ class Table:
         return self.rows[self.heading + 1 :] if has_heading else self.rows
 
     def read(self, column: int | None, *, has_heading: bool) -> Reading:
-        """Read the recipients: every row gives some, or is said to give none."""
+        """Read the recipients: every row gives some, or is ignored with a reason."""
         rows = self.below(has_heading=has_heading)
         if self.width == 1:
             return read("\n".join(row[0] for row in rows), self.method)
@@ -64,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a page has to know of a table to ask which of it is wanted."""
+    """What the dialog shows of a table."""
 
     name: str
     width: int
@@ -73,13 +73,13 @@ class Overview:
     has_heading: bool
     """Whether it seems to."""
     column: int | None
-    """The likeliest; None: recipients stand in several."""
+    """The likeliest; None: several hold recipients."""
     first: Sequence[Sequence[str]]
     """The first rows, from the top."""
     first_below: Sequence[Sequence[str]]
     """The first rows below the heading."""
     examples: Sequence[str]
-    """What stands first in each column, the heading left out where there seems to be one; empty where nothing does."""
+    """The first text of each column below the heading; empty where there is none."""
     filled: Sequence[int]
     """How many cells of each column hold something."""
     filled_below: Sequence[int]
@@ -87,7 +87,7 @@ class Overview:
 
 
 def table(rows: Sequence[Sequence[str]], method: str) -> Table:
-    """Look at rows, at least one of which holds something. Empty rows and columns around them are left out."""
+    """Make a table of rows that are not all empty, without the empty rows and columns around them."""
     kept = [row for row in rows if any(cell.strip() for cell in row)]
     first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept)
     last = max(at for row in kept for at, cell in enumerate(row) if cell.strip())
@@ -123,7 +123,7 @@ def read_pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
 
 
 def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
-    """Put a Reading together again."""
+    """Put the pieces of a Reading together."""
     found = [FoundRecipient(*one) for piece in pieces for one in piece["found"]]
     return Reading(tuple(found), tuple(IgnoredText(*one) for piece in pieces for one in piece["ignored"]))
 
@@ -161,7 +161,7 @@ def _count_filled(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:
-    """Count each column's addresses, and what was meant for one: a number that lost its digits has its place too."""
+    """Count the addresses of each column, mistyped ones too."""
     width = max(map(len, rows))
     return [sum(at < len(row) and _holds_some(row[at], method) for row in rows) for at in range(width)]
 

@@ -55,11 +55,11 @@ class Reading:
 
 
 def read(text: str, method: str) -> Reading:
-    """Read what was typed or pasted, whatever stands between the recipients. Linear in the text's length.
+    """Read a text with any separators between the recipients. Linear in the text's length.
 
-    Lines with tabs come from a spreadsheet, a row a line: every address of a row is a recipient, and what else stands
-    in the row is whose it is. The same goes where nearly every line holds one address and something beside it. Other
-    texts are lists: what is no address may be a username.
+    Lines with tabs come from a spreadsheet, a row a line: every address of a row is a recipient, and the other texts of
+    the row are its label. The same holds where nearly every line has one address and something beside it. Other texts
+    are lists, where a text that is no address may be a username.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     if _has_columns(lines):
@@ -97,7 +97,7 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
 def explain_row(cells: Iterable[str], method: str) -> str:
     """Return the key of the sentence that says why a row is about no person; empty where it may be.
 
-    Headings may take several rows, hints or an example may stand below them, and totals at the end.
+    Headings may take several rows; below them may be hints or an example, and at the end totals.
     """
     texts = [strip_invisible(cell) for cell in cells]
     if count_headings(texts, method):
@@ -175,7 +175,7 @@ class _Row:
 
 
 def _has_columns(lines: Sequence[str]) -> bool:
-    """Tell whether lines come from a spreadsheet; a tab in a line alone may as well stand between recipients."""
+    """Tell whether lines come from a spreadsheet; a tab in a single line may separate recipients."""
     tabbed = [line for line in lines if "\t" in line]
     return len(tabbed) > 1 or (len(tabbed) == 1 and not _SEPARATOR.search(tabbed[0]))
 
@@ -308,7 +308,7 @@ def _cut_at_every(text: str) -> Iterator[list[_Run]]:
 
 
 def _holds_together(text: str, start: int, end: int) -> bool:
-    """Tell whether a quotation is a name, and no list of addresses that somebody quoted."""
+    """Tell whether a quoted text is a name, and not a list of addresses."""
     after = _CLOSED.match(text, end + 1)
     if after is None:
         return False
@@ -316,7 +316,7 @@ def _holds_together(text: str, start: int, end: int) -> bool:
 
 
 def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[_Token]:
-    """Read what stands between two separators: one recipient as a rule, several where only blanks part them."""
+    """Read the text between two separators: usually one recipient, several where blanks separate them."""
     name: list[str] = []
     last: _Token | None = None
     for number, (text, is_bracketed) in enumerate(runs):
@@ -329,7 +329,7 @@ def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[_Token]:
             name = []
             continue
         words = list(_read_words(text, method))
-        if number + 1 < len(runs):  # a bracket follows: what stands right before it is its name
+        if number + 1 < len(runs):  # a bracket follows: the words before it are its name
             cut = max((at + 1 for at, one in enumerate(words) if one.is_intended), default=0)
             name = [one.text for one in words[cut:]]
             words = words[:cut]
@@ -379,7 +379,7 @@ def _read_word(word: str, method: str) -> list[_Token]:
         return [_Token(address, is_address=True, is_intended=True)]
     plain = normalize(word)
     parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS.get(method, _NAME).finditer(plain)]
-    whole = [one for one in parts if _stands_alone(plain, one[0], one[1]) and is_address(one[2], method)]
+    whole = [one for one in parts if _is_separate(plain, one[0], one[1]) and is_address(one[2], method)]
     if not whole:
         return [_Token(word, is_intended=is_intended(word, method))]
     starts, ends = [0, *(end for _, end, _ in whole)], [*(start for start, _, _ in whole), len(plain)]
@@ -392,7 +392,7 @@ def _read_word(word: str, method: str) -> list[_Token]:
     ]
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
+def _is_separate(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 1]
     return not any(sign.isascii() and (sign.isalnum() or sign in "@_") for sign in (before, after) if sign)
 

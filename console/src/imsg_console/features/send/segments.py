@@ -1,4 +1,4 @@
-"""How many segments an SMS is, counted as the gateway counts them, so that it can be said while somebody types."""
+"""Counts the segments of an SMS while it is typed, as the gateway counts them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ MAINLAND = "+86"
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """An SMS measured."""
+    """The length of an SMS."""
 
     letters: int
     """As the alphabet counts them."""

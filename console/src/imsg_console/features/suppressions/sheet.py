@@ -1,4 +1,4 @@
-"""Suppressions in files: what the columns are called, and a file's rows read into what the API is asked."""
+"""Suppressions in files: the columns, and the rows read into bodies of the API."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.chips import method_name
 
 COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
-"""Those that are read back; beside them a file that was exported has `evidence`, `added_by` and `created_at`."""
+"""The columns that are read; an exported file has `evidence`, `added_by` and `created_at` too."""
 
 EXPORTED = (*COLUMNS, "evidence", "added_by", "created_at")
 
@@ -24,7 +24,7 @@ AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Addresses of which the same is asked, and the rows they stand in."""
+    """Addresses of one call, and its other fields."""
 
     fields: Mapping[str, Any]
     addresses: Sequence[str]
@@ -32,15 +32,15 @@ class Batch:
 
 @dataclass(slots=True)
 class SuppressionSheet:
-    """What was read from a file."""
+    """The rows of a file."""
 
     rows: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
-    """(what is asked, the address)."""
+    """(fields of the call, address)."""
     problems: list[tuple[int, str, str]] = field(default_factory=list)
     """(line, address, what is wrong)."""
 
     def batches(self) -> list[Batch]:
-        """Put those together of which the same is asked."""
+        """Group the addresses that have the same fields."""
         groups: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
         for fields, address in self.rows:
             groups.setdefault(repr(sorted(fields.items(), key=str)), (fields, []))[1].append(address)
@@ -66,11 +66,11 @@ def row(t: Texts, one: Mapping[str, Any]) -> list[object]:
 
 
 def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> SuppressionSheet:
-    """Read a file's rows; without a heading of ours its first column holds addresses. Raises nothing.
+    """Read a file's rows; without a known heading its first column holds addresses. Raises nothing.
 
     `method` and `reason` are taken where a row has none.
     """
-    found = SuppressionSheet()
+    sheet = SuppressionSheet()
     heading = find_heading(rows, _count_known)
     first, names = (0, {0: "to"}) if heading is None else (heading + 1, _columns(rows[heading]))
     for number, cells in enumerate(rows[first:], first + 1):
@@ -78,14 +78,14 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> S
         address = values.get("to", "").lstrip("'")
         if not address:
             continue
-        asked = _fields(t, values, method, reason)
-        if isinstance(asked, str):
-            found.problems.append((number, line(address, 80), asked))
-        elif BY_NAME[asked["method"]].address.parse(address) is None:
-            found.problems.append((number, line(address, 80), t("suppressions.no_address")))
+        fields = _read_fields(t, values, method, reason)
+        if isinstance(fields, str):
+            sheet.problems.append((number, line(address, 80), fields))
+        elif BY_NAME[fields["method"]].address.parse(address) is None:
+            sheet.problems.append((number, line(address, 80), t("suppressions.no_address")))
         else:
-            found.rows.append((asked, address))
-    return found
+            sheet.rows.append((fields, address))
+    return sheet
 
 
 def _count_known(cells: Sequence[str]) -> int:
@@ -99,8 +99,8 @@ def _columns(cells: Sequence[str]) -> dict[int, str]:
     return {at: known[cell.strip().lower()] for at, cell in enumerate(cells) if cell.strip().lower() in known}
 
 
-def _fields(t: Texts, values: Mapping[str, str], method: str, reason: str) -> dict[str, Any] | str:
-    """Make what the API is asked of a row, or say what is wrong with it."""
+def _read_fields(t: Texts, values: Mapping[str, str], method: str, reason: str) -> dict[str, Any] | str:
+    """Return the fields of the call for a row, or what is wrong with it."""
     methods = {name: name for name in METHODS} | {method_name(t, name).lower(): name for name in METHODS}
     reasons = {name: name for name in REASONS} | {t(f"suppressions.reason_{name}").lower(): name for name in REASONS}
     kinds = {name: name for name in CATEGORIES} | {
@@ -115,10 +115,10 @@ def _fields(t: Texts, values: Mapping[str, str], method: str, reason: str) -> di
         return t("suppressions.no_reason", text=line(values.get("reason", ""), 40))
     if category and category not in kinds:
         return t("suppressions.no_category", text=line(category, 40))
-    asked: dict[str, Any] = {"method": of, "reason": why}
+    fields: dict[str, Any] = {"method": of, "reason": why}
     if why not in ("hard_bounce", "invalid") and (values.get("sender") or category):
-        asked["scope"] = {"sender": values.get("sender") or None, "category": kinds.get(category)}
+        fields["scope"] = {"sender": values.get("sender") or None, "category": kinds.get(category)}
     for name in ("until", "note"):
         if values.get(name):
-            asked[name] = values[name]
-    return asked
+            fields[name] = values[name]
+    return fields

@@ -68,7 +68,7 @@ def write_senders(senders: str | Sequence[str]) -> str:
 
 
 def read_senders(text: str) -> str | list[str]:
-    """Read them from the form, as the API takes them; names stand apart by commas of either script or spaces."""
+    """Read them from the form, as the API takes them; commas of either script or spaces separate the names."""
     names = list(dict.fromkeys(_BETWEEN.sub(" ", text).lower().split()))
     if names in ([], [ALL]):
         return ALL

@@ -1,4 +1,4 @@
-"""Users in a spreadsheet: what stands in the columns, and what people who write them by hand get wrong."""
+"""Users in a spreadsheet: its columns, and the mistakes of people who fill it in by hand."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ ALIASES = {
     for column, aliases in HEADINGS.items()
     for rank, alias in enumerate(aliases.split(", "), 1)
 }
-"""How people head their columns, beside our own two languages, and how plainly: 1 is the plainest."""
+"""Other words that head columns → (column, rank); 1 is the plainest."""
 
 ROLES: Mapping[str, str] = {
     "user": "user",
@@ -61,7 +61,7 @@ NO_LIMIT = frozenset({"none", "unlimited", "no limit", "不限", "无", "无限"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the sheet, as far as it could be read."""
+    """One row of the sheet."""
 
     number: int
     """As the spreadsheet counts: its first row is 1."""
@@ -71,19 +71,19 @@ class Line:
 
     @property
     def username(self) -> str:
-        """Whose row it is."""
+        """The username of the row."""
         return str(self.fields.get("username", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class UserSheet:
-    """What was read."""
+    """The rows of a sheet."""
 
     lines: tuple[Line, ...] = ()
     problem: str = ""
-    """Why nothing could be read at all."""
+    """Why no row could be read."""
     ignored: tuple[str, ...] = field(default=())
-    """Columns that mean nothing here."""
+    """Headings of columns that are ignored."""
 
     @property
     def good(self) -> list[Line]:
@@ -96,10 +96,10 @@ class UserSheet:
         return [line for line in self.lines if line.problems]
 
 
-def read(t: Texts, found: Sequence[Sequence[str]]) -> UserSheet:
-    """Read a sheet's rows: a heading of ours or of people's own words, perhaps below a title, and rows below it."""
-    heading = _find_heading(found)
-    rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
+def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
+    """Read a sheet: a heading in the page's words or in others, perhaps below a title, and the rows below it."""
+    heading = _find_heading(sheet)
+    rows = [(number, row) for number, row in enumerate(sheet, 1) if any(cell.strip() for cell in row)]
     if not rows:
         return UserSheet(problem=t("users.sheet_empty"))
     if heading is None:
@@ -120,53 +120,53 @@ def read(t: Texts, found: Sequence[Sequence[str]]) -> UserSheet:
     return UserSheet(lines, ignored=ignored)
 
 
-def has_usernames(found: Sequence[Sequence[str]]) -> bool:
+def has_usernames(sheet: Sequence[Sequence[str]]) -> bool:
     """Tell whether a heading of the sheet names a column of usernames."""
-    return _find_heading(found) is not None
+    return _find_heading(sheet) is not None
 
 
-def _find_heading(found: Sequence[Sequence[str]]) -> int | None:
+def _find_heading(sheet: Sequence[Sequence[str]]) -> int | None:
     def count_known(row: Sequence[str]) -> int:
         columns = _columns(row)
         return sum(map(bool, columns)) if "username" in columns else 0
 
-    return find_heading(found, count_known)
+    return find_heading(sheet, count_known)
 
 
 def _columns(headings: Sequence[str]) -> list[str]:
-    """Say which column each heading means; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
-    meant = [_column(heading) for heading in headings]
-    best = {name: min(rank for one, rank in meant if one == name) for name, _ in meant if name}
-    return [name if name and rank == best[name] else "" for name, rank in meant]
+    """Return the column of each heading; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
+    ranked = [_column(heading) for heading in headings]
+    best = {name: min(rank for one, rank in ranked if one == name) for name, _ in ranked if name}
+    return [name if name and rank == best[name] else "" for name, rank in ranked]
 
 
 def _column(heading: str) -> tuple[str, int]:
-    """Say which column a heading means, and how plainly: 0 its own word, then one of people's, the likeliest first."""
+    """Return the column of a heading, and its rank: 0 is the page's own word, then the likeliest of others."""
     return _known().get(_strip(heading), ("", 0))
 
 
 @cache
 def _known() -> Mapping[str, tuple[str, int]]:
-    """Return what heads columns, as `_strip` leaves it."""
+    """Return the words that head columns, as `_strip` leaves them."""
     known = dict(ALIASES)
     for column in reversed((*COLUMNS, *EXPORTED)):
-        meant = (column if column in COLUMNS else "", 0)
-        known |= dict.fromkeys(map(_strip, (column, *in_every_language(f"users.{column}"))), meant)
+        ranked = (column if column in COLUMNS else "", 0)
+        known |= dict.fromkeys(map(_strip, (column, *in_every_language(f"users.{column}"))), ranked)
     return known
 
 
 def _strip(heading: str) -> str:
-    """Take off what stands around a column's name and in it: `*User name（必填）：`, `用 户 名`."""
+    """Remove what surrounds a column's name and the spaces in it: `*User name（必填）：`, `用 户 名`."""
     plain = unicodedata.normalize("NFKC", heading).lower()
     cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))
     return "".join(sign for sign in plain[:cut] if sign not in "-_" and not sign.isspace()).strip("*:")
 
 
 def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:
-    given = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
+    texts = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
     fields: dict[str, Any] = {}
     problems: list[str] = []
-    for name, text in given.items():
+    for name, text in texts.items():
         if not text:
             continue
         value, problem = _read(t, name, text)
@@ -174,7 +174,7 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
             problems.append(problem)
         else:
             fields[name] = value
-    username = given.get("username", "")
+    username = texts.get("username", "")
     if not username:
         problems.insert(0, t("users.line_no_username"))
     elif len(username) > MOST_NAME:
@@ -208,20 +208,20 @@ def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
 
 
 def _phone(t: Texts, text: str) -> tuple[Any, str]:
-    """Read a phone number; what a spreadsheet has turned into 8.6E+12 has lost its digits and can't be guessed."""
+    """Read a phone number. One that a spreadsheet wrote as 8.6E+12 has lost its digits."""
     if "E+" in text.upper():
         return None, t("users.line_phone_lost", text=text[:40])
     return "".join(letter for letter in text.removesuffix(".0") if letter not in " -()（）\u00a0"), ""
 
 
 def _cell(cell: str) -> str:
-    """Take off the apostrophe that keeps a spreadsheet from running a cell."""
+    """Remove the apostrophe that keeps a spreadsheet from running a cell."""
     text = cell.strip()
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
 def heading(t: Texts, columns: Iterable[str] = EXPORTED) -> list[str]:
-    """Head the columns."""
+    """Return the headings of the columns."""
     return [t(f"users.{name}") for name in columns]
 
 
