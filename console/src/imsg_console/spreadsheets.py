@@ -119,7 +119,7 @@ def split_columns(text: str) -> Sequence[Sequence[str]]:
 def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[str]], int]) -> int | None:
     """Return the place of the row that heads the columns: of the first ones, that of which most cells are known.
 
-    `count_known` returns 0 for a row that is no heading; None where all are. Titles may stand above the heading; a title
+    `count_known` returns 0 for a row that is no heading; None where all are. Titles may stand above a heading; a title
     may be a word that heads columns elsewhere.
     """
     held = islice(((at, row) for at, row in enumerate(rows) if any(map(str.strip, row))), HEADED_WITHIN)
