@@ -69,11 +69,15 @@ def menu(name: str, *entries: Piece) -> Piece:
 
 
 def lines(cell: Cell) -> list[list[Piece]]:
-    """Return a cell as the template takes it: lines of pieces."""
+    """Return a cell as the template takes it: lines of pieces.
+
+    Fields that are None are left out: Quasar draws an icon that is null.
+    """
     if not cell:
         return []
     if isinstance(cell, str):
-        return [[text(cell)]]
+        cell = text(cell)
     if isinstance(cell, Mapping):
-        return [[cell]]
-    return [[line] if isinstance(line, Mapping) else list(line) for line in cell]
+        cell = [cell]
+    pieces = [[line] if isinstance(line, Mapping) else line for line in cell]
+    return [[{name: value for name, value in piece.items() if value is not None} for piece in line] for line in pieces]

@@ -37,7 +37,7 @@ def text_field(
 def search_field(label: str, value: str, on_change: Callable[[], object]) -> ui.input | ui.textarea:
     """Draw a field that searches while somebody types."""
     made = text_field(label, value, kind="search", most=254)
-    made.props('clearable debounce="300"').classes("search-field")
+    made.props('clearable debounce="300"')
     return made.on_value_change(on_change)
 
 

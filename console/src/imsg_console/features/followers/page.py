@@ -44,7 +44,7 @@ class Followers:
         with page_head(t("layout.followers"), t("followers.lead")):
             if self._accounts:
                 button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
-        with element("search", "side-by-side"):
+        with element("search", "line"):
             self._field = search_field(t("followers.search"), self._search, self._filter)
             options = {"": t("followers.every_account"), **{name: name for name in self._accounts}}
             self._choice = choice_field(t("followers.account"), options, self._account, self._filter)

@@ -43,7 +43,7 @@ class Replies:
         ]
         if not is_admin:
             del columns[3]
-        with element("search", "side-by-side"):
+        with element("search", "line"):
             self._field = search_field(t("replies.search"), self._sender, self._search)
             button(t("replies.refresh"), self._refresh, kind="quiet", symbol="refresh")
         self._table = PagedTable(

@@ -164,7 +164,7 @@ class SendForm:
             attrs(self._category, hint=t("send.category_hint"))
 
     def _draw_methods(self) -> None:
-        with ui.tabs(on_change=self._change_method).props("no-caps inline-label") as self._tabs:
+        with ui.tabs(on_change=self._change_method).props("no-caps inline-label align=left") as self._tabs:
             for method, symbol in METHODS.items():
                 ui.tab(method, method_name(self._t, method), icon=symbol)
         self._tabs.set_value(self._method)

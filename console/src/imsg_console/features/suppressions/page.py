@@ -45,7 +45,7 @@ class Suppressions:
                 t("suppressions.add"), lambda: form.add(view, self.reload), kind="main", symbol="person_add_disabled"
             )
         any_of = {"": t("suppressions.any")}
-        with element("search", "side-by-side"):
+        with element("search", "line"):
             self._to = search_field(t("suppressions.search"), self._filters["to"], self._filter)
             methods, reasons = any_of | form.list_methods(view), any_of | form.list_reasons(view)
             self._method = choice_field(t("suppressions.column_method"), methods, "", self._filter)

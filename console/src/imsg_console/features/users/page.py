@@ -58,7 +58,7 @@ class Users:
             button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
             download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
             button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
-        with element("search", "side-by-side user-tools"):
+        with element("search", "line user-tools"):
             self._field = search_field(t("users.search"), self._search, self._change_search)
             button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh")
         if self._only_near:
