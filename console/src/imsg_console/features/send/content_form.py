@@ -95,7 +95,7 @@ class TextForm:
         label = t("send.format" if has_markdown else "send.template")
         with element("div", "stack") as self.place:
             self._choice = ui.select(choices, label=label, value=next(iter(choices)), on_change=self._draw)
-            self._choice.props("outlined stack-label").classes("field").set_visibility(len(choices) > 1)
+            self._choice.props("outlined stack-label").classes("field field-template").set_visibility(len(choices) > 1)
             self._fields = element("div", "stack")
             self._length = attrs(live_text("field-hint"), role="status")
         self._draw()

@@ -168,7 +168,7 @@ class SendForm:
             for method, symbol in METHODS.items():
                 ui.tab(method, method_name(self._t, method), icon=symbol)
         self._tabs.set_value(self._method)
-        attrs(self._tabs, aria_label=self._t("send.method"))
+        attrs(self._tabs.classes("methods"), aria_label=self._t("send.method"))
 
     def _draw_quotas(self) -> None:
         if not self._me["available"]:

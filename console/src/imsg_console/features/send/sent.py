@@ -107,7 +107,7 @@ class Sent:
             chips.method(self._view, request["method"])
         self._bar = bar(t("sent.standing"), 0.0)
         self._summary = attrs(live_text("sent-said"), role="status")
-        self._counts = element("ul", "line")
+        self._counts = element("ul", "line sent-counts")
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
         subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
