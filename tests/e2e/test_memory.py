@@ -76,7 +76,7 @@ def test_single_mails_leave_nothing_behind_in_memory(deployment: Deployment) -> 
     assert read_resident_mib(deployment) - filled < GROWN_MIB
 
 
-@pytest.mark.parametrize("inbox_bytes", [128 * 1024 * 1024])
+@pytest.mark.parametrize("inbox_bytes", [32 * 1024 * 1024])
 def test_an_emptied_inbox_gives_its_memory_back(deployment: Deployment) -> None:
     send(deployment, 2_000, "a line of a longer mail\n" * 600)
     full = read_resident_mib(deployment)

@@ -41,7 +41,7 @@ from imsg_web.app import answer_errors
 from imsg_web.callers import Apps
 from imsg_web.service import Service
 
-INBOX_BYTES = 128 * 1024 * 1024
+INBOX_BYTES = 32 * 1024 * 1024
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
