@@ -41,7 +41,7 @@ def known(request: pytest.FixtureRequest) -> Mapping[str, str]:
 @pytest.fixture
 async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) -> AsyncIterator[dict[str, Service]]:
     """Yield the services that are called, open."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "broker_url": valkey_url,
         "redis_url": valkey_url,
         "service_key": (SecretStr(SHARED),),
@@ -49,12 +49,12 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
         "peer_keys": peer_keys(known),
         "host": "0.0.0.0",
     }
-    auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}", data_dir=tmp_path)
-    history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
+    auth = imsg_auth.main.Settings(**settings, database_url=f"sqlite:///{tmp_path / 'auth.db'}", data_dir=tmp_path)
+    history = imsg_history.main.Settings(**settings, database_url=f"sqlite:///{tmp_path / 'history.db'}")
     callbacks = imsg_callbacks.main.Settings(
-        **given, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=(SecretStr(SHARED),)
+        **settings, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=(SecretStr(SHARED),)
     )
-    catalog = imsg_catalog.main.Settings(**given, data_dir=tmp_path)
+    catalog = imsg_catalog.main.Settings(**settings, data_dir=tmp_path)
     made = {
         "catalog": imsg_catalog.main.app(catalog),
         "auth": imsg_auth.main.app(auth),

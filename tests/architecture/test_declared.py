@@ -35,9 +35,9 @@ def module_of(folder: Path) -> str:
 
 def normalize(name: str) -> str:
     """Write a distribution's name in its normal form (PEP 503), without what it is bounded by."""
-    found = re.match(r"[\w.-]+", name)
-    assert found is not None
-    return re.sub(r"[-_.]+", "-", found[0]).lower()
+    match = re.match(r"[\w.-]+", name)
+    assert match is not None
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
 def list_imports(folder: Path) -> Iterator[tuple[str, Path]]:

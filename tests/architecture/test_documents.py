@@ -13,8 +13,8 @@ READMES = ("README.md", "README.zh-CN.md")
 
 def blocks(text: str) -> list[str]:
     """Return the code blocks of a document without comments, which are in its language."""
-    found = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [re.sub(r"\s+# .*$", "", block, flags=re.MULTILINE) for block in found]
+    matches = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\s+# .*$", "", block, flags=re.MULTILINE) for block in matches]
 
 
 def test_the_interface_document_holds_our_table_of_errors() -> None:
@@ -53,7 +53,7 @@ def test_both_readmes_say_the_same() -> None:
     twins = re.compile(r"(docs/[\w/-]+)\.(?:zh|en)\.(?=md|png)")
     for pattern in (r"^#+ ", r"`(IMSG_\w+)`", r"\]\((\S+?\.md|docs/\S+)\)"):
         ours, theirs = (re.findall(pattern, twins.sub(r"\1.", text), re.MULTILINE) for text in (english, chinese))
-        assert [one for one in ours if "README" not in one] == [one for one in theirs if "README" not in one]
+        assert [our for our in ours if "README" not in our] == [their for their in theirs if "README" not in their]
 
 
 @pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])

@@ -42,9 +42,9 @@ def list_written() -> Iterator[Path]:
 
 def test_no_tests_folder_is_a_package() -> None:
     """With one, pytest's importlib mode runs the wrong tests in silence."""
-    found = [path for folder in (*members(), ROOT / "tests") for path in folder.glob("**/__init__.py")]
+    matches = [path for folder in (*members(), ROOT / "tests") for path in folder.glob("**/__init__.py")]
 
-    assert [path for path in found if "src" not in path.relative_to(ROOT).parts] == []
+    assert [path for path in matches if "src" not in path.relative_to(ROOT).parts] == []
 
 
 def test_every_member_has_its_version() -> None:
@@ -117,13 +117,13 @@ def test_nothing_speaks_smtp_through_the_standard_library() -> None:
 
     Not meant is the peer that iMSG is measured beside (`bench/peer`): it is what others would write.
     """
-    found = [
+    matches = [
         str(path.relative_to(ROOT))
         for path in list_written()
         if path.suffix == ".py" and not path.is_relative_to(ROOT / "bench" / "peer") and "smtplib" in roots(path)
     ]
 
-    assert found == []
+    assert matches == []
 
 
 def roots(path: Path) -> set[str]:
@@ -133,9 +133,9 @@ def roots(path: Path) -> set[str]:
 
 def test_nothing_written_names_a_place_of_one_machine() -> None:
     place = re.compile(r"/(?:home|Users|root)/\w")
-    found = [str(path.relative_to(ROOT)) for path in list_written() if place.search(path.read_text(errors="replace"))]
+    matches = [str(path.relative_to(ROOT)) for path in list_written() if place.search(path.read_text(errors="replace"))]
 
-    assert found == []
+    assert matches == []
 
 
 def test_uv_is_pinned_once_and_builds_our_packages() -> None:

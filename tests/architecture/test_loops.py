@@ -29,5 +29,5 @@ def find_repeated() -> Iterator[tuple[str, str, int]]:
 
 
 def test_no_loop_logs_the_same_failure_each_time() -> None:
-    found = {(file, event, line) for file, event, line in find_repeated() if ONCE_A_MESSAGE.get(file) != event}
-    assert found == set()
+    matches = {(file, event, line) for file, event, line in find_repeated() if ONCE_A_MESSAGE.get(file) != event}
+    assert matches == set()

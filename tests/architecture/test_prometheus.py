@@ -31,12 +31,12 @@ def queries() -> list[str]:
 def metrics() -> set[str]:
     """Find the metrics that the services have."""
     code = "\n".join(path.read_text() for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py")))
-    found = set(re.findall(r"(?:Counter|Gauge|Histogram)\(\s*\"(imsg_\w+)\"", code))
+    matches = set(re.findall(r"(?:Counter|Gauge|Histogram)\(\s*\"(imsg_\w+)\"", code))
     counters = set(re.findall(r"Counter\(\s*\"(imsg_\w+)\"", code))  # the client ends their names with _total
     return (
-        found
+        matches
         | {f"{name.removesuffix('_total')}_total" for name in counters}
-        | {f"{name}_{end}" for name in found for end in ("bucket", "count")}
+        | {f"{name}_{end}" for name in matches for end in ("bucket", "count")}
     )
 
 

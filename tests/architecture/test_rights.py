@@ -28,7 +28,7 @@ def code(folder: str) -> str:
     """Read all of a folder's modules."""
     modules = [one for one in ROOT.glob(f"{folder}/**/*.py") if not set(OF_THE_BROKER) & set(one.parts)]
     assert modules
-    return "\n".join(one.read_text() for one in modules)
+    return "\n".join(module.read_text() for module in modules)
 
 
 def commands(text: str) -> set[str]:

@@ -44,7 +44,7 @@ PROVIDERS = tuple(
 @pytest.fixture
 async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, Service]]:
     """Yield the services, open, off loopback."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "broker_url": valkey_url,
         "redis_url": valkey_url,
         "service_key": KEY,
@@ -52,18 +52,18 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
         "admin_password": SecretStr("not-a-documented-one"),
         "host": "0.0.0.0",
     }
-    auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}")
-    history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
+    auth = imsg_auth.main.Settings(**settings, database_url=f"sqlite:///{tmp_path / 'auth.db'}")
+    history = imsg_history.main.Settings(**settings, database_url=f"sqlite:///{tmp_path / 'history.db'}")
     callbacks = imsg_callbacks.main.Settings(
-        **given, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=KEY
+        **settings, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=KEY
     )
-    sandbox = imsg_sandbox.main.Settings(**given, sandbox={"smtp_port": 0, "smtp_host": "127.0.0.1"})
+    sandbox = imsg_sandbox.main.Settings(**settings, sandbox={"smtp_port": 0, "smtp_host": "127.0.0.1"})
     made = {
         "auth": imsg_auth.main.app(auth),
         "history": imsg_history.main.app(history),
         "callbacks": imsg_callbacks.main.app(callbacks),
-        "catalog": imsg_catalog.main.app(imsg_catalog.main.Settings(**given, data_dir=tmp_path)),
-        "gateway": imsg_gateway.main.app(imsg_gateway.main.Settings(**given)),
+        "catalog": imsg_catalog.main.app(imsg_catalog.main.Settings(**settings, data_dir=tmp_path)),
+        "gateway": imsg_gateway.main.app(imsg_gateway.main.Settings(**settings)),
         "sandbox": imsg_sandbox.main.app(sandbox),
     }
     async with AsyncExitStack() as stack:
@@ -137,7 +137,7 @@ async def test_what_reaches_an_owner_is_what_it_says_that_it_reads(services: dic
     read: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
-            params = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+            params = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
             fields: set[str] = set()
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 name = content["schema"]["$ref"].rpartition("/")[2]

@@ -49,7 +49,7 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
         yield variable(*path, name)
         inner: Any = field.annotation
         if isinstance(inner, UnionType):  # of a part that may be left out
-            inner = next(one for one in get_args(inner) if one is not NoneType)
+            inner = next(get_arg for get_arg in get_args(inner) if get_arg is not NoneType)
         chosen = get_args(inner)[1] if get_origin(inner) is dict else None
         models = [
             one for one in (get_args(chosen) or (chosen,)) if isinstance(one, type) and issubclass(one, BaseModel)

@@ -38,8 +38,8 @@ def test_every_description_is_translated_and_no_translation_is_left_over() -> No
 @pytest.mark.parametrize("setting", WITH_EXAMPLE, ids=lambda setting: ".".join(setting.path))
 def test_an_example_is_taken(setting: Setting) -> None:
     is_json = get_origin(setting.info.annotation) is tuple and NoDecode not in setting.info.metadata
-    given = json.loads(setting.example) if is_json else setting.example
-    TypeAdapter(setting.info.rebuild_annotation()).validate_python(given)
+    body = json.loads(setting.example) if is_json else setting.example
+    TypeAdapter(setting.info.rebuild_annotation()).validate_python(body)
 
 
 def test_a_wrong_example_is_not_taken() -> None:

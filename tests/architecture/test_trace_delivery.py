@@ -12,8 +12,8 @@ MOST_SWITCHES, MOST_MODULES = 56, 21
 
 def test_a_single_mail_crosses_few_modules() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=60, check=True)
-    found = re.search(r"^(\d+) switches, (\d+) modules$", done.stdout, re.MULTILINE)
-    assert found is not None, done.stdout
-    switches, modules = map(int, found.groups())
+    match = re.search(r"^(\d+) switches, (\d+) modules$", done.stdout, re.MULTILINE)
+    assert match is not None, done.stdout
+    switches, modules = map(int, match.groups())
     assert 0 < switches <= MOST_SWITCHES, done.stdout
     assert 0 < modules <= MOST_MODULES, done.stdout

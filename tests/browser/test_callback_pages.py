@@ -110,11 +110,11 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
 ) -> None:
     words, user = WORDS[look.language], deployment.new_user()
     token = deployment.token(user, PASSWORD)
-    asked = {"url": receiver.url(), "events": ["message.sent"], "token": token}
-    one = f"/api/v2/callbacks/{deployment.call('POST', '/api/v2/callbacks', asked)['id']}"
+    body = {"url": receiver.url(), "events": ["message.sent"], "token": token}
+    one = f"/api/v2/callbacks/{deployment.call('POST', '/api/v2/callbacks', body)['id']}"
     receiver.status, receiver.answer = 503, "维护中 <b>".encode()
     send(deployment, token)
-    wait(lambda: [one["status"] for one in deliveries(deployment, token)] == [503])
+    wait(lambda: [delivery["status"] for delivery in deliveries(deployment, token)] == [503])
     seen = visit(look)
     log_in(seen, user, PASSWORD)
     page = seen.page

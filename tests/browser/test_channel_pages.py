@@ -36,10 +36,10 @@ def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, v
     sms = card(page, "sms")
     expect(sms).to_contain_text("正常" if is_zh else "Open")
     sms.get_by_role("button", name=re.compile("^暂停|^Pause")).click()
-    asked = page.get_by_role("dialog")
-    asked.get_by_role("textbox").fill("<b>维护</b>到22点")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("<b>维护</b>到22点")
     seen.axe()
-    asked.get_by_role("button", name=re.compile("^(暂停|Pause)$")).click()
+    dialog.get_by_role("button", name=re.compile("^(暂停|Pause)$")).click()
     expect(sms).to_contain_text("已暂停" if is_zh else "Paused")
     expect(sms).to_contain_text("<b>维护</b>到22点")
     assert channel(deployment, "sms")["state"] == "paused"
@@ -58,13 +58,13 @@ def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, s
     page = seen.page
     page.goto("/channels")
     card(page, "smtp").get_by_role("button", name=re.compile("^试发")).click()
-    asked = page.get_by_role("dialog")
-    asked.get_by_role("button", name="发送", exact=True).click()
-    expect(asked).to_contain_text("请填写收件人和内容")
-    asked.get_by_label("您的邮箱").fill(to)
-    asked.get_by_role("button", name="发送", exact=True).click()
-    expect(asked).to_contain_text(said)
-    asked.get_by_role("link", name="查看这条消息").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="发送", exact=True).click()
+    expect(dialog).to_contain_text("请填写收件人和内容")
+    dialog.get_by_label("您的邮箱").fill(to)
+    dialog.get_by_role("button", name="发送", exact=True).click()
+    expect(dialog).to_contain_text(said)
+    dialog.get_by_role("link", name="查看这条消息").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("iMSG 试发")
 
 
@@ -74,10 +74,10 @@ def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
     page = seen.page
     page.goto("/channels")
     card(page, "sms").get_by_role("button", name="Send a test by SMS").click()
-    asked = page.get_by_role("dialog")
-    asked.get_by_label("Your phone number").fill("nobody")
-    asked.get_by_role("button", name="Send", exact=True).click()
-    expect(asked.get_by_role("alert")).to_contain_text("not right")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Your phone number").fill("nobody")
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not right")
 
 
 def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deployment, visit: Visits) -> None:

@@ -68,7 +68,10 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         seen.axe()
         seen.shoot("held")
         channels = deployment.call("GET", "/api/v2/channels", token=token)["channels"]
-        assert {one["method"]: (one["state"], one["waiting"]) for one in channels}["sms"] == ("paused", None)
+        assert {channel["method"]: (channel["state"], channel["waiting"]) for channel in channels}["sms"] == (
+            "paused",
+            None,
+        )
         admin = visit()
         log_in(admin)
         admin.page.goto("/")

@@ -214,8 +214,8 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(
     assert downloading.value.suggested_filename.endswith(".xlsx")
     with python_calamine.CalamineWorkbook.from_path(place) as book:
         heading, *rows_of_it = book.get_sheet_by_index(0).to_python()
-    found = [dict(zip(heading, row, strict=True)) for row in rows_of_it]
-    assert {line["收件人"] for line in found} == set(everybody)
-    assert {line["主题"] for line in found} == {"=1+1 导出"}  # text, which no spreadsheet runs
+    matches = [dict(zip(heading, row, strict=True)) for row in rows_of_it]
+    assert {line["收件人"] for line in matches} == set(everybody)
+    assert {line["主题"] for line in matches} == {"=1+1 导出"}  # text, which no spreadsheet runs
     page.get_by_role("button", name=re.compile("任务")).click()
     expect(page.get_by_text("完成 · 已处理 520")).to_have_count(2)

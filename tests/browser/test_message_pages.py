@@ -133,11 +133,11 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
     seen.shoot("resend-asked")
     page.get_by_role("dialog").get_by_role("button", name=resend, exact=True).click()
     expect(page.get_by_text("已重发 1 条消息。" if is_zh else "1 message is on its way again.")).to_be_visible()
-    found = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
-    assert [one["resend_of"] for one in found] == [f"{request}-0", None]
+    messages = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
+    assert [message["resend_of"] for message in messages] == [f"{request}-0", None]
     page.goto(f"/messages/{request}-0")
     expect(page.get_by_role("button", name=resend, exact=True)).to_have_count(0)
-    page.locator(".facts").get_by_role("link", name=found[0]["id"]).click()
+    page.locator(".facts").get_by_role("link", name=messages[0]["id"]).click()
     expect(page.locator(".facts").get_by_role("link", name=f"{request}-0")).to_be_visible()
 
 

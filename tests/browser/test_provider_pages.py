@@ -24,7 +24,7 @@ def aliyun(deployment: Deployment) -> dict[str, object]:
     """Say how the provider stands."""
     listed = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     (sms,) = [one for one in listed if one["method"] == "sms"]
-    return next((one for one in sms["providers"] if one["name"] == "aliyun"), {})
+    return next((provider for provider in sms["providers"] if provider["name"] == "aliyun"), {})
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +44,10 @@ def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits
     page.goto("/channels")
     line = row(page, "aliyun")
     line.get_by_role("button", name="停用 aliyun" if is_zh else re.compile("^(Switch off|Disable).*aliyun")).click()
-    asked = page.get_by_role("dialog")
-    expect(asked).to_contain_text("aliyun")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("aliyun")
     seen.axe()
-    asked.get_by_role("button", name=re.compile("^(停用|Switch off|Disable)$")).click()
+    dialog.get_by_role("button", name=re.compile("^(停用|Switch off|Disable)$")).click()
     wait(lambda: aliyun(deployment)["state"] == "disabled", within_s=10)
     switch_on = line.get_by_role("button", name=re.compile("^(启用|Switch on|Enable).*aliyun"))
     expect(switch_on).to_be_visible()
@@ -64,9 +64,9 @@ def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
     page = seen.page
     page.goto("/channels")
     row(page, "aliyun").get_by_role("button", name="aliyun 的权重").click()
-    asked = page.get_by_role("dialog")
-    asked.get_by_label("权重（0 到 1000）").fill("7")
-    asked.get_by_role("button", name="保存", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("权重（0 到 1000）").fill("7")
+    dialog.get_by_role("button", name="保存", exact=True).click()
     wait(lambda: aliyun(deployment)["weight"] == 7, within_s=10)
     expect(row(page, "aliyun")).to_contain_text("权重 7")
 
@@ -77,9 +77,9 @@ def test_one_message_goes_by_the_provider_that_was_asked_for(visit: Visits) -> N
     page = seen.page
     page.goto("/channels")
     row(page, "aliyun").get_by_role("button", name="通过 aliyun 试发一条").click()
-    asked = page.get_by_role("dialog")
-    asked.get_by_role("textbox").first.fill(f"139{secrets.randbelow(10**8):08d}")  # others opt out in the same stack
-    asked.get_by_role("button", name="发送", exact=True).click()
-    expect(asked).to_contain_text(re.compile("已发出|已送达"))
-    asked.get_by_role("link", name="查看这条消息").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").first.fill(f"139{secrets.randbelow(10**8):08d}")  # others opt out in the same stack
+    dialog.get_by_role("button", name="发送", exact=True).click()
+    expect(dialog).to_contain_text(re.compile("已发出|已送达"))
+    dialog.get_by_role("link", name="查看这条消息").click()
     expect(page.locator("main")).to_contain_text("aliyun")

@@ -60,7 +60,7 @@ def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:
     seen = visit(Look("en", DESK))
     log_in(seen)
     seen.page.goto("/limits")
-    (cookie,) = [one for one in seen.context.cookies() if "session" in one["name"]]
+    (cookie,) = [cookie for cookie in seen.context.cookies() if "session" in cookie["name"]]
     assert cookie["httpOnly"]
     assert cookie["sameSite"] in ("Lax", "Strict")
     assert cookie["value"] not in seen.page.content()

@@ -89,8 +89,10 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
     seen.axe()
 
     def is_kept() -> bool:
-        asked = {"token": deployment.token(), "from": number}
-        return [one["text"] for one in deployment.call("GET", "/api/v2/replies", **asked)["replies"]] == ["<b>退订</b>"]
+        body = {"token": deployment.token(), "from": number}
+        return [reply["text"] for reply in deployment.call("GET", "/api/v2/replies", **body)["replies"]] == [
+            "<b>退订</b>"
+        ]
 
     wait(is_kept, 20)
 

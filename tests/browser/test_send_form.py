@@ -318,14 +318,14 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
         script.write_text(copied, encoding="utf-8")
         done = subprocess.run([*command, str(script)], capture_output=True, timeout=60, check=True, text=True)
         assert re.search(r'"errorCode": ?0|settled', done.stdout), done.stdout
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def are_all_known() -> bool:
-        found[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user)["messages"]
-        return len(found) == 3
+        results[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user)["messages"]
+        return len(results) == 3
 
     wait(are_all_known)  # history hears of what was accepted a moment later
-    assert [message["content"] for message in found] == [found[0]["content"]] * 3
+    assert [message["content"] for message in results] == [results[0]["content"]] * 3
     assert page.evaluate("window.ran") is None
 
 

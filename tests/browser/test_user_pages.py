@@ -25,10 +25,10 @@ def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment:
     page = seen.page
 
     def limit() -> int | None:
-        found: int | None = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())[
+        recipients_per_day: int | None = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())[
             "recipients_per_day"
         ]
-        return found
+        return recipients_per_day
 
     page.goto("/users")
     page.get_by_role("button", name="新建用户").first.click()

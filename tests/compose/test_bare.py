@@ -24,9 +24,9 @@ def bare() -> Iterator[Containers]:
 
 def test_the_compose_file_needs_no_settings_and_complains_of_none() -> None:
     asked = ["docker", "compose", "--env-file", os.devnull, "config", "--quiet"]
-    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
-    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_all_are_healthy_and_none_was_started_again(bare: Containers) -> None:

@@ -24,8 +24,8 @@ def test_a_report_brought_to_the_published_port_finds_its_message(containers: Co
         assert sent["errorCode"] == 0, sent
 
         def message() -> dict[str, Any]:
-            found = containers.call("GET", "/api/query", id=f"{sent['id']}-0", token=containers.token)["messages"]
-            return dict(next(iter(found), {"status": None}))
+            messages = containers.call("GET", "/api/query", id=f"{sent['id']}-0", token=containers.token)["messages"]
+            return dict(next(iter(messages), {"status": None}))
 
         containers.wait(lambda: message()["status"] == "sent")
         (mail,) = containers.call("GET", "/sandbox/inbox", to=TO, token=containers.token)["messages"]
@@ -35,6 +35,6 @@ def test_a_report_brought_to_the_published_port_finds_its_message(containers: Co
         report = bounces.dsn(path, action="delivered", status="2.0.0", diagnostic="", date=bounces.now())
         with pytest.raises(SMTPRecipientsRefused) as refused:
             bounces.bring(port, f"b+{'a' * 45}@{DOMAIN}", report)
-        assert {one.code for one in refused.value.recipients} == {550}
+        assert {recipient.code for recipient in refused.value.recipients} == {550}
         bounces.bring(port, path, report)
         containers.wait(lambda: message()["status"] == "delivered")

@@ -27,14 +27,14 @@ pytestmark = pytest.mark.timeout(1_200)
 
 def wait_settled(containers: Containers, token: str, request: str, count: int) -> list[dict[str, Any]]:
     """Wait until all messages of a request are settled; return them."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def all_are() -> bool:
-        found[:] = containers.call("GET", "/api/query", id=request, token=token, limit="500")["messages"]
-        return len(found) == count and all(message["status"] not in ("queued", "retrying") for message in found)
+        results[:] = containers.call("GET", "/api/query", id=request, token=token, limit="500")["messages"]
+        return len(results) == count and all(message["status"] not in ("queued", "retrying") for message in results)
 
     containers.wait(all_are)
-    return found
+    return results
 
 
 def test_a_user_of_the_administrator_sends_a_mail_with_an_attachment(containers: Containers) -> None:
@@ -138,8 +138,8 @@ def test_every_container_is_healthy_or_has_done_its_work(containers: Containers)
 
 def test_the_stores_stop_below_the_limits_of_their_containers(containers: Containers) -> None:
     password = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)"'
-    asked = f"{password} redis-cli --user imsg --raw config get maxmemory maxmemory-policy"
-    maxmemory = containers.compose("exec", "-T", "redis", "sh", "-c", asked).split()
+    command = f"{password} redis-cli --user imsg --raw config get maxmemory maxmemory-policy"
+    maxmemory = containers.compose("exec", "-T", "redis", "sh", "-c", command).split()
     status = json.loads(
         containers.compose("exec", "-T", "rabbitmq", "rabbitmq-diagnostics", "-q", "status", "--formatter", "json")
     )
@@ -151,8 +151,8 @@ def test_the_stores_stop_below_the_limits_of_their_containers(containers: Contai
 
 def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(containers: Containers) -> None:
     def roles() -> str:
-        asked = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'imsg_%' ORDER BY 1"
-        return containers.compose("exec", "-T", "postgres", "psql", "-Atq", "-U", "imsg", "-d", "imsg", "-c", asked)
+        query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'imsg_%' ORDER BY 1"
+        return containers.compose("exec", "-T", "postgres", "psql", "-Atq", "-U", "imsg", "-d", "imsg", "-c", query)
 
     containers.compose("stop", "sender-wechat")
     removed = "DROP SCHEMA wechat CASCADE; DROP OWNED BY imsg_wechat; DROP ROLE imsg_wechat"

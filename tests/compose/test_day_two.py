@@ -26,9 +26,9 @@ PAGE = 500
 
 def read_statuses(containers: Containers, load: Load) -> dict[str, str]:
     """Return what the user is told of their messages: id → status."""
-    told = containers.call("GET", "/api/query", token=load.token, limit=str(PAGE))
-    assert told["errorCode"] == 0, told
-    return {message["id"]: message["status"] for message in told["messages"]}
+    answer = containers.call("GET", "/api/query", token=load.token, limit=str(PAGE))
+    assert answer["errorCode"] == 0, answer
+    return {message["id"]: message["status"] for message in answer["messages"]}
 
 
 def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(

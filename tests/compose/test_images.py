@@ -31,5 +31,5 @@ def test_the_manual_tells_what_each_service_s_image_adds_to_its_base() -> None:
 def _layers_mb(image: str) -> float:
     """Add up an image's layers as they lie unpacked: what an engine calls its size differs with how it stores them."""
     history = ["docker", "image", "history", "--human=false", "--format", "{{.Size}}", image]
-    told = subprocess.run(history, capture_output=True, text=True, timeout=60, check=True)
-    return sum(map(int, told.stdout.split())) / 1e6
+    result = subprocess.run(history, capture_output=True, text=True, timeout=60, check=True)
+    return sum(map(int, result.stdout.split())) / 1e6

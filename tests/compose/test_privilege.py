@@ -101,16 +101,16 @@ def test_each_has_keys_and_passwords_that_no_other_has(containers: Containers) -
 
 def test_a_sender_s_key_opens_attachments_alone(containers: Containers) -> None:
     paths = ("/internal/attachments/none/none", "/internal/resend/none", "/api/query", "/api/dead")
-    told = containers.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
+    output = containers.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
 
-    assert told == ["404", "403", "403", "403"]
+    assert output == ["404", "403", "403", "403"]
 
 
 def test_nobody_comes_to_redis_without_a_password(containers: Containers) -> None:
-    asked = "redis-cli set x y; redis-cli get x; redis-cli --user imsg acl users"
-    told = containers.compose("exec", "-T", "redis", "sh", "-c", asked)
+    command = "redis-cli set x y; redis-cli get x; redis-cli --user imsg acl users"
+    output = containers.compose("exec", "-T", "redis", "sh", "-c", command)
 
-    assert told.count("NOAUTH") == 3
+    assert output.count("NOAUTH") == 3
 
 
 def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> None:
@@ -118,13 +118,13 @@ def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> Non
 
     def read_counted() -> str:
         password = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)"'
-        asked = f"{password} redis-cli --user imsg --raw hmget imsg:replay:kept one two"
-        return containers.compose("exec", "-T", "redis", "sh", "-c", asked)
+        command = f"{password} redis-cli --user imsg --raw hmget imsg:replay:kept one two"
+        return containers.compose("exec", "-T", "redis", "sh", "-c", command)
 
     script = "redis.call('HSET', KEYS[1], 'one', 1) redis.call('HSET', KEYS[1], 'two', 2)"
-    asked = f'redis-cli --user imsg-gateway eval "{script}" 1 imsg:replay:kept'
+    command = f'redis-cli --user imsg-gateway eval "{script}" 1 imsg:replay:kept'
     password = containers.secret("gateway", "redis_password")
-    containers.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", asked)
+    containers.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", command)
     assert read_counted().split() == ["1", "2"]
 
     containers.compose("restart", "redis")

@@ -34,10 +34,10 @@ def test_every_queue_is_under_our_policy(containers: Containers) -> None:
 
 
 def test_the_limits_are_those_of_the_container(containers: Containers) -> None:
-    said = containers.compose(
+    output = containers.compose(
         "exec", "-T", "rabbitmq", "rabbitmqctl", "eval", "application:get_env(rabbit, vm_memory_high_watermark)."
     )
-    assert "absolute" in said
+    assert "absolute" in output
     assert containers.inspect("rabbitmq")["HostConfig"]["Memory"] == 1024**3
 
 
@@ -47,8 +47,9 @@ def test_what_waits_by_the_broker_s_numbers_waits_by_ours(containers: Containers
         waiting = {row["name"]: row["messages"] for row in rows}
         channels = containers.call("GET", "/api/v2/channels", token=containers.token)["channels"]
         return all(
-            one["waiting"] == sum(waiting[f"imsg.{one['method']}.{lane}"] for lane in ("priority", "normal", "bulk"))
-            for one in channels
+            channel["waiting"]
+            == sum(waiting[f"imsg.{channel['method']}.{lane}"] for lane in ("priority", "normal", "bulk"))
+            for channel in channels
         )
 
     containers.wait(agree, WITHIN_S)

@@ -63,25 +63,25 @@ def test_the_first_command_of_an_entry_works_with_the_containers(
 
 
 def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, imsg: Path) -> None:
-    told = containers.run(str(imsg), "doctor")
+    output = containers.run(str(imsg), "doctor")
 
-    rows = {line.split("  ")[1].strip(): line[0] for line in told.partition("remedy")[2].splitlines() if line.strip()}
+    rows = {line.split("  ")[1].strip(): line[0] for line in output.partition("remedy")[2].splitlines() if line.strip()}
     assert rows == dict.fromkeys(("iMSG", "auth", "history", "callbacks", "catalog", *TITLES), "✓")
-    assert "embedded" not in told
-    assert "SQLite" not in told
+    assert "embedded" not in output
+    assert "SQLite" not in output
 
 
 def test_the_doctor_outside_the_containers_guesses_nothing_either(containers: Containers, tmp_path: Path) -> None:
     given = environment({"IMSG_PORT": str(containers.port), "XDG_CONFIG_HOME": str(tmp_path)})
     command = [str(IMSG), "doctor"]
-    told = subprocess.run(
+    result = subprocess.run(
         command, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
     ).stdout
 
-    assert re.search(r"^✓ +iMSG +ready", told, re.MULTILINE)
-    assert re.search(r"^✗ +log-in .*docker compose run --rm cli doctor", told, re.MULTILINE)
-    assert "embedded" not in told
-    assert "SQLite" not in told
+    assert re.search(r"^✓ +iMSG +ready", result, re.MULTILINE)
+    assert re.search(r"^✗ +log-in .*docker compose run --rm cli doctor", result, re.MULTILINE)
+    assert "embedded" not in result
+    assert "SQLite" not in result
 
 
 def test_what_goes_by_settings_of_a_service_works_or_says_where_it_does(containers: Containers, imsg: Path) -> None:
@@ -125,9 +125,9 @@ def test_a_forgotten_password_is_reset_where_the_users_are(containers: Container
     assert containers.call("POST", "/api/register", user)["errorCode"] == 0
 
     reset = "echo the-second-one | docker compose run --rm -T auth python -m imsg_auth reset-password"
-    told = containers.run("sh", "-c", f"{reset} forgetful")
+    output = containers.run("sh", "-c", f"{reset} forgetful")
 
-    assert "forgetful has a new password" in told
+    assert "forgetful has a new password" in output
     assert containers.log_in("forgetful", "the-second-one")
     with pytest.raises(AssertionError, match="nobody"):
         containers.run("sh", "-c", f"{reset} nobody")

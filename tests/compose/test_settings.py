@@ -65,8 +65,8 @@ def test_each_line_recreates_the_containers_that_read_it_and_takes_no_other_alon
 def test_one_changed_setting_of_a_sender_and_one_of_history_restart_these_two_alone(containers: Containers) -> None:
     def started() -> dict[str, str]:
         names = containers.compose("ps", "--quiet").split()
-        told = json.loads(containers.run("docker", "inspect", *names))
-        return {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"]["StartedAt"] for one in told}
+        output = json.loads(containers.run("docker", "inspect", *names))
+        return {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"]["StartedAt"] for one in output}
 
     before = started()
     with containers.setting(IMSG_SMS__OPT_OUT='["TD","退订"]', IMSG_RETENTION_DAYS="89"):

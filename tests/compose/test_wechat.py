@@ -12,12 +12,12 @@ pytestmark = pytest.mark.timeout(1_200)
 def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(containers: Containers) -> None:
     people = "/sandbox/wechat/followers"
     openid = containers.call("POST", people, {}, token=containers.token)["openid"]
-    told = containers.call("POST", f"{people}/{openid}/press", {"key": "获取我的openID"}, token=containers.token)[
+    reply = containers.call("POST", f"{people}/{openid}/press", {"key": "获取我的openID"}, token=containers.token)[
         "reply"
     ]
 
     sent = containers.call(
-        "POST", "/api/send", {"token": containers.token, "to": told, "method": "wechat", "content": "明天下雨"}
+        "POST", "/api/send", {"token": containers.token, "to": reply, "method": "wechat", "content": "明天下雨"}
     )
 
     assert (sent["errorCode"], sent.get("count")) == (0, 1), sent
@@ -36,7 +36,7 @@ def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(containers:
 
     containers.call("DELETE", f"{people}/{openid}", token=containers.token)
     again = containers.call(
-        "POST", "/api/send", {"token": containers.token, "to": told, "method": "wechat", "content": "x"}
+        "POST", "/api/send", {"token": containers.token, "to": reply, "method": "wechat", "content": "x"}
     )
     assert again["errorCode"] == 10014
 
@@ -45,7 +45,10 @@ def test_a_list_of_followers_each_has_its_own_message(containers: Containers) ->
     people = "/sandbox/wechat/followers"
     openids = [containers.call("POST", people, {}, token=containers.token)["openid"] for _ in range(3)]
     press = {"key": "获取我的openID"}
-    tags = [containers.call("POST", f"{people}/{one}/press", press, token=containers.token)["reply"] for one in openids]
+    tags = [
+        containers.call("POST", f"{people}/{openid}/press", press, token=containers.token)["reply"]
+        for openid in openids
+    ]
 
     body = {"token": containers.token, "to": tags, "method": "wechat", "content": "明天下雨"}
     sent = containers.call("POST", "/api/send", body)
@@ -67,6 +70,6 @@ def test_the_sandboxs_people_and_the_webhook_are_guarded(containers: Containers)
 
 
 def test_the_menus_button_is_made_inside_the_senders_container(containers: Containers) -> None:
-    said = containers.compose("run", "--rm", "-T", "sender-wechat", "python", "-m", "imsg_wechat", "menu")
+    output = containers.compose("run", "--rm", "-T", "sender-wechat", "python", "-m", "imsg_wechat", "menu")
 
-    assert "我的 › 获取我的openID" in said
+    assert "我的 › 获取我的openID" in output

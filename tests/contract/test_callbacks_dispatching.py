@@ -65,21 +65,21 @@ async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: R
 
 async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: Sequence[str], *kinds: str) -> float:
     """Tell every endpoint of these kinds of an event ten times a second; say how long `ok` waits, 95 of 100 times."""
-    told: dict[str, float] = {}
+    latest: dict[str, float] = {}
     for round_ in rounds:
         events = [event(f"evt_{kind}_{at}_{round_}", user_of(kind, at)) for kind in kinds for at in range(HALF)]
-        told |= {one.id: asyncio.get_running_loop().time() for one in events}
+        latest |= {one.id: asyncio.get_running_loop().time() for one in events}
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
         sending.offer(appended.handed, appended.left)
         await asyncio.sleep(0.1)
-    wanted = {name for name in told if name.startswith("evt_ok")}
+    wanted = {name for name in latest if name.startswith("evt_ok")}
 
     def find_arrived() -> dict[str, float]:
         return {name: call.at for call in list(receiver.calls) if (name := call.headers["webhook-id"]) in wanted}
 
     await eventually(lambda: _is(find_arrived().keys() == wanted), within_s=20)
-    waited = sorted(at - told[name] for name, at in find_arrived().items())
+    waited = sorted(at - latest[name] for name, at in find_arrived().items())
     return waited[round(0.95 * (len(waited) - 1))]
 
 

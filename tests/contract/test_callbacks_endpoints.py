@@ -51,8 +51,8 @@ async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None
 
     (gone, other) = await bench.endpoints.of_user(USER)
     assert (gone.state, gone.disabled_why, other.state) == ("disabled", "gone", "new")
-    told = json.loads((await bench.reader.read(USER, None, 0, 100)).bodies[-1])
-    assert (told["type"], told["data"]["callback"], told["data"]["why"]) == ("callback.disabled", "gone", "gone")
+    body = json.loads((await bench.reader.read(USER, None, 0, 100)).bodies[-1])
+    assert (body["type"], body["data"]["callback"], body["data"]["why"]) == ("callback.disabled", "gone", "gone")
     assert await bench.try_all("other", EndpointReply(200)) == 3
     assert await bench.deliveries.find_due() == {}
 

@@ -39,7 +39,7 @@ def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> N
     with open_database(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         changes = compare_metadata(context, metadata)
-    assert [one for one in changes if "callbacks_version" not in str(one)] == []
+    assert [change for change in changes if "callbacks_version" not in str(change)] == []
 
 
 async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, database_url: str) -> None:
@@ -181,7 +181,7 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
 
     shown, _ = await bench.deliveries.page("a", None, 10, None)
     assert "li@a.cn" not in json.dumps(shown)
-    bodies = [json.loads(one)["data"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies]
+    bodies = [json.loads(body)["data"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
     assert [(one["to"], one["reference"], one["provider_id"]) for one in bodies] == [("wang@a.cn", None, "Q1")] * 2
     bench.now += 5
     await erase(bench, "wang@a.cn")
@@ -195,7 +195,9 @@ async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
     bench.now += 60_000
     await bench.tell(event("evt_1", digests=ERASURE.all_of("li@a.cn")))
     await bench.forgetting.once()
-    assert [json.loads(one)["data"]["to"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies] == ["li@a.cn"]
+    assert [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies] == [
+        "li@a.cn"
+    ]
 
     bench.now += 5
     await erase(bench, "li@a.cn")
@@ -261,7 +263,7 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
     watch = ChannelWatch(bench.database, bench.redis, ("smtp", "sms"), clock, lambda: None)
 
     async def types(user: str) -> list[tuple[str, str, str | None]]:
-        bodies = [json.loads(one) for one in (await bench.reader.read(user, None, 0, 9)).bodies]
+        bodies = [json.loads(body) for body in (await bench.reader.read(user, None, 0, 9)).bodies]
         return [(one["type"], one["data"]["method"], one["data"]["why"]) for one in bodies]
 
     await watch.look()

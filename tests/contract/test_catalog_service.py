@@ -51,13 +51,13 @@ class Catalog:
     async def add(self, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
         """Add; return the answer."""
         answer = await self.client.post("/api/suppressions", json=fields)
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     async def page(self, **params: str) -> dict[str, Any]:
         """List."""
-        found: dict[str, Any] = (await self.client.get("/api/suppressions", params=params)).json()
-        return found
+        body: dict[str, Any] = (await self.client.get("/api/suppressions", params=params)).json()
+        return body
 
     async def reason(
         self, address: str, sender: str | None = "", category: Category = Category.NOTICE, method: str = "smtp"
@@ -109,7 +109,9 @@ async def test_what_is_added_stands_once_is_found_and_taken_away(catalog: Catalo
     (found,) = (await catalog.page(to="SAN@ex"))["suppressions"]
     assert (found["to"], found["reason"], found["scope"]) == ("Zhang.San@example.com", "hard_bounce", None)
     assert (found["note"], found["added_by"], found["message"]) == ("已离职", "admin", None)
-    assert [one["reason"] for one in (await catalog.page(method="sms"))["suppressions"]] == ["opt_out"] * 2
+    assert [suppression["reason"] for suppression in (await catalog.page(method="sms"))["suppressions"]] == [
+        "opt_out"
+    ] * 2
     assert await catalog.reason("ZHANG.san@example.com") == "hard_bounce"
 
     gone = await catalog.client.delete(f"/api/suppressions/{added['id']}")
@@ -125,7 +127,7 @@ async def test_pages_follow_each_other_to_the_end(catalog: Catalog) -> None:
     cursor: str | None = ""
     while cursor is not None:
         page = await catalog.page(limit="3", **({"cursor": cursor} if cursor else {}))
-        seen += [one["to"] for one in page["suppressions"]]
+        seen += [suppression["to"] for suppression in page["suppressions"]]
         cursor = page["next"]
     assert sorted(seen) == [f"{n}@example.com" for n in range(7)]
 
@@ -328,7 +330,7 @@ async def test_what_somebody_said_outlives_their_address_and_what_others_said_of
         of_now = job(to=(who,), at=datetime.now(UTC) + timedelta(seconds=1), content=content)
         lookup = await lookups.prepare(of_now.model_copy(update={"category": Category.MARKETING}))
         assert lookup is not None
-        replies = [await redis.call(one.command, one.key, *one.fields) for one in lookup.questions]
+        replies = [await redis.call(question.command, question.key, *question.fields) for question in lookup.questions]
         assert (await lookup.read(replies)).suppressed == found
 
     again = await catalog.add(method="smtp", to=who, scope={"sender": "news", "category": "marketing"})
@@ -387,8 +389,8 @@ async def test_what_administrators_change_stands_in_the_audit_without_an_address
     await catalog.client.delete(f"/api/suppressions/{added['id']}")
 
     async with broker_at(redis_url, topology) as broker, broker.consume(topology.history, 10) as heard:
-        changes = [Change.model_validate_json(one.body) for one in await arrivals(heard, 3)]
-    assert [(one.action, one.subject, one.actor, one.details["reason"]) for one in changes] == [
+        changes = [Change.model_validate_json(arrival.body) for arrival in await arrivals(heard, 3)]
+    assert [(change.action, change.subject, change.actor, change.details["reason"]) for change in changes] == [
         ("suppressions_added", added["id"], "admin", "opt_out"),
         ("suppressions_added", "2 suppressions", "admin", "complaint"),
         ("suppression_removed", added["id"], "admin", "opt_out"),

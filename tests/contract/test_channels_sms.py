@@ -158,7 +158,7 @@ async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: Ope
     assert {type(result) for result in (await deliver(at_root(sandbox), new)).values()} == {Unknown}
     found = await ask(at_root(sandbox), new, told, asking=1)
     assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the provider."))
-    assert [(one.provider_id, one.address, one.status) for one in told.receipts] == [
+    assert [(receipt.provider_id, receipt.address, receipt.status) for receipt in told.receipts] == [
         (new.name, ZHANG, "delivered"),
         (new.name, LI, "delivered"),
     ]
@@ -224,7 +224,7 @@ async def test_who_is_found_on_a_black_list_by_asking_is_told_to_the_catalog(pro
     provider.always = write_details([own], 1)
     results = await ask(provider.url, new, told, 1)
     assert isinstance(results[0], Refused)
-    assert [(one.address, one.sender, one.category) for one in told.suppressions] == [
+    assert [(suppression.address, suppression.sender, suppression.category) for suppression in told.suppressions] == [
         (ZHANG, "天存", "notice"),
         (ZHANG, "天存", "marketing"),
     ]
@@ -244,7 +244,9 @@ async def test_who_opted_out_of_marketing_is_halved_out_and_told_of(provider: Pr
         assert not isinstance(prepared, Again | Blocked | Refused)
         results = await channel.deliver(new, prepared, new.recipients)
     assert [type(results[n]) for n in range(3)] == [Sent, Refused, Sent]
-    assert [(one.address, one.category) for one in told.suppressions] == [("+8613913800144", "marketing")]
+    assert [(suppression.address, suppression.category) for suppression in told.suppressions] == [
+        ("+8613913800144", "marketing")
+    ]
 
 
 async def test_a_provider_that_can_not_be_asked_leaves_it_unknown(provider: Provider) -> None:

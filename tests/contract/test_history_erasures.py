@@ -174,7 +174,7 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
     await keep(database, named, filed, *(outcome(one, Status.SENT, n=n) for one in (named, filed) for n in (0, 1)))
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     assert not await holds(database, MAIL)
-    assert {one["to"]: one["content"] for one in await read_messages(database, named)} == {
+    assert {message["to"]: message["content"] for message in await read_messages(database, named)} == {
         "li@example.com": None,
         None: None,
     }
@@ -208,7 +208,7 @@ async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     found = (await database.read(lambda connection: connection.execute(select(jobs)))).all()
     assert [row.request for row in found] == [listed.request]
-    assert [one.address for one in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
+    assert [recipient.address for recipient in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
 
 
 async def test_what_is_said_of_others_goes_where_it_names_the_person(
@@ -231,7 +231,7 @@ async def test_what_is_said_of_others_goes_where_it_names_the_person(
 
     assert not await holds(database, MAIL)
     for listed in chunks:
-        assert [(one["to"], one["status"]) for one in await read_messages(database, listed)] == [
+        assert [(message["to"], message["status"]) for message in await read_messages(database, listed)] == [
             ("li@example.com", "failed"),
             (None, "failed"),
         ]
@@ -279,7 +279,7 @@ async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stone
     await keep(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     draft = await Resends(database).draft(listed.request, ADMIN, uncertain=False, again=False)
-    assert [one["address"] for one in draft["recipients"]] == ["li@example.com"]
+    assert [recipient["address"] for recipient in draft["recipients"]] == ["li@example.com"]
     with pytest.raises(Refusal, match="nothing_to_resend"):
         await Resends(database).draft(f"{listed.request}-1", ADMIN, uncertain=True, again=False)
 
@@ -359,9 +359,9 @@ async def test_contents_go_before_rows(database: Database) -> None:
     await contents.erase(NOW, RETENTION)
     await contents.erase(NOW + timedelta(minutes=1), RETENTION)
 
-    assert [(one["content"], one["subject"], one["status"]) for one in await read_messages(database, old)] == [
-        (None, None, "failed")
-    ]
+    assert [
+        (message["content"], message["subject"], message["status"]) for message in await read_messages(database, old)
+    ] == [(None, None, "failed")]
     assert [one["content"] for one in await read_messages(database, young)] == [young.content]
     assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0

@@ -185,7 +185,7 @@ async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fit
     await keep(database, mails, texts)
     page = await find_page(database, ADMIN, part=part)
     assert sorted(message["to"] for message in page.rows) == sorted(fits)
-    of = [mails.request if "@" in one else texts.request for one in fits]
+    of = [mails.request if "@" in fit else texts.request for fit in fits]
     assert {row["id"] for row in await find_all_requests(database, part=part)} == set(of)
 
 
@@ -252,7 +252,7 @@ async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Dat
 async def test_an_address_is_found_whatever_its_case(database: Database) -> None:
     """As it was written, as it is asked for; names and other people are not."""
     spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
-    jobs = [job(to=(one,), addresses=(str(email(one)),), at=NOW) for one in spellings]
+    jobs = [job(to=(spelling,), addresses=(str(email(spelling)),), at=NOW) for spelling in spellings]
     by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)
     await keep(database, *jobs, by_name)
     expected = {f"{one.request}-0" for one in (*jobs[:3], by_name)}

@@ -118,7 +118,7 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
     async with open_ready(own_rabbit_url, Topology(methods=METHODS)) as broker:
         publishing = asyncio.create_task(_publish(broker, told))
         await eventually(lambda: _are_recorded(server, STORIES // 5), WITHIN_S)
-        shares = [_deliveries(one) for one in replicas]
+        shares = [_deliveries(replica) for replica in replicas]
         replicas[0].process.kill()
         await publishing
         await eventually(lambda: _are_delivered(server, STORIES), WITHIN_S)
@@ -139,7 +139,7 @@ async def _publish(broker: Broker, told: Sequence[Job]) -> None:
         sent = [outcome(one, Status.SENT, provider_id=one.request) for one in some]
         reports = [receipt(one, of.recipients[0].address) for one, of in zip(sent, some, strict=True)]
         events = [make_delivery(one) for group in (reports, some, sent) for one in group]
-        await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in events))
+        await asyncio.gather(*(broker.publish(event.body, broker.topology.new(event.key)) for event in events))
 
 
 async def _are_recorded(server: DividedPostgres, count: int) -> bool:
@@ -159,6 +159,6 @@ def _count(server: DividedPostgres, where: str) -> int:
 
 def _deliveries(one: Service) -> float:
     """Read how many deliveries a replica has recorded."""
-    said = httpx.get(f"{one.url}/metrics").text
-    found = [line for line in said.splitlines() if line.startswith("imsg_history_events_total ")]
-    return float(found[0].split()[1])
+    answer = httpx.get(f"{one.url}/metrics").text
+    matches = [line for line in answer.splitlines() if line.startswith("imsg_history_events_total ")]
+    return float(matches[0].split()[1])

@@ -102,8 +102,8 @@ async def test_a_push_that_comes_again_is_one_reply_and_the_provider_decides_bet
     await keep(database, outcome(by_aliyun, Status.SENT, provider="aliyun"))
     for _ in range(2):
         await keep(database, wrote(provider="tencent"), wrote())
-    found = {one["provider"]: one["message"] for one in await find(database)}
-    assert found == {"tencent": f"{by_tencent.request}-0", "aliyun": f"{by_aliyun.request}-0"}
+    results = {one["provider"]: one["message"] for one in await find(database)}
+    assert results == {"tencent": f"{by_tencent.request}-0", "aliyun": f"{by_aliyun.request}-0"}
 
 
 async def test_a_message_that_is_recorded_after_its_reply_is_found_later(database: Database) -> None:
@@ -168,8 +168,8 @@ async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
     seen: list[str] = []
     cursor = ""
     while True:
-        asked = {"limit": "2", "from": "13800138000", **({"cursor": cursor} if cursor else {})}
-        page = await Replies(database).find(RepliesQuery.model_validate(asked), ADMIN)
+        body = {"limit": "2", "from": "13800138000", **({"cursor": cursor} if cursor else {})}
+        page = await Replies(database).find(RepliesQuery.model_validate(body), ADMIN)
         seen += [reply["text"] for reply in page.rows]
         cursor = page.next or ""
         if not cursor:

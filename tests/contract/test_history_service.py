@@ -89,7 +89,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio
 async def publish(broker: Broker, *published: BaseModel) -> None:
     """Publish as the gateway and the senders do."""
     deliveries = [make_delivery(one) for one in published]
-    await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in deliveries))
+    await asyncio.gather(*(broker.publish(delivery.body, broker.topology.new(delivery.key)) for delivery in deliveries))
 
 
 async def all_are(database: Database, status: Status, count: int) -> None:

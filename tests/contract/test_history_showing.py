@@ -30,8 +30,8 @@ async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(datab
     await keep(database, named, plain, long, gone)
     await Attachments(database).put(AttachmentKey(long.request, at.sha256), body, NOW + timedelta(days=1))
 
-    found = [await Recipients(database).find(f"{one.request}-{n}") for one, n in ((named, 1), (plain, 0))]
-    assert found == [
+    matches = [await Recipients(database).find(f"{one.request}-{n}") for one, n in ((named, 1), (plain, 0))]
+    assert matches == [
         {"method": "smtp", "address": "b@corp.cn", "category": "marketing", "sender": "news"},
         {"method": "smtp", "address": "zhang@example.com", "category": "notice", "sender": ""},
     ]
@@ -95,14 +95,14 @@ async def test_stats_count_by_day_of_the_zone_method_and_status(database: Databa
     ]
     await keep(database, *jobs, outcome(jobs[1], Status.SENT))
     counter = Statistics(database, ZoneInfo("Asia/Shanghai"))
-    given = {"since": "2026-11-24T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
-    everybody = await counter.count(find_span(StatsQuery.model_validate(given), ADMIN, counter.zone, NOW))
+    fields = {"since": "2026-11-24T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
+    everybody = await counter.count(find_span(StatsQuery.model_validate(fields), ADMIN, counter.zone, NOW))
     assert everybody == [
         {"start": "2026-11-23T16:00:00.000Z", "counts": {"smtp": {"queued": 1}}},
         {"start": "2026-11-24T16:00:00.000Z", "counts": {"smtp": {"sent": 1}, "sms": {"queued": 1}}},
     ]
     own = await counter.count(
-        find_span(StatsQuery.model_validate(given | {"bucket": "hour"}), user("李四"), counter.zone, NOW)
+        find_span(StatsQuery.model_validate(fields | {"bucket": "hour"}), user("李四"), counter.zone, NOW)
     )
     assert len(own) == 48
     assert [bucket for bucket in own if bucket["counts"]] == [
@@ -121,17 +121,17 @@ async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(databa
     old = job(at=at - timedelta(hours=1))
     await keep(database, old, outcome(old, Status.FAILED, code="old"))
     counter = Statistics(database, ZoneInfo("Asia/Shanghai"))
-    given = {"since": at.isoformat(), "until": NOW.isoformat(), "bucket": "day"}
+    fields = {"since": at.isoformat(), "until": NOW.isoformat(), "bucket": "day"}
 
-    causes = await counter.count_failures(find_span(StatsQuery.model_validate(given), ADMIN, counter.zone, NOW))
+    causes = await counter.count_failures(find_span(StatsQuery.model_validate(fields), ADMIN, counter.zone, NOW))
 
-    assert [(one["method"], one["provider"], one["code"], one["count"]) for one in causes] == [
+    assert [(cause["method"], cause["provider"], cause["code"], cause["count"]) for cause in causes] == [
         ("smtp", "a", "550 5.1.1", 150),
         ("smtp", "b", "550 5.1.1", 1),
         ("smtp", "mail.example.com", "circuit_open", 1),
     ]
     nobody = user("李四")
-    assert await counter.count_failures(find_span(StatsQuery.model_validate(given), nobody, counter.zone, NOW)) == []
+    assert await counter.count_failures(find_span(StatsQuery.model_validate(fields), nobody, counter.zone, NOW)) == []
 
 
 async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(database: Database) -> None:

@@ -111,7 +111,7 @@ async def place(
     """Run each service in turn."""
     name = request.param
     url = postgres.create_database(f"refused_{name}_{tmp_path.name[-24:]}".lower().replace("-", "_"))
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "broker_url": redis_url,
         "redis_url": redis_url,
         "service_key": KEY,
@@ -119,10 +119,10 @@ async def place(
         "erasure_key": KEY,
     }
     service = {
-        "auth": lambda: imsg_auth.main.app(imsg_auth.main.Settings(**given, token_key=KEY, data_dir=tmp_path)),
-        "history": lambda: imsg_history.main.app(imsg_history.main.Settings(**given)),
-        "catalog": lambda: imsg_catalog.main.app(imsg_catalog.main.Settings(**given)),
-        "callbacks": lambda: imsg_callbacks.main.app(imsg_callbacks.main.Settings(**given, secret_key=KEY)),
+        "auth": lambda: imsg_auth.main.app(imsg_auth.main.Settings(**settings, token_key=KEY, data_dir=tmp_path)),
+        "history": lambda: imsg_history.main.app(imsg_history.main.Settings(**settings)),
+        "catalog": lambda: imsg_catalog.main.app(imsg_catalog.main.Settings(**settings)),
+        "callbacks": lambda: imsg_callbacks.main.app(imsg_callbacks.main.Settings(**settings, secret_key=KEY)),
     }[name]()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(service.running())

@@ -43,7 +43,11 @@ def reach(models: Iterator[type[BaseModel]]) -> set[type[BaseModel]]:
         model = waiting.pop()
         if model not in reached:
             reached.add(model)
-            waiting += [inner for one in model.model_fields.values() for inner in list_models(one.rebuild_annotation())]
+            waiting += [
+                inner
+                for model_field in model.model_fields.values()
+                for inner in list_models(model_field.rebuild_annotation())
+            ]
     return reached
 
 
@@ -71,7 +75,7 @@ def test_every_object_of_a_body_refuses_what_nothing_reads(modules: list[Any]) -
 
 
 def test_every_body_of_a_route_is_such_an_object(modules: list[Any]) -> None:
-    routers = {id(one): one for module in modules for one in vars(module).values() if isinstance(one, APIRouter)}
+    routers = {id(var): var for module in modules for var in vars(module).values() if isinstance(var, APIRouter)}
     bodies = [
         (route.path, model)
         for router in routers.values()

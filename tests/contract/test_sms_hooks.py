@@ -43,8 +43,8 @@ def write_report(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
 @asynccontextmanager
 async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Open sender-sms."""
-    given: dict[str, Any] = {"aliyun": {**ACCOUNT, "endpoint": "http://127.0.0.1:1/"}}
-    service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=configure(given)))
+    fields: dict[str, Any] = {"aliyun": {**ACCOUNT, "endpoint": "http://127.0.0.1:1/"}}
+    service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=configure(fields)))
     async with (
         service.running(),
         httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://sms", timeout=20) as client,
@@ -56,13 +56,13 @@ async def take_receipts(url: str, count: int) -> list[Receipt]:
     """Take so many receipts from history's queue."""
     topology = Topology(methods=METHODS)
     async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
-        found: list[Receipt] = []
-        while len(found) < count:
+        results: list[Receipt] = []
+        while len(results) < count:
             delivery = await anext(deliveries)
             assert delivery.key == RECEIPT
-            found.append(Receipt.model_validate_json(delivery.body))
+            results.append(Receipt.model_validate_json(delivery.body))
             await broker.ack(delivery)
-        return found
+        return results
 
 
 async def push(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
@@ -131,7 +131,7 @@ async def test_the_gateways_are_told_the_templates(redis_url: str) -> None:
 async def open_all(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Open sender-sms with every provider that reports."""
     nowhere = "http://127.0.0.1:1/"
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "aliyun": {**ACCOUNT, "endpoint": nowhere},
         "tencent": {**TENCENT, "endpoint": nowhere},
         "volcengine": {**VOLCENGINE, "endpoint": nowhere},
@@ -142,7 +142,7 @@ async def open_all(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
             broker_url=redis_url,
             redis_url=redis_url,
             public_url="https://imsg.test",
-            sms=configure(given),
+            sms=configure(fields),
         )
     )
     async with (
@@ -238,25 +238,25 @@ async def take_inbound(url: str, count: int) -> list[Inbound]:
     """Take so many inbound messages from history's queue."""
     topology = Topology(methods=METHODS)
     async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
-        found: list[Inbound] = []
-        while len(found) < count:
+        results: list[Inbound] = []
+        while len(results) < count:
             delivery = await anext(deliveries)
             assert delivery.key == INBOUND
-            found.append(Inbound.model_validate_json(delivery.body))
+            results.append(Inbound.model_validate_json(delivery.body))
             await broker.ack(delivery)
-        return found
+        return results
 
 
 async def take_suppressions(url: str, count: int) -> list[Suppression]:
     """Take so many suppressions from the catalog's queue."""
     topology = Topology(methods=METHODS)
     async with open_broker(url) as broker, broker.consume(topology.catalog, 100) as deliveries:
-        found: list[Suppression] = []
-        while len(found) < count:
+        results: list[Suppression] = []
+        while len(results) < count:
             delivery = await anext(deliveries)
-            found.append(Suppression.model_validate_json(delivery.body))
+            results.append(Suppression.model_validate_json(delivery.body))
             await broker.ack(delivery)
-        return found
+        return results
 
 
 def _sign_twilio(path: str, form: dict[str, str]) -> dict[str, str]:

@@ -89,8 +89,8 @@ async def test_parameters_stand_in_the_providers_order(provider: Provider) -> No
     provider.always = take(ZHANG)
     content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
     await deliver(job([ZHANG], content), tencent={**TENCENT, "endpoint": provider.url})
-    said = json.loads(provider.asked[0]["body"])
-    assert (said["TemplateParamSet"], said["SignName"]) == (["9:00", "张三"], "别处")
+    body = json.loads(provider.asked[0]["body"])
+    assert (body["TemplateParamSet"], body["SignName"]) == (["9:00", "张三"], "别处")
 
 
 async def test_tencent_gets_no_call_of_mainland_and_abroad_together(provider: Provider) -> None:
@@ -164,7 +164,7 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
         prepared = await channel.prepare(good)
         assert not isinstance(prepared, Again | Blocked | Refused)
         after = (await channel.deliver(good, prepared, good.recipients))[0]
-    assert [type(one) for one in outcomes] == [Blocked] * 6
+    assert [type(outcome) for outcome in outcomes] == [Blocked] * 6
     first, last = outcomes[0], outcomes[-1]
     assert isinstance(first, Blocked)
     assert isinstance(last, Blocked)
@@ -224,8 +224,8 @@ async def test_an_answer_of_volcengine_becomes_a_result(provider: Provider, answ
 async def test_twilio_gets_the_words_themselves(provider: Provider) -> None:
     """And where to report what became of them."""
     provider.always = reply({"sid": "SM1", "status": "queued"}, 201)
-    given = {**TWILIO, "endpoint": provider.url, "signature": "【天存】"}
-    results = await deliver(job([ABROAD], CODE), twilio=given)
+    settings = {**TWILIO, "endpoint": provider.url, "signature": "【天存】"}
+    results = await deliver(job([ABROAD], CODE), twilio=settings)
     assert results == {0: Sent("twilio", "SM1")}
     (call,) = provider.asked
     assert call["path"] == f"/2010-04-01/Accounts/{TWILIO['account_sid']}/Messages.json"
@@ -290,8 +290,8 @@ async def test_a_template_of_which_nobody_knows_the_words_is_not_sent_as_words(p
 
 async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: Provider) -> None:
     """Tencent's new accounts take six characters in a variable."""
-    given = {**TENCENT, "endpoint": provider.url, "template": "1112"}
-    outcome = (await deliver(job([ZHANG], "明天下午三点开会"), tencent=given))[0]
+    settings = {**TENCENT, "endpoint": provider.url, "template": "1112"}
+    outcome = (await deliver(job([ZHANG], "明天下午三点开会"), tencent=settings))[0]
     assert isinstance(outcome, Refused)
     assert outcome.code == "no_provider"
     assert provider.asked == []
@@ -306,7 +306,10 @@ async def test_a_number_that_opted_out_at_its_provider_is_told_to_the_catalog(pr
         assert not isinstance(prepared, Again | Blocked | Refused), prepared
         results = await channel.deliver(new, prepared, new.recipients)
     assert isinstance(results[0], Refused)
-    assert [(one.address, one.sender, one.category, one.lifts) for one in told.suppressions] == [
+    assert [
+        (suppression.address, suppression.sender, suppression.category, suppression.lifts)
+        for suppression in told.suppressions
+    ] == [
         (ABROAD, None, "notice", False),
         (ABROAD, None, "marketing", False),
     ]
@@ -329,7 +332,7 @@ async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: P
             prepared = await channel.prepare(new)
             assert not isinstance(prepared, Again | Blocked | Refused), prepared
             assert isinstance((await channel.deliver(new, prepared, new.recipients))[0], Refused)
-    assert [(one.category, one.evidence.split()[0]) for one in told.suppressions] == [
+    assert [(suppression.category, suppression.evidence.split()[0]) for suppression in told.suppressions] == [
         ("notice", "7"),
         ("marketing", "7"),
         ("notice", "yunpian:10"),
@@ -342,10 +345,10 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
     broken = {f"broken{n}": {"text": "${name}您好。", "providers": {"tencent": {"id": f"9{n}"}}} for n in range(5)}
 
     def answer(call: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON
-        asked = json.loads(call["body"])
-        if asked["TemplateId"] != "1110":
+        body = json.loads(call["body"])
+        if body["TemplateId"] != "1110":
             return failure("FailedOperation.TemplateIncorrectOrUnapproved")
-        return take(*asked["PhoneNumberSet"])
+        return take(*body["PhoneNumberSet"])
 
     provider.always = answer
     given = configure({
@@ -367,7 +370,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
                 assert isinstance(await send(CODE), Sent)
         assert channel.find_outage() is None
         (tencent,) = channel.provider_pool.all
-        assert {one.concerns for one in tencent.stats.blocks} == {"template"}
+        assert {block.concerns for block in tencent.stats.blocks} == {"template"}
         assert len(tencent.stats.blocks) == len(broken)
     assert len(provider.asked) == 2 * len(broken) + 4 * len(broken)
 
@@ -404,8 +407,8 @@ async def test_a_provider_that_says_not_now_hands_no_number_abroad_to_one_of_mai
     provider.always = b'HTTP/1.1 429 Too Many Requests\r\ncontent-length: 15\r\n\r\n{"code": 20429}'
     mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}
     twilio = {"twilio": {**TWILIO, "endpoint": provider.url}}
-    given: dict[str, Any] = {"providers": ["twilio", name], **twilio, **mainland}
-    results = await deliver(job([LOOKS_CHINESE, ABROAD], "hello"), times=3, **given)
+    fields: dict[str, Any] = {"providers": ["twilio", name], **twilio, **mainland}
+    results = await deliver(job([LOOKS_CHINESE, ABROAD], "hello"), times=3, **fields)
     assert [(result.provider, result.code) for result in results.values() if isinstance(result, Again)] == [
         ("twilio", "paced"),
         ("twilio", "paced"),
@@ -418,8 +421,12 @@ async def test_a_provider_that_says_not_now_hands_no_number_abroad_to_one_of_mai
 async def test_a_number_goes_to_whom_its_country_is_taken_by_whoever_is_first(name: str, provider: Provider) -> None:
     provider.always = b'HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{"sid": "SM1"}'
     mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}
-    given: dict[str, Any] = {"providers": [name, "twilio"], **mainland, "twilio": {**TWILIO, "endpoint": provider.url}}
-    results = await deliver(job([LOOKS_CHINESE], "hello"), **given)
+    settings: dict[str, Any] = {
+        "providers": [name, "twilio"],
+        **mainland,
+        "twilio": {**TWILIO, "endpoint": provider.url},
+    }
+    results = await deliver(job([LOOKS_CHINESE], "hello"), **settings)
     assert results[0] == Sent("twilio", "SM1")
     assert [call["To"] for call in provider.asked] == [LOOKS_CHINESE]
 
@@ -450,7 +457,7 @@ async def test_an_opt_out_is_known_whatever_the_account_is_called(provider: Prov
         assert not isinstance(prepared, Again | Blocked | Refused)
         result = (await channel.deliver(new, prepared, new.recipients))[0]
     assert (result.provider, isinstance(result, Refused)) == ("abroad", True)
-    assert [one.category for one in told.suppressions] == ["notice", "marketing"]
+    assert [suppression.category for suppression in told.suppressions] == ["notice", "marketing"]
 
 
 def reply_with(body: bytes) -> bytes:

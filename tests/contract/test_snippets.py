@@ -78,16 +78,16 @@ def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sendin
     said = run(text.replace("PUT IT HERE", secret), folder)
     assert re.search(r'"errorCode": ?0|id=\'[0-9a-f]{32}\'', said), said
     assert not (folder / "run").exists()
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def all_are_there() -> bool:
-        found[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user, limit="500")[
+        results[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user, limit="500")[
             "messages"
         ]
-        return len(found) == len(sending["to"])
+        return len(results) == len(sending["to"])
 
     wait(all_are_there, every_s=0.2, why=lambda: said)
-    return found
+    return results
 
 
 @pytest.mark.parametrize(("write", "run"), WAYS)

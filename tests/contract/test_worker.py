@@ -103,8 +103,8 @@ async def test_no_more_calls_are_in_flight_than_the_lanes_share(
         for one in (crowd, *singles):
             await accept(broker, one)
         await history.wait_settled(crowd.request, 60)
-        for one in singles:
-            await history.wait_settled(one.request)
+        for single in singles:
+            await history.wait_settled(single.request)
     assert provider.most_under_way <= TERMS.concurrency[Lane.PRIORITY]
 
 

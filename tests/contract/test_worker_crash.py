@@ -145,8 +145,8 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
         return bool(history.dead)
 
     await eventually(is_dead_lettered, 120)
-    for one in neighbours:
-        await history.wait_settled(one.request)
+    for neighbour in neighbours:
+        await history.wait_settled(neighbour.request)
     assert len(claims) == 3, "it killed three workers"
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert {history.last(one.request).status for one in neighbours} == {"sent"}
@@ -180,8 +180,8 @@ async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_
         return bool(history.dead)
 
     await eventually(is_dead_lettered, 120)
-    for one in neighbours:
-        await history.wait_settled(one.request)
+    for neighbour in neighbours:
+        await history.wait_settled(neighbour.request)
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert history.dead[0][0] == "broke the worker 3 times"
     assert {history.last(one.request).status for one in neighbours} == {"sent"}

@@ -58,7 +58,7 @@ async def test_one_who_unsubscribed_from_a_sender_gets_what_others_send(
             await accept(broker, new)
             await history.wait_settled(new.request)
     assert history.last(of_news.request).code == "suppressed"
-    assert [history.last(one.request).status for one in others] == ["sent", "sent"]
+    assert [history.last(other.request).status for other in others] == ["sent", "sent"]
 
 
 async def test_what_waits_for_its_next_attempt_is_given_up_and_what_the_provider_may_have_is_uncertain(

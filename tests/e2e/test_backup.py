@@ -80,14 +80,14 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
 @pytest.mark.timeout(600)
 def test_callbacks_and_suppressions_are_in_the_copy_and_hold_in_the_restored_one(tmp_path: Path) -> None:
     """The secret still signs, what had not reached its endpoint still comes, who unsubscribed still gets nothing."""
-    given = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}
+    settings = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}
     with run_sandbox(tmp_path) as sandbox, receiving() as receiver:
         receiver.status = 503
-        with running(tmp_path / "lost", {**sandbox.settings, **given}) as deployment:
+        with running(tmp_path / "lost", {**sandbox.settings, **settings}) as deployment:
             deployment.open_wide()
             token = deployment.token()
-            asked = {"url": receiver.url(), "events": ["message.sent"], "token": token}
-            made = deployment.call("POST", "/api/v2/callbacks", asked)
+            body = {"url": receiver.url(), "events": ["message.sent"], "token": token}
+            made = deployment.call("POST", "/api/v2/callbacks", body)
             gone = {"method": "smtp", "to": "gone@example.com", "reason": "unsubscribe", "token": token}
             assert deployment.call("POST", "/api/v2/suppressions", gone)["added"] == 1
             before = deployment.send("before@example.com")["id"]
@@ -100,7 +100,7 @@ def test_callbacks_and_suppressions_are_in_the_copy_and_hold_in_the_restored_one
         receiver.status, told_before = 204, len(receiver.calls)
         shutil.rmtree(tmp_path / "lost" / "data")
         shutil.copytree(tmp_path / "copy", tmp_path / "found" / "data")
-        with running(tmp_path / "found", {**sandbox.settings, **given}) as deployment:
+        with running(tmp_path / "found", {**sandbox.settings, **settings}) as deployment:
             refused = deployment.send("gone@example.com")["id"]
             (message,) = deployment.wait_settled(refused)
             assert (message["status"], message["error"]["code"]) == ("failed", "suppressed")

@@ -85,7 +85,7 @@ def test_a_report_of_delivery_makes_a_mail_delivered_and_is_told(back: Deploymen
         nonlocal start
         page = back.call("GET", "/api/v2/events", token, after=start)
         start = page["next"]
-        events.extend(one["type"] for one in page["events"] if one["data"].get("id") == f"{request}-0")
+        events.extend(event["type"] for event in page["events"] if event["data"].get("id") == f"{request}-0")
         return "message.delivered" in events
 
     wait(is_told, 20, every_s=0.1, why=lambda: str(events))
@@ -105,7 +105,7 @@ def test_a_hard_bounce_fails_a_mail_and_the_next_one_is_not_sent(back: Deploymen
 
     def is_suppressed() -> bool:
         page = back.call("GET", "/api/v2/suppressions", {"token": back.token()}, to=to)
-        return [one["reason"] for one in page["suppressions"]] == ["hard_bounce"]
+        return [suppression["reason"] for suppression in page["suppressions"]] == ["hard_bounce"]
 
     wait(is_suppressed, 20, every_s=0.1)
     again = has_status(back, str(back.send(to)["id"]), "failed")

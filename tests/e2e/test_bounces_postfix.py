@@ -44,11 +44,11 @@ class Round:
 def _write_pipe(path: Path, url: str) -> None:
     """Write the script of the documentation, for this iMSG."""
     text = (ROOT / "docs" / "mail.md").read_text()
-    found = re.search(r"```sh\n(#!/bin/sh\n# imsg-bounce.*?)```", text, re.DOTALL)
-    assert found is not None
+    match = re.search(r"```sh\n(#!/bin/sh\n# imsg-bounce.*?)```", text, re.DOTALL)
+    assert match is not None
     secret = path.with_suffix(".secret")
     secret.write_text(SECRET)
-    script = found[1].replace("https://imsg.example.com", url).replace("/etc/imsg-bounce.secret", str(secret))
+    script = match[1].replace("https://imsg.example.com", url).replace("/etc/imsg-bounce.secret", str(secret))
     path.write_text(script)
     path.chmod(0o755)
 

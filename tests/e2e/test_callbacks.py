@@ -34,8 +34,8 @@ def receiver() -> Iterator[Receiver]:
 
 def add(told: Deployment, receiver: Receiver, *events: str, path: str = "/") -> dict[str, str]:
     """Have a URL called."""
-    asked = {"url": receiver.url(path), "events": list(events)}
-    answer = told.call("POST", "/api/v2/callbacks", asked | {"token": told.token()})
+    body = {"url": receiver.url(path), "events": list(events)}
+    answer = told.call("POST", "/api/v2/callbacks", body | {"token": told.token()})
     assert answer["errorCode"] == 0, answer
     return {"id": answer["id"], "secret": answer["secret"]}
 
@@ -59,7 +59,7 @@ def test_a_sent_message_is_told_and_the_published_library_believes_it(told: Depl
 
     def deliveries() -> list[tuple[str, int, int]]:
         page = told.call("GET", f"/api/v2/callbacks/{made['id']}/deliveries", {"token": told.token()})
-        return [(one["state"], one["status"], one["attempts"]) for one in page["deliveries"]]
+        return [(delivery["state"], delivery["status"], delivery["attempts"]) for delivery in page["deliveries"]]
 
     wait(lambda: deliveries() == [("delivered", 204, 1)] * 2, why=lambda: str(deliveries()))
     told.call("DELETE", f"/api/v2/callbacks/{made['id']}", {"token": told.token()})
@@ -169,8 +169,8 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
     ]
 
     def refusals(calls: list[tuple[str, str, dict[str, Any]]], token: str | None) -> set[str]:
-        given = {} if token is None else {"token": token}
-        return {told.call(verb, path, body | given).get("reason", "none") for verb, path, body in calls}
+        fields = {} if token is None else {"token": token}
+        return {told.call(verb, path, body | fields).get("reason", "none") for verb, path, body in calls}
 
     open_to_all = [
         ("GET", "/api/v2/callbacks", {}),

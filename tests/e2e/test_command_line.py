@@ -49,8 +49,8 @@ def multiply(database: Path, username: str, names: Sequence[str]) -> None:
     """Copy a user's row under other names: through the API each would cost a password's hash."""
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(users)")]
-        given = {"username": "?", "id": "lower(hex(randomblob(16)))"}
-        values = ", ".join(given.get(column, column) for column in columns)
+        fields = {"username": "?", "id": "lower(hex(randomblob(16)))"}
+        values = ", ".join(fields.get(column, column) for column in columns)
         connection.executemany(
             f"INSERT INTO users ({', '.join(columns)}) SELECT {values} FROM users WHERE username = ?",  # noqa: S608  ours
             [(name, username) for name in names],
@@ -202,10 +202,10 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
         "here@example.com": "sent",
     }
     assert settled["gone@example.com"]["error"]["code"] == "suppressed"
-    asked = {"to": ["gone@example.com", "news@example.com"], "method": "smtp", "category": "marketing"}
+    body = {"to": ["gone@example.com", "news@example.com"], "method": "smtp", "category": "marketing"}
     checked = deployment.client.post(
         "/api/v2/messages/check",
-        json={"token": deployment.token(), **asked, "content": {"subject": "x", "text": "y"}},
+        json={"token": deployment.token(), **body, "content": {"subject": "x", "text": "y"}},
     )
     assert checked.json()["suppressed"] == 2, checked.text
 

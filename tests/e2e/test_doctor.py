@@ -40,12 +40,12 @@ def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: P
     )
 
     assert done.returncode == 1
-    found = {words[0]: words[1:] for line in done.stdout.splitlines() if (words := line.split())}
-    assert found["IMSG_SMTP__HOST"] == ["127.0.0.1", "environment"]
-    assert found["IMSG_TOKEN_HOURS"] == ["6", ".env"]
-    assert found["IMSG_SMTP__SENDER"] == ["a@example.com", "imsg.toml"]
-    assert found["IMSG_SMTP__CONNECTIONS"] == ["8", "default"]
-    assert found["IMSG_SMTP__PASSWORD"] == ["••••", "imsg.toml"]
+    results = {words[0]: words[1:] for line in done.stdout.splitlines() if (words := line.split())}
+    assert results["IMSG_SMTP__HOST"] == ["127.0.0.1", "environment"]
+    assert results["IMSG_TOKEN_HOURS"] == ["6", ".env"]
+    assert results["IMSG_SMTP__SENDER"] == ["a@example.com", "imsg.toml"]
+    assert results["IMSG_SMTP__CONNECTIONS"] == ["8", "default"]
+    assert results["IMSG_SMTP__PASSWORD"] == ["••••", "imsg.toml"]
     assert "geheim" not in done.stdout + done.stderr
     for remedy in ("make run", "IMSG_REDIS_URL", "IMSG_DATABASE_URL", "IMSG_SMTP__HOST"):
         assert any(line.startswith("✗") and remedy in line for line in done.stdout.splitlines()), remedy
@@ -82,9 +82,11 @@ async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, stat
 async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path) -> None:
     async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
         server = {"HOST": "127.0.0.1", "PORT": str(sandbox.port), "USERNAME": "imsg"}
-        given = {f"IMSG_SMTP__{name}": value for name, value in (server | {"PASSWORD": "correct horse"}).items()}
-        given |= {f"IMSG_SMTP__SERVERS__SECOND__{name}": value for name, value in (server | {"PASSWORD": "x"}).items()}
-        done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **given)
+        settings = {f"IMSG_SMTP__{name}": value for name, value in (server | {"PASSWORD": "correct horse"}).items()}
+        settings |= {
+            f"IMSG_SMTP__SERVERS__SECOND__{name}": value for name, value in (server | {"PASSWORD": "x"}).items()
+        }
+        done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **settings)
 
     first, second = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
     assert first.startswith("✓")
@@ -118,10 +120,10 @@ async def test_a_template_that_the_account_has_not_is_named(tmp_path: Path, valk
 async def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, valkey_url: str) -> None:
     async with connect(valkey_url) as redis:
         await redis.call("SET", "imsg:wechat:plain:main", "1")
-    given = {**WECHAT, "IMSG_REDIS_URL": valkey_url}
+    settings = {**WECHAT, "IMSG_REDIS_URL": valkey_url}
 
-    refused = await asyncio.to_thread(_doctor, tmp_path, **given)
-    by_hand = await asyncio.to_thread(_doctor, tmp_path, **given, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
+    refused = await asyncio.to_thread(_doctor, tmp_path, **settings)
+    by_hand = await asyncio.to_thread(_doctor, tmp_path, **settings, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
 
     (line,) = [line for line in refused.stdout.splitlines() if " WeChat " in line]
     assert line.startswith("✗")

@@ -28,14 +28,14 @@ class Example:
 
 def examples() -> list[Example]:
     """Read every JSON block, byte for byte but for the block's own indentation."""
-    found: list[Example] = []
+    results: list[Example] = []
     section = label = ""
     block: list[str] | None = None
     for line in DOCUMENT.read_text(encoding="utf-8").split("\n"):
         stripped = line.strip()
         if block is not None:
             if stripped == "```":
-                found.append(Example(section, label, "\n".join(block)))
+                results.append(Example(section, label, "\n".join(block)))
                 block = None
             else:
                 block.append(line)
@@ -45,7 +45,7 @@ def examples() -> list[Example]:
             label = stripped.removeprefix("- ")
         elif stripped == "```json":
             block = []
-    return found
+    return results
 
 
 def requests() -> list[Example]:

@@ -36,8 +36,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def send(deployment: Deployment, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
-    asked = {"token": deployment.token(), "method": method, "to": to, "content": content, **more}
-    answer = deployment.call("POST", "/api/send", asked)
+    body = {"token": deployment.token(), "method": method, "to": to, "content": content, **more}
+    answer = deployment.call("POST", "/api/send", body)
     assert answer["errorCode"] == 0, answer
     return answer
 
@@ -61,14 +61,14 @@ def erase(deployment: Deployment, method: str, to: str) -> str:
 
 def wait_until_done(deployment: Deployment, erasure: str, within_s: float = 90) -> None:
     """Wait until nothing remains."""
-    told: dict[str, Any] = {}
+    latest: dict[str, Any] = {}
 
     def is_done() -> bool:
-        told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
-        return told.get("state") == "done"
+        latest.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
+        return latest.get("state") == "done"
 
-    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{deployment.logs}")
-    assert told["remains"] == []
+    wait(is_done, within_s, every_s=0.2, why=lambda: f"{latest}\n{deployment.logs}")
+    assert latest["remains"] == []
 
 
 def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
@@ -110,7 +110,7 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
     (kept,) = deployment.messages(single)
     assert (kept["to"], kept["content"], kept["subject"], kept["attachments"]) == (None, None, None, [])
     assert (kept["method"], kept["status"], kept["error"]) == ("smtp", "sent", {"code": "erased", "detail": None})
-    others = {one["to"]: one for one in deployment.messages(listed)}
+    others = {message["to"]: message for message in deployment.messages(listed)}
     assert others[OTHER]["status"] == "sent"
     assert set(others) == {OTHER, None, "wang.wu@example.com"}
     assert {one["to"]: one["status"] for one in deployment.messages(queued)} == {None: "failed", OTHER: "sent"}
@@ -130,15 +130,15 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
     request = mail(deployment, "waiting@example.com")
     wait(lambda: [one["status"] for one in deployment.messages(request)] == ["retrying"])
     erasure = erase(deployment, "smtp", "waiting@example.com")
-    told: dict[str, Any] = {}
+    latest: dict[str, Any] = {}
 
     def waits() -> bool:
-        told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
-        return any(place["where"] == "queue imsg.smtp.normal.retry.300" for place in told["remains"])
+        latest.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
+        return any(place["where"] == "queue imsg.smtp.normal.retry.300" for place in latest["remains"])
 
-    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{deployment.logs}")
-    assert told["state"] == "draining"
-    until = {datetime.fromisoformat(place["until"]) for place in told["remains"] if place["until"]}
+    wait(waits, 60, every_s=0.2, why=lambda: f"{latest}\n{deployment.logs}")
+    assert latest["state"] == "draining"
+    until = {datetime.fromisoformat(place["until"]) for place in latest["remains"] if place["until"]}
     assert all(timedelta(hours=71) < one - datetime.now(UTC) < timedelta(hours=73) for one in until)
     (message,) = deployment.messages(request)
     assert (message["to"], message["status"]) == (None, "failed"), "though its job waits still"
@@ -146,8 +146,8 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
 
 def test_a_users_contact_is_not_erased_and_the_remedy_is_said(deployment: Deployment) -> None:
     name = deployment.new_user(email="Contact@example.com")
-    asked = {"token": deployment.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
-    answer = deployment.call("POST", "/api/v2/erasures", asked)
+    body = {"token": deployment.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
+    answer = deployment.call("POST", "/api/v2/erasures", body)
     assert (answer["errorCode"], answer["reason"]) == (10016, "contact_in_use")
     assert name in answer["detail"]
     assert deployment.call("DELETE", f"/api/v2/users/{name}", {"token": deployment.token()})["errorCode"] == 0
@@ -170,15 +170,15 @@ def test_a_wrong_erasure_is_refused(deployment: Deployment, asked: dict[str, Any
 
 
 def test_an_erasure_of_a_number_written_otherwise_says_how_it_is_written(deployment: Deployment) -> None:
-    asked = {"token": deployment.token(), "method": "sms", "to": "１５９ 1234 1256"}
-    answer = deployment.call("POST", "/api/v2/erasures", asked)
+    body = {"token": deployment.token(), "method": "sms", "to": "１５９ 1234 1256"}
+    answer = deployment.call("POST", "/api/v2/erasures", body)
     assert answer["detail"] == "收件人不正确：to 含有全角字符、中间有空白，请写成 15912341256。"
 
 
 def test_only_administrators_erase_and_look(deployment: Deployment) -> None:
     token = deployment.new_user_token()
-    asked = {"token": token, "method": "smtp", "to": "a@example.com"}
-    assert deployment.call("POST", "/api/v2/erasures", asked)["reason"] == "no_right"
+    body = {"token": token, "method": "smtp", "to": "a@example.com"}
+    assert deployment.call("POST", "/api/v2/erasures", body)["reason"] == "no_right"
     assert deployment.call("GET", "/api/v2/erasures/0", token=token)["reason"] == "no_right"
     assert deployment.call("GET", "/api/v2/erasures/0", token=deployment.token())["reason"] == "not_found"
 
@@ -187,7 +187,7 @@ def test_a_follower_is_erased_with_the_openid(deployment: Deployment) -> None:
     openid = deployment.call("POST", "/sandbox/wechat/followers", {})["openid"]
     tag = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
     request = send(deployment, "wechat", tag, "明天下雨")["id"]
-    wait(lambda: [one["status"] for one in deployment.messages(request)] == ["delivered"])
+    wait(lambda: [message["status"] for message in deployment.messages(request)] == ["delivered"])
     assert search(deployment.data, openid)
 
     wait_until_done(deployment, erase(deployment, "wechat", tag.lower().replace("-", "")))
@@ -229,7 +229,7 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "copy", deployment.data)
         deployment.start()
         wait(lambda: search(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.logs)
-        assert [one["to"] for one in deployment.messages(request)] == [None]
+        assert [message["to"] for message in deployment.messages(request)] == [None]
 
 
 def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:

@@ -56,31 +56,36 @@ def test_a_person_is_erased_from_every_database_and_from_redis(services: Service
     wait(lambda: len(services.messages(queued)) == 2)
     assert {"dump of history"} <= set(search(services))
 
-    asked = {"token": token, "method": "smtp", "to": MAIL.swapcase()}
-    answer = httpx.post(f"{services.gateways[0].url}/api/v2/erasures", json=asked, timeout=30)
+    body = {"token": token, "method": "smtp", "to": MAIL.swapcase()}
+    answer = httpx.post(f"{services.gateways[0].url}/api/v2/erasures", json=body, timeout=30)
     assert answer.status_code == 202, answer.text
     erasure = answer.json()["id"]
-    told: dict[str, Any] = {}
+    latest: dict[str, Any] = {}
 
     def stands(state: str) -> bool:
-        told.update(services.call("GET", f"/api/v2/erasures/{erasure}", token=token))
-        return bool(told["state"] == state)
+        latest.update(services.call("GET", f"/api/v2/erasures/{erasure}", token=token))
+        return bool(latest["state"] == state)
 
-    wait(lambda: stands("draining"), 60, every_s=0.2, why=lambda: f"{told}\n{services.logs}")
+    wait(lambda: stands("draining"), 60, every_s=0.2, why=lambda: f"{latest}\n{services.logs}")
     wait(
-        lambda: not stands("draining") or any("queue imsg.smtp.bulk" in one["where"] for one in told["remains"]),
+        lambda: (
+            not stands("draining") or any("queue imsg.smtp.bulk" in remain["where"] for remain in latest["remains"])
+        ),
         60,
         every_s=0.2,
-        why=lambda: f"{told}\n{services.logs}",
+        why=lambda: f"{latest}\n{services.logs}",
     )
-    assert told["state"] == "draining", "the job of the paused channel has its address still"
+    assert latest["state"] == "draining", "the job of the paused channel has its address still"
     assert "dump of history" not in search(services)
     assert services.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": False})["errorCode"] == 0
-    wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{services.logs}")
+    wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{latest}\n{services.logs}")
 
     assert search(services) == []
     assert [mail["to"].lower() for mail in services.received()].count(MAIL.lower()) == 2
-    assert {one["to"]: one["status"] for one in services.messages(queued)} == {None: "failed", OTHER: "sent"}
+    assert {message["to"]: message["status"] for message in services.messages(queued)} == {
+        None: "failed",
+        OTHER: "sent",
+    }
 
 
 def test_an_emptied_redis_knows_again_who_was_erased(services: Services) -> None:

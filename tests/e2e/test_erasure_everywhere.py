@@ -64,13 +64,13 @@ class Site:
     def erase(self, method: str, to: str) -> None:
         """Erase an address, and wait until nothing is said to remain."""
         erasure = self.ask("POST", "erasures", {"method": method, "to": to})["id"]
-        told: dict[str, Any] = {}
+        latest: dict[str, Any] = {}
 
         def is_done() -> bool:
-            told.update(self.ask("GET", f"erasures/{erasure}"))
-            return bool(told["state"] == "done")
+            latest.update(self.ask("GET", f"erasures/{erasure}"))
+            return bool(latest["state"] == "done")
 
-        wait(is_done, DONE_WITHIN_S, every_s=0.3, why=lambda: f"{told}\n{self.deployment.logs}")
+        wait(is_done, DONE_WITHIN_S, every_s=0.3, why=lambda: f"{latest}\n{self.deployment.logs}")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -146,5 +146,5 @@ def test_after_done_nothing_has_the_address_that_was_written_into_every_field(si
     wait(lambda: len(receiver.calls) >= before + 12, 60, why=lambda: str(receiver.types()[before:]))
     sent_again = b"\n".join(call.body for call in receiver.calls[before:]).decode().lower()
     assert [needle for needle in NEEDLES if needle.lower() in sent_again] == []
-    kept = {one["id"]: one["to"] for request in requests for one in deployment.messages(request)}
+    kept = {message["id"]: message["to"] for request in requests for message in deployment.messages(request)}
     assert sorted(to for to in kept.values() if to) == [OTHER, OTHER], "what was sent to others stays"

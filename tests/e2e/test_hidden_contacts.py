@@ -35,15 +35,15 @@ def test_a_refusal_that_names_the_address_names_the_user_to_the_sender(deploymen
 
     seen = settle(deployment, token, request)
     listed = deployment.call("GET", "/api/query", token=token)
-    found = deployment.call("GET", "/api/query", token=token, to=name)["messages"]
+    messages = deployment.call("GET", "/api/query", token=token, to=name)["messages"]
     newer = deployment.call("GET", "/api/v2/messages", token=token, id=request)
 
     assert name in str(seen["error"])
-    for answer in (seen, listed, found, newer):
+    for answer in (seen, listed, messages, newer):
         said = json.dumps(answer, ensure_ascii=False)
         assert secret not in said
         assert secret.partition("@")[0] not in said
-    assert len(found) == 1
+    assert len(messages) == 1
     assert secret in json.dumps(settle(deployment, deployment.token(), request))  # the administrator is told
 
 

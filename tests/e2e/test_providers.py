@@ -55,14 +55,14 @@ class Firms:
     def look(self, request: str) -> dict[str, Any]:
         """Return the one message of a request with its timeline."""
         name, token = f"{request}-0", self.deployment.token()
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
 
         def is_recorded() -> bool:
-            found[:] = self.deployment.call("GET", "/api/v2/messages", id=name, token=token)["messages"]
-            return bool(found)
+            results[:] = self.deployment.call("GET", "/api/v2/messages", id=name, token=token)["messages"]
+            return bool(results)
 
         wait(is_recorded)
-        return found[0]
+        return results[0]
 
     def change(self, name: str, **fields: object) -> dict[str, Any]:
         """Change a provider as an administrator does."""
@@ -197,7 +197,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
     for name in ("aliyun", "tencent", "volcengine", "twilio"):
         assert firms.change(name, enabled=False)["errorCode"] == 0
     requests = [firms.send()["id"] for _ in range(3)]
-    wait(lambda: all(firms.look(one)["status"] == "queued" for one in requests))
+    wait(lambda: all(firms.look(request)["status"] == "queued" for request in requests))
     assert not firms.count_arrived()
     assert firms.change("tencent", enabled=True)["errorCode"] == 0
     wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=3.0, why=lambda: str(firms.count_arrived()))
@@ -206,15 +206,15 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
 
 def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
     """Read who changed what of which provider: it is shown to nobody yet."""
-    found: list[tuple[str, str, str]] = []
+    results: list[tuple[str, str, str]] = []
 
     def is_written() -> bool:
         with closing(sqlite3.connect(deployment.data / "history.db", timeout=30)) as database:
-            found[:] = database.execute("SELECT actor, action, subject FROM audit").fetchall()
-        return any(action == "provider_switched" for _, action, _ in found)
+            results[:] = database.execute("SELECT actor, action, subject FROM audit").fetchall()
+        return any(action == "provider_switched" for _, action, _ in results)
 
     wait(is_written, within_s=20)
-    return found
+    return results
 
 
 def test_one_is_sent_by_a_named_provider_even_one_that_is_switched_off(firms: Firms) -> None:

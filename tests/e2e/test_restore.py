@@ -100,12 +100,12 @@ def _pause(api: Services, *, paused: bool) -> None:
 
 
 def _users(api: Services) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+    results: list[dict[str, str]] = []
 
     def answers() -> bool:
         answer = api.call("GET", "/api/v2/users", token=api.token())
-        found[:] = answer.get("users", ())
+        results[:] = answer.get("users", ())
         return bool(answer["errorCode"] == 0)
 
     wait(answers)
-    return found
+    return results

@@ -33,7 +33,9 @@ def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> Non
     accepted = services.client.post("/api/v2/messages", json=mail(services.token(), "away@example.com")).json()
     for _ in range(10):
         channels = services.call("GET", "/api/v2/channels", token=services.token())["channels"]
-        assert next(one["consumers"] for one in channels if one["method"] == "smtp") == len(services.senders)
+        assert next(channel["consumers"] for channel in channels if channel["method"] == "smtp") == len(
+            services.senders
+        )
     (message,) = services.wait_settled(accepted["id"])
     assert (message["status"], message["attempts"]) == ("sent", 2)
     assert services.rabbit.count_errors() == errors

@@ -27,14 +27,14 @@ def send(deployment: Deployment, to: str | Sequence[str], content: Any = "明天
 
 def wait_for_status(deployment: Deployment, request: str, status: str, within_s: float = 20.0) -> list[dict[str, Any]]:
     """Wait until every message of a request has this status; return them."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def all_have() -> bool:
-        found[:] = deployment.messages(request)
-        return bool(found) and all(message["status"] == status for message in found)
+        results[:] = deployment.messages(request)
+        return bool(results) and all(message["status"] == status for message in results)
 
-    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {found[:3]}\n{deployment.logs}")
-    return found
+    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {results[:3]}\n{deployment.logs}")
+    return results
 
 
 def report(deployment: Deployment, *entries: object, secret: str | None = None) -> httpx.Response:
@@ -176,20 +176,20 @@ def test_what_people_answer_is_kept_and_shown_to_who_asked(deployment: Deploymen
     sent = deployment.call("POST", "/api/v2/messages", body, token=mine)
     wait_for_status(deployment, sent["id"], "delivered")
     for text in ("好的", "退订"):
-        said = deployment.call("POST", "/sandbox/sms/replies", {"from": to, "text": text})
-        assert (said["provider"], said["kept"]) == ("aliyun", True)
-    found: list[dict[str, Any]] = []
+        answer = deployment.call("POST", "/sandbox/sms/replies", {"from": to, "text": text})
+        assert (answer["provider"], answer["kept"]) == ("aliyun", True)
+    results: list[dict[str, Any]] = []
 
     def are_kept() -> bool:
-        found[:] = deployment.call("GET", "/api/v2/replies", token=mine, id=f"{sent['id']}-0")["replies"]
-        return len(found) == 2
+        results[:] = deployment.call("GET", "/api/v2/replies", token=mine, id=f"{sent['id']}-0")["replies"]
+        return len(results) == 2
 
     wait(are_kept, 20, every_s=0.1)
-    assert {(one["text"], one["opt_out"], one["from"], one["signature"]) for one in found} == {
+    assert {(result["text"], result["opt_out"], result["from"], result["signature"]) for result in results} == {
         ("好的", False, to, "天存"),
         ("退订", True, to, "天存"),
     }
-    assert {one["reference"] for one in found} == {"brolly"}
+    assert {one["reference"] for one in results} == {"brolly"}
     assert deployment.call("GET", "/api/v2/replies", token=stranger)["replies"] == []
     everything = deployment.call("GET", "/api/v2/replies", token=deployment.token(), **{"from": to})
     assert len(everything["replies"]) == 2
@@ -214,8 +214,8 @@ def test_whoever_opts_out_gets_codes_alone_until_they_opt_in_again(deployment: D
         wait(lambda: list_kept_back() == kept, 20, every_s=0.1, why=lambda: f"{list_kept_back()}\n{deployment.logs}")
 
     def list_kept_back() -> set[str]:
-        found = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)["suppressions"]
-        return {one["scope"]["category"] for one in found}
+        suppressions = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)["suppressions"]
+        return {suppression["scope"]["category"] for suppression in suppressions}
 
     wait_for_status(deployment, send_of("notice"), "delivered")
     answer("退订", {"notice", "marketing"})
@@ -237,19 +237,19 @@ def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why
     (message,) = wait_for_status(deployment, first["id"], "delivered")
     told = {**entry(message, success=False), "err_code": "MOBILE_IN_BLACK", "err_msg": "手机号在黑名单"}
     assert report(deployment, told).json()["code"] == 0
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def is_listed() -> bool:
         answer = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)
-        found[:] = answer["suppressions"]
-        return len(found) == 2
+        results[:] = answer["suppressions"]
+        return len(results) == 2
 
-    wait(is_listed, 20, every_s=0.1, why=lambda: f"{found}\n{deployment.logs}")
-    assert {one["scope"]["category"] for one in found} == {"notice", "marketing"}
-    assert {(one["reason"], one["evidence"]) for one in found} == {("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")}
+    wait(is_listed, 20, every_s=0.1, why=lambda: f"{results}\n{deployment.logs}")
+    assert {one["scope"]["category"] for one in results} == {"notice", "marketing"}
+    assert {(one["reason"], one["evidence"]) for one in results} == {("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")}
     (failed,) = wait_for_status(deployment, send(deployment, to)["id"], "failed")
     assert failed["error"]["code"] == "suppressed"
-    for one in found:
-        deployment.call("DELETE", f"/api/v2/suppressions/{one['id']}", token=token)
-    wait(lambda: not is_listed() and not found, 20, every_s=0.1)
+    for result in results:
+        deployment.call("DELETE", f"/api/v2/suppressions/{result['id']}", token=token)
+    wait(lambda: not is_listed() and not results, 20, every_s=0.1)
     wait_for_status(deployment, send(deployment, to)["id"], "delivered")

@@ -40,8 +40,8 @@ class Accounts:
         found: dict[str, Any] = {}
 
         def is_delivered() -> bool:
-            said = self.deployment.call("GET", "/api/v2/messages", id=request, token=self.deployment.token())
-            found.update(said["messages"][0] if said["messages"] else {})
+            answer = self.deployment.call("GET", "/api/v2/messages", id=request, token=self.deployment.token())
+            found.update(answer["messages"][0] if answer["messages"] else {})
             return found.get("status") == "delivered"
 
         wait(is_delivered, within_s=60, why=lambda: str(found))
@@ -57,7 +57,7 @@ class Accounts:
         """Say how an account stands."""
         listed = self.deployment.call("GET", "/api/v2/channels", token=self.deployment.token())["channels"]
         (sms,) = [one for one in listed if one["method"] == "sms"]
-        return next((str(one["state"]) for one in sms["providers"] if one["name"] == name), "")
+        return next((str(provider["state"]) for provider in sms["providers"] if provider["name"] == name), "")
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a verb of the command line."""

@@ -31,8 +31,8 @@ def list_examples(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 if not path.startswith("/api/v2/"):
                     continue
-                found = [content, *list_schemas(content["schema"], schemas)]
-                examples = [one for schema in found for one in schema.get("examples", ())]
+                results = [content, *list_schemas(content["schema"], schemas)]
+                examples = [example for schema in results for example in schema.get("examples", ())]
                 for one in examples or [{}]:
                     yield verb.upper(), path, one
 
@@ -94,9 +94,9 @@ def test_every_object_of_every_body_refuses_a_field_that_nothing_reads(deploymen
     ],
 )
 def test_a_scope_of_other_names_suppresses_nothing(deployment: Deployment, scope: dict[str, Any], meant: str) -> None:
-    asked = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
+    body = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
 
-    answer = deployment.call("POST", "/api/v2/suppressions", asked)
+    answer = deployment.call("POST", "/api/v2/suppressions", body)
 
     assert (answer["errorCode"], answer["reason"]) == (10017, "unknown_field")
     assert meant in answer["detail"]
@@ -113,9 +113,9 @@ def test_a_scope_of_other_names_suppresses_nothing(deployment: Deployment, scope
 def test_a_scope_that_cannot_be_meant_suppresses_nothing(
     deployment: Deployment, scope: dict[str, Any], said: str
 ) -> None:
-    asked = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
+    body = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
 
-    answer = deployment.call("POST", "/api/v2/suppressions", asked)
+    answer = deployment.call("POST", "/api/v2/suppressions", body)
 
     assert (answer["reason"], answer["detail"]) == ("wrong_type", said)
     assert deployment.call("GET", "/api/v2/suppressions", token=deployment.token())["suppressions"] == []

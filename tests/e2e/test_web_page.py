@@ -42,9 +42,9 @@ class Visitor:
 
     def client_id(self, path: str) -> str:
         """Open a page and return the id by which its socket would name it."""
-        found = re.search(r"'client_id': '([0-9a-f-]{36})'", self.page(path).text)
-        assert found is not None
-        return found[1]
+        match = re.search(r"'client_id': '([0-9a-f-]{36})'", self.page(path).text)
+        assert match is not None
+        return match[1]
 
     def socket(self, client: str, origin: str, *, with_cookie: bool = True) -> int:
         """Ask for a WebSocket; return the status: 101 where it is opened."""

@@ -19,9 +19,9 @@ TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
 def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
     """Let somebody new follow; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
-    told: str = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
-    assert TAG.fullmatch(told), told
-    return openid, told
+    reply: str = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
+    assert TAG.fullmatch(reply), reply
+    return openid, reply
 
 
 def send(deployment: Deployment, to: Any, content: Any = "明天下雨", **more: object) -> dict[str, Any]:  # noqa: ANN401
@@ -142,7 +142,7 @@ def test_a_template_goes_by_the_first_of_its_ways_that_is_open(deployment: Deplo
     ):
         deployment.call("DELETE", "/sandbox/inbox")
         request = send(deployment, tag, order)["id"]
-        wait(lambda r=request, s=status: [one["status"] for one in deployment.messages(r)] == [s], 60)  # type: ignore[misc]
+        wait(lambda r=request, s=status: [message["status"] for message in deployment.messages(r)] == [s], 60)  # type: ignore[misc]
         (arrived,) = deployment.inbox(method="wechat", to=openid)
         assert shown in arrived["text"], way
     assert send(deployment, tag, {"template": "order", "params": {"goods": "茶叶"}})["errorCode"] == 10009
@@ -232,8 +232,8 @@ def test_the_button_joins_an_accounts_menu_from_the_command_line(deployment: Dep
 
 
 def _bind(deployment: Deployment, username: str) -> dict[str, Any]:
-    asked = {"token": deployment.token(), "account": "sandbox", "username": username}
-    made = deployment.call("POST", "/api/v2/followers/bind", asked)
+    body = {"token": deployment.token(), "account": "sandbox", "username": username}
+    made = deployment.call("POST", "/api/v2/followers/bind", body)
     assert made["errorCode"] == 0, made
     return made
 
@@ -246,16 +246,16 @@ def test_a_follower_becomes_a_users_contact_by_a_code_that_is_confirmed(deployme
     assert (made["state"], made["tag"], made["username"]) == ("waiting", None, name)
     assert deployment.call("POST", f"{path}/confirm", admin)["reason"] == "not_scanned"
 
-    told = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/scan", {"url": made["url"]})["reply"]
+    reply = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/scan", {"url": made["url"]})["reply"]
 
-    assert name in told
-    assert tag in told
+    assert name in reply
+    assert tag in reply
     scanned = deployment.call("GET", path, admin)
     assert (scanned["state"], scanned["tag"]) == ("scanned", tag)
     assert send(deployment, name)["errorCode"] == 10011, "nothing is bound before it is confirmed"
     stranger, _ = follow(deployment)
-    told = deployment.call("POST", f"/sandbox/wechat/followers/{stranger}/scan", {"url": made["url"]})["reply"]
-    assert "失效" in told
+    reply = deployment.call("POST", f"/sandbox/wechat/followers/{stranger}/scan", {"url": made["url"]})["reply"]
+    assert "失效" in reply
     for _ in range(2):
         assert deployment.call("POST", f"{path}/confirm", admin)["state"] == "confirmed"
     wait_delivered(deployment, send(deployment, name)["id"])
@@ -299,16 +299,16 @@ def test_a_renewed_tag_moves_its_user_and_a_revoked_one_ends(deployment: Deploym
 def test_followers_are_listed_by_page_account_and_tag_to_administrators(deployment: Deployment) -> None:
     admin = {"token": deployment.token()}
     tags = {follow(deployment)[1] for _ in range(3)}
-    found: list[str] = []
-    asked = {"account": "sandbox", "limit": "2"}
+    results: list[str] = []
+    body = {"account": "sandbox", "limit": "2"}
     while True:
-        page = deployment.call("GET", "/api/v2/followers", admin, **asked)
-        found += [one["tag"] for one in page["followers"]]
+        page = deployment.call("GET", "/api/v2/followers", admin, **body)
+        results += [follower["tag"] for follower in page["followers"]]
         if page["next"] is None:
             break
-        asked["cursor"] = page["next"]
-    assert tags <= set(found)
-    assert found == sorted(set(found))
+        body["cursor"] = page["next"]
+    assert tags <= set(results)
+    assert results == sorted(set(results))
     tag = next(iter(tags))
     (one,) = deployment.call("GET", "/api/v2/followers", admin, tag=tag)["followers"]
     assert one["tag"] == tag
@@ -343,8 +343,8 @@ def test_wechatpy_is_answered_as_by_wechat(deployment: Deployment) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["codes"] == {
+    body = json.loads(done.stdout)
+    assert body["codes"] == {
         "too long": 47003,
         "wrong kind": 47003,
         "unregistered": 47003,
@@ -354,10 +354,10 @@ def test_wechatpy_is_answered_as_by_wechat(deployment: Deployment) -> None:
         "text": 0,
         "long text": 45002,
     }
-    assert told["msgid"].isdigit()
-    assert told["subscribe"] == 1
-    assert told["url"].startswith("http://weixin.qq.com/q/")
-    assert set(told["templates"]) == {"imsg-sandbox-template", "imsg-sandbox-order"}
+    assert body["msgid"].isdigit()
+    assert body["subscribe"] == 1
+    assert body["url"].startswith("http://weixin.qq.com/q/")
+    assert set(body["templates"]) == {"imsg-sandbox-template", "imsg-sandbox-order"}
     (first, *_) = deployment.inbox(method="wechat", to=openid)
     assert "茶叶" in first["text"] or first["text"] == "您好"
 
@@ -367,7 +367,7 @@ def test_who_leaves_stands_on_the_list_until_they_follow_again(deployment: Deplo
 
     def list_entries() -> list[tuple[str, str]]:
         found = deployment.call("GET", "/api/v2/suppressions", token=deployment.token(), method="wechat", to=tag)
-        return [(one["reason"], one["scope"]["sender"]) for one in found["suppressions"]]
+        return [(suppression["reason"], suppression["scope"]["sender"]) for suppression in found["suppressions"]]
 
     deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")
     wait(lambda: list_entries() == [("unsubscribe", "sandbox")], 20, every_s=0.1, why=lambda: str(list_entries()))

@@ -48,7 +48,7 @@ def pause(deployment: Services, *, is_paused: bool) -> None:
 def count_waiting(deployment: Services) -> int:
     """Ask how many jobs of mail wait."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
-    return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
+    return int(next(channel["waiting"] for channel in channels if channel["method"] == "smtp"))
 
 
 def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:

@@ -145,15 +145,15 @@ def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) 
 
 def ask_for_calls(deployment: Services, receiver: Receiver, token: str) -> None:
     """Have whoever's token it is told of their mails."""
-    asked = {"url": receiver.url(), "events": ["message.sent", "request.settled"], "token": token}
-    answer = deployment.call("POST", "/api/v2/callbacks", asked)
+    body = {"url": receiver.url(), "events": ["message.sent", "request.settled"], "token": token}
+    answer = deployment.call("POST", "/api/v2/callbacks", body)
     assert answer["errorCode"] == 0, answer
 
 
 def list_victims(deployment: Services) -> list[tuple[Callable[[], None], Callable[[], None]]]:
     """List everything that runs, services first: how to kill it, and how to start it again."""
-    services = [(one.process.kill, one.start) for one in deployment.services]
-    return [*services, *((one.kill, one.start) for one in deployment.servers)]
+    services = [(service.process.kill, service.start) for service in deployment.services]
+    return [*services, *((server.kill, server.start) for server in deployment.servers)]
 
 
 def wait_until_told(accepted: Mapping[str, int], receiver: Receiver) -> None:

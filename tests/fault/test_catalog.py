@@ -61,8 +61,8 @@ def test_the_catalog_killed(deployment: Services) -> None:
 
 def suppress(deployment: Services, *addresses: str) -> None:
     """Put addresses on the list."""
-    asked = {"token": deployment.token(), "method": "smtp", "to": list(addresses), "reason": "unsubscribe"}
-    answer = deployment.call("POST", "/api/v2/suppressions", asked)
+    body = {"token": deployment.token(), "method": "smtp", "to": list(addresses), "reason": "unsubscribe"}
+    answer = deployment.call("POST", "/api/v2/suppressions", body)
     assert answer.get("added") == len(addresses), answer
 
 

@@ -41,7 +41,7 @@ def again(fault: Fault, service: Service) -> None:
 def find_state(deployment: Services) -> str:
     """Ask how the channel of mail is."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
-    return next(str(one["state"]) for one in channels if one["method"] == "smtp")
+    return next(str(channel["state"]) for channel in channels if channel["method"] == "smtp")
 
 
 def test_before_it_has_connected(deployment: Services) -> None:

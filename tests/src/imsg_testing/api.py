@@ -99,27 +99,27 @@ class Api:
 
     def messages(self, request: str) -> list[dict[str, Any]]:
         """Return every message of a request, all pages."""
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         cursor = ""
         while True:
             page = {"id": request, "limit": "500", "token": self.token(), **({"cursor": cursor} if cursor else {})}
             answer = self.call("GET", "/api/query", **page)
             assert answer["errorCode"] == 0, answer
-            found += answer["messages"]
+            results += answer["messages"]
             cursor = answer["next"]
             if not cursor:
-                return found
+                return results
 
     def wait_settled(self, request: str, count: int = 1, within_s: float = SETTLE_TIMEOUT_S) -> list[dict[str, Any]]:
         """Wait until every message of a request is settled; return them."""
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
 
         def all_are() -> bool:
-            found[:] = self.messages(request)
-            return len(found) == count and all(message["status"] in SETTLED for message in found)
+            results[:] = self.messages(request)
+            return len(results) == count and all(message["status"] in SETTLED for message in results)
 
-        wait(all_are, within_s, every_s=0.2, why=lambda: f"{len(found)} of {count}: {found[:3]}\n{self.logs}")
-        return found
+        wait(all_are, within_s, every_s=0.2, why=lambda: f"{len(results)} of {count}: {results[:3]}\n{self.logs}")
+        return results
 
     def inbox(self, **filters: str) -> list[dict[str, Any]]:
         """Return what the sandbox has received."""
@@ -127,14 +127,14 @@ class Api:
 
     def wait_arrived(self, *, subject: str | None = None, **filters: str) -> dict[str, Any]:
         """Wait for a message in the inbox, the newest that fits; return it."""
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            found[:] = [mail for mail in self.inbox(**filters) if subject is None or mail["subject"] == subject]
-            return bool(found)
+            results[:] = [mail for mail in self.inbox(**filters) if subject is None or mail["subject"] == subject]
+            return bool(results)
 
         wait(is_there, SETTLE_TIMEOUT_S, why=lambda: f"nothing arrived for {filters}\n{self.logs}")
-        return found[-1]
+        return results[-1]
 
     def order(self, fault: str, times: int | None = 1, **more: object) -> None:
         """Order a fault of the sandbox's mail server."""

@@ -40,8 +40,8 @@ async def record(admin: Visitor, username: str) -> dict[str, Any]:
     """Read a user."""
     answer = await admin.get(at(username))
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def charge(redis: Redis, name: str, recipients: int = 1) -> object:

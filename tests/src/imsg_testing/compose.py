@@ -107,9 +107,9 @@ class Containers:
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what Docker knows of a service's first container."""
         name = self.compose("ps", "--all", "--quiet", service).split()[0]
-        told = subprocess.run(["docker", "inspect", name], capture_output=True, check=True)
-        found: dict[str, Any] = json.loads(told.stdout)[0]
-        return found
+        result = subprocess.run(["docker", "inspect", name], capture_output=True, check=True)
+        body: dict[str, Any] = json.loads(result.stdout)[0]
+        return body
 
     @property
     def token(self) -> str:
@@ -170,8 +170,8 @@ class Containers:
         return self.run("docker", "exec", container, "python", "-Ic", ASKED_INSIDE, url)
 
     def _address(self, container: str) -> str:
-        told = json.loads(self.run("docker", "inspect", container))[0]
-        networks: dict[str, dict[str, str]] = told["NetworkSettings"]["Networks"]
+        body = json.loads(self.run("docker", "inspect", container))[0]
+        networks: dict[str, dict[str, str]] = body["NetworkSettings"]["Networks"]
         return next(where["IPAddress"] for name, where in networks.items() if name.endswith("_inside"))
 
     def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401

@@ -55,8 +55,8 @@ async def _answer(reader: asyncio.StreamReader) -> dict[str, object]:
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
     assert length is not None, head
-    said: dict[str, object] = json.loads(await reader.readexactly(int(length.group(1))))
-    return said
+    body: dict[str, object] = json.loads(await reader.readexactly(int(length.group(1))))
+    return body
 
 
 def pile_up(broker_url: str, count: int) -> None:
@@ -99,6 +99,6 @@ def _jobs(count: int) -> Iterator[bytes]:
 
 def rss_mib(pid: int) -> float:
     """Tell how much memory a process has resident, in MiB."""
-    found = re.search(r"^VmRSS:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
-    assert found is not None, f"process {pid} has ended"
-    return int(found.group(1)) / 1024
+    match = re.search(r"^VmRSS:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    assert match is not None, f"process {pid} has ended"
+    return int(match.group(1)) / 1024

@@ -61,8 +61,8 @@ def _names() -> list[str]:
 
 def _tests(module: Path) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "--collect-only", str(module)]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=RUN_WITHIN_S, check=True).stdout
-    return [line for line in said.splitlines() if line.startswith(f"{module}::")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=RUN_WITHIN_S, check=True).stdout
+    return [line for line in result.splitlines() if line.startswith(f"{module}::")]
 
 
 def _run(name: str, rows: str) -> Ran:

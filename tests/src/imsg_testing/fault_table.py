@@ -200,8 +200,8 @@ def _run(*command: str) -> str:
 
 
 def _number(text: str) -> str:
-    found = re.search(r"\d+(?:\.\d+)+", text)
-    return found.group(0) if found else "?"
+    match = re.search(r"\d+(?:\.\d+)+", text)
+    return match.group(0) if match else "?"
 
 
 def _text(path: str) -> str:

@@ -106,10 +106,10 @@ class Auth:
         )
 
     async def _cache(self, request: Request) -> Response:
-        asked = await request.json()
-        username = asked["username"]
+        body = await request.json()
+        username = body["username"]
         self.cached.append(username)
-        self.tokens.append(asked.get("token"))
+        self.tokens.append(body.get("token"))
         if self.refuses_tokens:
             return JSONResponse({"errorCode": 10005, "reason": "token_invalid"}, 401)
         if self.is_broken:
@@ -124,10 +124,10 @@ class Auth:
         await self.users[username].write(self._store, username)
 
     async def _contacts(self, request: Request) -> Response:
-        asked = await request.json()
+        body = await request.json()
         if self.is_broken:
             return JSONResponse({}, 503)
-        known = {name: self.users[name].contacts.get(asked["method"]) for name in asked["names"] if name in self.users}
+        known = {name: self.users[name].contacts.get(body["method"]) for name in body["names"] if name in self.users}
         return JSONResponse({"contacts": known})
 
     async def _relay(self, request: Request) -> Response:

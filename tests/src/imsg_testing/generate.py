@@ -329,7 +329,10 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
         *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.asks_history),
         *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_asked),
         *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
-        *(f"{{ key: {one}, path: {one} }}" for one in dict.fromkeys(_SECRET.findall(" ".join(deployment.literals)))),
+        *(
+            f"{{ key: {fromkey}, path: {fromkey} }}"
+            for fromkey in dict.fromkeys(_SECRET.findall(" ".join(deployment.literals)))
+        ),
     ]
     return shape.substitute(
         title=channel.titles.en,
@@ -339,7 +342,7 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
         requested=f"{deployment.requested_mib}Mi",
         memory=_memory(deployment, "Gi", "Mi"),
         why=f" # {deployment.memory_why}" if deployment.memory_why else "",
-        secrets="".join(f"\n                    - {one}" for one in secrets),
+        secrets="".join(f"\n                    - {secret}" for secret in secrets),
         called_back=service.substitute(service=channel.service) if channel.has_hooks else "",
     )
 

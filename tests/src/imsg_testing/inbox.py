@@ -11,12 +11,12 @@ Get = Callable[..., dict[str, Any]]
 
 def read_heads(get: Get, **filters: str) -> list[dict[str, Any]]:
     """Return what the inbox lists, oldest first."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     while True:
         page = get(PATH, **filters)
-        found = [*page["messages"], *found]
+        results = [*page["messages"], *results]
         if page["next"] is None:
-            return found
+            return results
         filters["cursor"] = page["next"]
 
 

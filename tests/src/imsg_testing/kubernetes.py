@@ -24,7 +24,7 @@ class Manifests:
 
     def of(self, kind: str) -> dict[str, Document]:
         """Return the documents of a kind, by name."""
-        return {one["metadata"]["name"]: one for one in self.documents if one["kind"] == kind}
+        return {document["metadata"]["name"]: document for document in self.documents if document["kind"] == kind}
 
     def settings(self, service: str) -> dict[str, str]:
         """Return the variables that a service finds, its secrets not yet in them."""

@@ -160,13 +160,13 @@ def descendants(pid: int) -> list[int]:
         except (OSError, IndexError):
             continue
         children.setdefault(parent, []).append(int(entry.parent.name))
-    found: list[int] = []
+    results: list[int] = []
     waiting = [pid]
     while waiting:
         for child in children.get(waiting.pop(), ()):
-            found.append(child)
+            results.append(child)
             waiting.append(child)
-    return found
+    return results
 
 
 def _find_listening(port: int) -> set[str] | None:

@@ -23,8 +23,8 @@ class Call:
     @property
     def event(self) -> dict[str, Any]:
         """What it tells."""
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
 
 @dataclass

@@ -71,7 +71,7 @@ class Reconciler:
         assert not lost, f"lost: {lost[:10]}\n{self.deployment.logs}"
         assert not self.clients.wrong, self.clients.wrong[:5]
         assert len(set(accepted)) == len(accepted)
-        assert Counter(accepted) == Counter(one["to"] for one in messages), "history holds each of them, once"
+        assert Counter(accepted) == Counter(message["to"] for message in messages), "history holds each of them, once"
         strangers = sorted(set(received) - set(accepted))
         assert not strangers, f"nobody gets what was not accepted: {strangers[:5]}"
         return Reconciliation(
@@ -86,7 +86,7 @@ class Reconciler:
         )
 
     def _by_recipient(self, messages: list[dict[str, Any]]) -> dict[str, str]:
-        return {one["to"]: one["status"] for one in messages}
+        return {message["to"]: message["status"] for message in messages}
 
     def _count_missing(self, messages: list[dict[str, Any]]) -> int:
         statuses = self._by_recipient(messages)
@@ -97,13 +97,13 @@ class Reconciler:
         return any(self._page(status=status, limit="1")["messages"] for status in ("queued", "retrying"))
 
     def _messages(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         while True:
             answer = self._page(limit="500", **cursor)
-            found += answer["messages"]
+            results += answer["messages"]
             if not answer["next"]:
-                return found
+                return results
             cursor = {"cursor": answer["next"]}
 
     def _page(self, **filters: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Reconciler:
 
     def _still_open(self) -> str:
         messages = self._messages()
-        waiting = [one for one in messages if one["status"] not in SETTLED]
+        waiting = [message for message in messages if message["status"] not in SETTLED]
         return (
             f"{len(messages)} of {self.clients.recipients} known, {len(waiting)} of them open: {waiting[:3]}\n"
             f"{self.deployment.logs}"

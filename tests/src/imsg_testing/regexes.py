@@ -159,14 +159,14 @@ def _methods(path: Path) -> list[tuple[str, str]]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and (not node.args or isinstance(node.args[0], ast.Constant))
     }
-    found = []
+    results = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in MEASURED_METHODS and not _is_library(node.value):
             if node.attr == "split" and id(node) in of_text:
                 continue
             holder = node.value
-            found.append((holder.id if isinstance(holder, ast.Name) else getattr(holder, "attr", ""), node.attr))
-    return found
+            results.append((holder.id if isinstance(holder, ast.Name) else getattr(holder, "attr", ""), node.attr))
+    return results
 
 
 @cache
@@ -199,11 +199,11 @@ def main() -> None:
     sites = [site for path in files for site in _sites(path)]
     seen = _watch()
     _import_all(files)
-    found = []
+    results = []
     for site in sites:
         for text, flags in seen.get((str(site.path), site.line)) or [_literal(site)]:
             is_bytes = isinstance(text, bytes)
-            found.append(
+            results.append(
                 Pattern(
                     text=text.decode("latin-1") if isinstance(text, bytes) else text,
                     flags=flags,
@@ -212,7 +212,7 @@ def main() -> None:
                     is_bytes=is_bytes,
                 )
             )
-    json.dump([asdict(pattern) for pattern in (*found, *scripts())], sys.stdout)
+    json.dump([asdict(pattern) for pattern in (*results, *scripts())], sys.stdout)
 
 
 if __name__ == "__main__":

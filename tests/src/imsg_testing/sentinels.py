@@ -61,17 +61,17 @@ class Watched:
     @property
     def url(self) -> str:
         """As IMSG_REDIS_URL names them."""
-        hosts = ",".join(urlsplit(one.url).netloc for one in self.sentinels)
+        hosts = ",".join(urlsplit(sentinel.url).netloc for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{NAME}"
 
     def are_ready(self) -> bool:
         """Whether each Sentinel knows the replica and the others: before that, none may fail over."""
-        return all(_is_informed(one) for one in self.sentinels)
+        return all(_is_informed(sentinel) for sentinel in self.sentinels)
 
     def master_port(self) -> int:
         """Whom the first Sentinel that answers calls the master."""
-        for one in self.sentinels:
-            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(one.url) as client:
+        for sentinel in self.sentinels:
+            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(sentinel.url) as client:
                 return int(client.sentinel_get_master_addr_by_name(NAME)[1])
         raise RuntimeError("no Sentinel answers")
 

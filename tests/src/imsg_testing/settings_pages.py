@@ -49,9 +49,9 @@ class Setting:
             if (found := EXAMPLES.get(".".join(named[start:]))) is not None:
                 return found
         default = self.info.get_default(call_default_factory=True) if not self.info.is_required() else None
-        choices = [one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]
+        choices = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
         if choices:
-            return str(next((one for one in reversed(choices) if one != default), choices[-1]))
+            return str(next((choice for choice in reversed(choices) if choice != default), choices[-1]))
         if isinstance(default, bool):
             return _show(not default)
         if isinstance(default, int | float):
@@ -158,8 +158,8 @@ def _type(info: FieldInfo, language: Language) -> str:
     kinds = list(_flatten(info.annotation))
     if _is_table(info):
         kind = words["table"]
-    elif choices := [one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]:
-        kind = ", ".join(f"`{one}`" for one in choices if one)
+    elif choices := [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]:
+        kind = ", ".join(f"`{choice}`" for choice in choices if choice)
     elif bool in kinds:
         kind = "`true`, `false`"
     elif int in kinds or float in kinds:

@@ -236,7 +236,7 @@ class _Session:
     def _step(self, command: str, *recipients: str) -> Step:
         """Say what is done at a command that concerns recipients."""
         usual = self._server.step(command)
-        poisoned = (self._server.poison.get(one, {}).get(command) for one in recipients)
+        poisoned = (self._server.poison.get(recipient, {}).get(command) for recipient in recipients)
         return next((step for step in poisoned if step is not None), usual)
 
     async def _do(self, command: str) -> bool:

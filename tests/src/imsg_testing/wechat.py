@@ -43,7 +43,7 @@ class WeChatServer:
     @property
     def called(self) -> list[str]:
         """Name the calls but those for tokens, by the last two words of their paths."""
-        return ["/".join(one.path.split("/")[-2:]) for one in self.requests if one.path != TOKEN_PATH]
+        return ["/".join(request.path.split("/")[-2:]) for request in self.requests if request.path != TOKEN_PATH]
 
     @property
     def sent(self) -> list[Asked]:

@@ -118,11 +118,11 @@ class ScriptedProvider:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            asked = json.loads(line)
+            body = json.loads(line)
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
             try:
-                answer = await self._answer(asked)
+                answer = await self._answer(body)
             finally:
                 self.under_way -= 1
             writer.write(json.dumps(answer).encode() + b"\n")
@@ -339,9 +339,9 @@ async def worker_of(
 
 
 async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: str) -> None:
-    told = json.loads(terms)
+    body = json.loads(terms)
     topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
-    given = Terms(**{**told, "concurrency": {Lane(lane): share for lane, share in told["concurrency"].items()}})
+    given = Terms(**{**body, "concurrency": {Lane(lane): share for lane, share in body["concurrency"].items()}})
     stopping, life = asyncio.Event(), Life.of(os.environ)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with (

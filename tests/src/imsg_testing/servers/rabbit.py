@@ -173,7 +173,7 @@ def _script(name: str) -> Path:
 
 
 def _run(script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    said = subprocess.run(
+    result = subprocess.run(
         [str(script), *arguments],
         env=environment,
         capture_output=True,
@@ -181,7 +181,7 @@ def _run(script: Path, *arguments: str, environment: Mapping[str, str] | None = 
         timeout=CONTROL_TIMEOUT_S,
         check=True,
     )
-    return said.stdout
+    return result.stdout
 
 
 @cache

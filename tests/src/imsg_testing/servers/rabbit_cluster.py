@@ -47,18 +47,18 @@ class RabbitCluster(Startable):
 
     def leader(self, queue: str) -> Rabbit:
         """Find the node that leads a queue. Raises TimeoutError where it has no leader for long."""
-        found: list[Rabbit] = []
+        results: list[Rabbit] = []
 
         def is_known() -> bool:
             for node in self.nodes:
                 told = ask(node, f"/queues/%2F/{quote(queue, safe='')}")
-                found[:] = [one for one in self.nodes if told and one.node == told.get("leader")]
-                if found and found[0].process.runs:
+                results[:] = [one for one in self.nodes if told and one.node == told.get("leader")]
+                if results and results[0].process.runs:
                     return True
             return False
 
         wait(is_known, START_TIMEOUT_S)
-        return found[0]
+        return results[0]
 
     def cut_off(self, node: Rabbit) -> None:
         """Part one node from the others, from all at once; no side lets the other in any more. Clients reach both."""
