@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from imsg_runtime.settings import StartError
 from imsg_smtp.bounce_settings import BounceListener
-from imsg_smtp.bounces.absorb import Later, Taken, Verdict
-from imsg_smtp.bounces.intake import Intake, make_counter
+from imsg_smtp.bounces.ingest import Ingester, make_counter
 from imsg_smtp.bounces.listener import Addresses, Listener, name_client
+from imsg_smtp.bounces.process import IngestedBounce, RetryLater, Verdict
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
 
@@ -34,14 +34,14 @@ class Recorder:
     failure: Exception | None = None
     gate: asyncio.Event | None = None
 
-    async def take(self, raw: bytes, recipients: Sequence[str]) -> Taken:
+    async def process(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
         """Keep it."""
         if self.gate is not None:
             await self.gate.wait()
         if self.failure is not None:
             raise self.failure
         self.kept.append((raw, list(recipients)))
-        return Taken(self.verdict, "as its test wants")
+        return IngestedBounce(self.verdict, "as its test wants")
 
 
 @dataclass
@@ -91,7 +91,7 @@ async def listening(recorder: Recorder | None = None, **settings: object) -> Asy
     listener = Listener(
         BounceListener.model_validate({"port": port, "host": "127.0.0.1", **settings}),
         Addresses({DOMAIN}, lambda local: local.lower() == "b+true"),
-        Intake(recorder, "listener", make_counter(registry)),
+        Ingester(recorder, "listener", make_counter(registry)),
     )
     async with listener.listening():
         yield Running(port, recorder, registry, listener)
@@ -130,7 +130,7 @@ async def test_who_is_not_there_is_refused_at_once(recipient: str, code: str) ->
 
 
 async def test_what_cannot_be_kept_is_asked_for_again() -> None:
-    async with listening(Recorder(failure=Later("the broker is away"))) as running, running.client() as smtp:
+    async with listening(Recorder(failure=RetryLater("the broker is away"))) as running, running.client() as smtp:
         with pytest.raises(SMTPDataError) as refused:
             await smtp.sendmail("", [OURS], BOUNCE)
         assert refused.value.code == 451

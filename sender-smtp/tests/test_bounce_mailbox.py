@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from imsg_runtime.redis import Redis, connect
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces import imap, mailbox
-from imsg_smtp.bounces.absorb import Later, Taken, Verdict
 from imsg_smtp.bounces.imap import make_trust
-from imsg_smtp.bounces.intake import Intake, make_counter
+from imsg_smtp.bounces.ingest import Ingester, make_counter
 from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, Paces, Reader
+from imsg_smtp.bounces.process import IngestedBounce, RetryLater, Verdict
 from imsg_smtp.settings import MailServerSettings, Smtp
 from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
@@ -38,15 +38,15 @@ class Recorder:
     late: bytes = b"ours"
     """What the failures are of."""
 
-    async def take(self, raw: bytes, recipients: Sequence[str]) -> Taken:
+    async def process(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
         """Keep it."""
         assert not recipients
         if self.failures and self.late in raw:
             raise self.failures.pop(0)
         self.kept.append(raw)
         if b"ours" in raw:
-            return Taken(Verdict.ACCEPTED, "failed", is_bounce=True)
-        return Taken(Verdict.IGNORED if b"holiday" in raw else Verdict.UNKNOWN_TOKEN, "auto_reply")
+            return IngestedBounce(Verdict.ACCEPTED, "failed", is_bounce=True)
+        return IngestedBounce(Verdict.IGNORED if b"holiday" in raw else Verdict.UNKNOWN_TOKEN, "auto_reply")
 
     def subjects(self) -> list[str]:
         """Return what it kept, in order."""
@@ -84,8 +84,8 @@ def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN4
 async def reading(
     where: BounceMailbox, redis: Redis, recorder: Recorder, owner: str = "one", paces: Paces = QUICK
 ) -> AsyncIterator[Reader]:
-    intake = Intake(recorder, "mailbox", make_counter(CollectorRegistry()))
-    reader = Reader(where, make_trust(where), redis, intake, owner, paces, draw=lambda: 0)
+    ingester = Ingester(recorder, "mailbox", make_counter(CollectorRegistry()))
+    reader = Reader(where, make_trust(where), redis, ingester, owner, paces, draw=lambda: 0)
     task = asyncio.create_task(reader.run())
     try:
         yield reader
@@ -321,7 +321,7 @@ async def test_a_folder_made_anew_is_read_from_its_beginning(dovecot: Dovecot, r
 
 async def test_what_cannot_be_kept_is_waited_with(dovecot: Dovecot, redis: Redis, user: str) -> None:
     dovecot.deliver(user, message("ours"))
-    recorder = Recorder(failures=[Later("the broker is away")])
+    recorder = Recorder(failures=[RetryLater("the broker is away")])
     async with reading(at(dovecot, user), redis, recorder):
         await until(recorder, 1)
     assert recorder.subjects() == ["ours"]
@@ -332,7 +332,7 @@ async def test_one_that_has_to_wait_holds_up_nobody_and_is_not_forgotten(
 ) -> None:
     """History may not know a message for a while: that is no reason to leave the others."""
     dovecot.deliver(user, message("ours, unknown for now"))
-    recorder = Recorder(failures=[Later("history does not know it yet") for _ in range(50)])
+    recorder = Recorder(failures=[RetryLater("history does not know it yet") for _ in range(50)])
     async with reading(at(dovecot, user), redis, recorder):
 
         async def has_failed() -> bool:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from imsg_smtp.bounces.bounce_token import derive_keys, make_token, sign_name
 from imsg_smtp.bounces.report import Kind, may_be_bounce, read_report
-from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
 
 KEY = derive_keys([SecretStr("a" * 32)])[0]

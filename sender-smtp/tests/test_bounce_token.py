@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from imsg_smtp.bounces.token import derive_keys, make_token, read_signed_name, read_token, sign_name
+from imsg_smtp.bounces.bounce_token import derive_keys, make_token, read_signed_name, read_token, sign_name
 
 KEY, OTHER = derive_keys([SecretStr("a" * 32), SecretStr("b" * 32)])
 

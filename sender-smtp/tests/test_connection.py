@@ -8,7 +8,7 @@ import pytest
 from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.connector import connect
-from imsg_smtp.mime import Letter
+from imsg_smtp.mime import MailContent
 from imsg_testing.smtp_connections import (
     IMPATIENT,
     IMPATIENT_AFTER_THE_DOT,
@@ -197,7 +197,7 @@ async def test_a_mail_larger_than_the_server_takes_is_refused_before_a_byte_of_i
     async with smtp_server(extensions=["SIZE 1000"]) as server:
         connection = await connect(address_of(server), QUICK)
         assert isinstance(connection, Connection)
-        result = await connection.send(mail(letter=Letter("x", "x" * 500 + "\n" + "x" * 500)))
+        result = await connection.send(mail(letter=MailContent("x", "x" * 500 + "\n" + "x" * 500)))
         assert isinstance(result, Refused)
         assert result.code == "too_large"
         assert "1000" in result.detail

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from imsg_smtp import dkim
 from imsg_smtp.main import _begin_signing
-from imsg_smtp.mime import File, Letter, Mail, render
+from imsg_smtp.mime import File, Mail, MailContent, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
 
@@ -58,7 +58,7 @@ def test_a_signature_by_ed25519_is_the_known_one() -> None:
     )
 
 
-def sign(letter: Letter, recipient: str = "zhang@example.net") -> Mail:
+def sign(letter: MailContent, recipient: str = "zhang@example.net") -> Mail:
     rendered = render(letter, Sender("天存", "noreply@example.com"), REQUEST, AT, BOTH)
     return rendered.address_to(0, recipient)
 
@@ -85,11 +85,11 @@ def verdicts(message: bytes) -> list[bool]:
 
 
 LETTERS = {
-    "plain": Letter("hello", "hello\n"),
-    "Chinese": Letter("会议通知" * 20, "下午两点半\n.\n"),
-    "empty": Letter("x", ""),
-    "blanks and dots": Letter("x", "a  b \t c  \n..\n. \n \n\n\n"),
-    "html and files": Letter("x", "x", "<p>x</p>", (File("会议纪要.txt", "text/plain", b"x" * 300_000),)),
+    "plain": MailContent("hello", "hello\n"),
+    "Chinese": MailContent("会议通知" * 20, "下午两点半\n.\n"),
+    "empty": MailContent("x", ""),
+    "blanks and dots": MailContent("x", "a  b \t c  \n..\n. \n \n\n\n"),
+    "html and files": MailContent("x", "x", "<p>x</p>", (File("会议纪要.txt", "text/plain", b"x" * 300_000),)),
 }
 
 
@@ -105,7 +105,7 @@ def test_another_implementation_verifies_both_signatures(letter: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_whatever_a_mail_says_its_signatures_hold(subject: str, text: str) -> None:
-    assert verdicts(wire(sign(Letter(subject, text)))) == [True, True]
+    assert verdicts(wire(sign(MailContent(subject, text)))) == [True, True]
 
 
 @pytest.mark.parametrize(

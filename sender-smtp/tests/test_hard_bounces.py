@@ -5,7 +5,7 @@ import time
 import pytest
 
 from imsg_contract.wire import Refused
-from imsg_smtp.hard_bounces import is_anybodys, is_hard
+from imsg_smtp.hard_bounces import can_be_real, is_hard
 from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import Reply
 from imsg_smtp.unknown_users import names_unknown_user
@@ -124,4 +124,4 @@ def test_every_phrase_is_found_without_going_back_and_forth_over_a_line() -> Non
 def test_names_that_are_nobodys_are_left_alone() -> None:
     names = ("example.com", "mail.example.com", "x.test", "examples.com", "163.com")
 
-    assert [is_anybodys(f"a@{name}") for name in names] == [False, False, False, True, True]
+    assert [can_be_real(f"a@{name}") for name in names] == [False, False, False, True, True]

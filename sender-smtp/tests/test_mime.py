@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_smtp.mime import File, Letter, Mail, render
+from imsg_smtp.mime import File, Mail, MailContent, render
 from imsg_smtp.senders import Sender
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
@@ -21,7 +21,7 @@ ACCEPTED_AT = datetime(2026, 11, 25, 8, 30, tzinfo=timezone(timedelta(hours=8)))
 SENDER = Sender("天存", "noreply@example.com")
 
 
-def mail(letter: Letter, n: int = 0, address: str = "zhang@163.com", sender: Sender = SENDER) -> Mail:
+def mail(letter: MailContent, n: int = 0, address: str = "zhang@163.com", sender: Sender = SENDER) -> Mail:
     return render(letter, sender, REQUEST, ACCEPTED_AT).address_to(n, address)
 
 
@@ -64,12 +64,12 @@ def assert_fit_for_the_wire(data: bytes) -> None:
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  hypothesis adds the zone
 def test_a_date_is_written_as_the_library_does(at: datetime) -> None:
-    made = render(Letter("hello", "您好"), SENDER, REQUEST, at).head
+    made = render(MailContent("hello", "您好"), SENDER, REQUEST, at).head
     assert f"\r\nDate: {format_datetime(at)}\r\n".encode() in made
 
 
 def test_a_plain_mail_holds_every_header_it_needs_once() -> None:
-    message = read(mail(Letter("hello", "您好"), n=7))
+    message = read(mail(MailContent("hello", "您好"), n=7))
     assert message["To"] == "zhang@163.com"
     assert message["From"].addresses[0].display_name == "天存"
     assert message["From"].addresses[0].addr_spec == "noreply@example.com"
@@ -84,12 +84,12 @@ def test_a_plain_mail_holds_every_header_it_needs_once() -> None:
 
 
 def test_a_mail_rendered_again_is_the_same_to_the_byte() -> None:
-    letter = Letter("会议", "下午两点半", "<p>下午两点半</p>", (File("议程.md", "text/markdown", b"# 1"),))
+    letter = MailContent("会议", "下午两点半", "<p>下午两点半</p>", (File("议程.md", "text/markdown", b"# 1"),))
     assert mail(letter) == mail(letter)
 
 
 def test_only_two_lines_differ_between_recipients_and_the_body_is_one_object() -> None:
-    rendered = render(Letter("hello", "您好"), SENDER, REQUEST, ACCEPTED_AT)
+    rendered = render(MailContent("hello", "您好"), SENDER, REQUEST, ACCEPTED_AT)
     one, other = rendered.address_to(0, "a@example.com"), rendered.address_to(1, "b@example.com")
     assert one.body is other.body
     differing = set(one.head.split(b"\r\n")) ^ set(other.head.split(b"\r\n"))
@@ -97,7 +97,7 @@ def test_only_two_lines_differ_between_recipients_and_the_body_is_one_object() -
 
 
 def test_text_and_html_are_alternatives_with_the_richer_last() -> None:
-    message = read(mail(Letter("hello", "您好", "<b>您好</b>")))
+    message = read(mail(MailContent("hello", "您好", "<b>您好</b>")))
     assert message.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
     assert body_text(message, "plain") == "您好"
@@ -105,7 +105,7 @@ def test_text_and_html_are_alternatives_with_the_richer_last() -> None:
 
 
 def test_html_without_text_stands_alone() -> None:
-    message = read(mail(Letter("hello", "", "<b>hi</b>")))
+    message = read(mail(MailContent("hello", "", "<b>hi</b>")))
     assert message.get_content_type() == "text/html"
 
 
@@ -117,7 +117,7 @@ def test_attachments_come_back_byte_for_byte_under_their_names() -> None:
         File("空.txt", "text/plain", b""),
         File("latin.txt", "text/plain", b"\xe9\xff"),
     )
-    message = read(mail(Letter("带附件", "见附件", "<p>见附件</p>", files)))
+    message = read(mail(MailContent("带附件", "见附件", "<p>见附件</p>", files)))
     assert message.get_content_type() == "multipart/mixed"
     assert read_attachments(message) == [(file.filename, file.data) for file in files]
     assert body_text(message, "plain") == "见附件"
@@ -128,7 +128,7 @@ def test_attachments_come_back_byte_for_byte_under_their_names() -> None:
     "kind", ["message/rfc822", "multipart/mixed", "nonsense", "", "text/plain\r\nX-Evil: 1", "a/b/c"]
 )
 def test_a_media_type_that_cannot_be_written_in_base64_becomes_plain_bytes(kind: str) -> None:
-    message = read(mail(Letter("x", "x", None, (File("a.bin", kind, b"abc"),))))
+    message = read(mail(MailContent("x", "x", None, (File("a.bin", kind, b"abc"),))))
     (part,) = message.iter_attachments()
     assert part.get_content_type() == "application/octet-stream"
     assert read_attachments(message) == [("a.bin", b"abc")]
@@ -137,13 +137,13 @@ def test_a_media_type_that_cannot_be_written_in_base64_becomes_plain_bytes(kind:
 
 def test_a_file_name_of_255_chinese_characters_stays_within_the_line_limit() -> None:
     name = "会" * 250 + ".docx"
-    made = mail(Letter("x", "x", None, (File(name, "application/pdf", b"abc"),)))
+    made = mail(MailContent("x", "x", None, (File(name, "application/pdf", b"abc"),)))
     assert_fit_for_the_wire(undo_stuffing(made))
     assert read_attachments(read(made)) == [(name, b"abc")]
 
 
 def test_a_path_in_a_file_name_cannot_get_through() -> None:
-    made = mail(Letter("x", "x", None, (File("../../etc/passwd", "text/plain", b"abc"),)))
+    made = mail(MailContent("x", "x", None, (File("../../etc/passwd", "text/plain", b"abc"),)))
     assert read_attachments(read(made)) == [(".._.._etc_passwd", b"abc")]
 
 
@@ -159,28 +159,30 @@ def test_a_path_in_a_file_name_cannot_get_through() -> None:
     ],
 )
 def test_a_subject_cannot_bring_a_header_of_its_own(subject: str) -> None:
-    message = read(mail(Letter(subject, "x")))
+    message = read(mail(MailContent(subject, "x")))
     assert "Bcc" not in message
     assert "X-Evil" not in message
     assert message.get_content() == "x\r\n"
 
 
 def test_dots_at_the_beginning_of_lines_are_doubled_once_for_all() -> None:
-    made = mail(Letter("x", ".\n..\n.end"))
+    made = mail(MailContent("x", ".\n..\n.end"))
     assert made.body == b"\r\n..\r\n...\r\n..end\r\n"
     assert read(made).get_content().splitlines() == [".", "..", ".end"]
 
 
 def test_the_size_is_what_the_server_will_hold() -> None:
-    made = mail(Letter(".dots", ".\n.\n.", None, (File("a", "text/plain", b"x" * 1_000),)), address="a@example.com")
+    made = mail(
+        MailContent(".dots", ".\n.\n.", None, (File("a", "text/plain", b"x" * 1_000),)), address="a@example.com"
+    )
     assert made.size == len(undo_stuffing(made))
 
 
 def test_an_address_beyond_ascii_is_written_as_it_is() -> None:
-    made = mail(Letter("x", "x"), address="张三@xn--fsqu00a.xn--fiqs8s")
+    made = mail(MailContent("x", "x"), address="张三@xn--fsqu00a.xn--fiqs8s")
     assert made.needs_utf8
     assert "To: 张三@xn--fsqu00a.xn--fiqs8s\r\n".encode() in made.head
-    assert not mail(Letter("x", "x")).needs_utf8
+    assert not mail(MailContent("x", "x")).needs_utf8
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_an_address_beyond_ascii_is_written_as_it_is() -> None:
     ],
 )
 def test_a_sender_is_shown_under_its_name(name: str) -> None:
-    message = read(mail(Letter("x", "x"), sender=Sender(name, "noreply@example.com")))
+    message = read(mail(MailContent("x", "x"), sender=Sender(name, "noreply@example.com")))
     (address,) = message["From"].addresses
     assert address.addr_spec == "noreply@example.com"
     assert address.display_name == name
@@ -206,14 +208,14 @@ def test_a_sender_is_shown_under_its_name(name: str) -> None:
 
 def test_a_long_name_is_written_in_several_encoded_words() -> None:
     name = "天存" * 60
-    made = mail(Letter("x", "x"), sender=Sender(name, "noreply@example.com"))
+    made = mail(MailContent("x", "x"), sender=Sender(name, "noreply@example.com"))
     raw = email.message_from_bytes(undo_stuffing(made), policy=email.policy.compat32)["From"]
     assert str(make_header(decode_header(raw))) == f"{name} <noreply@example.com>"
 
 
 def test_long_bodies_of_every_kind_keep_to_short_lines() -> None:
     for text in ("x" * 5_000, "您好" * 5_000, "a\n" * 5_000, "é" * 999):
-        made = mail(Letter("x" * 255, text, text, (File("a", "text/plain", text.encode()),)))
+        made = mail(MailContent("x" * 255, text, text, (File("a", "text/plain", text.encode()),)))
         assert_fit_for_the_wire(undo_stuffing(made))
         assert body_text(read(made), "plain") == text.replace("\n", "\r\n")
 
@@ -231,17 +233,17 @@ def test_long_bodies_of_every_kind_keep_to_short_lines() -> None:
 )
 def test_a_subject_of_many_words_is_rendered_at_once(subject: str) -> None:
     """The first of them held a sender's processor for good."""
-    assert str(read(mail(Letter(subject, "x")))["Subject"]) == subject
+    assert str(read(mail(MailContent(subject, "x")))["Subject"]) == subject
 
 
 @pytest.mark.parametrize("subject", ["a", "a b", "Re: [1/2] a-b (c)", "a" * 255])
 def test_a_subject_of_ascii_words_goes_out_as_it_is(subject: str) -> None:
-    assert f"Subject: {subject}\r\n".encode() in mail(Letter(subject, "x")).head
+    assert f"Subject: {subject}\r\n".encode() in mail(MailContent(subject, "x")).head
 
 
 @pytest.mark.parametrize("subject", [" a", "a ", "a  b", "=?a", "a\u2003b", "é"])
 def test_a_subject_that_folding_would_change_goes_out_in_encoded_words(subject: str) -> None:
-    assert b"Subject: =?utf-8?b?" in mail(Letter(subject, "x")).head
+    assert b"Subject: =?utf-8?b?" in mail(MailContent(subject, "x")).head
 
 
 printable = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=255)
@@ -274,7 +276,7 @@ def test_subjects_file_names_and_senders_in_mixed_scripts_come_back_as_they_were
     subject: str, filename: str, name: str
 ) -> None:
     filename = filename.replace('"', "").replace("<", "")  # around a whole name Python's parser takes them off
-    letter = Letter(subject, "x", None, (File(filename, "text/plain", b"abc"),))
+    letter = MailContent(subject, "x", None, (File(filename, "text/plain", b"abc"),))
     made = mail(letter, sender=Sender(name, "noreply@example.com"))
     assert_fit_for_the_wire(undo_stuffing(made))
     message = read(made)
@@ -284,7 +286,7 @@ def test_subjects_file_names_and_senders_in_mixed_scripts_come_back_as_they_were
 
 @given(subject=printable)
 def test_any_subject_comes_back_as_it_was(subject: str) -> None:
-    made = mail(Letter(subject, "x"))
+    made = mail(MailContent(subject, "x"))
     assert_fit_for_the_wire(undo_stuffing(made))
     assert all(len(line) <= 76 for line in made.head.split(b"\r\n") if line.startswith((b"Subject:", b" =?")))
     assert str(read(made)["Subject"]) == subject
@@ -292,14 +294,14 @@ def test_any_subject_comes_back_as_it_was(subject: str) -> None:
 
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=255))
 def test_any_file_name_comes_back_as_it_was(name: str) -> None:
-    made = mail(Letter("x", "x", None, (File(name, "text/plain", b"abc"),)))
+    made = mail(MailContent("x", "x", None, (File(name, "text/plain", b"abc"),)))
     assert_fit_for_the_wire(undo_stuffing(made))
     assert read_attachments(read(made)) == [(name.strip(), b"abc")]  # the parser's own habit
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])), html=st.none() | st.text(min_size=1))
 def test_any_text_comes_back_as_it_was_but_for_its_line_ends(text: str, html: str | None) -> None:
-    made = mail(Letter("x", text, html, (File("a", "a/b", text.encode()),)))
+    made = mail(MailContent("x", text, html, (File("a", "a/b", text.encode()),)))
     assert_fit_for_the_wire(undo_stuffing(made))
     message = read(made)
     if text or html is None:
@@ -309,13 +311,15 @@ def test_any_text_comes_back_as_it_was_but_for_its_line_ends(text: str, html: st
 
 def test_what_reaches_the_provider_is_named_by_a_digest_of_the_same_bytes() -> None:
     data = hashlib.sha256(b"seed").digest() * 100_000
-    ((_, payload),) = read_attachments(read(mail(Letter("x", "x", None, (File("大.bin", "application/zip", data),)))))
+    ((_, payload),) = read_attachments(
+        read(mail(MailContent("x", "x", None, (File("大.bin", "application/zip", data),))))
+    )
     assert hashlib.sha256(payload).hexdigest() == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["会议纪要.pdf", "会" * 100 + ".pdf", 'a "b" c.pdf'])
 def test_a_file_name_that_is_not_simple_is_written_for_old_readers_too(name: str) -> None:
-    letter = Letter("x", "x", None, (File(name, "application/pdf", b"abc"),))
+    letter = MailContent("x", "x", None, (File(name, "application/pdf", b"abc"),))
     rendered = render(letter, SENDER, REQUEST, ACCEPTED_AT)
     whole = rendered.address_to(0, "a@example.com")
     message = email.message_from_bytes(whole.head + whole.body, policy=email.policy.compat32)
@@ -329,12 +333,12 @@ def test_a_file_name_that_is_not_simple_is_written_for_old_readers_too(name: str
 
 
 def test_a_simple_file_name_is_written_once() -> None:
-    letter = Letter("x", "x", None, (File("a.pdf", "application/pdf", b"abc"),))
+    letter = MailContent("x", "x", None, (File("a.pdf", "application/pdf", b"abc"),))
     body = render(letter, SENDER, REQUEST, ACCEPTED_AT).body
     assert body.count(b"a.pdf") == 1
 
 
 def test_what_complaints_are_counted_by_stands_in_the_head() -> None:
-    rendered = render(Letter("x", "x", feedback_id="a:normal:imsg:acme1"), SENDER, REQUEST, ACCEPTED_AT)
+    rendered = render(MailContent("x", "x", feedback_id="a:normal:imsg:acme1"), SENDER, REQUEST, ACCEPTED_AT)
     assert b"\r\nFeedback-ID: a:normal:imsg:acme1\r\n" in rendered.head
-    assert b"Feedback-ID" not in render(Letter("x", "x"), SENDER, REQUEST, ACCEPTED_AT).head
+    assert b"Feedback-ID" not in render(MailContent("x", "x"), SENDER, REQUEST, ACCEPTED_AT).head

@@ -11,7 +11,7 @@ import pytest
 
 from imsg_contract.wire import Result, Status
 from imsg_smtp.domains import PRESETS, Domains
-from imsg_smtp.mime import Letter, render
+from imsg_smtp.mime import MailContent, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_connections import sending_to
@@ -69,7 +69,7 @@ async def send_all(
         mails = {}
         for n, name in enumerate(arrivals):
             sender = Sender("", f"noreply@{random.choice(sender_domains)}")
-            rendered = render(Letter("x", "x"), sender, "0192f0c4a7b17d3e8f00112233445566", datetime.now(UTC))
+            rendered = render(MailContent("x", "x"), sender, "0192f0c4a7b17d3e8f00112233445566", datetime.now(UTC))
             mails[name] = rendered.address_to(n, f"{name}@{random.choice(domains)}")
         server.poison[mails[POISON].recipient] = poison
 

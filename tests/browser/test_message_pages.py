@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
-from imsg_smtp.bounces.token import derive_keys, make_token
+from imsg_smtp.bounces.bounce_token import derive_keys, make_token
 from imsg_testing import bounces
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment

@@ -20,7 +20,7 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Job, Status
-from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
+from imsg_smtp.bounces.bounce_token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
 from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery, outcome

@@ -22,7 +22,7 @@ _NOBODYS = re.compile(r"@(.+\.)?(example\.(com|net|org)|example|test|invalid|loc
 """RFC 2606: names that are nobody's. Whoever tries iMSG out writes to them, and wants to see the same twice."""
 
 
-def is_anybodys(address: str) -> bool:
+def can_be_real(address: str) -> bool:
     """Tell whether an address can be somebody's."""
     return _NOBODYS.fullmatch(address[address.rfind("@") :]) is None
 
@@ -45,7 +45,7 @@ class HardBounces:
 
     async def report(self, job: Job, recipient: Recipient, refused: Refused) -> None:
         """Say that an address is not there; where the broker is away it is said at the next refusal."""
-        if not is_anybodys(recipient.address):
+        if not can_be_real(recipient.address):
             return
         learned = Suppression(
             method=job.method,

@@ -21,14 +21,14 @@ from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
-from imsg_smtp.bounces import ways
-from imsg_smtp.bounces.absorb import Bounces
+from imsg_smtp.bounces import bounce_sources
 from imsg_smtp.bounces.addressees import Addressees
+from imsg_smtp.bounces.bounce_token import derive_keys as derive_bounce_keys
+from imsg_smtp.bounces.bounce_token import sign_name
 from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.hook import Hook
+from imsg_smtp.bounces.process import BounceProcessor
 from imsg_smtp.bounces.return_path import ReturnPaths
-from imsg_smtp.bounces.token import derive_keys as derive_bounce_keys
-from imsg_smtp.bounces.token import sign_name
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connection import Connection
 from imsg_smtp.connection_pool import ConnectionPool, Limits
@@ -37,7 +37,7 @@ from imsg_smtp.hard_bounces import HardBounces
 from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mime import BeginSigning
 from imsg_smtp.port_probe import connect_or_explain
-from imsg_smtp.rendering import BeginLeaving, Renderings
+from imsg_smtp.rendering import MakeUnsubscribeHeaders, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServerSettings, Settings, Smtp, split_domains, variable_of
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer
 
 __all__ = [
+    "BouncePath",
     "DkimKey",
     "DkimPublic",
     "MailServerSettings",
     "Settings",
     "Smtp",
     "Timeouts",
-    "WayBack",
     "app",
-    "find_way_back",
+    "find_bounce_path",
     "make_dkim_keys",
     "open_channel",
     "read_dkim_keys",
@@ -80,17 +80,17 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
     enter = sender.stack.enter_async_context
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
-    leaving = _begin_leaving(settings)
+    unsubscribe = _prepare_unsubscribe(settings)
     keys = _bounce_keys(settings)
     channel = open_channel(
         settings.smtp,
         history,
-        begin_leaving=leaving,
+        make_unsubscribe_headers=unsubscribe,
         bounces=HardBounces(sender.broker),
         token_key=keys[0] if keys else None,
     )
-    bounces = Bounces(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
-    await ways.open_ways(_ways(settings.smtp), sender, bounces)
+    bounces = BounceProcessor(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
+    await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
     sender.service.watch(publish_names(sender.redis, PROVIDER, _names(settings.smtp)), "names")
     if not settings.smtp.bounce_secret:
@@ -98,16 +98,16 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     return Hook(bounces, settings.smtp.bounce_secret)
 
 
-def _ways(smtp: Smtp) -> ways.Ways:
+def _bounce_sources(smtp: Smtp) -> bounce_sources.BounceSources:
     domains = {domain for name in smtp.all_servers if (domain := smtp.bounce_domain_of(name))}
-    return ways.Ways(smtp.bounce_mailboxes, smtp.bounce_listener, domains)
+    return bounce_sources.BounceSources(smtp.bounce_mailboxes, smtp.bounce_listener, domains)
 
 
 def _bounce_keys(settings: Settings) -> list[bytes]:
     """Return the keys of tokens. Raises StartError where tokens are wanted and there is none."""
     smtp = settings.smtp
-    ways_in = smtp.bounce_secret or smtp.bounce_mailboxes or smtp.bounce_listener
-    is_wanted = ways_in or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
+    has_source = smtp.bounce_secret or smtp.bounce_mailboxes or smtp.bounce_listener
+    is_wanted = has_source or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
     if is_wanted and not settings.erasure_key:
         raise StartError(
             f"{variable('erasure_key')} is not set, and by it are made the tokens and signed names that bounces bear; "
@@ -123,7 +123,7 @@ async def open_channel(
     *,
     timeouts: Timeouts | None = None,
     clock: Callable[[], float] = time.monotonic,
-    begin_leaving: BeginLeaving | None = None,
+    make_unsubscribe_headers: MakeUnsubscribeHeaders | None = None,
     bounces: HardBounces | None = None,
     token_key: bytes | None = None,
 ) -> AsyncIterator[MailChannel]:
@@ -159,7 +159,7 @@ async def open_channel(
                 _senders(smtp, sender),
                 signing,
                 smtp.feedback_id,
-                begin_leaving,
+                make_unsubscribe_headers,
                 sign_name=partial(sign_name, token_key) if token_key else None,
             ),
             terms(sum(one.connections for one in smtp.all_servers.values()), smtp.uncertain),
@@ -167,16 +167,16 @@ async def open_channel(
         )
 
 
-def _begin_leaving(settings: Settings) -> BeginLeaving | None:
-    """Make what writes the links to leave by; None where people can't reach us by https, or nobody could read them."""
+def _prepare_unsubscribe(settings: Settings) -> MakeUnsubscribeHeaders | None:
+    """Make what writes unsubscribe headers; None without a public https URL, or without the key of the links."""
     if not (settings.public_url.startswith("https://") and settings.erasure_key):
         return None
     url, key = settings.public_url, derive_keys(settings.erasure_key)[0]
 
     def begin(sender: str, category: str) -> Callable[[str], bytes]:
-        from imsg_smtp.unsubscribing import Unsubscribing  # noqa: PLC0415  cryptography, as in _begin_signing
+        from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders  # noqa: PLC0415  cryptography, as in _begin_signing
 
-        return Unsubscribing(url, key, sender, category).headers
+        return UnsubscribeHeaders(url, key, sender, category).headers
 
     return begin
 
@@ -227,12 +227,12 @@ async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, 
     Return the server that it belongs to, its own name, and what keeps us from reading it. Raises StartError.
     """
     mailboxes = smtp.bounce_mailboxes
-    failures = await asyncio.gather(*(ways.try_mailbox(one, timeout_s) for one in mailboxes.values()))
+    failures = await asyncio.gather(*(bounce_sources.try_mailbox(one, timeout_s) for one in mailboxes.values()))
     return [(name, one.name, failure) for (name, one), failure in zip(mailboxes.items(), failures, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack:
+class BouncePath:
     """How bounces of a server's mail come back."""
 
     host: str
@@ -246,12 +246,12 @@ class WayBack:
     """Where the account's own mailbox can be read, where that is known; else empty."""
 
 
-def find_way_back(smtp: Smtp, name: str) -> WayBack:
+def find_bounce_path(smtp: Smtp, name: str) -> BouncePath:
     """Say how bounces of a server's mail come back."""
     server, domain = smtp.all_servers[name], smtp.bounce_domain_of(name)
     mailbox = server.bounce_mailbox.name if server.bounce_mailbox is not None else None
     is_refused = domain is not None and has_fixed_envelope(server.host)
-    return WayBack(server.host, domain, is_refused, mailbox, FIXED_ENVELOPES.get(server.host, ""))
+    return BouncePath(server.host, domain, is_refused, mailbox, FIXED_ENVELOPES.get(server.host, ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class MailContent:
     """What a mail says. Text alone, HTML alone, or the same thing in both."""
 
     subject: str
@@ -107,8 +107,8 @@ class Rendered:
     body: bytes
     size: int
     sign: Sign | None = None
-    leave: Callable[[str], bytes] | None = None
-    """Makes the header lines by which who has an address leaves; None: there is nothing to leave."""
+    unsubscribe: Callable[[str], bytes] | None = None
+    """Makes the unsubscribe headers of an address; None: the mail has none."""
     sign_name: SignName | None = None
     """None: nothing that comes back is found by its name."""
 
@@ -119,8 +119,8 @@ class Rendered:
         own = f"To: {address}\r\nMessage-ID: {identity}\r\n".encode()
         if self.sign_name is not None:  # some relays write a Message-ID of their own, such as QQ
             own += f"X-IMSG-Id: {name}\r\n".encode()
-        if self.leave is not None:
-            own += self.leave(address)
+        if self.unsubscribe is not None:
+            own += self.unsubscribe(address)
         if self.sign is not None:
             own = self.sign(own + self.head) + own
         head, size = own + self.head, len(own) + self.size
@@ -129,34 +129,34 @@ class Rendered:
 
 
 def render(
-    letter: Letter,
+    content: MailContent,
     sender: Sender,
     request: str,
     accepted_at: datetime,
     begin_signing: BeginSigning | None = None,
     *,
-    leave: Callable[[str], bytes] | None = None,
+    unsubscribe: Callable[[str], bytes] | None = None,
     sign_name: SignName | None = None,
 ) -> Rendered:
     """Render what the recipients of a request share; the same bytes whenever it is done again.
 
     Takes time in proportion to the files: 10 MiB some 50 ms, so large ones are for a thread.
     """
-    head, body = _content(letter, request)
+    head, body = _body(content, request)
     head = (
         _header("From", _mailbox(sender))
-        + (_header("Reply-To", _mailbox(letter.reply_to)) if letter.reply_to is not None else b"")
-        + _header("Subject", _encode_unstructured(letter.subject))
+        + (_header("Reply-To", _mailbox(content.reply_to)) if content.reply_to is not None else b"")
+        + _header("Subject", _encode_unstructured(content.subject))
         + _header("Date", _date(accepted_at.astimezone(UTC)))
         + _header("Auto-Submitted", "auto-generated")  # RFC 3834: no holiday answer, please
-        + (_header("Feedback-ID", letter.feedback_id) if letter.feedback_id else b"")
+        + (_header("Feedback-ID", content.feedback_id) if content.feedback_id else b"")
         + _header("MIME-Version", "1.0")
         + head
     )
     body = CRLF + body + (b"" if body.endswith(CRLF) else CRLF)
     sign = begin_signing(sender.domain, body[len(CRLF) :], int(accepted_at.timestamp())) if begin_signing else None
     size = len(head) + len(body)
-    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), size, sign, leave, sign_name)
+    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), size, sign, unsubscribe, sign_name)
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -173,18 +173,18 @@ Part = tuple[bytes, bytes]
 """A MIME entity: its own header lines, and its body without the line end that a boundary brings along."""
 
 
-def _content(letter: Letter, request: str) -> Part:
+def _body(content: MailContent, request: str) -> Part:
     """Nest the parts: mixed(alternative(text, html), files), each level only where there is more than one."""
     seed = hashlib.sha256(request.encode()).hexdigest()[:32]
     bodies = []
-    if letter.text or letter.html is None:
-        bodies.append(_text("plain", letter.text))
-    if letter.html is not None:
-        bodies.append(_text("html", letter.html))
+    if content.text or content.html is None:
+        bodies.append(_text("plain", content.text))
+    if content.html is not None:
+        bodies.append(_text("html", content.html))
     body = bodies[0] if len(bodies) == 1 else _multipart("alternative", bodies, f"=_a_{seed}")
-    if not letter.files:
+    if not content.files:
         return body
-    return _multipart("mixed", [body, *(_attachment(file) for file in letter.files)], f"=_m_{seed}")
+    return _multipart("mixed", [body, *(_attachment(file) for file in content.files)], f"=_m_{seed}")
 
 
 def _multipart(subtype: str, parts: Sequence[Part], boundary: str) -> Part:

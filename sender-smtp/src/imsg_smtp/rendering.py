@@ -1,4 +1,4 @@
-"""A request made ready to send: fetched, checked and rendered once, however many of its chunks are under way."""
+"""Rendering a request once, however many of its chunks are sent at once: fetch, check and render it."""
 
 import asyncio
 import hashlib
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Category, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, SignName, render
+from imsg_smtp.mime import BeginSigning, File, MailContent, Rendered, SignName, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender, Senders
 
@@ -17,8 +17,8 @@ INLINE_OCTETS = 64 * 1024
 """Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""
 
 
-BeginLeaving = Callable[[str, str], Callable[[str], bytes]]
-"""Makes, of a named sender (empty: the default one) and a category, what writes the headers to leave them by."""
+MakeUnsubscribeHeaders = Callable[[str, str], Callable[[str], bytes]]
+"""Makes, for a named sender (empty: the default) and a category, what writes the unsubscribe headers of an address."""
 
 
 class Content(BaseModel):
@@ -43,7 +43,7 @@ class Renderings:
         senders: Senders,
         begin_signing: BeginSigning | None = None,
         feedback_id: str | None = None,
-        begin_leaving: BeginLeaving | None = None,
+        make_unsubscribe_headers: MakeUnsubscribeHeaders | None = None,
         *,
         sign_name: SignName | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class Renderings:
         self._senders = senders
         self._begin_signing = begin_signing
         self._feedback_id = feedback_id
-        self._begin_leaving = begin_leaving
+        self._make_unsubscribe_headers = make_unsubscribe_headers
         self._sign_name = sign_name
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -88,13 +88,13 @@ class Renderings:
             if not isinstance(data, bytes):
                 return data
             files.append(File(attachment.filename, attachment.type, data))
-        letter = Letter(content.subject, content.text, content.html, files, self._feedback_of(job), reply_to)
-        leave = self._leave_of(content, job)
-        if _octets(letter) <= INLINE_OCTETS:
-            return self._render(letter, sender, job, leave)
+        mail = MailContent(content.subject, content.text, content.html, files, self._feedback_of(job), reply_to)
+        unsubscribe = self._unsubscribe_of(content, job)
+        if _octets(mail) <= INLINE_OCTETS:
+            return self._render(mail, sender, job, unsubscribe)
         # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
         made: list[Rendered] = []
-        await asyncio.to_thread(lambda: made.append(self._render(letter, sender, job, leave)))
+        await asyncio.to_thread(lambda: made.append(self._render(mail, sender, job, unsubscribe)))
         return made.pop()
 
     def _feedback_of(self, job: Job) -> str:
@@ -107,20 +107,22 @@ class Renderings:
         user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
         return f"{user}:{job.category}:imsg:{self._feedback_id}"
 
-    def _leave_of(self, content: Content, job: Job) -> Callable[[str], bytes] | None:
-        """Let marketing be left by one click, where people can reach us; nobody leaves a notice or a code."""
-        if self._begin_leaving is None or job.category is not Category.MARKETING:
+    def _unsubscribe_of(self, content: Content, job: Job) -> Callable[[str], bytes] | None:
+        """Give marketing its unsubscribe headers, where people can reach us; notices and codes have none."""
+        if self._make_unsubscribe_headers is None or job.category is not Category.MARKETING:
             return None
-        return self._begin_leaving(content.sender or "", job.category.value)
+        return self._make_unsubscribe_headers(content.sender or "", job.category.value)
 
-    def _render(self, letter: Letter, sender: Sender, job: Job, leave: Callable[[str], bytes] | None) -> Rendered:
+    def _render(
+        self, mail: MailContent, sender: Sender, job: Job, unsubscribe: Callable[[str], bytes] | None
+    ) -> Rendered:
         return render(
-            letter,
+            mail,
             sender,
             job.request,
             job.accepted_at,
             self._begin_signing,
-            leave=leave,
+            unsubscribe=unsubscribe,
             sign_name=self._sign_name,
         )
 
@@ -136,5 +138,5 @@ class Renderings:
             return Refused(PROVIDER, "content", f"{where}: {problem['msg']}; a mail is {{subject, text, html?}}.")
 
 
-def _octets(letter: Letter) -> int:
-    return len(letter.text) + len(letter.html or "") + sum(len(file.data) for file in letter.files)
+def _octets(mail: MailContent) -> int:
+    return len(mail.text) + len(mail.html or "") + sum(len(file.data) for file in mail.files)

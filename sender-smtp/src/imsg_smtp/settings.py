@@ -12,7 +12,7 @@ from imsg_delivery.routes import Route, check_categories, split_categories
 from imsg_runtime.settings import Common, Keys, is_loopback, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
-from imsg_smtp.signatures import SIGNED, read_secret
+from imsg_smtp.webhook_signature import SIGNED, read_secret
 
 Security = Literal["none", "starttls", "tls"]
 

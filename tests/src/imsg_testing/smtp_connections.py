@@ -14,7 +14,7 @@ from imsg_smtp.connection_pool import ConnectionPool, Limits
 from imsg_smtp.connector import connect
 from imsg_smtp.domains import Domains
 from imsg_smtp.mail_server import MailServer
-from imsg_smtp.mime import File, Letter, Mail, render
+from imsg_smtp.mime import File, Mail, MailContent, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_server import SmtpServer, Step, smtp_server
@@ -76,18 +76,18 @@ OFFERED: list[str] = []
 def mail(
     n: int = 0,
     address: str = "zhang@example.com",
-    letter: Letter | None = None,
+    letter: MailContent | None = None,
     sender: str = "noreply@example.com",
 ) -> Mail:
     """Make a small mail."""
-    letter = letter or Letter("会议", "下午两点半\n.\n")
+    letter = letter or MailContent("会议", "下午两点半\n.\n")
     rendered = render(letter, Sender("天存", sender), REQUEST, datetime.now(UTC))
     return rendered.address_to(n, address)
 
 
 def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:
     """Make one that no socket buffer holds."""
-    return mail(letter=Letter("x", "x", None, (File("a.bin", "application/zip", bytes(octets)),)))
+    return mail(letter=MailContent("x", "x", None, (File("a.bin", "application/zip", bytes(octets)),)))
 
 
 def address_of(server: SmtpServer) -> ServerAddress:

@@ -254,7 +254,7 @@ def find_bounce_domains(smtp: imsg_smtp.main.Smtp | None) -> list[str]:
 def describe_way_back(name: str, smtp: imsg_smtp.main.Smtp, translate: Translate) -> Finding:
     """Return how bounces of a server's mail find their messages."""
     part = translate("退信 ", "bounces ") + name
-    way = imsg_smtp.main.find_way_back(smtp, name)
+    way = imsg_smtp.main.find_bounce_path(smtp, name)
     domain_name = imsg_smtp.main.variable_of(name, "bounce_domain")
     mailbox_name = f"{imsg_smtp.main.variable_of(name, 'bounce_mailbox')}__HOST"
     if way.is_refused:

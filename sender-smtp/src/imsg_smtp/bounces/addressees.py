@@ -1,4 +1,4 @@
-"""Whom a message went to, asked of history: a token says which message it was, and no more has room in it."""
+"""The recipient of a message, as history knows it: a bounce's token only names the message."""
 
 import time
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ KEPT_LATER_S = 24 * 3600.0
 OK, NOT_FOUND = 200, 404
 
 
-class Later(ConnectionError):  # noqa: N818  a state of the world
-    """What is needed is away: nothing is taken in, and the same has to come again."""
+class RetryLater(ConnectionError):  # noqa: N818  a state of the world
+    """History, the broker or Redis is away: nothing was kept, and the same mail has to come again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """Whom a message went to, and as whose."""
+    """The recipient of a message, its category and its sender."""
 
     address: str
     """In its normal form."""
@@ -28,27 +28,27 @@ class Addressee:
 
 
 class Addressees:
-    """Asks history."""
+    """Reads recipients of messages from history."""
 
     def __init__(self, history: Peer) -> None:
         self._history = history
 
     async def find(self, request: str, n: int) -> Addressee | None:
-        """Say whom a message went to; None where it or its recipient was removed since. Raises Later."""
+        """Return the recipient of a message; None where it or its recipient was removed since. Raises RetryLater."""
         try:
             answer = await self._history.call("GET", f"/internal/recipients/{request}/{n}")
         except ServiceUnavailable as error:
-            raise Later(f"history is away: {error}") from error
+            raise RetryLater(f"history is away: {error}") from error
         if answer.status_code == NOT_FOUND:
             if time.time() - _read_accepted_at_s(request) < KEPT_LATER_S:
-                raise Later("history does not know the message yet")
+                raise RetryLater("history does not know the message yet")
             return None
         if answer.status_code != OK:
-            raise Later(f"history answered {answer.status_code}")
-        said = answer.json()
-        if said["address"] is None:
+            raise RetryLater(f"history answered {answer.status_code}")
+        fields = answer.json()
+        if fields["address"] is None:
             return None
-        return Addressee(said["address"], Category(said["category"]), said["sender"])
+        return Addressee(fields["address"], Category(fields["category"]), fields["sender"])
 
 
 def _read_accepted_at_s(request: str) -> float:

@@ -1,4 +1,4 @@
-"""When a report came first that has no believable time of its own: the same report again has the same time."""
+"""When a report without a believable date first came, so that the same report has the same time again."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -11,15 +11,15 @@ KEPT = timedelta(days=7)
 
 
 class FirstSeen:
-    """Remembers in Redis, for all replicas and ways in. Raises RedisUnavailable, RedisRefused."""
+    """Remembers reports in Redis, for all replicas and sources. Raises RedisUnavailable, RedisRefused."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def find(self, report: Report, message: str, now: datetime) -> datetime:
         """Return when this report of a message came first; now, where it has not come before."""
-        said = repr((message, report.kind.value, report.code, report.detail, report.recipient))
-        key = f"imsg:smtp:bounces:seen:{hashlib.sha256(said.encode(errors='replace')).hexdigest()}"
+        identity = repr((message, report.kind.value, report.code, report.detail, report.recipient))
+        key = f"imsg:smtp:bounces:seen:{hashlib.sha256(identity.encode(errors='replace')).hexdigest()}"
         now_ms = int(now.timestamp() * 1_000)
         if await self._redis.call("SET", key, now_ms, "NX", "EX", int(KEPT.total_seconds())) is not None:
             return datetime.fromtimestamp(now_ms / 1_000, UTC)

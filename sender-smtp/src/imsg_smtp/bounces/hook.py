@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
-from imsg_smtp.bounces.absorb import Bounces, Later, Verdict
-from imsg_smtp.signatures import SIGNED, read_secret, read_signature
+from imsg_smtp.bounces.process import BounceProcessor, RetryLater, Verdict
+from imsg_smtp.webhook_signature import SIGNED, read_secret, read_signature
 from imsg_web import bodies
 from imsg_web.responses import Answer, ok, wrong_fields
 
@@ -48,7 +48,7 @@ class Pushed(BaseModel):
 class Hook:
     """An ASGI app at `PATH`. Raises Refusal, which the service answers."""
 
-    def __init__(self, bounces: Bounces, secrets: Sequence[SecretStr]) -> None:
+    def __init__(self, bounces: BounceProcessor, secrets: Sequence[SecretStr]) -> None:
         known = [one.get_secret_value() for one in secrets]
         self._bounces = bounces
         self._signing = [read_secret(one) for one in known if one.startswith(SIGNED)]
@@ -69,13 +69,13 @@ class Hook:
             raise Refusal("not_signed")
         raw, recipients = _read(request, body)
         try:
-            taken = await self._bounces.take(raw, recipients)
-        except Later as later:
-            log.warning("bounce_not_taken", why=str(later))
+            ingested = await self._bounces.process(raw, recipients)
+        except RetryLater as later:
+            log.warning("bounce_not_kept", why=str(later))
             raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S) from later
-        if taken.verdict is Verdict.UNKNOWN_TOKEN:
+        if ingested.verdict is Verdict.UNKNOWN_TOKEN:
             raise Refusal("not_found", what="b+TOKEN")
-        await Answer(ok(result=taken.verdict.value, why=taken.why, id=taken.message))(scope, receive, send)
+        await Answer(ok(result=ingested.verdict.value, why=ingested.why, id=ingested.message))(scope, receive, send)
 
     def _check_url(self, request: Request) -> bool:
         """Tell whether the URL itself holds a secret. Raises Refusal no_such_url."""

@@ -21,8 +21,8 @@ from typing import cast
 from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, File
-from imsg_smtp.bounces.absorb import Verdict
-from imsg_smtp.bounces.intake import AWAY, Intake
+from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
+from imsg_smtp.bounces.process import Verdict
 from imsg_smtp.bounces.smtp_session import BounceSession, Limits, Reception
 
 log = logger(__name__)
@@ -95,7 +95,7 @@ class Listener:
 
     settings: BounceListener
     addresses: Addresses
-    intake: Intake
+    ingester: Ingester
     sessions: set[BounceSession] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
@@ -135,7 +135,7 @@ class Listener:
         settings, count = self.settings, len(self.sessions)
         of_client = sum(one.client == client for one in self.sessions)
         if count >= settings.connections or of_client >= max(settings.connections // 2, 1):
-            self.intake.count("busy")
+            self.ingester.count("busy")
             return _Busy()
         is_stressed = count > settings.connections // 2
         limits = Limits(
@@ -145,7 +145,7 @@ class Listener:
             connection_s=CONNECTION_S,
         )
         session = BounceSession(
-            Reception(self.addresses.judge, self._keep, self.intake.count),
+            Reception(self.addresses.judge, self._keep, self.ingester.count),
             min(self.addresses.domains),
             limits,
             certificate.context() if certificate is not None else None,
@@ -160,16 +160,16 @@ class Listener:
         own = [address for address in recipients if not self.addresses.is_people(address)]
         try:
             for one in own:
-                taken = await self.intake.take(content, [one])
+                ingested = await self.ingester.ingest(content, [one])
             if not own:
-                taken = await self.intake.take(content, ())
-        except AWAY as error:
+                ingested = await self.ingester.ingest(content, ())
+        except RETRY_LATER as error:
             log.warning("bounce_not_kept", why=str(error) or type(error).__name__)
             return "451 4.3.0 can't be kept for now"
-        if not own and taken.verdict is not Verdict.ACCEPTED:
+        if not own and ingested.verdict is not Verdict.ACCEPTED:
             sender, subject = await asyncio.to_thread(_describe, content)
             log.warning("mail_to_postmaster", by=sender, subject=subject, remedy="nobody reads it; write to them")
-        elif taken.verdict is Verdict.UNKNOWN_TOKEN:
+        elif ingested.verdict is Verdict.UNKNOWN_TOKEN:
             return "550 5.1.1 no such recipient"
         return "250 2.0.0 kept"
 

@@ -24,7 +24,7 @@ from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces.imap import Found, Imap, Trouble, connect
-from imsg_smtp.bounces.intake import AWAY, Intake
+from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
 from imsg_smtp.bounces.report import may_be_bounce
 
 log = logger(__name__)
@@ -54,7 +54,7 @@ IDLE_S = 240.0
 """How long IDLE goes on: servers end it after 30 minutes (RFC 2177), routers forget a silent connection before."""
 
 SOON_S = 5.0
-"""How long it goes on where something was just taken."""
+"""How long it goes on where something was just ingested."""
 
 LOOK_S = 30.0
 """How often is looked where the server has no IDLE."""
@@ -73,7 +73,7 @@ TRIES = 5
 REFUSED_FIRST_S, REFUSED_LONGEST_S = 60.0, 3_600.0
 """The same where people have to correct something: providers lock accounts that log in wrongly again and again."""
 
-REDIS_AWAY = (RedisUnavailable, RedisRefused)
+REDIS_RETRY_LATER = (RedisUnavailable, RedisRefused)
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Reader:
     where: BounceMailbox
     tls: SSLContext | None
     redis: Redis
-    intake: Intake
+    ingester: Ingester
     owner: str
     """Unlike that of every other process."""
     paces: Paces = Paces()
@@ -147,14 +147,14 @@ class Reader:
                 self.trouble, self.is_reading = "", False
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
-                with contextlib.suppress(*REDIS_AWAY):
+                with contextlib.suppress(*REDIS_RETRY_LATER):
                     await self._lease.give_up()
             await asyncio.sleep(2 * self.paces.ask_s)  # others first
 
     async def _ask(self) -> bool:
         try:
             is_ours = await self._lease.take()
-        except REDIS_AWAY as error:
+        except REDIS_RETRY_LATER as error:
             self._tell(f"who reads the bounce mailbox is not known: {error}")
             return False
         self.trouble = ""
@@ -165,7 +165,7 @@ class Reader:
         good_until = self.clock() + self.paces.lease_s
         while self.clock() < good_until:
             await asyncio.sleep(self.paces.lease_s / 3)
-            with contextlib.suppress(*REDIS_AWAY):
+            with contextlib.suppress(*REDIS_RETRY_LATER):
                 if not await self._lease.take():
                     break
                 good_until = self.clock() + self.paces.lease_s
@@ -291,15 +291,15 @@ class Reader:
     async def _take(self, found: Found) -> bool | None:
         """Take a message; tell whether it is a bounce of ours, None where that has to wait."""
         try:
-            taken = await self.intake.take(found.raw, ())
-        except AWAY as error:
+            ingested = await self.ingester.ingest(found.raw, ())
+        except RETRY_LATER as error:
             log.warning("bounce_not_kept", uid=found.uid, why=str(error) or type(error).__name__)
             return None
         except Exception:  # a worker's edge: one message of a stranger's must not stop all that come after it
             log.exception("bug", uid=found.uid)
-            self.intake.count("left")
+            self.ingester.count("left")
             return False
-        return taken.is_bounce
+        return ingested.is_bounce
 
     async def _wait_for_news(self, opened: "_Opened", idle_s: float) -> None:
         """Wait until there may be a message. Raises Trouble, _LostError."""
@@ -319,7 +319,7 @@ class Reader:
         """Return up to which UID was read; None where nothing is known, or the UIDs mean other messages now."""
         try:
             kept = await self.redis.call("HGET", CURSOR_KEY, self._field)
-        except REDIS_AWAY as error:
+        except REDIS_RETRY_LATER as error:
             log.warning("bounce_mailbox_cursor_unknown", why=str(error))
             kept = None
         if kept is not None:
@@ -346,7 +346,7 @@ class Reader:
         self._cursor = validity, uid
         try:
             await self.redis.call("HSET", CURSOR_KEY, self._field, f"{validity} {uid}")
-        except REDIS_AWAY as error:
+        except REDIS_RETRY_LATER as error:
             log.warning("bounce_mailbox_cursor_not_kept", why=str(error))
 
 

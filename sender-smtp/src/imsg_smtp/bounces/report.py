@@ -1,6 +1,6 @@
 """What a mail that came back says: a delivery report, a complaint, a machine's answer, or nothing of the kind.
 
-A report is trusted for its class alone. Whose it is a token says (`bounces.token`); its addresses are anybody's words.
+Of a report only its kind is trusted. Its token names the message (`bounce_token`); anybody can forge its addresses.
 """
 
 import re
@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from imsg_contract.wire import Refused
-from imsg_smtp.bounces.parts import Part, decode_words, read_blocks, read_mail, walk
-from imsg_smtp.bounces.plain import find_words, is_of_a_postmaster, read_plain, says_bounce
-from imsg_smtp.bounces.whose import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
+from imsg_smtp.bounces.find_token import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
+from imsg_smtp.bounces.mime_parts import Part, decode_words, read_blocks, read_mail, walk
+from imsg_smtp.bounces.plain_bounce import find_words, has_bounce_subject, is_from_postmaster, read_plain_bounce
 from imsg_smtp.hard_bounces import is_hard
 from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
@@ -96,7 +96,7 @@ def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
     mail = read_mail(raw)
     parts = list(walk(mail))
     report = replace(_read(mail, parts), at=_date(mail), tokens=tuple(dict.fromkeys(find_tokens(mail, parts, rcpt))))
-    is_servers = is_of_a_postmaster(mail) or any(part.type in (*STATUS_PARTS, FEEDBACK_PART) for part in parts)
+    is_servers = is_from_postmaster(mail) or any(part.type in (*STATUS_PARTS, FEEDBACK_PART) for part in parts)
     if not (report.is_bounce and is_servers):
         return report
     return replace(report, names=tuple(dict.fromkeys(find_names(mail, parts))))
@@ -105,9 +105,9 @@ def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
 def may_be_bounce(head: bytes) -> bool:
     """Tell of a mail's headers whether it is worth reading: all other mail of a mailbox is people's own."""
     mail = read_mail(head)
-    if is_of_a_postmaster(mail) or mail.type == "multipart/report":
+    if is_from_postmaster(mail) or mail.type == "multipart/report":
         return True
-    return says_bounce(mail) or any(find_tokens(mail, (), ()))
+    return has_bounce_subject(mail) or any(find_tokens(mail, (), ()))
 
 
 def _read(mail: Part, parts: Sequence[Part]) -> Report:
@@ -116,9 +116,9 @@ def _read(mail: Part, parts: Sequence[Part]) -> Report:
             return said
         if part.type == FEEDBACK_PART:
             return _read_feedback(part, mail)
-    if is_answer_of_a_machine(mail):
+    if is_auto_reply(mail):
         return Report(Kind.AUTO_REPLY)
-    plain = read_plain(mail, parts)
+    plain = read_plain_bounce(mail, parts)
     if plain.is_bounce:
         return _judge(Kind.FAILED, plain.text, NO_STATUS) if plain.is_permanent else _judge(Kind.DELAYED, plain.text)
     is_automatic = mail.value("auto-submitted").lower() not in ("", "no")
@@ -153,7 +153,7 @@ def _read_feedback(part: Part, mail: Part) -> Report:
     return Report(Kind.COMPLAINT if kind == "abuse" else Kind.UNKNOWN, detail=detail)
 
 
-def is_answer_of_a_machine(mail: Part) -> bool:
+def is_auto_reply(mail: Part) -> bool:
     """Tell whether a mail that holds no report answers by itself, or is our own that came round (RFC 3834).
 
     Some bounces say `auto-replied` too, with nobody's address as their sender: these are no answers.
@@ -163,12 +163,12 @@ def is_answer_of_a_machine(mail: Part) -> bool:
         return True  # ours: bounces carry none
     if any(mail.value(name) for name in ("x-autoreply", "x-autorespond", "x-autoresponder")):
         return True
-    if mail.value("precedence").strip().lower() in ("auto_reply", "list", "bulk") and not is_of_a_postmaster(mail):
+    if mail.value("precedence").strip().lower() in ("auto_reply", "list", "bulk") and not is_from_postmaster(mail):
         return True
     subject = decode_words(mail.value("subject")).lower()
     if subject.startswith(("automatic reply", "auto reply", "autoreply", "out of office", "自动回复", "自动答复")):
         return True
-    return automatic in ("auto-replied", "auto-notified") and not is_of_a_postmaster(mail)
+    return automatic in ("auto-replied", "auto-notified") and not is_from_postmaster(mail)
 
 
 def _judge(kind: Kind, words: str, status: str = "") -> Report:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from imsg_smtp.bounces.token import PREFIX, make_token
+from imsg_smtp.bounces.bounce_token import PREFIX, make_token
 from imsg_smtp.mime import Mail, Return
 
 

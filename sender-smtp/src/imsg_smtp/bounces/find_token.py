@@ -1,4 +1,4 @@
-"""Where in a mail that came back its message's name stands: the token of an envelope, or the signed name of the mail.
+"""Finding the message in a mail that came back: by the token of its envelope, or by the signed name of our mail.
 
 Of a mail that came back only its own name counts: a person's answer to a mail of ours names that one in `References`,
 and may come back too.
@@ -7,8 +7,8 @@ and may come back too.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from imsg_smtp.bounces.parts import Part, read_blocks, read_head
-from imsg_smtp.bounces.token import PREFIX, SIGNED_NAME
+from imsg_smtp.bounces.bounce_token import PREFIX, SIGNED_NAME
+from imsg_smtp.bounces.mime_parts import Part, read_blocks, read_head
 
 STATUS_PARTS = frozenset(("message/delivery-status", "message/global-delivery-status"))
 """RFC 3464, RFC 6533."""

@@ -7,21 +7,22 @@ from pydantic import SecretStr
 
 from imsg_contract.unsubscribing import Subscription, derive_keys, read_token
 from imsg_smtp import dkim
-from imsg_smtp.mime import Letter, render
+from imsg_smtp.mime import MailContent, render
 from imsg_smtp.senders import Sender
-from imsg_smtp.unsubscribing import Unsubscribing
+from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders
 
 KEY = derive_keys((SecretStr("an erasure key, long enough for all of this"),))[0]
 AT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
 
 
 def test_both_headers_stand_in_the_mail_under_its_signature_and_say_the_address_to_nobody() -> None:
-    leave = Unsubscribing("https://imsg.example.com/", KEY, "news", "marketing").headers
+    headers = UnsubscribeHeaders("https://imsg.example.com/", KEY, "news", "marketing").headers
     signing = dkim.Signatures([dkim.Signer("example.com", "s", dkim.make_key("ed25519"))])
-    letter, sender = Letter("新品", "您好"), Sender("天存", "news@example.com")
+    letter, sender = MailContent("新品", "您好"), Sender("天存", "news@example.com")
 
     mails = [
-        render(letter, sender, "0" * 32, AT, signing, leave=leave).address_to(0, "li.wei@example.com") for _ in range(2)
+        render(letter, sender, "0" * 32, AT, signing, unsubscribe=headers).address_to(0, "li.wei@example.com")
+        for _ in range(2)
     ]
 
     assert mails[0].head == mails[1].head
@@ -39,6 +40,8 @@ def test_both_headers_stand_in_the_mail_under_its_signature_and_say_the_address_
 
 
 def test_another_mail_has_neither() -> None:
-    mail = render(Letter("通知", "您好"), Sender("", "a@example.com"), "0" * 32, AT).address_to(0, "li@example.com")
+    mail = render(MailContent("通知", "您好"), Sender("", "a@example.com"), "0" * 32, AT).address_to(
+        0, "li@example.com"
+    )
 
     assert b"List-Unsubscribe" not in mail.head

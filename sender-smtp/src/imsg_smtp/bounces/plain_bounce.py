@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 
 from imsg_runtime.logs import logger
-from imsg_smtp.bounces.parts import Part, decode_words
+from imsg_smtp.bounces.mime_parts import Part, decode_words
 from imsg_smtp.unknown_users import names_unknown_user
 
 log = logger(__name__)
@@ -48,8 +48,8 @@ _HASH = re.compile(r"(?<!\()#(?=5\.\d)")
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
-    """What the library says."""
+class PlainBounce:
+    """What is known of a bounce without a delivery report."""
 
     is_bounce: bool = False
     is_permanent: bool = False
@@ -57,8 +57,8 @@ class Plain:
     """The server's words, from its code on, or the sentence that names an unknown user; empty where none is found."""
 
 
-def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
-    """Tell whether a mail is a bounce by its looks."""
+def read_plain_bounce(mail: Part, parts: Sequence[Part]) -> PlainBounce:
+    """Tell whether a mail is a bounce by its sender, subject and text."""
     from flufl.bounce import all_failures  # noqa: PLC0415  few bounces are none of RFC 3464, and it costs 2 MiB
 
     logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # what it logs, it raises too
@@ -70,29 +70,29 @@ def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
         temporary = permanent = frozenset()
     words = _find_words(lines)
     if temporary or permanent:
-        return Plain(is_bounce=True, is_permanent=bool(permanent), text=words)
-    if not (is_of_a_postmaster(mail) and says_bounce(mail)):
-        return Plain()
+        return PlainBounce(is_bounce=True, is_permanent=bool(permanent), text=words)
+    if not (is_from_postmaster(mail) and has_bounce_subject(mail)):
+        return PlainBounce()
     subject = decode_words(mail.value("subject")).lower()
     is_final = bool(words) or any(word in subject for word in FINAL)
-    return Plain(is_bounce=True, is_permanent=is_final, text=words)
+    return PlainBounce(is_bounce=True, is_permanent=is_final, text=words)
 
 
 WRITERS = ("mailer-daemon", "postmaster", "mail delivery system", "mail delivery subsystem", "mdaemon")
 """Names that servers write by, in small letters."""
 
 
-def is_of_a_postmaster(mail: Part) -> bool:
-    """Tell whether a mail server wrote it: it has nobody's envelope sender, or a server's name, or says so itself."""
+def is_from_postmaster(mail: Part) -> bool:
+    """Tell whether a mail server wrote it: by an empty envelope sender, by a server's name, or by its own words."""
     if mail.value("return-path").strip() == "<>" or mail.value("x-failed-recipients"):
         return True
     if any(name in decode_words(mail.value("from")).lower() for name in WRITERS):
         return True
-    return mail.value("auto-submitted").lower().startswith("auto-generated") and says_bounce(mail)
+    return mail.value("auto-submitted").lower().startswith("auto-generated") and has_bounce_subject(mail)
 
 
-def says_bounce(mail: Part) -> bool:
-    """Tell whether its subject is a bounce's."""
+def has_bounce_subject(mail: Part) -> bool:
+    """Tell whether its subject is that of a bounce."""
     subject = decode_words(mail.value("subject")).lower()
     return any(word in subject for word in BOUNCES)
 

@@ -1,4 +1,4 @@
-"""Reading what comes from anybody as mail: headers and parts, in time that grows with its length and nothing else.
+"""Reading mails of strangers: headers and MIME parts, in time that grows with the length of the mail alone.
 
 The standard library's parser nests a generator for each level and tries every boundary on every line; hostile mail
 makes that quadratic, or too deep. A report needs its first levels, and the beginning of what it returns.

@@ -1,4 +1,4 @@
-"""Opening the ways on which bounces come in by mail; each is loaded where it is set, since most have none."""
+"""Where bounces come from: mailboxes that are read, and the SMTP listener. Each is loaded where it is set."""
 
 import asyncio
 import secrets
@@ -12,16 +12,16 @@ from prometheus_client import Gauge
 from imsg_delivery.sender import Sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
-from imsg_smtp.bounces.absorb import Bounces
-from imsg_smtp.bounces.intake import Intake, make_counter
+from imsg_smtp.bounces.ingest import Ingester, make_counter
+from imsg_smtp.bounces.process import BounceProcessor
 
 if TYPE_CHECKING:
     from imsg_smtp.bounces.mailbox import Reader
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """Which ways are set."""
+class BounceSources:
+    """The sources that are set."""
 
     mailboxes: Mapping[str, BounceMailbox]
     """By the name of their server."""
@@ -30,30 +30,32 @@ class Ways:
     """Bounce domains, in lower case."""
 
 
-async def open_ways(ways: Ways, sender: Sender, bounces: Bounces) -> None:
-    """Have bounces taken for as long as the service runs.
+async def open_sources(sources: BounceSources, sender: Sender, bounces: BounceProcessor) -> None:
+    """Read bounces for as long as the service runs.
 
     Raises StartError where a setting is wrong, or the port is taken.
     """
-    if not ways.mailboxes and ways.listener is None:
+    if not sources.mailboxes and sources.listener is None:
         return
     counter = make_counter(sender.service.metrics)
-    if ways.mailboxes:
-        await _read_mailboxes(ways.mailboxes, sender, Intake(bounces, "mailbox", counter))
-    if ways.listener is not None:
-        if not ways.domains:
+    if sources.mailboxes:
+        await _read_mailboxes(sources.mailboxes, sender, Ingester(bounces, "mailbox", counter))
+    if sources.listener is not None:
+        if not sources.domains:
             domain, port = variable("smtp", "bounce_domain"), variable("smtp", "bounce_listener", "port")
             raise StartError(
                 f"{domain} is not set, and {port} is: set the domain whose MX leads there, or unset the port."
             )
         from imsg_smtp.bounces.listener import Addresses, Listener  # noqa: PLC0415  3 MiB
 
-        listener = Listener(ways.listener, Addresses(ways.domains, bounces.knows), Intake(bounces, "listener", counter))
+        listener = Listener(
+            sources.listener, Addresses(sources.domains, bounces.knows), Ingester(bounces, "listener", counter)
+        )
         await sender.stack.enter_async_context(listener.listening())
 
 
-async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, intake: Intake) -> None:
-    """Have each read, by this process or another. Raises StartError."""
+async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, ingester: Ingester) -> None:
+    """Read each mailbox, in this process or another. Raises StartError."""
     from imsg_smtp.bounces.imap import make_trust  # noqa: PLC0415  2 MiB that most do not need
     from imsg_smtp.bounces.mailbox import Reader  # noqa: PLC0415
 
@@ -66,7 +68,7 @@ async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender
     )
     for name, mailbox in mailboxes.items():
         tls = await asyncio.to_thread(make_trust, mailbox)
-        reader = Reader(mailbox, tls, sender.redis, intake, secrets.token_hex(8))
+        reader = Reader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8))
         reading.labels(name).set_function(partial(_is_reading, reader))
         sender.service.watch(reader.run(), f"bounce mailbox of {name}")
         readers.append(reader)

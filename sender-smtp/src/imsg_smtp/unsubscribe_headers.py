@@ -1,4 +1,4 @@
-"""The headers by which a marketing mail is left with one click (RFC 8058): a link that says whose, to nobody else."""
+"""The one-click unsubscribe headers of a marketing mail (RFC 8058): only iMSG can read the address in the link."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from imsg_contract.unsubscribing import PATH, Subscription, write_token
 
 
 @dataclass(frozen=True, slots=True)
-class Unsubscribing:
-    """Makes the links of one sender and category: the same for the same address, so that a repeat is the same mail."""
+class UnsubscribeHeaders:
+    """Writes the headers of one sender and category, always the same for an address: a repeat is the same mail."""
 
     url: str
     """Where people reach iMSG, https."""

@@ -1,4 +1,4 @@
-"""Taking in what comes back: a receipt for history, a suppression for the catalog; all ways in call `Bounces.take`."""
+"""Processing mails that come back: each makes a receipt for history, and perhaps a suppression for the catalog."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from imsg_contract.topology import RECEIPT
 from imsg_contract.wire import Category, Receipt, Status, message_id
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_smtp.bounces.addressees import Addressee, Addressees, Later
+from imsg_smtp.bounces.addressees import Addressee, Addressees, RetryLater
+from imsg_smtp.bounces.bounce_token import read_signed_name, read_token
 from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.report import Kind, Report, read_report
-from imsg_smtp.bounces.token import read_signed_name, read_token
-from imsg_smtp.hard_bounces import is_anybodys
+from imsg_smtp.hard_bounces import can_be_real
 from imsg_smtp.replies import PROVIDER
 
-__all__ = ["Bounces", "Later", "Taken", "Verdict"]
+__all__ = ["BounceProcessor", "IngestedBounce", "RetryLater", "Verdict"]
 
 log = logger(__name__)
 
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IngestedBounce:
     """What became of it, and why."""
 
     verdict: Verdict
@@ -60,8 +60,8 @@ class Taken:
     """Whether it tells what became of a message of ours; the answers of people and their machines do not."""
 
 
-class Bounces:
-    """Takes in mails that came back."""
+class BounceProcessor:
+    """Processes mails that came back, from whichever source."""
 
     def __init__(self, broker: Broker, addressees: Addressees, first_seen: FirstSeen, keys: Sequence[bytes]) -> None:
         self._broker = broker
@@ -70,36 +70,36 @@ class Bounces:
         self._keys = tuple(keys)
 
     def knows(self, recipient: str) -> bool:
-        """Tell whether an address names a message of ours by a token: for who refuses others before their mail."""
+        """Tell whether an address holds a token of ours, so that others are refused before their mail is read."""
         return read_token(self._keys, recipient.rpartition("@")[0] or recipient) is not None
 
-    async def take(self, raw: bytes, recipients: Sequence[str] = ()) -> Taken:
-        """Take in a mail; `recipients` are its envelope's, where they are known. The same twice changes nothing.
+    async def process(self, raw: bytes, recipients: Sequence[str] = ()) -> IngestedBounce:
+        """Process a mail; `recipients` are its envelope's, where they are known. The same twice changes nothing.
 
-        Returns once all that it says is kept. Raises Later where broker or history is away: then it has to come again.
+        Returns once all its events are kept. Raises RetryLater where broker or history is away: it has to come again.
         """
         report = await asyncio.to_thread(read_report, raw, rcpt=recipients)
         found = self._find_message(report)
         if found is None:
-            log.info("bounce_of_nobody", kind=report.kind.value)
-            return Taken(Verdict.UNKNOWN_TOKEN, "token")
+            log.info("bounce_without_message", kind=report.kind.value)
+            return IngestedBounce(Verdict.UNKNOWN_TOKEN, "token")
         name = message_id(*found)
         at = await self._find_time(report, found[0], name)
-        told = [*await self._learn(report, *found, at), *_receipts(report, *found, at)]
+        events = [*await self._find_suppressions(report, *found, at), *_receipts(report, *found, at)]
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                for one in told:
+                for event in events:
                     new = self._broker.topology.new(RECEIPT)
-                    route = self._broker.topology.suppressions if isinstance(one, Suppression) else new
-                    await self._broker.publish(one.encode(), route)
+                    route = self._broker.topology.suppressions if isinstance(event, Suppression) else new
+                    await self._broker.publish(event.encode(), route)
         except (PublishRefused, PublishUnknown, TimeoutError) as error:
-            raise Later(f"the broker did not keep it: {str(error) or type(error).__name__}") from error
-        log.info("bounce", kind=report.kind.value, code=report.code, message=name, told=len(told))
-        verdict = Verdict.ACCEPTED if told else Verdict.IGNORED
-        return Taken(verdict, report.kind.value, name, is_bounce=report.is_bounce)
+            raise RetryLater(f"the broker did not keep it: {str(error) or type(error).__name__}") from error
+        log.info("bounce", kind=report.kind.value, code=report.code, message=name, events=len(events))
+        verdict = Verdict.ACCEPTED if events else Verdict.IGNORED
+        return IngestedBounce(verdict, report.kind.value, name, is_bounce=report.is_bounce)
 
     def _find_message(self, report: Report) -> tuple[str, int] | None:
-        """Find whose it is: by the envelope's token, else by the signed name of the mail that came back."""
+        """Find the message: by the envelope's token, else by the signed name of the mail that came back."""
         by_token = (read_token(self._keys, one) for one in report.tokens)
         by_name = (read_signed_name(self._keys, one) for one in report.names)
         return next((found for found in chain(by_token, by_name) if found is not None), None)
@@ -107,7 +107,7 @@ class Bounces:
     async def _find_time(self, report: Report, request: str, name: str) -> datetime:
         """Return a report's own time where it can be true, else when it came first: the same twice is one.
 
-        Raises Later.
+        Raises RetryLater.
         """
         now = datetime.now(UTC)
         own = _read_time(report, request, now)
@@ -116,12 +116,12 @@ class Bounces:
         try:
             return await self._first_seen.find(report, name, now)
         except (RedisUnavailable, RedisRefused) as error:
-            raise Later(f"Redis is away: {error}") from error
+            raise RetryLater(f"Redis is away: {error}") from error
 
-    async def _learn(self, report: Report, request: str, n: int, at: datetime) -> list[Suppression]:
-        """Say who gets nothing more by it. Raises Later.
+    async def _find_suppressions(self, report: Report, request: str, n: int, at: datetime) -> list[Suppression]:
+        """Return the suppressions that follow. Raises RetryLater.
 
-        Who complains of a code or a notice wants no marketing of that sender either.
+        A complaint about a code or a notice stops that sender's marketing too.
         """
         if not report.is_hard and report.kind is not Kind.COMPLAINT:
             return []
@@ -129,7 +129,7 @@ class Bounces:
         if addressee is None:
             return []
         is_complaint = report.kind is Kind.COMPLAINT
-        if not is_complaint and not (_is_of(report, addressee) and is_anybodys(addressee.address)):
+        if not is_complaint and not (_is_of(report, addressee) and can_be_real(addressee.address)):
             return []
         categories = dict.fromkeys((addressee.category, Category.MARKETING)) if is_complaint else (None,)
         return [
@@ -176,7 +176,7 @@ def _receipts(report: Report, request: str, n: int, at: datetime) -> list[Receip
 
 
 def _complaint(report: Report, request: str, n: int, at: datetime) -> Receipt:
-    """Make a line of the timeline: who complains has got it, and its status stays as it is."""
+    """Make a line of the timeline: the mail was delivered, and its status stays as it is."""
     return Receipt(
         provider=PROVIDER,
         provider_id=message_id(request, n),
