@@ -50,7 +50,7 @@ async def test_a_whole_story_goes_the_same_way(database_url: str, redis_url: str
 
 
 async def unavailable(visitor: Visitor) -> bool:
-    """Tell whether a change is refused as 10012 for now."""
+    """Return whether a change is refused as 10012 for now."""
     answer = await visitor.post("/api/modify/天存-system-1001", per_day=1, per_hour=1)
     assert answer.status_code in (200, 503)
     if answer.status_code == 503:

@@ -38,7 +38,7 @@ async def gateway(rabbit: Rabbit, redis_url: str) -> AsyncIterator[RunningGatewa
 
 
 async def is_told(gateway: RunningGateway) -> bool:
-    """Tell whether the gateway knows of the alarm, without a message that met it."""
+    """Return whether the gateway knows of the alarm, without a message that met it."""
     return "imsg_broker_blocked 1.0" in (await gateway.client.get("/metrics")).text
 
 

@@ -46,7 +46,7 @@ def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
 
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
-    """Keep one batch."""
+    """Record one batch."""
     keeper = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), DIGESTS)
     await keeper.write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 

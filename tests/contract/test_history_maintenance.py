@@ -36,7 +36,7 @@ class Clock:
     at: datetime = NOW
 
     def __call__(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self.at
 
 

@@ -37,7 +37,7 @@ WITHIN_S = 30.0
 
 
 def now() -> datetime:
-    """Tell the time."""
+    """Return the time."""
     return datetime.now(UTC)
 
 

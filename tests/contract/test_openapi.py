@@ -96,7 +96,7 @@ def test_every_answer_is_closed_and_says_what_is_always_there() -> None:
 
 
 def is_v1(name: str) -> bool:
-    """Tell whether an operation is of the interface document: 200 to everything."""
+    """Return whether an operation is of the interface document: 200 to everything."""
     return "/api/v2/" not in name
 
 

@@ -16,6 +16,8 @@ from imsg_testing.deployment import IMSG, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # installs a channel
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example" / "sender-pager"
 

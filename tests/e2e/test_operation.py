@@ -17,6 +17,8 @@ from imsg_testing.brokers import arrivals, is_so
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # waits for delays and pauses
+
 UNREADABLE = 520
 """More than a page of the API (500)."""
 

@@ -21,6 +21,8 @@ from imsg_testing.servers import accepts
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # an installation with every SMS provider
+
 VISIT = """
 [sms.templates.visit]
 text = "${name}您好，您预约的${time}已确认。"
@@ -287,7 +289,6 @@ def test_mail_servers_are_tried_beside_them(firms: Firms) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.long
 def test_messages_wait_through_an_outage_of_all_providers_and_use_up_no_attempts(firms: Firms) -> None:
     """The first find out; what comes later waits where it is, and goes within seconds once one is back."""
     firms.change("aliyun", enabled=False)

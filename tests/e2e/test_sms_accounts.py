@@ -12,6 +12,8 @@ import pytest
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # accounts that take over from each other
+
 SIGNS = {"main": "天存", "spare": "天存科技"}
 TEMPLATES = """
 [sms.templates.code]

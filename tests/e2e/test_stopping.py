@@ -13,6 +13,8 @@ import pytest
 from imsg_testing.deployment import running
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # stops under load, three times
+
 CALLERS = 16
 ENDS_WITHIN_S = 60.0
 

@@ -1,4 +1,4 @@
-"""A running iMSG, asked by one version of its interface; its answers are held against the table of errors."""
+"""A client of one version of the API that checks each answer against the table of errors."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ WIDE = {"per_hour": 1_000_000, "per_day": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class VersionedApi:
-    """An iMSG that is asked by one of the two versions; urls are written as v1 has them."""
+    """A client of v1 or v2. Its callers write the URLs of v1."""
 
     api: Api
     is_v2: bool
@@ -32,19 +32,19 @@ class VersionedApi:
         return read_answer(answer)
 
     def user(self, **fields: object) -> str:
-        """Register a user who may send as often as they like, if nothing else is said; return a token."""
+        """Register a user, by default with high limits; return a token."""
         return self.api.new_user_token(**{**WIDE, **fields})
 
     def ask(
         self, verb: str, path: str, body: object = None, headers: Mapping[str, str] | None = None, /, **params: str
     ) -> httpx.Response:
-        """Ask with a body as JSON, or as the bytes given."""
+        """Send a request with a body as JSON or as bytes."""
         path = in_v2(path) if self.is_v2 else path
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
         return self.api.client.request(verb, path, content=content, headers=headers, params=params or None)
 
     def send(self, token: object, headers: Mapping[str, str] | None = None, /, **fields: object) -> httpx.Response:
-        """Send a sound mail but for these fields; `...` leaves one out."""
+        """Send a valid mail with these fields changed; `...` leaves a field out."""
         body = {
             "token": token,
             "to": "zhang@example.com",
@@ -78,5 +78,5 @@ class VersionedApi:
 
 
 def is_documented(path: str) -> bool:
-    """Tell whether a path is one of the interface document's five."""
+    """Return whether a path is one of the interface document's five."""
     return path.rstrip("/") in DOCUMENTED_URLS or path.startswith("/api/modify/")

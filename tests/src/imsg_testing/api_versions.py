@@ -1,4 +1,4 @@
-"""The two versions of the interface: the paths of each, and an answer read whole from body and headers."""
+"""The paths of v1 and v2, and their answers read from body and headers."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ OF_V1 = ("login", "register", "modify")
 
 
 def in_v2(path: str) -> str:
-    """Return where v2 has what a documented URL of v1 does; any other path as it is."""
+    """Return the URL of v2 for a documented URL of v1; any other path unchanged."""
     if path.rstrip("/") in ("/api/send", "/api/query"):
         return MESSAGES
     first = path.removeprefix("/api/").partition("/")[0]
@@ -23,7 +23,7 @@ def in_v2(path: str) -> str:
 
 
 def read_answer(answer: httpx.Response) -> dict[str, Any]:
-    """Read an answer with what v1 may say in X-IMSG-* headers alone: the body that v2 would have given."""
+    """Return the body of an answer, completed from the X-IMSG-* headers of v1 to the body of v2."""
     body: dict[str, Any] = answer.json()
     told = {field: unquote(answer.headers[header]) for field, header in TOLD.items() if header in answer.headers}
     return body | {field: int(text) if field in NUMBERS else text for field, text in told.items()}

@@ -1,4 +1,4 @@
-"""An auth to test: the real service on a real Valkey and database, spoken to as the gateway does."""
+"""Auth on a real Valkey and database, called as the gateway calls it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ TOKEN_KEY = SecretStr("the token key of the tests of auth")
 
 
 def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401  any setting
-    """Make settings: broker and Redis at `url`, SQLite in `folder`, on loopback, unless said otherwise."""
+    """Return settings, by default with broker and Redis at `url`, SQLite in `folder`, on loopback."""
     fields: dict[str, Any] = {
         "broker_url": url,
         "redis_url": url,
@@ -35,7 +35,7 @@ def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401 
 
 @dataclass
 class Visitor:
-    """Somebody whose calls the gateway has verified and relays; without a name, somebody without a token."""
+    """A caller whom the gateway has authenticated; without a name, an anonymous caller."""
 
     http: httpx.AsyncClient
     name: str | None = None
@@ -47,7 +47,7 @@ class Visitor:
 
     @property
     def called(self) -> str:
-        """The name of somebody who has one."""
+        """The name; not for an anonymous caller."""
         assert self.name is not None
         return self.name
 
@@ -89,7 +89,7 @@ class Visitor:
 
 @asynccontextmanager
 async def running(asked: Settings) -> AsyncIterator[Visitor]:
-    """Run auth; yield somebody without a token."""
+    """Run auth; yield an anonymous caller."""
     service = app(asked)
     async with service.running():
         transport = httpx.ASGITransport(service, raise_app_exceptions=False)
@@ -106,7 +106,7 @@ async def read_cached(redis: Redis, username: str) -> dict[str, str]:
 
 
 async def holds(redis: Redis, token: str) -> bool:
-    """Tell whether a token holds by the user cache, as a gateway judges it."""
+    """Return whether a token is valid by the user cache, as a gateway checks it."""
     given = tokens.parse(token)
     assert given is not None
     cached = await read_cached(redis, given.username)
@@ -116,7 +116,7 @@ async def holds(redis: Redis, token: str) -> bool:
 
 
 class Late:
-    """A TCP proxy before Redis that keeps back what holds a marker, until it is told to deliver it."""
+    """A TCP proxy in front of Redis that holds back commands with a marker until the test releases them."""
 
     def __init__(self, host: str, port: int, marker: bytes) -> None:
         self._target = (host, port)

@@ -1,4 +1,4 @@
-"""auth's store on a database of each kind, and processes that share one, as a test does."""
+"""The store of auth on each kind of database, and several processes on one."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Users whom a test registers at auth, reads again, and charges as a gateway does."""
+"""Register users at auth, read them, and charge them as a gateway does."""
 
 import secrets
 from typing import Any

@@ -1,4 +1,4 @@
-"""Either broker, open and ready, and the few things tests do to it from outside."""
+"""Both brokers, opened for a test, and what tests do to them from outside."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -62,7 +62,7 @@ async def arrivals(
 
 
 async def nothing_arrives(deliveries: AsyncIterator[Delivery], for_s: float) -> bool:
-    """Tell whether nothing is delivered for so long."""
+    """Return whether nothing is delivered for so long."""
     try:
         await arrivals(deliveries, 1, for_s)
     except TimeoutError:
@@ -71,7 +71,7 @@ async def nothing_arrives(deliveries: AsyncIterator[Delivery], for_s: float) -> 
 
 
 async def remove_queues(url: str, *names: str) -> None:
-    """Delete queues behind the services' back; a name that ends in `*` stands for all that begin so."""
+    """Delete queues by name; a name that ends in `*` matches a prefix."""
     if url.startswith("amqp"):
         await _remove_from_rabbit(url, names)
         return

@@ -1,4 +1,4 @@
-"""A real Chromium that looks at the page, and tells of whatever nobody wants to see in its console."""
+"""Chromium for the page's tests, which fail on errors in its console."""
 
 import os
 import re
@@ -35,7 +35,7 @@ SHOOTING = "TEST_SCREENSHOTS"
 AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
 
 AXE_OPTIONS = "{iframes: false, preload: false, resultTypes: ['violations']}"
-"""What a frame shows is somebody's mail, and no script runs in it. What axe-core loads beforehand is for a rule that is
+"""A frame shows a mail, and no script runs in it. What axe-core loads beforehand is for a rule that is
 off unless asked for, and is style that the page's Content-Security-Policy refuses."""
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -49,11 +49,11 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""Keeps a headless Chromium from looking for hosts of its maker's."""
+"""Keep Chromium from calling Google."""
 
 
 class MissingBrowserError(Exception):
-    """A program that the browser tests need is not here; says what to install."""
+    """A program that the browser tests need is missing. The message names what to install."""
 
 
 def chromium_program() -> str:
@@ -141,7 +141,7 @@ class Complaints:
 
 
 class Visit:
-    """A browser of one person's: a context with its own cookies, on the console of one server."""
+    """A browser context with its own cookies, on the console of one server."""
 
     def __init__(self, browser: Browser, origin: str, look: Look) -> None:
         self.look = look
@@ -166,7 +166,7 @@ class Visit:
         axe(page or self.page)
 
     def shoot(self, name: str, page: Page | None = None, *, is_wanted: bool = SHOOTING in os.environ) -> None:
-        """Keep a picture of the whole page where somebody wants it, in a folder that git ignores."""
+        """Save a screenshot of the whole page if it is wanted, in a folder that git ignores."""
         page = page or self.page
         page.evaluate("window.scrollTo(0, 0)")  # what is fixed would be painted in the middle
         still(page)
@@ -192,7 +192,7 @@ def still(page: Page) -> None:
 
 
 def scrolls_sideways(page: Page) -> bool:
-    """Tell whether a page is wider than the window."""
+    """Return whether a page is wider than the window."""
     wider: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return wider
 

@@ -1,4 +1,4 @@
-"""Callbacks' parts on a database of a test's own, with a clock in its hand."""
+"""The parts of the callbacks service on a database and a clock of the test."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class Nobody:
 
 @dataclass
 class Bench:
-    """Callbacks' parts on one database, with a clock in the test's hand."""
+    """The parts of the callbacks service on one database, with a clock that the test sets."""
 
     database: Database
     redis: Redis
@@ -98,7 +98,7 @@ class Bench:
         return [json.loads(body)["id"] for body in found.bodies], found.next
 
     async def try_all(self, name: str, answer: EndpointReply, due_at: int | None = None) -> int:
-        """Take what is due for an endpoint and settle it with one answer; return how much it was."""
+        """Deliver everything due for an endpoint with one answer; return the number of deliveries."""
         taken = await self.deliveries.take(name, 100, LEASE_MS)
         if taken:
             await self.deliveries.settle([Attempt(name, one.number, answer, self.now, due_at) for one in taken])

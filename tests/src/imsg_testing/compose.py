@@ -1,4 +1,4 @@
-"""iMSG as containers, under a project name, a port and volumes of its own; gone without a trace afterwards."""
+"""iMSG as containers, with a project name, a port and volumes of its own, which are removed afterwards."""
 
 import json
 import os
@@ -31,7 +31,7 @@ service, password = (pathlib.Path(f"/run/imsg/{name}").read_text().strip() for n
 key = base64.b64encode(f"imsg-{service}:{password}".encode()).decode()
 print(urlopen(Request(sys.argv[1], headers={"Authorization": f"Basic {key}"}), timeout=10).read().decode())
 """
-"""Run inside a container: reads a URL, as RabbitMQ's user where one is asked for."""
+"""Runs inside a container and reads a URL, with the credentials of the service at RabbitMQ."""
 
 
 class Containers:
@@ -50,7 +50,7 @@ class Containers:
         self._token = ""
 
     def compose(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        """Run `docker compose WORDS`; return what it says. Raises AssertionError with its complaint."""
+        """Run `docker compose WORDS` and return its output. Raises AssertionError with its error."""
         return self.run("docker", "compose", *words, timeout_s=timeout_s)
 
     def start(self) -> None:
@@ -59,13 +59,13 @@ class Containers:
 
     @contextmanager
     def adding(self, file: str, settings: Mapping[str, str], *services: str) -> Iterator[None]:
-        """Have services as a file beside docker-compose.yml makes them, for as long as the context lasts."""
+        """Recreate services with another compose file added, for as long as the context lasts."""
         with self._environed({"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}, *services):
             yield
 
     @contextmanager
     def beside(self, file: str, settings: Mapping[str, str], service: str) -> Iterator[None]:
-        """Have a service run that a file beside docker-compose.yml describes, with a volume of its name."""
+        """Run a service of another compose file, with a volume of its name."""
         more = {"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}
         self._environment |= more
         try:
@@ -79,7 +79,7 @@ class Containers:
 
     @contextmanager
     def setting(self, **settings: str) -> Iterator[None]:
-        """Have everything as `docker compose up` makes it with other settings, for as long as the context lasts."""
+        """Run `docker compose up` with other settings, for as long as the context lasts."""
         with self._environed(settings):
             yield
 
@@ -120,7 +120,7 @@ class Containers:
         return self._token
 
     def forget_token(self) -> None:
-        """Log in again at the next call that wants a token: the one that is known holds no longer."""
+        """Log in again at the next call, because the token is no longer valid."""
         self._token = ""
 
     def log_in(self, username: str, password: str) -> str:
@@ -141,7 +141,7 @@ class Containers:
         self.compose("up", "--detach", "--wait", "--no-build", *scales, timeout_s=UP_TIMEOUT_S)
 
     def run(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        """Run a program of the repository against the stack; return what it says. Raises AssertionError."""
+        """Run a program of the repository against the containers and return its output. Raises AssertionError."""
         done = subprocess.run(
             words, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
         )
@@ -156,7 +156,7 @@ class Containers:
         )
 
     def count_published(self) -> dict[str, int]:
-        """Ask RabbitMQ how much each container has published: the start of its id → messages."""
+        """Return container id → the number of messages that it has published, from RabbitMQ."""
         (gateway, *_) = self.replicas("gateway")
         told = self._python(gateway, "http://rabbitmq:15672/api/channels")
         hosts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Containers killed at random, as processes die unasked, and the deployment that clients see."""
+"""Kill containers at random, and the deployment that clients see."""
 
 import json
 import random
@@ -29,7 +29,7 @@ VICTIMS = (
     "redis",
     "postgres",
 )
-"""Everything but the sandbox, whose memory is the provider's count of what it got."""
+"""Every service but the sandbox, which keeps the provider's count in memory."""
 
 BACK_WITHIN_S = 180.0
 """Docker itself waits up to a minute before it starts again what has died often."""
@@ -49,7 +49,7 @@ class ContainerDeployment(FaultTarget):
         return self._containers.compose("logs", "--no-color", "--tail", "15")
 
     def token(self, username: str = "admin", password: str = "") -> str:
-        """Return a token of the administrator, whose password nobody knows beforehand, or of another."""
+        """Return a token of the administrator, whose password the init step made, or of another user."""
         return self._containers.token if username == "admin" else super().token(username, password)
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
@@ -67,7 +67,7 @@ class ContainerDeployment(FaultTarget):
             time.sleep(0.5)
 
     def wait_until_ready(self) -> None:
-        """Wait until every container is healthy again, without a hand."""
+        """Wait until every container is healthy again by itself."""
 
         def states() -> dict[str, str]:
             lines = self._containers.compose("ps", "--all", "--format", "json").splitlines()
@@ -105,7 +105,7 @@ class Killer:
         self.stop()
 
     def stop(self) -> None:
-        """Kill nobody any more."""
+        """Stop killing."""
         self._stopping.set()
         self._thread.join(60)
 
@@ -118,7 +118,7 @@ class Killer:
 
 
 def kill(containers: Containers, container: str) -> None:
-    """Kill a container's first process. `docker kill` would be a stop by hand, after which Docker starts nothing."""
+    """Kill the first process of a container. After `docker kill` Docker would not start it again."""
     pid = containers.run("docker", "inspect", "--format", "{{.State.Pid}}", container).strip()
     image = "imsg-gateway"
     inside = ["run", "--rm", "--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "sh", image]

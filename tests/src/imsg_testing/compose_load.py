@@ -1,4 +1,4 @@
-"""Clients of the containers that ask for everything, on connections they keep, and count every answer."""
+"""Clients of the containers that send every kind of request on kept connections, and count the answers."""
 
 import base64
 import secrets
@@ -35,7 +35,7 @@ def _bulk(load: "Load", http: httpx.Client) -> httpx.Response:
 
 
 def _mail(load: "Load", http: httpx.Client) -> httpx.Response:
-    """Send a mail whose attachment history keeps first."""
+    """Send a mail with an attachment, which history stores first."""
     attachment = {"filename": "说明.txt", "file": base64.b64encode(b"x" * 50_000).decode()}
     return load.send(http, "smtp", "many@example.com", {"subject": "x", "text": "y"}, attachment=attachment)
 
@@ -53,7 +53,7 @@ def _log_in(load: "Load", http: httpx.Client) -> httpx.Response:
 
 
 def _page(load: "Load", http: httpx.Client) -> httpx.Response:
-    """Open the web page as somebody who is not logged in: it leads to the form."""
+    """Open the web page without a session, which leads to the log-in form."""
     del load
     return http.get("/", follow_redirects=True)
 
@@ -85,7 +85,7 @@ class Load:
         assert containers.call("POST", "/api/register", user | limits)["errorCode"] == 0
         self.token = containers.log_in(self.username, self.password)
         self.answered: Counter[str] = Counter()
-        """What was asked → how often it succeeded."""
+        """Request → how often it succeeded."""
         self.accepted: dict[str, int] = {}
         """Request → its recipients, for every send."""
         self.failures: list[str] = []
@@ -111,7 +111,7 @@ class Load:
     def running(
         self, threads: int, asks: tuple[str, ...] = USUAL, pause_s: float = 0.0, until: int = 0
     ) -> Iterator[None]:
-        """Ask for as long as the context lasts; with `until`, on leaving go on until so many were answered."""
+        """Send requests for as long as the context lasts, and then until `until` requests were answered."""
         stopping = threading.Event()
 
         def go_on(first: int) -> None:

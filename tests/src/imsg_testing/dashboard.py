@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos
 
 SOURCE = "${datasource}"
-"""Which Prometheus is asked: a variable, so that the file fits every Grafana."""
+"""A variable names the Prometheus, so that the file fits every Grafana."""
 
 WIDTH, HEIGHT, COLUMNS = 8, 8, 3
 """Of a panel, in Grafana's grid of 24 columns."""

@@ -1,4 +1,4 @@
-"""A database looked at without an event loop, as a test looks at tables."""
+"""Read the tables of a database without an event loop."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

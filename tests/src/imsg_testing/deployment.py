@@ -26,7 +26,7 @@ been read from the disk before and others kept that busy."""
 
 
 class Deployment(Api):
-    """`imsg up` on a data folder and a port of its own; can be killed and started again."""
+    """`imsg up` with its own data folder and port. It can be killed and started again."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Deployment(Api):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -91,12 +91,12 @@ class Deployment(Api):
         return self.process.runs and super().is_ready()
 
     def require_quiet(self) -> None:
-        """Fail where something was left behind: an error that nobody read, work that nobody waits for."""
+        """Raise AssertionError if the log shows an unretrieved exception or an unawaited task."""
         left = [line for line in self.logs.splitlines() if any(sign in line for sign in LEFT_BEHIND)]
         assert left == [], "\n".join(left[:20])
 
     def close(self) -> None:
-        """End it, however it stands."""
+        """End it in any state."""
         self.client.close()
         self._process.close()
 

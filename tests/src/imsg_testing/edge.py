@@ -1,4 +1,4 @@
-"""The edge as it is deployed: Caddy with our Caddyfile, before replicas on the loopback, and who knows their names."""
+"""Caddy with the deployed Caddyfile, in front of replicas on the loopback, and a DNS server for their names."""
 
 import os
 import socket
@@ -21,11 +21,11 @@ CADDY = Path(os.environ.get("TEST_CADDY") or Path(sys.executable).with_name("cad
 
 A, IN, TTL_S = 1, 1, 1
 ANSWERED, NO_SUCH_NAME = 0x8180, 0x8183
-"""Flags of DNS answers (RFC 1035): one that is final, and that there is no such name."""
+"""Flags of DNS answers (RFC 1035): no error, and no such name."""
 
 
 class Names:
-    """Answers DNS for as long as the context lasts, as Docker does: a name stands for the addresses of all replicas."""
+    """A DNS server like Docker's: a name has the addresses of all replicas."""
 
     def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
         self._names = names
@@ -48,7 +48,7 @@ class Names:
 
     @property
     def address(self) -> str:
-        """Where it answers."""
+        """Its address."""
         return f"127.0.0.1:{self._streams.server_address[1]}"
 
     def __enter__(self) -> Self:

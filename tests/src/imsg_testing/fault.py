@@ -1,4 +1,4 @@
-"""A fault: clients send, something is broken, all recovers by itself, and reconciliation holds, or the test fails."""
+"""A fault test: clients send, something breaks and recovers by itself, and every message is reconciled."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from imsg_testing.reconciliation import SETTLED_WITHIN_S, Reconciler, Reconcilia
 from imsg_testing.waiting import wait
 
 IN_FLIGHT = 8
-"""Mails that one sender has under way at most: its connections."""
+"""Concurrent mails of one sender, one for each of its connections."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Clients that send on and on while faults are injected, repeat as the interface says, and count every answer."""
+"""Clients that send while faults are injected, retry as the API asks, and count every answer."""
 
 import secrets
 import threading
@@ -33,17 +33,17 @@ class FaultTarget(Api):
 
 
 def mail_address(name: str, number: int) -> str:
-    """Make the address of a mailbox that nobody else sends to."""
+    """Return an address that no other test uses."""
     return f"r{number}@{name}.example.com"
 
 
 def mainland_number(name: str, number: int) -> str:
-    """Make a phone number that nobody else sends to."""
+    """Return a phone number that no other test uses."""
     return f"13{int(name, 16) % 10**4:04d}{number:05d}"
 
 
 class Clients:
-    """One user's clients, through one gateway or several; every message has an Idempotency-Key and one address."""
+    """The clients of one user, on one gateway or several. Every message has an Idempotency-Key and one recipient."""
 
     def __init__(self, deployment: Api, method: str = "smtp", address: Addresses = mail_address) -> None:
         self.name = secrets.token_hex(4)

@@ -22,7 +22,7 @@ class EmbeddedDeployment(Deployment, FaultTarget):
         self.mailbox = mailbox
 
     def kill_alone(self) -> list[int]:
-        """Kill the parent and nobody else (SIGKILL); return who descended from it."""
+        """Kill the parent process alone (SIGKILL); return the ids of its descendants."""
         children = descendants(self.process.pid)
         os.kill(self.process.pid, signal.SIGKILL)
         wait(lambda: not self.process.runs)

@@ -1,4 +1,4 @@
-"""A hundred thousand requests in minutes: keep-alive connections with prebuilt bodies, and jobs put into a queue."""
+"""A hundred thousand requests in minutes, over keep-alive connections or straight into a queue."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ANSWER_WITHIN_S = 60.0
 
 
 def flood(clients: Clients, url: str, count: int) -> None:
-    """Have so many requests of one recipient each accepted. Raises a group of AssertionError where one is refused."""
+    """Send `count` requests with one recipient each. Raises a group of AssertionError if one is refused."""
     asyncio.run(_flood(clients, url, count))
 
 
@@ -98,7 +98,7 @@ def _jobs(count: int) -> Iterator[bytes]:
 
 
 def rss_mib(pid: int) -> float:
-    """Tell how much memory a process has resident, in MiB."""
+    """Return the resident memory of a process in MiB."""
     match = re.search(r"^VmRSS:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
     assert match is not None, f"process {pid} has ended"
     return int(match.group(1)) / 1024

@@ -1,4 +1,4 @@
-"""The full run of fault tests: each a run of pytest of its own, some side by side, and the page at the end.
+"""Run every fault test in its own pytest, some in parallel, and write the page.
 
 Most of a fault test is waiting for leases and steps to run out, so that several share the machine's time.
 """
@@ -23,10 +23,10 @@ FIRST = ("test_sms.py", "test_backlog.py", "test_providers.py")
 """Begun first and in this order, since they take longest."""
 
 APART = ("test_providers.py",)
-"""Modules whose tests wait for minutes each: every one of them is a run of its own."""
+"""Modules whose tests wait for minutes: each of their tests is a run."""
 
 RUN_WITHIN_S = 45 * 60.0
-"""Each test has a bound of its own; this one ends a run that hangs between them."""
+"""Ends a run that hangs between tests; each test has its own timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def main(names: Sequence[str], rows: str) -> int:
 
 
 def _names() -> list[str]:
-    """Name what is run: modules, and single tests of those whose tests stand apart."""
+    """Return the runs: modules, and single tests of the slow modules."""
     first = [FOLDER / name for name in FIRST]
     modules = [*first, *sorted(set(FOLDER.glob("test_*.py")) - set(first))]
     return [name for module in modules for name in (_tests(module) if module.name in APART else [str(module)])]

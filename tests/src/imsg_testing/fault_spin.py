@@ -1,4 +1,4 @@
-"""`imsg up` with a pattern in it that a subject sets spinning, as one of its own once did; watched as ever.
+"""`imsg up` with a regular expression that a subject makes endless, watched by its supervisor.
 
 `python -m imsg_testing.fault_spin PROCESSOR_S`: how much processor time its parent bears with.
 """
@@ -27,7 +27,7 @@ _AS_IS = re.compile(r"(?:[\x21-\x7e]+(?: (?=[\x21-\x7e]))?)*")
 
 
 class Spinning:
-    """The sender's channel, but it looks at a subject as it did once."""
+    """The sender's channel with an endless regular expression."""
 
     def __init__(self, channel: Any) -> None:  # noqa: ANN401
         self._channel = channel
@@ -36,7 +36,7 @@ class Spinning:
         return getattr(self._channel, name)
 
     async def prepare(self, job: Job) -> object:
-        """Hold the core for ever where the subject is the one."""
+        """Use the processor forever for the subject `SPINS`."""
         if isinstance(job.content, dict) and job.content["subject"] == SPINS:
             _AS_IS.fullmatch(SPINS)
         prepared: object = await self._channel.prepare(job)

@@ -1,4 +1,4 @@
-"""The table of fault tolerance: each fault that was survived writes its row; the run writes the page of them."""
+"""The table of fault tolerance: each fault test writes its row, and the run writes the page."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Row:
     """One fault: what was done, and how it ended."""
 
     place: int
-    """Where it stands on the page; its tens are its section."""
+    """Its position on the page; the tens are its section."""
     title: str
     done: str
     """A sentence of what was done."""

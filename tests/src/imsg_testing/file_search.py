@@ -1,4 +1,4 @@
-"""Traces of a person: where files, and what SQLite holds in them, have a word of theirs."""
+"""Search files, and the SQLite databases among them, for words."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def search(folder: Path, *needles: str) -> list[str]:
-    """Search every file of a folder for words, whatever their case, raw and dumped; name what holds one."""
+    """Search the files of a folder, and the dumps of its SQLite files, for words in any case; return the hits."""
     wanted = [needle.lower().encode() for needle in needles]
     places = []
     for file in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""What no schema can say of a request: rules over several fields, over what exists, and over how a number is written.
+"""Rules of requests that no schema has: over several fields, existing objects, and the form of numbers.
 
 A request that the schema allows is changed here so that these hold too; whatever is left must then be accepted.
 """
@@ -14,7 +14,7 @@ from imsg_contract import addresses
 from imsg_testing.api_versions import in_v2
 
 CODE_S = 600
-"""The longest that a code lives; the schema says only how long any message may."""
+"""The longest lifetime of a code. The schema has the bound of all messages."""
 
 KNOWN = "li.wei"
 """A user that exists, with every contact."""
@@ -48,7 +48,7 @@ def mend(case: Case[Any]) -> None:
 
 
 def is_out_of_reach(case: Case[Any]) -> bool:
-    """Tell whether a valid request may be refused: nobody plays its provider there, or no schema says what is wrong.
+    """Return whether a valid request may be refused: nobody plays its provider there, or no schema says what is wrong.
 
     Whether `to` is an address is a matter of the method; a change that changes nothing lacks its field.
     """
@@ -100,7 +100,7 @@ def _password(body: Fields) -> None:
 
 
 def _recipients(body: Fields) -> None:
-    """Send to somebody who exists; what a template takes is published by its channel."""
+    """Send to a recipient who exists, with the parameters that the channel publishes for its template."""
     method = body["method"]
     if method in REACHED:
         body["to"] = REACHED[method] if isinstance(body["to"], str) else [REACHED[method]]
@@ -141,7 +141,7 @@ def _names_cursor(query: Fields) -> None:
 
 
 def _ask_for_known(names: Fields) -> None:
-    """Ask for a user that exists."""
+    """Use a user that exists."""
     names["username"] = KNOWN
 
 

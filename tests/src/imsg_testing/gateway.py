@@ -1,4 +1,4 @@
-"""A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
+"""The gateway on a real Valkey and broker, with doubles of auth and history."""
 
 import asyncio
 import time
@@ -238,7 +238,7 @@ class RunningGateway:
         return token_of(name, epoch=epoch, lasts_s=lasts_s, nonce=nonce)
 
     async def send(self, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
-        """Send: a sound mail but for the fields given; `...` leaves a field out."""
+        """Send a valid mail with these fields changed; `...` leaves a field out."""
         return await self.client.post(self.url("/api/send"), json=mail(**fields))
 
     async def jobs(self, count: int = 1, method: str = "smtp", lane: Lane = Lane.NORMAL) -> list[Job]:
@@ -259,7 +259,7 @@ class RunningGateway:
 
 
 def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
-    """Build the fields of a sound mail but for those given; `...` leaves a field out."""
+    """Return the fields of a valid mail with these changed; `...` leaves a field out."""
     sound = {"to": "li@example.com", "method": "smtp", "content": {"subject": "开会通知", "text": "下午两点半"}}
     return {name: value for name, value in {**sound, **fields}.items() if value is not ...}
 
@@ -290,7 +290,7 @@ async def run_gateway(
     is_v2: bool = True,
     **given: Any,  # noqa: ANN401  a setting's
 ) -> AsyncIterator[RunningGateway]:
-    """Open a gateway on a Redis, emptied unless it is not the first there; `given` are settings."""
+    """Run a gateway on a Redis, which it empties first unless `is_first` is false; `given` are settings."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(redis.connect(store_url))
         if is_first:

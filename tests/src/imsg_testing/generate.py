@@ -1,4 +1,4 @@
-"""What is written from channels, services and settings because it can't be derived at run time: `make generate`.
+"""Write the files that follow from channels, services and settings: `make generate`.
 
 A block stands in its file between `made by make generate: NAME` and `made so far`; a few files are made as a whole.
 """

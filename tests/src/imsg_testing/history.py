@@ -1,4 +1,4 @@
-"""Builders of what history hears: jobs, outcomes, receipts and dead letters as deliveries."""
+"""Builders of the deliveries to history: jobs, outcomes, receipts, dead letters."""
 
 import secrets
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from imsg_testing.callers import EPOCH, id_of
 QUEUE = "imsg.history"
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
-"""When it is where a test's clock stands still; databases of `migrated_url` have the partitions of these months."""
+"""The time of tests with a fixed clock. Databases of `migrated_url` have the partitions of these months."""
 
 
 def request_id(at: datetime | None = None, tail: int | None = None) -> str:
-    """Make a UUIDv7 of a time; `tail` in place of its random part."""
+    """Return a UUIDv7 of a time with `tail` as its random part."""
     ms = ((at or datetime.now(UTC)) - EPOCH) // timedelta(milliseconds=1)
     random = secrets.randbits(62) if tail is None else tail
     return f"{ms:012x}7000{0x8000_0000_0000_0000 | random:016x}"
 
 
 def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
-    """Make a job of one recipient; `to` gives the recipients as they were written, `addresses` their normal forms."""
+    """Return a job, by default of one recipient; `to` are recipients as written, `addresses` their normal forms."""
     at = given.pop("at", None) or datetime.now(UTC)
     to: Sequence[str] = given.pop("to", ("zhang@example.com",))
     addresses: Sequence[str] = given.pop("addresses", to)
@@ -61,7 +61,7 @@ def receipt(of: Outcome, address: str, status: Status = Status.DELIVERED, **give
 
 
 def make_delivery(message: BaseModel | bytes, key: str | None = None, **headers: str) -> Delivery:
-    """Make the delivery in which history gets a message: its key by what it is, unless one is given."""
+    """Return the delivery of a message to history; its key follows from its type, unless one is given."""
     body = message if isinstance(message, bytes) else message.model_dump_json().encode()
     if isinstance(message, Outcome):
         body = Outcomes(outcomes=(message,)).model_dump_json().encode()

@@ -1,4 +1,4 @@
-"""Recording into history's database and reading it again, as a test does."""
+"""Record into the database of history, and read it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -31,12 +31,12 @@ def make_writer(database: Database, registry: CollectorRegistry | None = None) -
 
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
-    """Keep one batch."""
+    """Record one batch."""
     await make_writer(database).write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
 async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
-    """Ask a query and return its messages, as v1 shows them."""
+    """Run a query and return its messages in the shape of v1."""
     return (await MessageQuery(database).find_v1(V1MessagesQuery.model_validate(filters), caller)).rows
 
 
@@ -63,7 +63,7 @@ async def read_statuses(database: Database, of: Job) -> list[str]:
 
 
 async def catch_refusal(call: Callable[[], Awaitable[object]]) -> str:
-    """Return the reason why a call is refused; one that is not fails the test."""
+    """Return the reason of a refusal. Raises AssertionError if the call succeeds."""
     try:
         await call()
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""An HTTP server on a real socket that answers as its test has written down, and remembers what it was asked."""
+"""An HTTP server that gives the answers a test wrote down and records the requests."""
 
 import asyncio
 import inspect
@@ -20,25 +20,25 @@ class Act(Enum):
     """What a server does instead of answering."""
 
     HANG = auto()
-    """It says nothing until the other side goes."""
+    """Send nothing until the client disconnects."""
     RESET = auto()
     """It reads the request and resets the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakOff:
-    """It says this and hangs up."""
+    """Send these bytes and close the connection."""
 
     said: bytes = b""
 
 
 Step = bytes | Act | BreakOff
-"""An answer as it goes over the wire, or what is done instead. One with `connection: close` ends the connection."""
+"""The bytes of an answer, or an act instead. `connection: close` in an answer closes the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it came in."""
+    """One received request."""
 
     head: bytes
     """With the empty line that ends it."""
@@ -51,7 +51,7 @@ class Asked:
 
     @property
     def target(self) -> str:
-        """What stands behind the verb: the path with its query, or a whole URL at a proxy."""
+        """The request target: the path with its query, or a whole URL at a proxy."""
         return self._line[1]
 
     @property
@@ -91,15 +91,15 @@ class HttpStub:
 
     def __init__(self, answer: Answer) -> None:
         self.connections: list[list[Asked]] = []
-        """What was asked, by connection, in the order in which they were made."""
+        """The requests of each connection, oldest connection first."""
         self.asked: list[Asked] = []
-        """What was asked, in the order in which it came."""
+        """The requests in the order of arrival."""
         self.port = 0
         self._answer = answer
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Its URL without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager

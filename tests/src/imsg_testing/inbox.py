@@ -1,4 +1,4 @@
-"""The sandbox's inbox, read through all its pages."""
+"""Read every page of the sandbox's inbox."""
 
 from collections.abc import Callable
 from typing import Any

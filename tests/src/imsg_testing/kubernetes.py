@@ -1,4 +1,4 @@
-"""What Kubernetes would be given: kustomize's own build of a folder, and what a service would find in its container."""
+"""The manifests that kustomize builds from a folder, and the environment of a service in its container."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""A mail server that counts what it takes, in a thread of its own, and misbehaves on order."""
+"""A mail server in a thread that counts its mails and misbehaves on order."""
 
 import re
 import time

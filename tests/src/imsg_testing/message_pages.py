@@ -1,4 +1,4 @@
-"""What tests of the messages' pages look for: the rows of the list, and what the address says."""
+"""The rows of the message list, and the filters in the page's address."""
 
 import secrets
 from typing import Any

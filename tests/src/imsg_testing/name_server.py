@@ -1,4 +1,4 @@
-"""A DNS server of a test's own: it answers by a zone, or not at all."""
+"""A DNS server that answers from a zone, or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

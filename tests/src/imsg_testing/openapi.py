@@ -1,4 +1,4 @@
-"""The committed OpenAPI document, and what `imsg up` answers for it; as a command it writes the document anew."""
+"""The committed OpenAPI document and the one of `imsg up`. As a command it writes the document."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What tests of the page begin with: going in as somebody, messages that are settled, dead letters."""
+"""What tests of the page begin with: a session, settled messages, dead letters."""
 
 import asyncio
 from collections.abc import Sequence

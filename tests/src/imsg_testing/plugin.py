@@ -1,4 +1,4 @@
-"""The fixtures of every test: real servers started at their first use, and a clean corner of each per test."""
+"""The fixtures of every test: real servers that start at their first use, and an empty database of each for a test."""
 
 import os
 import secrets

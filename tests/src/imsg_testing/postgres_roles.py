@@ -1,4 +1,4 @@
-"""A PostgreSQL cut up as the containers' is: a role, a schema and a password per owner, made by the same script."""
+"""PostgreSQL with a role, a schema and a password for each service, made by the script of the containers."""
 
 import os
 import secrets

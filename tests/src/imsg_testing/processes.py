@@ -1,4 +1,4 @@
-"""One child process of a test run: started apart from the terminal, ended with its children, gone when the run dies."""
+"""A child process: started without the terminal, ended with its children, killed when the test run dies."""
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ class Process:
                 continue
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP); return when every thread stands, since one on another processor runs on a moment."""
+        """Freeze it (SIGSTOP) and return when every thread has stopped."""
         self.signal(signal.SIGSTOP)
         deadline = time.monotonic() + END_TIMEOUT_S
         while any(_runs(pid) for pid in (self.pid, *descendants(self.pid))):
@@ -102,7 +102,7 @@ class Process:
             self._child.wait(END_TIMEOUT_S)
 
     def end(self) -> None:
-        """Ask it to end, and kill it where it does not."""
+        """Ask it to end, and kill it if it does not."""
         if self._child is None or self._child.poll() is not None:
             return
         self.signal(signal.SIGCONT)
@@ -113,19 +113,19 @@ class Process:
             self.kill()
 
     def close(self) -> None:
-        """End it for good: as asked where it has children to collect, at once where it has none."""
+        """End it for good: gracefully if it has children, at once if it has none."""
         if self.runs and descendants(self.pid):
             self.end()
         self.kill()
         self._starter.shutdown()
 
     def require_port(self, port: int) -> None:
-        """Raise RuntimeError where it is somebody else who listens on the port: ours did not start, or has ended."""
+        """Raise RuntimeError if another process listens on the port."""
         if not self.serves(port):
             raise RuntimeError(f"another process answers on port {port}; ours said:\n{self.last_lines()}")
 
     def serves(self, port: int) -> bool:
-        """Tell whether it is this process, or one that descends from it, that listens on a port of this machine.
+        """Return whether this process or a descendant listens on a port of this machine.
 
         Where the kernel does not tell (outside Linux) it is believed.
         """
@@ -140,7 +140,7 @@ class Process:
 
 
 def _runs(pid: int) -> bool:
-    """Tell whether a thread of a process is neither stopped nor ended (Linux; elsewhere nobody knows)."""
+    """Return whether a thread of a process runs (Linux; False elsewhere)."""
     for entry in Path(f"/proc/{pid}/task").glob("*/stat"):
         try:
             state = entry.read_text(errors="replace").rpartition(")")[2].split()[0]
@@ -152,7 +152,7 @@ def _runs(pid: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """List the processes that descend from one (Linux; elsewhere none are known)."""
+    """Return the ids of the descendants of a process (Linux; none elsewhere)."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server that can lose what the server says, or the whole connection."""
+"""A TCP proxy that can drop the answers of a server, or the connection."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ CHUNK = 65_536
 
 
 class Proxy:
-    """Passes bytes both ways until it is told otherwise."""
+    """Passes bytes both ways until the test changes it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.is_deaf = False
-        """While true, nothing the server says reaches a client."""
+        """While true, no bytes of the server reach a client."""
         self.is_closed = False
-        """While true, whoever connects is reset."""
+        """While true, new connections are reset."""
         self.cuts_at: bytes | None = None
         """Bytes of a client after which, once they are passed on, every connection is cut."""
         self.rewrites: Callable[[bytes], bytes] = lambda said: said
-        """What becomes of all that the server says."""
+        """Changes the bytes of the server."""
         self.port = 0
 
     def url(self, url: str) -> str:

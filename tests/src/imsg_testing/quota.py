@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def cache_user(redis: Redis, name: str, revoked: str = "never", **fields: str | int) -> None:
-    """Write a user into the cache, with what is not said as it is for a new user."""
+    """Write a user into the cache, with the defaults of a new user."""
     usual: dict[str, str | int] = {
         "epoch": 1, "role": "user", "available": 1, "per_hour": 5, "per_day": 20, "recipients_per_day": "",
         "id": ID, "since": 0, "may_send_codes": 1, "events": 0, "senders": "*",

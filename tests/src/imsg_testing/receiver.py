@@ -1,4 +1,4 @@
-"""A client's own receiver of callbacks: it counts every event by its id, and answers as it is told."""
+"""A receiver of callbacks that counts every event by its id and gives the answers a test sets."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ class Receiver:
     """While it is not set, `/hang` waits for it."""
 
     def url(self, path: str = "/") -> str:
-        """Where it is."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def ids(self, path: str = "/") -> Counter[str]:
@@ -79,7 +79,7 @@ def receiving() -> Iterator[Receiver]:
         request_queue_size = 512  # the library's five drop calls that come at once, and those are tried again late
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Be silent of those who have given up."""
+            """Log no error for clients that disconnected."""
             del request, client_address
 
     with Server(("127.0.0.1", 0), Handler) as server:

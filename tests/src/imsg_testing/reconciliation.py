@@ -1,4 +1,4 @@
-"""Reconciliation: what was accepted against what /api/query says and what the provider really has."""
+"""Reconcile accepted messages with /api/query and with the count of the provider."""
 
 import time
 from collections import Counter
@@ -47,7 +47,7 @@ class Reconciler:
     began_at: float = field(default_factory=time.monotonic)
 
     def note_restored(self) -> None:
-        """Note that the fault is over: from now on it is to recover by itself."""
+        """Record that the fault is over, and that recovery begins."""
         self.began_at = time.monotonic()
 
     def reconcile(self, within_s: float = SETTLED_WITHIN_S) -> Reconciliation:
@@ -93,7 +93,7 @@ class Reconciler:
         return sum(statuses.get(to) not in SETTLED for all_ in self.clients.accepted.values() for to in all_)
 
     def _has_waiting(self) -> bool:
-        """Ask whether anything is known to wait: one row tells."""
+        """Return whether a message is still queued or retrying."""
         return any(self._page(status=status, limit="1")["messages"] for status in ("queued", "retrying"))
 
     def _messages(self) -> list[dict[str, Any]]:

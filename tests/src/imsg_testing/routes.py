@@ -1,4 +1,4 @@
-"""What a service answers: every URL of its API."""
+"""The routes of a service."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The sandbox opened for a test, with what a test asks of it: mail sent to it, its inbox, its faults."""
+"""The sandbox opened in the test's process: mail sent to it, its inbox, its faults."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class OpenSandbox:
 
     @property
     def port(self) -> int:
-        """Where it takes mail."""
+        """Its SMTP port."""
         assert self.service.smtp is not None
         return self.service.smtp.port
 
@@ -39,7 +39,7 @@ class OpenSandbox:
             before = {"cursor": page["next"]}
 
     async def list_heads(self, **filters: str) -> list[dict[str, Any]]:
-        """Return one page of what the inbox lists."""
+        """Return one page of the inbox."""
         heads: list[dict[str, Any]] = (await self.get("/sandbox/inbox", **filters))["messages"]
         return heads
 
@@ -49,14 +49,14 @@ class OpenSandbox:
         return answer
 
     async def order(self, fault: str, times: int | None = 1, **more: object) -> None:
-        """Order a fault, of the mail server unless `method` says otherwise."""
+        """Order a fault, by default of the mail server."""
         order = {"method": "smtp", "fault": fault, "times": times, **more}
         answer = await self.client.put("/sandbox/faults", json=order)
         assert answer.json()["errorCode"] == 0, answer.text
 
     @asynccontextmanager
     async def speak(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[SMTP]:
-        """Open a client of the mail server that has said nothing yet; with `tls`, under TLS from the first byte."""
+        """Return a client of the mail server before its first command; with `tls`, under TLS from the first byte."""
         client = SMTP(
             hostname="127.0.0.1",
             port=self.port,

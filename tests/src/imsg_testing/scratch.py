@@ -1,4 +1,4 @@
-"""Where a run of tests keeps what it writes: in memory where there is room for it.
+"""The folder of the tests' files: in memory if there is room.
 
 Every store here syncs to the disk before it answers, as promised, and a run waited for that a hundred thousand times.
 What a killed process has written outlives it in memory as well as on a disk, so the tests see no difference. The full
@@ -34,7 +34,7 @@ def folder() -> str:
 
 
 def _memory_bytes() -> int:
-    """Tell how much memory can still be had (Linux' estimate)."""
+    """Return the available memory (Linux' estimate)."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, kib = line.partition(":")
         if name == "MemAvailable":

@@ -1,4 +1,4 @@
-"""A Valkey, its replica, and three Sentinels over them: for operators who want no Redis that stands alone."""
+"""A Valkey, its replica, and three Sentinels."""
 
 import contextlib
 import time
@@ -29,7 +29,7 @@ class Sentinel(Server):
 
     @property
     def url(self) -> str:
-        """Where it is, as a client of Redis is told."""
+        """Its URL for a Redis client."""
         return f"redis://127.0.0.1:{self._port}"
 
     def _prepare(self) -> Process:
@@ -77,7 +77,7 @@ class Watched:
 
 
 def follow(replica: Valkey, master: Valkey | None) -> None:
-    """Let a server follow another, or nobody: what an operator does by hand."""
+    """Make a server the replica of another, or a master, as an operator does."""
     host, port = ("NO", "ONE") if master is None else ("127.0.0.1", str(urlsplit(master.url).port))
     with redis.Redis.from_url(replica.url) as client:
         client.execute_command("REPLICAOF", host, port)

@@ -30,7 +30,7 @@ class ServiceAccounts:
     """The users, their passwords and the keys of one run."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the passwords, one file each, in `folder`."""
+        """Create the passwords, one file each, in `folder`."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for service in rights.SERVICES:

@@ -1,4 +1,4 @@
-"""The SMS channel opened for a test: over the sandbox's Aliyun, or over a provider that answers as told."""
+"""The SMS channel over the sandbox's Aliyun, or over a provider whose answers a test sets."""
 
 import asyncio
 import secrets
@@ -48,7 +48,7 @@ TWILIO: Mapping[str, Any] = {
 
 
 def write_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the channel's settings: what is none of its fields is an account, by its name."""
+    """Return the channel's settings; keywords that are no fields are accounts by their names."""
     others = {name: value for name, value in given.items() if name in sms.Sms.model_fields}
     return {"accounts": {name: value for name, value in given.items() if name not in others}, **others}
 
@@ -97,7 +97,7 @@ class Told(sms.Receipts):
 
 
 class Provider:
-    """An SMS provider that answers as told: bytes as they are, a number of seconds of silence first, or a cut."""
+    """An SMS provider with set answers: bytes, bytes after some seconds, or a cut connection."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
@@ -108,7 +108,7 @@ class Provider:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"{self._stub.url}/"
 
     @asynccontextmanager

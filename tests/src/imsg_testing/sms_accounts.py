@@ -1,4 +1,4 @@
-"""Accounts at the SMS providers that a sandbox plays, as settings: sender and sandbox both read them."""
+"""Settings of accounts at the SMS providers of the sandbox, for the sender and the sandbox."""
 
 from collections.abc import Collection, Mapping
 

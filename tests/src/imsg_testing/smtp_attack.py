@@ -1,4 +1,4 @@
-"""Clients of an SMTP listener that mean no good: slow ones, endless lines, guesses, too much, noise, too many."""
+"""Hostile SMTP clients: slow ones, endless lines, guesses, large mails, noise, too many connections."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 HOST = "127.0.0.1"
 PATIENCE_S = 10.0
-"""How long one client waits for the end of its connection."""
+"""Seconds that a client waits for the end of its connection."""
 
 PAUSE_S = 0.05
 MIB = 1024 * 1024
 BEGIN = b"EHLO x.example.org\r\nMAIL FROM:<a@example.org>\r\n"
 
 BUSY = "421 4.3.2"
-"""What is told to who comes while all connections are taken."""
+"""The reply while all connections are used."""
 
 
 class Attack:
@@ -33,7 +33,7 @@ class Attack:
         self._crowd = threading.Event()
 
     def grow(self) -> None:
-        """Send in a crowd that says nothing."""
+        """Open many connections that send nothing."""
         self._crowd.set()
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ class Attack:
         await self._say(secrets.token_bytes(4_096) + b"\r\nQUIT\r\n")
 
     async def _say(self, words: bytes) -> None:
-        """Say it all and hear what is answered."""
+        """Send everything and return the replies."""
         async with self._connected() as (reader, writer):
             writer.write(words)
             self._note(await reader.read())

@@ -1,4 +1,4 @@
-"""A connection of sender-smtp's, or a whole mail server, to a server that misbehaves as a test says; and mails."""
+"""Connections of sender-smtp to a server that misbehaves on order, and mails to send."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ Replies = Mapping[str, Step | Sequence[Step]]
 
 
 class Clock:
-    """Time that passes when a test says so."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

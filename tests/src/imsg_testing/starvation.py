@@ -1,4 +1,4 @@
-"""Messages of one channel on a clock that is set by hand, each tried and delayed as its sender would.
+"""Messages of one channel on a clock that the test sets, tried and delayed as a sender does.
 
 One of them, the poison, is answered by a script, and all others are accepted whenever they are tried: what a script
 provokes must not keep the others waiting.
@@ -24,13 +24,13 @@ TERMS = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 8), un
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     async def sleep(self, for_s: float) -> None:

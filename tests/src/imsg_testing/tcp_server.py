@@ -1,4 +1,4 @@
-"""Serving connections on a port of the loopback for as long as a context lasts."""
+"""A TCP server on the loopback for as long as a context lasts."""
 
 import asyncio
 import ssl
@@ -43,7 +43,7 @@ async def serve_tcp(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 
 class LoopThread:
-    """A loop in a thread of its own, for servers that a test without a loop talks to."""
+    """An event loop in a thread, for servers of tests that have no loop."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()

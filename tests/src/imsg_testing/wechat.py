@@ -1,4 +1,4 @@
-"""A WeChat that does as it is told: a real HTTP server whose answers a test writes down beforehand."""
+"""A double of WeChat: an HTTP server whose answers a test writes down."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ Step = Mapping[str, Any] | bytes | int | Act | BreakOff
 
 @dataclass
 class WeChatServer:
-    """Answers token calls and others by the steps written down, the last one for ever; else as if all were well."""
+    """Answers by the steps of a call, the last one forever; without steps, with success."""
 
     sends: Sequence[Step] = ()
     tokens: Sequence[Step] = ()
@@ -33,7 +33,7 @@ class WeChatServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def of(self, path: str) -> list[Asked]:

@@ -1,4 +1,4 @@
-"""A channel on trial: a provider on a real socket that counts what it took, and a history that remembers."""
+"""A worker with a scripted channel, a provider that counts messages, and a listener in history's place."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ TERMS = Terms(
 ERASURE_KEYS = (SecretStr("tombs of the trial"),)
 
 PROCESSOR_S, STOPPED_S = 1.5, 3.0
-"""When a trial that spins or stands still is ended."""
+"""When the watchdog ends a worker that spins or stands still."""
 
 SHORT = Durations(lease_s=1.0, finish_s=5.0)
 
@@ -51,7 +51,7 @@ SENT_UNSEEN: Answer = {"result": "unknown", "taken": True}
 
 
 def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any) -> Job:  # noqa: ANN401  any of Job's
-    """Make a job for so many recipients, whose addresses are their numbers."""
+    """Return a job with `count` recipients, whose addresses are their numbers."""
     now = datetime.now(UTC)
     given: dict[str, Any] = {
         "request": secrets.token_hex(16),
@@ -74,7 +74,7 @@ def address(n: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TakenMessage:
-    """One message that the provider took."""
+    """One message that the provider received."""
 
     request: str
     n: int
@@ -82,32 +82,32 @@ class TakenMessage:
 
 
 class ScriptedProvider:
-    """Takes messages over TCP, one JSON object a line; answers as told, by default that it took them."""
+    """Receives messages over TCP, one JSON object a line, and gives the answers a test sets, by default success."""
 
     def __init__(self) -> None:
         self.taken: list[TakenMessage] = []
         self.asked: Counter[int] = Counter()
-        """n → how often it was asked to take it."""
+        """n → the number of its calls."""
         self.latency_s = 0.0
         self.under_way = 0
         self.most_under_way = 0
         self.open = asyncio.Event()
-        """Cleared, it answers nobody."""
+        """While cleared, no call is answered."""
         self.open.set()
         self._answers: dict[int, list[Answer]] = {}
         self._always: dict[int, Answer] = {}
         self.port = 0
 
     def answer(self, n: int, *answers: Answer) -> None:
-        """Answer the next asks about recipient n so, then that it took it."""
+        """Set the answers to the next calls for recipient n; then it succeeds."""
         self._answers[n] = list(answers)
 
     def always(self, n: int, answer: Answer) -> None:
-        """Answer every ask about recipient n so."""
+        """Set the answer to every call for recipient n."""
         self._always[n] = answer
 
     def count(self, request: str) -> Counter[int]:
-        """Count how often each n of a request was taken."""
+        """Count the messages to each n of a request."""
         return Counter(taken.n for taken in self.taken if taken.request == request)
 
     @asynccontextmanager
@@ -142,7 +142,7 @@ class ScriptedProvider:
 
 
 class TrialChannel:
-    """Asks the provider for each recipient; may be told by it to raise or to kill its own process."""
+    """Calls the provider for each recipient. An answer may make it raise, or kill its process."""
 
     method = "smtp"
 
@@ -152,7 +152,7 @@ class TrialChannel:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def prepare(self, job: Job) -> str | Again | Blocked | Refused:
-        """Break where the subject says so."""
+        """Fail in the way that the subject names."""
         subject = job.content["subject"] if isinstance(job.content, dict) else ""
         if subject == "raise":
             raise RuntimeError("told to raise")
@@ -165,7 +165,7 @@ class TrialChannel:
         return "prepared"
 
     async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Ask for each recipient of the call."""
+        """Call the provider for each recipient."""
         assert prepared == "prepared"
         return {recipient.n: await self._ask(job, recipient) for recipient in recipients}
 

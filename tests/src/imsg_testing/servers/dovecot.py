@@ -65,7 +65,7 @@ READABLE = 0o005
 
 
 def mail_owner() -> pwd.struct_passwd:
-    """Return whose mail is: nobody may read it as root."""
+    """Return the user who owns the mailboxes, because root may not read mail."""
     return pwd.getpwnam("mail") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 
 
@@ -111,7 +111,7 @@ class Dovecot(Server):
         return self.folder / "mail" / user
 
     def messages(self, user: str, kind: Literal["new", "cur"] = "cur") -> list[Path]:
-        """Return the files of messages that nobody saw yet (`new`), or of the others (`cur`)."""
+        """Return the files of unseen messages (`new`), or of the others (`cur`)."""
         return sorted((self.box(user) / kind).glob("*"))
 
     def _prepare(self) -> Process:

@@ -1,4 +1,4 @@
-"""Erlang's name server, and the folder of a cookie: nodes that share one find and trust each other."""
+"""epmd, the name server of Erlang, and a cookie file. Nodes that share both form a cluster."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""PgBouncer for the tests: few sessions of PostgreSQL's for many clients, shared out by transactions."""
+"""PgBouncer for the tests, in transaction mode."""
 
 import shutil
 import signal
@@ -29,7 +29,7 @@ class PgBouncer(Server):
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """Make the URL of one database."""
+        """Return the URL of a database."""
         return f"postgresql://imsg:imsg@127.0.0.1:{self._port}/{database}"
 
     def create_database(self, name: str) -> str:

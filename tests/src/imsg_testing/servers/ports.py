@@ -1,4 +1,4 @@
-"""Ports of the loopback: taken by binding them, and whether somebody answers on one."""
+"""Ports of the loopback: reserved by binding them, and probed."""
 
 import random
 import socket
@@ -36,7 +36,7 @@ def reserve_port(owner: object | None = None, ports: range = PORTS) -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether somebody listens on a port of the loopback."""
+    """Return whether a process listens on a port of the loopback."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -45,7 +45,7 @@ def accepts(port: int) -> bool:
 
 
 def ask(port: int, question: bytes) -> bytes:
-    """Send bytes to a port of the loopback and return the first that come back, none where nobody answers."""
+    """Send bytes to a port of the loopback and return the first answer, or b""."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as sock:
             sock.sendall(question)

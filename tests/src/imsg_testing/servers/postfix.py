@@ -125,7 +125,7 @@ class Postfix(Server):
 
     @property
     def port(self) -> int:
-        """Where it takes mail."""
+        """Its SMTP port."""
         return self._port
 
     @property

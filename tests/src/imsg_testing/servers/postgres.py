@@ -34,11 +34,11 @@ class Postgres(Server):
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """Make the URL of one database."""
+        """Return the URL of a database."""
         return f"postgresql://imsg:imsg@127.0.0.1:{self._port}/{database}"
 
     def create_database(self, name: str, template: str = "template0") -> str:
-        """Make a database, empty or the copy of one that nobody is connected to; return its URL."""
+        """Create a database, empty or as the copy of an unused one; return its URL."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         with self.connect() as connection:
             connection.execute(statement)
@@ -57,12 +57,12 @@ class Postgres(Server):
             connection.execute("SELECT pg_reload_conf()")
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, whoever is still connected to it."""
+        """Drop a database and its connections."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def program(self, name: str) -> str:
-        """Find a program of the server's own version, such as pg_dump, which refuses a newer one."""
+        """Return a program of the server's version, such as pg_dump, which refuses a newer server."""
         return str(_postgres_binaries() / name)
 
     def forget(self) -> None:
@@ -146,7 +146,7 @@ class Pair:
         return f"postgresql://imsg:imsg@{hosts}/{database}?target_session_attrs=read-write"
 
     def create_database(self, name: str) -> str:
-        """Make an empty database at whoever is the primary now; return its URL."""
+        """Create an empty database at the present primary; return its URL."""
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         return self.url_of(name)
@@ -169,7 +169,7 @@ def run_pair(*, is_synchronous: bool) -> Iterator[Pair]:
 
 
 def _run(process: Process, name: str) -> None:
-    """Run a program to its end. Raises RuntimeError with what it said where it fails."""
+    """Run a program. Raises RuntimeError with its output if it fails."""
     process.start()
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.runs and time.monotonic() < deadline:

@@ -64,7 +64,7 @@ class Rabbit(Server):
         return self._port
 
     def count_errors(self) -> int:
-        """Count the lines of its log that tell of an error, such as a question for what is not there."""
+        """Count the error lines of its log, such as a look-up of a missing queue."""
         return (self.folder / "log").read_text(errors="replace").count(" [error] ")
 
     def control(self, *arguments: str) -> str:
@@ -160,7 +160,7 @@ class Rabbit(Server):
 
 
 def read_shipped(file: str) -> list[str]:
-    """Read the lines of a configuration that operators are given."""
+    """Read the lines of a configuration file that operators use."""
     return [line for line in (DEPLOY / file).read_text().splitlines() if line and not line.startswith("#")]
 
 

@@ -41,7 +41,7 @@ class RabbitCluster(Startable):
         wait(lambda: len(self.running()) == NODES, FORM_TIMEOUT_S)
 
     def running(self, seen_by: Rabbit | None = None) -> set[str]:
-        """Name the nodes that run, as one of them sees it; none where it does not answer."""
+        """Return the running nodes as one of them sees them; none if it does not answer."""
         nodes = ask(seen_by or self.nodes[0], "/nodes") or []
         return {node["name"] for node in nodes if node.get("running")}
 
@@ -61,11 +61,11 @@ class RabbitCluster(Startable):
         return results[0]
 
     def cut_off(self, node: Rabbit) -> None:
-        """Part one node from the others, from all at once; no side lets the other in any more. Clients reach both."""
+        """Separate a node from the others. Clients reach both sides."""
         self._on(node, "erlang:set_cookie(Node, apart), erlang:disconnect_node(Node)")
 
     def rejoin(self, node: Rabbit) -> None:
-        """Let a node that was cut off and the others trust each other again."""
+        """Let a separated node and the others connect again."""
         self._on(node, "erlang:set_cookie(Node, erlang:get_cookie())")
 
     def _on(self, node: Rabbit, expression: str) -> None:
@@ -80,7 +80,7 @@ class RabbitCluster(Startable):
 
 
 def ask(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's own shapes
-    """Ask a node's management API; None where it does not answer."""
+    """Return the answer of a node's management API, or None."""
     url = f"http://127.0.0.1:{node.management_port}/api{path}"
     try:
         answer = httpx.get(url, auth=("guest", "guest"), timeout=5, trust_env=False)

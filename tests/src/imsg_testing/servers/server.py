@@ -1,4 +1,4 @@
-"""What every server of the tests can do: start, stop, crash, freeze, and start again with the same data."""
+"""A server of the tests: start, stop, crash, freeze, and start again with the same data."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ START_TIMEOUT_S = 60.0
 
 
 class MissingServerError(RuntimeError):
-    """A server the tests need is not installed; its text is the one line that names the package."""
+    """A server that the tests need is not installed. The message names the package."""
 
 
 class Startable(Protocol):
@@ -88,7 +88,7 @@ class Server(Startable):
         self.start()
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
+        """Freeze it (SIGSTOP): connections stay open, and it answers nothing."""
         self.process.pause()
 
     def resume(self) -> None:
@@ -115,7 +115,7 @@ class Server(Startable):
         raise NotImplementedError
 
     def _answers(self) -> bool:
-        """Tell whether clients are served now."""
+        """Return whether it serves clients."""
         raise NotImplementedError
 
     def _wait_until_it_answers(self) -> None:

@@ -12,7 +12,7 @@ class Valkey(Server):
     """Valkey as the embedded mode runs it: append-only file, fsync at every write, nothing evicted."""
 
     def __init__(self, *, aclfile: Path | None = None) -> None:
-        """Take users from `aclfile`, as a container's server does; without one everybody may do everything."""
+        """Read users from `aclfile`, as a container's server does; without it every client may do everything."""
         super().__init__()
         self._aclfile = aclfile
 
