@@ -1,4 +1,4 @@
-"""A key of a service opens what the table says and nothing else, at every URL that there is."""
+"""A service's key opens the URLs of the table of callers, and no other."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""What ships declares what it imports, within functions too: so who may import a library is said by who declares it."""
+"""Every package declares what it imports, within functions too."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Every setting that a document shows is taken by `imsg config check` without a word."""
+"""`imsg config check` accepts every setting that a document shows, without a warning."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What `make generate` writes is what stands in the files; docs/openapi.json is compared by tests/contract."""
+"""The files are what `make generate` writes; tests/contract compares docs/openapi.json."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Alert rules and dashboard speak of metrics that there are, and of what the operators' page explains."""
+"""Alert rules and dashboard use existing metrics, and the operators' page explains them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The table of rights at Redis keeps step with the code: whatever a service calls, and by which key, stands in it."""
+"""The table of Redis rights has every key and command that a service uses."""
 
 import re
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Nobody gets in: every route of every service wants its key or a token, but for those that say otherwise."""
+"""Every route of every service requires its key or a token, except the open ones."""
 
 import re
 from collections.abc import AsyncIterator

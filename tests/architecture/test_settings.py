@@ -1,4 +1,4 @@
-"""A setting that is written down somewhere is one that a service reads."""
+"""Every documented setting is read by a service."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""docs/settings.md tells of every setting: in both languages, with an example that the setting takes."""
+"""docs/settings.md has every setting, in both languages, with a valid example."""
 
 import json
 import re

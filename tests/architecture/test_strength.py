@@ -1,4 +1,4 @@
-"""Keys that could be searched for stop a start where strangers reach iMSG, and nowhere else."""
+"""Weak keys stop a start if strangers can reach iMSG, and only then."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A mail's way from the broker to a mail server stays short: few modules, and few switches between them."""
+"""A mail passes few modules and few switches from the broker to its server."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""One Chromium for a module and one `imsg up` for the run; every visit of a test has cookies of its own."""
+"""Chromium for each module, one `imsg up` for the run, and cookies for each visit of a test."""
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path

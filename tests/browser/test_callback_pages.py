@@ -1,4 +1,4 @@
-"""Callbacks in the web page: added, tried, read with what was answered, sent again, recovered, disabled."""
+"""Callbacks in the page: added, tested, read with their answers, sent again, recovered, disabled."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The channels in the page: paused with a reason and resumed, tried with a message of one's own, dead letters."""
+"""Channels in the page: paused with a reason, resumed, tested with a message; dead letters."""
 
 import re
 import secrets

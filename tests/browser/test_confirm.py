@@ -1,4 +1,4 @@
-"""Before many are written to: who, how many, what it costs and how it arrives is looked at once more."""
+"""Before a message goes to many, the page shows the recipients, the count, the cost and a preview."""
 
 import re
 from collections.abc import Callable

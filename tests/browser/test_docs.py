@@ -1,4 +1,4 @@
-"""The interface's reader at /docs: in both languages, from this server alone, with a request that is really sent."""
+"""The reader at /docs: in both languages, from this server alone, with a request that is really sent."""
 
 import json
 from collections.abc import Callable

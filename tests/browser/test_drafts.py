@@ -1,4 +1,4 @@
-"""What somebody has begun outlives the console, the log-in says why it is shown, and what was sent is found again."""
+"""Drafts outlive the console, the log-in page gives its reason, and sent messages are found again."""
 
 import os
 import secrets

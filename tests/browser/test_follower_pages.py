@@ -1,4 +1,4 @@
-"""Followers in the web page: bound by a code, found by tag and by user, tags renewed and revoked."""
+"""Followers in the page: bound by a code, found by tag and user, tags renewed and revoked."""
 
 from collections.abc import Callable
 

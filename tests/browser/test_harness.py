@@ -1,4 +1,4 @@
-"""The harness sees what it is there to see: on a page that does everything wrong, nothing goes unnoticed."""
+"""The browser fixtures notice every fault of a bad page."""
 
 import pytest
 from playwright.sync_api import Browser

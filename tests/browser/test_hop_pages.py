@@ -1,4 +1,4 @@
-"""A message that the first provider said no to, in the page: who was asked, its code, and why in words.
+"""A message that the first provider refused, in the page: the provider, its code, and the reason in words.
 
 Two SMS providers are played by a sandbox of its own; Aliyun's account has no money, so that it says "blocked".
 """

@@ -1,4 +1,4 @@
-"""Every link of every page leads somewhere, and where a number stands beside it, to so many rows."""
+"""Every link of every page works, and a number beside a link is the number of rows behind it."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The list of messages: found by any filter, live, page by page, exported."""
+"""The list of messages: every filter, live updates, pages, export."""
 
 import csv
 import io

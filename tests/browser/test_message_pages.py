@@ -1,4 +1,4 @@
-"""A message in the page: text that stands there as text, explained, sent again."""
+"""A message in the page: shown as text, explained, sent again."""
 
 import re
 import secrets

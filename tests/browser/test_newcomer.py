@@ -1,4 +1,4 @@
-"""A newcomer's stories, in both languages: from the first log-in to the first mail, and from a failure to its end."""
+"""A newcomer's stories in both languages: from the first log-in to the first mail, and through a failure."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""A channel's providers in the page: switched off and on, weighed, and one message by one of them alone."""
+"""The providers of a channel in the page: switched, weighted, and tested with one message."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Who must stay out stays out: foreign pages, foreign sockets, frames, scripts of strangers, cookies of others."""
+"""The page refuses foreign pages, sockets, frames, scripts and cookies."""
 
 import re
 import secrets

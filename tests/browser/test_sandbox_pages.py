@@ -1,4 +1,4 @@
-"""The sandbox in the page: mails read, SMS by number, a chat with a follower, a fault played and taken back."""
+"""The sandbox in the page: mails, SMS by number, a chat with a follower, a fault ordered and cancelled."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""The send form: recipients however they come, what is wrong said at once, and what was sent followed to its end."""
+"""The send form: recipients in any form, errors at once, and a sent message followed to its end."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""The console's socket under attack by somebody who has learnt the ids of the administrator's page."""
+"""Attacks on the console's socket by a person who knows the ids of the administrator's page."""
 
 import json
 import re

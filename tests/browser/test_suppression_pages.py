@@ -1,4 +1,4 @@
-"""Suppressions in the web page: added, found, read from a workbook and from a GBK file, removed."""
+"""Suppressions in the page: added, found, imported from a workbook and a GBK file, removed."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an administrator sets of a user in the page is what the API then says of them."""
+"""What an administrator changes of a user in the page, the API shows."""
 
 import io
 import secrets

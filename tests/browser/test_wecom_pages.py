@@ -1,4 +1,4 @@
-"""A channel without a line of its own in the web page: its form, its way, its tab of the sandbox."""
+"""A channel with a generated form in the page: its form and its tab of the sandbox."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One stack of containers for all of these tests."""
+"""One set of containers for all of these tests."""
 
 from collections.abc import Iterator
 

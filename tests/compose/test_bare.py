@@ -1,4 +1,4 @@
-"""The containers with nothing set at all: no sandbox, no provider, nobody's documented password, and no restarts."""
+"""The containers without any setting: no sandbox, no provider, no documented password, no restarts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A bounce that a mail server brings to the port that deploy/bounces.yml publishes."""
+"""A mail server brings a bounce to the port that deploy/bounces.yml publishes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a stranger meets who runs iMSG as containers."""
+"""iMSG as containers, as a stranger runs it."""
 
 import base64
 import hashlib

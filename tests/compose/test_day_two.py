@@ -1,4 +1,4 @@
-"""The recipes of docs/operations.md for containers, carried out under load: a backup brought back, a key changed."""
+"""The recipes of docs/operations.md under load: a restored backup, a changed key."""
 
 from collections.abc import Iterator
 from pathlib import Path

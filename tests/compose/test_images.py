@@ -1,4 +1,4 @@
-"""What the images weigh, as docs/operations.md tells it."""
+"""The sizes of the images are those of docs/operations.md."""
 
 import re
 import subprocess

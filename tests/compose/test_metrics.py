@@ -1,4 +1,4 @@
-"""A real Prometheus beside the real services, as deploy/metrics.yml starts it: it sees each, and no alert is raised."""
+"""Prometheus as deploy/metrics.yml starts it sees every service, and no alert fires."""
 
 import shutil
 import subprocess

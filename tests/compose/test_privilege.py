@@ -1,4 +1,4 @@
-"""A service that is broken into: what it can reach, what it knows, and what it may do with it."""
+"""What an intruder in one service can reach, read and do."""
 
 import pytest
 

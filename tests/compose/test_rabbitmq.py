@@ -1,4 +1,4 @@
-"""The broker in its container: configured by deploy/rabbitmq/, and its own numbers beside ours."""
+"""The broker's container: configured by deploy/rabbitmq/, with its metrics beside those of iMSG."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Containers die at random under load, and come back without a hand: every accepted message settles, none is lost."""
+"""Containers are killed at random under load and recover: every accepted message settles, none is lost."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""The manual's troubleshooting with the containers: the first command of every entry works there as it is written."""
+"""The troubleshooting page with containers: the first command of every entry works as written."""
 
 import re
 import subprocess

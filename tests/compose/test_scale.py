@@ -1,4 +1,4 @@
-"""More replicas share the work with no further setting, and are restarted one by one without a failed request."""
+"""More replicas share the work without further settings, and restart one by one without a failed request."""
 
 import pytest
 

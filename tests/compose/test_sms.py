@@ -1,4 +1,4 @@
-"""SMS as containers: the document's examples, one and many, by the edge, the provider's stand-in and its receipts."""
+"""SMS with containers: the document's examples, one and many, through the edge, with receipts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""WeChat as containers: a follower of the sandbox's account, through the edge, the database and the webhook."""
+"""WeChat with containers: a follower of the sandbox's account, through the edge, the database and the webhook."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the worker's tests stand on: both brokers, a claims store of their own, a history that listens, a provider.
+"""The fixtures of the worker's tests: both brokers, a Redis for claims, a listener in history's place, a provider.
 
 And those of history and callbacks: databases of each kind.
 """

@@ -1,4 +1,4 @@
-"""Whatever code a sender can give, the page has a sentence for it."""
+"""The page has a sentence for every code that a sender can give."""
 
 from datetime import UTC, datetime
 

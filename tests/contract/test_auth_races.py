@@ -1,4 +1,4 @@
-"""Auths that change the same at once: nothing twice, and a cache that is never stale; SQLite and PostgreSQL alike."""
+"""Concurrent changes by several auths: no duplicates, and no stale cache; on SQLite and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""auth as a whole on SQLite and PostgreSQL alike: its first start, a story through its API, and what it needs gone."""
+"""Auth on SQLite and PostgreSQL: its first start, a story through its API, and a missing database or Redis."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""What auth keeps comes back as it was written, upgraded, ordered and in pages; SQLite and PostgreSQL alike."""
+"""Auth's rows are read as they were written, in order and in pages; on SQLite and PostgreSQL."""
 
 import asyncio
 import random

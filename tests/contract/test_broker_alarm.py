@@ -1,4 +1,4 @@
-"""RabbitMQ's alarms: the first send that meets one is refused at once, by a name that says what to do."""
+"""During an alarm of RabbitMQ the first send is refused at once, with a reason that names the remedy."""
 
 import asyncio
 import time

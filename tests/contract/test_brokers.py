@@ -1,4 +1,4 @@
-"""What both brokers promise while all goes well: one suite, two real servers."""
+"""The contract of both brokers without faults: one suite, two real servers."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""What both brokers promise when something breaks: honest answers at once, and recovery without a hand."""
+"""The contract of both brokers under faults: prompt answers, and recovery by themselves."""
 
 import asyncio
 import time

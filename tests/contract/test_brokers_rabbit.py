@@ -1,4 +1,4 @@
-"""What only RabbitMQ can do to us: nacks of one queue of two, another's arguments, a management API that is away."""
+"""RabbitMQ alone: nacks of one of two queues, other arguments of a queue, a missing management API."""
 
 import asyncio
 import itertools

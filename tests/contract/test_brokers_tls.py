@@ -1,4 +1,4 @@
-"""RabbitMQ over TLS: both sides show certificates and look at the other's; what does not fit is said in words."""
+"""RabbitMQ over TLS: both sides verify certificates, and errors name the setting."""
 
 import shutil
 from collections.abc import AsyncIterator

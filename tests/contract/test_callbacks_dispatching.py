@@ -1,4 +1,4 @@
-"""Events are posted to endpoints: nothing lost, nobody held up; from SQLite and PostgreSQL alike."""
+"""Events are posted to endpoints: none is lost, and a slow endpoint delays no other; on SQLite and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

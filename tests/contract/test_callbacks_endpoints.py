@@ -1,4 +1,4 @@
-"""What an endpoint of callbacks is owed, and when it is disabled; on SQLite and PostgreSQL alike."""
+"""The pending deliveries of an endpoint, and when it is disabled; on SQLite and PostgreSQL."""
 
 import json
 from collections.abc import Callable

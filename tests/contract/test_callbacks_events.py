@@ -1,4 +1,4 @@
-"""Events of callbacks are kept, read and erased: nothing skipped, nothing twice; on SQLite and PostgreSQL alike."""
+"""Events are recorded, read and erased: none is skipped or doubled; on SQLite and PostgreSQL."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The catalog's promises, held alike by SQLite and PostgreSQL: one list, a mirror that is never stale, nothing lost."""
+"""The catalog on SQLite and PostgreSQL: one list, a mirror that is never stale, nothing lost."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The SMS channel against the sandbox's Aliyun and a provider that answers as told: what each comes back as."""
+"""The SMS channel against the sandbox's Aliyun and a scripted provider: the result of each answer."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

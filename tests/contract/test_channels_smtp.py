@@ -1,4 +1,4 @@
-"""What every channel promises the worker, held by mail: a result for whatever its provider does, and never a raise."""
+"""The mail channel keeps the worker's contract: a result for whatever the server does, and no exception."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What every channel promises the worker, held by WeChat: a result for whatever its provider does."""
+"""The WeChat channel keeps the worker's contract: a result for whatever the provider does."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The edge before replicas that hang, refuse and leave: nobody waits for them, and no send is handed over twice."""
+"""The edge in front of replicas that hang, refuse and leave: no client waits, and no send is repeated."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What could not be delivered is kept, listed and sent again; SQLite and PostgreSQL alike."""
+"""Dead letters are stored, listed and sent again; on SQLite and PostgreSQL."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Whoever was erased is in no table of history, SQLite's or PostgreSQL's, whatever comes when; contents go first."""
+"""An erased person is in no table of history, in whatever order messages arrive; on SQLite and PostgreSQL."""
 
 import secrets
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Events of messages: kept with what moved, told once it is committed; on SQLite and PostgreSQL alike."""
+"""Events are recorded with the change of their message and published after the commit; on SQLite and PostgreSQL."""
 
 import asyncio
 

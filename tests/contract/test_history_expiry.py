@@ -1,4 +1,4 @@
-"""A paused channel's messages expire in time, though no sender consumes them."""
+"""The messages of a paused channel expire in time, though no sender consumes them."""
 
 from datetime import timedelta
 from typing import Any

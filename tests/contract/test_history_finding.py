@@ -1,4 +1,4 @@
-"""Messages and requests are found, by whom they concern, and in pages; SQLite and PostgreSQL alike."""
+"""Messages and requests are found by filter, by owner and in pages; on SQLite and PostgreSQL."""
 
 from collections import Counter as Counted
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Maintenance, on a real broker and both databases: what was lost is published again, what is old is removed."""
+"""Maintenance on a real broker and both databases: lost messages are published again, old rows removed."""
 
 import asyncio
 from collections.abc import AsyncIterator

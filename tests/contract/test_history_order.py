@@ -1,4 +1,4 @@
-"""Events in any order and number, by one history or two, end in the same rows; SQLite and PostgreSQL alike."""
+"""Events in any order and number, in one history or two, end in the same rows; on SQLite and PostgreSQL."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""PostgreSQL's partitions by month: made and dropped while everybody works, by several at once, whatever the clocks."""
+"""PostgreSQL's monthly partitions: created and dropped under load, by several histories, with any clock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

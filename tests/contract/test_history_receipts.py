@@ -1,4 +1,4 @@
-"""A receipt finds its message, whichever of them comes first; SQLite and PostgreSQL alike."""
+"""A receipt finds its message, whichever arrives first; on SQLite and PostgreSQL."""
 
 from datetime import timedelta
 from typing import Any

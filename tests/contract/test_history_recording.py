@@ -1,4 +1,4 @@
-"""Requests, outcomes, attachments and changes are recorded as they came; SQLite and PostgreSQL alike."""
+"""Requests, outcomes, attachments and changes are recorded; on SQLite and PostgreSQL."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Two histories side by side on one PostgreSQL: nothing lost, nothing twice, nobody waits in a circle."""
+"""Two histories on one PostgreSQL: nothing lost, nothing doubled, no deadlock."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What people write back: matched with the message that it answers, and shown to whoever sent that."""
+"""Inbound SMS are matched with the message they answer, and shown to its owner."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Only what failed is sent again, and once; SQLite and PostgreSQL alike."""
+"""Only failed messages are sent again, and once; on SQLite and PostgreSQL."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""History at work between a real broker and a real database, each of both kinds, with either away."""
+"""History between a real broker and a real database, with either away."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

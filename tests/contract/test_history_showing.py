@@ -1,4 +1,4 @@
-"""How a message and a request are shown, counted and told of; SQLite and PostgreSQL alike."""
+"""How messages and requests are shown and counted; on SQLite and PostgreSQL."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a broker lost after it had confirmed it: history publishes it again, and a real worker sends it once."""
+"""History publishes again what a broker lost after confirming it, and a real worker sends it once."""
 
 import asyncio
 from collections.abc import AsyncIterator

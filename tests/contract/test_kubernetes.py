@@ -1,4 +1,4 @@
-"""What deploy/kubernetes gives to a cluster: valid by Kubernetes' own schemas, and the same iMSG as everywhere else."""
+"""The manifests of deploy/kubernetes are valid by Kubernetes' schemas and agree with the other deployments."""
 
 import os
 import re

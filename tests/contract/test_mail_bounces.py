@@ -1,4 +1,4 @@
-"""Mails that come back, pushed to the door of sender-smtp: what history and the catalog then know of it."""
+"""Bounces pushed to the hook of sender-smtp: what history and the catalog record."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

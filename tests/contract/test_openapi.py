@@ -1,4 +1,4 @@
-"""The OpenAPI document: committed, valid, closed, true in its examples, and nothing that a fuzzer finds against it."""
+"""The OpenAPI document: committed, valid, closed, with true examples, and confirmed by a fuzzer."""
 
 import json
 from collections.abc import Iterator

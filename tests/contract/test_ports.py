@@ -1,4 +1,4 @@
-"""Ports of the tests: whoever has one has it alone, and knows who answers there."""
+"""Reserved ports of the tests are exclusive, and a test knows which process answers on them."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL comes about: encrypted as the URL says, past a silent host; and how it ends."""
+"""Connections to PostgreSQL: encrypted as the URL says, past a silent host, and closed in order."""
 
 import asyncio
 import shutil

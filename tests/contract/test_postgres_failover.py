@@ -1,4 +1,4 @@
-"""PostgreSQL that does not stand alone: a standby that takes over, a commit that it lacks, PgBouncer in between."""
+"""PostgreSQL with a standby that takes over, a lost commit, and PgBouncer in between."""
 
 import asyncio
 import contextlib

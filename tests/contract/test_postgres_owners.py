@@ -1,4 +1,4 @@
-"""Each owner of tables has a role of its own, with its rights and no more: tried from the side of each role."""
+"""Each service has its own role at PostgreSQL, with its rights and no more."""
 
 import asyncio
 from collections.abc import Iterator

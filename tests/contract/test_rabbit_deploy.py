@@ -1,4 +1,4 @@
-"""What deploy/rabbitmq/ gives to operators: a real node takes it, and it contradicts none of our queues' arguments."""
+"""The files of deploy/rabbitmq/ on a real node: it accepts them, and they agree with the queues' arguments."""
 
 import asyncio
 import json

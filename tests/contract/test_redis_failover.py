@@ -1,4 +1,4 @@
-"""Redis that changes its master, by hand or by its Sentinels: calls say so, and find the new one by themselves."""
+"""Redis changes its master, by Sentinels or by hand: calls report it and find the new master."""
 
 import asyncio
 import contextlib

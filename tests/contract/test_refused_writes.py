@@ -1,4 +1,4 @@
-"""A PostgreSQL that is full, read-only or closed to us answers reads: whoever can't write to it is not ready."""
+"""A service whose PostgreSQL is full, read-only or closed to it is not ready."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What each service may do at Redis and at RabbitMQ: real servers, told as they are told in containers."""
+"""The rights of each service at Redis and RabbitMQ, on real servers set up as in containers."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

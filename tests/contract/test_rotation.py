@@ -1,4 +1,4 @@
-"""Changing the keys between services and under tokens while replicas are replaced one by one: nobody is refused."""
+"""The keys of services and tokens are changed while replicas are replaced: no request is refused."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence

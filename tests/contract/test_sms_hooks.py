@@ -1,4 +1,4 @@
-"""What providers push to our door: kept by the broker before they hear so, and never on anybody's word."""
+"""Hooks of SMS providers: the broker keeps a receipt before it is acknowledged, and none is trusted unchecked."""
 
 import base64
 import hmac

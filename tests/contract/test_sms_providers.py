@@ -1,4 +1,4 @@
-"""Tencent, Volcengine and Twilio as senders meet them: what goes over the wire, and what comes back as what."""
+"""Tencent, Volcengine and Twilio: the requests of the senders, and the result of each answer."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

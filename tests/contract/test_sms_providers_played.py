@@ -1,4 +1,4 @@
-"""The SMS channel against the sandbox's Tencent, Volcengine and Twilio, whose rules are written a second time there."""
+"""The SMS channel against the sandbox's Tencent, Volcengine and Twilio, written independently."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The providers' own SDKs against the accounts that the sandbox plays: what they take for an answer, it answers."""
+"""The providers' own SDKs accept the answers of the sandbox."""
 
 import asyncio
 import json

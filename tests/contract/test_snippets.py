@@ -1,4 +1,4 @@
-"""The lines that the page offers for copying are run as they stand, whatever stands in them."""
+"""The code examples of the page run as they are, with any content."""
 
 import base64
 import json

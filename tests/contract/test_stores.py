@@ -1,4 +1,4 @@
-"""What opening a database promises, held alike by SQLite and PostgreSQL, before any service's tables."""
+"""The contract of opening a database, on SQLite and PostgreSQL."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What somebody else wrote into a stream becomes a dead letter, and the queue goes on."""
+"""A malformed entry of a stream becomes a dead letter, and the queue goes on."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Followers and tags on both databases, and by two replicas at once."""
+"""Followers and tags on both databases, with two replicas."""
 
 import asyncio
 from collections.abc import AsyncIterator

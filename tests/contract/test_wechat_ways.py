@@ -1,4 +1,4 @@
-"""A message's ways on both databases: what is open, what is passed over, and what is never sent twice."""
+"""The delivery options of a WeChat message on both databases: which are open, skipped, and never used twice."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The golden files: what travels through the broker today must be read, and written alike, tomorrow."""
+"""The golden files: messages of the broker are read and written in the same bytes tomorrow."""
 
 import json
 from pathlib import Path

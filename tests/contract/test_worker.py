@@ -1,4 +1,4 @@
-"""The worker on both brokers: what is accepted settles, once, whatever the provider answers."""
+"""The worker on both brokers: every accepted message settles once, whatever the provider answers."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Of what the provider may have taken the worker asks the provider, and does not send it again blindly."""
+"""The worker asks the provider about unknown results instead of sending again."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A worker that is killed, loses its broker or its claims: nothing lost, duplicates no more than were in flight."""
+"""A worker that is killed, or loses its broker or its claims: nothing lost, few duplicates."""
 
 import asyncio
 import json

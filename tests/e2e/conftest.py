@@ -1,4 +1,4 @@
-"""One iMSG for the stories that leave it whole; those that break it start their own."""
+"""One shared iMSG for the stories that do not break it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A data folder copied while everything is at work, and what it holds once it was restored."""
+"""A data folder is copied under load and restored."""
 
 import os
 import shutil

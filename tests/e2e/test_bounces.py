@@ -1,4 +1,4 @@
-"""The mail's way back, through `imsg up`: a report of delivery, a bounce, and who is written to afterwards."""
+"""Bounces through `imsg up`: a delivery report, a bounce, and the suppression that follows."""
 
 import subprocess
 import time

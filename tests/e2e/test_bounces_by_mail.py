@@ -1,4 +1,4 @@
-"""Mail that comes back: a real Postfix takes a mail, and says later what became of it, to a listener or a mailbox.
+"""Bounces of a real Postfix reach iMSG by a listener or a mailbox.
 
 The mailbox may be the sender's own, where nobody may choose the envelope sender.
 """

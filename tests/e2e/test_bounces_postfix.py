@@ -1,4 +1,4 @@
-"""A Postfix that bounces what it has taken, and pipes bounces to iMSG by the very lines that docs/mail.md shows."""
+"""A Postfix pipes its bounces to iMSG by the lines of docs/mail.md."""
 
 import re
 import shutil

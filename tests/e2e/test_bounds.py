@@ -1,4 +1,4 @@
-"""What a stranger can make iMSG hold: heads, bodies and connections are bounded, and nobody else waits for them."""
+"""Headers, bodies and connections of strangers are bounded, and no other client waits for them."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The way back: what happens to a message is told to whoever asked, by calls of their URL and by a cursor."""
+"""Events of a message reach its owner, by callbacks and by a cursor."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The command line keeps its word: its verbs, where it finds iMSG, and what it asks before it can't be undone."""
+"""The command line: its verbs, how it finds iMSG, and what it asks before it deletes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A crash in the middle of a long list, as it looks at once; test_recovery.py looks again when it is over."""
+"""A crash in the middle of a long list, at once. test_recovery.py looks at its end."""
 
 from collections import Counter
 

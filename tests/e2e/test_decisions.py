@@ -1,4 +1,4 @@
-"""Each decision that is not about sending, in both versions of the interface: conventions, users, query."""
+"""Each decision of the interface that is not about sending, in v1 and v2: conventions, users, query."""
 
 import base64
 import json

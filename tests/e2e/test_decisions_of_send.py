@@ -1,4 +1,4 @@
-"""Each decision of the interface about POST /api/send and what follows from it, in both versions of the interface."""
+"""Each decision of the interface about sending, in v1 and v2."""
 
 import base64
 import re

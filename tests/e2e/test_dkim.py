@@ -1,4 +1,4 @@
-"""`imsg dkim new`, and mail signed by what it made and printed."""
+"""`imsg dkim new`, and mail signed with its key."""
 
 import subprocess
 from datetime import UTC, datetime

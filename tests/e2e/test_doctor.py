@@ -1,4 +1,4 @@
-"""`imsg doctor` where things are not well: what is in force, from where, and what to do."""
+"""`imsg doctor` with problems: the settings in force, their origin, and the remedy."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""The interface document's own examples, word for word: only its ### placeholders are replaced, by the table here."""
+"""The examples of the interface document, word for word, with its ### placeholders filled in."""
 
 import base64
 import json

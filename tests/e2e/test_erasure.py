@@ -1,4 +1,4 @@
-"""A person's data, planted everywhere and erased: no database, no log and no dump of Redis holds their address."""
+"""An erased person's address is in no database, log or dump of Redis."""
 
 import base64
 import json

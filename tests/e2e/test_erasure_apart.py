@@ -1,4 +1,4 @@
-"""A person's data erased where services are apart: dumps of PostgreSQL, and all that Redis has, hold no address."""
+"""With separate services, an erased person's address is in no dump of PostgreSQL and no key of Redis."""
 
 import subprocess
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every field that may name a person is written with their address; after `done` no store, file or answer has it."""
+"""An address is planted in every field; after its erasure no store, file or answer contains it."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A newcomer's first hour: the lines that `imsg up` offers, a mail, a list, and what became of them."""
+"""A newcomer's first hour: the lines that `imsg up` prints, a mail, a list, and their results."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Who writes to a user by name learns nothing of the address behind it: neither from a refusal nor by guessing."""
+"""A message to a username reveals nothing about the address behind it."""
 
 import json
 import secrets

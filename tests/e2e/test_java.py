@@ -1,4 +1,4 @@
-"""A client in Java that throws on an unknown key and on any status of 400 or more goes through all five URLs."""
+"""A strict Java client, which throws on unknown keys and on statuses from 400, calls all five URLs."""
 
 import os
 import re

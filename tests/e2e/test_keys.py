@@ -1,4 +1,4 @@
-"""Keys are lists: the first signs, all verify, so that a key is changed without ending anybody's token."""
+"""Keys are lists: the first signs, all verify, so that a key is changed without ending sessions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How `imsg up` begins and ends: cleanly, with one clear line, or by kill -9 in the middle of its work."""
+"""`imsg up` starts and ends: cleanly, with one clear line, or by kill -9 under load."""
 
 import json
 import os

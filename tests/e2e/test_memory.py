@@ -1,4 +1,4 @@
-"""What `imsg up` holds after minutes of load: what it held after the first few."""
+"""The memory of `imsg up` stays flat under load."""
 
 import re
 from collections.abc import Iterator

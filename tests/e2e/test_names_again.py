@@ -1,4 +1,4 @@
-"""A name that is registered again, from outside: its new user has nothing of its predecessor's."""
+"""The new user of a name that is registered again has nothing of its former user."""
 
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment

@@ -1,4 +1,4 @@
-"""docs/new-channel.md, tried: a channel that another distribution brings joins by being installed, and nothing else."""
+"""docs/new-channel.md, executed: a channel joins when its package is installed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What administrators do on the command line with channels and dead letters."""
+"""Administrators manage channels and dead letters on the command line."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The crash of test_crash.py once it is over: everybody settled, and hardly a mail twice."""
+"""The end of the crash of test_crash.py: every message settled, with few duplicates."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""PostgreSQL is lost and restored from a dump made under load: what reconciliation finds, and what is not repeated."""
+"""PostgreSQL is lost and restored from a dump made under load: messages are reconciled, and none is repeated."""
 
 import secrets
 import subprocess

@@ -1,4 +1,4 @@
-"""iMSG as services on RabbitMQ, PostgreSQL and Valkey: what only two gateways and a killed sender can show."""
+"""iMSG as services on RabbitMQ, PostgreSQL and Valkey, with two gateways and a killed sender."""
 
 import asyncio
 import os

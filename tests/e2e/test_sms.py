@@ -1,4 +1,4 @@
-"""SMS through the public API: it arrives as text, and a receipt says how it ended."""
+"""SMS through the public API: the text arrives, and a receipt gives the result."""
 
 import secrets
 from collections.abc import Sequence

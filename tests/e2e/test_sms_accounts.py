@@ -1,4 +1,4 @@
-"""Two accounts of one kind: each carries, reports, is switched, tried and checked by its own name."""
+"""Two SMS accounts of one kind are used, reported, switched and checked by their own names."""
 
 import secrets
 import subprocess

@@ -1,4 +1,4 @@
-"""One mail that its server refuses for its sender keeps no other mail of that sender waiting, and fails alone."""
+"""A mail whose sender is refused delays no other mail of that sender, and fails alone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`imsg up` that is stopped while much is going on: it ends, in time, and nothing is left behind."""
+"""`imsg up` is stopped under load: it ends in time and leaves nothing behind."""
 
 import asyncio
 import contextlib

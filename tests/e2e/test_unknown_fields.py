@@ -1,4 +1,4 @@
-"""A field that nothing reads is refused over HTTP by its name, in every object of every body of v2."""
+"""v2 refuses an unknown field by its name, in every object of every body."""
 
 import copy
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The web page as strangers, other sites and programs meet it: what they get, and what they don't."""
+"""The web page as strangers, other sites and programs see it."""
 
 import html
 import http.client

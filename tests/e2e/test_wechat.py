@@ -1,4 +1,4 @@
-"""WeChat through the public API: somebody follows, learns their tag, is sent to, and leaves."""
+"""WeChat through the public API: a person follows, gets a tag and messages, and unfollows."""
 
 import json
 import re

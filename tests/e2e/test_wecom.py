@@ -1,4 +1,4 @@
-"""WeCom's group robots through the public API, played by the sandbox of `imsg up`."""
+"""WeCom's group robots through the public API, in the sandbox of `imsg up`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A deployment for each module of fault tests, made anew where the last one left it broken."""
+"""A deployment for each module of fault tests, made anew if a test left it broken."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

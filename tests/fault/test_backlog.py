@@ -1,4 +1,4 @@
-"""Much that waits: RabbitMQ restarted with it, memory beside it, and the gateway's limit on it."""
+"""A large backlog: RabbitMQ restarted with it, its memory, and the gateway's limit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

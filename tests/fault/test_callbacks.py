@@ -1,4 +1,4 @@
-"""Callbacks killed, alone and among all others in turn: a receiver hears of each message, each event under one id."""
+"""Callbacks is killed, alone and with the others: a receiver gets every event under one id."""
 
 import threading
 from collections import Counter, defaultdict

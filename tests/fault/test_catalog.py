@@ -1,4 +1,4 @@
-"""The catalog is killed while marketing and notices flow, and Redis loses its mirror of the list meanwhile."""
+"""The catalog is killed under load, and Redis loses the mirror of its list."""
 
 from typing import Any
 

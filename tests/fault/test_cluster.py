@@ -1,4 +1,4 @@
-"""A cluster of three RabbitMQ nodes, of which some are killed, frozen or cut off, while the rest goes on."""
+"""A RabbitMQ cluster of three nodes, some of them killed, frozen or cut off."""
 
 from collections.abc import Iterator
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Two gateways behind the edge, of which one is frozen: few wait, all are answered, nothing is sent twice."""
+"""Two gateways behind the edge, one of them frozen: few requests wait, all are answered, none is sent twice."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""PostgreSQL with a synchronous standby that takes over under load; and PgBouncer in between, restarted."""
+"""PostgreSQL with a synchronous standby that takes over under load; PgBouncer restarted."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Processes of ours that are killed (SIGKILL) at their work."""
+"""Processes of iMSG killed (SIGKILL) at work."""
 
 import pytest
 

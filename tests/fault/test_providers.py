@@ -1,4 +1,4 @@
-"""Mail servers that hang, cut, are away and come back; a message that kills; clocks that lie."""
+"""Mail servers that hang, disconnect and return; a message that kills its worker; wrong clocks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every process killed once, one after the other, under load: what every change has to survive."""
+"""Every process killed once under load."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Redis that changes its master under load: by its Sentinels, and by hand."""
+"""Redis changes its master under load, by Sentinels and by hand."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A provider that fails for minutes, and is asked afterwards what it has: that alone takes a quarter of an hour."""
+"""An SMS provider fails for minutes and is then asked about unknown results, which takes a quarter of an hour."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Services that are asked to end (SIGTERM), senders at every stage of their work: they end in good order, and soon."""
+"""Services end in good order on SIGTERM, at every stage of a sender's work."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Redis (here Valkey) and PostgreSQL, killed, frozen and filled."""
+"""Redis (Valkey here) and PostgreSQL killed, frozen and filled."""
 
 import shutil
 import time

@@ -1,4 +1,4 @@
-"""A message that sets a process spinning, and processes that are stopped for a minute: who pays, and who does not."""
+"""A message with an endless regular expression, and processes stopped for a minute."""
 
 import os
 import signal
