@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imsg_callbacks import dispatcher, serving
+from imsg_callbacks import dispatcher
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import open_endpoint_client
 from imsg_callbacks.event_log import append
-from imsg_callbacks.serving import AT_ONCE, HELD
+from imsg_callbacks.serving import AT_ONCE, MAX_WAITING
 from imsg_testing.callbacks import USER, Bench, event
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.waiting import eventually
@@ -125,11 +125,11 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
     bench: Bench, receiver: Receiver
 ) -> None:
     await bench.add("a", receiver.url())
-    events = [event(f"evt_{number}") for number in range(2 * HELD + 5)]
+    events = [event(f"evt_{number}") for number in range(2 * MAX_WAITING + 5)]
     async with dispatching(bench) as sending:
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        assert (len(appended.handed), appended.left) == (HELD, {"a"})
+        assert (len(appended.handed), appended.left) == (MAX_WAITING, {"a"})
         sending.offer(appended.handed, appended.left)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 
@@ -141,14 +141,14 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
 async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
     bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "HELD_IN_ALL", HELD + 1)
+    monkeypatch.setattr(dispatcher, "MAX_WAITING_IN_ALL", MAX_WAITING + 1)
     for name in ("a", "b"):
         await bench.add(name, receiver.url(f"/{name}"), user_id=name * 32)
-    events = [event(f"evt_{name}_{number}", name * 32) for name in ("a", "b") for number in range(HELD)]
+    events = [event(f"evt_{name}_{number}", name * 32) for name in ("a", "b") for number in range(MAX_WAITING)]
     async with dispatching(bench) as sending:
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        assert (len(appended.handed), appended.left) == (HELD + 1, {"b"})
+        assert (len(appended.handed), appended.left) == (MAX_WAITING + 1, {"b"})
         sending.offer(appended.handed, appended.left)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 

@@ -51,39 +51,40 @@ class DeliveryLog:
             query = select(endpoints.c.id, endpoints.c.failures).where(endpoints.c.disabled_at.is_(None), waits)
             return dict((await connection.execute(query)).all())
 
-    async def take(self, name: str, most: int, lease_ms: int) -> list[Due]:
-        """Take what is due for an endpoint, the longest due first; nobody else gets it until the lease ends."""
+    async def take(self, name: str, max_count: int, lease_ms: int) -> list[Due]:
+        """Lease what is due for an endpoint, the longest due first: no other process takes it until the lease ends."""
         now = self._now()
+        due = (
+            select(deliveries.c.number)
+            .where(
+                deliveries.c.endpoint == name,
+                IS_WAITING,
+                deliveries.c.due_at <= now,
+                deliveries.c.leased_until <= now,
+            )
+            .order_by(deliveries.c.due_at, deliveries.c.number)
+            .limit(max_count)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        lease = (
+            update(deliveries)
+            .where(deliveries.c.endpoint == name, deliveries.c.number.in_(select(due.c.number)))
+            .values(leased_until=now + lease_ms)
+            .returning(deliveries.c.number, deliveries.c.round)
+        )
         async with self._database.writing() as connection:
-            of_name = (await connection.execute(select(endpoints).where(endpoints.c.id == name))).mappings().first()
-            if of_name is None or of_name["disabled_at"] is not None:
+            row = (await connection.execute(select(endpoints).where(endpoints.c.id == name))).mappings().first()
+            if row is None or row["disabled_at"] is not None:
                 return []
-            free = (
-                select(deliveries.c.number)
-                .where(
-                    deliveries.c.endpoint == name,
-                    IS_WAITING,
-                    deliveries.c.due_at <= now,
-                    deliveries.c.leased_until <= now,
-                )
-                .order_by(deliveries.c.due_at, deliveries.c.number)
-                .limit(most)
-                .with_for_update(skip_locked=True)
-            )
-            numbers = list((await connection.execute(free)).scalars())
-            if not numbers:
+            rounds: dict[int, int] = dict((await connection.execute(lease)).all())
+            if not rounds:
                 return []
-            mine = _is_among(connection, name, numbers)
-            await connection.execute(update(deliveries).where(mine).values(leased_until=now + lease_ms))
-            query = (
-                select(deliveries.c.number, deliveries.c.round, log.c.id, log.c.body)
-                .join(log, log.c.number == deliveries.c.number)
-                .where(mine)
-                .order_by(deliveries.c.number)
-            )
-            rows = (await connection.execute(query)).all()
-        endpoint = read_endpoint(of_name)
-        return [Due(endpoint, row.number, row.id, row.body, row.round) for row in rows]
+            is_due = is_one_of(log.c.number, list(rounds), is_postgres=is_postgres(connection))
+            query = select(log.c.number, log.c.id, log.c.body).where(is_due).order_by(log.c.number)
+            events = (await connection.execute(query)).all()
+        endpoint = read_endpoint(row)
+        return [Due(endpoint, event.number, event.id, event.body, rounds[event.number]) for event in events]
 
     async def settle(self, attempts: Sequence[Attempt]) -> list[tuple[Endpoint, str]]:
         """Keep what attempts came to; return the endpoints that this has disabled, and why."""

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,7 +21,7 @@ from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.event_log import Lease
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint
 from imsg_callbacks.schedule import EndpointReply, next_in_s
-from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, Held, Serving
+from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, MAX_WAITING, EndpointSender
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import Recurring, logger
@@ -31,6 +31,9 @@ log = logger(__name__)
 IN_FLIGHT = 1_024
 FAILING_IN_FLIGHT = 512
 """Calls in flight of all endpoints, and of those that fail."""
+
+MAX_WAITING_IN_ALL = 8_192
+"""Deliveries of all endpoints up to which new ones are handed over; the others wait in the table."""
 
 LOOK_EVERY_S = 1.0
 GATHER_S = 0.02
@@ -75,9 +78,8 @@ class Dispatcher:
         self._client = client
         self._now = now
         self._counts = counts
-        self._servings: dict[str, Serving] = {}
+        self._senders: dict[str, EndpointSender] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held = Held()
         self._is_ending = False
         self._news = asyncio.Event()
         self._all = asyncio.Semaphore(IN_FLIGHT)
@@ -92,7 +94,9 @@ class Dispatcher:
 
     def lease(self) -> Lease:
         """Say how much of what is appended now may be handed over."""
-        return Lease(self._now() + LEASE_MS, self._find_room, 0 if self._is_ending else self._held.room)
+        waiting = sum(sender.waiting for sender in self._senders.values())
+        room_in_all = 0 if self._is_ending else max(0, MAX_WAITING_IN_ALL - waiting)
+        return Lease(self._now() + LEASE_MS, self._find_room, room_in_all)
 
     def offer(self, handed: Sequence[Due], left: Collection[str]) -> None:
         """Send what is leased to us; of the endpoints in `left` there is more in the table."""
@@ -100,10 +104,10 @@ class Dispatcher:
         for due in handed:
             of[due.endpoint.id].append(due)
         for name, some in of.items():
-            self._find(name, some[0].endpoint.failures).give(some)
+            self._find(name, some[0].endpoint.failures).enqueue(some)
         for name in left:
-            if name in self._servings:
-                self._servings[name].look()
+            if name in self._senders:
+                self._senders[name].wake()
             else:
                 self.wake()
 
@@ -116,7 +120,7 @@ class Dispatcher:
                 self._news.clear()
                 try:
                     for name, failures in (await self._deliveries.find_due()).items():
-                        self._find(name, failures).look()
+                        self._find(name, failures).wake()
                 except DatabaseUnavailable as away:
                     trouble.note(away)
                 else:
@@ -134,8 +138,8 @@ class Dispatcher:
     async def _end(self) -> None:
         """Let calls end, and keep what came of them."""
         self._is_ending = True
-        for serving in self._servings.values():
-            serving.end()
+        for sender in self._senders.values():
+            sender.end()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TIMEOUT_S + 1)
         with suppress(TimeoutError):
@@ -146,15 +150,15 @@ class Dispatcher:
     def _find_room(self, endpoint: Endpoint) -> int:
         if endpoint.failures >= FAILING_AFTER:
             return 0
-        serving = self._servings.get(endpoint.id)
-        return self._held.find_bound(endpoint.id, 0) if serving is None else serving.room
+        sender = self._senders.get(endpoint.id)
+        return MAX_WAITING if sender is None else sender.room
 
-    def _find(self, name: str, failures: int) -> Serving:
+    def _find(self, name: str, failures: int) -> EndpointSender:
         """Return who serves an endpoint, from now on if nobody did."""
-        if name not in self._servings:
-            self._servings[name] = Serving(name, self._deliveries.take, self._send, self._held, failures)
+        if name not in self._senders:
+            self._senders[name] = EndpointSender(name, self._deliveries.take, self._send, failures)
             self._tasks.add(asyncio.create_task(self._serve(name)))
-        return self._servings[name]
+        return self._senders[name]
 
     async def call(self, endpoint: Endpoint, event: str, body: bytes) -> EndpointReply:
         """Call an endpoint once, now."""
@@ -180,14 +184,14 @@ class Dispatcher:
     async def _serve(self, name: str) -> None:
         """Send what is to be sent to one endpoint, until nothing is."""
         try:
-            await self._servings[name].run()
+            await self._senders[name].run()
         finally:
-            del self._servings[name]
+            del self._senders[name]
 
     async def _send(self, due: Due, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
         """Try one delivery. Its endpoint's place is free with the answer; what came of it is kept a moment later."""
         await self._unsettled.acquire()
-        async with self._all, self._failing if is_failing else _FREE:
+        async with self._all, self._failing if is_failing else nullcontext():
             with self._counts.in_flight.track_inprogress():
                 answer = await self.call(due.endpoint, due.event, due.body.encode())
         now = self._now()
@@ -232,19 +236,6 @@ class Dispatcher:
             self._counts.disabled.labels(why).inc()
         if disabled:
             self.wake()
-
-
-class _Free:
-    """No bound."""
-
-    async def __aenter__(self) -> None:
-        """Wait for nothing."""
-
-    async def __aexit__(self, *_: object) -> None:
-        """Leave nothing."""
-
-
-_FREE = _Free()
 
 
 async def _rest(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:

@@ -8,13 +8,10 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from pydantic import SecretStr
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 NONCE_BYTES = 12
 NUMBER_BYTES = 8
@@ -28,25 +25,24 @@ class Vault:
     """Seals and opens under some keys."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        self._secret_keys = [_derive(key.get_secret_value(), "endpoint secrets", 32) for key in keys]
-        self._cursor_keys = [_derive(key.get_secret_value(), "event cursors", 64) for key in keys]
-        self._marks = [hashlib.sha256(key).hexdigest()[:8] for key in self._secret_keys]
+        secret_keys = [_derive(key.get_secret_value(), "endpoint secrets", 32) for key in keys]
+        self._secret_ciphers = [AESGCM(key) for key in secret_keys]
+        self._cursor_ciphers = [AESSIV(_derive(key.get_secret_value(), "event cursors", 64)) for key in keys]
+        self._marks = [hashlib.sha256(key).hexdigest()[:8] for key in secret_keys]
 
     def seal(self, text: str, owner: str) -> str:
         """Encrypt a text for the row of an owner, under the first key."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._boxes[0].encrypt(nonce, text.encode(), owner.encode())
+        sealed = self._secret_ciphers[0].encrypt(nonce, text.encode(), owner.encode())
         return f"{self._marks[0]}.{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, owner: str) -> str:
         """Decrypt what was sealed for this owner. Raises Unreadable."""
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see _boxes
-
         _, _, data = sealed.partition(".")
         raw = base64.b64decode(data)
-        for box in self._boxes:
+        for cipher in self._secret_ciphers:
             try:
-                return box.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode()).decode()
+                return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode()).decode()
             except InvalidTag:
                 continue
         raise Unreadable("IMSG_SECRET_KEY holds none of the keys under which this was kept")
@@ -57,7 +53,7 @@ class Vault:
 
     def write_cursor(self, number: int) -> str:
         """Make the cursor of a place in the log; the same place makes the same one."""
-        sealed = self._cursors[0].encrypt(number.to_bytes(NUMBER_BYTES, "big"), None)
+        sealed = self._cursor_ciphers[0].encrypt(number.to_bytes(NUMBER_BYTES, "big"), None)
         return base64.urlsafe_b64encode(sealed).decode()
 
     def read_cursor(self, cursor: str) -> int | None:
@@ -66,27 +62,12 @@ class Vault:
             sealed = base64.b64decode(cursor, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see _boxes
-
-        for one in self._cursors:
+        for cipher in self._cursor_ciphers:
             try:
-                return int.from_bytes(one.decrypt(sealed, None), "big")
+                return int.from_bytes(cipher.decrypt(sealed, None), "big")
             except (InvalidTag, ValueError):
                 continue
         return None
-
-    @cached_property
-    def _boxes(self) -> "list[AESGCM]":
-        # Loaded with the first endpoint or cursor: 8 MiB that nobody needs who is told nothing.
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
-
-        return [AESGCM(key) for key in self._secret_keys]
-
-    @cached_property
-    def _cursors(self) -> "list[AESSIV]":
-        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415  see _boxes
-
-        return [AESSIV(key) for key in self._cursor_keys]
 
 
 def _derive(key: str, purpose: str, size: int) -> bytes:
