@@ -40,7 +40,7 @@ def test_a_mail_arrives_while_one_looks_and_is_read(deployment: Deployment, visi
     expect(page.locator(".split-pane").get_by_role("heading", level=2)).to_have_text(subject)
     expect(page.frame_locator(".body-frame").get_by_role("heading")).to_have_text("您好")
     expect(page.locator(".file")).to_contain_text("报表gpj.exe")
-    expect(page.locator(".file")).to_contain_text("2.9 KB")
+    expect(page.locator(".file")).to_contain_text("3 KiB")
     page.get_by_text("原文" if look.language == "zh" else "Source", exact=True).click()
     expect(page.locator(".source pre")).to_contain_text("Subject:")
     assert not scrolls_sideways(page)

@@ -276,7 +276,9 @@ class PagedTable:
             return
         if self._is_gone():
             return
-        if self._page.rows or self._page.number > 1:
+        if not self._page.rows and self._page.number > 1:
+            await self._go(self._page.number - 1)  # the last row of this page was removed
+        elif self._page.rows:
             self._instead.clear()
             self.table.show(self._page.rows)
             self.table.element.set_visibility(True)

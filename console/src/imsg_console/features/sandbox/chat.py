@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from nicegui import ui
 
 from imsg_console.client import path
 from imsg_console.features.sandbox.arrivals import Arrivals
+from imsg_console.features.sandbox.bubbles import draw_answer_field, draw_bubble, write_now
 from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
@@ -22,6 +24,8 @@ BUTTON = "获取我的openID"
 """The menu's key (docs/wechat.md)."""
 
 MOST = 300
+
+MOST_CHARACTERS = 600
 
 TO_THE_LAST = "document.querySelector('.chat-bubbles')?.scrollTo({top: 1e9})"
 
@@ -127,16 +131,9 @@ class Chats:
         with element("div", "line chat-foot"):
             press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
             attrs(press, aria_label=t("sandbox.press_label"))
-            words = ui.input(t("sandbox.say")).props("outlined dense maxlength=600").classes("chat-say")
-
-            async def say() -> None:
-                text = str(words.value or "").strip()
-                words.set_value("")
-                if text:
-                    await self._say(openid, text)
-
-            words.on("keydown.enter", say)
-            button(t("sandbox.say_send"), say, kind="main", symbol="send")
+            draw_answer_field(
+                t("sandbox.say"), t("sandbox.say_send"), partial(self._say, openid), most=MOST_CHARACTERS, symbol="send"
+            )
 
     def _leave_button(self, follower: Follower) -> None:
         t = self._t
@@ -162,12 +159,9 @@ class Chats:
                 element("span", "", f"{block(one.text, 2_000)} · {self._view.times.short(one.at, now)}")
             return
         tag = find_tag(one.text) if one.side == "account" else ""
-        text = block(one.text, 2_000) if one.text.strip() != tag else None
+        text = one.text if one.text.strip() != tag else None
         name = self._t("sandbox.template_message") if one.is_template else None
-        bubble = ui.chat_message(
-            text, name=name, stamp=self._view.times.short(one.at, now), sent=one.side == "follower"
-        )
-        with attrs(bubble.classes(f"bubble bubble-{one.side}"), title=self._view.times.full(one.at)):
+        with draw_bubble(self._view, one.at, text, one.side, name=name):
             if tag:
                 copy_button(self._view, tag, tag, name=self._t("sandbox.tag_copy", tag=tag))
 
@@ -226,8 +220,7 @@ class Chats:
             toast(self._t("sandbox.no_answer"))
 
     def _note(self, openid: str, side: Side, text: str) -> None:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._local.setdefault(openid, []).append(ChatLine(at, side, text))
+        self._local.setdefault(openid, []).append(ChatLine(write_now(), side, text))
 
 
 def find_tag(text: str) -> str:

@@ -5,18 +5,18 @@ An SMS can be answered as its recipient would. The answers are known to this pag
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-from nicegui import ui
 
 from imsg_channels.sms import SMS
 from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
+from imsg_console.features.sandbox.bubbles import draw_answer_field, draw_bubble, write_now
 from imsg_console.features.sandbox.split import Item, Split, pane_head
-from imsg_console.sanitize import block, line
+from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, element
+from imsg_console.widgets.elements import element
 from imsg_console.widgets.notices import empty, toast
 
 MOST = 500
@@ -78,27 +78,16 @@ class Conversations:
         self._bubbles = element("div", "bubbles")
         self._draw_lines(number)
         if self._is_answerable:
-            self._draw_answering(number)
-
-    def _draw_answering(self, number: str) -> None:
-        with element("div", "line chat-foot"):
-            words = ui.input(self._t("sandbox.reply")).classes("chat-say")
-            words.props(f"outlined dense maxlength={MOST_CHARACTERS}")
-
-            async def answer() -> None:
-                text = str(words.value or "").strip()
-                words.set_value("")
-                if text:
-                    await self._answer(number, text)
-
-            words.on("keydown.enter", answer)
-            button(self._t("sandbox.reply_send"), answer, kind="main", symbol="reply")
+            t, answer = self._t, partial(self._answer, number)
+            with element("div", "line chat-foot"):
+                draw_answer_field(
+                    t("sandbox.reply"), t("sandbox.reply_send"), answer, most=MOST_CHARACTERS, symbol="reply"
+                )
 
     async def _answer(self, number: str, text: str) -> None:
         """Let the provider report to iMSG what the person wrote."""
         answer = await self._view.sandbox.call("POST", "/sandbox/sms/replies", {"from": number, "text": text})
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._answers.setdefault(number, []).append({"at": at, "text": text, "is_answer": True})
+        self._answers.setdefault(number, []).append({"at": write_now(), "text": text, "is_answer": True})
         self._draw_lines(number)
         if answer["kept"]:
             toast(self._t("sandbox.reply_told"))
@@ -106,12 +95,9 @@ class Conversations:
             toast(self._t("sandbox.reply_waits"), good=False)
 
     def _draw_lines(self, number: str) -> None:
-        now = datetime.now(UTC)
         lines = [*self._by_number.get(number, []), *self._answers.get(number, [])]
         self._bubbles.clear()
         with self._bubbles:
             for one in sorted(lines, key=lambda one: str(one["at"])):
                 side = "follower" if one.get("is_answer") else "account"
-                stamp = self._view.times.short(one["at"], now)
-                bubble = ui.chat_message(block(one["text"], 2_000), stamp=stamp, sent=side == "follower")
-                attrs(bubble.classes(f"bubble bubble-{side}"), title=self._view.times.full(one["at"]))
+                draw_bubble(self._view, one["at"], str(one["text"] or ""), side)
