@@ -133,7 +133,7 @@ def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Vis
     page = seen.page
     page.goto("/inbox?tab=faults")
     smtp = page.locator("[data-method=smtp]")
-    error = smtp.locator(".fault", has_text="说自己内部出错" if is_zh else "something is broken inside")
+    error = smtp.locator(".fault", has_text="返回内部错误" if is_zh else "something is broken inside")
     error.get_by_role("textbox").fill("zwei")
     error.get_by_role("button").click()
     expect(page.get_by_text("次数请填" if is_zh else "Enter a whole number")).to_be_visible()
@@ -168,4 +168,4 @@ def test_only_administrators_see_it(deployment: Deployment, visit: Visits) -> No
     log_in(seen, deployment.new_user(), "correct horse")
     seen.complaints.expect("403")
     seen.page.goto("/inbox")
-    expect(seen.page.get_by_text("这一页只给管理员")).to_be_visible()
+    expect(seen.page.get_by_text("这一页仅供管理员使用")).to_be_visible()
