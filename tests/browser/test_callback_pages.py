@@ -37,7 +37,7 @@ WORDS = {
     "en": {
         "add": "Add a callback",
         "save": "Save",
-        "kept": "I have kept it",
+        "kept": "I have saved it",
         "test": "Test",
         "tried": "It answered 204",
         "deliveries": "Deliveries",

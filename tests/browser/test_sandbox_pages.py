@@ -133,7 +133,7 @@ def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Vis
     page = seen.page
     page.goto("/inbox?tab=faults")
     smtp = page.locator("[data-method=smtp]")
-    error = smtp.locator(".fault", has_text="返回内部错误" if is_zh else "something is broken inside")
+    error = smtp.locator(".fault", has_text="返回内部错误" if is_zh else "answers with an internal error")
     error.get_by_role("textbox").fill("zwei")
     error.get_by_role("button").click()
     expect(page.get_by_text("次数请填" if is_zh else "Enter a whole number")).to_be_visible()

@@ -70,7 +70,7 @@ def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> N
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
     expect(page.locator(".recipients-wrong .problem-text")).to_have_text(["oops@", "13800138000", "nobody-here"])
     expect(page.locator(".recipients-ignored .problem")).to_contain_text(["zhang@example.com"])  # the duplicate
-    counted = {"zh": "读到 6，采用 2，忽略 4", "en": "6 read, 2 adopted, 4 ignored"}[look.language]
+    counted = {"zh": "读到 6，采用 2，忽略 4", "en": "6 read, 2 used, 4 ignored"}[look.language]
     expect(page.locator(".recipients-counts")).to_have_text(counted)
     assert not scrolls_sideways(page)
     seen.axe()
@@ -156,7 +156,7 @@ def test_three_hundred_rows_of_excel_are_accounted_for(visit: Visits, look: Look
     rows = [f"员工{n}\t研发部\t{13800138000 + n}\treader{n}@example.com" for n in range(300)]
     rows[0], rows[5], rows[7] = "员工0\t研发部\t1380013800\t", "员工5\t研发部\t1.38E+10\t", "员工7\t研发部\t\t"
     paste(page, "\r\n".join(["姓名\t部门\t手机\t邮箱", *rows, rows[8]]))
-    counted = {"zh": "读到 302，采用 297，忽略 5", "en": "302 read, 297 adopted, 5 ignored"}[look.language]
+    counted = {"zh": "读到 302，采用 297，忽略 5", "en": "302 read, 297 used, 5 ignored"}[look.language]
     expect(page.locator(".recipients-counts")).to_have_text(counted)
     expect(page.locator(".recipients-wrong .problem-text")).to_have_text(["1380013800", "1.38E+10"])
     expect(page.locator(".recipients-ignored .problem-text")).to_have_text(
