@@ -20,8 +20,8 @@ from imsg_auth.login_limits import (
 )
 from imsg_auth.passwords import Passwords, hasher
 from imsg_contract.errors import Refusal
-from imsg_limits.fair_queue import EACH_WAITS, FairQueue
-from imsg_limits.quota import Tallies
+from imsg_limits.fair_queue import MAX_WAITING_EACH, FairQueue
+from imsg_limits.quota import Counters
 from imsg_runtime.redis import Redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,7 +63,7 @@ def clock() -> Clock:
 async def passwords(redis: Redis, clock: Clock) -> Passwords:
     """Make passwords whose waits take no time, with nothing counted yet."""
     await redis.call("FLUSHDB")
-    return Passwords(Tallies(redis), hasher(), clock.sleep)
+    return Passwords(Counters(redis), hasher(), clock.sleep)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ async def test_a_user_that_does_not_exist_costs_as_much_as_a_wrong_password(
 ) -> None:
     """The same work, with the same parameters, and the same tries."""
     counting = Counting()
-    counted = Passwords(Tallies(redis), counting, clock.sleep)
+    counted = Passwords(Counters(redis), counting, clock.sleep)
     for known in (hashed, None):
         assert not await counted.check("a user", "1.2.3.4", known, "wrong")
     one, other = map(extract_parameters, counting.verified)
@@ -157,7 +157,7 @@ async def test_a_user_that_does_not_exist_costs_as_much_as_a_wrong_password(
 async def guarded(redis: Redis, clock: Clock) -> Passwords:
     """Make passwords that remember where users have logged in."""
     await redis.call("FLUSHDB")
-    return Passwords(Tallies(redis), hasher(), clock.sleep, KnownNetworks(redis))
+    return Passwords(Counters(redis), hasher(), clock.sleep, KnownNetworks(redis))
 
 
 @pytest.mark.long
@@ -196,7 +196,7 @@ async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
     guarded: Passwords, redis: Redis, clock: Clock, hashed: str
 ) -> None:
     assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
-    await Tallies(redis).add(ALL, ALL_TRIES, 60)
+    await Counters(redis).add(ALL, ALL_TRIES, 60)
     assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
     assert clock.slept_s == 0
     assert await guarded.check("b", "192.0.2.1", hashed, "right", "b")
@@ -215,7 +215,7 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
 
     first = asyncio.create_task(hash_for("running", "flood"))
     await asyncio.sleep(0)
-    tasks = [asyncio.create_task(hash_for(f"flood {n}", "flood")) for n in range(EACH_WAITS)]
+    tasks = [asyncio.create_task(hash_for(f"flood {n}", "flood")) for n in range(MAX_WAITING_EACH)]
     await asyncio.sleep(0)
     tasks += [asyncio.create_task(hash_for("stranger", "elsewhere")), asyncio.create_task(hash_for("known", None))]
     await asyncio.sleep(0)
@@ -224,7 +224,7 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
     gate.set()
     await asyncio.gather(first, *tasks)
     assert order[:4] == ["running", "known", "flood 0", "stranger"]
-    assert len(order) == EACH_WAITS + 3
+    assert len(order) == MAX_WAITING_EACH + 3
 
 
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.topology import Lane, user_key
 from imsg_contract.wire import Category
-from imsg_limits.quota import MOST_AT_ONCE
+from imsg_limits.quota import MAX_BURST
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import RunningGateway, mail
 
@@ -123,22 +123,22 @@ async def test_a_check_says_whether_codes_may_be_sent(gateway: RunningGateway) -
 async def test_who_sends_too_many_single_messages_at_once_goes_with_the_lists(gateway: RunningGateway) -> None:
     """Until there were fewer within ten seconds; others, and the same user's codes, go as ever."""
     token, other = await gateway.user(may_send_codes="1", **MANY), await gateway.user("wang", **MANY)
-    await flood(gateway, MOST_AT_ONCE, token=token)
+    await flood(gateway, MAX_BURST, token=token)
     assert (await depths(gateway))[Lane.BULK] == 0
     for _ in range(3):
         await post(gateway, token=token)
     await gateway.client.post("/api/send", json=mail(token=token))
     await post(gateway, token=other)
     await post(gateway, token=token, category="code")
-    assert await depths(gateway) == {Lane.PRIORITY: 1, Lane.NORMAL: MOST_AT_ONCE + 1, Lane.BULK: 4}
+    assert await depths(gateway) == {Lane.PRIORITY: 1, Lane.NORMAL: MAX_BURST + 1, Lane.BULK: 4}
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert (job.lane, len(job.recipients)) == (Lane.BULK, 1)
 
 
 async def test_codes_past_what_one_user_may_send_at_once_go_with_the_single_messages(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="1", **MANY)
-    await flood(gateway, MOST_AT_ONCE + 5, token=token, category="code")
-    assert await depths(gateway) == {Lane.PRIORITY: MOST_AT_ONCE, Lane.NORMAL: 5, Lane.BULK: 0}
+    await flood(gateway, MAX_BURST + 5, token=token, category="code")
+    assert await depths(gateway) == {Lane.PRIORITY: MAX_BURST, Lane.NORMAL: 5, Lane.BULK: 0}
     (job,) = await gateway.jobs()
     assert (job.category, job.lane) == (Category.CODE, Lane.NORMAL)
     assert job.expires_at - job.accepted_at == timedelta(minutes=10)

@@ -23,8 +23,8 @@ from imsg_contract.unsubscribing import PATH, Subscription, derive_keys, write_t
 from imsg_contract.wire import Category, Change
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
-from imsg_people.lookups import Lookups
-from imsg_people.suppressions import Question, SuppressionMirror
+from imsg_people.lookups import RecipientLookups
+from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_testing.brokers import arrivals
@@ -64,7 +64,7 @@ class Catalog:
     ) -> str | None:
         """Tell why a sender would pass an address by."""
         mirror = SuppressionMirror(self.redis, method)
-        return (await mirror.find(Question({0: address}, sender, category))).get(0)
+        return (await mirror.find(SuppressionQuery({0: address}, sender, category))).get(0)
 
 
 @asynccontextmanager
@@ -203,8 +203,11 @@ async def test_a_flushed_mirror_is_written_anew_and_waited_for(catalog: Catalog)
     await catalog.add(method="smtp", to=[f"{n}@example.com" for n in range(1_200)], reason="invalid")
     await catalog.redis.call("DEL", *[suppressed_key(method) for method in METHODS])
 
-    mirror, question = SuppressionMirror(catalog.redis, "smtp"), Question({0: "7@example.com"}, "", Category.CODE)
-    asked = mirror.ask(question)
+    mirror, question = (
+        SuppressionMirror(catalog.redis, "smtp"),
+        SuppressionQuery({0: "7@example.com"}, "", Category.CODE),
+    )
+    asked = mirror.make_read(question)
     reply = await catalog.redis.call(asked.command, asked.key, *asked.fields)
 
     assert reply[0] is None or reply[1] is not None
@@ -216,7 +219,7 @@ async def test_where_mirror_and_catalog_are_away_marketing_waits_and_the_rest_go
     mirror = SuppressionMirror(redis, "smtp")
     answers = []
     for category in Category:
-        question = Question({0: "a@example.com"}, "", category)
+        question = SuppressionQuery({0: "a@example.com"}, "", category)
         answers.append(await mirror.read(question, [None, None]))
 
     assert answers == [{}, {}, {0: "unknown"}]
@@ -324,13 +327,13 @@ async def test_what_somebody_said_outlives_their_address_and_what_others_said_of
     assert all("li.wei" not in str(field).lower() for field in await redis.call("HGETALL", suppressed_key("smtp")))
     assert [row["reason"] for row in (await catalog.page(to=who))["suppressions"]] == ["opt_out"], "by whole address"
 
-    lookups = Lookups(Tombstones(redis, DIGESTS), SuppressionMirror(redis, "smtp"))
+    lookups = RecipientLookups(Tombstones(redis, DIGESTS), SuppressionMirror(redis, "smtp"))
     for sender, found in (("news", {0: "opt_out"}), ("bills", {})):
         content = {"subject": "x", "text": "y", "sender": sender}
         of_now = job(to=(who,), at=datetime.now(UTC) + timedelta(seconds=1), content=content)
         lookup = await lookups.prepare(of_now.model_copy(update={"category": Category.MARKETING}))
         assert lookup is not None
-        replies = [await redis.call(question.command, question.key, *question.fields) for question in lookup.questions]
+        replies = [await redis.call(question.command, question.key, *question.fields) for question in lookup.reads]
         assert (await lookup.read(replies)).suppressed == found
 
     again = await catalog.add(method="smtp", to=who, scope={"sender": "news", "category": "marketing"})

@@ -26,7 +26,7 @@ from imsg_history.resending import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter, WriterMetrics
-from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
+from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to_file, read_file
 from imsg_runtime.redis import Redis
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
@@ -301,7 +301,7 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
     other = Tombstone(secrets.token_hex(16), DIGESTS.of(PHONE), NOW)
     assert await stones.synchronize() == set()
     await _forget(database)
-    append_to(tmp_path / "tombstones", [other])
+    append_to_file(tmp_path / "tombstones", [other])
 
     restored = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
     assert await restored.synchronize() == set()
@@ -323,10 +323,10 @@ async def test_an_emptied_redis_gets_its_tombstones_back(stones: TombstoneStore,
 async def test_half_a_line_of_the_file_is_no_tombstone(tmp_path: Path) -> None:
     file = tmp_path / "tombstones"
     stone = Tombstone("1" * 32, "2" * 64, NOW)
-    append_to(file, [stone])
+    append_to_file(file, [stone])
     with file.open("a") as opened:
         opened.write("3" * 32 + " " + "4" * 64 + " 17")
-    assert read_from(file) == [stone]
+    assert read_file(file) == [stone]
     assert file.stat().st_mode & 0o077 == 0
 
 

@@ -6,7 +6,7 @@ from imsg_auth.store import User
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_limits.quota import Tallies
+from imsg_limits.quota import Counters
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.clients import network_of
@@ -23,8 +23,8 @@ RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "unavail
 class LoginFailures:
     """Takes note of log-ins."""
 
-    def __init__(self, registry: CollectorRegistry, tallies: Tallies, changes: UserChanges) -> None:
-        self._tallies = tallies
+    def __init__(self, registry: CollectorRegistry, counters: Counters, changes: UserChanges) -> None:
+        self._counters = counters
         self._changes = changes
         self._results = Counter("imsg_logins", "Log-ins by their result", ("result",), registry=registry)
         for result in RESULTS:
@@ -48,6 +48,6 @@ class LoginFailures:
             log.warning("login_failure_not_audited", why=str(away))
 
     async def _is_news(self, user: User) -> bool:
-        if (await self._tallies.add(f"login-audit:{user.id}", 1, MINUTE_S)).count > 1:
+        if (await self._counters.add(f"login-audit:{user.id}", 1, MINUTE_S)).count > 1:
             return False
-        return (await self._tallies.add("login-audit", 1, MINUTE_S)).count <= NOTES_A_MINUTE
+        return (await self._counters.add("login-audit", 1, MINUTE_S)).count <= NOTES_A_MINUTE

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imsg_contract.errors import Refusal
-from imsg_limits.quota import Tallied, Tallies
+from imsg_limits.quota import Count, Counters
 from imsg_runtime.redis import Redis
 
 FREE_TRIES = 5
@@ -80,46 +80,46 @@ class Attempt:
 class LoginLimits:
     """The counts of wrong passwords. Raises RedisUnavailable."""
 
-    def __init__(self, tallies: Tallies) -> None:
-        self._tallies = tallies
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
 
     async def due_s(self, attempt: Attempt) -> float:
         """Say how long a try waits in all. Raises Refusal too_many_tries."""
-        due_s = _of_pair(await self._tallies.read(_pair(attempt)), is_known=attempt.is_known)
+        due_s = _of_pair(await self._counters.read(_pair(attempt)), is_known=attempt.is_known)
         if attempt.is_known:
             return due_s
-        network = await self._tallies.read(_network(attempt))
+        network = await self._counters.read(_network(attempt))
         if network.count >= NETWORK_TRIES:
             raise _too_many(network)
-        if (await self._tallies.read(_account(attempt))).count >= ACCOUNT_TRIES:
-            first = await self._tallies.read(_hour(attempt))
+        if (await self._counters.read(_account(attempt))).count >= ACCOUNT_TRIES:
+            first = await self._counters.read(_hour(attempt))
             if first.count:
                 raise _too_many(first)
             return SLOWED_S
-        if (await self._tallies.read(ALL)).count >= ALL_TRIES:
+        if (await self._counters.read(ALL)).count >= ALL_TRIES:
             return SLOWED_S
         return due_s
 
     async def count(self, attempt: Attempt) -> None:
         """Count a wrong password."""
-        await self._tallies.add(_pair(attempt), 1, FORGOTTEN_AFTER_S)
+        await self._counters.add(_pair(attempt), 1, FORGOTTEN_AFTER_S)
         if attempt.is_known:
             return
-        await self._tallies.add(_hour(attempt), 1, HOUR_S)
-        await self._tallies.add(_network(attempt), 1, FORGOTTEN_AFTER_S)
-        await self._tallies.add(_account(attempt), 1, HOUR_S)
-        await self._tallies.add(ALL, 1, HOUR_S)
+        await self._counters.add(_hour(attempt), 1, HOUR_S)
+        await self._counters.add(_network(attempt), 1, FORGOTTEN_AFTER_S)
+        await self._counters.add(_account(attempt), 1, HOUR_S)
+        await self._counters.add(ALL, 1, HOUR_S)
 
     async def forget(self, attempt: Attempt) -> None:
         """Forget what this user had wrong from there: the password was right."""
-        await self._tallies.forget(_pair(attempt))
-        await self._tallies.forget(_hour(attempt))
+        await self._counters.forget(_pair(attempt))
+        await self._counters.forget(_hour(attempt))
 
 
 ALL = "login-all"
 
 
-def _of_pair(wrong: Tallied, *, is_known: bool) -> float:
+def _of_pair(wrong: Count, *, is_known: bool) -> float:
     step = wrong.count - FREE_TRIES
     if step < 0:
         return 0.0
@@ -130,7 +130,7 @@ def _of_pair(wrong: Tallied, *, is_known: bool) -> float:
     raise _too_many(wrong)
 
 
-def _too_many(wrong: Tallied) -> Refusal:
+def _too_many(wrong: Count) -> Refusal:
     after_s = max(1, math.ceil(wrong.ends_in_s))
     return Refusal(
         "too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=after_s, retry_after_s=after_s

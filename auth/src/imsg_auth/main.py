@@ -36,7 +36,7 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for, wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_limits.quota import Quota, Tallies
+from imsg_limits.quota import Counters, Quota
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
@@ -87,7 +87,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             store, cache = await _open_parts(stack, settings)
             user_cache = UserCache(store, cache)
-            passwords = Passwords(Tallies(cache), hasher(), known=KnownNetworks(cache))
+            passwords = Passwords(Counters(cache), hasher(), known=KnownNetworks(cache))
             bootstrap = Bootstrap(
                 store,
                 passwords,
@@ -107,7 +107,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             changes = UserChanges(store, user_cache, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
-            failures = LoginFailures(service.metrics, Tallies(cache), changes)
+            failures = LoginFailures(service.metrics, Counters(cache), changes)
             sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
@@ -131,7 +131,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
     """
     async with AsyncExitStack() as stack:
         store, cache = await _open_parts(stack, settings)
-        passwords = Passwords(Tallies(cache), hasher())
+        passwords = Passwords(Counters(cache), hasher())
 
         async def reset(user_cache: Cache) -> None:
             users = Users(store, UserChanges(store, user_cache), passwords, documented=not settings.is_exposed)

@@ -10,7 +10,7 @@ from argon2.exceptions import VerifyMismatchError
 from imsg_auth.common_passwords import is_common
 from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits
 from imsg_limits.fair_queue import FairQueue
-from imsg_limits.quota import Tallies
+from imsg_limits.quota import Counters
 from imsg_web.clients import network_of
 
 
@@ -24,13 +24,13 @@ class Passwords:
 
     def __init__(
         self,
-        tallies: Tallies,
+        counters: Counters,
         hasher: PasswordHasher,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         known: KnownNetworks | None = None,
     ) -> None:
         """Without `known` nobody is known anywhere: for those who set passwords and check none."""
-        self._tries = LoginLimits(tallies)
+        self._tries = LoginLimits(counters)
         self._known = known
         self._hasher = hasher
         self._sleep = sleep

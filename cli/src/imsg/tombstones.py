@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from imsg_people.tombstones import append_to, read_from
+from imsg_people.tombstones import append_to_file, read_file
 from imsg_runtime.settings import StartError
 
 NAME = "tombstones"
@@ -30,8 +30,8 @@ def take_over(folder: Path) -> None:
         theirs, ours = beside(Path(origin.read_text().strip())), beside(folder)
         if theirs == ours:
             return
-        known = {stone.id for stone in read_from(ours)}
-        append_to(ours, [stone for stone in read_from(theirs) if stone.id not in known])
+        known = {stone.id for stone in read_file(ours)}
+        append_to_file(ours, [stone for stone in read_file(theirs) if stone.id not in known])
     except OSError as error:
         raise StartError(
             f"the tombstones of erased addresses can't be taken over ({error}); correct the rights of the file."

@@ -173,7 +173,7 @@ class Acceptor:
 
     async def _give_back(self, charged: Charged) -> None:
         try:
-            await self._quota.give_back(charged.charge)
+            await self._quota.refund(charged.charge)
         except (RedisUnavailable, RedisRefused) as away:
             # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
             log.warning("quota_not_refunded", why=str(away))

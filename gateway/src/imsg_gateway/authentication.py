@@ -13,7 +13,18 @@ from imsg_contract import tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import refuse_exhausted
-from imsg_limits.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NotCached, Quota, Revoked, Stale
+from imsg_limits.quota import (
+    CachedUser,
+    Charged,
+    CodesForbidden,
+    Exhausted,
+    Kind,
+    Quota,
+    SendingDisabled,
+    StaleToken,
+    TokenRevoked,
+    UserNotCached,
+)
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -103,7 +114,7 @@ class Authenticator:
         """
         for _ in range(MAX_ROUNDS):
             known = await self.quota.peek(username, "")
-            if isinstance(known, Known):
+            if isinstance(known, CachedUser):
                 return Owner(username, user_id, known.events if known.user_id == user_id else 0)
             try:
                 await self.cache(username, None)
@@ -172,27 +183,27 @@ class Credential:
                     return charged
                 case Exhausted() as nothing_left:
                     raise refuse_exhausted(nothing_left, recipients, self._authenticator.zone)
-                case Disabled():
+                case SendingDisabled():
                     raise Refusal("sending_disabled")
-                case NoCodes():
+                case CodesForbidden():
                     raise Refusal("may_not_send_codes")
-                case Revoked():
+                case TokenRevoked():
                     raise Refusal("token_invalid")
-                case Stale(epoch=epoch, user_id=user_id):
+                case StaleToken(epoch=epoch, user_id=user_id):
                     self._verify(user_id, epoch)
-                case NotCached():
+                case UserNotCached():
                     await self._authenticator.cache(self.username, self.text)
         raise ServiceUnavailable("auth did not write the user into the cache")
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
             match await self._authenticator.quota.peek(self.username, self.token.nonce):
-                case Known(epoch=epoch, role=role, user_id=user_id, since=since):
+                case CachedUser(epoch=epoch, role=role, user_id=user_id, since=since):
                     self._verify(user_id, epoch)
                     return Caller(self.username, role == "admin", user_id, since)
-                case Revoked():
+                case TokenRevoked():
                     raise Refusal("token_invalid")
-                case NotCached():
+                case UserNotCached():
                     await self._authenticator.cache(self.username, self.text)
         raise ServiceUnavailable("auth did not write the user into the cache")
 

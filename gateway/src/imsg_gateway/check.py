@@ -13,7 +13,7 @@ from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
 from imsg_gateway.request import ClientRequest
-from imsg_people.suppressions import Question, SuppressionMirror
+from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_runtime.redis import Redis
 from imsg_web.responses import Answer, ok, prefers_english
 from imsg_web.service_client import Peer, ServiceFailed
@@ -73,7 +73,7 @@ class Checker:
         for first in range(0, len(draft.recipients), AT_ONCE):
             some = draft.recipients[first : first + AT_ONCE]
             addresses = {recipient.n: recipient.address for recipient in some}
-            found += len(await mirror.find(Question(addresses, sender, draft.category)))
+            found += len(await mirror.find(SuppressionQuery(addresses, sender, draft.category)))
         return found
 
     async def _me(self, credential: Credential) -> Mapping[str, Any]:

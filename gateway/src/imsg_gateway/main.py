@@ -42,7 +42,7 @@ from imsg_gateway.templates import PublishedTemplates
 from imsg_limits.admission import OF_ONE_USER, Admission
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.lag_throttle import LagThrottle
-from imsg_limits.quota import Quota, Tallies
+from imsg_limits.quota import Counters, Quota
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
@@ -180,7 +180,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits) -> DraftReader:
     accounts = settings.account_names
     followers, published = Followers(store, accounts), PublishedAddresses(store)
-    recipients = Recipients(auth, followers, published, Tallies(store), settings.max_recipients)
+    recipients = Recipients(auth, followers, published, Counters(store), settings.max_recipients)
     return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, PublishedNames(store), accounts)
 
 

@@ -15,7 +15,7 @@ from imsg_gateway.authentication import Credential
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong
-from imsg_limits.quota import Tallies
+from imsg_limits.quota import Counters
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed
 
@@ -60,13 +60,13 @@ class Recipients:
         auth: Peer,
         followers: Followers,
         published: PublishedAddresses,
-        tallies: Tallies,
+        counters: Counters,
         max_recipients: int,
     ) -> None:
         self._auth = auth
         self._followers = followers
         self._published = published
-        self._tallies = tallies
+        self._counters = counters
         self._max = max_recipients
 
     async def find(self, to: object, method: ChannelSpec, account: str | None, credential: Credential) -> Found:
@@ -218,7 +218,7 @@ class Recipients:
 
     async def _count_tries(self, caller: Caller, unknown: int, spare: int = 0) -> None:
         """Count guesses. Raises Refusal too_many_tries past the bound, and `spare` more."""
-        tries = await self._tallies.add(f"unknown:{caller.user_id}", unknown, HOUR_S)
+        tries = await self._counters.add(f"unknown:{caller.user_id}", unknown, HOUR_S)
         if tries.count > MAX_UNKNOWN_AN_HOUR + spare:
             after = max(1, round(tries.ends_in_s))
             raise Refusal(

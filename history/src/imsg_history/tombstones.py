@@ -19,7 +19,7 @@ from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
-from imsg_people.tombstones import Tombstone, Tombstones, append_to, read_from
+from imsg_people.tombstones import Tombstone, Tombstones, append_to_file, read_file
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
@@ -131,10 +131,10 @@ class TombstoneStore:
         if self.file is None:
             return frozenset()
         if self._in_file is None:
-            self._in_file = frozenset(read_from(self.file))
+            self._in_file = frozenset(read_file(self.file))
         there = {stone.id for stone in self._in_file}
         lacking = [stone for name, stone in known.items() if name not in there]
-        append_to(self.file, lacking)
+        append_to_file(self.file, lacking)
         self._in_file |= frozenset(lacking)
         return frozenset(stone for stone in self._in_file if stone.id not in known)
 

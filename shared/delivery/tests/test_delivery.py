@@ -27,7 +27,7 @@ from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_limits.lag_throttle import LagThrottle
-from imsg_people.lookups import Lookups
+from imsg_people.lookups import RecipientLookups
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
@@ -75,7 +75,7 @@ class Bed:
             broker=broker,
             publisher=OutcomePublisher(broker, Random(1), many=100),  # noqa: S311  jitter
             claims=self.claims,
-            lookups=Lookups(None, None),
+            lookups=RecipientLookups(None, None),
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
             metrics=Metrics(self.registry, "smtp"),
             queue=self.queue,
@@ -185,7 +185,7 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
     async with connect(valkey_url) as redis:
         stones = Tombstones(redis, Digests([SecretStr("tombs of a group")]))
         await stones.keep([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
-        bed.lane = replace(bed.lane, lookups=Lookups(stones, None))
+        bed.lane = replace(bed.lane, lookups=RecipientLookups(stones, None))
         for one in jobs:
             await accept(bed.broker, one)
         async with bed.broker.consume(bed.queue, 3) as deliveries:

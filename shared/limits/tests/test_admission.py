@@ -7,7 +7,7 @@ import pytest
 
 from imsg_contract.errors import Refusal
 from imsg_limits.admission import AT_ONCE, FEW, OF_ONE_USER, Admission
-from imsg_limits.lag_throttle import LATE_S, LONGEST_PAUSE_S, LagThrottle
+from imsg_limits.lag_throttle import LONGEST_PAUSE_S, MAX_LAG_S, LagThrottle
 
 
 def in_time() -> LagThrottle:
@@ -80,7 +80,7 @@ async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
 async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nobody_else_does() -> None:
     lag_throttle = LagThrottle(time.monotonic, 4)
     while lag_throttle.pause_s < LONGEST_PAUSE_S:
-        lag_throttle.judge(2 * LATE_S)
+        lag_throttle.adjust(2 * MAX_LAG_S)
     requests = Requests(Admission(lag_throttle))
     await requests.come("flood", 4 * FEW)
     await requests.come("li", FEW)

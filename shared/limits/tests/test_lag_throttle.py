@@ -3,23 +3,23 @@
 import asyncio
 import time
 
-from imsg_limits.lag_throttle import FIRST_PAUSE_S, LATE_S, LONGEST_PAUSE_S, LagThrottle
+from imsg_limits.lag_throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, MAX_LAG_S, LagThrottle
 
 
 def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
     lag_throttle = LagThrottle(time.monotonic, 4)
-    lag_throttle.judge(LATE_S / 2)
+    lag_throttle.adjust(MAX_LAG_S / 2)
     assert lag_throttle.pause_s == 0
-    lag_throttle.judge(2 * LATE_S)
+    lag_throttle.adjust(2 * MAX_LAG_S)
     assert lag_throttle.pause_s == FIRST_PAUSE_S
     for _ in range(20):
-        lag_throttle.judge(2 * LATE_S)
+        lag_throttle.adjust(2 * MAX_LAG_S)
     assert lag_throttle.pause_s == LONGEST_PAUSE_S
     for _ in range(70):  # 1.4 s of looks
-        lag_throttle.judge(0)
+        lag_throttle.adjust(0)
     assert 0.4 * LONGEST_PAUSE_S < lag_throttle.pause_s < 0.6 * LONGEST_PAUSE_S
     for _ in range(400):
-        lag_throttle.judge(0)
+        lag_throttle.adjust(0)
     assert lag_throttle.pause_s == 0
 
 

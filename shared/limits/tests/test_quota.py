@@ -3,15 +3,25 @@
 import asyncio
 from datetime import UTC, datetime
 
-from imsg_limits.quota import Charged, Disabled, Exhausted, Known, NotCached, Quota, Revoked, Stale, Tallies
+from imsg_limits.quota import (
+    CachedUser,
+    Charged,
+    Counters,
+    Exhausted,
+    Quota,
+    SendingDisabled,
+    StaleToken,
+    TokenRevoked,
+    UserNotCached,
+)
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.quota import EPOCH, ID, SHANGHAI, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
 
 
-async def is_forgotten(tallies: Tallies, key: str) -> bool:
+async def is_forgotten(counters: Counters, key: str) -> bool:
     """Tell whether nothing is counted."""
-    return (await tallies.read(key)).count == 0
+    return (await counters.read(key)).count == 0
 
 
 async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(
@@ -54,13 +64,13 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
     await cache_user(redis, name, id="second")
     assert (await quota.read_used(name, "second")).hour == 0
     assert (await charge_owned(quota, name, "second")).windows[0].used == 1
-    await quota.give_back(charge)
+    await quota.refund(charge)
     assert (await quota.read_used(name, "second")).hour == 1
 
 
 async def test_a_token_of_another_user_of_the_name_is_verified_anew(redis: Redis, name: str) -> None:
     await cache_user(redis, name, id="first")
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == Stale(1, "first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == StaleToken(1, "first")
 
 
 async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
@@ -126,23 +136,23 @@ async def test_a_changed_mirror_holds_for_the_very_next_request(redis: Redis, na
 async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
     """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
     quota = Quota(redis, SHANGHAI)
-    assert await quota.charge(name, "nonce", 1, 1, ID) == NotCached()
+    assert await quota.charge(name, "nonce", 1, 1, ID) == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=8, role="admin")
-    assert await quota.charge(name, "nonce", 1, 1, ID) == Stale(8, ID)
-    assert await quota.charge(name, "gone", 8, 1, ID) == Revoked()
+    assert await quota.charge(name, "nonce", 1, 1, ID) == StaleToken(8, ID)
+    assert await quota.charge(name, "gone", 8, 1, ID) == TokenRevoked()
     assert isinstance(await quota.charge(name, "nonce", 8, 1, ID), Charged)
     await cache_user(redis, name, role="admin", available=0)
-    assert await quota.charge(name, "nonce", 1, 1, ID) == Disabled("admin")
+    assert await quota.charge(name, "nonce", 1, 1, ID) == SendingDisabled("admin")
     assert (await quota.read_used(name, ID)).hour == 1
 
 
 async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
     """For requests that were refused for something else, and for every other URL."""
     quota = Quota(redis, SHANGHAI)
-    assert await quota.peek(name, "nonce") == NotCached()
+    assert await quota.peek(name, "nonce") == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
-    assert await quota.peek(name, "nonce") == Known(2**53 - 1, "admin", available=False, user_id=ID, since=EPOCH)
-    assert await quota.peek(name, "gone") == Revoked()
+    assert await quota.peek(name, "nonce") == CachedUser(2**53 - 1, "admin", available=False, user_id=ID, since=EPOCH)
+    assert await quota.peek(name, "gone") == TokenRevoked()
     assert (await quota.read_used(name, ID)).hour == 0
 
 
@@ -152,7 +162,7 @@ async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> 
     quota = Quota(redis, SHANGHAI)
     answer = await charge(quota, name, recipients=3)
     await exhaust(quota, name)
-    await quota.give_back(answer.charge)
+    await quota.refund(answer.charge)
     used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name, recipients=3)
@@ -164,12 +174,12 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     quota = Quota(redis, SHANGHAI)
     answer = await charge(quota, name, recipients=3)
     await redis.call("DEL", answer.charge.key)
-    await quota.give_back(answer.charge)
+    await quota.refund(answer.charge)
     used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name)
-    await quota.give_back(answer.charge)
-    await quota.give_back(answer.charge)
+    await quota.refund(answer.charge)
+    await quota.refund(answer.charge)
     assert (await quota.read_used(name, ID)).hour == 0
 
 
@@ -184,19 +194,19 @@ async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) 
 
 async def test_a_tally_adds_up_and_forgets_by_itself(redis: Redis, name: str) -> None:
     """Its time begins with the first count and is not prolonged by later ones."""
-    tallies = Tallies(redis)
-    assert (await tallies.read(name)).count == 0
-    first = await tallies.add(name, 60, 1)
-    second = await tallies.add(name, 41, 1)
+    counters = Counters(redis)
+    assert (await counters.read(name)).count == 0
+    first = await counters.add(name, 60, 1)
+    second = await counters.add(name, 41, 1)
     assert (first.count, second.count) == (60, 101)
     assert 0 < second.ends_in_s <= first.ends_in_s <= 1
-    assert (await tallies.read(name)).count == 101
-    await eventually(lambda: is_forgotten(tallies, name))
+    assert (await counters.read(name)).count == 101
+    await eventually(lambda: is_forgotten(counters, name))
 
 
 async def test_a_tally_is_forgotten_on_request(redis: Redis, name: str) -> None:
     """A right password ends the counting."""
-    tallies = Tallies(redis)
-    await tallies.add(name, 3, 60)
-    await tallies.forget(name)
-    assert (await tallies.add(name, 1, 60)).count == 1
+    counters = Counters(redis)
+    await counters.add(name, 3, 60)
+    await counters.forget(name)
+    assert (await counters.add(name, 1, 60)).count == 1

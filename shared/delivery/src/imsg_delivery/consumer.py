@@ -24,7 +24,7 @@ from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
 from imsg_limits.lag_throttle import LagThrottle
-from imsg_people.lookups import Lookups, name_sender
+from imsg_people.lookups import RecipientLookups, name_sender
 from imsg_people.suppressions import SuppressionMirror
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime.life import UNWATCHED, Life
@@ -100,7 +100,7 @@ class Worker(Generic[Prepared]):
         self._tasks: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None
         names = channel.name_sender if isinstance(channel, SupportsSenderName) else name_sender
-        lookups = Lookups(tombstones, suppressions, names)
+        lookups = RecipientLookups(tombstones, suppressions, names)
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
         self._lag_throttle = LagThrottle(clock, channel.terms.concurrency[Lane.BULK])
@@ -110,7 +110,7 @@ class Worker(Generic[Prepared]):
     def _open_lane(
         self,
         lane: Lane,
-        lookups: Lookups,
+        lookups: RecipientLookups,
         shares: Mapping[Lane, asyncio.Semaphore],
         waiting: Counter[Lane],
         random: Random,

@@ -23,7 +23,7 @@ from imsg_delivery.disposition import Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
 from imsg_delivery.slots import Slot
-from imsg_people.lookups import Lookup
+from imsg_people.lookups import RecipientLookup
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
@@ -53,7 +53,7 @@ class Start:
     """How a delivery was begun."""
 
     begun: Begun | None = None
-    lookup: Lookup | None = None
+    lookup: RecipientLookup | None = None
     """The question who of the chunk may not be sent to."""
     ahead_s: float = 0.0
     """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""

@@ -16,7 +16,7 @@ from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_limits.lag_throttle import LagThrottle
-from imsg_people.lookups import Lookups
+from imsg_people.lookups import RecipientLookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class LaneContext(Generic[Prepared]):
     broker: Broker
     publisher: OutcomePublisher
     claims: Claims
-    lookups: Lookups
+    lookups: RecipientLookups
     """Who may not be sent to."""
     pause: PauseSwitch
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""How many requests are being accepted at once, and how many of them are one user's: a flood waits behind itself."""
+"""Admission: how many requests are accepted at once, in all and of one user, so that a flood delays only itself."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,34 +7,34 @@ from imsg_contract.errors import Refusal
 from imsg_limits.lag_throttle import LagThrottle
 
 AT_ONCE = 96
-"""Requests between their charge and their confirm. More of them share no more round trips, and whoever comes last waits
-for the loop to get through all of them, a step at a time."""
+"""Requests between their charge and their confirm. More of them share no more round trips, and the last one waits until
+the loop has run a step of each."""
 
 OF_ONE_USER = 64
-"""So others find room at once, whatever one sends."""
+"""The most requests of one user at once, so that others find room."""
 
 FEW = 8
-"""Requests of one user at once that are no flood yet: they pause for nobody."""
+"""So many requests of one user are no flood, and are not throttled."""
 
 PATIENCE_S = 5.0
-"""How long a request waits for its turn; the idempotency key that it may hold is its own for longer."""
+"""How long a request waits for admission; the lease of its idempotency key is longer."""
 
 RETRY_AFTER_S = 2
 
 
 @dataclass(slots=True)
 class _Share:
-    """One user's."""
+    """The requests of one user."""
 
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OF_ONE_USER))
     inside: int = 0
-    """Those who have it or wait for it."""
+    """Requests that are admitted or wait."""
 
 
 class Admission:
-    """Lets requests in: of each user in the order of their coming. Codes are few, and don't ask.
+    """Admits requests, those of one user in order. Codes are few, and are not subject to it.
 
-    While codes are about and this process is late, who has many inside comes in after a pause (`limits.lag_throttle`).
+    While codes are sent and this process lags, a user with many requests is throttled (`limits.lag_throttle`).
     """
 
     def __init__(self, lag_throttle: LagThrottle, patience_s: float = PATIENCE_S) -> None:
@@ -44,19 +44,19 @@ class Admission:
         self._patience_s = patience_s
 
     def note_code(self) -> None:
-        """Note that a code was accepted: more of them may follow, and somebody waits for each."""
+        """Note that a code was accepted: more may follow, and people wait for them."""
         self._lag_throttle.note_code()
 
     def is_empty(self) -> bool:
-        """Tell whether nobody is inside or waits."""
+        """Return whether no request is admitted or waits."""
         return not self._shares
 
     def of(self, username: str) -> "Turn":
-        """Enter to be inside, as one of a user's. Entering raises Refusal overloaded for who waited in vain."""
+        """Return the context of a user's request; entering it waits. Raises Refusal overloaded after PATIENCE_S."""
         return Turn(self, username)
 
     async def enter(self, username: str) -> None:
-        """Come in, waiting where there is no room."""
+        """Admit a request, waiting where there is no room. Raises Refusal overloaded."""
         share = self._shares.get(username)
         if share is None:
             share = self._shares[username] = _Share()
@@ -72,7 +72,7 @@ class Admission:
             raise
 
     def leave(self, username: str) -> None:
-        """Make room for the next."""
+        """Make room for the next request."""
         share = self._shares[username]
         self._room.release()
         share.room.release()
@@ -102,7 +102,7 @@ class Admission:
 
 
 class Turn:
-    """One request's place inside: a class, since a generator's context costs three times as much."""
+    """The admission of one request: a class, since a generator's context costs three times as much."""
 
     __slots__ = ("_admission", "_username")
 
@@ -111,9 +111,9 @@ class Turn:
         self._username = username
 
     async def __aenter__(self) -> None:
-        """Come in."""
+        """Wait for admission."""
         await self._admission.enter(self._username)
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave."""
+        """End the admission."""
         self._admission.leave(self._username)

@@ -1,4 +1,4 @@
-"""Whether the gateway may take more: how much waits at the broker, and whether it takes anything (promise 9)."""
+"""Backpressure: a request is refused where too much waits at the broker, or the broker accepts nothing (promise 9)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from imsg_contract.topology import Lane
 
 LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 10
-"""A backlog past the limit is not gone in a second; a blocked broker is freed by a person or a disk."""
+"""A backlog past the limit lasts longer than a second; a person unblocks a broker."""
 
 
 class Backpressure:
-    """Knows the depth of every channel, a second old at most."""
+    """Reads the depth of every channel's queues each second."""
 
     def __init__(self, broker: Broker, max_depth: int) -> None:
         self._broker = broker
@@ -23,7 +23,7 @@ class Backpressure:
         self._is_reachable = False
 
     async def watch(self) -> None:
-        """Look every second, for ever."""
+        """Read the depths every second, for ever."""
         while True:
             try:
                 self._loads = await self.look()
@@ -33,7 +33,7 @@ class Backpressure:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> dict[str, dict[Lane, Load]]:
-        """Count what waits for each channel in each lane now, and who consumes it. Raises Unreachable."""
+        """Return depth and consumers of each channel's lanes. Raises Unreachable."""
         topology = self._broker.topology
         return {
             method: {lane: await self._broker.load(topology.queue(method, lane)) for lane in Lane}
@@ -41,22 +41,22 @@ class Backpressure:
         }
 
     def count_consumers(self, method: str) -> float:
-        """Say how many senders consume for a channel, as last seen; not a number where that is not known."""
+        """Return how many senders consume for a channel, as last read; NaN where that is not known."""
         loads = self._loads.get(method)
         return nan if loads is None or not self._is_reachable else count_consumers(loads)
 
     def count_waiting(self, method: str, lane: Lane | None = None) -> float:
-        """Say how much waits for a channel, or in a lane of it, as last seen; not a number where that is not known."""
+        """Return how much waits for a channel, or in a lane of it, as last read; NaN where that is not known."""
         loads = self._loads.get(method)
         if loads is None or not self._is_reachable:
             return nan
         return sum(load.depth for load in loads.values()) if lane is None else loads[lane].depth
 
     def check(self, method: str, lane: Lane) -> None:
-        """Raise Refusal where no more may be taken.
+        """Raise Refusal where a request can't be accepted.
 
-        broker_blocked where an alarm (memory, disk) keeps the broker from it, not_accepted where it is away, overloaded
-        where too much waits for the channel; a code waits for no other lane, and so for what waits in its own alone.
+        broker_blocked: an alarm (memory, disk) blocks the broker; not_accepted: it is unreachable; overloaded: too much
+        waits for the channel. For a code only its own lane counts, since it waits for no other.
         """
         if self._broker.blocked:
             raise Refusal("broker_blocked", retry_after_s=RETRY_AFTER_S)
@@ -68,5 +68,5 @@ class Backpressure:
 
 
 def count_consumers(loads: Mapping[Lane, Load]) -> int:
-    """Count the senders that consume for a channel: of its lanes the best served."""
+    """Return how many senders consume for a channel: the most consumers of one of its lanes."""
     return max(load.consumers for load in loads.values())

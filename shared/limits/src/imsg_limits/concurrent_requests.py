@@ -1,4 +1,4 @@
-"""How many requests of a user are under way: who has many is answered at once, instead of holding what others need."""
+"""The number of concurrent requests of each user."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 
 class ConcurrentRequests:
-    """Counts by user, in the order of coming."""
+    """Counts concurrent requests by user."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     @contextmanager
     def count(self, user_id: str) -> Iterator[int]:
-        """Count one more of a user's while the block runs; yield how many they are."""
+        """Count a request of a user while the block runs; yield the number with it."""
         self._counts[user_id] += 1
         try:
             yield self._counts[user_id]
@@ -23,5 +23,5 @@ class ConcurrentRequests:
                 del self._counts[user_id]
 
     def of(self, user_id: str) -> int:
-        """How many of a user's there are."""
+        """Return the number of a user's requests."""
         return self._counts[user_id]

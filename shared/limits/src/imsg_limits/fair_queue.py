@@ -1,4 +1,4 @@
-"""Turns at hashing, few at once: whoever is known comes first, strangers by their network in turn."""
+"""A fair queue of log-ins for password hashing: known networks first, then unknown ones in turn."""
 
 import asyncio
 import math
@@ -14,69 +14,69 @@ SLOTS = 2
 WAIT_S = 8.0
 """How long a log-in may wait for its turn."""
 
-EACH_WAITS = 16
-"""How many of one network may wait; more are refused at once."""
+MAX_WAITING_EACH = 16
+"""The most log-ins of one network that wait; more are refused at once."""
 
-ALL_WAIT = 1_024
-"""How many strangers may wait in all: two slots hash some 60 a second, and `WAIT_S` refuses the rest."""
+MAX_WAITING = 1_024
+"""The most log-ins from unknown networks that wait: two slots hash some 60 a second, and `WAIT_S` refuses the rest."""
 
 Turn = asyncio.Future[None]
 
 
 class FairQueue:
-    """A fair queue: a flood of made-up names from some networks delays a stranger by one hash of each of them at most.
+    """A flood of invented names from some networks delays a log-in from another network by one hash of each at most.
 
-    Every name is treated alike from a network that its user has not logged in from, so that waiting tells nothing.
+    From a network that its user has not logged in from, every name waits alike, so that the wait reveals nothing.
     """
 
     def __init__(self, slots: int = SLOTS, wait_s: float = WAIT_S) -> None:
         self._free = slots
         self._wait_s = wait_s
         self._known: deque[Turn] = deque()
-        self._strangers: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._unknown: OrderedDict[str, deque[Turn]] = OrderedDict()
 
     @asynccontextmanager
-    async def take(self, stranger: str | None = None) -> AsyncIterator[None]:
-        """Wait for a turn and keep it; `stranger` names a stranger's network. Raises Refusal unavailable."""
+    async def take(self, unknown_network: str | None = None) -> AsyncIterator[None]:
+        """Hold a slot; `unknown_network` is that of the log-in, None for a known one. Raises Refusal unavailable."""
         if self._free > 0:
             self._free -= 1
         else:
-            await self._wait(stranger)
+            await self._wait(unknown_network)
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
-    async def _wait(self, stranger: str | None) -> None:
+    async def _wait(self, unknown_network: str | None) -> None:
         turn: Turn = asyncio.get_running_loop().create_future()
-        queue = self._known if stranger is None else self._queue(stranger)
+        queue = self._known if unknown_network is None else self._queue(unknown_network)
         queue.append(turn)
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # it had just come
+                self._release()  # it had just come
             elif turn in queue:
                 queue.remove(turn)
-                self._forget(stranger)
+                self._forget(unknown_network)
             if isinstance(error, TimeoutError):
                 raise _unavailable(self._wait_s) from error
             raise
 
-    def _queue(self, stranger: str) -> deque[Turn]:
-        queue = self._strangers.setdefault(stranger, deque())
-        if len(queue) >= EACH_WAITS or sum(map(len, self._strangers.values())) >= ALL_WAIT:
-            self._forget(stranger)
+    def _queue(self, unknown_network: str) -> deque[Turn]:
+        queue = self._unknown.setdefault(unknown_network, deque())
+        if len(queue) >= MAX_WAITING_EACH or sum(map(len, self._unknown.values())) >= MAX_WAITING:
+            self._forget(unknown_network)
             raise _unavailable(self._wait_s)
         return queue
 
-    def _forget(self, stranger: str | None) -> None:
-        if stranger is not None and not self._strangers.get(stranger, True):
-            del self._strangers[stranger]
+    def _forget(self, unknown_network: str | None) -> None:
+        if unknown_network is not None and not self._unknown.get(unknown_network, True):
+            del self._unknown[unknown_network]
 
-    def _pass_on(self) -> None:
-        """Give a turn that has ended to who comes next."""
+    def _release(self) -> None:
+        """Pass a free slot to the next in the queue."""
         while (turn := self._next()) is not None:
             if not turn.done():
                 turn.set_result(None)
@@ -86,12 +86,12 @@ class FairQueue:
     def _next(self) -> Turn | None:
         if self._known:
             return self._known.popleft()
-        if not self._strangers:
+        if not self._unknown:
             return None
-        network, queue = self._strangers.popitem(last=False)
+        network, queue = self._unknown.popitem(last=False)
         turn = queue.popleft()
         if queue:
-            self._strangers[network] = queue  # behind the other networks
+            self._unknown[network] = queue  # behind the other networks
         return turn
 
 

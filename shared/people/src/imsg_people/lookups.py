@@ -1,4 +1,4 @@
-"""What keeps a message from a recipient, looked up in a round trip that is made anyway: an erasure, a suppression."""
+"""Look-ups of erased and suppressed recipients, sent with a Redis call that is made anyway."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,27 +6,27 @@ from typing import Any
 
 from imsg_contract.wire import Job
 from imsg_people import tombstones
-from imsg_people.suppressions import COMPLETE, Question, SuppressionMirror
+from imsg_people.suppressions import COMPLETE, SuppressionMirror, SuppressionQuery
 from imsg_people.tombstones import Tombstones
 from imsg_runtime.redis import Read
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Who may not be sent to."""
+class Exclusions:
+    """Recipients that get no message, by their numbers `n`."""
 
     erased: Collection[int] = ()
     suppressed: Mapping[int, str] = field(default_factory=dict)
-    """n → why."""
+    """n → reason."""
 
 
-NOBODY = Found()
+NO_EXCLUSIONS = Exclusions()
 
 
 def name_sender(job: Job) -> str | None:
-    """Name whose message it is where its channel has no other way: the account, or the sender that the content names.
+    """Return the sender of a job by which suppressions are found: the account, or the sender that the content names.
 
-    Empty: the one that needs no name. Of a content that is kept by history it can't be told before that is fetched.
+    Empty for the default sender; None where history keeps the content, which has not been fetched yet.
     """
     if job.account is not None:
         return job.account
@@ -36,49 +36,49 @@ def name_sender(job: Job) -> str | None:
     return named if isinstance(named, str) else ""
 
 
-class Lookup:
-    """A question about a chunk's recipients that is made once, and sent along with whatever else Redis is asked."""
+class RecipientLookup:
+    """The look-up of a chunk's recipients: made once, its reads are sent with other Redis calls."""
 
-    __slots__ = ("_mirror", "_question", "_stones", "nothing", "questions")
+    __slots__ = ("_mirror", "_question", "_stones", "empty_replies", "reads")
 
     def __init__(
-        self, stones: tombstones.Lookup | None, question: Question | None, mirror: SuppressionMirror | None
+        self, stones: tombstones.Lookup | None, question: SuppressionQuery | None, mirror: SuppressionMirror | None
     ) -> None:
         self._stones, self._question, self._mirror = stones, question, mirror
-        self.questions: list[Read] = []
-        """The reads; their replies are read by `read`."""
-        self.nothing: list[list[bytes | None]] = []
-        """The replies that say of nobody that they may not be sent to."""
+        self.reads: list[Read] = []
+        """The Redis reads; `read` takes their replies."""
+        self.empty_replies: list[list[bytes | None]] = []
+        """The replies where no recipient is excluded."""
         if stones is not None:
-            self.questions.append(stones.question)
-            self.nothing.append([None] * len(stones.question.fields))
+            self.reads.append(stones.command)
+            self.empty_replies.append([None] * len(stones.command.fields))
         if question is not None and mirror is not None:
-            self.questions.append(mirror.ask(question))
-            self.nothing.append([COMPLETE, *[None] * len(question.addresses)])
+            self.reads.append(mirror.make_read(question))
+            self.empty_replies.append([COMPLETE, *[None] * len(question.addresses)])
 
-    def only(self, ns: Sequence[int]) -> "Lookup":
-        """Ask about some of them."""
+    def only(self, ns: Sequence[int]) -> "RecipientLookup":
+        """Return the look-up of some of the recipients."""
         stones = None if self._stones is None else self._stones.only(ns)
-        return Lookup(stones, None if self._question is None else self._question.only(ns), self._mirror)
+        return RecipientLookup(stones, None if self._question is None else self._question.only(ns), self._mirror)
 
-    async def read(self, replies: Sequence[Any]) -> Found:
-        """Say who may not be sent to. Raises RedisUnavailable, RedisRefused where it has to ask again."""
+    async def read(self, replies: Sequence[Any]) -> Exclusions:
+        """Return the excluded recipients. Raises RedisUnavailable, RedisRefused where it has to read again."""
         erased: Collection[int] = ()
         if self._stones is not None and any(replies[0]):
             erased = self._stones.read(replies[0])
         if self._mirror is None or self._question is None:
-            return Found(erased) if erased else NOBODY
+            return Exclusions(erased) if erased else NO_EXCLUSIONS
         suppressed = await self._mirror.read(self._question, replies[-1])
         if self._stones is not None and any(replies[0]):
-            # Who was erased and is written to anew is known by a digest alone, if they had asked for nothing more.
+            # An erased recipient may have opted out before: that wish is kept under the digest.
             digests = self._stones.read_digests(replies[0])
             unknown = {n: one for n, one in digests.items() if n not in erased and n not in suppressed}
             suppressed = {**suppressed, **await self._mirror.find_erased(self._question, unknown)}
-        return Found(erased, suppressed) if erased or suppressed else NOBODY
+        return Exclusions(erased, suppressed) if erased or suppressed else NO_EXCLUSIONS
 
 
-class Lookups:
-    """Makes the questions of one sender."""
+class RecipientLookups:
+    """Makes the look-ups of one sender."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class Lookups:
         mirror: SuppressionMirror | None,
         name_sender: Callable[[Job], str | None] = name_sender,
     ) -> None:
-        """`stones` is None where nobody can be erased (no key is set), `mirror` where nobody looks at suppressions."""
+        """`stones` is None without an erasure key, `mirror` where suppressions do not apply."""
         self._stones = stones
         self._mirror = mirror
         self._name_sender = name_sender
 
-    async def prepare(self, job: Job) -> Lookup | None:
-        """Make the question about the recipients of a job; None where there is nothing to ask."""
+    async def prepare(self, job: Job) -> RecipientLookup | None:
+        """Return the look-up of a job's recipients; None where there is nothing to look up."""
         addresses = {recipient.n: recipient.address for recipient in job.recipients}
         stones = None if self._stones is None else await self._stones.prepare(addresses, job.accepted_at)
         if self._mirror is None:
-            return None if stones is None else Lookup(stones, None, None)
-        return Lookup(stones, Question(addresses, self._name_sender(job), job.category), self._mirror)
+            return None if stones is None else RecipientLookup(stones, None, None)
+        return RecipientLookup(stones, SuppressionQuery(addresses, self._name_sender(job), job.category), self._mirror)

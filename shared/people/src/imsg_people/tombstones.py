@@ -1,6 +1,6 @@
-"""Tombstones: whose data was erased, and when; an address is known here by its HMAC alone.
+"""Tombstones: which addresses were erased, and when; an address is stored as its HMAC alone.
 
-Redis mirrors them for those who send: a hash digest → `AT_MS ID`, written by history, which owns them.
+history owns them and mirrors them to Redis for the senders: a hash digest → `AT_MS ID`.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavail
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 BLOCK_BYTES = 64
-"""Of SHA-256."""
+"""The block of SHA-256."""
 
 OFF_LOOP = 2_000
-"""From so many addresses on digests are made in a thread: a microsecond or two each."""
+"""Digests of more addresses are computed in a thread: each takes a microsecond or two."""
 
 _RAISE = Script.of("""
 for i = 1, #ARGV, 3 do
@@ -35,11 +35,11 @@ for i = 1, #ARGV, 3 do
 end
 return redis.call('HLEN', KEYS[1])
 """)
-"""ARGV: digest, milliseconds, id; and so on. The later of two of one digest stands."""
+"""ARGV: digest, milliseconds, id; and so on. Of two tombstones of one digest the later is kept."""
 
 
 class Digests:
-    """Makes digests; the first key signs, all verify (`IMSG_ERASURE_KEY`)."""
+    """Computes digests by `IMSG_ERASURE_KEY`: the first key signs, all verify."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         self._keys = tuple(_Hmac(key.get_secret_value().encode()) for key in keys)
@@ -49,16 +49,16 @@ class Digests:
         return bool(self._keys)
 
     def of(self, address: str) -> str:
-        """Return the digest under which an address is erased: 64 hex digits."""
+        """Return the digest of an address under the first key: 64 hex digits."""
         return self._keys[0].of(identity(address))
 
     def all_of(self, address: str) -> tuple[str, ...]:
-        """Return every digest under which it may be erased."""
+        """Return the digests of an address under all keys."""
         who = identity(address)
         return tuple([key.of(who) for key in self._keys])
 
     async def of_many(self, found: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return the digests of many addresses, off the loop where they are very many."""
+        """Return the digests of many addresses, in a thread where they are very many."""
         wanted = set(found)
         if len(wanted) >= OFF_LOOP:
             return await asyncio.to_thread(lambda: {one: self.all_of(one) for one in wanted})
@@ -66,7 +66,7 @@ class Digests:
 
 
 class _Hmac:
-    """HMAC-SHA256 (RFC 2104) under one key, whose two blocks are hashed once; a test holds it to the library's own."""
+    """HMAC-SHA256 (RFC 2104) under one key, whose two blocks are hashed once; a test compares it with `hmac`."""
 
     def __init__(self, key: bytes) -> None:
         block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
@@ -86,44 +86,44 @@ class Tombstone:
     """One erasure of one address."""
 
     id: str
-    """The erasure's."""
+    """The id of the erasure."""
     digest: str
     at: datetime
-    """What was accepted until then is erased; what is accepted later is a new relation."""
+    """Messages that were accepted until then are erased."""
 
     @property
     def at_ms(self) -> int:
-        """The time as Redis holds it: Unix milliseconds, the begun one counted in."""
+        """The time in Redis: Unix milliseconds, rounded up."""
         return -int(-self.at.timestamp() * 1000 // 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A question to the mirror that is made once, and sent along with whatever else Redis is asked."""
+    """The look-up of recipients in the mirror: made once, its read is sent with other Redis calls."""
 
     digests: Mapping[int, tuple[str, ...]]
     accepted_ms: float
-    question: Read
+    command: Read
 
     @classmethod
     def of(cls, digests: Mapping[int, tuple[str, ...]], accepted_ms: float) -> "Lookup":
-        """Make a lookup of recipients by their digests."""
+        """Return the look-up of recipients by their digests."""
         asked = [one for every in digests.values() for one in every]
         return cls(digests, accepted_ms, Read("HMGET", TOMBSTONES, asked))
 
     def only(self, ns: Sequence[int]) -> "Lookup":
-        """Ask about some of them."""
+        """Return the look-up of some of the recipients."""
         return Lookup.of({n: self.digests[n] for n in ns}, self.accepted_ms)
 
     def read(self, reply: Sequence[bytes | None]) -> frozenset[int]:
-        """Say who is erased by the reply to the question."""
+        """Return the erased recipients, by the reply."""
         asked = (n for n, digests in self.digests.items() for _ in digests)
         return frozenset(
             n for n, stone in zip(asked, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
         )
 
     def read_digests(self, reply: Sequence[bytes | None]) -> Mapping[int, str]:
-        """Say of each recipient who was ever erased, before this was accepted too, under which digest: n → digest."""
+        """Return n → digest of the recipients that were ever erased, also before the message was accepted."""
         asked = ((n, digest) for n, digests in self.digests.items() for digest in digests)
         return {n: digest for (n, digest), stone in zip(asked, reply, strict=True) if stone}
 
@@ -136,23 +136,23 @@ class Tombstones:
         self._redis = redis
 
     async def prepare(self, addresses: Mapping[int, str], accepted_at: datetime) -> "Lookup | None":
-        """Make the question whose recipients, accepted then, have been erased since; None where there is no key."""
+        """Return the look-up of recipients of a message accepted at `accepted_at`; None without an erasure key."""
         if not self.digests or not addresses:
             return None
         digests = await self.digests.of_many(addresses.values())
         return Lookup.of({n: digests[address] for n, address in addresses.items()}, accepted_at.timestamp() * 1000)
 
     async def find(self, addresses: Mapping[int, str], accepted_at: datetime) -> frozenset[int]:
-        """Say whose recipients, accepted then, have been erased since. Raises RedisUnavailable."""
+        """Return the recipients that were erased since `accepted_at`. Raises RedisUnavailable."""
         if (lookup := await self.prepare(addresses, accepted_at)) is None:
             return frozenset()
         try:
-            return lookup.read(await self._redis.call(lookup.question.command, TOMBSTONES, *lookup.question.fields))
+            return lookup.read(await self._redis.call(lookup.command.command, TOMBSTONES, *lookup.command.fields))
         except RedisRefused as refused:
             raise RedisUnavailable(str(refused)) from refused
 
     async def keep(self, tombstones: Iterable[Tombstone]) -> int:
-        """Write tombstones, the later of two of one address; return how many addresses are erased.
+        """Write tombstones, keeping the later of two of one address; return the number of erased addresses.
 
         Raises RedisUnavailable, RedisRefused.
         """
@@ -160,7 +160,7 @@ class Tombstones:
         return int(await self._redis.run(_RAISE, [TOMBSTONES], arguments))
 
     async def read(self) -> dict[str, tuple[int, str]]:
-        """Return all of them: digest → (milliseconds, erasure). Raises RedisUnavailable, RedisRefused."""
+        """Return all tombstones: digest → (milliseconds, id of the erasure). Raises RedisUnavailable, RedisRefused."""
         found = await self._redis.call("HGETALL", TOMBSTONES)
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         stones: dict[str, tuple[int, str]] = {}
@@ -170,12 +170,12 @@ class Tombstones:
         return stones
 
     async def count(self) -> int:
-        """Say how many addresses are erased. Raises RedisUnavailable, RedisRefused."""
+        """Return the number of erased addresses. Raises RedisUnavailable, RedisRefused."""
         return int(await self._redis.call("HLEN", TOMBSTONES))
 
 
-def read_from(file: Path) -> list[Tombstone]:
-    """Read a file of tombstones, `ID DIGEST AT_MS` a line; half a line is none. Raises OSError."""
+def read_file(file: Path) -> list[Tombstone]:
+    """Read a file of tombstones, a line `ID DIGEST AT_MS` each, without an unfinished last line. Raises OSError."""
     found = []
     lines = file.read_text("ascii", "replace").splitlines(keepends=True) if file.exists() else []
     for line in lines:
@@ -185,8 +185,8 @@ def read_from(file: Path) -> list[Tombstone]:
     return found
 
 
-def append_to(file: Path, stones: Iterable[Tombstone]) -> None:
-    """Add to a file of tombstones, on the disk when this returns. Raises OSError."""
+def append_to_file(file: Path, stones: Iterable[Tombstone]) -> None:
+    """Append tombstones to a file and flush it to the disk. Raises OSError."""
     lines = "".join(f"{stone.id} {stone.digest} {stone.at_ms}\n" for stone in stones)
     if not lines:
         return

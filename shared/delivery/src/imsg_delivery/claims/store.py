@@ -31,7 +31,7 @@ from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
 from imsg_delivery.claims.scripts import load
 from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
-from imsg_people.lookups import NOBODY, Found, Lookup
+from imsg_people.lookups import NO_EXCLUSIONS, Exclusions, RecipientLookup
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
@@ -159,7 +159,7 @@ class Claims:
         self._scripts = {name: load(name) for name in names}
 
     async def begin(
-        self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: Lookup | None = None
+        self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: RecipientLookup | None = None
     ) -> Begun:
         """Record that a delivery is begun, and see how its recipients stand, and by `lookup` who may not be sent to.
 
@@ -177,7 +177,7 @@ class Claims:
         excused: str,
         *,
         alone: bool,
-        lookup: Lookup | None,
+        lookup: RecipientLookup | None,
     ) -> Begun:
         of = record.recipients if record.is_whole else 0
         arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
@@ -193,7 +193,9 @@ class Claims:
         names = tuple(by.decode().split())
         return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
 
-    async def begin_and_claim(self, record: ChunkRecord, n: int, lookup: Lookup | None = None) -> Free | Ended | None:
+    async def begin_and_claim(
+        self, record: ChunkRecord, n: int, lookup: RecipientLookup | None = None
+    ) -> Free | Ended | None:
         """Begin the delivery of a single message and claim it, in one step; None where it has to be begun first.
 
         That is where anything is known of it: an earlier start, a claim, an end.
@@ -243,7 +245,7 @@ class Claims:
         claim: Sequence[int] = (),
         *,
         ends: bool = False,
-        lookup: Lookup | None = None,
+        lookup: RecipientLookup | None = None,
     ) -> dict[int, Record]:
         """Write what attempts ended with, then claim more recipients: one step, so that a call costs one round trip.
 
@@ -331,21 +333,21 @@ class Claims:
         name: str,
         record: ChunkRecord,
         arguments: Sequence[Argument],
-        lookup: Lookup | None = None,
+        lookup: RecipientLookup | None = None,
         *,
         asks: bool = False,
-    ) -> tuple[Any, Found, bool]:
+    ) -> tuple[Any, Exclusions, bool]:
         """Run a script; in the same round trip, see who may not be sent to and whether the chunk is settled."""
         script = self._scripts[name]
-        reads: list[Read] = [] if lookup is None else list(lookup.questions)
+        reads: list[Read] = [] if lookup is None else list(lookup.reads)
         if asks:
             reads.append(question(record.name, record.accepted_s))
         if not reads:
-            return await self._run(script, record.key, arguments), NOBODY, False
+            return await self._run(script, record.key, arguments), NO_EXCLUSIONS, False
         try:
             reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
             is_settled = asks and bool(found.pop()[0])
-            held = NOBODY if lookup is None or found == lookup.nothing else await lookup.read(found)
+            held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
         except RedisRefused as refused:
             raise _understand(refused) from refused.__cause__
         return reply, held, is_settled
@@ -394,7 +396,7 @@ def _record_of(transition: Transition) -> Record:
     return Delayed(transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks)
 
 
-def _read(request: str, n: int, found: bytes, held: Found = NOBODY) -> Record:
+def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) -> Record:
     """Read what a step answered for a recipient. Raises ValueError for what another version wrote."""
     kind, _, rest = found.partition(b" ")
     match kind:

@@ -1,39 +1,57 @@
-"""Counted windows in one atomic step by Redis' clock: what a user may still send, and how often something was tried.
+"""Quotas: what a user may still send, counted in Redis in one atomic step; and counters that expire.
 
-A charge reads the cached user and counts in the same script, so that no race and no number of gateways lets one
-request more through, and a change of the user holds for the very next request. The windows are the clock hour and
-the calendar day of a time zone. Lua knows no zones: the caller passes the zone's UTC offsets around now, a table of
-two or three lines, and the script picks by the server's TIME.
+A charge reads the cached user and counts in the same script: no race and no number of gateways lets one request more
+through, and a change of the user takes effect with the next request. The windows are the clock hour and the calendar
+day of a time zone. Lua knows no time zones: the caller passes the zone's UTC offsets around now, a table of two or
+three lines, and the script chooses by the server's TIME.
 
-Counts live in one hash per user. Its key holds the cached user's key as hash tag, so both are in one slot of a Redis
-Cluster unless the name has braces; iMSG itself is meant for one Redis.
+Counts are one hash for each user. Its key holds the cached user's key as hash tag, so that both are in one slot of a
+Redis Cluster unless the name has braces; iMSG itself is made for one Redis.
 """
 
-from imsg_limits.quota.answers import (
+from imsg_limits.quota.charging import Quota
+from imsg_limits.quota.counters import Count, Counters
+from imsg_limits.quota.results import (
     ALL_SENDERS,
-    AT_ONCE_S,
-    MOST_AT_ONCE,
+    BURST_S,
+    MAX_BURST,
+    CachedUser,
     Charge,
     Charged,
-    Disabled,
+    CodesForbidden,
     Exhausted,
     Kind,
-    Known,
-    NoCodes,
-    NotCached,
-    Revoked,
-    Stale,
-    Used,
+    SendingDisabled,
+    StaleToken,
+    TokenRevoked,
+    Usage,
+    UserNotCached,
     Window,
     WindowName,
 )
-from imsg_limits.quota.charging import Quota
 from imsg_limits.quota.scripts import SERVER_TIME
-from imsg_limits.quota.tallies import Tallied, Tallies
 from imsg_limits.quota.zone import offsets
 
 __all__ = [
-    "ALL_SENDERS", "AT_ONCE_S", "MOST_AT_ONCE", "SERVER_TIME", "Charge", "Charged", "Disabled", "Exhausted", "Kind",
-    "Known", "NoCodes", "NotCached", "Quota", "Revoked", "Stale", "Tallied", "Tallies", "Used", "Window", "WindowName",
+    "ALL_SENDERS",
+    "BURST_S",
+    "MAX_BURST",
+    "SERVER_TIME",
+    "CachedUser",
+    "Charge",
+    "Charged",
+    "CodesForbidden",
+    "Count",
+    "Counters",
+    "Exhausted",
+    "Kind",
+    "Quota",
+    "SendingDisabled",
+    "StaleToken",
+    "TokenRevoked",
+    "Usage",
+    "UserNotCached",
+    "Window",
+    "WindowName",
     "offsets",
 ]  # fmt: skip

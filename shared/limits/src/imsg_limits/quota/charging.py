@@ -1,4 +1,4 @@
-"""The limits of the users: charged, given back, read."""
+"""The limits of users: charge a request, refund it, read the usage."""
 
 import math
 import time
@@ -7,59 +7,59 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.topology import counts_key, user_key
-from imsg_limits.quota.answers import (
-    AT_ONCE_S,
-    MOST_AT_ONCE,
+from imsg_limits.quota.results import (
+    BURST_S,
+    MAX_BURST,
+    CachedUser,
     Charge,
     Charged,
-    Disabled,
+    CodesForbidden,
     Exhausted,
     Kind,
-    Known,
-    NoCodes,
-    NotCached,
-    Revoked,
-    Stale,
-    Used,
+    SendingDisabled,
+    StaleToken,
+    TokenRevoked,
+    Usage,
+    UserNotCached,
     Window,
 )
-from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_TELL, GIVE_BACK, SERVER_TIME, USED
+from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, SERVER_TIME, USED
 from imsg_limits.quota.zone import offsets
 from imsg_runtime.redis import Redis, Script
 
 _TABLE_AGE_S = 86_400
 
 REMEMBERED_S = 5.0
-"""How long a charge goes by the windows and the time that one before was told, instead of having both found again."""
+"""How long charges reuse the windows and the time that an earlier charge returned."""
 
 MARGIN_S = 1.0
-"""So close to a window's end nobody does: which it is then, the server's clock alone says."""
+"""They are not reused so close to a window's end, where only the server's clock tells the window."""
 
 SLOWEST_S = 0.05
-"""What a reply tells of the time is not remembered where it took longer to come."""
+"""A time is not reused where its reply took longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The present windows, and the server's time at a moment of ours."""
+    """The current windows, and the server's time at a moment of this process."""
 
     at: float
-    """By the loop's clock, in seconds."""
+    """This process's monotonic clock, in seconds."""
     now: float
-    """The server's, in Unix seconds."""
+    """The server's clock, in Unix seconds."""
     hour_opens: int
     day_opens: int
     fields: tuple[str, str, str]
 
     def time_at(self, at: float) -> float | None:
-        """Return the server's time at a moment; None where that is too far, or a window may have turned by then."""
+        """Return the server's time at a moment; None where that is too far away, or a window may have ended by then."""
         now = self.now + at - self.at
         is_near = 0 <= at - self.at < REMEMBERED_S and now < min(self.hour_opens, self.day_opens) - MARGIN_S
         return now if is_near else None
 
 
 class Quota:
-    """The limits of the users. Every method raises RedisUnavailable and RedisRefused as runtime.redis does."""
+    """The limits of users. Every method raises RedisUnavailable, RedisRefused."""
 
     def __init__(
         self,
@@ -70,18 +70,18 @@ class Quota:
         clock: str = SERVER_TIME,
         elapsed: Callable[[], float] | None = time.monotonic,
     ) -> None:
-        """Take the zone of the windows; `now` only chooses which offsets are sent along, `clock` is the script's.
+        """`zone` is that of the windows, `clock` the script's; `now` only chooses the UTC offsets that are passed.
 
-        By `elapsed` a charge knows how old is what one before was told of the time; None: each asks anew.
+        `elapsed` measures the age of a returned time; None: no time is reused.
         """
         self._redis = redis
         self._zone = zone
         self._now = now
         self._elapsed = elapsed
         self._known: _Known | None = None
-        self._charge, self._charge_and_tell = (
-            Script.of(source.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
-            for source in (CHARGE, CHARGE_AND_TELL)
+        self._charge, self._charge_and_return_time = (
+            Script.of(source.format(clock=clock, seconds=BURST_S, most=MAX_BURST))
+            for source in (CHARGE, CHARGE_AND_RETURN_TIME)
         )
         self._used = Script.of(USED.format(clock=clock))
         self._table: tuple[int, ...] = ()
@@ -96,10 +96,10 @@ class Quota:
         user_id: str,
         *,
         kind: Kind | None = None,
-    ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NotCached | Revoked:
-        """Judge the token, `available` and the limits, and count one request, all in one step.
+    ) -> Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
+        """Check the token, `available` and the limits, and count one request, in one atomic step.
 
-        `epoch` and `user_id` are those the caller has verified the token's MAC against. The counts are kept under the
+        The caller has verified the token's MAC against `epoch` and `user_id`. The counts are kept under the
         name and hold the user's id: a user who is registered anew under a name starts from nothing.
         """
         begun = math.nan if self._elapsed is None else self._elapsed()
@@ -108,7 +108,7 @@ class Quota:
         arguments: list[str | int] = [epoch, nonce, recipients, user_id, "" if kind is None else kind[0]]
         script = self._charge
         if known is None or now is None:
-            script = self._charge_and_tell
+            script = self._charge_and_return_time
             arguments += self._offsets()
         else:
             arguments += (f"{now:.6f}", known.day_opens, *known.fields)
@@ -132,32 +132,32 @@ class Quota:
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
 
-    async def peek(self, username: str, nonce: str) -> Known | NotCached | Revoked:
-        """Read the cached user, counting nothing: to learn the epoch, or where only the token is to be judged."""
+    async def peek(self, username: str, nonce: str) -> CachedUser | UserNotCached | TokenRevoked:
+        """Return the cached user without counting: to learn the epoch, or where only the token is checked."""
         fields = ("epoch", "role", "available", f"revoked:{nonce}", "id", "since", "events")
         epoch, role, available, revoked, owner, since, events = await self._redis.call(
             "HMGET", user_key(username), *fields
         )
         if epoch is None:
-            return NotCached()
+            return UserNotCached()
         if revoked is not None:
-            return Revoked()
+            return TokenRevoked()
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return Known(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
+        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
 
-    async def give_back(self, charge: Charge) -> None:
-        """Undo a charge in the windows it was made in, never below 0. Only once per charge."""
+    async def refund(self, charge: Charge) -> None:
+        """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
         counted: list[str | int] = [part for field in charge.fields for part in field]
-        await self._redis.run(GIVE_BACK, [charge.key], [charge.user_id, *counted])
+        await self._redis.run(REFUND, [charge.key], [charge.user_id, *counted])
 
-    async def read_used(self, username: str, user_id: str) -> Used:
-        """Read what a user has used of the present windows, counting nothing; of its predecessor's, nothing."""
+    async def read_used(self, username: str, user_id: str) -> Usage:
+        """Return a user's usage in the current windows, without that of an earlier user of the name."""
         arguments: list[str | int] = [user_id, *self._offsets()]
         reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
-        return Used(*map(int, reply))
+        return Usage(*map(int, reply))
 
     def _note(self, found: Sequence[bytes | int], begun: float) -> _Known:
-        """Read what the script has found out of the windows, and remember it where the reply came soon."""
+        """Read the windows that a script returned, and remember them where the reply was quick."""
         ended = math.nan if self._elapsed is None else self._elapsed()
         hour_opens, day_opens = (int(number) for number in found[1:3])
         hour_field, day_field, people_field = (field.decode() for field in found[3:6] if isinstance(field, bytes))
@@ -173,17 +173,17 @@ class Quota:
         return self._table
 
 
-def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NotCached | Revoked:
+def _why_not(reply: Sequence[bytes]) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
     match reply[0]:
         case b"no_mirror":
-            return NotCached()
+            return UserNotCached()
         case b"stale":
-            return Stale(int(reply[1]), reply[2].decode())
+            return StaleToken(int(reply[1]), reply[2].decode())
         case b"revoked":
-            return Revoked()
+            return TokenRevoked()
         case b"disabled":
-            return Disabled(reply[1].decode())
-    return NoCodes(reply[1].decode())
+            return SendingDisabled(reply[1].decode())
+    return CodesForbidden(reply[1].decode())
 
 
 def _windows(reply: Sequence[bytes | int], known: _Known, now: int) -> tuple[Window, ...]:

@@ -1,11 +1,11 @@
-"""The Lua steps of counting: each reads and counts at once, by the server's clock."""
+"""The Lua scripts of quotas: each reads and counts in one atomic step, by the server's clock."""
 
 from imsg_runtime.redis import Script
 
 SERVER_TIME = "(function() local at = redis.call('TIME') return at[1] + at[2] / 1000000 end)()"
-"""The clock, as a Lua expression in Unix seconds: the server's own, so that gateways needn't agree on one."""
+"""The server's clock as a Lua expression in Unix seconds: gateways' clocks may differ."""
 
-# Windows of now, where the caller does not give along what it knows of them already (docs/performance.md).
+# The current windows, where the caller does not pass them (docs/performance.md).
 # Fields of the counts: h START:OFFSET (an hour by its first second and its offset, so that the hour
 # that comes twice when daylight saving ends is two windows), d DAY and r DAY (requests and recipients of a local day).
 _WINDOWS = """
@@ -106,8 +106,8 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
     redis.call('EXPIRE', KEYS[2], math.floor(day_opens - now + 86400))
   end
 end
-local told = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id, crowded and 1 or 0,
-               tonumber(user[10] or 0), user[11]}}
+local result = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id,
+                 crowded and 1 or 0, tonumber(user[10] or 0), user[11]}}
 """
 )
 
@@ -118,16 +118,16 @@ local now, day_opens, h, d, r = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], AR
 """
     + _COUNT
     + """
-return told
+return result
 """
 )
-"""ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, those that were not too
-many; or none), then what is known of the time: now, when the day's window ends, the fields of the present windows.
+"""ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up to the
+limit; or none), then the time as the caller knows it: now, the end of the day's window, the fields of the windows.
 
-Nearly all charges go this way.
+Nearly all charges use this script.
 """
 
-CHARGE_AND_TELL = (
+CHARGE_AND_RETURN_TIME = (
     _WINDOWS
     + _JUDGE
     + """
@@ -136,10 +136,10 @@ local day_opens, h, d, r = w.day_opens, w.h, w.d, w.r
 """
     + _COUNT
     + """
-return {{told, {{string.format('%.6f', now), w.hour_opens, day_opens, h, d, r}}}}
+return {{result, {{string.format('%.6f', now), w.hour_opens, day_opens, h, d, r}}}}
 """
 )
-"""The same where nothing is known of the time: ARGV ends with offsets, and what was found out is told too."""
+"""The same where the caller does not know the time: ARGV ends with UTC offsets, and the time is returned too."""
 
 USED = (
     _WINDOWS
@@ -151,7 +151,7 @@ return {{tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] 
 """
 )
 
-GIVE_BACK = Script.of("""
+REFUND = Script.of("""
 local owner = redis.call('HGET', KEYS[1], 'id')
 if owner ~= ARGV[1] then return end
 for at = 2, #ARGV, 2 do
@@ -160,7 +160,7 @@ for at = 2, #ARGV, 2 do
 end
 """)
 
-TALLY = Script.of("""
+COUNT = Script.of("""
 local amount = tonumber(ARGV[1])
 local count = tonumber(redis.call('GET', KEYS[1]) or 0)
 if amount > 0 then

@@ -1,4 +1,4 @@
-"""A time zone as Lua can use it: the UTC offsets around now."""
+"""The UTC offsets of a time zone around now, for Lua, which knows no time zones."""
 
 import math
 from datetime import datetime, timedelta, tzinfo

@@ -1,0 +1,129 @@
+"""The results of a charge, and a user's usage.
+
+Results that every request makes are named tuples: a frozen dataclass takes three times as long to make
+(docs/performance.md).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+BURST_S, MAX_BURST = 10, 200
+"""More than this many single messages, or codes, of one user within BURST_S are a crowd, which is sent as bulk."""
+
+Kind = Literal["single", "code"]
+"""The kinds of requests whose bursts are counted."""
+
+ALL_SENDERS = "*"
+"""In place of senders' names: every sender."""
+
+WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
+
+
+class Window(NamedTuple):
+    """One limit of a user in its current window."""
+
+    name: WindowName
+    limit: int
+    used: int
+    opens_at: int
+    """Unix time at which the next window begins."""
+    opens_in_s: int
+
+    @property
+    def left(self) -> int:
+        """What may still be charged; 0 where the limit was lowered below the usage."""
+        return max(0, self.limit - self.used)
+
+
+class Charge(NamedTuple):
+    """The windows that a request was counted in, to refund exactly these."""
+
+    key: str
+    fields: tuple[tuple[str, int], ...]
+    user_id: str
+    """The user whose requests are counted."""
+
+
+class Charged(NamedTuple):
+    """The token is valid, the user may send, and the request is counted."""
+
+    role: str
+    windows: tuple[Window, ...]
+    charge: Charge
+    is_crowded: bool = False
+    """Whether the user sent more than `MAX_BURST` of this kind within `BURST_S`, without this one."""
+    events: int = 0
+    """Which events of the user's messages are published (`wire.EventKind`)."""
+    senders: str = ALL_SENDERS
+    """The named senders that the user may use: names with commas, or `*`."""
+
+    def may_send_by(self, sender: str) -> bool:
+        """Return whether the user may use a sender."""
+        return self.senders == ALL_SENDERS or sender in self.senders.split(",")
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """A limit is exceeded and nothing was counted: `window` is that limit, of several the one that opens last."""
+
+    role: str
+    windows: tuple[Window, ...]
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class SendingDisabled:
+    """The user may not send."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodesForbidden:
+    """The user may not send codes."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleToken:
+    """The user's epoch or id has changed: the token must be verified against these."""
+
+    epoch: int
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserNotCached:
+    """The user cache has no such user: auth has to write it, then the charge is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRevoked:
+    """The token was revoked by a log-out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedUser:
+    """A user of the cache, whose token is not revoked."""
+
+    epoch: int
+    role: str
+    available: bool
+    user_id: str
+    since: datetime
+    """The user's immutable id, and when it was registered."""
+    events: int = 0
+    """As in `Charged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A user's usage in the current windows, and when they end (Unix time)."""
+
+    hour: int
+    day: int
+    recipients: int
+    hour_opens: int
+    day_opens: int
