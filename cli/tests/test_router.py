@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imsg.router import Router
 from imsg_contract.errors import Refusal
 from imsg_runtime.settings import Common
-from imsg_web.hosts import Hosts, Named
+from imsg_web.hosts import HostCheck, Hosts
 from imsg_web.responses import Answer, ok
 from imsg_web.service import Service
 
@@ -93,7 +93,7 @@ async def test_a_strangers_name_is_refused_in_the_form_of_the_path() -> None:
 
     service = Service("gateway", Common(), _opening, refuse)
     router = Router([("/api", service)], [service])
-    transport = httpx.ASGITransport(Named(router, Hosts(Common()), router.refuse))
+    transport = httpx.ASGITransport(HostCheck(router, Hosts(Common()), router.refuse))
     async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
         assert (await client.post("/api/send")).text == "wrong_host at /api/send"
         assert (await client.post("/elsewhere")).status_code == 421

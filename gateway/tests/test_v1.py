@@ -11,7 +11,7 @@ from imsg_contract.topology import Lane
 from imsg_gateway.v1 import PRINTED, tell_ignored
 from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, call_past_httpx, mail, run_gateway
-from imsg_web.hosts import Hosts, Named
+from imsg_web.hosts import HostCheck, Hosts
 from imsg_web.responses import HEADER_BYTES, percent_encode
 
 FIVE = [
@@ -124,7 +124,7 @@ async def test_a_gateway_that_is_not_open_answers_in_the_form_of_the_path(store_
 
 
 async def test_another_hosts_name_is_refused_in_v1s_form(gateway: RunningGateway) -> None:
-    named = Named(gateway.service, Hosts(gateway.service.settings), gateway.service.refuse)
+    named = HostCheck(gateway.service, Hosts(gateway.service.settings), gateway.service.refuse)
     transport = httpx.ASGITransport(named)
     async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
         is_of_v1(answer := await client.post("/api/send", json={}))

@@ -17,7 +17,7 @@ from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.callers import user
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
-from imsg_web.callers import RULES, callers_of
+from imsg_web.callers import RULES, find_callers
 from imsg_web.service import Service
 
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
@@ -87,7 +87,7 @@ async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("caller", KEYS)
 async def test_a_key_opens_what_its_service_may_call(services: dict[str, Service], owner: str, caller: str) -> None:
-    allowed = {(verb, path) for verb, path in routes(services[owner]) if caller in callers_of(owner, verb, path)}
+    allowed = {(verb, path) for verb, path in routes(services[owner]) if caller in find_callers(owner, verb, path)}
 
     assert await find_opened_by(services[owner], KEYS[caller]) == allowed
 

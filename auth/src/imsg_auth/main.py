@@ -42,7 +42,7 @@ from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
-from imsg_web.callers import Apps, Caller, Internal
+from imsg_web.callers import Apps, Caller, CallerCheck
 from imsg_web.service import Service
 
 HOUR_S = 3_600
@@ -117,7 +117,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(switches.keep_mirrored(), "switches")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
-            guard = Internal("auth", settings.service_key, settings.peer_keys)
+            guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
             yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches))
 
     return Service("auth", settings, opening)

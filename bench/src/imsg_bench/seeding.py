@@ -20,7 +20,7 @@ _ID = """
 
 _REQUESTS = """
 INSERT INTO requests (request, username, method, lane, subject, content, attachments, accepted_at, expires_at)
-SELECT {id}, 'user' || number %% {users}, {method}, CASE WHEN number %% {each} = 0 THEN 'bulk' ELSE 'single' END,
+SELECT {id}, 'user' || number %% {users}, {method}, CASE WHEN number %% {each} = 0 THEN 'bulk' ELSE 'normal' END,
        '您的订单已发货', '{{"subject": "您的订单已发货", "text": "您好，您的订单已经发货，预计明天送达。"}}', '[]',
        now(), now()
 FROM generate_series(1::bigint, {count}) AS number

@@ -25,9 +25,9 @@ LASTING_S = 86_400
 
 _COPY = """
 INSERT INTO users (username, password, role, available, per_hour, per_day, recipients_per_day, epoch, created_at, id,
-                   may_send_codes)
+                   may_send_codes, events, senders)
 SELECT {name}, password, 'user', available, per_hour, per_day, recipients_per_day, epoch, created_at, {id},
-       may_send_codes
+       may_send_codes, events, senders
 FROM users WHERE username = 'admin'
 """
 _EPOCH = "SELECT epoch FROM users WHERE username = 'admin'"

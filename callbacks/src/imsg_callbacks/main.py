@@ -48,7 +48,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
 from imsg_runtime.watermark import Watermark
 from imsg_web import service_client
-from imsg_web.callers import Apps, Internal
+from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 
 __all__ = ["CallbackSettings", "DatabaseUnavailable", "Settings", "app", "count_unreadable", "write_disabled"]
@@ -161,7 +161,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))
 
     parts = Parts(database, endpoints, deliveries, sending, client, listeners, reader, _now, find_as_of)
-    return api(parts, Internal("callbacks", settings.service_key, settings.peer_keys))
+    return api(parts, CallerCheck("callbacks", settings.service_key, settings.peer_keys))
 
 
 async def _reseal(endpoints: Endpoints) -> None:

@@ -31,7 +31,7 @@ from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.watermark import Watermark
-from imsg_web.callers import Apps, Internal
+from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 
 
@@ -95,7 +95,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.watch(learner.run(service.stopping), "learn")
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))
-    guard = Internal("catalog", settings.service_key, settings.peer_keys)
+    guard = CallerCheck("catalog", settings.service_key, settings.peer_keys)
     made = api(Parts(suppressions, _now_ms), guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
     return made

@@ -27,7 +27,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import accept_language, find_parts, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
-from imsg_web.callers import Caller, Internal
+from imsg_web.callers import Caller, CallerCheck
 from imsg_web.responses import prefers_english
 from imsg_web.schemas import describe_refusals
 
@@ -45,7 +45,7 @@ class Parts:
     now_ms: Callable[[], int]
 
 
-def api(parts: Parts, internal: Internal) -> FastAPI:
+def api(parts: Parts, internal: CallerCheck) -> FastAPI:
     """Make the API."""
     app = make_internal_app("iMSG catalog", internal, [router], UNAVAILABLE)
     app.state.parts = parts

@@ -15,13 +15,13 @@ from imsg import all_in_one, banner, data_folder, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
-from imsg_runtime.life import Life
+from imsg_runtime.heartbeat import Heartbeat
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import mask_line
 from imsg_runtime.settings import StartError, load
 from imsg_web.bodies import Intake
 from imsg_web.clients import Clients
-from imsg_web.hosts import Hosts, Named
+from imsg_web.hosts import HostCheck, Hosts
 from imsg_web.service import collect_less, listen, serve
 
 READY_TIMEOUT_S = 30.0
@@ -31,13 +31,13 @@ READY_TIMEOUT_S = 30.0
 def main(*, with_console: bool = True) -> int:
     """Run until a signal or until a part dies; return the exit code."""
     os.umask(0o077)  # the data folder is private to this user
-    life = Life.of(os.environ)
+    heartbeat = Heartbeat.from_environment(os.environ)
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
         for unknown in unknown_settings.find(all_in_one.MODELS):
             _complain(str(unknown))
-        return uvloop.run(run(settings, life, with_console=with_console))
+        return uvloop.run(run(settings, heartbeat, with_console=with_console))
     except StartError as error:
         _complain(str(error))
         return 2
@@ -45,10 +45,10 @@ def main(*, with_console: bool = True) -> int:
         return 130
 
 
-async def run(settings: Settings, life: Life, *, with_console: bool = True) -> int:
+async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = True) -> int:
     """Bind the port, lock the data folder, start Valkey if it is embedded, open the services, and serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
-        async with life.beating(), AsyncExitStack() as stack:
+        async with heartbeat.run(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             tombstones.take_over(settings.data_dir)
@@ -56,7 +56,7 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
             everything = all_in_one.make(config, with_console=with_console)
             intake = Intake(Clients(settings.trusted_proxies), connections_per_network=settings.connections_per_address)
             for part in everything.parts:
-                part.life, part.intake = life, intake
+                part.heartbeat, part.intake = heartbeat, intake
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
@@ -78,7 +78,7 @@ async def _serve(
 
     try:
         return await serve(
-            Named(everything.router, Hosts(config.settings), everything.router.refuse),
+            HostCheck(everything.router, Hosts(config.settings), everything.router.refuse),
             sock,
             intake,
             on_stop=stop,

@@ -7,7 +7,7 @@ from imsg_contract import error_responses
 from imsg_gateway.operation_ids import TITLES
 from imsg_gateway.schema_references import REF, Json, reach, references, rename
 from imsg_gateway.v1 import IGNORED
-from imsg_web.responses import TOLD
+from imsg_web.responses import HEADERS
 
 LIKE: Mapping[tuple[str, str], tuple[str, str]] = {
     ("POST", "/api/login"): ("/api/v2/login", "V1Token"),
@@ -80,7 +80,7 @@ def _answers(success: str, reasons: Sequence[str]) -> Json:
         "content": {"application/json": {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}},
         "headers": {
             name: {"description": "Percent-encoded UTF-8, 1,024 bytes at most.", "schema": {"type": "string"}}
-            for name in (*TOLD.values(), IGNORED)
+            for name in (*HEADERS.values(), IGNORED)
         },
     }
 

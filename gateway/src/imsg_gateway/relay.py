@@ -13,7 +13,7 @@ from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest, has_nul
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_gateway.validation_errors import field_wrong
-from imsg_web.responses import JSON, TOLD
+from imsg_web.responses import HEADERS, JSON
 from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
 Owner = Literal["auth", "history", "callbacks", "catalog"]
@@ -172,7 +172,7 @@ RELAYED: tuple[Relayed, ...] = (
 
 NOT_FOUND = 404
 
-RETURNED_HEADERS = ("retry-after", "cache-control", "allow", *(name.lower() for name in TOLD.values()))
+RETURNED_HEADERS = ("retry-after", "cache-control", "allow", *(name.lower() for name in HEADERS.values()))
 
 
 def routes(owners: Mapping[Owner, Peer]) -> Iterator[Route]:

@@ -20,7 +20,7 @@ from imsg_gateway.resend import Resends
 from imsg_limits.admission import Admission
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.responses import Answer, ok, tell
+from imsg_web.responses import Answer, make_headers, ok
 from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
@@ -160,7 +160,7 @@ def test_content(method: str, provider: str) -> Content:
 
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-    return Answer(ok(**content), headers={**headers, **tell(content)})
+    return Answer(ok(**content), headers={**headers, **make_headers(content)})
 
 
 async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_web.responses import HEADER_BYTES, Answer, percent_encode, refuse_with, tell
+from imsg_web.responses import HEADER_BYTES, Answer, make_headers, percent_encode, refuse_with
 
 ALWAYS = ("errorCode", "errorMessage")
 
@@ -43,7 +43,7 @@ def print_only(response: Response, url: str) -> Response:
         else:
             content = from_json(bytes(response.body))
             headers = response.raw_headers
-            response = Answer({key: content[key] for key in keys if key in content}, headers=tell(content))
+            response = Answer({key: content[key] for key in keys if key in content}, headers=make_headers(content))
             own = {b"content-length", *(name for name, _ in response.raw_headers)}
             response.raw_headers += [item for item in headers if item[0] not in own]
     response.status_code = 200

@@ -54,7 +54,7 @@ from imsg_runtime.logs import logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
-from imsg_web.callers import Apps, Internal
+from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 
 log = logger(__name__)
@@ -107,7 +107,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             yield await _open_parts(chosen, url, service, stack)
 
-    return Service("history", chosen, opening, gives_way=True)
+    return Service("history", chosen, opening, is_background=True)
 
 
 async def _open_parts(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
@@ -178,7 +178,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.watch(work(), "work")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     parts = _make_parts(store, settings.timezone, erasures, lambda: from_ms(lag.as_of_ms))
-    return api(parts, Internal("history", settings.service_key, settings.peer_keys))
+    return api(parts, CallerCheck("history", settings.service_key, settings.peer_keys))
 
 
 def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: Callable[[], datetime | None]) -> Parts:

@@ -16,7 +16,7 @@ from imsg_sandbox.cut import Cut
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.sms_api import SmsApi
 from imsg_web.bodies import Intake
-from imsg_web.http import serve_by
+from imsg_web.http import make_protocol
 from imsg_web.responses import Answer
 from imsg_web.uvicorn_internals import UvicornServer
 
@@ -55,7 +55,7 @@ async def serving(host: str, port: int, app: ASGIApp, intake: Intake) -> AsyncIt
         ) from error
     config = uvicorn.Config(
         intake.guard(app),
-        http=serve_by(intake),
+        http=make_protocol(intake),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -26,7 +26,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import StartError, variable
 from imsg_web import service_client
 from imsg_web.app import make_internal_app
-from imsg_web.callers import Apps, Internal
+from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 from imsg_wechat import transport
@@ -112,7 +112,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     sender.work(channel)
     consoles = Consoles(connection)
     await _warn_of_plain(consoles, wechat)
-    guard = Internal("wechat", settings.service_key, settings.peer_keys)
+    guard = CallerCheck("wechat", settings.service_key, settings.peer_keys)
     hooks = make_router(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time))
     api = make_internal_app("iMSG sender-wechat", guard, [router, hooks], [DatabaseUnavailable])
     api.state.parts = Parts(followers, bindings, channel.apis)

@@ -155,7 +155,7 @@ class Chunk(ChunkWorkflow[None]):
 
     def __init__(self, lane: LaneContext[None]) -> None:
         self._lane, self._is_forced = lane, False
-        self.gives_way, self.ends = asyncio.Event(), asyncio.Event()
+        self.is_background, self.ends = asyncio.Event(), asyncio.Event()
 
     async def carry(self) -> bool:
         """Make both calls."""
@@ -168,7 +168,7 @@ class Chunk(ChunkWorkflow[None]):
         if slot is self.slot:
             await self.ends.wait()
         else:
-            await self.gives_way.wait()
+            await self.is_background.wait()
             await slot.give_way()
         return True
 
@@ -181,7 +181,7 @@ async def test_a_chunk_whose_last_call_gave_way_leaves_it_the_slot_it_has_itself
     await _turns()
     await calls.begin(Lane.NORMAL, "single that takes long")
     assert calls.begun == []
-    chunk.gives_way.set()
+    chunk.is_background.set()
     await _turns()
     assert calls.begun == ["single that takes long"]
     chunk.ends.set()

@@ -19,7 +19,7 @@ from imsg_runtime.watchdog import watch
 watch(processor_s=1.0, stopped_s=3.0)
 
 import asyncio, json, os, re, signal, threading, time
-from imsg_runtime.life import Life
+from imsg_runtime.heartbeat import Heartbeat
 
 def say(**told):
     print(json.dumps(told), flush=True)
@@ -33,12 +33,12 @@ def busy(until=None):
         hash("a")
 
 async def main():
-    life = Life.of(os.environ)
+    life = Heartbeat.from_environment(os.environ)
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
-    async with life.beating():
+    async with heartbeat.run():
         await asyncio.sleep(0.1)
-        say(pid=os.getpid(), stopped=life.stopped, left="HEARTBEAT" in os.environ)
+        say(pid=os.getpid(), stopped=heartbeat.stopped, left="HEARTBEAT" in os.environ)
         match sys.argv[1]:
             case "spin": spin()
             case "spin once":

@@ -12,7 +12,7 @@ from imsg_runtime.settings import PeerKeys
 from imsg_testing.callers import user
 from imsg_web.app import make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
-from imsg_web.callers import KEY_HEADER, ROLE_HEADER, Internal
+from imsg_web.callers import KEY_HEADER, ROLE_HEADER, CallerCheck
 
 KEY = "a key between services, long enough"
 ADMINISTRATOR = {KEY_HEADER: KEY, **user("admin", is_admin=True).headers()}
@@ -41,7 +41,7 @@ async def take_number(_: Administrator, body: Body) -> dict[str, int]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the app."""
-    app = make_internal_app("test", Internal("catalog", (SecretStr(KEY),), PeerKeys()), [router], [Unavailable])
+    app = make_internal_app("test", CallerCheck("catalog", (SecretStr(KEY),), PeerKeys()), [router], [Unavailable])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=ADMINISTRATOR) as client:
         yield client
@@ -74,7 +74,7 @@ async def test_a_body_of_any_content_type_is_read(client: httpx.AsyncClient) -> 
 
 async def test_a_refusal_while_the_body_is_read_keeps_its_reason() -> None:
     """FastAPI turns whatever is raised there into a 400 of its own."""
-    app = make_internal_app("test", Internal("catalog", (SecretStr(KEY),), PeerKeys()), [router], [])
+    app = make_internal_app("test", CallerCheck("catalog", (SecretStr(KEY),), PeerKeys()), [router], [])
 
     async def bounded(scope: Scope, _: Receive, send: Send) -> None:
         async def receive() -> Message:
@@ -88,7 +88,7 @@ async def test_a_refusal_while_the_body_is_read_keeps_its_reason() -> None:
 
 
 async def test_the_service_key_is_checked_before_the_body_is_read() -> None:
-    app = make_internal_app("test", Internal("catalog", (SecretStr(KEY),), PeerKeys()), [router], [])
+    app = make_internal_app("test", CallerCheck("catalog", (SecretStr(KEY),), PeerKeys()), [router], [])
 
     async def unreadable(scope: Scope, _: Receive, send: Send) -> None:
         async def receive() -> Message:

@@ -8,8 +8,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_web import bodies
-from imsg_web.bodies import WHOLE, Intake
-from imsg_web.callers import OF_A_SERVICE
+from imsg_web.bodies import BODY_COMPLETE, Intake
+from imsg_web.callers import IS_SERVICE_CALL
 from imsg_web.clients import Clients
 
 NOBODY = Clients(())
@@ -60,7 +60,7 @@ async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
     intake = Intake(NOBODY, silence_s=0.05)
     with pytest.raises(Refusal, match="body_incomplete"):
         await take(intake, scope(), play(CHUNK))
-    assert (intake.held, intake.held_by, intake.coming) == (0, {}, set())
+    assert (intake.held, intake.held_by, intake.arriving) == (0, {}, set())
 
 
 async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_take() -> None:
@@ -87,7 +87,7 @@ async def test_a_length_over_the_limit_is_refused_unread() -> None:
             await take(Intake(NOBODY, max_bytes=100), scope(length=length), play())
 
 
-@pytest.mark.parametrize("more", [{}, {WHOLE: True}])
+@pytest.mark.parametrize("more", [{}, {BODY_COMPLETE: True}])
 async def test_what_apps_hold_at_once_is_one_budget_and_is_let_go_again(more: dict[str, object]) -> None:
     intake = Intake(NOBODY, max_bytes=100, max_in_flight=150, shares=1)
 
@@ -107,7 +107,7 @@ async def test_a_network_has_its_share_and_a_service_all_there_is() -> None:
     async def crowd() -> None:
         with pytest.raises(Refusal, match="too_many_bodies"):
             await take(intake, scope("2001:db8::2"), play(LAST))
-        await take(intake, {**scope("2001:db8::2"), OF_A_SERVICE: True}, play(LAST))
+        await take(intake, {**scope("2001:db8::2"), IS_SERVICE_CALL: True}, play(LAST))
         await take(intake, scope("2001:db8:0:1::2"), play(LAST))
 
     await take(intake, scope("2001:db8::1"), play(LAST), crowd)
@@ -119,7 +119,7 @@ async def test_the_slowest_gives_way_to_who_comes() -> None:
     slow = asyncio.create_task(take(intake, scope("192.0.2.2"), play(CHUNK)))
     now = asyncio.get_running_loop().time
     async with asyncio.timeout(5):
-        while not any(one.length and now() - one.began_at > intake.grace_s for one in intake.coming):  # noqa: ASYNC110
+        while not any(one.length and now() - one.began_at > intake.grace_s for one in intake.arriving):  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert await take(intake, scope(length=80), play(LAST)) == b"x" * 80
     with pytest.raises(Refusal, match="overloaded"):

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from imsg_runtime.settings import Common
-from imsg_web.hosts import Hosts, Named
+from imsg_web.hosts import HostCheck, Hosts
 
 EVERYWHERE = "0.0.0.0"
 KEY = "the service key of this test, long enough"
@@ -27,15 +27,15 @@ def settings(**given: Any) -> Common:  # noqa: ANN401  any setting
     return Common(service_key=(SecretStr(KEY),), **given)
 
 
-def takes(asked: Common, host: str, path: str = "/api/login", *others: tuple[bytes, bytes]) -> bool:
+def accepts(asked: Common, host: str, path: str = "/api/login", *others: tuple[bytes, bytes]) -> bool:
     """Tell whether a request under a name passes."""
     headers = [(b"host", host.encode()), *others]
-    return Hosts(asked).takes({"type": "http", "path": path, "headers": headers})
+    return Hosts(asked).accepts({"type": "http", "path": path, "headers": headers})
 
 
 async def ask(asked: Common, **headers: str) -> httpx.Response:
     """Ask an app behind the rule."""
-    transport = httpx.ASGITransport(Named(PlainTextResponse("in"), Hosts(asked)))
+    transport = httpx.ASGITransport(HostCheck(PlainTextResponse("in"), Hosts(asked)))
     async with httpx.AsyncClient(transport=transport, base_url="http://evil.example:8000") as client:
         return await client.get("/api/me", headers=headers)
 
@@ -74,17 +74,17 @@ async def ask(asked: Common, **headers: str) -> httpx.Response:
 def test_on_loopback_another_name_is_a_page_that_poses_as_ours(host: str, *, is_taken: bool) -> None:
     asked = settings(public_url="https://imsg.example/", allowed_hosts=("other.example", "*.wild.example"))
 
-    assert takes(asked, host) is is_taken
+    assert accepts(asked, host) is is_taken
 
 
 def test_a_public_url_without_its_scheme_names_its_host_too() -> None:
-    assert takes(settings(public_url="imsg.example:8443"), "imsg.example")
+    assert accepts(settings(public_url="imsg.example:8443"), "imsg.example")
 
 
 def test_elsewhere_every_name_will_do_until_some_are_named() -> None:
-    assert takes(settings(host=EVERYWHERE, public_url="https://imsg.example"), "anything.example")
+    assert accepts(settings(host=EVERYWHERE, public_url="https://imsg.example"), "anything.example")
     named = settings(host=EVERYWHERE, public_url="https://imsg.example", allowed_hosts=("other.example",))
-    assert [takes(named, host) for host in ("other.example", "imsg.example", "anything.example", "192.0.2.7")] == [
+    assert [accepts(named, host) for host in ("other.example", "imsg.example", "anything.example", "192.0.2.7")] == [
         True,
         True,
         False,
@@ -94,25 +94,25 @@ def test_elsewhere_every_name_will_do_until_some_are_named() -> None:
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/open", "/health/ready", "/metrics"])
 def test_probes_and_metrics_are_asked_for_no_name(path: str) -> None:
-    assert takes(settings(), "10.1.2.3:8000", path)
-    assert takes(settings(), "", path)
-    assert not takes(settings(), "10.1.2.3:8000", f"{path}/more")
+    assert accepts(settings(), "10.1.2.3:8000", path)
+    assert accepts(settings(), "", path)
+    assert not accepts(settings(), "10.1.2.3:8000", f"{path}/more")
 
 
 @pytest.mark.parametrize("host", ["gateway:8000", "sender-wechat:8000", "127.0.0.1:8000"])
 def test_services_and_this_machine_reach_one_another_under_names_that_nobody_listed(host: str) -> None:
-    assert takes(settings(host=EVERYWHERE, allowed_hosts=("imsg.example",)), host)
+    assert accepts(settings(host=EVERYWHERE, allowed_hosts=("imsg.example",)), host)
 
 
 def test_who_has_the_service_key_is_asked_for_no_name() -> None:
     for asked in (settings(), settings(host=EVERYWHERE, allowed_hosts=("imsg.example",))):
-        assert takes(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", KEY.encode()))
-        assert not takes(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b"another"))
-        assert not takes(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b""))
+        assert accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", KEY.encode()))
+        assert not accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b"another"))
+        assert not accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b""))
 
 
 def test_two_names_at_once_are_none() -> None:
-    assert not takes(settings(), "localhost", "/api/login", (b"host", b"evil.example"))
+    assert not accepts(settings(), "localhost", "/api/login", (b"host", b"evil.example"))
 
 
 async def test_the_answer_names_the_setting_to_a_program_in_the_public_shape() -> None:
@@ -141,10 +141,10 @@ async def test_a_socket_under_another_name_is_not_opened() -> None:
         said.append(message)
 
     scope = {"type": "websocket", "path": "/_nicegui_ws/", "headers": [(b"host", b"evil.example")]}
-    await Named(PlainTextResponse("in"), Hosts(settings()))(scope, receive, send)
+    await HostCheck(PlainTextResponse("in"), Hosts(settings()))(scope, receive, send)
     assert [message["type"] for message in said] == ["websocket.close"]
     said.clear()
-    await Named(PlainTextResponse("in"), Hosts(settings()))(
+    await HostCheck(PlainTextResponse("in"), Hosts(settings()))(
         {**scope, "extensions": {"websocket.http.response": {}}}, receive, send
     )
     assert said[0]["type"] == "websocket.http.response.start"

@@ -14,7 +14,7 @@ from imsg_web.http_connection import (
     Connection,
     HttpAnswer,
     NoAnswer,
-    Stale,
+    StaleConnection,
     Tls,
     connect,
     take_idle,
@@ -151,14 +151,14 @@ async def test_what_comes_behind_an_answer_is_no_other_call_s(bound: BodyBound) 
 
 
 async def test_a_connection_that_was_closed_without_a_word_is_told_from_a_lost_answer() -> None:
-    for answer, error in ((BreakOff(), Stale), (BreakOff(OK), NoAnswer)):
+    for answer, error in ((BreakOff(), StaleConnection), (BreakOff(OK), NoAnswer)):
         server = HttpStub(lambda _, answer=answer: answer)  # type: ignore[misc]
         async with server.running():
             connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 5)
             with pytest.raises(NoAnswer) as caught:
                 await connection.call(REQUEST)
             assert type(caught.value) is error
-            with pytest.raises(Stale):
+            with pytest.raises(StaleConnection):
                 await connection.call(REQUEST)
 
 

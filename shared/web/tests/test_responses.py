@@ -13,7 +13,7 @@ from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_runtime.settings import PeerKeys
 from imsg_web.app import make_internal_app
 from imsg_web.authorization import InternalRoute
-from imsg_web.callers import KEY_HEADER, Internal
+from imsg_web.callers import KEY_HEADER, CallerCheck
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 
@@ -50,7 +50,7 @@ async def crash() -> Answer:
 @pytest.fixture
 def api() -> FastAPI:
     """Make an app that refuses, crashes and takes a typed body."""
-    return make_internal_app("test", Internal("history", (KEY,), PeerKeys()), [router], [])
+    return make_internal_app("test", CallerCheck("history", (KEY,), PeerKeys()), [router], [])
 
 
 def client(api: FastAPI) -> httpx.AsyncClient:

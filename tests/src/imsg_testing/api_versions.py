@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from imsg_web.responses import TOLD
+from imsg_web.responses import HEADERS
 
 NUMBERS = ("count", "segments", "expires_in")
 
@@ -25,5 +25,5 @@ def in_v2(path: str) -> str:
 def read_answer(answer: httpx.Response) -> dict[str, Any]:
     """Return the body of an answer, completed from the X-IMSG-* headers of v1 to the body of v2."""
     body: dict[str, Any] = answer.json()
-    told = {field: unquote(answer.headers[header]) for field, header in TOLD.items() if header in answer.headers}
+    told = {field: unquote(answer.headers[header]) for field, header in HEADERS.items() if header in answer.headers}
     return body | {field: int(text) if field in NUMBERS else text for field, text in told.items()}

@@ -24,7 +24,7 @@ from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient
 from imsg_delivery.channel import Channel, Terms
 from imsg_delivery.consumer import Durations, Worker
 from imsg_people.suppressions import SuppressionMirror
-from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
@@ -292,12 +292,14 @@ async def worker_at(
     terms: Terms = TERMS,
     durations: Durations = SHORT,
     *,
-    life: Life = UNWATCHED,
+    heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker of the trial's channel in this process; set what it yields to stop it."""
     channel = TrialChannel(port, terms)
-    running = worker_of(channel, broker, redis_url, durations, life=life, looks_up_suppressions=looks_up_suppressions)
+    running = worker_of(
+        channel, broker, redis_url, durations, heartbeat=heartbeat, looks_up_suppressions=looks_up_suppressions
+    )
     async with running as stopping:
         try:
             yield stopping
@@ -313,7 +315,7 @@ async def worker_of(
     redis_url: str,
     durations: Durations = SHORT,
     *,
-    life: Life = UNWATCHED,
+    heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a channel's worker in this process; set what it yields to stop it."""
@@ -326,7 +328,7 @@ async def worker_of(
             metrics=CollectorRegistry(),
             stopping=stopping,
             durations=durations,
-            life=life,
+            heartbeat=heartbeat,
             erasure_keys=ERASURE_KEYS,
             suppressions=SuppressionMirror(redis, channel.method) if looks_up_suppressions else None,
         )
@@ -342,12 +344,12 @@ async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: 
     body = json.loads(terms)
     topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
     given = Terms(**{**body, "concurrency": {Lane(lane): share for lane, share in body["concurrency"].items()}})
-    stopping, life = asyncio.Event(), Life.of(os.environ)
+    stopping, heartbeat = asyncio.Event(), Heartbeat.from_environment(os.environ)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with (
-        life.beating(),
+        heartbeat.run(),
         broker_at(broker_url, topology) as broker,
-        worker_at(broker, redis_url, int(port), given, life=life) as stop,
+        worker_at(broker, redis_url, int(port), given, heartbeat=heartbeat) as stop,
     ):
         await stopping.wait()
         stop.set()

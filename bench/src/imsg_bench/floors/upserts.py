@@ -74,7 +74,7 @@ def _make_accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
         for name in some:
             subject = CONTENT["subject"]
             later = now + timedelta(hours=24)
-            requests.append((name, "admin", "smtp", "single", subject, str(CONTENT), "[]", now, later))
+            requests.append((name, "admin", "smtp", "normal", subject, str(CONTENT), "[]", now, later))
             jobs.append((name, body, 0))
             to = f"{name}@example.com"
             said = (None, None, None, None)

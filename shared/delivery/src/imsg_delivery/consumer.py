@@ -27,7 +27,7 @@ from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups, name_sender
 from imsg_people.suppressions import SuppressionMirror
 from imsg_people.tombstones import Digests, Tombstones
-from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.redis import Redis
 
 FINISH_S = 20.0
@@ -77,7 +77,7 @@ class Worker(Generic[Prepared]):
         metrics: CollectorRegistry,
         stopping: asyncio.Event,
         durations: Durations = Durations(),
-        life: Life = UNWATCHED,
+        heartbeat: Heartbeat = UNWATCHED,
         erasure_keys: Sequence[SecretStr] = (),
         suppressions: SuppressionMirror | None = None,
         random: Random | None = None,
@@ -88,7 +88,7 @@ class Worker(Generic[Prepared]):
         self._stopping = stopping
         self._durations = durations
         self._clock = clock
-        self._claims = Claims(redis, durations.lease_s, life.stopped)
+        self._claims = Claims(redis, durations.lease_s, heartbeat.stopped)
         self._outage = OutageGuard(channel.find_outage if isinstance(channel, SupportsOutage) else lambda: None, clock)
         self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_reported)
         self._metrics = Metrics(metrics, channel.method)
@@ -104,7 +104,7 @@ class Worker(Generic[Prepared]):
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
         self._lag_throttle = LagThrottle(clock, channel.terms.concurrency[Lane.BULK])
-        self._groups = Groups[Prepared](owner_of(life.name, secrets.token_hex(6)), self._lag_throttle)
+        self._groups = Groups[Prepared](owner_of(heartbeat.name, secrets.token_hex(6)), self._lag_throttle)
         self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in Lane]
 
     def _open_lane(

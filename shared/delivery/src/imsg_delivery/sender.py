@@ -52,7 +52,7 @@ class Sender:
             self.redis,
             metrics=self.service.metrics,
             stopping=self.service.stopping,
-            life=self.service.life,
+            heartbeat=self.service.heartbeat,
             erasure_keys=self.settings.erasure_key,
             suppressions=SuppressionMirror(self.redis, channel.method),
         )

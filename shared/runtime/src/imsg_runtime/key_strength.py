@@ -1,17 +1,17 @@
-"""Keys that somebody could guess, refused where strangers reach us."""
+"""Short keys are refused where other machines reach iMSG."""
 
 from pydantic import SecretStr
 
 from imsg_runtime.settings import Common, StartError, variable
 
 LEAST_KEY_BYTES = 32
-"""Of a key that signs or opens something: what HMAC-SHA256 can use (RFC 2104, 3), and what no search finds."""
+"""The shortest key: the output length of HMAC-SHA256 (RFC 2104, section 3)."""
 
 
 def require_strong(settings: Common, *path: str, keys: tuple[SecretStr, ...]) -> None:
-    """Refuse short keys where strangers reach us; `path` names their setting: ("peer_keys", "gateway").
+    """Refuse short keys where other machines reach iMSG; `path` names their setting: ("peer_keys", "gateway").
 
-    Raises StartError with the setting and a command that makes a good one.
+    Raises StartError with the setting and a command that makes a key.
     """
     shortest = min((len(key.get_secret_value().encode()) for key in keys), default=LEAST_KEY_BYTES)
     if shortest >= LEAST_KEY_BYTES or not settings.is_exposed:

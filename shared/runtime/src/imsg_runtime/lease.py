@@ -1,7 +1,6 @@
-"""One process among many: a key in Redis that its holder renews, and that ends by itself where the holder is gone.
+"""A lease: a key in Redis that one process holds and renews, and that expires when the process is gone.
 
-It keeps work from being done twice for nothing. It is no fence: who loses it may be in the middle of something, so
-what is done under it has to bear being done twice.
+It avoids double work. It is no lock: a process that loses it may still be at work, so that work must be repeatable.
 """
 
 from imsg_runtime.redis import Redis, Script
@@ -17,19 +16,19 @@ _GIVE_UP = Script.of("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis
 
 
 class Lease:
-    """The right to do something alone, for `life_s` from each time it is taken."""
+    """A lease of `life_s` from each time it is taken or renewed."""
 
     def __init__(self, redis: Redis, key: str, owner: str, life_s: float) -> None:
-        """`owner` has to be unlike that of every other process."""
+        """`owner` must differ from that of every other process."""
         self.life_s = life_s
         self._redis = redis
         self._key = key
         self._owner = owner
 
     async def take(self) -> bool:
-        """Take it, or renew what is ours; False where another has it. Raises RedisUnavailable, RedisRefused."""
+        """Take or renew the lease; False where another process holds it. Raises RedisUnavailable, RedisRefused."""
         return bool(await self._redis.run(_TAKE, [self._key], [self._owner, int(self.life_s * 1_000)]))
 
     async def give_up(self) -> None:
-        """Let another take it at once, where it is ours. Raises RedisUnavailable, RedisRefused."""
+        """Release the lease where this process holds it. Raises RedisUnavailable, RedisRefused."""
         await self._redis.run(_GIVE_UP, [self._key], [self._owner])

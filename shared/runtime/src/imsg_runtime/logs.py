@@ -59,7 +59,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
 
 
 def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hide what may be a secret in each text of a line; a processor of structlog's."""
+    """Hide what may be a secret in each value of a line; a processor of structlog."""
     for name, value in event.items():
         event[name] = _mask(value)
     return event
@@ -77,22 +77,22 @@ def _mask(value: Any) -> Any:  # noqa: ANN401  whatever is logged
 
 
 def logger(name: str) -> Log:
-    """Make the logger of a module."""
+    """Return the logger of a module."""
     found: Log = structlog.get_logger(name)
     return found
 
 
 MAX_WHY = 500
-"""Characters of a reason that are logged."""
+"""The most characters of a reason that are logged."""
 
 MAX_WHYS = 16
-"""Reasons of one trouble that are logged."""
+"""The most reasons of one problem that are logged."""
 
 
 class Recurring:
-    """A trouble that a loop meets again and again: logged when it begins, for each new reason, and when it is over.
+    """A problem that recurs in a loop: logged when it begins, for each new reason, and when it is over.
 
-    One of a kind: make it where the loop is, `note` each failure, and `clear` it after each success.
+    Make one before the loop, `note` each failure, and `clear` it after each success.
     """
 
     def __init__(self, log: Log, event: str, *, level: Literal["info", "warning"] = "warning", **keys: object) -> None:
@@ -104,7 +104,7 @@ class Recurring:
         self._times = 0
 
     def note(self, why: object, **keys: object) -> None:
-        """Log the trouble where its reason is new, with how often it came before; else count it."""
+        """Log the problem where its reason is new, with how often it has occurred; else count it."""
         self._times += 1
         words = (str(why) or type(why).__name__)[:MAX_WHY]
         if words in self._whys or len(self._whys) >= MAX_WHYS:
@@ -114,7 +114,7 @@ class Recurring:
         (self._log.info if self._level == "info" else self._log.warning)(self._event, **shown)
 
     def clear(self) -> None:
-        """Log that the trouble is over, and how often it came; nothing where there was none."""
+        """Log that the problem is over, and how often it occurred; do nothing without one."""
         if self._times:
             self._log.info(f"{self._event}_over", **self._keys, times=self._times)
             self._times = 0

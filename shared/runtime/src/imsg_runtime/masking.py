@@ -1,11 +1,11 @@
-"""What is shown of texts that may hold secrets: settings, and whatever comes into a line of the log."""
+"""Secrets are hidden in texts that people see: settings and log lines."""
 
 import re
 
 HIDDEN = "••••"
 
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "credential", "sig", "ticket")
-"""What stands in the name of a URL's parameter that is or may be a secret."""
+"""Parts of the names of URL parameters that may be secrets."""
 
 _PARAMETER = re.compile(
     r"(?i)(?<=[?&;])([\w.%\[\]-]{0,40}(?:pass|pwd|secret|token|key|auth|credential|sig|ticket|code|state)"
@@ -43,8 +43,8 @@ _PLACEHOLDER = re.compile(r"(\{\w{1,64}\})")
 def mask(text: str) -> str:
     """Hide the passwords of the URLs in a text, and those of their parameters that may be secrets.
 
-    A password ends at the last @: one that was not percent-encoded may hold anything. Rather too much is hidden than
-    too little: hosts of a cluster of which each has a password.
+    A password ends at the last @, since one that is not percent-encoded may contain an @. Too much may be hidden, such
+    as hosts of a cluster, but never too little.
     """
     return " ".join(_mask_url(word) if "://" in word else word for word in text.split(" "))
 
@@ -85,7 +85,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 
 def mask_template(text: str) -> str:
-    """Show the placeholders of a template such as `user={name}`, and of what stands between them nothing."""
+    """Return the placeholders of a template such as `user={name}`, and hide the text between them."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme.isalpha():
         authority = re.split("[/?#]", rest, maxsplit=1)[0]

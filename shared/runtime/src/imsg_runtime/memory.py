@@ -1,4 +1,4 @@
-"""What the C library holds free, given back to the system."""
+"""Free memory of the C library, returned to the system."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ def give_back() -> None:
     It is 10 MiB after the imports of Python 3.13 (docs/performance.md), and most of an inbox that was emptied.
     Takes milliseconds.
     """
-    import ctypes  # noqa: PLC0415  whoever is watched has it already
+    import ctypes  # noqa: PLC0415  the watchdog has loaded it already
 
     with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Settings: the names services share, where values come from, and the one clear line when a value is wrong."""
+"""Settings that services share, where their values come from, and the one line that names a wrong value."""
 
 import ipaddress
 import os
@@ -27,7 +27,7 @@ NESTED = "__"
 
 
 class StartError(Exception):
-    """The process can't start; its text is the one clear line, naming the setting and the remedy. Exit code 2."""
+    """The process can't start: its text is one line that names the setting and the remedy. Exit code 2."""
 
 
 def _split_at_commas(value: object) -> object:
@@ -61,7 +61,7 @@ def _redis_url(value: str) -> str:
 
 
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-"""Where Redis is; empty where it need not be said."""
+"""The URL of Redis; empty where none is needed."""
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 HOLDS_SECRETS = "holds secrets"
-"""Marks a field of a model, by `Annotated`, whose text may hold secrets between other things."""
+"""Marks a model's field, by `Annotated`, whose text may contain secrets."""
 
 Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
@@ -85,7 +85,7 @@ CALLERS = ("gateway", "callbacks", *(channel.service for channel in CHANNELS if 
 
 
 class PeerKeys(BaseModel):
-    """The keys of the services that call another, as the one that is called knows them; none: they share one key."""
+    """The keys of the services that may call this one; none: all services share one key."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -104,7 +104,7 @@ class PeerKeys(BaseModel):
 
 
 class Common(BaseSettings):
-    """What every service reads: environment over `.env` over `imsg.toml` (`IMSG_CONFIG` names another file)."""
+    """The settings of every service: environment over `.env` over `imsg.toml` (`IMSG_CONFIG` names another file)."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -168,12 +168,12 @@ class Common(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can open a connection to us; a proxy on it may be reached by everybody."""
+        """Whether only this machine can connect; a proxy on it may forward others' requests."""
         return is_loopback(self.host)
 
     @property
     def exposure(self) -> str:
-        """Say what shows that others than this machine reach us, as half a sentence; empty: nothing does."""
+        """The setting by which other machines reach iMSG, as half a sentence; empty without one."""
         if not self.on_loopback:
             return f"{variable('host')} is no loopback address"
         for name in ("public_url", "trusted_proxies", "admin_password"):
@@ -183,7 +183,7 @@ class Common(BaseSettings):
 
     @property
     def is_exposed(self) -> bool:
-        """Whether others than this machine reach us: no documented password may work then, the sandbox is closed."""
+        """Whether other machines reach iMSG: then documented passwords are refused and the sandbox is closed."""
         return bool(self.exposure)
 
 
@@ -194,7 +194,7 @@ def _between(value: int, low: int, high: int) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address to listen on is of this machine alone."""
+    """Return whether an address to listen on is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -220,7 +220,7 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Raise StartError where settings that are read in the context can't be, or are wrong."""
+    """Raise StartError where settings that are read in the context are malformed or wrong."""
     try:
         yield
     except ValidationError as error:
@@ -230,12 +230,12 @@ def reading() -> Iterator[None]:
 
 
 def is_given(settings: type[Common], group: str) -> bool:
-    """Tell whether anything of a group is set, in the environment, `.env` or imsg.toml."""
+    """Return whether a setting of a group is set, in the environment, `.env` or imsg.toml."""
     return bool(read_group(settings, group))
 
 
 def read_group(settings: type[Common], group: str) -> dict[str, Any]:
-    """Return what is set of a group, as it stands in the environment, `.env` and imsg.toml, before it is checked.
+    """Return the settings of a group in the environment, `.env` and imsg.toml, unchecked.
 
     Raises StartError.
     """
@@ -264,7 +264,7 @@ def _is_table(group: dict[str, Any], name: str) -> bool:
 
 
 def variable(*path: str | int) -> str:
-    """Name the environment variable of a field: ('smtp', 'host') → IMSG_SMTP__HOST."""
+    """Return the environment variable of a field: ('smtp', 'host') → IMSG_SMTP__HOST."""
     return PREFIX + NESTED.join(str(part).upper() for part in path)
 
 
@@ -285,7 +285,7 @@ def _may_be_shown(name: str, problem: Any) -> bool:  # noqa: ANN401
 
 
 _OF_A_KEY = "[key]"
-"""How pydantic ends the place of a trouble that is of a name which people chose."""
+"""How pydantic marks an error in a key of a mapping."""
 
 _OF_TABLES = frozenset(
     {"dict_type", "mapping_type", "model_type", "model_attributes_type", "list_type", "tuple_type", "dataclass_type"}

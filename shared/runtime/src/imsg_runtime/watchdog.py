@@ -1,7 +1,7 @@
-"""A parent without a loop, which ends a child that spins or stands still: no thread of its own could do that.
+"""A parent process that kills and replaces a child whose event loop hangs: no thread of the child could do that.
 
-Python holds the interpreter's lock while a regular expression runs, so what watches must be another process (ADR 15).
-It stays small: it forks before anything of a service is loaded, and imports next to nothing itself.
+Python holds the interpreter's lock while a regular expression runs, so the watchdog must be another process (ADR 15).
+It is small: it forks before a service is loaded, and imports next to nothing.
 """
 
 import os
@@ -10,28 +10,28 @@ import sys
 import time
 
 HEARTBEAT = "HEARTBEAT"
-"""What a child finds in its environment: `PID FD NAME STOPPED…`, read by `imsg_runtime.life`."""
+"""The child's environment variable: `PID FD NAME STOPPED…`, read by `imsg_runtime.heartbeat`."""
 
 PROCESSOR_S = 20.0
-"""How much processor time may pass without a heartbeat; the wall's time says nothing on a busy or sleeping machine."""
+"""The processor time without a heartbeat after which a child is killed; wall-clock time would count a busy machine."""
 
 STOPPED_S = 50.0
-"""How long a child may stand still (SIGSTOP), the parent not: whoever supervises us waits for a minute."""
+"""How long a child may be stopped (SIGSTOP) while the parent runs: a supervisor waits for a minute."""
 
 LOOK_S = 1.0
-"""How often the parent looks, and a child gives a sign."""
+"""How often the parent checks, and a child writes its heartbeat."""
 
 LAST_WORDS_S = 1.0
-"""How long a child may take to print where it stands; it does so in the signal handler itself, whatever it is at."""
+"""How long a child may take to print its stacks, which the signal handler does."""
 
 PAUSE_S = 1.0
-"""Before a child that was ended is replaced."""
+"""The pause before a killed child is replaced."""
 
 REMEMBERED = 8
-"""How many stopped children a new one is told of; each says so in Redis as soon as it can."""
+"""How many stopped children are passed to a new one, which writes them to Redis."""
 
 SHOW = signal.SIGUSR1
-"""What makes a watched process print the stacks of all its threads."""
+"""The signal at which a watched process prints the stacks of all its threads."""
 
 PR_SET_PDEATHSIG = 1
 """<sys/prctl.h>"""
@@ -40,15 +40,15 @@ _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUI
 _FORWARDED = _ENDING | {signal.SIGUSR1, signal.SIGUSR2}
 _CAUGHT = _FORWARDED | {signal.SIGCHLD, signal.SIGALRM}
 _SI_KERNEL = 0x80
-"""<asm-generic/siginfo.h>: a terminal's Ctrl-C, which the whole group of processes has got already."""
+"""<asm-generic/siginfo.h>: a terminal's Ctrl-C, which the whole process group receives."""
 
 
 def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> None:
-    """Return in a child; stay behind as its parent, and exit as the child does.
+    """Fork: return in the child; watch it in the parent, and exit with the child's status.
 
-    A child that has begun to give signs and has then used so much processor time, or stood still for so long, without
-    one is ended and replaced. Signals go on to the child, and it dies with its parent. Whoever is watched already, or
-    is no Linux process, returns as it is.
+    After its first heartbeat, a child without another one for so much processor time, or so long a stop, is killed and
+    replaced. Signals are forwarded to the child, and it dies with its parent. A process that is watched already, or
+    does not run on Linux, returns at once.
     """
     if sys.platform != "linux" or is_watched():
         return
@@ -70,7 +70,7 @@ def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> Non
 
 
 def is_watched() -> bool:
-    """Tell whether this very process has a parent that watches it."""
+    """Return whether this process has a parent that watches it."""
     return os.environ.get(HEARTBEAT, "").split(" ")[0] == str(os.getpid())
 
 

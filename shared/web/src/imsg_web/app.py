@@ -11,7 +11,7 @@ from starlette.responses import Response
 from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
 from imsg_web.authorization import InternalRoute
-from imsg_web.callers import Internal
+from imsg_web.callers import CallerCheck
 from imsg_web.responses import refuse_json, refuse_with, report_crash, wrong_fields
 
 log = logger(__name__)
@@ -23,7 +23,7 @@ NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 
 
 def make_internal_app(
-    title: str, internal: Internal, routers: Iterable[APIRouter], unavailable: Iterable[type[Exception]]
+    title: str, internal: CallerCheck, routers: Iterable[APIRouter], unavailable: Iterable[type[Exception]]
 ) -> FastAPI:
     """Make the app of a service that only other services call.
 

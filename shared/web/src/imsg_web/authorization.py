@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_web.callers import Caller, Internal
+from imsg_web.callers import Caller, CallerCheck
 
 
 class InternalRoute(APIRoute):
@@ -22,7 +22,7 @@ class InternalRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def check_and_handle(request: Request) -> Response:
-            internal: Internal = request.app.state.internal
+            internal: CallerCheck = request.app.state.internal
             request.state.caller = internal(request)
             return await handle(request)
 

@@ -16,10 +16,10 @@ from typing import Self
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_web.callers import OF_A_SERVICE
+from imsg_web.callers import IS_SERVICE_CALL
 from imsg_web.clients import Clients, network_of
 
-WHOLE = "imsg.all_in_one"
+BODY_COMPLETE = "imsg.all_in_one"
 """Stands in the scope of a request whose body has come to its end, usually with its head."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -80,7 +80,7 @@ class Intake:
         """Bytes of all bodies that are not done with."""
         self.held_by: dict[str, int] = {}
         """The same by network, for whoever holds anything large."""
-        self.coming: set[Body] = set()
+        self.arriving: set[Body] = set()
         """Bodies that are still on their way."""
         self.connections_per_network = connections_per_network
         self._connections: Counter[str] = Counter()
@@ -107,7 +107,7 @@ class Intake:
                 await app(scope, receive, send)
                 return
             length = _find_length(scope)
-            if WHOLE in scope and length <= SMALL_BYTES and self.held + length <= self.max_in_flight:
+            if BODY_COMPLETE in scope and length <= SMALL_BYTES and self.held + length <= self.max_in_flight:
                 self.held += length
                 try:
                     await app(scope, receive, send)
@@ -140,18 +140,18 @@ class Intake:
         A body's pace is its bytes a second so far; whoever wants the room is spared while others are slower.
         """
         while self.held > self.max_in_flight:
-            old = [one for one in self.coming if now - one.began_at >= self.grace_s and one.length]
+            old = [one for one in self.arriving if now - one.began_at >= self.grace_s and one.length]
             slowest = min(old, key=lambda one: one.length / (now - one.began_at), default=None)
             if slowest is None or slowest is wanting:
                 raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
-            slowest.give_way()
+            slowest.cancel()
 
 
 class Body:
     """One request's body while it is held."""
 
     def __init__(self, intake: Intake, scope: Scope, receive: Receive, declared: int) -> None:
-        """Begin one; `declared` is its length, or `_UNSAID`."""
+        """Begin one; `declared` is its length, or `_UNKNOWN_LENGTH`."""
         self.length = 0
         """Bytes that are held of it."""
         self.holder = ""
@@ -161,10 +161,10 @@ class Body:
         self._scope = scope
         self._receive = receive
         self._declared = declared
-        self._is_whole = WHOLE in scope
+        self._is_whole = BODY_COMPLETE in scope
         self._is_over = False
-        self._gave_way = False
-        self._patience: asyncio.Timeout | None = None
+        self._is_cancelled = False
+        self._timeout: asyncio.Timeout | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -172,45 +172,45 @@ class Body:
 
     def __exit__(self, *_: object) -> None:
         """Hold it no longer."""
-        self._intake.coming.discard(self)
+        self._intake.arriving.discard(self)
         self._release()
 
     async def receive(self) -> Message:
         """Receive what comes next. What comes behind the body, the client's leaving, may take as long as it likes."""
         if self._is_over:
             return await self._receive()
-        if self._declared > self._intake.max_bytes and self._declared != _UNSAID:
+        if self._declared > self._intake.max_bytes and self._declared != _UNKNOWN_LENGTH:
             raise Refusal("too_large", limit=self._intake.max_bytes)
         message = await (self._receive() if self._is_whole else self._wait())
-        if self._gave_way:
+        if self._is_cancelled:
             raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
         self._hold(len(message.get("body", b"")))
         if not message.get("more_body", False):
             self._is_over = True
-            self._intake.coming.discard(self)
+            self._intake.arriving.discard(self)
         return message
 
-    def give_way(self) -> None:
+    def cancel(self) -> None:
         """Count as nothing from now on; who reads it is told that there was no room, and lets go of it."""
-        self._gave_way = True
+        self._is_cancelled = True
         self._release()
-        if self._patience is not None:
-            self._patience.reschedule(asyncio.get_running_loop().time())
+        if self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time())
 
     async def _wait(self) -> Message:
         """Wait for the next piece. Raises Refusal overloaded, body_incomplete."""
         intake = self._intake
-        intake.coming.add(self)
+        intake.arriving.add(self)
         ends_at = min(asyncio.get_running_loop().time() + intake.silence_s, self.began_at + intake.upload_s)
         try:
-            async with asyncio.timeout_at(ends_at) as self._patience:
+            async with asyncio.timeout_at(ends_at) as self._timeout:
                 return await self._receive()
         except TimeoutError as slow:
-            if self._gave_way:
+            if self._is_cancelled:
                 raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S) from slow
             raise Refusal("body_incomplete") from slow
         finally:
-            self._patience = None
+            self._timeout = None
 
     def _hold(self, more: int) -> None:
         intake = self._intake
@@ -218,7 +218,7 @@ class Body:
         intake.held += more
         if self.holder:
             intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + more
-        elif OF_A_SERVICE not in self._scope and (not self._is_whole or self.length > SMALL_BYTES):
+        elif IS_SERVICE_CALL not in self._scope and (not self._is_whole or self.length > SMALL_BYTES):
             self.holder = network_of(intake.clients.address(self._scope))
             intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + self.length
         if self.length > intake.max_bytes:
@@ -239,7 +239,7 @@ def _forget_nothing() -> None:
 
 def check_length(scope: Scope, limit: int) -> None:
     """Refuse a body by its Content-Length, before any of it is read. Raises Refusal too_large."""
-    if limit < _find_length(scope) < _UNSAID:
+    if limit < _find_length(scope) < _UNKNOWN_LENGTH:
         raise Refusal("too_large", limit=limit)
 
 
@@ -265,16 +265,16 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-_UNSAID = 1_000_000_000_000
+_UNKNOWN_LENGTH = 1_000_000_000_000
 """Stands for a length that is not said."""
 
 
 def _find_length(scope: Scope) -> int:
-    """Read how long a body says it is: _UNSAID where it is chunked, one less where the number is not worth reading."""
+    """Return the declared length of a body: _UNKNOWN_LENGTH if chunked, one less if the number is malformed."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             with suppress(ValueError):
-                return min(int(value[: _LONGEST_LENGTH + 1]), _UNSAID - 1)
+                return min(int(value[: _LONGEST_LENGTH + 1]), _UNKNOWN_LENGTH - 1)
         elif name == b"transfer-encoding":
-            return _UNSAID
+            return _UNKNOWN_LENGTH
     return 0

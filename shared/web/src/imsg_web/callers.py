@@ -1,6 +1,6 @@
-"""Who calls a service: which other one, by its key, and on whose behalf.
+"""Which service calls, by its key, and on behalf of which user.
 
-Apart from `service_client`, since who is called need not call: httpx is 2 MiB.
+It is apart from `service_client`, since a service that only is called need not load httpx (2 MiB).
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ SINCE_HEADER = "x-imsg-caller-since"
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
 
-OF_A_SERVICE = "imsg.of_a_service"
-"""Stands in the scope of a request that has shown a service's key."""
+IS_SERVICE_CALL = "imsg.of_a_service"
+"""The name in the scope of a request with a valid service key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a call is made, as the gateway has verified it."""
+    """The user on whose behalf a call is made, as the gateway has verified."""
 
     username: str
     is_admin: bool
@@ -42,7 +42,7 @@ class Caller:
     """When the user was registered."""
 
     def headers(self) -> dict[str, str]:
-        """Write the caller into headers; the name percent-encoded, since headers are ASCII."""
+        """Return the headers of the caller; the name is percent-encoded, since headers are ASCII."""
         return {
             CALLER_HEADER: quote(self.username, safe=""),
             ROLE_HEADER: "admin" if self.is_admin else "user",
@@ -53,7 +53,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call the URLs of a service that begin so."""
+    """Which services may call the URLs of a service that begin with `prefix`."""
 
     owner: str
     verb: str
@@ -74,20 +74,20 @@ RULES = (
     Rule("catalog", "*", "/", frozenset({GATEWAY})),
     Rule("wechat", "*", "/internal/", frozenset({GATEWAY})),
 )
-"""Who may call what: the first rule that fits decides. A service that is not here calls nobody with a key."""
+"""Which service may call what: the first matching rule decides. Other services call none with a key."""
 
 
-def callers_of(owner: str, verb: str, path: str) -> frozenset[str]:
-    """Name the services that may call a URL of `owner`; none where no rule fits."""
+def find_callers(owner: str, verb: str, path: str) -> frozenset[str]:
+    """Return the services that may call a URL of `owner`; none where no rule matches."""
     fitting = (rule for rule in RULES if rule.owner == owner and rule.verb in ("*", verb))
     return next((rule.callers for rule in fitting if path.startswith(rule.prefix)), frozenset())
 
 
-class Internal:
-    """Lets in the services that may, and gives on whose behalf, None where on their own.
+class CallerCheck:
+    """Checks the service key of a request and returns its caller, None where the service calls for itself.
 
-    Where `peer_keys` names the callers' own keys, a key opens what its services may call (`RULES`) and nothing else.
-    Where it names none, `shared` is the one key of all services, and opens everything.
+    With `peer_keys`, a key opens only what its service may call (`RULES`). Without, `shared` is the key of all services
+    and opens everything.
     """
 
     def __init__(self, owner: str, shared: tuple[SecretStr, ...], peer_keys: PeerKeys) -> None:
@@ -97,11 +97,11 @@ class Internal:
         self._own = [(key, name) for name, keys in by_service.items() for key in _encode(keys)]
 
     def __call__(self, request: Request) -> Caller | None:
-        """Verify the service key. Raises Refusal no_right, for a service that may not call this too."""
+        """Check the service key. Raises Refusal no_right, also where its service may not call this URL."""
         given = request.headers.get(KEY_HEADER, "").encode()
         if not (self._is_shared(given) or self._may_call(given, request)):
             raise Refusal("no_right")
-        request.scope[OF_A_SERVICE] = True
+        request.scope[IS_SERVICE_CALL] = True
         name = request.headers.get(CALLER_HEADER)
         if name is None:
             return None
@@ -113,9 +113,9 @@ class Internal:
         return any(equals(given, key) for key in self._shared)
 
     def _may_call(self, given: bytes, request: Request) -> bool:
-        """Tell whether a service of this key may; several have the same one while keys are being parted."""
+        """Return whether a service with this key may call; several share one while keys are being separated."""
         services = {name for key, name in self._own if equals(given, key)}
-        return not services.isdisjoint(callers_of(self._owner, request.method, request.url.path))
+        return not services.isdisjoint(find_callers(self._owner, request.method, request.url.path))
 
 
 def _encode(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:

@@ -1,4 +1,4 @@
-"""Which address a client has, behind proxies that may be believed."""
+"""The address of a client behind trusted proxies."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from starlette.types import Scope
 MAX_HOPS = 16
 
 SITE_BITS = 64
-"""What one customer has of IPv6 at least (RFC 6177): its addresses are one."""
+"""The prefix length that one customer has at least in IPv6 (RFC 6177): it counts as one address."""
 
 MAX_NAME_CHARACTERS = 64
-"""Of what is no address."""
+"""The longest name of what is no address."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -24,7 +24,7 @@ class Clients:
         self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in trusted)
 
     def address(self, scope: Scope) -> str:
-        """Return the address of whoever spoke to the outermost trusted proxy; `unknown` where there is none."""
+        """Return the address that connected to the outermost trusted proxy; `unknown` without one."""
         client = scope.get("client")
         address = str(client[0]) if client else "unknown"
         if not self._trusted or not self.is_proxy(address):
@@ -39,7 +39,7 @@ class Clients:
         return address
 
     def is_proxy(self, address: str) -> bool:
-        """Tell whether a trusted proxy has this address."""
+        """Return whether a trusted proxy has this address."""
         read = read_hop(address) if self._trusted else None
         return read is not None and self._is_trusted(read)
 
@@ -52,7 +52,7 @@ class Clients:
 
 
 def read_hop(text: str) -> Address | None:
-    """Read the address of a hop, as proxies write it; None where it is none.
+    """Parse the address of a hop, as proxies write it; None where it is no address.
 
     Azure's gateways and IIS add the port (`192.0.2.1:4711`, `[2001:db8::1]:4711`), and RFC 7239 has quotes around that.
     """
@@ -70,7 +70,7 @@ def read_hop(text: str) -> Address | None:
 
 
 def network_of(address: str) -> str:
-    """Name the network that an address stands for: itself, or its /64 where it is IPv6."""
+    """Return the network of an address: the address itself, or its /64 for IPv6."""
     read = read_hop(address)
     if read is None:
         return address[:MAX_NAME_CHARACTERS] or "unknown"

@@ -1,4 +1,4 @@
-"""uvicorn's server, closing its port so that nobody who was let in is sent away without an answer."""
+"""uvicorn's server with a graceful shutdown: every accepted connection gets its answer."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,10 @@ from imsg_web.uvicorn_internals import UvicornServer
 
 
 class Server(UvicornServer):
-    """Closes its port when the frame says so.
+    """Closes its port when the service says so.
 
-    A proxy tries a request again only where it could not connect. So every connection that the kernel has let in is
-    answered, also those that nobody has accepted yet or whose request is still on its way.
+    A proxy repeats a request only where it could not connect. So every connection that the kernel has accepted is
+    answered, also those that the process has not accepted yet, or whose request has not arrived.
     """
 
     def ask_to_leave(self) -> None:
@@ -22,7 +22,7 @@ class Server(UvicornServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and then the connections as their answers are given."""
         late = [connection for sock in sockets or () for connection in _accept_waiting(sock)]
-        # Without a pause between: whoever connects from here on is refused, and goes elsewhere.
+        # Without a pause between: later connections are refused, and the proxy goes elsewhere.
         self.close_ports()
         loop = asyncio.get_running_loop()
         for connection in late:
@@ -32,7 +32,7 @@ class Server(UvicornServer):
 
 
 def _accept_waiting(sock: socket.socket) -> Iterator[socket.socket]:
-    """Take the connections that wait to be accepted."""
+    """Accept the connections that wait in the backlog."""
     sock.settimeout(0)
     while True:
         try:

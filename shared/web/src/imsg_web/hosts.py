@@ -26,7 +26,7 @@ internet is among them (RFC 7085 counts the few top-level domains with an addres
 _FOREIGN = frozenset("/\\@?#")
 """What has no place in a Host header, and would make two readers of it see two names."""
 
-MAX_TAKEN = 64
+MAX_REMEMBERED = 64
 """How many spellings of our names are remembered: a name with any port is ours."""
 
 MAX_SHOWN = 80
@@ -42,35 +42,35 @@ class Hosts:
     """
 
     def __init__(self, settings: Common) -> None:
-        given = {_name(host) for host in settings.allowed_hosts} | {_of_url(settings.public_url)} - {""}
-        self._takes_any = "*" in given or not (settings.on_loopback or settings.allowed_hosts)
+        given = {_read_host(host) for host in settings.allowed_hosts} | {_read_url_host(settings.public_url)} - {""}
+        self._accepts_any = "*" in given or not (settings.on_loopback or settings.allowed_hosts)
         self._names = given | (frozenset() if settings.on_loopback else SERVICES)
         self._suffixes = tuple(name.removeprefix("*") for name in given if name.startswith("*."))
         self._keys = [key.get_secret_value().encode() for key in settings.service_key]
-        self._taken: set[bytes] = set()
+        self._accepted: set[bytes] = set()
         """Host headers that were looked at and name us, as written: few are, and each comes with every request."""
 
-    def takes(self, scope: Scope) -> bool:
+    def accepts(self, scope: Scope) -> bool:
         """Tell whether a request may pass: by its name, as a probe, or as another service's call."""
-        if self._takes_any or scope["path"] in EXEMPT:
+        if self._accepts_any or scope["path"] in EXEMPT:
             return True
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) == 1:
-            if given[0] in self._taken:
+            if given[0] in self._accepted:
                 return True
-            if self._knows(_name(given[0].decode("latin-1"))):
-                if len(self._taken) < MAX_TAKEN:
-                    self._taken.add(given[0])
+            if self._is_ours(_read_host(given[0].decode("latin-1"))):
+                if len(self._accepted) < MAX_REMEMBERED:
+                    self._accepted.add(given[0])
                 return True
         headers = Headers(scope=scope)
         given_key = headers.get(KEY_HEADER, "")
         return any(equals(given_key, one) for one in self._keys)
 
-    def _knows(self, name: str) -> bool:
+    def _is_ours(self, name: str) -> bool:
         return bool(name) and (is_loopback(name) or name in self._names or name.endswith(self._suffixes))
 
 
-class Named:
+class HostCheck:
     """An ASGI app behind the rule: what comes under another's name is answered 421 (RFC 9110, section 15.5.20)."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts, refuse: Refuse = refuse) -> None:
@@ -80,7 +80,7 @@ class Named:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, or refuse."""
-        if scope["type"] not in ("http", "websocket") or self._hosts.takes(scope):
+        if scope["type"] not in ("http", "websocket") or self._hosts.accepts(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
             await self._answer(scope)(scope, receive, send)
@@ -101,7 +101,7 @@ class Named:
         )
 
 
-def _name(host: str) -> str:
+def _read_host(host: str) -> str:
     """Read the name out of a Host header, as names are compared; empty where there is none in it."""
     host = host.strip()
     if not _FOREIGN.isdisjoint(host) or not _has_form(host):
@@ -123,6 +123,6 @@ def _has_form(host: str) -> bool:
     return not (bracketed and before) and (not port or (port.isascii() and port.isdigit()))
 
 
-def _of_url(url: str) -> str:
+def _read_url_host(url: str) -> str:
     """Read the name out of a URL, which may have been written without its scheme."""
-    return _name(urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2])
+    return _read_host(urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2])

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httptools
 
 from imsg_contract.errors import Refusal
-from imsg_web.bodies import WHOLE, Intake
+from imsg_web.bodies import BODY_COMPLETE, Intake
 from imsg_web.clients import network_of
 from imsg_web.responses import JSON, PRIVATE, encode
 from imsg_web.uvicorn_internals import UvicornProtocol
@@ -25,7 +25,7 @@ MAX_HEAD_BYTES = 32 * 1024
 HEAD_S = 10.0
 """How long a head may take from the connection's beginning, or from its first byte where others came before."""
 
-FIRST_WORD_S = 2.0
+FIRST_BYTE_S = 2.0
 """How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
 or a proxy keeps it for the next one (the edge for 1 s)."""
 
@@ -40,12 +40,12 @@ _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 """Headers that mean nothing once an offered upgrade is left alone."""
 
 
-def serve_by(intake: Intake) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
+def make_protocol(intake: Intake) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
     """Make what serves each connection, for `uvicorn.Config`."""
     return partial(Protocol, intake)
 
 
-class _Line:
+class _ClientTransport:
     """A connection that is not closed on a client in the middle of its body, and whose answers go out in one piece.
 
     The kernel answers what comes after a close with a reset, and that takes the answer from a client which reads only
@@ -57,7 +57,7 @@ class _Line:
 
     def __init__(self, transport: asyncio.Transport, protocol: "Protocol") -> None:
         self.transport = transport
-        self.lingers = False
+        self.is_lingering = False
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._head: bytes | None = None
@@ -83,17 +83,17 @@ class _Line:
     def close(self) -> None:
         """Close it, or begin to: a second call always does."""
         self._flush()
-        if self.lingers or self.transport.is_closing() or not self._protocol.is_amid_body():
+        if self.is_lingering or self.transport.is_closing() or not self._protocol.is_amid_body():
             self.transport.close()
             return
-        self.lingers = True
+        self.is_lingering = True
         self.transport.write_eof()
         self.transport.resume_reading()
         self._deadline = self._loop.call_later(LINGER_S, self.transport.close)
 
     def is_closing(self) -> bool:
         """Tell whether nothing more is to be answered here."""
-        return self.lingers or self.transport.is_closing()
+        return self.is_lingering or self.transport.is_closing()
 
     def end(self) -> None:
         """Wait for nothing more: the connection has ended."""
@@ -113,7 +113,7 @@ class Protocol(UvicornProtocol):
         self._is_amid_request = True
         self._is_broken = False
         self._data = b""
-        self._line: _Line
+        self._client: _ClientTransport
         self._is_amid_head = True
         self._head_bytes = 0
         """Of a head that came in several pieces: what the pieces before had."""
@@ -123,19 +123,19 @@ class Protocol(UvicornProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        self._line = _Line(transport, self)
-        super().connection_made(self._line)  # type: ignore[arg-type]  # a transport in all but name
+        self._client = _ClientTransport(transport, self)
+        super().connection_made(self._client)  # type: ignore[arg-type]  # a transport in all but name
         peer = transport.get_extra_info("peername")
         self._leave = self._intake.admit(str(peer[0]) if peer else "")
         if self._leave is None:
-            self._line.lingers = True  # nothing of it is waited for
+            self._client.is_lingering = True  # nothing of it is waited for
             self._refuse(429, Refusal("too_many_connections", limit=self._intake.connections_per_network))
             return
         self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
-        self._line.end()
+        self._client.end()
         self._forget_deadline()
         if self._leave is not None:
             self._leave()
@@ -147,7 +147,7 @@ class Protocol(UvicornProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Percent-encode raw UTF-8 in a request line (curl and others never encode), which the parser refuses."""
-        if self._line.lingers:
+        if self._client.is_lingering:
             return
         if self._may_be_request_line:
             line, newline, rest = data.partition(b"\n")
@@ -174,8 +174,8 @@ class Protocol(UvicornProtocol):
             self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
         elif self._head_bytes:
             self._refuse(408, Refusal("head_incomplete", seconds=round(HEAD_S)))
-        elif self._line is not None:
-            self._line.transport.close()
+        elif self._client is not None:
+            self._client.transport.close()
 
     def _forget_deadline(self) -> None:
         if self._head_deadline is not None:
@@ -188,7 +188,7 @@ class Protocol(UvicornProtocol):
         Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
         """
         if self.offers_websocket():
-            transport = self.transport = self._line.transport
+            transport = self.transport = self._client.transport
             network = network_of(self._intake.clients.address(dict(self.scope)))
             super().handle_websocket_upgrade()
             if self._leave is not None:
@@ -232,7 +232,7 @@ class Protocol(UvicornProtocol):
     def on_message_complete(self) -> None:
         """End a request: what follows is the next one's line."""
         super().on_message_complete()
-        self.mark_scope(WHOLE)
+        self.mark_scope(BODY_COMPLETE)
         self._may_be_request_line = True
         self._is_amid_request = False
 
@@ -241,7 +241,7 @@ class Protocol(UvicornProtocol):
         if self.is_answering:
             super().shutdown()
         elif self._is_amid_request:  # its head is not whole, or not even its first byte is here
-            self.loop.call_later(FIRST_WORD_S, super().shutdown)
+            self.loop.call_later(FIRST_BYTE_S, super().shutdown)
         else:
             super().shutdown()
 

@@ -29,7 +29,7 @@ class NoAnswer(Exception):  # noqa: N818  named for the outcome
     """The call was sent, and no whole answer came, or none that can be read: the other side may have it."""
 
 
-class Stale(NoAnswer):
+class StaleConnection(NoAnswer):
     """The other side had closed the connection and said nothing: it will hardly have looked at the call."""
 
 
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         whatever their headers say (RFC 9110, section 6.4.1): `expects_body` is False.
         """
         if self._transport is None or self._is_closing():
-            raise Stale("the connection was closed")
+            raise StaleConnection("the connection was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[HttpAnswer] = loop.create_future()
         self._answer = answer
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         if exc is None and self._has_head and not self._is_framed():
             self._finish()
         why = str(exc) if exc is not None else "the connection was closed before a whole answer"
-        self._fail(NoAnswer(why) if self._octets else Stale(why))
+        self._fail(NoAnswer(why) if self._octets else StaleConnection(why))
 
     # What the parser finds
 

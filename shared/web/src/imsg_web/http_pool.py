@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from imsg_web import http_connection
-from imsg_web.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, take_idle
+from imsg_web.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, StaleConnection, Tls, take_idle
 
 __all__ = ["BodyBound", "HttpAnswer", "HttpPool", "NoAnswer", "NotSent", "Proxy", "resolve"]
 
@@ -154,7 +154,7 @@ class HttpPool:
             if idle is not None:
                 try:
                     return await self._ask(target.origin, idle, request, expects_body=expects_body)
-                except Stale:
+                except StaleConnection:
                     if not self._repeats_stale:
                         raise
             connection = await self._connect(target, proxy)

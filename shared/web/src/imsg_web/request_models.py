@@ -1,4 +1,4 @@
-"""The base of every object that a request's body may hold, at any depth."""
+"""The base model of every object in a request's body."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from imsg_web.responses import UNKNOWN_FIELD
 
 
 class RequestModel(BaseModel):
-    """An object of a body: nothing is coerced, and a field that nothing reads is refused by its name.
+    """An object of a body: values are not coerced, and an unknown field is refused by its name.
 
-    v1 ignores such fields: its gateway hands on what is known.
+    v1 ignores unknown fields: the gateway passes on only known ones.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Answers over HTTP: the public shape for everything a service says, refusals and crashes included."""
+"""Answers in the public form, refusals and crashes included."""
 
 import json
 import secrets
@@ -19,8 +19,8 @@ log = logger(__name__)
 JSON = "application/json; charset=utf-8"
 
 
-LOGGED = "logged as "
-"""How the note begins that a logged exception carries, so that frames further out don't log it again."""
+LOGGED_AS = "logged as "
+"""The prefix of the note on a logged exception, which keeps outer handlers from logging it again."""
 
 
 class Answer(Response):
@@ -59,11 +59,11 @@ class Answer(Response):
 _CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
 
 PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-"""On every answer of the API: no cache on the way keeps what is one person's, no browser takes it for a script."""
+"""Headers of every answer of the API: no cache stores it, and no browser takes it for a script."""
 
 
-def private(send: Send) -> Send:
-    """Make `send` add to an answer those of PRIVATE that it lacks; who sets another value means it."""
+def add_private_headers(send: Send) -> Send:
+    """Return a `send` that adds the missing headers of PRIVATE to an answer; other values are kept."""
 
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -77,7 +77,7 @@ def private(send: Send) -> Send:
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """Encode an answer; a lone surrogate that came in with a request goes out as U+FFFD, never as a crash."""
+    """Encode an answer; a lone surrogate of the request becomes U+FFFD."""
     try:
         return to_json(content)
     except PydanticSerializationError:
@@ -85,36 +85,36 @@ def encode(content: Mapping[str, Any]) -> bytes:
 
 
 def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields
-    """Make the object of a success."""
+    """Return the object of a success."""
     return {"errorCode": OK, "errorMessage": TEXTS[OK], **fields}
 
 
 Refuse = Callable[[Refusal, str, str], Response]
-"""Answers a refusal, given Accept-Language and the path: as whoever the path is of answers there."""
+"""Makes the answer of a refusal from it, Accept-Language and the path."""
 
 
 def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
-    """Answer a refusal as everybody does who prints all keys, whatever the path."""
+    """Return the answer of a refusal with all keys, whatever the path."""
     del path
     return refuse_with(refusal, accept_language)
 
 
 async def refuse_every_url(scope: Scope, receive: Receive, send: Send) -> None:
-    """Be the API of a service that has none. Raises Refusal no_such_url."""
+    """Serve a service without an API. Raises Refusal no_such_url."""
     del receive, send
     raise Refusal("no_such_url", path=scope["path"])
 
 
 def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
-    """Answer a refusal, with its truthful status, in the language the client prefers."""
+    """Return the answer of a refusal, with its true status, in the language that the client prefers."""
     content = refusal.answer(english=prefers_english(accept_language))
-    headers = {**refusal.headers, **tell(content)}
+    headers = {**refusal.headers, **make_headers(content)}
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
     return Answer(content, refusal.row.http, headers)
 
 
-TOLD: Mapping[str, str] = {
+HEADERS: Mapping[str, str] = {
     "id": "X-IMSG-Id",
     "count": "X-IMSG-Count",
     "segments": "X-IMSG-Segments",
@@ -122,19 +122,19 @@ TOLD: Mapping[str, str] = {
     "reason": "X-IMSG-Reason",
     "detail": "X-IMSG-Detail",
 }
-"""Field of an answer → the header that says it too: the five documented URLs may not print what is not documented."""
+"""Field of an answer → its header: the five documented URLs may not print undocumented fields."""
 
 HEADER_BYTES = 1024
-"""The longest value of an X-IMSG-* header; one longer than usual may be refused by what stands between."""
+"""The longest value of an X-IMSG-* header: proxies may refuse longer ones."""
 
 
-def tell(content: Mapping[str, Any]) -> dict[str, str]:
-    """Make the X-IMSG-* headers of an answer's fields."""
-    return {header: percent_encode(str(content[field])) for field, header in TOLD.items() if field in content}
+def make_headers(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the X-IMSG-* headers of an answer's fields."""
+    return {header: percent_encode(str(content[field])) for field, header in HEADERS.items() if field in content}
 
 
 def percent_encode(text: str) -> str:
-    """Write text as a header can hold it: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
+    """Encode text for a header: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
     if text.isascii() and text.isalnum() and len(text) <= HEADER_BYTES:
         return text  # an id, a number
     encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
@@ -151,30 +151,30 @@ def percent_encode(text: str) -> str:
 
 
 def report_crash(error: Exception, accept_language: str) -> Answer:
-    """Log a bug, and answer the number it is logged under."""
+    """Log a bug, and return the answer with its number in the log."""
     return refuse_with(report(error), accept_language)
 
 
 def report(error: Exception) -> Refusal:
-    """Log a bug with its traceback under a number; return the refusal that tells the number."""
+    """Log a bug with its traceback under a number; return the refusal with the number."""
     trace = secrets.token_hex(4)
     log.error("bug", trace=trace, exc_info=error)
-    error.add_note(f"{LOGGED}{trace}")
+    error.add_note(f"{LOGGED_AS}{trace}")
     return Refusal("bug", trace=trace)
 
 
 MAX_LANGUAGE_CHARACTERS = 1024
-"""Of an Accept-Language: browsers send some 30, and whoever sends more is answered by its beginning."""
+"""The characters of an Accept-Language that are read: browsers send some 30."""
 
 
 def prefers_english(accept_language: str) -> bool:
-    """Tell whether English stands before Chinese in an Accept-Language (RFC 9110, section 12.5.4)."""
+    """Return whether an Accept-Language prefers English to Chinese (RFC 9110, section 12.5.4)."""
     english, chinese = _qualities(accept_language)
     return english > chinese
 
 
 def prefers_chinese(accept_language: str) -> bool:
-    """Tell whether Chinese is asked for, and not after English."""
+    """Return whether an Accept-Language names Chinese, and does not prefer English."""
     english, chinese = _qualities(accept_language)
     return chinese > 0 and chinese >= english
 
@@ -223,22 +223,22 @@ _WRONG: Mapping[str, tuple[str, str]] = {
     "too_long": ("最多 {max_length} 项", "it may have at most {max_length} items"),
     "too_short": ("至少要有 {min_length} 项", "it must have at least {min_length} items"),
 }
-"""Pydantic's kinds of complaint → what people read. A validator of ours brings its own sentences: `wrong`."""
+"""Pydantic's error types → sentences in both languages. A validator of ours has its own: `wrong`."""
 
 
 def wrong(zh: str, en: str) -> PydanticCustomError:
-    """Make the error that a validator raises: why the value is not right, in both languages, without a full stop."""
+    """Return the error for a validator to raise: why the value is wrong, in both languages, without a full stop."""
     return PydanticCustomError("wrong", "{en}", {"zh": zh, "en": en})
 
 
 def wrong_fields(problems: Sequence[Mapping[str, Any]]) -> Refusal:
-    """Turn Pydantic's complaints about a body into one refusal; what is missing is said before what is wrong."""
+    """Return the refusal of Pydantic's errors of a body: a missing field before a wrong one."""
     refusals = [wrong_field(problem) for problem in problems]
     return next((refusal for refusal in refusals if refusal.reason == "missing"), refusals[0])
 
 
 def wrong_field(problem: Mapping[str, Any]) -> Refusal:
-    """Turn Pydantic's complaint about one field into the public refusal: absent 10002, else 10017."""
+    """Return the refusal of Pydantic's error of one field: missing 10002, else 10017."""
     place = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
     field = ".".join(place) or "body"
     kind = str(problem["type"])
@@ -266,14 +266,14 @@ def _say_what_is_wrong(kind: str, context: Mapping[str, Any], message: str) -> t
 
 
 UNKNOWN_FIELD = "unknown_field"
-"""The type of an error that says that nothing reads a field, beside those that are known (`RequestModel`)."""
+"""The type of the error for an unknown field (`RequestModel`)."""
 
 MAX_SHOWN = 64
-"""Characters of a client's own word that an answer repeats."""
+"""The most characters of a client's field name that an answer repeats."""
 
 
 def field_unknown(field: str, known: Iterable[str]) -> Refusal:
-    """Refuse a field that nothing reads (10017), naming the one that was probably meant, or all that there are.
+    """Return the refusal of an unknown field (10017), which names the one that was probably meant, or all fields.
 
     `field` may be a path, `content.txt`; the names in `known` are those at its end.
     """
@@ -292,5 +292,5 @@ def field_unknown(field: str, known: Iterable[str]) -> Refusal:
 
 
 def refuse_json(why: str) -> Refusal:
-    """Refuse what is no JSON, and say why."""
+    """Return the refusal of malformed JSON."""
     return Refusal("not_json", why_zh=why, why_en=why)

@@ -1,4 +1,4 @@
-"""The frame of every service: opening in order, health, metrics, signals, and a quiet end."""
+"""A service as an HTTP server: it opens its parts, serves its API, health and metrics, and shuts down on a signal."""
 
 if __name__ == "__main__":
     # Before anything is loaded, so that the parent that stays behind is small (ADR 15).
@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_runtime import unknown_settings
-from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure, logger
 from imsg_runtime.masking import mask_line
 from imsg_runtime.memory import give_back
@@ -35,40 +35,40 @@ from imsg_runtime.settings import Common, StartError, variable
 from imsg_web.bodies import Intake
 from imsg_web.clients import Clients
 from imsg_web.graceful_shutdown import Server
-from imsg_web.hosts import Hosts, Named
-from imsg_web.http import MAX_MESSAGE_BYTES, serve_by
-from imsg_web.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
+from imsg_web.hosts import HostCheck, Hosts
+from imsg_web.http import MAX_MESSAGE_BYTES, make_protocol
+from imsg_web.responses import LOGGED_AS, Answer, Refuse, add_private_headers, ok, refuse, refuse_with, report
 
 log = logger(__name__)
 
 UNREADY_BEFORE_CLOSE_S = 3.0
-"""How long the port stays open after readiness turned 503, so that load balancers look elsewhere first."""
+"""How long the port stays open after readiness turns 503, so that load balancers notice."""
 
 READY_PATIENCE_S = 10.0
-"""How long a replica keeps its port shut until it is ready: behind a name that finds it at once, it would be asked what
-it can't answer yet. Past that it opens all the same, to say by its readiness what it waits for."""
+"""How long a replica waits until it is ready before it opens its port: earlier requests would fail. After that it opens
+the port all the same, so that its readiness says what is missing."""
 
 GRACE_S = 15
 """How long requests in flight may take to end once the port is closed."""
 
 MAX_FILES = 65_536
 
-GIVING_WAY = 5
-"""Niceness of a service for which nobody waits: where every core is busy it gets a third of what others get."""
+BACKGROUND_NICENESS = 5
+"""The niceness of a background service: where every core is busy it gets a third of the time of others."""
 
 COLLECT_AFTER = 10_000
-"""New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
+"""The threshold of the garbage collector: Python's default, 700 objects, is reached by five requests."""
 
 _LEAVING = Refusal("unavailable", retry_after_s=3)
 
 Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
-"""Opens a service's parts in order, yields its API, closes them in reverse."""
+"""Opens a service's parts in order, yields its API, and closes them in reverse."""
 
 
 class Service:
     """One service as an ASGI app.
 
-    `opening` is its main's wiring; `running` is its life, entered by whoever serves it.
+    `opening` is its main's wiring; `running` is its heartbeat, entered by whoever serves it.
     """
 
     def __init__(
@@ -78,20 +78,20 @@ class Service:
         opening: Opening,
         refuse: Refuse = refuse,
         *,
-        gives_way: bool = False,
+        is_background: bool = False,
     ) -> None:
-        """Make one; `gives_way`: its work may come later where the machine is busy and it has a process of its own."""
+        """`is_background`: its work may wait where the machine is busy; in its own process it has a lower priority."""
         self.name = name
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
-        """Set when the process is asked to end: take nothing new."""
+        """Set when the process shall end: accept no new work."""
         self.intake = Intake(Clients(settings.trusted_proxies))
-        """What bounds the bodies that come to its ports; one for all services of a process."""
-        self.life = UNWATCHED
-        """How its process is watched; told before it runs by whoever began the process."""
+        """Bounds the bodies of requests; one for all services of a process."""
+        self.heartbeat = UNWATCHED
+        """How its process is watched; set before it runs."""
         self._opening = opening
-        self.gives_way = gives_way
+        self.is_background = is_background
         self.refuse = refuse
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
@@ -103,7 +103,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the parts, serve while the context lasts, close them. Raises StartError where a setting forbids it."""
+        """Open the parts, serve while the context lasts, and close them. Raises StartError where a setting is wrong."""
         self._failure = asyncio.get_running_loop().create_future()
         async with self._opening(self) as api:
             self._api = api
@@ -120,23 +120,23 @@ class Service:
         self._checks[name] = holds
 
     def warn(self, name: str, tell: Callable[[], Sequence[str]]) -> None:
-        """Add what is told beside readiness and takes nothing from it: somebody has to put it right."""
+        """Add a warning to the answer of readiness, which does not make the service unready."""
         self._warnings[name] = tell
 
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run work in the background; if it dies, the process ends, since half a service serves nobody."""
+        """Run work in the background; if it fails, the process ends."""
         task = asyncio.create_task(work, name=f"{self.name}:{name}")
         self._tasks.add(task)
         task.add_done_callback(self._on_end)
         return task
 
     async def failure(self) -> BaseException:
-        """Wait until a background task has died; return what killed it."""
+        """Wait until a background task has failed; return its exception."""
         assert self._failure is not None, "not running"  # noqa: S101  a bug of the caller
         return await asyncio.shield(self._failure)
 
     def unmet(self) -> list[str]:
-        """Name the conditions of readiness that don't hold now."""
+        """Return the conditions of readiness that do not hold."""
         if self._api is None:
             return ["open"]
         if self.stopping.is_set():
@@ -144,7 +144,7 @@ class Service:
         return [name for name, holds in self._checks.items() if not holds()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer health and metrics, hand the rest to the API."""
+        """Answer health and metrics, and pass other requests to the API."""
         if scope["type"] != "http":
             if self._api is not None and scope["type"] == "websocket":
                 await self._api(scope, receive, send)
@@ -174,13 +174,13 @@ class Service:
 
         assert self._api is not None  # noqa: S101  checked by the caller
         try:
-            await self._api(scope, receive, private(send_on))
+            await self._api(scope, receive, add_private_headers(send_on))
         except Refusal as refusal:
             if not started:
                 await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
         except Exception as error:
             if started:
-                if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
+                if not any(note.startswith(LOGGED_AS) for note in getattr(error, "__notes__", [])):
                     log.exception("bug")
                 return
             await self.refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
@@ -212,7 +212,7 @@ def _language(scope: Scope) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port before anything else is opened. Raises StartError where it is taken or not ours."""
+    """Bind the port before anything else is opened. Raises StartError where that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -241,13 +241,13 @@ async def serve(
 ) -> int:
     """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
 
-    The port opens once `is_ready` holds, or after some patience. On a signal `on_stop` is called at once and every
-    answer ends its connection; the port closes `unready_s` later, what was let in by then is answered.
+    The port opens once `is_ready` holds, or after READY_PATIENCE_S. On a signal `on_stop` is called at once and every
+    answer ends its connection; the port closes `unready_s` later, and requests accepted by then are answered.
     """
     allow_connections()
     config = uvicorn.Config(
         intake.guard(app),
-        http=serve_by(intake),
+        http=make_protocol(intake),
         ws_max_size=MAX_MESSAGE_BYTES,
         lifespan="off",
         proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
@@ -285,7 +285,7 @@ async def serve(
 
 
 def allow_connections() -> None:
-    """Take as many files as this process may have: 1,024, the usual start, are used up by as many idle connections."""
+    """Raise the limit of open files: the usual 1,024 are used up by as many idle connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -293,7 +293,7 @@ def allow_connections() -> None:
 
 
 async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
-    """Wait until the port may open, but not past what ends it all."""
+    """Wait until the port may open, or one of `ends` is done."""
     patience = time.monotonic() + READY_PATIENCE_S
     while not is_ready() and time.monotonic() < patience:
         done, _ = await asyncio.wait(ends, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
@@ -304,9 +304,9 @@ async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Futu
 async def run(service: Service) -> int:
     """Bind, open, serve and close one service; return the exit code."""
     sock = listen(service.settings.host, service.settings.port)
-    async with service.life.beating(), service.running():
+    async with service.heartbeat.run(), service.running():
         return await serve(
-            Named(service, Hosts(service.settings), service.refuse),
+            HostCheck(service, Hosts(service.settings), service.refuse),
             sock,
             service.intake,
             on_stop=service.stopping.set,
@@ -316,7 +316,7 @@ async def run(service: Service) -> int:
 
 
 def collect_less() -> None:
-    """Look for garbage in cycles less often, and never again among what was imported (docs/performance.md)."""
+    """Run the garbage collector less often, and not over imported modules (docs/performance.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
@@ -328,16 +328,16 @@ def main(arguments: list[str]) -> int:
     import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
 
     (package,) = arguments
-    life = Life.of(os.environ)
+    heartbeat = Heartbeat.from_environment(os.environ)
     try:
         service: Service = importlib.import_module(f"{package}.main").app()
-        service.life = life
+        service.heartbeat = heartbeat
         configure(service.settings.log_level, service.settings.log_format)
         for stray in unknown_settings.find([type(service.settings)]):
             log.warning("setting_unknown", why=str(stray))
         collect_less()
-        if service.gives_way:
-            os.nice(GIVING_WAY)
+        if service.is_background:
+            os.nice(BACKGROUND_NICENESS)
         return uvloop.run(run(service))
     except StartError as error:
         print(f"imsg: {mask_line(str(error))}", file=sys.stderr)  # noqa: T201  the one clear line

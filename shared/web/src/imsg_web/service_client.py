@@ -1,4 +1,4 @@
-"""Calls from one service to another: by its key, on whose behalf, and for how long."""
+"""Calls from one service to another, with a service key and the user on whose behalf they are made."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -11,14 +11,14 @@ from pydantic import SecretStr
 from imsg_web.callers import KEY_HEADER, Apps, Caller
 
 CALL_TIMEOUT_S = 5.0
-"""How long one call may take, ASGI transport included (which itself knows no time-outs)."""
+"""How long one call may take, over ASGI too, which has no time-outs of its own."""
 
 IDLE_S = 2.0
-"""How long a connection is kept for the next call: shorter than a service that is asked to stop keeps its port open, or
-a call would meet a connection that is just being closed."""
+"""How long an idle connection is kept: shorter than a stopping service keeps its port open, so that no call is sent on
+a connection that is being closed."""
 
 DIAL_RETRIES = 1
-"""How often a refused connection is tried again: a service that is being replaced is there a moment later."""
+"""How often a refused connection is tried again: a replaced service is up a moment later."""
 
 
 class ServiceUnavailable(Exception):  # noqa: N818  a state of the world
@@ -26,7 +26,7 @@ class ServiceUnavailable(Exception):  # noqa: N818  a state of the world
 
 
 class ServiceFailed(ServiceUnavailable):
-    """The other service did answer, but not as agreed: to the client as if it were away, to operators a bug of ours."""
+    """The other service answered otherwise than agreed: clients see it as unavailable, operators as a bug."""
 
 
 class Peer:
@@ -48,7 +48,7 @@ class Peer:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> httpx.Response:
-        """Call the service and return its answer, whatever its status. Raises ServiceUnavailable."""
+        """Call the service and return its response of any status. Raises ServiceUnavailable."""
         sent = {**(headers or {}), **(caller.headers() if caller else {}), KEY_HEADER: self._key}
         try:
             async with asyncio.timeout(timeout_s):

@@ -17,7 +17,7 @@ from imsg_console.view import View
 from imsg_console.widgets import exports, xlsx
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.work import Work, start
-from imsg_web.responses import LOGGED
+from imsg_web.responses import LOGGED_AS
 
 COLUMNS = (
     "id",
@@ -128,7 +128,7 @@ class Export:
 
     def _fail(self, error: Exception) -> Exception:
         """End the work with an error, which the work shows; the note keeps the server from logging it as a bug."""
-        error.add_note(f"{LOGGED}a work that broke off")
+        error.add_note(f"{LOGGED_AS}a work that broke off")
         if not self._end.done():
             self._end.set_exception(error)
         return error
