@@ -33,7 +33,7 @@ def busy(until=None):
         hash("a")
 
 async def main():
-    life = Heartbeat.from_environment(os.environ)
+    heartbeat = Heartbeat.from_environment(os.environ)
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     async with heartbeat.run():
