@@ -3,17 +3,20 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from imsg_sandbox.aliyun import Account, AliyunSms
-from imsg_sandbox.aliyun_reports import reporting
-from imsg_sandbox.aliyun_rules import Form, Frequencies
+from imsg_sandbox.aliyun import Account, AliyunSms, Terms
+from imsg_sandbox.aliyun_rules import Frequencies
+from imsg_sandbox.approved_templates import make_template
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
+from imsg_sandbox.sms_callbacks import Callbacks, pushing
+from imsg_sandbox.sms_provider import SmsContext
 from imsg_testing.waiting import eventually
 from imsg_web.responses import Answer
 
@@ -37,25 +40,40 @@ class Hook:
         )
 
 
+@dataclass(frozen=True)
+class OpenService:
+    """The service with what is behind it."""
+
+    provider: AliyunSms
+    inbox: Inbox
+    callbacks: Callbacks
+
+    async def perform(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
+        """Perform an action; return its answer."""
+        content, _ = await self.provider.perform(action, params, b"raw")
+        return content
+
+
 @asynccontextmanager
-async def open_service(hook: Hook, balance: int = 100, daily: int = 50) -> AsyncIterator[AliyunSms]:
+async def open_service(hook: Hook, balance: int = 100, daily: int = 50) -> AsyncIterator[OpenService]:
     """Open the service over a hook."""
-    account = Account(frozenset({"天存"}), {"SMS_1": Form("通知：${content}。")})
-    async with reporting("http://sms/hook", {"sms": hook}, 0.0, 0.01) as reports:
+    account = Account({}, frozenset({"天存"}), {"SMS_1": make_template("通知：${content}。")}, "http://sms/hook")
+    async with pushing("http://sms", {"sms": hook}, 0.0) as callbacks:
         inbox = Inbox(1_000_000, {})
-        yield AliyunSms(account, inbox, Faults(), reports, lambda: NOW, Frequencies(daily), balance)
+        context = SmsContext(inbox, Faults(), callbacks, "http://sms", lambda: NOW)
+        terms = Terms(Frequencies(daily), balance, minute_s=0.01)
+        yield OpenService(AliyunSms("aliyun", account, context, terms), inbox, callbacks)
 
 
-async def code(service: AliyunSms, action: str, given: Mapping[str, str]) -> str:
-    """Make a call and return its code."""
-    said = await service.answer(action, given, b"raw")
-    return str(said.content["Code"])
+async def code(service: OpenService, action: str, params: Mapping[str, str]) -> str:
+    """Perform an action; return its code."""
+    return str((await service.perform(action, params))["Code"])
 
 
 async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
     hook = Hook(deaf=2)
     async with open_service(hook) as service:
-        said = await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000,13800138001"}, b"raw")
+        answer = await service.perform("SendSms", {**SEND, "PhoneNumbers": "13800138000,13800138001"})
 
         async def is_answered() -> bool:
             return len(hook.pushes) == 3
@@ -63,17 +81,17 @@ async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
         await eventually(is_answered)
     assert hook.pushes[0] == hook.pushes[1] == hook.pushes[2]
     assert [(one["phone_number"], one["success"], one["biz_id"], one["out_id"]) for one in hook.pushes[0]] == [
-        (to, True, said.content["BizId"], "r/0") for to in ("13800138000", "13800138001")
+        (to, True, answer["BizId"], "r/0") for to in ("13800138000", "13800138001")
     ]
 
 
 async def test_a_receipt_that_nobody_answers_is_given_up_after_three_repeats() -> None:
     hook = Hook(deaf=100)
     async with open_service(hook) as service:
-        await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000"}, b"raw")
+        await service.perform("SendSms", {**SEND, "PhoneNumbers": "13800138000"})
 
         async def has_given_up() -> bool:
-            return not service.reports.under_way
+            return not service.callbacks.has_tasks
 
         await eventually(has_given_up)
     assert len(hook.pushes) == 4
@@ -125,10 +143,10 @@ async def test_a_call_is_refused_whole() -> None:
 async def test_details_come_in_pages_newest_first() -> None:
     async with open_service(Hook()) as service:
         for number in range(3):
-            await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000", "OutId": f"r/{number}"}, b"raw")
+            await service.perform("SendSms", {**SEND, "PhoneNumbers": "13800138000", "OutId": f"r/{number}"})
         asked = {"PhoneNumber": "13800138000", "SendDate": "20261125", "PageSize": "2", "CurrentPage": "2"}
-        said = (await service.answer("QuerySendDetails", asked, b"")).content
-        elsewhere = (await service.answer("QuerySendDetails", {**asked, "SendDate": "20261124"}, b"")).content
-    assert said["TotalCount"] == 3
-    assert [one["OutId"] for one in said["SmsSendDetailDTOs"]["SmsSendDetailDTO"]] == ["r/0"]
+        answer = await service.perform("QuerySendDetails", asked)
+        elsewhere = await service.perform("QuerySendDetails", {**asked, "SendDate": "20261124"})
+    assert answer["TotalCount"] == 3
+    assert [one["OutId"] for one in answer["SmsSendDetailDTOs"]["SmsSendDetailDTO"]] == ["r/0"]
     assert elsewhere["TotalCount"] == 0

@@ -4,10 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_sandbox.aliyun_rules import MOST_REMEMBERED, Form, Frequencies, Latest, Refusal, number, segments
+from imsg_sandbox.aliyun_rules import MAX_REMEMBERED, Frequencies, Latest, count_segments, fill, read_number
+from imsg_sandbox.approved_templates import ApprovedTemplate, make_template
+from imsg_sandbox.sms_provider import Refusal
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
-NOTICE, CAPTCHA = Form("您有一条新通知：${content}。", longest=10), Form("验证码${code}", is_captcha=True)
+NOTICE, CAPTCHA = (
+    make_template("您有一条新通知：${content}。", longest=10),
+    make_template("验证码${code}", is_captcha=True),
+)
 
 
 @pytest.mark.parametrize(
@@ -23,13 +28,13 @@ NOTICE, CAPTCHA = Form("您有一条新通知：${content}。", longest=10), For
     ],
 )
 def test_numbers_are_read_as_aliyun_takes_them(written: str, read: str) -> None:
-    assert number(written) == read
+    assert read_number(written) == read
 
 
 @pytest.mark.parametrize("written", ["", "1380013800", "12800138000x", "8612345", "11000000000", "010-12345678"])
 def test_what_is_no_number_is_refused(written: str) -> None:
     with pytest.raises(Refusal) as refused:
-        number(written)
+        read_number(written)
     assert refused.value.code == "isv.MOBILE_NUMBER_ILLEGAL"
 
 
@@ -45,14 +50,14 @@ def test_what_is_no_number_is_refused(written: str) -> None:
         (CAPTCHA, '{"code": "123"}', "isv.PARAM_LENGTH_LIMIT"),
     ],
 )
-def test_variables_that_do_not_fit_are_refused(form: Form, params: str, code: str) -> None:
+def test_variables_that_do_not_fit_are_refused(form: ApprovedTemplate, params: str, code: str) -> None:
     with pytest.raises(Refusal) as refused:
-        form.fill(params)
+        fill(form, params)
     assert refused.value.code == code
 
 
 def test_variables_that_fit_stand_in_their_places() -> None:
-    assert NOTICE.fill('{"content": "明天下雨", "more": "is left out"}') == "您有一条新通知：明天下雨。"
+    assert fill(NOTICE, '{"content": "明天下雨", "more": "is left out"}') == "您有一条新通知：明天下雨。"
 
 
 def test_a_captcha_goes_out_once_a_minute_and_five_times_an_hour() -> None:
@@ -80,9 +85,9 @@ def test_notices_begin_anew_a_day_after_the_first() -> None:
 
 def test_the_numbers_of_hours_of_load_are_forgotten_first_come_first() -> None:
     got: Latest[int, str] = Latest()
-    for to in range(MOST_REMEMBERED + 10):
+    for to in range(MAX_REMEMBERED + 10):
         got[to].append("a message")
-    assert list(got) == list(range(10, MOST_REMEMBERED + 10))
+    assert list(got) == list(range(10, MAX_REMEMBERED + 10))
 
 
 @pytest.mark.parametrize(
@@ -95,4 +100,4 @@ def test_the_numbers_of_hours_of_load_are_forgotten_first_come_first() -> None:
     ],
 )
 def test_segments_are_counted_as_billed(text: str, to: str, count: int) -> None:
-    assert segments(text, to) == count
+    assert count_segments(text, to) == count

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, canonical, escape, pairs, v1, v3
+from imsg_sandbox.signatures import AuthenticationError, Authenticator, Call, canonical, escape, read_pairs, v1, v3
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 
@@ -84,16 +84,16 @@ def sign(**changed: str) -> Call:
     return replace(call, headers={**headers, "authorization": value})
 
 
-def gatekeeper() -> Gatekeeper:
+def gatekeeper() -> Authenticator:
     """Make one that knows one key."""
-    return Gatekeeper({"key": "secret"}, lambda: NOW)
+    return Authenticator({"key": "secret"}, lambda: NOW)
 
 
 def test_what_is_signed_right_is_let_in_once() -> None:
     keeper = gatekeeper()
-    assert keeper.admit(sign()) == "SendSms"
-    with pytest.raises(Fault) as refused:
-        keeper.admit(sign())
+    assert keeper.check(sign()) == "SendSms"
+    with pytest.raises(AuthenticationError) as refused:
+        keeper.check(sign())
     assert refused.value.code == "SignatureNonceUsed"
 
 
@@ -111,14 +111,14 @@ def test_what_is_signed_right_is_let_in_once() -> None:
     ],
 )
 def test_what_is_not_signed_right_is_refused(call: Call, code: str) -> None:
-    with pytest.raises(Fault) as refused:
-        gatekeeper().admit(call)
+    with pytest.raises(AuthenticationError) as refused:
+        gatekeeper().check(call)
     assert refused.value.code == code
 
 
 def test_a_key_nobody_knows_is_refused() -> None:
-    with pytest.raises(Fault) as refused:
-        Gatekeeper({}, lambda: NOW).admit(sign())
+    with pytest.raises(AuthenticationError) as refused:
+        Authenticator({}, lambda: NOW).check(sign())
     assert (refused.value.code, refused.value.status) == ("InvalidAccessKeyId.NotFound", 404)
 
 
@@ -133,13 +133,13 @@ def test_version_1_is_let_in_too() -> None:
         "Timestamp": f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
     }
     call = Call("GET", "/", [*given.items(), ("Signature", v1("GET", given, "secret"))], [], {})
-    assert gatekeeper().admit(call) == "SendSms"
-    with pytest.raises(Fault) as refused:
-        gatekeeper().admit(replace(call, query=[*call.query, ("PhoneNumbers", "1")]))
+    assert gatekeeper().check(call) == "SendSms"
+    with pytest.raises(AuthenticationError) as refused:
+        gatekeeper().check(replace(call, query=[*call.query, ("PhoneNumbers", "1")]))
     assert refused.value.code == "SignatureDoesNotMatch"
 
 
 def test_a_query_is_read_and_written_as_rfc_3986_has_it() -> None:
-    assert pairs("a=%E9%98%BF+b&c&&d=1=2") == [("a", "阿 b"), ("c", ""), ("d", "1=2")]
+    assert read_pairs("a=%E9%98%BF+b&c&&d=1=2") == [("a", "阿 b"), ("c", ""), ("d", "1=2")]
     assert escape("阿 b~*+") == "%E9%98%BF%20b~%2A%2B"
     assert canonical(DOCUMENTED, ["host"], "/").startswith("POST\n/\nImageId=win2019")

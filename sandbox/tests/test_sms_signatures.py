@@ -1,7 +1,7 @@
 """The sandbox's own signatures of Tencent, Volcengine and Twilio, by the vectors that their SDKs made."""
 
 from imsg_sandbox import tencent, twilio, volcengine
-from imsg_sandbox.aliyun_signatures import Call
+from imsg_sandbox.signatures import Call
 
 JSON = "application/json; charset=utf-8"
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from imsg_sandbox import main
 from imsg_sandbox.wechat_cipher import Envelope, sign
-from imsg_sandbox.wechat_tokens import Desk, Quotas
+from imsg_sandbox.wechat_tokens import Quotas, TokenStore
 from imsg_testing.waiting import eventually
 
 APPID = "wx2c2769f8efd9abc2"
@@ -122,7 +122,7 @@ def test_signatures_and_safe_mode_pass_wechats_vectors() -> None:
 
 def test_tokens_live_and_die_as_wechats_do() -> None:
     clock = SimpleNamespace(now=1_800_000_000.0)
-    desk = Desk(Quotas(lambda: clock.now), lambda: clock.now)
+    desk = TokenStore(Quotas(lambda: clock.now), lambda: clock.now)
 
     _, first, _ = desk.stable("a", force=False)
     clock.now += 6_899

@@ -1,4 +1,4 @@
-"""Who may look into the sandbox: everybody where nobody but this machine reaches us, else an administrator's token."""
+"""Access to the sandbox: open where only this machine reaches it, else for administrators by their token."""
 
 from fastapi import Request
 
@@ -7,36 +7,36 @@ from imsg_web.service_client import Peer, ServiceUnavailable
 
 
 class Admission:
-    """A FastAPI dependency; asks the gateway's public GET /api/v2/me whose token it is."""
+    """A FastAPI dependency that checks a token by the gateway's GET /api/v2/me."""
 
-    def __init__(self, gateway: Peer, *, everybody: bool) -> None:
+    def __init__(self, gateway: Peer, *, open_to_all: bool) -> None:
         self._gateway = gateway
-        self._everybody = everybody
+        self._open_to_all = open_to_all
 
     async def __call__(self, request: Request) -> None:
         """Let the request pass. Raises Refusal token_missing, token_invalid, no_right, unavailable."""
-        if self._everybody:
+        if self._open_to_all:
             return
-        token = _token(request)
+        token = _find_token(request)
         if token is None:
             raise Refusal("token_missing")
         try:
             answer = await self._gateway.call("GET", "/api/v2/me", headers={"authorization": f"Bearer {token}"})
-            who = answer.json()
+            user = answer.json()
         except (ServiceUnavailable, ValueError) as error:
             raise Refusal("unavailable", retry_after_s=3) from error
-        if not isinstance(who, dict) or answer.is_server_error:
+        if not isinstance(user, dict) or answer.is_server_error:
             raise Refusal("unavailable", retry_after_s=3)
-        if who.get("errorCode") != 0:
+        if user.get("errorCode") != 0:
             raise Refusal("token_invalid")
-        if who.get("role") != "admin":
+        if user.get("role") != "admin":
             raise Refusal("no_right")
 
 
-def _token(request: Request) -> str | None:
-    """Find the token as the interface allows beside a body: Authorization: Bearer, else ?token= (a space is a +)."""
+def _find_token(request: Request) -> str | None:
+    """Return the token of Authorization: Bearer, else of ?token= (a space there is a +)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    asked = request.query_params.get("token")
-    return asked.replace(" ", "+") if asked else None
+    query = request.query_params.get("token")
+    return query.replace(" ", "+") if query else None

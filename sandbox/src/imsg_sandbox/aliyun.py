@@ -1,239 +1,229 @@
-"""Aliyun's SMS service as far as senders meet it: SendSms, SendBatchSms, QuerySendDetails."""
+"""Aliyun's SMS service as senders use it: SendSms, SendBatchSms, QuerySendDetails, QuerySmsTemplate."""
 
-import asyncio
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from imsg_sandbox.aliyun_reports import Reports
+from starlette.responses import Response
+
 from imsg_sandbox.aliyun_rules import (
-    BEIJING,
-    MOST_CHARACTERS,
-    MOST_NUMBERS,
-    MOST_OUT_ID_BYTES,
-    Form,
+    MAX_CHARACTERS,
+    MAX_NUMBERS,
+    MAX_OUT_ID_BYTES,
     Frequencies,
     Latest,
-    Refusal,
-    number,
-    segments,
+    count_segments,
+    fill,
+    read_number,
 )
-from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.magic import NUMBERS, NumberTrouble
+from imsg_sandbox.approved_templates import ApprovedTemplate, show_number
+from imsg_sandbox.http_faults import BrokenResponse
+from imsg_sandbox.signatures import AuthenticationError, Authenticator, Call, escape
+from imsg_sandbox.sms_callbacks import Callback, json_callback
+from imsg_sandbox.sms_provider import BEIJING, Refusal, Sms, SmsContext, SmsProvider
+from imsg_web.responses import Answer
 
-METHOD = "sms"
-MOST_OF_A_BATCH = 100
-MOST_KEPT_OF_A_NUMBER = 1_000
-NORMAL = NumberTrouble("")
+MAX_BATCH = 100
+MAX_DETAILS_PER_NUMBER = 1_000
+MAX_REPORTS_PER_PUSH = 100
 
+REPEATS_MIN = (1, 5, 10)
+"""Minutes between the attempts of an unacknowledged push; then it is given up."""
 
-@dataclass(frozen=True, slots=True)
-class Sms:
-    """One message of a call."""
-
-    to: str
-    sign: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Calling:
-    """A call that was accepted."""
-
-    identity: str
-    own: str
-    """The caller's own id."""
-    template: str
-    raw: bytes
-    at: datetime
+CODES: Mapping[str, str] = {code: code for code in ("isv.MOBILE_NUMBER_ILLEGAL", "isv.BUSINESS_LIMIT_CONTROL")}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """What an account may send by."""
 
-    signs: frozenset[str]
-    forms: Mapping[str, Form]
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An answer; cut where the connection ends instead."""
-
-    content: Mapping[str, Any]
-    cut: bool = False
+    secrets: Mapping[str, str]
+    """Access key id → secret."""
+    signatures: frozenset[str]
+    approved: Mapping[str, ApprovedTemplate]
+    hook: str | None = None
 
 
 @dataclass(slots=True)
-class AliyunSms:
-    """The service behind the signatures."""
+class Terms:
+    """Limits of the sandbox's settings, for all accounts."""
 
-    account: Account
-    inbox: Inbox
-    faults: Faults
-    reports: Reports
-    now: Callable[[], datetime]
     frequencies: Frequencies
     balance: int
-    """Segments that are paid for."""
-    name: str = "aliyun"
-    """The account's, which the inbox shows."""
-    _details: Latest[str, dict[str, Any]] = field(default_factory=Latest)
-    """Number → what it got, newest first."""
-    _tried: set[str] = field(default_factory=set)
+    """Segments that are paid for, for each account."""
+    minute_s: float
+    """How long a minute of REPEATS_MIN lasts."""
 
-    async def answer(self, action: str, given: Mapping[str, str], raw: bytes) -> Said:
-        """Carry out an action."""
+
+class AliyunSms(SmsProvider):
+    """The service."""
+
+    codes = CODES
+
+    def __init__(self, name: str, account: Account, context: SmsContext, terms: Terms) -> None:
+        super().__init__(name, context)
+        self.account = account
+        self._authenticator = Authenticator(account.secrets, self.now)
+        self._frequencies = terms.frequencies
+        self._balance = terms.balance
+        self._repeats_s = [minutes * terms.minute_s for minutes in REPEATS_MIN]
+        self._details: Latest[str, dict[str, Any]] = Latest()
+        """Number → its messages, newest first."""
+
+    async def answer(self, call: Call) -> Response:
+        """Answer a signed call."""
+        try:
+            action = self._authenticator.check(call)
+        except AuthenticationError as error:
+            content = {"RequestId": _request_id(), "HostId": call.headers.get("host", "")}
+            return Answer({**content, "Code": error.code, "Message": error.message}, error.status)
+        raw = call.body or "&".join(f"{escape(name)}={escape(value)}" for name, value in call.query).encode()
+        content, is_cut = await self.perform(action, call.parameters, raw)
+        return BrokenResponse() if is_cut else Answer(content)
+
+    async def perform(self, action: str, params: Mapping[str, str], raw: bytes) -> tuple[dict[str, Any], bool]:
+        """Perform an action; return its answer, and whether the connection breaks instead."""
         try:
             match action:
                 case "SendSms":
-                    return await self._send(self._one(given), given, raw)
+                    return await self._send(self._read_one(params, raw), params)
                 case "SendBatchSms":
-                    return await self._send(self._batch(given), given, raw)
+                    return await self._send(self._read_batch(params, raw), params)
                 case "QuerySendDetails":
-                    return Said(_ok(**self._list_details(given)))
+                    return _ok(**self._list_details(params)), False
                 case "QuerySmsTemplate":
-                    return Said(_ok(**self._show_template(given)))
+                    return _ok(**self._show_template(params)), False
+                case _:
+                    return _refuse("InvalidAction.NotFound", "Specified api is not found."), False
         except Refusal as refusal:
-            return Said(_wrong(refusal))
-        return Said(_wrong(Refusal("InvalidAction.NotFound", "Specified api is not found.")))
+            return _refuse(refusal.code, refusal.message), False
 
-    def _show_template(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """Say how a template stands (help.aliyun.com/document_detail/121206.html). Raises Refusal."""
-        name = _pick_wanted(given, "TemplateCode")["TemplateCode"]
-        form = self.account.forms.get(name)
-        if form is None:
+    def make_reply(self, number: str, text: str, sender: str) -> Callback | None:
+        """Return a push of SmsUp, a list of one."""
+        reply = {
+            "phone_number": show_number(number),
+            "send_time": f"{self.now().astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+            "content": text,
+            "sign_name": sender,
+            "dest_code": "10690000",
+            "sequence_id": secrets.randbelow(10**12),
+        }
+        return json_callback(self.account.hook, [reply], "code")
+
+    def _show_template(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the status of a template (help.aliyun.com/document_detail/121206.html). Raises Refusal."""
+        name = _require(params, "TemplateCode")["TemplateCode"]
+        approved = self.account.approved.get(name)
+        if approved is None:
             raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
-        return {"TemplateCode": name, "TemplateStatus": 1, "TemplateContent": form.text, "Reason": ""}
+        return {"TemplateCode": name, "TemplateStatus": 1, "TemplateContent": approved.text, "Reason": ""}
 
-    def _one(self, given: Mapping[str, str]) -> list[Sms]:
+    def _read_one(self, params: Mapping[str, str], raw: bytes) -> list[Sms]:
         """Read SendSms. Raises Refusal."""
-        wanted = _pick_wanted(given, "PhoneNumbers", "SignName", "TemplateCode")
+        wanted = _require(params, "PhoneNumbers", "SignName", "TemplateCode")
         texts = wanted["PhoneNumbers"].split(",")
-        if len(texts) > MOST_NUMBERS:
-            raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT", f"手机号码数量超过限制，最多{MOST_NUMBERS}个")
-        text = self._text(wanted["SignName"], wanted["TemplateCode"], given.get("TemplateParam", ""))
-        return [Sms(number(one), wanted["SignName"], text) for one in texts]
+        if len(texts) > MAX_NUMBERS:
+            raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT", f"手机号码数量超过限制，最多{MAX_NUMBERS}个")
+        text = self._make_text(wanted["SignName"], wanted["TemplateCode"], params.get("TemplateParam", ""))
+        return [Sms(read_number(number), wanted["SignName"], text, raw) for number in texts]
 
-    def _batch(self, given: Mapping[str, str]) -> list[Sms]:
+    def _read_batch(self, params: Mapping[str, str], raw: bytes) -> list[Sms]:
         """Read SendBatchSms. Raises Refusal."""
-        wanted = _pick_wanted(given, "PhoneNumberJson", "SignNameJson", "TemplateCode")
-        numbers, signs = _list(wanted["PhoneNumberJson"]), _list(wanted["SignNameJson"])
-        params = _list(given.get("TemplateParamJson") or json.dumps([{}] * len(numbers)))
-        if len(numbers) > MOST_OF_A_BATCH:
-            raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT", f"手机号码数量超过限制，最多{MOST_OF_A_BATCH}个")
-        if not numbers or not len(numbers) == len(signs) == len(params):
+        wanted = _require(params, "PhoneNumberJson", "SignNameJson", "TemplateCode")
+        numbers, signs = _read_list(wanted["PhoneNumberJson"]), _read_list(wanted["SignNameJson"])
+        values = _read_list(params.get("TemplateParamJson") or json.dumps([{}] * len(numbers)))
+        if len(numbers) > MAX_BATCH:
+            raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT", f"手机号码数量超过限制，最多{MAX_BATCH}个")
+        if not numbers or not len(numbers) == len(signs) == len(values):
             raise Refusal("isv.INVALID_PARAMETERS", "号码、签名、模板变量的个数须相同")
         return [
-            Sms(number(str(to)), str(sign), self._text(str(sign), wanted["TemplateCode"], json.dumps(values)))
-            for to, sign, values in zip(numbers, signs, params, strict=True)
+            Sms(
+                read_number(str(to)),
+                str(sign),
+                self._make_text(str(sign), wanted["TemplateCode"], json.dumps(each)),
+                raw,
+            )
+            for to, sign, each in zip(numbers, signs, values, strict=True)
         ]
 
-    def _text(self, sign: str, template: str, params: str) -> str:
-        if sign not in self.account.signs:
+    def _make_text(self, sign: str, template: str, params: str) -> str:
+        if sign not in self.account.signatures:
             raise Refusal("isv.SMS_SIGNATURE_ILLEGAL", "该账号下找不到对应签名")
-        form = self.account.forms.get(template)
-        if form is None:
+        approved = self.account.approved.get(template)
+        if approved is None:
             raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
-        text = f"【{sign}】{form.fill(params)}"
-        if len(text) > MOST_CHARACTERS:
-            raise Refusal("isv.PARAM_LENGTH_LIMIT", f"短信连同签名最多{MOST_CHARACTERS}个字符")
+        text = f"【{sign}】{fill(approved, params)}"
+        if len(text) > MAX_CHARACTERS:
+            raise Refusal("isv.PARAM_LENGTH_LIMIT", f"短信连同签名最多{MAX_CHARACTERS}个字符")
         return text
 
-    async def _send(self, messages: Sequence[Sms], given: Mapping[str, str], raw: bytes) -> Said:
-        own, template = given.get("OutId", ""), given["TemplateCode"]
-        if len(own.encode()) > MOST_OUT_ID_BYTES:
+    async def _send(self, messages: Sequence[Sms], params: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
+        out_id, template = params.get("OutId", ""), params["TemplateCode"]
+        if len(out_id.encode()) > MAX_OUT_ID_BYTES:
             raise Refusal("isv.INVALID_PARAMETERS", "OutId过长")
-        troubles = [NUMBERS.get(message.to, NORMAL) for message in messages]
-        self._stumble(messages, troubles)
-        form, now = self.account.forms[template], self.now()
-        for sign in {message.sign for message in messages}:
-            to = [message.to for message in messages if message.sign == sign]
-            self.frequencies.check(sign, template, form, to, now)
-        cost = sum(segments(message.text, message.to) for message in messages)
-        if cost > self.balance:
-            raise Refusal("isv.AMOUNT_NOT_ENOUGH", "账户余额不足")
-        self.balance -= cost
-        for message in messages:
-            self.frequencies.count(message.sign, template, form, [message.to], now)
-        await asyncio.sleep(max(trouble.wait_s for trouble in troubles))
-        identity = f"{secrets.randbelow(10**12):012d}{now.timestamp():.0f}^0"
-        calling = Calling(identity, own, template, raw, now)
-        early: list[dict[str, Any]] = []
-        late: list[dict[str, Any]] = []
-        for message, trouble in zip(messages, troubles, strict=True):
-            report = self._keep(message, trouble, calling, len(messages))
-            if trouble.report is not None and not self.faults.strike(METHOD, Fault.LOST_RECEIPT):
-                (early if trouble.early else late).append(report)
-        await self.reports.push_now(early)
-        self.reports.push(late)
-        cut = any(trouble.cut for trouble in troubles) or self.faults.strike(METHOD, Fault.RESET_AFTER) is not None
-        return Said(_ok(BizId=identity), cut=cut)
-
-    def _stumble(self, messages: Sequence[Sms], troubles: Sequence[NumberTrouble]) -> None:
-        """Refuse for a magic number. Raises Refusal."""
-        for message, trouble in zip(messages, troubles, strict=True):
-            if trouble.code is None:
-                continue
-            if trouble.once and message.to in self._tried:
-                self._tried.discard(message.to)
-                continue
-            if trouble.once:
-                self._tried.add(message.to)
-            words = "触发分钟级流控Permits:1" if "LIMIT" in trouble.code else "手机号码格式错误"
-            raise Refusal(trouble.code, words)
-
-    def _keep(self, message: Sms, trouble: NumberTrouble, calling: Calling, sharing: int) -> dict[str, Any]:
-        """Put a message into the inbox and the list of details; return its report."""
-        at = f"{calling.at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
-        self.inbox.keep(
-            Received(
-                METHOD,
-                message.to,
-                message.sign,
-                calling.raw,
-                calling.at,
-                text=message.text,
-                sharing=sharing,
-                provider=self.name,
-            )
+        for sms in messages:
+            if (code := self.magic.refuse(sms.to)) is not None:
+                raise Refusal(code, "触发分钟级流控Permits:1" if "LIMIT" in code else "手机号码格式错误")
+        now = self.now()
+        self._charge(messages, template, now)
+        accepted = await self.accept(messages)
+        biz_id = f"{secrets.randbelow(10**12):012d}{now.timestamp():.0f}^0"
+        by_number = {}
+        for sms in messages:
+            self._add_details(sms, template, out_id, now)
+            by_number[sms.to] = sms
+        early, late = (
+            [_report(by_number[number], code, biz_id, out_id, now) for number, code in receipts]
+            for receipts in (accepted.early, accepted.late)
         )
-        code = trouble.report or "DELIVERED"
-        is_delivered = code == "DELIVERED"
-        details = self._details[message.to]
+        if callback := self._callback(early):
+            await self.callbacks.push_now(callback)
+        for first in range(0, len(late), MAX_REPORTS_PER_PUSH):
+            if callback := self._callback(late[first : first + MAX_REPORTS_PER_PUSH]):
+                self.callbacks.push(callback)
+        return _ok(BizId=biz_id), accepted.is_cut
+
+    def _charge(self, messages: Sequence[Sms], template: str, now: datetime) -> None:
+        """Check and count the frequencies and the balance. Raises Refusal for the whole call."""
+        approved = self.account.approved[template]
+        for sign in {sms.sender for sms in messages}:
+            numbers = [sms.to for sms in messages if sms.sender == sign]
+            self._frequencies.check(sign, template, approved, numbers, now)
+        cost = sum(count_segments(sms.text, sms.to) for sms in messages)
+        if cost > self._balance:
+            raise Refusal("isv.AMOUNT_NOT_ENOUGH", "账户余额不足")
+        self._balance -= cost
+        for sms in messages:
+            self._frequencies.count(sms.sender, template, approved, [sms.to], now)
+
+    def _callback(self, reports: Sequence[Mapping[str, Any]]) -> Callback | None:
+        return json_callback(self.account.hook, reports, "code", self._repeats_s)
+
+    def _add_details(self, sms: Sms, template: str, out_id: str, now: datetime) -> None:
+        """Add a message to those that QuerySendDetails returns."""
+        code, at = self.magic.find(sms.to).report or "DELIVERED", _write_time(now)
+        details = self._details[sms.to]
         details.insert(
             0,
             {
-                "PhoneNum": message.to,
-                "SendStatus": 3 if is_delivered else 2,
+                "PhoneNum": sms.to,
+                "SendStatus": 3 if code == "DELIVERED" else 2,
                 "ErrCode": code,
-                "Content": message.text,
-                "OutId": calling.own,
+                "Content": sms.text,
+                "OutId": out_id,
                 "SendDate": at,
                 "ReceiveDate": at,
-                "TemplateCode": calling.template,
+                "TemplateCode": template,
             },
         )
-        del details[MOST_KEPT_OF_A_NUMBER:]
-        return {
-            "phone_number": message.to,
-            "send_time": at,
-            "report_time": at,
-            "success": is_delivered,
-            "err_code": code,
-            "err_msg": "用户接收成功" if is_delivered else "用户未接收",
-            "sms_size": str(segments(message.text, message.to)),
-            "biz_id": calling.identity,
-            "out_id": calling.own,
-        }
+        del details[MAX_DETAILS_PER_NUMBER:]
 
-    def _list_details(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """List what one number was sent on a day, newest first. Raises Refusal."""
-        wanted = _pick_wanted(given, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
+    def _list_details(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the messages of one number on a day, newest first. Raises Refusal."""
+        wanted = _require(params, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
         try:
             day = datetime.strptime(wanted["SendDate"], "%Y%m%d").date()  # noqa: DTZ007  a day of Beijing
             size, page = int(wanted["PageSize"]), int(wanted["CurrentPage"])
@@ -241,38 +231,57 @@ class AliyunSms:
             raise Refusal("isv.INVALID_PARAMETERS", "SendDate、PageSize或CurrentPage格式错误") from None
         if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the provider's own bound
             raise Refusal("isv.INVALID_PARAMETERS", "PageSize须为1至50，CurrentPage从1开始")
-        to = number(wanted["PhoneNumber"])
-        found = [one for one in self._details.get(to, ()) if one["SendDate"].startswith(f"{day:%Y-%m-%d}")]
-        shown = found[(page - 1) * size : page * size]
-        return {"TotalCount": len(found), "SmsSendDetailDTOs": {"SmsSendDetailDTO": shown}}
+        number = read_number(wanted["PhoneNumber"])
+        details = [row for row in self._details.get(number, ()) if row["SendDate"].startswith(f"{day:%Y-%m-%d}")]
+        rows = details[(page - 1) * size : page * size]
+        return {"TotalCount": len(details), "SmsSendDetailDTOs": {"SmsSendDetailDTO": rows}}
 
 
-def _pick_wanted(given: Mapping[str, str], *names: str) -> dict[str, str]:
+def _require(params: Mapping[str, str], *names: str) -> dict[str, str]:
     for name in names:
-        if not given.get(name):
+        if not params.get(name):
             raise Refusal(f"Missing{name}", f"{name} is mandatory for this action.")
-    return {name: given[name] for name in names}
+    return {name: params[name] for name in names}
 
 
-def _list(text: str) -> list[Any]:
+def _read_list(text: str) -> list[Any]:
     try:
-        read = json.loads(text)
+        values = json.loads(text)
     except ValueError:
-        read = None
-    if not isinstance(read, list):
+        values = None
+    if not isinstance(values, list):
         raise Refusal("isv.INVALID_JSON_PARAM", "参数格式错误，须为JSON数组")
-    return read
+    return values
+
+
+def _report(sms: Sms, code: str, biz_id: str, out_id: str, now: datetime) -> dict[str, Any]:
+    is_delivered, at = code == "DELIVERED", _write_time(now)
+    return {
+        "phone_number": sms.to,
+        "send_time": at,
+        "report_time": at,
+        "success": is_delivered,
+        "err_code": code,
+        "err_msg": "用户接收成功" if is_delivered else "用户未接收",
+        "sms_size": str(count_segments(sms.text, sms.to)),
+        "biz_id": biz_id,
+        "out_id": out_id,
+    }
+
+
+def _write_time(at: datetime) -> str:
+    return f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
 
 
 def _ok(**more: object) -> dict[str, Any]:
-    return {"RequestId": request_id(), "Code": "OK", "Message": "OK", **more}
+    return {"RequestId": _request_id(), "Code": "OK", "Message": "OK", **more}
 
 
-def _wrong(refusal: Refusal) -> dict[str, Any]:
-    return {"RequestId": request_id(), "Code": refusal.code, "Message": refusal.message}
+def _refuse(code: str, message: str) -> dict[str, Any]:
+    return {"RequestId": _request_id(), "Code": code, "Message": message}
 
 
-def request_id() -> str:
-    """Make an id as the provider's look."""
+def _request_id() -> str:
+    """Return an id in the provider's form."""
     digits = secrets.token_hex(16).upper()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

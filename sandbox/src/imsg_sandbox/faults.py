@@ -1,18 +1,18 @@
-"""Faults on order: what shall go wrong at which provider, and how many more times."""
+"""Faults that tests and people order: what goes wrong at which provider, and how many more times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 LATENCY_MS = 2_000
-"""How late an answer comes where the order does not say."""
+"""The delay of an answer where the order has no `ms`."""
 
 HANG_S = 600.0
-"""How long a hanging provider keeps its caller waiting at most: RFC 5321's own patience after the final dot."""
+"""How long a hanging provider keeps its caller waiting: the timeout of RFC 5321 after the final dot."""
 
 
 class Fault(StrEnum):
-    """What can be ordered; which of them a provider knows stands in SUPPORTED."""
+    """The faults; SUPPORTED says which of them a channel has."""
 
     LATENCY = "latency"
     HANG = "hang"
@@ -30,12 +30,12 @@ SUPPORTED: Mapping[str, frozenset[Fault]] = {
     "wechat": frozenset(Fault) - {Fault.GREYLIST},
     "wecom": frozenset(Fault) - {Fault.GREYLIST, Fault.EXPIRED_TOKEN, Fault.LOST_RECEIPT},
 }
-"""Method → the faults its stand-in plays. A provider that joins adds its row."""
+"""Method → the faults that its providers play."""
 
 
 @dataclass(slots=True)
 class Order:
-    """One ordered fault; `times` None means until it is taken back."""
+    """One ordered fault; `times` None means until it is cancelled."""
 
     method: str
     fault: Fault
@@ -50,14 +50,14 @@ class Faults:
         self._orders: dict[tuple[str, Fault], Order] = {}
 
     def place(self, order: Order) -> None:
-        """Put an order in force in place of the one before; `times` 0 takes it back."""
+        """Put an order in force, in place of an earlier one; `times` 0 cancels it."""
         key = (order.method, order.fault)
         self._orders.pop(key, None)
         if order.times != 0:
             self._orders[key] = order
 
     def strike(self, method: str, *faults: Fault) -> Order | None:
-        """Use up one of the first of these faults that is in force; None where all is well."""
+        """Use the first of these faults that is in force once; return None where none is."""
         for fault in faults:
             order = self._orders.get((method, fault))
             if order is None:
@@ -74,5 +74,5 @@ class Faults:
         return list(self._orders.values())
 
     def clear(self) -> None:
-        """Take every order back."""
+        """Cancel every order."""
         self._orders.clear()

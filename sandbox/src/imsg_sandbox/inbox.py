@@ -1,4 +1,4 @@
-"""The inbox: everything the stand-ins accepted, newest kept, bounded in memory."""
+"""The inbox: the newest messages that the providers accepted, bounded in memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -10,16 +10,16 @@ from typing import Any
 PATH = "/sandbox/inbox"
 
 SHORT_CHARACTERS = 4_096
-"""A message whose texts and source have no more together stands whole in a list."""
+"""A list has the whole of a message whose texts and source have no more characters."""
 
 LINE_CHARACTERS = 1_000
-"""How much of a subject and the like stands in a list."""
+"""How much of a subject or address is returned."""
 
 LISTED_FILES = 20
-"""How many attachments of a message stand in a list."""
+"""How many attachments of a message a list has."""
 
 RECORD_BYTES = 1_024
-"""What a message weighs beside its raw bytes: an allowance, so that tiny messages are bounded too."""
+"""What a message counts beside its raw bytes, so that tiny messages are bounded too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a person would see of a message."""
+    """The parts of a message that its recipient sees."""
 
     subject: str | None = None
     text: str | None = None
@@ -57,15 +57,15 @@ class Received:
     raw: bytes
     at: datetime
     text: str | None = None
-    """What its recipient sees, where that is known already; else it is read from `raw`."""
+    """The text that the recipient sees, if it is known; else it is read from `raw`."""
     sharing: int = 1
-    """How many messages came in this very `raw`, and weigh it together."""
+    """How many messages share this `raw`."""
     provider: str = ""
-    """Which of a method's stand-ins took it."""
+    """The account whose provider accepted it."""
 
 
 Reader = Callable[[bytes], Contents]
-"""Reads a method's raw form; called when somebody looks, not when the message arrives."""
+"""Reads a method's raw form, when the message is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ class Kept:
 
     @property
     def url(self) -> str:
-        """Where all of it is answered, and below `/attachments/N` each attachment, from 0."""
+        """The path of the message; below it, `/attachments/N` is each attachment, from 0."""
         return f"{PATH}/{self.number}"
 
 
 class Inbox:
-    """Accepted messages in order of arrival; the oldest make room once `limit_bytes` is reached."""
+    """Accepted messages in order of arrival; beyond `limit_bytes` the oldest are removed."""
 
     def __init__(self, limit_bytes: int, readers: Mapping[str, Reader]) -> None:
         self._limit_bytes = limit_bytes
@@ -92,7 +92,7 @@ class Inbox:
         self._kept = 0
 
     def keep(self, message: Received) -> int:
-        """Keep a message, at the cost of the oldest where there is no room; return its running number, from 1."""
+        """Add a message, and remove the oldest where there is no room; return its number, from 1."""
         self._messages.append(message)
         self._kept += 1
         self._bytes += _weight(message)
@@ -102,24 +102,24 @@ class Inbox:
 
     def find(self, method: str | None = None, to: str | None = None) -> list[Received]:
         """Return the messages of a method to a recipient (letter case apart), oldest first."""
-        return [one.message for one in self._find_matching(method, to)][::-1]
+        return [kept.message for kept in self._find_matching(method, to)][::-1]
 
     def list_newest(self, method: str | None, to: str | None, before: int | None, limit: int) -> list[Kept]:
-        """Return so many of them, newest first, of those that came before the one of this number."""
-        found = self._find_matching(method, to)
-        return list(islice((one for one in found if before is None or one.number < before), limit))
+        """Return at most `limit` messages, newest first, with numbers below `before`."""
+        matching = self._find_matching(method, to)
+        return list(islice((kept for kept in matching if before is None or kept.number < before), limit))
 
     def get(self, number: int) -> Kept | None:
-        """Return the message of a number; None where there is none, or no more."""
+        """Return the message of a number; None if it does not exist, or was removed."""
         place = number - self._first
         return Kept(number, self._messages[place]) if 0 <= place < len(self._messages) else None
 
     def read(self, message: Received) -> Contents:
-        """Read what its recipient sees. Takes milliseconds for a large mail: call it off the loop."""
+        """Return what the recipient sees. It takes milliseconds for a large mail: call it in a thread."""
         return Contents(text=message.text) if message.text is not None else self._readers[message.method](message.raw)
 
     def clear(self) -> int:
-        """Forget everything; return how many messages that were."""
+        """Remove all messages; return how many there were."""
         count = len(self._messages)
         self._messages.clear()
         self._bytes = 0
@@ -130,18 +130,18 @@ class Inbox:
         return self._kept - len(self._messages) + 1
 
     def _find_matching(self, method: str | None, to: str | None) -> Iterator[Kept]:
-        """Yield them, newest first."""
-        wanted = None if to is None else _plain(to)
+        """Yield the matching messages, newest first."""
+        wanted = None if to is None else _normalize(to)
         for back, message in enumerate(reversed(self._messages)):
             if method is not None and message.method != method:
                 continue
-            if wanted is not None and _plain(message.to) != wanted:
+            if wanted is not None and _normalize(message.to) != wanted:
                 continue
             yield Kept(self._kept - back, message)
 
 
 def show_head(kept: Kept, contents: Contents) -> dict[str, Any]:
-    """Make what a list says of a message: all of it where it is short, else the beginning of its text."""
+    """Return a message as a list has it: whole if it is short, else with the beginning of its text."""
     text, html, raw = contents.text or "", contents.html or "", kept.message.raw
     is_short = len(text) + len(html) + len(raw) <= SHORT_CHARACTERS
     is_whole = is_short and len(contents.attachments) <= LISTED_FILES
@@ -155,7 +155,7 @@ def show_head(kept: Kept, contents: Contents) -> dict[str, Any]:
 
 
 def show(kept: Kept, contents: Contents, most: int | None = None) -> dict[str, Any]:
-    """Make the public form of a message, its texts and its source cut to `most` characters where that is said."""
+    """Return a whole message, with its texts and source cut to `most` characters."""
     return {
         **_show(kept, contents),
         "text": contents.text and contents.text[:most],
@@ -189,13 +189,13 @@ def _weight(message: Received) -> int:
     return len(message.raw) // message.sharing + RECORD_BYTES
 
 
-def _plain(to: str) -> str:
-    """Compare without letter case, and mainland China's numbers with or without their country code."""
+def _normalize(to: str) -> str:
+    """Return an address without letter case, and a number of mainland China without its country code."""
     return to.strip().removeprefix("+86").casefold()
 
 
 def _as_text(raw: bytes) -> str:
-    """Decode without loss: UTF-8 where it is that, else byte for byte as Latin-1."""
+    """Decode without loss: as UTF-8, else byte for byte as Latin-1."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Magic recipients: addresses that show a newcomer how each kind of trouble ends."""
+"""Magic recipients: addresses that provoke each kind of trouble."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ DOMAIN = "example.com"
 SLOW_S = 5.0
 
 Stage = Literal["recipient", "message"]
-"""Where a server says it: after RCPT, or after the final dot."""
+"""When a server answers: after RCPT, or after the final dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,14 @@ NUMBERS: Mapping[str, NumberTrouble] = {
 """Mainland number → trouble."""
 
 
-class Magic:
-    """Knows the magic recipients and who has tried already."""
+class MagicMailboxes:
+    """The magic mailboxes, and which of them were refused once."""
 
     def __init__(self) -> None:
         self._tried: set[str] = set()
 
-    def trouble(self, address: str, stage: Stage) -> Trouble | None:
-        """Tell what shall happen to this recipient at this stage; None where nothing does."""
+    def find(self, address: str, stage: Stage) -> Trouble | None:
+        """Return what happens to this recipient at this stage; None where nothing does."""
         local, _, domain = address.casefold().rpartition("@")
         if domain != DOMAIN:
             return None
@@ -132,6 +132,6 @@ class Magic:
 
 
 def explain() -> dict[str, str]:
-    """Return address → what happens, for people to read."""
+    """Return address → what happens to messages for it."""
     mails = {f"{local}@{DOMAIN}": trouble.what for local, trouble in MAILBOXES.items()}
     return mails | {number: trouble.what for number, trouble in NUMBERS.items()}

@@ -1,4 +1,4 @@
-"""Reads a raw mail (RFC 5322, MIME) into what its recipient would see."""
+"""Reading a raw mail (RFC 5322, MIME) into the parts that its recipient sees."""
 
 import hashlib
 import re
@@ -11,13 +11,13 @@ from email.message import Message
 from imsg_sandbox.inbox import Contents, File
 
 FOLD = re.compile(r"\r?\n(?=[ \t])")
-"""A line end inside a header, which is none of its text (RFC 5322, section 2.2.3)."""
+"""A line end inside a header, which is not part of its text (RFC 5322, section 2.2.3)."""
 
 
 def read(raw: bytes) -> Contents:
-    """Read subject, bodies and attachments; what is broken shows as it can be read, nothing raises.
+    """Read subject, bodies and attachments; broken mails are read as far as possible, and nothing is raised.
 
-    The library's older parser: the newer takes 2 ms a mail, and somebody looks at thousands.
+    It uses the standard library's older parser: the newer takes 2 ms a mail, and an inbox has thousands.
     """
     mail = message_from_bytes(raw)
     bodies: dict[str, str] = {}
@@ -38,14 +38,14 @@ def read(raw: bytes) -> Contents:
 
 
 def _leaves(part: Message) -> Iterator[Message]:
-    """Yield the parts that hold something; a mail inside a mail is one."""
+    """Yield the parts that are no multipart; a mail inside a mail is one part."""
     inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
     if not isinstance(inner, list):
         yield part
         return
-    for one in inner:
-        if isinstance(one, Message):
-            yield from _leaves(one)
+    for child in inner:
+        if isinstance(child, Message):
+            yield from _leaves(child)
 
 
 def _is_file(part: Message) -> bool:
@@ -88,4 +88,4 @@ def _content(part: Message) -> bytes:
     if isinstance(payload, bytes):
         return payload
     inner = part.get_payload()
-    return b"".join(one.as_bytes() for one in inner if isinstance(one, Message)) if isinstance(inner, list) else b""
+    return b"".join(mail.as_bytes() for mail in inner if isinstance(mail, Message)) if isinstance(inner, list) else b""

@@ -1,9 +1,8 @@
-"""The sandbox as a service: reads its settings, opens its stand-ins, wires them to one inbox."""
+"""The sandbox as a service: its settings, and the providers that it plays over one inbox."""
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from types import MappingProxyType
@@ -15,24 +14,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imsg_runtime.settings import Common, Strings, load
-from imsg_sandbox import mail, sms_people, wechat, wechat_api, wechat_push, wechat_templates
+from imsg_sandbox import aliyun, mail, sms_replies, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
-from imsg_sandbox.aliyun import AliyunSms
-from imsg_sandbox.aliyun_reports import reporting
 from imsg_sandbox.aliyun_rules import Frequencies
-from imsg_sandbox.aliyun_server import AliyunApi
-from imsg_sandbox.aliyun_server import serving as aliyun_serving
-from imsg_sandbox.aliyun_signatures import Gatekeeper
-from imsg_sandbox.delivery import Post
+from imsg_sandbox.delivery import MailDelivery
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
-from imsg_sandbox.magic import Magic
+from imsg_sandbox.magic import MagicMailboxes
 from imsg_sandbox.routes import routes
-from imsg_sandbox.sms import AliyunSettings, Ground, SmsSettings, play
-from imsg_sandbox.sms_api import SmsApi
+from imsg_sandbox.sms import SmsProviders
+from imsg_sandbox.sms_accounts import SmsSettings
+from imsg_sandbox.sms_api import SmsApi, SmsPort
 from imsg_sandbox.sms_callbacks import pushing as sms_pushing
-from imsg_sandbox.sms_port import SmsPort
-from imsg_sandbox.smtp import Listening, SmtpSettings, serving
+from imsg_sandbox.sms_provider import SmsContext
+from imsg_sandbox.sms_server import serving as sms_serving
+from imsg_sandbox.smtp import Address, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_sandbox.wecom import Webhook, WeComSettings
 from imsg_sandbox.wecom import routes as wecom_routes
@@ -83,7 +79,7 @@ class SandboxSettings(BaseModel):
 
 
 class WeChatSettings(BaseModel):
-    """The official accounts played: those of sender-wechat."""
+    """The official accounts of sender-wechat, which the sandbox plays."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -91,7 +87,7 @@ class WeChatSettings(BaseModel):
 
 
 class Settings(Common):
-    """What the sandbox reads."""
+    """The settings of the sandbox."""
 
     gateway_url: str = "http://gateway:8000"
     """The URL of the gateway."""
@@ -102,16 +98,16 @@ class Settings(Common):
 
 
 class Sandbox(Service):
-    """The service, with the mail server's address for whoever sends to it."""
+    """The service, with the addresses of its servers once it runs."""
 
-    smtp: Listening | None = None
-    """Where mail is taken, once running."""
+    smtp: Address | None = None
+    """Of the mail server."""
     aliyun_port: int | None = None
-    """Where Aliyun's API answers at its root, once running."""
+    """The port of the SMS providers' APIs."""
 
 
 def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> Sandbox:
-    """Make the service; nothing is opened before its `running`."""
+    """Make the service; its `running` opens it."""
     chosen = settings or load(Settings)
 
     @asynccontextmanager
@@ -128,71 +124,44 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
     inbox = Inbox(own.inbox_bytes, {"smtp": mail.read, wechat_api.METHOD: wechat_templates.read})
     faults = Faults()
     gateway = await stack.enter_async_context(service_client.connect(settings.gateway_url, settings.service_key, apps))
-    post = Post(inbox, faults, Magic(), _now)
-    service.smtp = await stack.enter_async_context(
-        serving(own.smtp_host or settings.host, own.smtp_port, own.smtp, post)
-    )
+    host = own.smtp_host or settings.host
+    delivery = MailDelivery(inbox, faults, MagicMailboxes(), _now)
+    service.smtp = await stack.enter_async_context(serving(host, own.smtp_port, own.smtp, delivery))
     api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     answer_errors(api)
-    admission = Admission(gateway, everybody=not settings.is_exposed)
+    admission = Admission(gateway, open_to_all=not settings.is_exposed)
     pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
     _play_wechat(api, settings, pusher, inbox=inbox, faults=faults, admission=admission)
     api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
+
     callbacks = await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s))
-    ground = Ground(inbox, faults, callbacks, own.sms_hooks, _now)
-    players = await _play_sms(settings, apps, ground, stack)
-    apis = {name: player.api for name, player in players.items()}
-    by_kind = {player.kind: player.api for player in reversed(players.values())}
-    at_root = SmsPort(by_kind.pop("aliyun"), by_kind)
-    service.aliyun_port = await stack.enter_async_context(
-        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, at_root, service.intake)
-    )
+    terms = aliyun.Terms(Frequencies(own.sms_daily), own.sms_balance, own.sms_minute_s)
+    context = SmsContext(inbox, faults, callbacks, own.sms_hooks, _now)
+    make = SmsProviders(settings.sms.templates, context, terms).make
+    providers = {name: make(name, account) for name, account in settings.sms.played.items()}
+    sms_apis = {name: SmsApi(provider, faults) for name, provider in providers.items()}
+    by_kind: dict[str, ASGIApp] = {
+        account.kind: sms_apis[name] for name, account in reversed(list(settings.sms.played.items()))
+    }
+    port = SmsPort(by_kind.pop("aliyun"), by_kind)
+    service.aliyun_port = await stack.enter_async_context(sms_serving(host, own.aliyun_port, port, service.intake))
     api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
-    answering = {name: player.answering for name, player in players.items()}
-    api.include_router(sms_people.routes(inbox, callbacks, answering, admission))
-    for name, played in apis.items():
-        api.mount(f"/sandbox/{name}", played)
-        api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
+    api.include_router(sms_replies.routes(inbox, callbacks, providers, admission))
+    for name, sms_api in sms_apis.items():
+        api.mount(f"/sandbox/{name}", sms_api)
+        api.router.routes.append(Route(f"/sandbox/{name}", sms_api))  # for callers that omit the slash
     return api
 
 
 def _play_wechat(
     api: FastAPI, settings: Settings, pusher: wechat_push.Pusher, *, inbox: Inbox, faults: Faults, admission: Admission
 ) -> None:
-    """Play the official accounts and their followers."""
+    """Add the official accounts and their followers."""
     own, accounts = settings.sandbox, Accounts(settings.wechat.accounts)
-    api.include_router(wechat.routes(wechat.People(accounts, pusher, time.time), admission))
+    api.include_router(wechat.routes(wechat.Followers(accounts, pusher, time.time), admission))
     allowed = [ip_network(network, strict=False) for network in own.wechat_allowed]
     calls = wechat_api.Api(accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s, allowed=allowed)
     api.include_router(wechat_api.routes(calls), prefix=f"{wechat.PREFIX}/api")
-
-
-@dataclass(frozen=True, slots=True)
-class _SmsPlayer:
-    """An SMS account that is played."""
-
-    kind: str
-    api: ASGIApp
-    answering: sms_people.Answering
-
-
-async def _play_sms(settings: Settings, apps: Apps, ground: Ground, stack: AsyncExitStack) -> dict[str, _SmsPlayer]:
-    """Play the accounts at SMS providers, by their names."""
-    own, frequencies, players = settings.sandbox, Frequencies(settings.sandbox.sms_daily), {}
-    for name, account in settings.sms.played.items():
-        if isinstance(account, AliyunSettings):
-            hook = account.hook(own.sms_hooks, name)
-            reports = await stack.enter_async_context(reporting(hook, apps, own.sms_receipt_s, own.sms_minute_s))
-            sms = AliyunSms(
-                account.account, ground.inbox, ground.faults, reports, _now, frequencies, own.sms_balance, name
-            )
-            api: ASGIApp = AliyunApi(Gatekeeper(account.secrets, _now), sms, ground.faults)
-            answering = sms_people.answer_by_aliyun(hook, ground.now)
-        else:
-            player = play(name, account, settings.sms.templates, ground)
-            api, answering = SmsApi(player.answer, ground.faults), player.answer_of_person
-        players[name] = _SmsPlayer(account.kind, api, answering)
-    return players
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: its inbox, its faults, and what its magic recipients do."""
+"""The sandbox's own API: its inbox, its faults, and a list of its magic recipients."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,17 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.memory import give_back
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
-from imsg_sandbox.body import read_body
+from imsg_sandbox.body import read_model
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
 from imsg_sandbox.inbox import PATH, Contents, Inbox, Kept, show, show_head
-from imsg_web.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
+from imsg_web.responses import JSON, PRIVATE, Answer, encode, ok
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000
@@ -24,7 +24,7 @@ MAX_LATENCY_MS = 600_000
 PAGE_MESSAGES = 500
 
 PAGE_BYTES = 1024 * 1024
-"""A page of the inbox ends behind the message that brings it over this."""
+"""A page of the inbox ends with the message that exceeds this."""
 
 
 class FaultOrder(BaseModel):
@@ -44,7 +44,7 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
 
     @router.get("")
     async def about() -> Answer:
-        """Say what there is."""
+        """Return the URLs of the sandbox and its magic recipients."""
         return Answer(
             ok(
                 inbox="GET /sandbox/inbox?method=&to=&limit=&cursor= and DELETE /sandbox/inbox",
@@ -58,18 +58,18 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
 
     @router.get("/faults")
     async def list_faults() -> Answer:
-        """Answer the faults in force."""
+        """List the faults in force."""
         return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.put("/faults")
     async def order(request: Request) -> Answer:
-        """Order a fault: the next `times` messages meet it; without times, all do until it is taken back (0)."""
-        faults.place(_read(await read_body(request)))
+        """Order a fault for the next `times` messages; without `times` for all, until it is cancelled by 0."""
+        faults.place(_read_order(await read_model(request, FaultOrder)))
         return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.delete("/faults")
-    async def calm() -> Answer:
-        """Take every fault back."""
+    async def clear_faults() -> Answer:
+        """Cancel every fault."""
         faults.clear()
         return Answer(ok(faults=[]))
 
@@ -79,19 +79,19 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
 
 def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
     @router.get("/inbox")
-    async def look(
+    async def list_messages(
         method: str | None = None,
         to: str | None = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MESSAGES)] = PAGE_MESSAGES,
         cursor: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
-        """Answer the newest that arrived, oldest first; `next` is the cursor of those before, null where none are."""
-        found = inbox.list_newest(method or None, to or None, cursor, limit + 1)
-        return await asyncio.to_thread(_write_page, inbox, found, limit)
+        """List the newest messages, oldest first; `next` is the cursor of earlier ones, null where there are none."""
+        rows = inbox.list_newest(method or None, to or None, cursor, limit + 1)
+        return await asyncio.to_thread(_write_page, inbox, rows, limit)
 
     @router.get("/inbox/{number}")
-    async def show_one(number: int, most: Annotated[int | None, Query(ge=1)] = None) -> Response:
-        """Answer one message whole; `most`: so many characters of each text and of its source."""
+    async def show_message(number: int, most: Annotated[int | None, Query(ge=1)] = None) -> Response:
+        """Return a whole message; `most` is how many characters of each text and of its source."""
         kept = _find(inbox, number)
 
         def write() -> Response:
@@ -101,7 +101,7 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
 
     @router.get("/inbox/{number}/attachments/{n}")
     async def download(number: int, n: int) -> Response:
-        """Answer the bytes of an attachment."""
+        """Return the bytes of an attachment."""
         kept = _find(inbox, number)
         contents = await asyncio.to_thread(inbox.read, kept.message)
         if not 0 <= n < len(contents.attachments):
@@ -112,8 +112,8 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
         return _answer(file.content, "application/octet-stream", headers)
 
     @router.delete("/inbox")
-    async def empty() -> Answer:
-        """Forget what arrived."""
+    async def clear_inbox() -> Answer:
+        """Remove all messages."""
         removed = inbox.clear()
         await asyncio.to_thread(give_back)
         return Answer(ok(removed=removed))
@@ -126,19 +126,19 @@ def _find(inbox: Inbox, number: int) -> Kept:
     return kept
 
 
-def _write_page(inbox: Inbox, found: Sequence[Kept], limit: int) -> Response:
-    """Write a page of heads, given newest first and one more than it may hold."""
+def _write_page(inbox: Inbox, rows: Sequence[Kept], limit: int) -> Response:
+    """Return a page of heads; `rows` are newest first, and one more than the page may hold."""
     heads: list[bytes] = []
     size = 0
     source, contents = b"", Contents()
-    for kept in found[:limit]:
-        if kept.message.raw is not source or kept.message.text is not None:  # everybody of a mail has the same source
+    for kept in rows[:limit]:
+        if kept.message.raw is not source or kept.message.text is not None:  # recipients of one mail share its source
             source, contents = kept.message.raw, inbox.read(kept.message)
         heads.append(encode(show_head(kept, contents)))
         size += len(heads[-1])
         if size > PAGE_BYTES:
             break
-    last = found[len(heads) - 1].number if len(heads) < len(found) else None
+    last = rows[len(heads) - 1].number if len(heads) < len(rows) else None
     body = encode(ok(messages=[], next=None if last is None else str(last)))
     return _answer(body.replace(b'"messages":[]', b'"messages":[' + b",".join(reversed(heads)) + b"]", 1))
 
@@ -148,21 +148,17 @@ def _answer(body: bytes, media_type: str = JSON, headers: Mapping[str, str] | No
     return Response(body, media_type=media_type, headers={**private, **(headers or {})})
 
 
-def _read(body: bytes) -> Order:
-    try:
-        asked = FaultOrder.model_validate_json(body or b"null")
-    except ValidationError as error:
-        raise wrong_field(error.errors()[0]) from error
-    known = SUPPORTED.get(asked.method)
+def _read_order(body: FaultOrder) -> Order:
+    known = SUPPORTED.get(body.method)
     if known is None:
-        raise _unfit("method", sorted(SUPPORTED))
-    if asked.fault not in known:
-        raise _unfit("fault", sorted(known))
-    return Order(asked.method, asked.fault, asked.times, asked.ms)
+        raise _refuse_value("method", sorted(SUPPORTED))
+    if body.fault not in known:
+        raise _refuse_value("fault", sorted(known))
+    return Order(body.method, body.fault, body.times, body.ms)
 
 
-def _unfit(field: str, fit: list[Any]) -> Refusal:
-    listed = ", ".join(map(str, fit))
+def _refuse_value(field: str, allowed: list[Any]) -> Refusal:
+    listed = ", ".join(map(str, allowed))
     return Refusal("wrong_type", field=field, why_zh=f"应为{listed}之一", why_en=f"must be one of {listed}")
 
 

@@ -1,17 +1,21 @@
-"""The accounts at SMS providers other than Aliyun that the sandbox plays: those of sender-sms."""
+"""The accounts at SMS providers that the sandbox plays: those in the settings of sender-sms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from imsg_sandbox.sms_forms import Form, variables
+from imsg_sandbox.approved_templates import ApprovedTemplate, find_variables, make_template
 
-HOOK = "/hooks/sms/"
+EXAMPLES = {
+    "SMS_100000002": make_template("您的验证码为${code}，五分钟内有效，请勿告诉他人。", is_captcha=True),
+    "SMS_100000003": make_template("${name}您好，您预约的${time}已确认。", 20),
+}
+"""Templates that Aliyun has approved beside the account's own, for trying out."""
 
 
-class WaySettings(BaseModel):
-    """By which approved template a provider sends a logical one."""
+class ProviderTemplate(BaseModel):
+    """The approved template by which a provider sends a logical template."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,55 +26,89 @@ class WaySettings(BaseModel):
 
 
 class LogicalTemplate(BaseModel):
-    """A logical template, as sender-sms knows it."""
+    """A logical template of sender-sms."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     text: str = ""
-    providers: Mapping[str, WaySettings] = {}
+    providers: Mapping[str, ProviderTemplate] = {}
 
 
-class AccountSettings(BaseModel):
-    """What accounts have in common."""
+class HookedSettings(BaseModel):
+    """An account with a hook."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    hook_secret: SecretStr | None = None
+
+    def hook(self, base: str, name: str) -> str | None:
+        """Return the URL that receipts and inbound messages go to; None without a secret."""
+        return f"{base}/hooks/sms/{name}/{self.hook_secret.get_secret_value()}" if self.hook_secret else None
+
+
+class AccountSettings(HookedSettings):
+    """An account with approved signatures and templates."""
 
     sign_name: str = ""
     template: str = ""
     variable: str = "content"
     variable_characters: int | None = None
-    hook_secret: SecretStr | None = None
 
-    def signs(self, name: str, templates: Mapping[str, LogicalTemplate]) -> frozenset[str]:
-        """List the approved signatures."""
-        ways = [one.providers[name] for one in templates.values() if name in one.providers]
-        return frozenset({self.sign_name, *(way.signature for way in ways)} - {""})
+    def find_signatures(self, name: str, templates: Mapping[str, LogicalTemplate]) -> frozenset[str]:
+        """Return the approved signatures of the account `name`."""
+        used = [template.providers[name] for template in templates.values() if name in template.providers]
+        return frozenset({self.sign_name, *(template.signature for template in used)} - {""})
 
-    def forms(self, name: str, templates: Mapping[str, LogicalTemplate]) -> dict[str, Form]:
-        """List the approved templates, with the provider's names of their variables."""
-        forms: dict[str, Form] = {}
+    def find_templates(self, name: str, templates: Mapping[str, LogicalTemplate]) -> dict[str, ApprovedTemplate]:
+        """Return the approved templates of the account `name` by their ids, with the provider's variable names."""
+        approved: dict[str, ApprovedTemplate] = {}
         if self.template:
-            words = f"您有一条新通知：${{{self.variable}}}，请及时查看。"
-            forms[self.template] = Form(words, (self.variable,), self.variable_characters)
-        for one in templates.values():
-            way = one.providers.get(name)
-            if way is None or not way.id:
+            text = f"您有一条新通知：${{{self.variable}}}，请及时查看。"
+            approved[self.template] = ApprovedTemplate(text, (self.variable,), self.variable_characters)
+        for logical in templates.values():
+            used = logical.providers.get(name)
+            if used is None or not used.id:
                 continue
-            text = one.text
-            for ours, theirs in way.names.items():
+            text = logical.text
+            for ours, theirs in used.names.items():
                 text = text.replace(f"${{{ours}}}", f"${{{theirs}}}")
-            order = tuple(way.names.get(each, each) for each in way.order) or variables(text)
-            forms[way.id] = Form(text, order, self.variable_characters)
-        return forms
-
-    def hook(self, base: str, name: str) -> str | None:
-        """Make the URL that receipts go to, and what people answer."""
-        return hook_url(base, name, self.hook_secret)
+            order = tuple(used.names.get(variable, variable) for variable in used.order) or find_variables(text)
+            approved[used.id] = ApprovedTemplate(text, order, self.variable_characters)
+        return approved
 
 
-def hook_url(base: str, name: str, secret: SecretStr | None) -> str | None:
-    """Make the URL of an account's hook; None where it has none."""
-    return f"{base}{HOOK}{name}/{secret.get_secret_value()}" if secret else None
+class AliyunTemplate(BaseModel):
+    """An approved template of the account's own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str = ""
+    variables: Mapping[str, int | None] = {}
+
+
+class AliyunSettings(AccountSettings):
+    """The account at Aliyun."""
+
+    kind: Literal["aliyun"] = "aliyun"
+    access_key_id: str = ""
+    access_key_secret: SecretStr = SecretStr("")
+    variable_characters: int | None = 35
+    templates: Mapping[str, AliyunTemplate] = {}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Access key id → secret; empty without an account."""
+        return _read_keys(self.access_key_id, self.access_key_secret)
+
+    @property
+    def approved(self) -> dict[str, ApprovedTemplate]:
+        """The approved templates by their ids."""
+        approved = EXAMPLES | self.find_templates("", {})
+        for name, template in self.templates.items():
+            if template.text:
+                longest = [most for most in template.variables.values() if most is not None]
+                approved[name] = make_template(template.text, max(longest) if longest else self.variable_characters)
+        return approved
 
 
 class TencentSettings(AccountSettings):
@@ -85,9 +123,8 @@ class TencentSettings(AccountSettings):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secret id → key; none where there is no account."""
-        key = self.secret_key.get_secret_value()
-        return {self.secret_id: key} if self.secret_id and key else {}
+        """Secret id → key; empty without an account."""
+        return _read_keys(self.secret_id, self.secret_key)
 
 
 class VolcengineSettings(AccountSettings):
@@ -101,15 +138,12 @@ class VolcengineSettings(AccountSettings):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Access key id → secret; none where there is no account."""
-        secret = self.access_key_secret.get_secret_value()
-        return {self.access_key_id: secret} if self.access_key_id and secret else {}
+        """Access key id → secret; empty without an account."""
+        return _read_keys(self.access_key_id, self.access_key_secret)
 
 
-class TwilioSettings(BaseModel):
+class TwilioSettings(HookedSettings):
     """The account at Twilio."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: Literal["twilio"] = "twilio"
     account_sid: str = ""
@@ -118,17 +152,49 @@ class TwilioSettings(BaseModel):
     key_secret: SecretStr | None = None
     sender: str = ""
     messaging_service_sid: str = ""
-    hook_secret: SecretStr | None = None
-
-    def hook(self, base: str, name: str) -> str | None:
-        """Make the URL that what people answer goes to."""
-        return hook_url(base, name, self.hook_secret)
 
     @property
     def logins(self) -> dict[str, str]:
-        """Account sid or API key → its secret; none where there is no account."""
-        token = self.auth_token.get_secret_value()
-        logins = {self.account_sid: token} if self.account_sid and token else {}
+        """Account sid or API key → its secret; empty without an account."""
+        logins = _read_keys(self.account_sid, self.auth_token)
         if self.key_sid and self.key_secret:
             logins[self.key_sid] = self.key_secret.get_secret_value()
         return logins
+
+
+def _read_keys(name: str, secret: SecretStr) -> dict[str, str]:
+    return {name: secret.get_secret_value()} if name and secret.get_secret_value() else {}
+
+
+AnyAccount = AliyunSettings | TencentSettings | VolcengineSettings | TwilioSettings
+
+KINDS: Mapping[str, type[AnyAccount]] = {
+    "aliyun": AliyunSettings,
+    "tencent": TencentSettings,
+    "volcengine": VolcengineSettings,
+    "twilio": TwilioSettings,
+}
+
+
+class SmsSettings(BaseModel):
+    """The settings of sender-sms that the sandbox reads."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    accounts: dict[str, AnyAccount] = {}
+    templates: Mapping[str, LogicalTemplate] = {}
+
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _read_accounts(cls, table: object) -> object:
+        """Read each account by its kind; drop those of kinds that are not played, such as `http`."""
+        if not isinstance(table, Mapping):
+            return table
+        kinds = {name: row.get("kind", name) if isinstance(row, Mapping) else row.kind for name, row in table.items()}
+        return {name: KINDS[kind].model_validate(table[name]) for name, kind in kinds.items() if str(kind) in KINDS}
+
+    @property
+    def played(self) -> Mapping[str, AnyAccount]:
+        """Every account; for a kind without any, one that accepts no call."""
+        present = {account.kind for account in self.accounts.values()}
+        return self.accounts | {kind: model() for kind, model in KINDS.items() if kind not in present}

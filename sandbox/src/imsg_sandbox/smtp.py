@@ -1,4 +1,4 @@
-"""The mail server of the sandbox: aiosmtpd, with the refusals of real servers and the faults that were ordered."""
+"""The mail server of the sandbox: aiosmtpd with the refusals of real servers."""
 
 import asyncio
 import socket
@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from imsg_contract.constant_time import equals
 from imsg_runtime.settings import StartError, variable
-from imsg_sandbox.delivery import Mail, Post, Silence
+from imsg_sandbox.delivery import Mail, MailDelivery, Silence
 from imsg_sandbox.envelope import is_address
 from imsg_sandbox.faults import HANG_S
 
 HOSTNAME = "sandbox.imsg.example"
 
 MAX_BYTES = 25 * 1024 * 1024
-"""What common providers take (Gmail, Tencent's exmail: 25 to 50 MiB)."""
+"""What common providers accept (Gmail, Tencent's exmail: 25 to 50 MiB)."""
 
 MAX_RECIPIENTS = 100
 
 OFFERED = ("250-PIPELINING", "250-ENHANCEDSTATUSCODES")
-"""What aiosmtpd does without saying so; our replies to recipients and messages bear codes."""
+"""Extensions that aiosmtpd supports without offering them; our replies have enhanced codes."""
 
 
 class SmtpSettings(BaseModel):
@@ -48,21 +48,21 @@ class SmtpSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """A mail server that is open."""
+class Address:
+    """The address of the mail server."""
 
     host: str
     port: int
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> AsyncIterator[Listening]:
-    """Serve mail for as long as the context lasts; port 0 takes a free one. Raises StartError."""
-    tls = _certificate(settings)
+async def serving(host: str, port: int, settings: SmtpSettings, delivery: MailDelivery) -> AsyncIterator[Address]:
+    """Serve mail while the context is open; port 0 takes a free one. Raises StartError."""
+    tls = _load_certificate(settings)
     open_sessions: set[MailSession] = set()
 
     def begin() -> MailSession:
-        return MailSession(Reception(post, needs_login=settings.username is not None), settings, tls, open_sessions)
+        return MailSession(Handler(delivery, needs_login=settings.username is not None), settings, tls, open_sessions)
 
     loop = asyncio.get_running_loop()
     try:
@@ -73,7 +73,7 @@ async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> A
             f"choose another {variable('sandbox', 'smtp_port')}, or 0 for a free one."
         ) from error
     try:
-        yield Listening(host, server.sockets[0].getsockname()[1])
+        yield Address(host, server.sockets[0].getsockname()[1])
     finally:
         server.close()
         for session in list(open_sessions):
@@ -81,17 +81,17 @@ async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> A
         await server.wait_closed()
 
 
-class Reception:
-    """Decides about senders, recipients and mails: aiosmtpd's handler. Replies are SMTP's own, as text."""
+class Handler:
+    """aiosmtpd's handler; its methods return SMTP replies."""
 
-    def __init__(self, post: Post, *, needs_login: bool) -> None:
-        self._post = post
+    def __init__(self, delivery: MailDelivery, *, needs_login: bool) -> None:
+        self._delivery = delivery
         self._needs_login = needs_login
 
     async def handle_EHLO(  # noqa: N802  aiosmtpd's name
         self, _: SMTP, session: Session, __: Envelope, hostname: str, replies: list[str]
     ) -> list[str]:
-        """Say what is offered: a login where there is an account, and no help."""
+        """Offer a log-in where there is an account, and no HELP."""
         session.host_name = hostname
         hidden = ("HELP",) if self._needs_login else ("HELP", "AUTH")
         offered = [reply for reply in replies if not reply[4:].startswith(hidden)]
@@ -100,7 +100,7 @@ class Reception:
     async def handle_MAIL(  # noqa: N802
         self, _: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Begin a mail; the empty sender of a bounce is right."""
+        """Begin a mail; the empty sender of a bounce is valid."""
         if self._needs_login and not session.authenticated:
             return "530 5.7.0 Authentication required"
         if address and not is_address(address, utf8=envelope.smtp_utf8):
@@ -112,22 +112,22 @@ class Reception:
     async def handle_RCPT(  # noqa: N802
         self, _: SMTP, __: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take a recipient, or refuse it."""
+        """Accept a recipient, or refuse it."""
         if not is_address(address, utf8=envelope.smtp_utf8):
             return "501 5.1.3 Bad recipient address syntax"
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Error: too many recipients"
-        if refusal := self._post.refuses(address):
+        if refusal := self._delivery.refuse(address):
             return refusal
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 Ok"
 
     async def handle_DATA(self, server: "MailSession", _: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Answer a whole mail; of a silence nothing comes."""
+        """Answer the final dot, or break or hang the connection."""
         content = envelope.original_content or b""
         mail = Mail(envelope.mail_from or "", list(envelope.rcpt_tos), content, utf8=envelope.smtp_utf8)
-        answer = await self._post.take(mail)
+        answer = await self._delivery.accept(mail)
         if isinstance(answer, str):
             return answer
         if answer is Silence.RESET:
@@ -141,14 +141,14 @@ class MailSession(SMTP):
 
     def __init__(
         self,
-        reception: Reception,
+        handler: Handler,
         settings: SmtpSettings,
         tls: ssl.SSLContext | None,
         open_sessions: set["MailSession"],
     ) -> None:
         has_starttls = settings.security == "starttls"
         super().__init__(
-            reception,
+            handler,
             data_size_limit=settings.max_bytes,
             enable_SMTPUTF8=True,
             hostname=HOSTNAME,
@@ -162,7 +162,7 @@ class MailSession(SMTP):
         self._open_sessions = open_sessions
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; called once more where TLS begins."""
+        """Begin; called again when TLS begins."""
         self._open_sessions.add(self)
         super().connection_made(transport)
 
@@ -172,9 +172,9 @@ class MailSession(SMTP):
         super().connection_lost(error)
 
     def abort(self) -> None:
-        """Close the connection without a farewell."""
+        """Close the connection without QUIT."""
         if self.transport is not None:
-            cast("asyncio.Transport", self.transport).abort()  # uvloop's own is none by name
+            cast("asyncio.Transport", self.transport).abort()  # uvloop's class does not inherit from it
 
     def reset(self) -> None:
         """Cut the connection by RST, as a server that crashes."""
@@ -185,20 +185,20 @@ class MailSession(SMTP):
 
 
 def _make_authenticator(settings: SmtpSettings) -> Callable[[SMTP, Session, Envelope, str, Any], AuthResult]:
-    """Make the check of a log-in against the one account."""
+    """Return the check of a log-in against the one account."""
     password = settings.password.get_secret_value()
 
-    def authenticate(_: SMTP, __: Session, ___: Envelope, ____: str, given: Any) -> AuthResult:  # noqa: ANN401
-        if settings.username is None or not isinstance(given, LoginPassword):
+    def authenticate(_: SMTP, __: Session, ___: Envelope, ____: str, data: Any) -> AuthResult:  # noqa: ANN401
+        if settings.username is None or not isinstance(data, LoginPassword):
             return AuthResult(success=False, handled=False)
-        name, secret = (part.decode(errors="replace") for part in (given.login, given.password))
+        name, secret = (part.decode(errors="replace") for part in (data.login, data.password))
         is_right = equals(secret, password) and equals(name, settings.username)
         return AuthResult(success=is_right, handled=False)
 
     return authenticate
 
 
-def _certificate(settings: SmtpSettings) -> ssl.SSLContext | None:
+def _load_certificate(settings: SmtpSettings) -> ssl.SSLContext | None:
     if settings.security == "none":
         return None
     name = variable("sandbox", "smtp", "certificate")

@@ -1,36 +1,34 @@
-"""Tencent Cloud's SMS service as senders meet it: signed calls, a result for each number, receipts pushed or pulled."""
+"""Tencent Cloud's SMS service as senders use it: signed calls, a result for each number, receipts pushed or pulled."""
 
 import hashlib
-import hmac
 import re
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox.aliyun_signatures import Call
-from imsg_sandbox.cut import Cut
-from imsg_sandbox.sms_callbacks import Callback
-from imsg_sandbox.sms_forms import Form, has_link, read_number
-from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
+from imsg_sandbox.approved_templates import ApprovedTemplate, has_link, read_number
+from imsg_sandbox.http_faults import BrokenResponse
+from imsg_sandbox.signatures import Call, sign_scoped
+from imsg_sandbox.sms_callbacks import Callback, json_callback
+from imsg_sandbox.sms_provider import BEIJING, Refusal, Sms, SmsContext, SmsProvider, read_object
 from imsg_web.responses import Answer
 
 ALGORITHM = "TC3-HMAC-SHA256"
 WINDOW_S = 300
 VERSION = "2021-01-11"
-MOST_NUMBERS = 200
-MOST_PULLED = 100
-MOST_KEPT = 10_000
+MAX_NUMBERS = 200
+MAX_PULLED = 100
+MAX_KEPT = 10_000
 PACKAGE = 10_000
 """Segments of the package that is paid for."""
-BEIJING = timezone(timedelta(hours=8))
 
-TROUBLES: Mapping[str, str] = {
+CODES: Mapping[str, str] = {
     "isv.MOBILE_NUMBER_ILLEGAL": "InvalidParameterValue.IncorrectPhoneNumber",
     "isv.BUSINESS_LIMIT_CONTROL": "LimitExceeded.PhoneNumberThirtySecondLimit",
 }
@@ -43,58 +41,58 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is played."""
+    """The account that is played."""
 
     secrets: Mapping[str, str]
     """Secret id → key."""
     app_id: str
-    signs: frozenset[str]
-    forms: Mapping[str, Form]
+    signatures: frozenset[str]
+    approved: Mapping[str, ApprovedTemplate]
     hook: str | None
     pull: bool
 
 
-class TencentSms(Played):
+class TencentSms(SmsProvider):
     """The service."""
 
-    codes = TROUBLES
+    codes = CODES
 
-    def __init__(self, name: str, account: Account, ground: Ground) -> None:
-        super().__init__(name, ground)
+    def __init__(self, name: str, account: Account, context: SmsContext) -> None:
+        super().__init__(name, context)
         self.account = account
         self._used = 0
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=MOST_KEPT)
-        self._written: deque[dict[str, Any]] = deque(maxlen=MOST_KEPT)
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+        self._replies: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         try:
-            action = self._admit(call)
+            action = self._authenticate(call)
             if action == "SendSms":
                 return await self._send(_read(call.body), call.body)
-            return _say(self._tell_of(action, call))
+            return _write(self._pertemplate(action, call))
         except Refusal as refusal:
-            return _say({"Error": {"Code": refusal.code, "Message": refusal.message}})
+            return _write({"Error": {"Code": refusal.code, "Message": refusal.message}})
 
-    def _tell_of(self, action: str, call: Call) -> dict[str, Any]:
-        """Answer what sends nothing. Raises Refusal."""
+    def _pertemplate(self, action: str, call: Call) -> dict[str, Any]:
+        """Answer an action that sends nothing. Raises Refusal."""
         match action:
             case "PullSmsSendStatus":
                 return {"PullSmsSendStatusSet": self._pull(_read(call.body), self._waiting)}
             case "PullSmsReplyStatus":
-                return {"PullSmsReplyStatusSet": self._pull(_read(call.body), self._written)}
+                return {"PullSmsReplyStatusSet": self._pull(_read(call.body), self._replies)}
             case "DescribeSmsTemplateList":
                 return {"DescribeTemplateStatusSet": self._list_templates(_read(call.body))}
             case "SmsPackagesStatistics":
                 return {"SmsPackagesStatisticsSet": self._list_packages(_read(call.body))}
         raise Refusal("InvalidAction", "The request action is invalid or not found.")
 
-    def _admit(self, call: Call) -> str:
-        """Check a signature by what arrived. Raises Refusal."""
-        found = _AUTHORIZATION.fullmatch(call.headers.get("authorization", "").strip())
-        if found is None:
+    def _authenticate(self, call: Call) -> str:
+        """Check the signature of a call; return its action. Raises Refusal."""
+        match = _AUTHORIZATION.fullmatch(call.headers.get("authorization", "").strip())
+        if match is None:
             raise Refusal("AuthFailure.InvalidAuthorization", "The Authorization header is not as TC3 wants it.")
-        key_id, date, service, names, signature = found.groups()
+        key_id, date, service, names, signature = match.groups()
         key = self.account.secrets.get(key_id)
         if key is None:
             raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
@@ -112,102 +110,104 @@ class TencentSms(Played):
             raise Refusal("NoSuchVersion", "The API version does not exist.")
         return call.headers.get("x-tc-action", "")
 
-    async def _send(self, asked: Mapping[str, Any], raw: bytes) -> Response:
-        numbers, text = self._check(asked)
-        context, now = str(asked.get("SessionContext") or ""), self.now()
+    async def _send(self, body: Mapping[str, Any], raw: bytes) -> Response:
+        numbers, text = self._check(body)
+        context, now = str(body.get("SessionContext") or ""), self.now()
         entries: list[dict[str, Any]] = []
         serials: dict[str, str] = {}
-        for given in numbers:
-            number = read_number(given)
-            code = "InvalidParameterValue.IncorrectPhoneNumber" if number is None else self.troubles.refuses(number)
+        for to in numbers:
+            number = read_number(to)
+            code = "InvalidParameterValue.IncorrectPhoneNumber" if number is None else self.magic.refuse(number)
             serial = f"{secrets.token_hex(8)}:{now.timestamp():.0f}"
-            entries.append(_entry(given, code, serial, context))
+            entries.append(_entry(to, code, serial, context))
             if number is not None and code is None:
                 serials[number] = serial
         self._used += len(serials)
-        taken = await self.take(list(serials), Text(str(asked["SignName"]), text, raw))
+        accepted = await self.accept([Sms(number, str(body["SignName"]), text, raw) for number in serials])
         early, late = (
-            [_report(number, serials[number], code, context, now) for number, code in some]
-            for some in (taken.early, taken.late)
+            [_report(number, serials[number], code, context, now) for number, code in receipts]
+            for receipts in (accepted.early, accepted.late)
         )
         if self.account.pull:
             self._waiting.extend([*early, *late])
         else:
-            await self.tell(_callback(self.account.hook, early), _callback(self.account.hook, late))
-        return Cut() if taken.is_cut else _say({"SendStatusSet": entries})
+            await self.push(_callback(self.account.hook, early), _callback(self.account.hook, late))
+        return BrokenResponse() if accepted.is_cut else _write({"SendStatusSet": entries})
 
-    def _check(self, asked: Mapping[str, Any]) -> tuple[Sequence[str], str]:
-        """Check what all numbers share; return them and the text. Raises Refusal."""
-        numbers = asked.get("PhoneNumberSet")
-        if not isinstance(numbers, list) or not numbers or not all(isinstance(one, str) for one in numbers):
+    def _check(self, body: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+        """Check a call; return its numbers and its text. Raises Refusal."""
+        numbers = body.get("PhoneNumberSet")
+        if not isinstance(numbers, list) or not numbers or not all(isinstance(number, str) for number in numbers):
             raise Refusal("MissingParameter", "PhoneNumberSet is missing.")
-        if len(numbers) > MOST_NUMBERS:
-            raise Refusal("LimitExceeded.PhoneNumberCountLimit", f"At most {MOST_NUMBERS} numbers a call.")
-        read = [number for one in numbers if (number := read_number(one)) is not None]
-        at_home = sum(number.startswith("+86") for number in read)
-        if 0 < at_home < len(read):
+        if len(numbers) > MAX_NUMBERS:
+            raise Refusal("LimitExceeded.PhoneNumberCountLimit", f"At most {MAX_NUMBERS} numbers a call.")
+        valid = [number for text in numbers if (number := read_number(text)) is not None]
+        domestic = sum(number.startswith("+86") for number in valid)
+        if 0 < domestic < len(valid):
             raise Refusal(
                 "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber", "Numbers of both in one call."
             )
-        if asked.get("SmsSdkAppId") != self.account.app_id:
+        if body.get("SmsSdkAppId") != self.account.app_id:
             raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
-        if at_home and asked.get("SignName") not in self.account.signs:
+        if domestic and body.get("SignName") not in self.account.signatures:
             raise Refusal("FailedOperation.SignatureIncorrectOrUnapproved", "The signature is not approved.")
-        form = self.account.forms.get(str(asked.get("TemplateId")))
-        if form is None:
+        template = self.account.approved.get(str(body.get("TemplateId")))
+        if template is None:
             raise Refusal("FailedOperation.TemplateIncorrectOrUnapproved", "The template is not approved.")
-        values = asked.get("TemplateParamSet") or []
-        if not isinstance(values, list) or len(values) != len(form.variables):
+        values = body.get("TemplateParamSet") or []
+        if not isinstance(values, list) or len(values) != len(template.variables):
             raise Refusal(
                 "FailedOperation.TemplateParamSetNotMatchApprovedTemplate",
-                f"The template has {len(form.variables)} variables.",
+                f"The template has {len(template.variables)} variables.",
             )
-        if form.is_too_long(values):
-            raise Refusal("InvalidParameterValue.TemplateParameterLengthLimit", f"At most {form.longest} characters.")
-        if has_link(values):
+        if any(template.is_too_long(value) for value in values):
+            raise Refusal(
+                "InvalidParameterValue.TemplateParameterLengthLimit", f"At most {template.longest} characters."
+            )
+        if any(has_link(value) for value in values):
             raise Refusal("InvalidParameterValue.ProhibitedUseUrlInTemplateParameter", "A variable holds a link.")
-        return numbers, f"【{asked.get('SignName', '')}】{form.fill(values)}"
+        return numbers, f"【{body.get('SignName', '')}】{template.fill(values)}"
 
-    def _list_templates(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """List those of the templates that there are (cloud.tencent.com/document/api/382/52067)."""
-        wanted = asked.get("TemplateIdSet")
-        names = [str(one) for one in wanted] if isinstance(wanted, list) and wanted else list(self.account.forms)
+    def _list_templates(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the named templates that exist (cloud.tencent.com/document/api/382/52067)."""
+        wanted = body.get("TemplateIdSet")
+        names = [str(name) for name in wanted] if isinstance(wanted, list) and wanted else list(self.account.approved)
         return [
-            {"TemplateId": int(name), "International": 0, "StatusCode": 0, "TemplateContent": form.text}
+            {"TemplateId": int(name), "International": 0, "StatusCode": 0, "TemplateContent": template.text}
             for name in names
-            if (form := self.account.forms.get(name)) is not None
+            if (template := self.account.approved.get(name)) is not None
         ]
 
-    def _list_packages(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Tell of the one package that is paid for (cloud.tencent.com/document/api/382/55982). Raises Refusal."""
-        if asked.get("SmsSdkAppId") != self.account.app_id:
+    def _list_packages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the one package that is paid for (cloud.tencent.com/document/api/382/55982). Raises Refusal."""
+        if body.get("SmsSdkAppId") != self.account.app_id:
             raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
         return [{"PackageId": 1, "PackageAmount": PACKAGE, "CurrentUsage": self._used}]
 
-    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
-        """Push one object; where the account pulls, keep it until it is fetched."""
+    def make_reply(self, number: str, text: str, sender: str) -> Callback | None:
+        """Return a push of one object; where the account pulls, keep it until it is fetched."""
         country, national = _split(number)
         at = int(self.now().timestamp())
         if self.account.pull:
-            self._written.append(
+            self._replies.append(
                 {
                     "ExtendCode": "", "CountryCode": country, "PhoneNumber": number, "SignName": sender,
                     "ReplyContent": text, "ReplyTime": at, "SubscriberNumber": national,
                 }
             )  # fmt: skip
             return None
-        said = {"extend": "", "mobile": national, "nationcode": country, "sign": sender, "text": text, "time": at}
-        return json_callback(self.account.hook, said, "result")
+        reply = {"extend": "", "mobile": national, "nationcode": country, "sign": sender, "text": text, "time": at}
+        return json_callback(self.account.hook, reply, "result")
 
-    def _pull(self, asked: Mapping[str, Any], waiting: deque[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Hand out what was not handed out yet. Raises Refusal."""
-        if asked.get("SmsSdkAppId") != self.account.app_id:
+    def _pull(self, body: Mapping[str, Any], waiting: deque[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return receipts or replies, each once. Raises Refusal."""
+        if body.get("SmsSdkAppId") != self.account.app_id:
             raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
         if not self.account.pull:
             raise Refusal("FailedOperation.NotEnterpriseCertification", "Pulling is not enabled for this account.")
-        count = min(int(asked.get("Limit") or 0), MOST_PULLED, len(waiting))
+        count = min(int(body.get("Limit") or 0), MAX_PULLED, len(waiting))
         entries = [waiting.popleft() for _ in range(count)]
-        return entries if waiting is self._written else [_write_pulled(entry) for entry in entries]
+        return entries if waiting is self._replies else [_write_pulled(entry) for entry in entries]
 
 
 def sign(call: Call, names: str, key: str, stamp: str, path: str) -> str:
@@ -219,11 +219,8 @@ def sign(call: Call, names: str, key: str, stamp: str, path: str) -> str:
     digest = hashlib.sha256(call.body).hexdigest()
     canonical = f"{call.method}\n{path}\n\n{lines}\n{names}\n{digest}"
     date = f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%d}"
-    said = f"{ALGORITHM}\n{stamp}\n{date}/sms/tc3_request\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    derived = hmac.new(f"TC3{key}".encode(), date.encode(), hashlib.sha256).digest()
-    derived = hmac.new(derived, b"sms", hashlib.sha256).digest()
-    derived = hmac.new(derived, b"tc3_request", hashlib.sha256).digest()
-    return hmac.new(derived, said.encode(), hashlib.sha256).hexdigest()
+    to_sign = f"{ALGORITHM}\n{stamp}\n{date}/sms/tc3_request\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return sign_scoped(f"TC3{key}", (date, "sms", "tc3_request"), to_sign)
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
@@ -259,14 +256,14 @@ def _report(number: str, serial: str, code: str, context: str, at: datetime) -> 
 
 
 def _split(number: str) -> tuple[str, str]:
-    """Part a number into its country code and the rest; of countries other than China only the first digit is right."""
+    """Split a number into country code and rest; outside China the country code has one digit, right or not."""
     return ("86", number[3:]) if number.startswith("+86") else (number[1:2], number[2:])
 
 
 def _callback(url: str | None, reports: Sequence[Mapping[str, Any]]) -> Callback | None:
     inner = ("context", "number", "at")
-    shown_of = [{name: report[name] for name in report if name not in inner} for report in reports]
-    return json_callback(url, shown_of, "result")
+    public = [{name: report[name] for name in report if name not in inner} for report in reports]
+    return json_callback(url, public, "result")
 
 
 def _write_pulled(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,5 +279,5 @@ def _write_pulled(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _say(response: Mapping[str, Any]) -> Response:
+def _write(response: Mapping[str, Any]) -> Response:
     return Answer({"Response": {**response, "RequestId": secrets.token_hex(16)}})

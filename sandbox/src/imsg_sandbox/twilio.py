@@ -1,7 +1,6 @@
-"""Twilio's Messages as senders meet them: Basic, a form, 201, and signed callbacks, out of order and repeated."""
+"""Twilio's Messages as senders use them: Basic, a form, 201, and signed callbacks, out of order and repeated."""
 
 import base64
-import hashlib
 import hmac
 import re
 import secrets
@@ -14,16 +13,16 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox.aliyun_signatures import Call
-from imsg_sandbox.cut import Cut
+from imsg_sandbox.approved_templates import read_number
+from imsg_sandbox.http_faults import BrokenResponse
+from imsg_sandbox.signatures import Call
 from imsg_sandbox.sms_callbacks import Callback
-from imsg_sandbox.sms_forms import read_number
-from imsg_sandbox.sms_played import Ground, Played, Refusal, Taken, Text
+from imsg_sandbox.sms_provider import Accepted, Refusal, Sms, SmsContext, SmsProvider
 from imsg_web.responses import Answer
 
-MOST_CHARACTERS = 1_600
+MAX_CHARACTERS = 1_600
 
-TROUBLES: Mapping[str, str] = {"isv.MOBILE_NUMBER_ILLEGAL": "21211", "isv.BUSINESS_LIMIT_CONTROL": "20429"}
+CODES: Mapping[str, str] = {"isv.MOBILE_NUMBER_ILLEGAL": "21211", "isv.BUSINESS_LIMIT_CONTROL": "20429"}
 REPORTS: Mapping[str, str] = {"MK:0001": "30003", "CONTENT_KEYWORD": "30007"}
 """Aliyun's receipt code of a magic number → Twilio's."""
 
@@ -35,7 +34,7 @@ BALANCE = "Balance"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is played."""
+    """The account that is played."""
 
     sid: str
     token: str
@@ -44,12 +43,12 @@ class Account:
     sender: str
     service_sid: str
     hook: str | None = None
-    """Where messages that come in go."""
+    """The URL that inbound messages go to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One that was taken."""
+    """One that was accepted."""
 
     sid: str
     to: str
@@ -57,57 +56,56 @@ class Message:
     callback: str
 
 
-class TwilioSms(Played):
+class TwilioSms(SmsProvider):
     """The service."""
 
-    codes = TROUBLES
+    codes = CODES
 
-    def __init__(self, name: str, account: Account, ground: Ground) -> None:
-        super().__init__(name, ground)
+    def __init__(self, name: str, account: Account, context: SmsContext) -> None:
+        super().__init__(name, context)
         self.account = account
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         try:
-            what = self._admit(call)
-            if what == BALANCE:
+            if self._authenticate(call) == BALANCE:
                 return Answer({"account_sid": self.account.sid, "balance": "100.00", "currency": "USD"})
             return await self._send(dict(call.form), call.body)
         except Refusal as refusal:
-            said: dict[str, Any] = {
+            error: dict[str, Any] = {
                 "code": int(refusal.code),
                 "message": refusal.message,
                 "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
                 "status": refusal.status,
             }
-            return Answer(said, refusal.status)
+            return Answer(error, refusal.status)
 
-    def _admit(self, call: Call) -> str:
-        """Check the login; return which part of the account is asked for. Raises Refusal."""
-        found = _PATH.fullmatch(call.path)
-        scheme, _, given = call.headers.get("authorization", "").partition(" ")
+    def _authenticate(self, call: Call) -> str:
+        """Check the log-in; return the resource of the call. Raises Refusal."""
+        match = _PATH.fullmatch(call.path)
+        scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
         try:
-            name, _, secret = base64.b64decode(given).decode().partition(":")
+            name, _, secret = base64.b64decode(credentials).decode().partition(":")
         except (ValueError, UnicodeDecodeError):
             name, secret = "", ""
         is_known = equals(secret, self.account.logins.get(name, "\0"))
-        if scheme.lower() != "basic" or not is_known or found is None or found[1] != self.account.sid:
+        if scheme.lower() != "basic" or not is_known or match is None or match[1] != self.account.sid:
             raise Refusal("20003", "Authenticate", 401)
-        if call.method != ("GET" if found[2] == BALANCE else "POST"):
+        if call.method != ("GET" if match[2] == BALANCE else "POST"):
             raise Refusal("20004", "Method not allowed", 405)
-        return found[2]
+        return match[2]
 
     async def _send(self, form: Mapping[str, str], raw: bytes) -> Response:
         number, body, sender = self._check(form)
-        if (code := self.troubles.refuses(number)) is not None:
+        if (code := self.magic.refuse(number)) is not None:
             raise Refusal(code, f"{form['To']} is refused.", 429 if code == "20429" else 400)
         message = Message(f"SM{secrets.token_hex(16)}", number, sender, form.get("StatusCallback", ""))
-        taken = await self.take([number], Text(sender, body, raw))
-        await self._tell(message, taken)
-        if taken.is_cut:
-            return Cut()
+        accepted = await self.accept([Sms(number, sender, body, raw)])
+        await self._call_back(message, accepted)
+        if accepted.is_cut:
+            return BrokenResponse()
         now = self.now()
-        said: dict[str, Any] = {
+        content: dict[str, Any] = {
             "sid": message.sid,
             "account_sid": self.account.sid,
             "status": "accepted" if form.get("MessagingServiceSid") else "queued",
@@ -129,10 +127,10 @@ class TwilioSms(Played):
             "uri": f"/2010-04-01/Accounts/{self.account.sid}/Messages/{message.sid}.json",
             "subresource_uris": {},
         }
-        return Answer(said, 201)
+        return Answer(content, 201)
 
     def _check(self, form: Mapping[str, str]) -> tuple[str, str, str]:
-        """Check a message; return its number, words and sender. Raises Refusal."""
+        """Check a message; return its number, text and sender. Raises Refusal."""
         if not (to := form.get("To")):
             raise Refusal("21604", "A 'To' phone number is required.", 400)
         number = read_number(to) if to.startswith("+") else None
@@ -140,8 +138,8 @@ class TwilioSms(Played):
             raise Refusal("21211", f"The 'To' number {to} is not a valid phone number.", 400)
         if not (body := form.get("Body")):
             raise Refusal("21602", "Message body is required.", 400)
-        if len(body) > MOST_CHARACTERS:
-            raise Refusal("21617", f"The concatenated message body exceeds the {MOST_CHARACTERS} character limit.", 400)
+        if len(body) > MAX_CHARACTERS:
+            raise Refusal("21617", f"The concatenated message body exceeds the {MAX_CHARACTERS} character limit.", 400)
         sender, service = form.get("From", ""), form.get("MessagingServiceSid", "")
         if not sender and not service:
             raise Refusal("21603", "A 'From' phone number is required.", 400)
@@ -149,23 +147,23 @@ class TwilioSms(Played):
             raise Refusal("21606", "The 'From' is not a number of yours that can send this.", 400)
         return number, body, sender or service
 
-    async def _tell(self, message: Message, taken: Taken) -> None:
-        """Call back out of order, and the end twice, as may happen."""
-        if not message.callback or not (taken.early or taken.late):
+    async def _call_back(self, message: Message, accepted: Accepted) -> None:
+        """Push the statuses out of order, and the last one twice, as Twilio may."""
+        if not message.callback or not (accepted.early or accepted.late):
             return
-        ((_, report),) = (*taken.early, *taken.late)
+        ((_, report),) = (*accepted.early, *accepted.late)
         is_delivered = report == "DELIVERED"
         end = self._callback(
             message,
             "delivered" if is_delivered else "undelivered",
             "" if is_delivered else REPORTS.get(report, "30008"),
         )
-        await self.tell(end if taken.early else None, end if taken.late else None)
+        await self.push(end if accepted.early else None, end if accepted.late else None)
         self.callbacks.push(self._callback(message, "sent", ""))
         self.callbacks.push(end)
 
-    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
-        """Call the webhook of messages that come in, signed."""
+    def make_reply(self, number: str, text: str, sender: str) -> Callback | None:
+        """Return a signed push to the webhook of inbound messages."""
         if self.account.hook is None:
             return None
         sid = f"SM{secrets.token_hex(16)}"
@@ -198,8 +196,6 @@ class TwilioSms(Played):
 
 
 def sign(url: str, fields: Mapping[str, str], token: str) -> str:
-    """Sign a callback: the URL, then each name and value, sorted."""
-    said = url
-    for name in sorted(fields):
-        said += name + fields[name]
-    return base64.b64encode(hmac.new(token.encode(), said.encode(), hashlib.sha1).digest()).decode()
+    """Return the signature of a callback: of the URL, then each name and value, sorted by name."""
+    to_sign = url + "".join(name + fields[name] for name in sorted(fields))
+    return base64.b64encode(hmac.digest(token.encode(), to_sign.encode(), "sha1")).decode()

@@ -1,7 +1,6 @@
-"""Volcengine's SMS service as senders meet it: signed calls, accepted or refused whole, and receipts pushed."""
+"""Volcengine's SMS service as senders use it: signed calls, accepted or refused whole, and receipts pushed."""
 
 import hashlib
-import hmac
 import json
 import re
 import secrets
@@ -13,18 +12,18 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox.aliyun_signatures import Call, escape
-from imsg_sandbox.cut import Cut
-from imsg_sandbox.sms_callbacks import Callback
-from imsg_sandbox.sms_forms import Form, has_link, read_number, show_number
-from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
+from imsg_sandbox.approved_templates import ApprovedTemplate, has_link, read_number, show_number
+from imsg_sandbox.http_faults import BrokenResponse
+from imsg_sandbox.signatures import Call, escape, sign_scoped
+from imsg_sandbox.sms_callbacks import Callback, json_callback
+from imsg_sandbox.sms_provider import Refusal, Sms, SmsContext, SmsProvider, read_object
 from imsg_web.responses import Answer
 
 ALGORITHM = "HMAC-SHA256"
 WINDOW_S = 900
-MOST_NUMBERS = 200
+MAX_NUMBERS = 200
 
-TROUBLES: Mapping[str, str] = {
+CODES: Mapping[str, str] = {
     "isv.MOBILE_NUMBER_ILLEGAL": "RE:0006",
     "isv.BUSINESS_LIMIT_CONTROL": "RE:0013",
 }
@@ -36,45 +35,45 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is played."""
+    """The account that is played."""
 
     secrets: Mapping[str, str]
     """Access key id → secret."""
     group: str
     """SmsAccount."""
-    signs: frozenset[str]
-    forms: Mapping[str, Form]
+    signatures: frozenset[str]
+    approved: Mapping[str, ApprovedTemplate]
     hook: str | None
 
 
-class VolcengineSms(Played):
+class VolcengineSms(SmsProvider):
     """The service."""
 
-    codes = TROUBLES
+    codes = CODES
 
-    def __init__(self, name: str, account: Account, ground: Ground) -> None:
-        super().__init__(name, ground)
+    def __init__(self, name: str, account: Account, context: SmsContext) -> None:
+        super().__init__(name, context)
         self.account = account
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         metadata = {"RequestId": secrets.token_hex(16), "Action": "SendSms", "Version": "2020-01-01"}
         try:
-            self._admit(call)
+            self._authenticate(call)
             identity, cut = await self._send(read_object(call.body, "RE:0009"), call.body)
         except Refusal as refusal:
             error = {"Code": refusal.code, "Message": refusal.message}
             return Answer({"ResponseMetadata": {**metadata, "Error": error}}, refusal.status)
         if cut:
-            return Cut()
+            return BrokenResponse()
         return Answer({"ResponseMetadata": metadata, "Result": {"MessageID": [identity]}})
 
-    def _admit(self, call: Call) -> None:
-        """Check a signature by what arrived. Raises Refusal."""
-        found = _AUTHORIZATION.fullmatch(call.headers.get("authorization", "").strip())
-        if found is None:
+    def _authenticate(self, call: Call) -> None:
+        """Check the signature of a call. Raises Refusal."""
+        match = _AUTHORIZATION.fullmatch(call.headers.get("authorization", "").strip())
+        if match is None:
             raise Refusal("InvalidAuthorization", "The Authorization header is not as it has to be.", 400)
-        key_id, date, region, names, signature = found.groups()
+        key_id, date, region, names, signature = match.groups()
         secret = self.account.secrets.get(key_id)
         if secret is None:
             raise Refusal("InvalidAccessKey", "The access key does not exist.", 401)
@@ -94,47 +93,49 @@ class VolcengineSms(Played):
         if call.parameters.get("Action") != "SendSms" or call.parameters.get("Version") != "2020-01-01":
             raise Refusal("InvalidActionOrVersion", "There is no such action.", 404)
 
-    async def _send(self, asked: Mapping[str, Any], raw: bytes) -> tuple[str, bool]:
-        numbers, text = self._check(asked)
+    async def _send(self, body: Mapping[str, Any], raw: bytes) -> tuple[str, bool]:
+        numbers, text = self._check(body)
         for number in numbers:
-            if (code := self.troubles.refuses(number)) is not None:
+            if (code := self.magic.refuse(number)) is not None:
                 raise Refusal(code, f"{show_number(number)} is refused, and the call with it.")
-        identity, now, tag = str(secrets.token_hex(16)), self.now(), str(asked.get("Tag") or "")
-        taken = await self.take(numbers, Text(str(asked["Sign"]), text, raw))
+        identity, now, tag = str(secrets.token_hex(16)), self.now(), str(body.get("Tag") or "")
+        accepted = await self.accept([Sms(number, str(body["Sign"]), text, raw) for number in numbers])
         early, late = (
-            [self._report(number, identity, code, tag, now) for number, code in some]
-            for some in (taken.early, taken.late)
+            [self._report(number, identity, code, tag, now) for number, code in receipts]
+            for receipts in (accepted.early, accepted.late)
         )
-        await self.tell(json_callback(self.account.hook, early), json_callback(self.account.hook, late))
-        return identity, taken.is_cut
+        await self.push(json_callback(self.account.hook, early), json_callback(self.account.hook, late))
+        return identity, accepted.is_cut
 
-    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
-        """Push a list of one; the fields are unverified."""
+    def make_reply(self, number: str, text: str, sender: str) -> Callback | None:
+        """Return a push of a list of one; its fields are unverified."""
         at = int(self.now().timestamp() * 1_000)
-        said = {"mobile": show_number(number), "content": text, "sign": sender, "ext_code": "", "recv_time": at}
-        return json_callback(self.account.hook, [{**said, "message_id": secrets.token_hex(8)}])
+        reply = {"mobile": show_number(number), "content": text, "sign": sender, "ext_code": "", "recv_time": at}
+        return json_callback(self.account.hook, [{**reply, "message_id": secrets.token_hex(8)}])
 
-    def _check(self, asked: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+    def _check(self, body: Mapping[str, Any]) -> tuple[Sequence[str], str]:
         """Check a call; return its numbers and its text. Raises Refusal."""
-        if asked.get("SmsAccount") != self.account.group:
+        if body.get("SmsAccount") != self.account.group:
             raise Refusal("RE:0003", "The message group does not exist.")
-        if asked.get("Sign") not in self.account.signs:
+        if body.get("Sign") not in self.account.signatures:
             raise Refusal("RE:0004", "The signature is not approved.")
-        form = self.account.forms.get(str(asked.get("TemplateID")))
-        if form is None:
+        template = self.account.approved.get(str(body.get("TemplateID")))
+        if template is None:
             raise Refusal("RE:0005", "The template is not approved.")
-        given = str(asked.get("PhoneNumbers") or "").split(",")
-        numbers = [number for one in given if (number := read_number(one)) is not None]
-        if len(numbers) < len(given) or len(given) > MOST_NUMBERS:
-            raise Refusal("RE:0006", "A number is none, or there are too many.")
+        texts = str(body.get("PhoneNumbers") or "").split(",")
+        numbers = [number for text in texts if (number := read_number(text)) is not None]
+        if len(numbers) < len(texts) or len(texts) > MAX_NUMBERS:
+            raise Refusal("RE:0006", "A number is invalid, or there are too many.")
         try:
-            params = json.loads(asked.get("TemplateParam") or "{}")
-            values = [params[name] for name in form.variables]
+            params = json.loads(body.get("TemplateParam") or "{}")
+            values = [params[name] for name in template.variables]
         except (ValueError, KeyError, TypeError):
             raise Refusal("RE:0009", "TemplateParam lacks a variable.") from None
-        if not all(isinstance(value, str) for value in values) or form.is_too_long(values) or has_link(values):
+        if not all(
+            isinstance(value, str) and not template.is_too_long(value) and not has_link(value) for value in values
+        ):
             raise Refusal("RE:0009", "A variable is too long, or holds a link.")
-        return numbers, f"【{asked['Sign']}】{form.fill(values)}"
+        return numbers, f"【{body['Sign']}】{template.fill(values)}"
 
     def _report(self, number: str, identity: str, code: str, tag: str, at: datetime) -> dict[str, Any]:
         is_delivered, moment = code == "DELIVERED", int(at.timestamp() * 1_000)
@@ -161,9 +162,5 @@ def sign(call: Call, names: str, secret: str, region: str, path: str) -> str:
     canonical = f"{call.method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     stamp = call.headers["x-date"]
     scope = f"{stamp[:8]}/{region}/volcSMS/request"
-    said = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = hmac.new(secret.encode(), stamp[:8].encode(), hashlib.sha256).digest()
-    key = hmac.new(key, region.encode(), hashlib.sha256).digest()
-    key = hmac.new(key, b"volcSMS", hashlib.sha256).digest()
-    key = hmac.new(key, b"request", hashlib.sha256).digest()
-    return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
+    to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return sign_scoped(secret, (stamp[:8], region, "volcSMS", "request"), to_sign)

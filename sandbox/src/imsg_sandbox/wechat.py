@@ -1,17 +1,16 @@
-"""WeChat in the sandbox: people who follow, press buttons, write and leave."""
+"""The followers of the sandbox's official accounts: they follow, press buttons, scan codes, write and leave."""
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from imsg_contract.errors import Refusal
 from imsg_sandbox.admission import Admission
-from imsg_sandbox.body import read_body
+from imsg_sandbox.body import read_model
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_push import Pusher
-from imsg_web.responses import Answer, ok, wrong_field
+from imsg_web.responses import Answer, ok
 
 PREFIX = "/sandbox/wechat"
 
@@ -23,9 +22,9 @@ class Following(BaseModel):
 
     account: str | None = None
     blocks: bool = False
-    """Whether they block the account's messages, so that receipts say `failed:user block`."""
+    """Whether the follower blocks the account's messages: receipts then say `failed:user block`."""
     scan: str | None = None
-    """The `url` of a QR code by which they came."""
+    """The `url` of the QR code by which the follower came."""
 
 
 class Scan(BaseModel):
@@ -42,7 +41,7 @@ class Grant(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     templates: list[str] = []
-    """Of notices; left out: all that the account has."""
+    """The templates of notices; empty: all of the account."""
 
 
 class Press(BaseModel):
@@ -61,8 +60,8 @@ class Text(BaseModel):
     text: str
 
 
-class People:
-    """Those who follow, and what they do."""
+class Followers:
+    """The acts of followers."""
 
     def __init__(self, accounts: Accounts, pusher: Pusher, now: Callable[[], float]) -> None:
         self._accounts = accounts
@@ -70,7 +69,7 @@ class People:
         self._now = now
 
     async def about(self) -> Answer:
-        """Say which accounts there are, and where their API is."""
+        """List the accounts, and the path of their API."""
         listed = [
             {
                 "account": account.name,
@@ -87,84 +86,84 @@ class People:
         return Answer(ok(api=f"{PREFIX}/api/cgi-bin/…", accounts=listed))
 
     async def list_followers(self) -> Answer:
-        """Answer who followed since the start."""
-        people = [
+        """List the followers since the start."""
+        rows = [
             {"account": account.name, "openid": openid, "following": openid not in account.left}
             for account in self._accounts
             for openid in account.followers
         ]
-        return Answer(ok(followers=people))
+        return Answer(ok(followers=rows))
 
     async def follow(self, request: Request) -> Answer:
-        """Let somebody new follow an account; `reply` is what it greets them with."""
-        asked = _read(Following, await read_body(request) or b"{}")
-        account = self._accounts.find(asked.account)
+        """Add a follower to an account; `reply` is the account's greeting."""
+        body = await read_model(request, Following, b"{}")
+        account = self._accounts.find(body.account)
         if account is None:
-            raise Refusal("no_such_account", account=asked.account or "")
-        scene = None if asked.scan is None else self._scene(account, asked.scan)
-        return await self._follow(account, account.follow(blocks=asked.blocks), scene)
+            raise Refusal("no_such_account", account=body.account or "")
+        scene = None if body.scan is None else self._scene(account, body.scan)
+        return await self._follow(account, account.follow(blocks=body.blocks), scene)
 
     async def follow_again(self, openid: str) -> Answer:
-        """Let somebody who has left follow again."""
-        account = self._account(openid)
+        """Let a former follower follow again."""
+        account = self._find_account(openid)
         account.left.discard(openid)
         account.followers.setdefault(openid)
         return await self._follow(account, openid)
 
     async def scan(self, openid: str, request: Request) -> Answer:
-        """Scan a QR code of the account; whoever has left follows again by it."""
-        asked = _read(Scan, await read_body(request))
-        account = self._account(openid)
-        scene = self._scene(account, asked.url)
+        """Scan a QR code of the account; a former follower follows again by it."""
+        body = await read_model(request, Scan)
+        account = self._find_account(openid)
+        scene = self._scene(account, body.url)
         if openid in account.left:
             account.left.discard(openid)
             return await self._follow(account, openid, scene)
         return await self._push(openid, "scan", {"MsgType": "event", "Event": "SCAN", **scene})
 
     async def grant(self, openid: str, request: Request) -> Answer:
-        """Say yes to notices, once each, whether they follow or not."""
+        """Grant notices, once each; a grant needs no follower."""
         return await self._change(openid, request, "subscribe_msg_popup_event", "accept")
 
     async def revoke(self, openid: str, request: Request) -> Answer:
-        """Take back what was granted, in WeChat's own settings."""
+        """Revoke all grants, as in WeChat's settings."""
         return await self._change(openid, request, "subscribe_msg_change_event", "reject")
 
-    async def _change(self, openid: str, request: Request, event: str, said: str) -> Answer:
-        asked = _read(Grant, await read_body(request) or b"{}")
-        account = self._account(openid)
-        templates = asked.templates or list(account.notices)
+    async def _change(self, openid: str, request: Request, event: str, status: str) -> Answer:
+        body = await read_model(request, Grant, b"{}")
+        account = self._find_account(openid)
+        templates = body.templates or list(account.notices)
         for template in templates:
-            account.grant(openid, template, 1 if said == "accept" else -account.grants.get((openid, template), 0))
-        listed = [{"TemplateId": one, "SubscribeStatusString": said, "PopupScene": "0"} for one in templates]
-        name = "SubscribeMsgPopupEvent" if said == "accept" else "SubscribeMsgChangeEvent"
-        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": event}, (name, listed))
-        left = {one: account.grants.get((openid, one), 0) for one in templates}
-        return Answer(ok(answered=answered.ok, grants=left))
+            account.grant(openid, template, 1 if status == "accept" else -account.grants.get((openid, template), 0))
+        listed = [
+            {"TemplateId": template, "SubscribeStatusString": status, "PopupScene": "0"} for template in templates
+        ]
+        name = "SubscribeMsgPopupEvent" if status == "accept" else "SubscribeMsgChangeEvent"
+        reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": event}, (name, listed))
+        left = {template: account.grants.get((openid, template), 0) for template in templates}
+        return Answer(ok(answered=reply.ok, grants=left))
 
     async def press(self, openid: str, request: Request) -> Answer:
-        """Press a button of the menu; `reply` is what the account answers."""
-        asked = _read(Press, await read_body(request))
-        return await self._push(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
+        """Press a button of the menu; `reply` is the account's answer."""
+        body = await read_model(request, Press)
+        return await self._push(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": body.key})
 
     async def say(self, openid: str, request: Request) -> Answer:
-        """Write a text; `reply` is what the account answers."""
-        asked = _read(Text, await read_body(request))
-        account = self._account(openid)
+        """Write a text; `reply` is the account's answer."""
+        body = await read_model(request, Text)
+        account = self._find_account(openid)
         account.messages += 1
-        fields = {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)}
+        fields = {"MsgType": "text", "Content": body.text, "MsgId": str(account.messages)}
         return await self._push(openid, "say", fields)
 
     async def leave(self, openid: str) -> Answer:
-        """Let somebody follow no more."""
+        """Let a follower leave."""
         account = self._find_follower_account(openid)
         account.left.add(openid)
-        answered = await self._pusher.push(
-            account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""}
-        )
-        return Answer(ok(openid=openid, answered=answered.ok))
+        reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""})
+        return Answer(ok(openid=openid, answered=reply.ok))
 
     def _scene(self, account: Account, url: str) -> dict[str, str]:
-        """Find what a code tells when it is scanned. Raises Refusal not_found."""
+        """Return the event fields of a QR code. Raises Refusal not_found."""
         code = account.codes.find(url, self._now())
         if code is None:
             raise Refusal("not_found", what=url[:80])
@@ -173,46 +172,39 @@ class People:
     async def _follow(self, account: Account, openid: str, scene: dict[str, str] | None = None) -> Answer:
         account.note_act(openid, "follow", self._now())
         by = {"EventKey": ""} if scene is None else {**scene, "EventKey": f"qrscene_{scene['EventKey']}"}
-        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", **by})
-        return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
+        reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", **by})
+        return Answer(ok(openid=openid, account=account.name, reply=reply.reply, answered=reply.ok))
 
-    async def _push(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
+    async def _push(self, openid: str, act: str, fields: dict[str, str]) -> Answer:
         account = self._find_follower_account(openid)
-        account.note_act(openid, what, self._now())
-        answered = await self._pusher.push(account, openid, fields)
-        return Answer(ok(reply=answered.reply, answered=answered.ok))
+        account.note_act(openid, act, self._now())
+        reply = await self._pusher.push(account, openid, fields)
+        return Answer(ok(reply=reply.reply, answered=reply.ok))
 
-    def _account(self, openid: str) -> Account:
+    def _find_account(self, openid: str) -> Account:
         account = self._accounts.find_followed(openid)
         if account is None:
             raise Refusal("no_such_url", path=f"{PREFIX}/followers/{openid}")
         return account
 
     def _find_follower_account(self, openid: str) -> Account:
-        account = self._account(openid)
+        account = self._find_account(openid)
         if openid in account.left:
             raise Refusal("not_following", who=openid)
         return account
 
 
-def routes(people: People, admission: Admission) -> APIRouter:
+def routes(followers: Followers, admission: Admission) -> APIRouter:
     """Make the routes under /sandbox/wechat."""
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(admission)])
-    router.add_api_route("", people.about, methods=["GET"])
-    router.add_api_route("/followers", people.list_followers, methods=["GET"])
-    router.add_api_route("/followers", people.follow, methods=["POST"])
-    router.add_api_route("/followers/{openid}", people.leave, methods=["DELETE"])
-    router.add_api_route("/followers/{openid}/follow", people.follow_again, methods=["POST"])
-    router.add_api_route("/followers/{openid}/scan", people.scan, methods=["POST"])
-    router.add_api_route("/followers/{openid}/grant", people.grant, methods=["POST"])
-    router.add_api_route("/followers/{openid}/revoke", people.revoke, methods=["POST"])
-    router.add_api_route("/followers/{openid}/press", people.press, methods=["POST"])
-    router.add_api_route("/followers/{openid}/say", people.say, methods=["POST"])
+    router.add_api_route("", followers.about, methods=["GET"])
+    router.add_api_route("/followers", followers.list_followers, methods=["GET"])
+    router.add_api_route("/followers", followers.follow, methods=["POST"])
+    router.add_api_route("/followers/{openid}", followers.leave, methods=["DELETE"])
+    router.add_api_route("/followers/{openid}/follow", followers.follow_again, methods=["POST"])
+    router.add_api_route("/followers/{openid}/scan", followers.scan, methods=["POST"])
+    router.add_api_route("/followers/{openid}/grant", followers.grant, methods=["POST"])
+    router.add_api_route("/followers/{openid}/revoke", followers.revoke, methods=["POST"])
+    router.add_api_route("/followers/{openid}/press", followers.press, methods=["POST"])
+    router.add_api_route("/followers/{openid}/say", followers.say, methods=["POST"])
     return router
-
-
-def _read(model: type[Any], body: bytes) -> Any:  # noqa: ANN401  an instance of the model
-    try:
-        return model.model_validate_json(body or b"null")
-    except ValidationError as error:
-        raise wrong_field(error.errors()[0]) from error

@@ -1,4 +1,4 @@
-"""The official accounts the sandbox plays, and the people who follow them."""
+"""The official accounts that the sandbox plays, with their followers."""
 
 import hashlib
 import hmac
@@ -10,26 +10,26 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox import wechat_described
+from imsg_sandbox import wechat_template_settings
 from imsg_sandbox.wechat_codes import Codes
 
 OPENID_CHARACTERS = 28
-MARK_CHARACTERS = 9
-"""The end of an openid, made of its beginning: so the sandbox knows its own again after a restart."""
+CHECKSUM_CHARACTERS = 9
+"""An openid ends with a checksum of its beginning: the sandbox recognizes its own openids after a restart."""
 
-ACTED: Mapping[str, tuple[int, int]] = {
+REPLY_WINDOWS: Mapping[str, tuple[int, int]] = {
     "follow": (60, 3),
     "press": (60, 3),
     "scan": (60, 3),
     "say": (48 * 3_600, 5),
 }
-"""What somebody did → for how many seconds the account may answer by a customer-service message, and how often."""
+"""A follower's act → for how many seconds the account may send customer-service messages, and how many."""
 
 _ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
 class AccountSettings(BaseModel):
-    """An account as sender-wechat knows it too."""
+    """An account in the settings of sender-wechat."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,12 +40,12 @@ class AccountSettings(BaseModel):
     mode: str = "any"
     template: str
     variable: str = "content"
-    templates: wechat_described.Settings = {}
+    templates: wechat_template_settings.Settings = {}
 
 
 @dataclass(slots=True)
-class Window:
-    """A while in which the account may write to somebody."""
+class ReplyWindow:
+    """A time in which the account may write to a follower."""
 
     until: float
     left: int
@@ -53,7 +53,7 @@ class Window:
 
 @dataclass(slots=True)
 class Account:
-    """One account and what is known of its followers."""
+    """One account with its followers."""
 
     name: str
     appid: str
@@ -63,21 +63,21 @@ class Account:
     templates: Mapping[str, tuple[str, ...]]
     """Template id → its fields."""
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The same of subscribe notices."""
+    """The same for subscribe notices."""
     constants: Mapping[tuple[str, str], set[str]] = field(default_factory=dict)
     """Template id and `const` field → the values that it may have; others may have any."""
     grants: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Openid and notice's template → how many were granted and not used."""
+    """Openid and notice's template → the grants that are left."""
     menu: object = None
     messages: int = field(default_factory=lambda: secrets.randbits(60))
-    """The MsgId of the last text somebody wrote."""
+    """The MsgId of the last text of a follower."""
     left: set[str] = field(default_factory=set)
     blocking: set[str] = field(default_factory=set)
-    """Followers who block the account's messages: taken, and failed by the receipt."""
-    windows: dict[str, list[Window]] = field(default_factory=dict)
+    """Followers who block the account's messages: WeChat accepts these, and the receipt fails."""
+    windows: dict[str, list[ReplyWindow]] = field(default_factory=dict)
     codes: Codes = field(default_factory=Codes)
     followers: dict[str, None] = field(default_factory=dict)
-    """Those who followed since the start, in order."""
+    """Openids since the start, in order."""
 
     @property
     def original_id(self) -> str:
@@ -85,40 +85,40 @@ class Account:
         return "gh_" + hashlib.sha256(self.appid.encode()).hexdigest()[:12]
 
     def follow(self, *, blocks: bool) -> str:
-        """Let somebody new follow; return the openid."""
-        begin = "o" + "".join(secrets.choice(_ALPHABET) for _ in range(OPENID_CHARACTERS - MARK_CHARACTERS - 1))
-        openid = begin + self._mark(begin)
+        """Add a follower; return the openid."""
+        begin = "o" + "".join(secrets.choice(_ALPHABET) for _ in range(OPENID_CHARACTERS - CHECKSUM_CHARACTERS - 1))
+        openid = begin + self._checksum(begin)
         self.followers[openid] = None
         if blocks:
             self.blocking.add(openid)
         return openid
 
     def knows(self, openid: str) -> bool:
-        """Whether this is an openid of this account."""
-        begin, mark = openid[:-MARK_CHARACTERS], openid[-MARK_CHARACTERS:]
-        return len(openid) == OPENID_CHARACTERS and equals(mark, self._mark(begin))
+        """Return whether this is an openid of this account."""
+        begin, checksum = openid[:-CHECKSUM_CHARACTERS], openid[-CHECKSUM_CHARACTERS:]
+        return len(openid) == OPENID_CHARACTERS and equals(checksum, self._checksum(begin))
 
     def is_followed_by(self, openid: str) -> bool:
-        """Whether they follow now."""
+        """Return whether the follower follows now."""
         return self.knows(openid) and openid not in self.left
 
     def constants_of(self, template: str) -> dict[str, set[str]]:
         """List a template's `const` fields → the values that they may have."""
-        return {name: values for (one, name), values in self.constants.items() if one == template}
+        return {name: values for (owner, name), values in self.constants.items() if owner == template}
 
     def grant(self, openid: str, template: str, by: int) -> None:
-        """Count a notice that was granted (1), used (-1) or taken back."""
+        """Add to the grants of a notice: 1 for a grant, -1 for a use, or less for a revocation."""
         key = openid, template
         self.grants[key] = max(0, self.grants.get(key, 0) + by)
 
-    def note_act(self, openid: str, what: str, now: float) -> None:
-        """Note that somebody did something, which lets the account write to them for a while."""
-        for_s, times = ACTED[what]
+    def note_act(self, openid: str, act: str, now: float) -> None:
+        """Open a reply window for a follower's act."""
+        for_s, times = REPLY_WINDOWS[act]
         open_now = [window for window in self.windows.get(openid, []) if window.until > now]
-        self.windows[openid] = [*open_now, Window(now + for_s, times)]
+        self.windows[openid] = [*open_now, ReplyWindow(now + for_s, times)]
 
     def write_to(self, openid: str, now: float) -> int:
-        """Use up one customer-service message; return 0, or the errcode where there is none to use."""
+        """Use one customer-service message; return 0, or the errcode if none is left."""
         open_now = [window for window in self.windows.get(openid, []) if window.until > now]
         if not open_now:
             return 45015
@@ -128,46 +128,46 @@ class Account:
         window.left -= 1
         return 0
 
-    def _mark(self, begin: str) -> str:
+    def _checksum(self, begin: str) -> str:
         digest = hmac.digest(self.appid.encode(), begin.encode(), "sha256")
-        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:MARK_CHARACTERS])
+        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:CHECKSUM_CHARACTERS])
 
 
 class Accounts:
-    """All of them."""
+    """All accounts."""
 
     def __init__(self, settings: Mapping[str, AccountSettings]) -> None:
         self._by_name = {
             name: Account(
                 name,
-                one.appid,
-                one.secret.get_secret_value(),
-                one.token.get_secret_value(),
-                None if one.aes_key is None or one.mode == "plain" else one.aes_key.get_secret_value(),
-                _templates(one),
-                wechat_described.read_settings(one.templates, "subscribe"),
-                wechat_described.find_constants(one.templates),
+                account.appid,
+                account.secret.get_secret_value(),
+                account.token.get_secret_value(),
+                None if account.aes_key is None or account.mode == "plain" else account.aes_key.get_secret_value(),
+                _read_templates(account),
+                wechat_template_settings.read_settings(account.templates, "subscribe"),
+                wechat_template_settings.find_constants(account.templates),
             )
-            for name, one in settings.items()
+            for name, account in settings.items()
         }
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_name.values())
 
     def find(self, name: str | None) -> Account | None:
-        """Find an account by name; without one, the first there is."""
+        """Return the account of a name; without a name, the first account."""
         return next(iter(self), None) if name is None else self._by_name.get(name)
 
     def of_appid(self, appid: str) -> Account | None:
-        """Find an account by appid."""
+        """Return the account of an appid."""
         return next((account for account in self if account.appid == appid), None)
 
     def find_followed(self, openid: str) -> Account | None:
-        """Find the account that somebody follows or followed."""
+        """Return the account of a follower or former follower."""
         return next((account for account in self if account.knows(openid)), None)
 
 
-def _templates(one: AccountSettings) -> dict[str, tuple[str, ...]]:
-    """List an account's templates for template messages; the default one may be described with the others."""
-    described = wechat_described.read_settings(one.templates, "template")
-    return described if one.template in one.templates else {**described, one.template: (one.variable,)}
+def _read_templates(account: AccountSettings) -> dict[str, tuple[str, ...]]:
+    """Return the account's templates for template messages, with the default one."""
+    templates = wechat_template_settings.read_settings(account.templates, "template")
+    return templates if account.template in account.templates else {**templates, account.template: (account.variable,)}

@@ -1,4 +1,4 @@
-"""WeChat's webhook signatures and safe mode, the provider's side (docs/providers.md, WeChat)."""
+"""WeChat's signatures and encryption of webhooks, the provider's side (docs/providers.md, WeChat)."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ LENGTH = 4
 
 
 def sign(words: list[str]) -> str:
-    """Sign: the words in order of their code points, run together, SHA-1, in hex."""
+    """Return the SHA-1, in hex, of the words sorted by code point and joined."""
     digest = hashlib.sha1(usedforsecurity=False)
     for word in sorted(words):
         digest.update(word.encode())
@@ -23,7 +23,7 @@ def sign(words: list[str]) -> str:
 
 
 class Envelope:
-    """Encrypts for one account and opens what it answers."""
+    """Encrypts messages to one account, and decrypts its answers."""
 
     def __init__(self, aes_key: str, appid: str) -> None:
         key = binascii.a2b_base64(f"{aes_key}=")
@@ -38,7 +38,7 @@ class Envelope:
         return base64.b64encode(worker.update(body + bytes((missing,)) * missing) + worker.finalize()).decode("ascii")
 
     def open(self, encrypted: str) -> bytes:
-        """Decrypt to the XML. Raises ValueError where it is not for this account or not whole."""
+        """Decrypt to XML. Raises ValueError if it is for another account, or broken."""
         worker = self._cipher.decryptor()
         body = worker.update(base64.b64decode(encrypted)) + worker.finalize()
         missing = body[-1] if body else 0

@@ -1,4 +1,4 @@
-"""QR codes of an account: what each tells when it is scanned, until it ends."""
+"""The QR codes of an account: each has a scene and a lifetime."""
 
 import secrets
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from imsg_sandbox.wechat_errors import Refused
 
 LONGEST_S = 2_592_000
 DEFAULT_S = 60
-"""Where nothing is said: a minute, which is easily forgotten."""
+"""WeChat's default: one minute."""
 
 MAX_SCENE = 64
 MAX_CODES = 1_000
@@ -22,18 +22,18 @@ class Code:
     scene: str
     ticket: str
     url: str
-    """What is drawn."""
+    """The text in the code."""
     until: float
 
 
 class Codes:
-    """Those of one account."""
+    """The codes of one account."""
 
     def __init__(self) -> None:
         self._by_url: dict[str, Code] = {}
 
     def make(self, scene: str, until: float) -> Code:
-        """Make a code that lives until then (Unix time); of too many the oldest goes."""
+        """Make a code that is valid until then (Unix time); of too many the oldest is removed."""
         code = Code(scene, secrets.token_urlsafe(60), f"http://weixin.qq.com/q/02{secrets.token_urlsafe(15)}", until)
         self._by_url[code.url] = code
         if len(self._by_url) > MAX_CODES:
@@ -41,24 +41,24 @@ class Codes:
         return code
 
     def list(self, now: float) -> list[str]:
-        """List what is drawn of those that live, the newest last."""
+        """List the URLs of valid codes, the newest last."""
         return [code.url for code in self._by_url.values() if now < code.until]
 
     def find(self, url: str, now: float) -> Code | None:
-        """Find a code that lives."""
+        """Return a valid code by its URL."""
         code = self._by_url.get(url)
         return code if code is not None and now < code.until else None
 
 
-def read_scene(asked: Mapping[str, Any]) -> str:
-    """Read what a code is to tell. Raises Refused."""
-    if asked.get("action_name") not in ("QR_STR_SCENE", "QR_SCENE"):
+def read_scene(body: Mapping[str, Any]) -> str:
+    """Read the scene of a code. Raises Refused."""
+    if body.get("action_name") not in ("QR_STR_SCENE", "QR_SCENE"):
         raise Refused(40053)
-    info = asked.get("action_info")
+    info = body.get("action_info")
     scene = info.get("scene") if isinstance(info, dict) else None
     if not isinstance(scene, dict):
         raise Refused(40053)
-    if asked["action_name"] == "QR_SCENE":
+    if body["action_name"] == "QR_SCENE":
         number = scene.get("scene_id")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**32:
             raise Refused(40053)
@@ -69,9 +69,9 @@ def read_scene(asked: Mapping[str, Any]) -> str:
     return text
 
 
-def read_life(asked: Mapping[str, Any]) -> int:
-    """Read how many seconds a code is to live. Raises Refused."""
-    for_s = asked.get("expire_seconds", DEFAULT_S)
+def read_life(body: Mapping[str, Any]) -> int:
+    """Read the lifetime of a code in seconds. Raises Refused."""
+    for_s = body.get("expire_seconds", DEFAULT_S)
     if not isinstance(for_s, int) or isinstance(for_s, bool) or not 1 <= for_s <= LONGEST_S:
         raise Refused(40053)
     return for_s

@@ -1,4 +1,4 @@
-"""WeChat's errcodes as the sandbox answers them, each with WeChat's own words."""
+"""WeChat's errcodes that the sandbox answers, with their texts."""
 
 import json
 import secrets
@@ -48,12 +48,12 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise Refused(44002)
     try:
-        asked = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Refused(47001) from error
-    if not isinstance(asked, dict):
+    if not isinstance(content, dict):
         raise Refused(47001)
-    return asked
+    return content
 
 
 def _rid() -> str:

@@ -1,4 +1,4 @@
-"""What a menu may be: how many buttons, and how long their names, in bytes."""
+"""WeChat's rules for a menu: the number of its buttons, and the bytes of their names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,27 +9,27 @@ MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
 MAX_NAME_BYTES, MAX_SUB_NAME_BYTES, MAX_KEY_BYTES = 16, 60, 128
 
 
-def check(asked: object) -> list[object]:
+def check(menu: object) -> list[object]:
     """Return the buttons of a menu. Raises Refused."""
-    buttons = asked.get("button") if isinstance(asked, dict) else None
+    buttons = menu.get("button") if isinstance(menu, dict) else None
     if not isinstance(buttons, list) or not 1 <= len(buttons) <= MAX_BUTTONS:
         raise Refused(40016, "invalid button size")
     for button in buttons:
-        _check_button(button, MAX_NAME_BYTES, may_have_more=True)
+        _check_button(button, MAX_NAME_BYTES, may_have_children=True)
     return buttons
 
 
-def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> None:
+def _check_button(button: object, name_bytes: int, *, may_have_children: bool) -> None:
     if not isinstance(button, dict) or not isinstance(button.get("name"), str) or not button["name"]:
         raise Refused(40018)
     if len(button["name"].encode()) > name_bytes:
         raise Refused(40018)
-    below = button.get("sub_button")
-    if below and may_have_more:
-        if not isinstance(below, list) or len(below) > MAX_SUB_BUTTONS:
+    children = button.get("sub_button")
+    if children and may_have_children:
+        if not isinstance(children, list) or len(children) > MAX_SUB_BUTTONS:
             raise Refused(40023, "invalid sub button size")
-        for one in below:
-            _check_button(one, MAX_SUB_NAME_BYTES, may_have_more=False)
+        for child in children:
+            _check_button(child, MAX_SUB_NAME_BYTES, may_have_children=False)
         return
     if button.get("type") == "click" and not 1 <= len(str(button.get("key", "")).encode()) <= MAX_KEY_BYTES:
         raise Refused(40019, "invalid button key size")
@@ -38,7 +38,7 @@ def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> No
 
 
 def as_shown(menu: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a menu as `get_current_selfmenu_info` does: what is below a button stands in a `list`."""
+    """Return a menu as `get_current_selfmenu_info` does: the children of a button are in a `list`."""
     buttons = [dict(button) for button in menu.get("button", [])]
     for button in buttons:
         if button.get("sub_button"):

@@ -1,4 +1,4 @@
-"""What WeChat sends to an account's webhook: events signed, in safe mode encrypted, repeated until answered."""
+"""WeChat's calls of an account's webhook: signed, encrypted in safe mode, and repeated until they are reply."""
 
 import asyncio
 import secrets
@@ -22,21 +22,21 @@ TIMEOUT_S = 5.0
 PUSHES_AT_ONCE = 16
 
 Items = tuple[str, Sequence[Mapping[str, str]]]
-"""The element that lists something, and what."""
+"""The name of a list element, and its items."""
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What the webhook answered: the text of its passive reply, if it gave one."""
+class HookReply:
+    """Whether the webhook reply, and the text of its passive reply."""
 
     ok: bool
     reply: str | None = None
 
 
 class Pusher:
-    """Calls the webhooks."""
+    """Calls the webhooks of all accounts."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -45,9 +45,9 @@ class Pusher:
 
     async def push(
         self, account: Account, openid: str, fields: Mapping[str, str], items: Items | None = None
-    ) -> Answered:
-        """Push one message or event, up to three times; the repeats are the same message, signed anew."""
-        body = _xml(
+    ) -> HookReply:
+        """Push one message or event, at most three times; each attempt has a new signature."""
+        body = _write_xml(
             {
                 "ToUserName": account.original_id,
                 "FromUserName": openid,
@@ -58,11 +58,11 @@ class Pusher:
         )
         async with self._slots:
             for _ in range(TRIES):
-                answered = await self._once(account, openid, body)
-                if answered is not None:
-                    return answered
+                reply = await self._try_push(account, openid, body)
+                if reply is not None:
+                    return reply
         log.warning("wechat_push_given_up", account=account.name)
-        return Answered(ok=False)
+        return HookReply(ok=False)
 
     def push_later(
         self, account: Account, openid: str, fields: Mapping[str, str], after_s: float, items: Items | None = None
@@ -78,12 +78,12 @@ class Pusher:
         task.add_done_callback(self._later.discard)
 
     async def close(self) -> None:
-        """Drop what is still to be pushed."""
+        """Cancel the pushes that wait."""
         for task in list(self._later):
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
 
-    async def _once(self, account: Account, openid: str, body: bytes) -> Answered | None:
+    async def _try_push(self, account: Account, openid: str, body: bytes) -> HookReply | None:
         timestamp, nonce = str(int(time.time())), str(secrets.randbelow(10**10))
         query = {"signature": sign([account.token, timestamp, nonce]), "timestamp": timestamp, "nonce": nonce}
         query["openid"] = openid
@@ -92,7 +92,7 @@ class Pusher:
             encrypted = envelope.seal(body)
             query["encrypt_type"] = "aes"
             query["msg_signature"] = sign([account.token, timestamp, nonce, encrypted])
-            body = _xml({"ToUserName": account.original_id, "Encrypt": encrypted})
+            body = _write_xml({"ToUserName": account.original_id, "Encrypt": encrypted})
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._client.post(
@@ -100,15 +100,15 @@ class Pusher:
                 )
             if answer.status_code != httpx.codes.OK:
                 return None
-            return Answered(ok=True, reply=_reply(answer.content, account, envelope))
+            return HookReply(ok=True, reply=_read_reply(answer.content, account, envelope))
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
-            log.info("wechat_push_unanswered", account=account.name, why=type(error).__name__)
+            log.info("wechat_push_unreply", account=account.name, why=type(error).__name__)
             return None
 
 
 @asynccontextmanager
 async def pushing(hooks_url: str, apps: Apps) -> AsyncIterator[Pusher]:
-    """Open a pusher to the webhooks below a URL; over ASGI where `apps` holds its host."""
+    """Open a pusher to the webhooks below a URL; over ASGI where `apps` has its host."""
     base = httpx.URL(hooks_url)
     transport: httpx.AsyncBaseTransport
     transport = (
@@ -124,7 +124,7 @@ async def pushing(hooks_url: str, apps: Apps) -> AsyncIterator[Pusher]:
             await pusher.close()
 
 
-def _xml(fields: Mapping[str, str], items: Items | None = None) -> bytes:
+def _write_xml(fields: Mapping[str, str], items: Items | None = None) -> bytes:
     root = Element("xml")
     for name, value in fields.items():
         SubElement(root, name).text = value
@@ -138,22 +138,22 @@ def _xml(fields: Mapping[str, str], items: Items | None = None) -> bytes:
     return written
 
 
-def _reply(body: bytes, account: Account, envelope: Envelope | None) -> str | None:
-    """Read the text of a passive reply. Raises ValueError where WeChat would show a failure."""
+def _read_reply(body: bytes, account: Account, envelope: Envelope | None) -> str | None:
+    """Read the text of a passive reply. Raises ValueError where WeChat shows a failure."""
     if body.strip() in (b"", b"success"):
         return None
-    found = _fields(body)
+    fields = _read_fields(body)
     if envelope is not None:
-        words = [account.token, found.get("TimeStamp", ""), found.get("Nonce", ""), found.get("Encrypt", "")]
-        if found.get("MsgSignature") != sign(words):
+        words = [account.token, fields.get("TimeStamp", ""), fields.get("Nonce", ""), fields.get("Encrypt", "")]
+        if fields.get("MsgSignature") != sign(words):
             raise ValueError("the reply is not signed right")
-        found = _fields(envelope.open(found["Encrypt"]))
-    if found.get("FromUserName") != account.original_id or found.get("MsgType") != "text":
-        raise ValueError("the reply is no text of this account")
-    return found.get("Content")
+        fields = _read_fields(envelope.open(fields["Encrypt"]))
+    if fields.get("FromUserName") != account.original_id or fields.get("MsgType") != "text":
+        raise ValueError("the reply is not a text of this account")
+    return fields.get("Content")
 
 
-def _fields(body: bytes) -> dict[str, str]:
+def _read_fields(body: bytes) -> dict[str, str]:
     try:
         return {child.tag: child.text or "" for child in fromstring(body, forbid_dtd=True)}
     except (ParseError, DefusedXmlException) as error:

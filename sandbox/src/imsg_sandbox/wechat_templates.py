@@ -1,4 +1,4 @@
-"""What WeChat refuses of a message's data, by the types of its fields; and how it is shown."""
+"""WeChat's rules for the data of a message, by the types of its fields; and its text as the recipient sees it."""
 
 import json
 import re
@@ -22,17 +22,17 @@ LIMITS: Mapping[str, tuple[int, re.Pattern[str]]] = {
     "phrase": (5, re.compile(r"[\u4e00-\u9fff]+")),
     "const": (20, re.compile(r"[\s\S]+")),
 }
-"""Type → the most characters, and what they may be (docs/providers.md, WeChat)."""
+"""Type → the most characters, and their pattern (docs/providers.md, WeChat)."""
 
 MAX_CHARACTERS = 600
-"""Of all values of a message together, and of a customer-service text."""
+"""In all values of a message together, and in a customer-service text."""
 
 MAX_TEXT_BYTES = 2_048
-"""Of a customer-service text."""
+"""In a customer-service text."""
 
 
-def wrong(data: object, fields: tuple[str, ...], constants: Mapping[str, set[str]]) -> str | None:
-    """Say what is wrong with the data of a message, as errmsg does; None where nothing is."""
+def find_error(data: object, fields: tuple[str, ...], constants: Mapping[str, set[str]]) -> str | None:
+    """Return the errmsg of a message's data; None where it is valid."""
     if not isinstance(data, dict):
         return "argument invalid! data invalid"
     together = 0
@@ -52,18 +52,18 @@ def wrong(data: object, fields: tuple[str, ...], constants: Mapping[str, set[str
 
 
 def is_text_too_long(text: str) -> bool:
-    """Tell whether a customer-service text is longer than WeChat takes."""
+    """Return whether a customer-service text is too long for WeChat."""
     return len(text) > MAX_CHARACTERS or len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES
 
 
 def describe(template: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    """Write a template as `get_all_private_template` lists it."""
+    """Return a template as `get_all_private_template` lists it."""
     words = {"title": "通知", "primary_industry": "", "deputy_industry": "", "example": ""}
     return {"template_id": template, "content": _content(fields), **words}
 
 
 def describe_notice(template: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    """Write a template of notices as `newtmpl/gettemplate` lists it."""
+    """Return a template of notices as `newtmpl/gettemplate` lists it."""
     return {"priTmplId": template, "title": "通知", "content": _content(fields), "example": "", "type": 2}
 
 
@@ -72,7 +72,7 @@ def _content(fields: tuple[str, ...]) -> str:
 
 
 def read(raw: bytes) -> Contents:
-    """Show a message as its recipient sees it: a single value as it is, several each with its name."""
+    """Read a message as its recipient sees it: a single value as it is, several each with its name."""
     message: dict[str, Any] = json.loads(raw)
     if "text" in message:
         return Contents(text=str(message["text"].get("content", "")))

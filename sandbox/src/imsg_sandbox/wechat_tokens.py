@@ -1,4 +1,4 @@
-"""WeChat's token desk: who gets an access token, how long it is good, and how often one may ask."""
+"""WeChat's access tokens: how they are issued, how long they are valid, and how often an account may get one."""
 
 import secrets
 from collections import Counter
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 LIFE_S = 7_200
 OVERLAP_S = 300
-"""For so long before its end a stable token is followed by a new one, and a replaced plain token stays good."""
+"""In its last 300 s a stable token is replaced; a replaced plain token stays valid for as long."""
 
 FORCED_APART_S = 30
 FORCED_A_DAY = 20
@@ -24,7 +24,7 @@ CHINA = timezone(timedelta(hours=8))
 
 @dataclass(slots=True)
 class Issued:
-    """A token that was given out."""
+    """An issued token."""
 
     appid: str
     until: float
@@ -32,14 +32,14 @@ class Issued:
 
 
 class Quotas:
-    """What was used up of what may be used a day, a minute, a month."""
+    """How often an account used a call in a day, minute or month."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._used: Counter[tuple[str, str, str]] = Counter()
 
     def use(self, appid: str, what: str, limit: int, window: str = "%Y%m%d") -> bool:
-        """Use one; False where nothing is left."""
+        """Count one use; return False if the limit is reached."""
         key = (appid, what, datetime.fromtimestamp(self._now(), UTC).astimezone(CHINA).strftime(window))
         if self._used[key] >= limit:
             return False
@@ -47,13 +47,13 @@ class Quotas:
         return True
 
     def clear(self, appid: str) -> None:
-        """Give a day's use back, but for the clearing itself."""
+        """Reset all counts but that of the resets."""
         for key in [key for key in self._used if key[0] == appid and key[1] != "clear"]:
             del self._used[key]
 
 
-class Desk:
-    """Gives out tokens and knows which are good. Answers are WeChat's codes; 0 is all right."""
+class TokenStore:
+    """Issues and checks tokens. Codes are WeChat's errcodes; 0 is success."""
 
     def __init__(self, quotas: Quotas, now: Callable[[], float]) -> None:
         self._quotas = quotas
@@ -64,7 +64,7 @@ class Desk:
         self._forced_at: dict[str, float] = {}
 
     def plain(self, appid: str) -> tuple[int, str, int]:
-        """Give a new token as cgi-bin/token does, which pushes out the one before: (code, token, seconds)."""
+        """Issue a new token as cgi-bin/token does, which replaces the one before: (code, token, seconds)."""
         if not self._quotas.use(appid, "token", PLAIN_A_DAY):
             return 45009, "", 0
         if (old := self._plain.get(appid)) is not None:
@@ -74,7 +74,7 @@ class Desk:
         return 0, self._plain[appid], LIFE_S
 
     def stable(self, appid: str, *, force: bool) -> tuple[int, str, int]:
-        """Give the token that everybody has, a new one in its last minutes or where it is forced."""
+        """Return the shared token; a new one in its last minutes, or if forced: (code, token, seconds)."""
         if not self._quotas.use(appid, "stable", STABLE_A_DAY):
             return 45009, "", 0
         if not self._quotas.use(appid, "stable-minute", STABLE_A_MINUTE, "%Y%m%d%H%M"):
@@ -85,21 +85,21 @@ class Desk:
             if not self._quotas.use(appid, "forced", FORCED_A_DAY):
                 return 45009, "", 0
             self._forced_at[appid] = now
-            self.kill(self._stable.get(appid, ""))
+            self.revoke(self._stable.get(appid, ""))
             current = None
         if current is None or current.replaced or current.until - now <= OVERLAP_S:
             self._stable[appid] = self._issue(appid)
         token = self._stable[appid]
         return 0, token, round(self._issued[token].until - now)
 
-    def kill(self, token: str) -> None:
-        """Let a token be good no more, as where another was forced."""
+    def revoke(self, token: str) -> None:
+        """Make a token invalid."""
         if token in self._issued:
             self._issued[token].replaced = True
             self._issued[token].until = self._now()
 
     def check(self, token: str) -> tuple[int, str]:
-        """Say whose token this is: (code, appid)."""
+        """Return the account of a token: (code, appid)."""
         if not token:
             return 41001, ""
         issued = self._issued.get(token)

@@ -1,6 +1,5 @@
-"""WeCom's group robots as senders meet them: one webhook, refusing what the real one refuses."""
+"""WeCom's group robots as senders use them: one webhook, with the refusals of the real one."""
 
-import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from imsg_contract.constant_time import equals
 from imsg_sandbox.body import read_body
-from imsg_sandbox.cut import Cut, linger
-from imsg_sandbox.faults import HANG_S, Fault, Faults
+from imsg_sandbox.faults import Fault, Faults
+from imsg_sandbox.http_faults import BrokenResponse, play_fault
 from imsg_sandbox.inbox import Inbox, Received
 
 METHOD = "wecom"
@@ -40,7 +39,7 @@ TEXTS: Mapping[int, str] = {
 
 
 class Robot(BaseModel):
-    """A robot that is played: the sender's."""
+    """A robot of sender-wecom."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,7 +47,7 @@ class Robot(BaseModel):
 
 
 class WeComSettings(BaseModel):
-    """The robots played: those of sender-wecom."""
+    """The robots of sender-wecom, which the sandbox plays."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -57,7 +56,7 @@ class WeComSettings(BaseModel):
 
 @dataclass(slots=True)
 class Webhook:
-    """The one call there is."""
+    """The webhook of all robots."""
 
     robots: Mapping[str, Robot]
     inbox: Inbox
@@ -65,34 +64,23 @@ class Webhook:
     now: Callable[[], float]
     _calls: dict[str, deque[float]] = field(default_factory=dict)
 
-    async def take(self, request: Request) -> Response:
-        """Answer a call, or play what was ordered to go wrong."""
+    async def send(self, request: Request) -> Response:
+        """Answer a message, or play a fault."""
         body = await read_body(request)
-        name = self._name(request.query_params.get("key", ""))
-        struck = self.faults.strike(
-            METHOD, Fault.HANG, Fault.RESET_BEFORE, Fault.SERVER_ERROR, Fault.RESET_AFTER, Fault.LATENCY
-        )
-        match struck.fault if struck else None:
-            case Fault.HANG:
-                await linger(request, HANG_S)
-                return Cut()
-            case Fault.RESET_BEFORE:
-                return Cut()
-            case Fault.SERVER_ERROR:
-                return Response("<html><body>502 Bad Gateway</body></html>", 502, media_type="text/html")
-            case Fault.LATENCY if struck:
-                await asyncio.sleep(struck.ms / 1_000)
+        name = self._find_robot(request.query_params.get("key", ""))
+        if (fault := await play_fault(self.faults, METHOD, request)) is not None:
+            return fault
         code = self._judge(name, body)
-        if struck is not None and struck.fault is Fault.RESET_AFTER:
-            return Cut()
+        if self.faults.strike(METHOD, Fault.RESET_AFTER):
+            return BrokenResponse()
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
 
     async def upload(self, request: Request) -> Response:
-        """Refuse an upload: the key first, as there is never a file."""
-        code = 93000 if self._name(request.query_params.get("key", "")) is None else 41005
+        """Refuse an upload: a wrong key first, then the missing file."""
+        code = 93000 if self._find_robot(request.query_params.get("key", "")) is None else 41005
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
 
-    def _name(self, key: str) -> str | None:
+    def _find_robot(self, key: str) -> str | None:
         return next(
             (name for name, robot in self.robots.items() if equals(key, robot.key.get_secret_value())),
             None,
@@ -102,7 +90,7 @@ class Webhook:
         if name is None:
             return 93000
         kind, content = read(body)
-        code = wrong(kind, content) or (45009 if self._is_over(name) else 0)
+        code = find_error(kind, content) or (45009 if self._is_over(name) else 0)
         if not code:
             self.inbox.keep(Received(METHOD, name, "", body, datetime.now(UTC), text=content))
         return code
@@ -118,18 +106,18 @@ class Webhook:
 
 
 def read(body: bytes) -> tuple[str, str | None]:
-    """Read a call's msgtype and content; None where there is none of that type."""
+    """Return a call's msgtype and content; None where it has no content of that type."""
     try:
-        asked: Any = json.loads(body)
-        kind = asked["msgtype"]
-        content = asked.get(kind, {}).get("content")
+        call: Any = json.loads(body)
+        kind = call["msgtype"]
+        content = call.get(kind, {}).get("content")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return "", None
     return str(kind), content if isinstance(content, str) else None
 
 
-def wrong(kind: str, content: str | None) -> int:
-    """Judge a message by itself; 0 where nothing is wrong."""
+def find_error(kind: str, content: str | None) -> int:
+    """Return the errcode of a message; 0 where it is valid."""
     if kind not in LIMITS:
         return 40008
     if content is None:
@@ -140,8 +128,8 @@ def wrong(kind: str, content: str | None) -> int:
 
 
 def routes(webhook: Webhook) -> APIRouter:
-    """Make the route; whoever has a key may call it."""
+    """Make the routes; a call has the key of a robot."""
     router = APIRouter()
-    router.add_api_route(PATH, webhook.take, methods=["POST"], response_model=None)
+    router.add_api_route(PATH, webhook.send, methods=["POST"], response_model=None)
     router.add_api_route(UPLOAD_PATH, webhook.upload, methods=["POST"], response_model=None)
     return router
