@@ -247,7 +247,7 @@ ORDER = {
     "id": "TM2",
     "fields": {"thing1": "${goods}", "const2": "已发货"},
 }
-NOTICE = {"ways": [{"kind": "subscribe", "id": "SUB1", "fields": {"thing1": "${goods}", "time2": "${imsg.time}"}}]}
+NOTICE = {"options": [{"kind": "subscribe", "id": "SUB1", "fields": {"thing1": "${goods}", "time2": "${imsg.time}"}}]}
 
 
 async def test_values_that_wechat_refuses_are_refused() -> None:

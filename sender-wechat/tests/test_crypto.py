@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_wechat.crypto import NotGenuine, decrypt, encrypt, is_genuine, key_of, signature
+from imsg_wechat.crypto import NotGenuine, decode_key, decrypt, encrypt, is_genuine, sign
 
 APPID = "wx2c2769f8efd9abc2"
-KEY = key_of("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
+KEY = decode_key("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
 ENCRYPTED = (
     "hyzAe4OzmOMbd6TvGdIOO6uBmdJoD0Fk53REIHvxYtJlE2B655HuD0m8KUePWB3+LrPXo87wzQ1QLvbeUgmBM4x6F8PGHQHFVAFmOD2LdJF9Fr"
     "XpbUAh0B5GIItb52sn896wVsMSHGuPE328HnRGBcrS7C41IzDWyWNlZkyyXwon8T332jisa+h6tEDYsVticbSnyU8dKOIbgU6ux5VTjg3yt+WG"
@@ -29,14 +29,14 @@ ENCRYPTED = (
 )
 def test_the_published_webhook_signatures_are_ours(timestamp: str, nonce: str, expected: str) -> None:
     """message-push.md, token AAAAA."""
-    assert signature("AAAAA", timestamp, nonce) == expected
+    assert sign("AAAAA", timestamp, nonce) == expected
     assert is_genuine(expected, "AAAAA", timestamp, nonce)
     assert not is_genuine(expected, "AAAAB", timestamp, nonce)
 
 
 def test_the_published_safe_mode_sample_decrypts() -> None:
     """The official sample: its signature, its text and its MsgId."""
-    assert signature("spamtest", "1409735669", "1320562132", ENCRYPTED) == "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
+    assert sign("spamtest", "1409735669", "1320562132", ENCRYPTED) == "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
     message: Element = defusedxml.ElementTree.fromstring(decrypt(ENCRYPTED, KEY, APPID))
     assert message.findtext("FromUserName") == "oyORnuP8q7ou2gfYjqLzSIWZf0rs"
     assert message.findtext("Content") == "abcdteT"
@@ -66,4 +66,4 @@ def test_a_message_for_another_account_is_not_for_us() -> None:
 def test_a_wrong_aes_key_is_named(bad: str) -> None:
     """It is a setting, so the start says so."""
     with pytest.raises(ValueError, match="must"):
-        key_of(bad)
+        decode_key(bad)

@@ -22,17 +22,17 @@ from imsg_testing.proxy import Proxy
 from imsg_web.app import make_app
 from imsg_wechat import crypto, replies
 from imsg_wechat.bindings import SCENE, Binding
-from imsg_wechat.consoles import Consoles
 from imsg_wechat.followers import Followers
-from imsg_wechat.hooks import Door, Gate, make_router
+from imsg_wechat.hooks import HookAccount, HookChecks, make_router
 from imsg_wechat.nonces import Nonces
-from imsg_wechat.receipts import NotKept
+from imsg_wechat.receipts import NotPublished
 from imsg_wechat.store import Store
-from imsg_wechat.webhook import Reception
+from imsg_wechat.webhook import Webhook
+from imsg_wechat.webhook_modes import WebhookModes
 
 TOKEN = "spamtest"
 APPID = "wx2c2769f8efd9abc2"
-KEY = crypto.key_of("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
+KEY = crypto.decode_key("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
 OPENID = "oyORnuP8q7ou2gfYjqLzSIWZf0rs"
 
 ENCRYPTED = (
@@ -57,7 +57,7 @@ class Side:
         """Be the broker."""
         if self.failures:
             self.failures -= 1
-            raise NotKept("the broker is away")
+            raise NotPublished("the broker is away")
         self.receipts.append(receipt)
 
     async def note(self, account: str, message: replies.Message) -> None:
@@ -82,10 +82,10 @@ class Side:
         """Push a message as WeChat does."""
         body = xml({"ToUserName": "gh_1", "FromUserName": OPENID, "CreateTime": str(int(time.time())), **fields})
         now, nonce = str(int(at or time.time())), nonce or secrets.token_hex(5)
-        query = {"signature": crypto.signature(token, now, nonce), "timestamp": now, "nonce": nonce, "openid": OPENID}
+        query = {"signature": crypto.sign(token, now, nonce), "timestamp": now, "nonce": nonce, "openid": OPENID}
         if safe:
             sealed = crypto.encrypt(body, KEY, APPID, bytes(16))
-            query |= {"encrypt_type": "aes", "msg_signature": crypto.signature(token, now, nonce, sealed)}
+            query |= {"encrypt_type": "aes", "msg_signature": crypto.sign(token, now, nonce, sealed)}
             body = xml({"ToUserName": "gh_1", "Encrypt": sealed})
         return await self.client.post(f"/hooks/wechat/{account}", params=query, content=body)
 
@@ -117,13 +117,13 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
     app = make_app("test", [])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wechat") as client:
         side = Side(client)
-        doors = {
-            "main": Door("main", APPID, TOKEN, KEY, "any"),
-            "other": Door("other", APPID, TOKEN, None, "plain"),
-            "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
+        accounts = {
+            "main": HookAccount("main", APPID, TOKEN, KEY, "any"),
+            "other": HookAccount("other", APPID, TOKEN, None, "plain"),
+            "safe": HookAccount("safe", APPID, TOKEN, KEY, "safe"),
         }
-        reception = Reception(followers, redis, side.keep, side.scan, side.note, now=time.time)
-        app.include_router(make_router(doors, reception, Gate(Nonces(redis), Consoles(redis), now)))
+        webhook = Webhook(followers, redis, side.keep, side.scan, side.note, now=time.time)
+        app.include_router(make_router(accounts, webhook, HookChecks(Nonces(redis), WebhookModes(redis), now)))
         yield side
 
 
@@ -135,7 +135,7 @@ def content(reply: httpx.Response) -> str:
 
 async def test_wechats_question_is_answered_with_its_echo(side: Side) -> None:
     now, nonce = str(int(time.time())), "1514711492"
-    query = {"signature": crypto.signature(TOKEN, now, nonce), "timestamp": now, "nonce": nonce, "echostr": "4375"}
+    query = {"signature": crypto.sign(TOKEN, now, nonce), "timestamp": now, "nonce": nonce, "echostr": "4375"}
     answer = await side.client.get("/hooks/wechat/main", params=query)
     assert (answer.status_code, answer.text) == (200, "4375")
     forged = await side.client.get("/hooks/wechat/main", params={**query, "nonce": "2"})
@@ -207,8 +207,8 @@ async def test_what_is_forged_is_refused_and_does_nothing(side: Side, followers:
 
 async def test_a_body_under_another_bodys_signature_is_refused_in_safe_mode(side: Side, followers: Followers) -> None:
     now = str(int(time.time()))
-    query = {"signature": crypto.signature(TOKEN, now, "1"), "timestamp": now, "nonce": "1", "encrypt_type": "aes"}
-    query["msg_signature"] = crypto.signature(TOKEN, now, "1", ENCRYPTED)
+    query = {"signature": crypto.sign(TOKEN, now, "1"), "timestamp": now, "nonce": "1", "encrypt_type": "aes"}
+    query["msg_signature"] = crypto.sign(TOKEN, now, "1", ENCRYPTED)
     other = crypto.encrypt(xml(event("subscribe")), KEY, APPID, bytes(16))
     answer = await side.client.post("/hooks/wechat/main", params=query, content=xml({"Encrypt": other}))
     assert answer.status_code == 403
@@ -238,7 +238,7 @@ async def test_an_unknown_account_is_not_there(side: Side) -> None:
 )
 async def test_what_is_no_message_is_refused(side: Side, body: bytes) -> None:
     now = str(int(time.time()))
-    query = {"signature": crypto.signature(TOKEN, now, "1"), "timestamp": now, "nonce": "1"}
+    query = {"signature": crypto.sign(TOKEN, now, "1"), "timestamp": now, "nonce": "1"}
     answer = await side.client.post("/hooks/wechat/main", params=query, content=body)
     assert answer.status_code == 400
     assert answer.json()["errorCode"] == 10001
@@ -368,16 +368,16 @@ async def test_who_is_not_wechat_takes_no_nonce(side: Side) -> None:
 
 
 async def test_a_console_that_sends_plain_is_named_until_it_encrypts(side: Side, redis: Redis) -> None:
-    consoles = Consoles(redis)
-    assert await consoles.plain(["main", "other", "safe"]) == []
+    webhook_modes = WebhookModes(redis)
+    assert await webhook_modes.find_plain(["main", "other", "safe"]) == []
     assert (await side.post(PRESS, account="safe", token="guessed")).status_code == 403
-    assert await consoles.plain(["main", "other", "safe"]) == []  # a stranger says nothing of the console
+    assert await webhook_modes.find_plain(["main", "other", "safe"]) == []  # a stranger says nothing of the console
     assert (await side.post(PRESS, account="safe")).status_code == 403
     assert (await side.post(PRESS, account="main")).status_code == 200
     assert (await side.post(PRESS, account="other")).status_code == 200
-    assert await consoles.plain(["main", "other", "safe"]) == ["main", "safe"]
+    assert await webhook_modes.find_plain(["main", "other", "safe"]) == ["main", "safe"]
     assert (await side.post(PRESS, account="safe", safe=True)).status_code == 200
-    assert await consoles.plain(["main", "other", "safe"]) == ["main"]
+    assert await webhook_modes.find_plain(["main", "other", "safe"]) == ["main"]
 
 
 async def test_a_redis_that_hangs_delays_nobody_beyond_their_patience(store: Store, valkey_url: str) -> None:

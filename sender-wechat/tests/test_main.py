@@ -77,7 +77,7 @@ async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
 async def push(made: Service, **fields: str) -> httpx.Response:
     """Push an event as WeChat does."""
     now, nonce = str(int(time.time())), uuid.uuid4().hex
-    query = {"signature": crypto.signature("spamtest", now, nonce), "timestamp": now, "nonce": nonce}
+    query = {"signature": crypto.sign("spamtest", now, nonce), "timestamp": now, "nonce": nonce}
     whole = {"ToUserName": "gh_1", "CreateTime": now, "MsgType": "event", **fields}
     body = "<xml>" + "".join(f"<{name}>{text}</{name}>" for name, text in whole.items()) + "</xml>"
     async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://wechat") as client:
@@ -148,7 +148,7 @@ LISTED = {"template_list": [{"template_id": "TM100", "content": "{{thing1.DATA}}
 NOTICES = {"errcode": 0, "data": [{"priTmplId": "SUB1", "content": "{{thing1.DATA}}"}]}
 CALLED_ORDER = {
     "order": {
-        "ways": [
+        "options": [
             {"kind": "subscribe", "id": "SUB1", "fields": {"thing1": "${goods}"}},
             {"kind": "template", "id": "TM100", "fields": {"thing1": "${goods}"}},
         ]

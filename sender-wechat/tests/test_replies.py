@@ -33,6 +33,6 @@ def test_any_body_is_read_or_unreadable(body: bytes) -> None:
 def test_any_message_is_read_or_unreadable(fields: dict[str, str]) -> None:
     with suppress(Unreadable):
         read = message(write_xml(fields))
-        assert read.is_asking in (True, False)
+        assert read.asks_for_tag in (True, False)
         assert read.event == "" or fields["MsgType"] == "event"
         assert 0 <= read.at < 2**63

@@ -7,7 +7,7 @@ import pytest
 from imsg_runtime.settings import StartError, load
 from imsg_wechat.main import app
 from imsg_wechat.settings import ENDPOINT, Settings
-from imsg_wechat.template_settings import TemplateWay
+from imsg_wechat.template_settings import TemplateOption
 
 ACCOUNT = "IMSG_WECHAT__ACCOUNTS__MAIN__"
 NEEDED = {
@@ -52,9 +52,9 @@ def test_more_templates_stand_in_the_toml_file(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "imsg.toml").write_text(
         '[wechat.accounts.main.templates]\nTM00099 = ["thing1", "time2"]\n', encoding="utf-8"
     )
-    (way,) = read(monkeypatch).wechat.accounts["main"].templates["TM00099"].ways
-    assert isinstance(way, TemplateWay)
-    assert (way.id, way.fields) == ("TM00099", {"thing1": "${thing1}", "time2": "${time2}"})
+    (option,) = read(monkeypatch).wechat.accounts["main"].templates["TM00099"].options
+    assert isinstance(option, TemplateOption)
+    assert (option.id, option.fields) == ("TM00099", {"thing1": "${thing1}", "time2": "${time2}"})
 
 
 def test_a_template_is_described_in_the_toml_file_with_its_ways(
@@ -62,24 +62,24 @@ def test_a_template_is_described_in_the_toml_file_with_its_ways(
 ) -> None:
     (tmp_path / "imsg.toml").write_text(
         """
-[[wechat.accounts.main.templates.order.ways]]
+[[wechat.accounts.main.templates.order.options]]
 kind = "subscribe"
 id = "SUB1"
 fields = { thing1 = "${goods}", time2 = "${imsg.time}" }
 
-[[wechat.accounts.main.templates.order.ways]]
+[[wechat.accounts.main.templates.order.options]]
 id = "TM9"
 fields = { thing1 = "${goods}", const2 = "已发货" }
 url = "https://example.com/${number}"
 
-[[wechat.accounts.main.templates.order.ways]]
+[[wechat.accounts.main.templates.order.options]]
 kind = "text"
 text = "您的 ${goods} 已发货"
 """,
         encoding="utf-8",
     )
     order = read(monkeypatch).wechat.accounts["main"].templates["order"]
-    assert [way.kind for way in order.ways] == ["subscribe", "template", "text"]
+    assert [option.kind for option in order.options] == ["subscribe", "template", "text"]
     assert order.params == ("goods", "number")
 
 

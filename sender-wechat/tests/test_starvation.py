@@ -6,16 +6,16 @@ import pytest
 
 from imsg_contract.wire import Result, Sent
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
-from imsg_wechat.codes import RULES, Complaint, Scopes
-from imsg_wechat.transport import Answer, Trouble
-from imsg_wechat.ways import judge, make_breakers
+from imsg_wechat.codes import RULES, ErrorAnswer, Scopes
+from imsg_wechat.delivery_options import judge, make_breakers
+from imsg_wechat.transport import Answer, CallFailure
 
-ANSWERS: dict[str, Answer] = {str(code): Complaint(code, "no") for code in (*RULES, 99_999)}
+ANSWERS: dict[str, Answer] = {str(code): ErrorAnswer(code, "no") for code in (*RULES, 99_999)}
 ANSWERS |= {
-    "silent": Trouble("timeout", "no answer", may_have_it=True),
-    "away": Trouble("unreachable", "nobody", may_have_it=False),
+    "silent": CallFailure("timeout", "no answer", may_have_it=True),
+    "away": CallFailure("unreachable", "nobody", may_have_it=False),
 }
-WAYS = (
+OPTIONS = (
     Scopes("main", "main/T1", "main"),
     Scopes("main", "main/T2", "main"),
     Scopes("main", "main/N1", "main/subscribe"),
@@ -27,11 +27,11 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
     seed = secrets.randbits(32)
     random, clock = begin(seed)
     arrivals = draw_arrivals(random)
-    ways = {name: random.choice(WAYS) for name in arrivals}
+    options = {name: random.choice(OPTIONS) for name in arrivals}
     breakers = make_breakers("main", clock)
 
     async def send(name: str) -> Result:
-        scopes = ways[name]
+        scopes = options[name]
         if (blocked := breakers.find_block(scopes.about, (name,))) is not None:
             return blocked
         result = judge(ANSWERS[answer], scopes) if name == POISON else Sent("wechat")

@@ -1,4 +1,4 @@
-"""What fits a template's fields, what is cut, what is refused, and what a message becomes by each way."""
+"""What fits a template's fields, what is cut, what is refused, and what a message becomes by each option."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,23 +7,25 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from imsg_wechat.placeholders import Occasion
-from imsg_wechat.template_settings import MessageTemplates, NoticeWay, TemplateWay
+from imsg_wechat.placeholders import MessageContext
+from imsg_wechat.template_settings import MessageTemplates, NoticeOption, TemplateOption
 from imsg_wechat.templates import (
     Notice,
     Page,
     TemplateMessage,
     Templates,
     Text,
-    Unfit,
+    UnfitValue,
     check,
     cut,
-    find_wrong,
+    find_unfit,
     merge_limits,
 )
 
 ZONE = ZoneInfo("Asia/Shanghai")
-NOW = Occasion("0192f0c4a7b17d3e8f00112233445566", "天存-system-1001", "main", datetime(2026, 11, 25, 7, 1, tzinfo=UTC))
+NOW = MessageContext(
+    "0192f0c4a7b17d3e8f00112233445566", "天存-system-1001", "main", datetime(2026, 11, 25, 7, 1, tzinfo=UTC)
+)
 
 
 def templates(default: str = "TM1", variable: str = "thing1", **more: Any) -> Templates:  # noqa: ANN401  as settings say
@@ -33,7 +35,7 @@ def templates(default: str = "TM1", variable: str = "thing1", **more: Any) -> Te
 TEMPLATES = templates(TM2=["thing1", "time2"])
 ORDER = templates(
     order={
-        "ways": [
+        "options": [
             {
                 "kind": "subscribe",
                 "id": "SUB1",
@@ -77,7 +79,7 @@ def test_free_text_is_made_to_fit(field: str, text: str, fitting: str) -> None:
 
 @pytest.mark.parametrize(("field", "text"), [("number1", "明天"), ("letter1", "明天"), ("phone_number1", "明天")])
 def test_free_text_that_cannot_fit_its_type_is_refused(field: str, text: str) -> None:
-    with pytest.raises(Unfit, match=field):
+    with pytest.raises(UnfitValue, match=field):
         cut(field, text)
 
 
@@ -104,7 +106,7 @@ def test_free_text_that_cannot_fit_its_type_is_refused(field: str, text: str) ->
 def test_chosen_values_are_held_to_their_types(field: str, fits: str, does_not: str | None) -> None:
     assert check(field, fits) == fits
     if does_not is not None:
-        with pytest.raises(Unfit, match=field):
+        with pytest.raises(UnfitValue, match=field):
             check(field, does_not)
 
 
@@ -124,7 +126,7 @@ def test_params_fill_the_template_they_name() -> None:
 
 @pytest.mark.parametrize("content", [("TM9", {}), ("TM2", {"thing1": "x"}), ("TM1", {"thing1": "x", "y": "z"})])
 def test_params_that_belong_to_no_template_are_refused(content: tuple[str, dict[str, str]]) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitValue):
         TEMPLATES.fill(content, NOW)
 
 
@@ -158,7 +160,7 @@ def test_a_way_that_a_value_does_not_fit_is_left_out_and_where_none_fits_all_is_
     long = "一" * 19
     kinds = [type(one) for one in ORDER.fill(("order", {"goods": long, "number": "1"}), NOW)]
     assert kinds == [Notice, Text]
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitValue):
         ORDER.fill(("order", {"goods": "一" * 700, "number": "1"}), NOW)
 
 
@@ -167,7 +169,7 @@ def test_free_text_is_cut_to_the_room_that_fixed_words_leave() -> None:
     (message,) = default.fill("磁盘\n空间不足，请尽快处理，否则服务会停止", NOW)
     assert isinstance(message, TemplateMessage)
     assert message.values == {"thing1": "告警：磁盘 空间不足，请尽快处理，否则…", "date2": "2026年11月25日"}
-    said = templates("hello", hello={"ways": [{"kind": "text", "text": "【天存】${content}"}]})
+    said = templates("hello", hello={"options": [{"kind": "text", "text": "【天存】${content}"}]})
     (text,) = said.fill("长" * 5_000, NOW)
     assert isinstance(text, Text)
     assert (len(text.text), text.text[:5], text.text[-1]) == (600, "【天存】长", "…")
@@ -191,8 +193,8 @@ def test_the_gateway_learns_the_limits_of_the_tightest_way() -> None:
 
 
 def test_ids_and_fields_are_listed_for_the_account_to_be_asked() -> None:
-    assert ORDER.ids(NoticeWay) == {"SUB1": {"thing1", "time2"}}
-    assert set(ORDER.ids(TemplateWay)) == {"TM9", "TM1"}
+    assert ORDER.ids(NoticeOption) == {"SUB1": {"thing1", "time2"}}
+    assert set(ORDER.ids(TemplateOption)) == {"TM9", "TM1"}
     assert ORDER.has_texts
     assert not TEMPLATES.has_texts
 
@@ -208,8 +210,8 @@ def test_ids_and_fields_are_listed_for_the_account_to_be_asked() -> None:
         ({"id": "T", "fields": {"thing1": "x"}, "url": "https://${host}/"}, "host"),
         ({"id": "T", "fields": {"thing1": "x"}, "url": "javascript:alert(1)"}, "URL"),
         ({"id": "T", "fields": {}}, "fields"),
-        ({"ways": []}, "ways"),
-        ({"ways": [{"kind": "pigeon"}]}, "pigeon"),
+        ({"options": []}, "options"),
+        ({"options": [{"kind": "pigeon"}]}, "pigeon"),
         ({"id": "T", "fields": {"thing1": "x"}, "colour": "red"}, "colour"),
     ],
 )
@@ -219,7 +221,7 @@ def test_a_template_that_is_described_wrong_says_how(template: object, named: st
 
 
 def test_fixed_values_that_do_not_fit_are_found_before_any_message() -> None:
-    wrong = find_wrong(templates(x={"id": "T", "fields": {"phrase1": "已经发货了吗", "time2": "${imsg.username}"}}))
+    wrong = find_unfit(templates(x={"id": "T", "fields": {"phrase1": "已经发货了吗", "time2": "${imsg.username}"}}))
     assert len(wrong) == 2
     assert "phrase1" in wrong[0]
-    assert find_wrong(ORDER) == []
+    assert find_unfit(ORDER) == []

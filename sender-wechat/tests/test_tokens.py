@@ -9,9 +9,9 @@ from imsg_runtime.redis import Redis, connect
 from imsg_testing.http_stub import Act
 from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, wechat_server
 from imsg_wechat import transport
-from imsg_wechat.codes import Complaint
+from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.tokens import Credentials, Tokens
-from imsg_wechat.transport import Timeouts, Transport, Trouble
+from imsg_wechat.transport import CallFailure, Timeouts, Transport
 
 KEY = "imsg:wechat:token:wx1"
 
@@ -81,7 +81,7 @@ async def test_a_refusal_is_told_and_leaves_no_lock_behind(redis: Redis) -> None
     async with wechat_server(tokens=steps) as server, transport.connect(Timeouts()) as calls:
         made = tokens(server, redis, calls)
         refused = await made.get()
-        assert isinstance(refused, Complaint)
+        assert isinstance(refused, ErrorAnswer)
         assert "whitelist" in refused.detail
         assert await made.get() == "then"
 
@@ -94,5 +94,5 @@ async def test_a_server_that_hangs_is_waited_for_once_by_all(redis: Redis) -> No
     ):
         made = tokens(server, redis, calls)
         found = await asyncio.gather(*(made.get() for _ in range(20)))
-        assert all(isinstance(one, Trouble) and not one.may_have_it for one in found)
+        assert all(isinstance(one, CallFailure) and not one.may_have_it for one in found)
         assert len(server.of(TOKEN_PATH)) == 1

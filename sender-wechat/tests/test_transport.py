@@ -1,4 +1,4 @@
-"""Calls to WeChat on their way: through the environment's proxy, and what its trouble means."""
+"""Calls to WeChat on their option: through the environment's proxy, and what its trouble means."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ import pytest
 from imsg_testing.tcp_server import serve_tcp
 from imsg_testing.wechat import wechat_server
 from imsg_wechat import transport
-from imsg_wechat.transport import Timeouts, Trouble
+from imsg_wechat.transport import CallFailure, Timeouts
 
 SHORT = Timeouts(connect_s=1, call_s=2)
 
@@ -21,7 +21,7 @@ async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.Monkey
         async with transport.connect(SHORT) as calls:
             through = await calls.call("GET", "http://wechat.test/cgi-bin/menu/get")
             await calls.call("GET", f"{server.url}/cgi-bin/menu/get")
-    assert not isinstance(through, Trouble)
+    assert not isinstance(through, CallFailure)
     assert [httpx.URL(one.path).path for one in proxy.requests] == ["/cgi-bin/menu/get"]
     assert len(server.requests) == 1
 
@@ -32,7 +32,7 @@ async def test_a_proxy_that_is_away_or_refuses_has_sent_nothing(monkeypatch: pyt
             monkeypatch.setenv("https_proxy", proxy)
             async with transport.connect(SHORT) as calls:
                 answer = await calls.call("POST", "https://wechat.test/cgi-bin/message/template/send", body={})
-            assert isinstance(answer, Trouble)
+            assert isinstance(answer, CallFailure)
             assert not answer.may_have_it
 
 
@@ -42,7 +42,7 @@ async def test_a_handshake_that_never_ends_has_sent_nothing() -> None:
 
     async with serve_tcp(say_nothing) as port, transport.connect(SHORT) as calls:
         answer = await calls.call("POST", f"https://127.0.0.1:{port}/cgi-bin/message/template/send", body={})
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, CallFailure)
     assert not answer.may_have_it
 
 
@@ -58,5 +58,5 @@ async def test_no_more_of_an_answer_is_read_than_it_may_have() -> None:
 
     async with serve_tcp(answer_without_end) as port, transport.connect(SHORT) as calls:
         answer = await calls.call("GET", f"http://127.0.0.1:{port}/cgi-bin/menu/get")
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, CallFailure)
     assert answer.code == "gibberish"

@@ -12,7 +12,7 @@ from imsg_sms.providers import aliyun, tencent, twilio, volcengine
 from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import RULES as REPLIES
 from imsg_smtp.replies import TROUBLES, Reply
-from imsg_wechat.codes import RULES, Complaint
+from imsg_wechat.codes import RULES, ErrorAnswer
 from imsg_wechat.webhook import RESULTS
 
 MENUS = frozenset(range(40015, 40028))
@@ -58,7 +58,7 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
     """Whichever sender met it: the answer beside it is the provider's own."""
     now = datetime(2026, 11, 27, tzinfo=UTC)
     sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
-    wechat = Complaint(99999, "new").detail
+    wechat = ErrorAnswer(99999, "new").detail
     smtp = judge(Reply(599, "new"), Scopes.of("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}

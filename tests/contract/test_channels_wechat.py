@@ -107,7 +107,7 @@ async def channel_to(
         service_client.connect("http://history", (SecretStr("key"),), {}) as history,
     ):
         followers = Followers(Store(opened, lambda: make_tag(random)), redis, ("main",))
-        tags = [await followers.follows("main", f"o{n:027}", 1) for n in range(people)]
+        tags = [await followers.follow("main", f"o{n:027}", 1) for n in range(people)]
         async with open_channel(
             wechat(server), redis, followers, Allowances(opened), history, timeouts=timeouts
         ) as channel:

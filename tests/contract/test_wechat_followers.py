@@ -36,36 +36,36 @@ def store(opened: Database, seed: int = 1) -> Store:
 
 async def test_two_replicas_give_one_follower_one_tag(pair: tuple[Database, Database]) -> None:
     stores = [store(opened, seed) for seed, opened in enumerate(pair)]
-    found = await asyncio.gather(*(stores[n % 2].follows("main", "oA", 1) for n in range(8)))
+    found = await asyncio.gather(*(stores[n % 2].follow("main", "oA", 1) for n in range(8)))
     assert len({follower.tag for follower in found}) == 1
 
 
 async def test_two_replicas_that_draw_the_same_tag_give_it_once(pair: tuple[Database, Database]) -> None:
     stores = [store(opened, 1) for opened in pair]
-    one, other = await asyncio.gather(stores[0].follows("main", "oA", 1), stores[1].follows("other", "oB", 1))
+    one, other = await asyncio.gather(stores[0].follow("main", "oA", 1), stores[1].follow("other", "oB", 1))
     assert one.tag != other.tag
 
 
 async def test_openids_and_their_case_are_kept_apart(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
-    assert (await kept.follows("main", "oABC", 1)).tag != (await kept.follows("main", "oabc", 1)).tag
+    assert (await kept.follow("main", "oABC", 1)).tag != (await kept.follow("main", "oabc", 1)).tag
 
 
 async def test_who_leaves_keeps_the_tag_and_what_is_older_changes_nothing(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
-    tag = (await kept.follows("main", "oA", 10)).tag
-    left = await kept.leaves("main", "oA", 20)
+    tag = (await kept.follow("main", "oA", 10)).tag
+    left = await kept.unfollow("main", "oA", 20)
     assert left is not None
     assert (left.tag, left.following) == (tag, False)
-    assert not (await kept.follows("main", "oA", 15)).following
-    assert (await kept.follows("main", "oA", 20)).following
-    assert await kept.leaves("main", "oNobody", 1) is None
+    assert not (await kept.follow("main", "oA", 15)).following
+    assert (await kept.follow("main", "oA", 20)).following
+    assert await kept.unfollow("main", "oNobody", 1) is None
 
 
 async def test_pages_and_tags_find_everybody(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
-    made = [(await kept.follows("main", f"o{n}", 1)).tag for n in range(12)]
-    await kept.follows("other", "o1", 1)
+    made = [(await kept.follow("main", f"o{n}", 1)).tag for n in range(12)]
+    await kept.follow("other", "o1", 1)
     page = await kept.page("main", "", 5)
     assert [follower.tag for follower in page] == sorted(made)[:5]
     assert [follower.tag for follower in await kept.page("main", page[-1].tag, 50)] == sorted(made)[5:]
@@ -76,7 +76,7 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
     replicas = [Followers(store(opened, seed), redis, ("main",)) for seed, opened in enumerate(pair)]
-    old = await replicas[0].follows("main", "oA", 1)
+    old = await replicas[0].follow("main", "oA", 1)
     renewed = [one for one in await asyncio.gather(*(replicas[n % 2].renew(old, 5) for n in range(4))) if one]
     new = renewed[0].tag
     assert [one.tag for one in renewed] == [new] * 4
@@ -94,7 +94,7 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
 
 async def test_a_revoked_tag_is_nobodys_and_asking_makes_another(pair: tuple[Database, Database], redis: Redis) -> None:
     followers = Followers(store(pair[0]), redis, ("main",))
-    old = await followers.follows("main", "oA", 1)
+    old = await followers.follow("main", "oA", 1)
     for _ in range(2):
         revoked = await followers.revoke(old, 5)
         assert revoked is not None
@@ -102,21 +102,21 @@ async def test_a_revoked_tag_is_nobodys_and_asking_makes_another(pair: tuple[Dat
     assert await followers.renew(old, 6) is None
     assert await followers.revoke("7K3-M9Q-2XF", 6) is None
     assert await redis.call("SISMEMBER", left_key("main"), old) == 1
-    assert await followers.follows("main", "oA", 7) != old
+    assert await followers.follow("main", "oA", 7) != old
 
 
 async def test_a_retired_tag_is_drawn_for_nobody_else(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
-    old = (await kept.follows("main", "oA", 1)).tag
+    old = (await kept.follow("main", "oA", 1)).tag
     await kept.revoke(old, 2)
     draws = iter([old, old, "4RT-W0A-9B5"])
     drawing = Store(pair[0], lambda: next(draws))
-    assert (await drawing.follows("main", "oB", 3)).tag == "4RT-W0A-9B5"
+    assert (await drawing.follow("main", "oB", 3)).tag == "4RT-W0A-9B5"
 
 
 async def test_whoever_is_removed_takes_the_tags_of_before_along(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
-    first = (await kept.follows("main", "oA", 1)).tag
+    first = (await kept.follow("main", "oA", 1)).tag
     second = await kept.renew(first, 2)
     assert second is not None
     third = await kept.renew(second.tag, 3)
@@ -152,10 +152,10 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
     replicas = [Followers(store(opened), redis, ("main",)) for opened in pair]
-    tag = await replicas[0].follows("main", "oA", 1)
+    tag = await replicas[0].follow("main", "oA", 1)
     for second in range(2, 12):
         await asyncio.gather(
-            replicas[second % 2].leaves("main", "oA", second), replicas[1 - second % 2].follows("main", "oA", second)
+            replicas[second % 2].unfollow("main", "oA", second), replicas[1 - second % 2].follow("main", "oA", second)
         )
         follows = (await replicas[0].by_tags([tag]))[tag].following
         here = await redis.call("SISMEMBER", followers_key("main"), tag)
@@ -166,4 +166,4 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
 async def test_a_database_that_is_not_there_is_said_to_be_away() -> None:
     async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
         with pytest.raises(DatabaseUnavailable):
-            await store(nowhere).of("main", "oA")
+            await store(nowhere).find("main", "oA")

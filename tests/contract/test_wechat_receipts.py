@@ -12,7 +12,7 @@ from imsg_contract.wire import Receipt, Status
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
-from imsg_wechat.receipts import NotKept, Receipts
+from imsg_wechat.receipts import NotPublished, Receipts
 
 WITHIN_S = 15.0
 
@@ -35,8 +35,8 @@ async def test_what_the_broker_did_not_take_reaches_history_once_it_is_back() ->
             receipts = Receipts(broker)
             running = asyncio.create_task(receipts.run())
             proxy.is_deaf = True
-            with pytest.raises(NotKept):
-                await receipts.keep(receipt("1"), 0.3)
+            with pytest.raises(NotPublished):
+                await receipts.publish(receipt("1"), 0.3)
             proxy.is_deaf = False
             proxy.cut()
 

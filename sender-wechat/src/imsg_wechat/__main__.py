@@ -9,22 +9,22 @@ from imsg_wechat.main import Settings, describe_menu, make_menus
 
 
 def main() -> int:
-    """Carry out the one command there is; return the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m imsg_wechat", description="Official accounts of WeChat.")
     menu = parser.add_subparsers(required=True).add_parser(
-        "menu", help="add our button, 获取我的openID, to an account's menu; what is in it stays"
+        "menu", help="add our button, 获取我的openID, to an account's menu; its other buttons stay"
     )
-    menu.add_argument("account", nargs="?", help="which account; all if none is named")
-    menu.add_argument("--replace", action="store_true", help="make a menu of our button alone")
-    given = parser.parse_args()
+    menu.add_argument("account", nargs="?", help="which account; default: all")
+    menu.add_argument("--replace", action="store_true", help="replace the menu by one with our button alone")
+    arguments = parser.parse_args()
     try:
-        made = asyncio.run(make_menus(load(Settings), given.account, replace=given.replace))
+        menus = asyncio.run(make_menus(load(Settings), arguments.account, replace=arguments.replace))
     except StartError as error:
         print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  a command
         return 2
-    for account, one in made.items():
-        print(describe_menu(account, one), file=sys.stderr if one.why else sys.stdout)
-    return int(any(one.why is not None for one in made.values()))
+    for account, result in menus.items():
+        print(describe_menu(account, result), file=sys.stderr if result.why else sys.stdout)
+    return int(any(result.why is not None for result in menus.values()))
 
 
 if __name__ == "__main__":

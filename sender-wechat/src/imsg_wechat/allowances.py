@@ -1,4 +1,4 @@
-"""What a follower has allowed: subscribe notices granted, each for one message, and a while to be written to."""
+"""What a follower allows: grants for subscribe notices, each for one message, and reply windows."""
 
 from collections.abc import Mapping
 
@@ -12,20 +12,20 @@ MINUTE_S = 60
 WRITTEN_S = 48 * 3_600
 
 ACTS: Mapping[str, tuple[int, int]] = {"subscribe": (MINUTE_S, 3), "CLICK": (MINUTE_S, 3), "SCAN": (MINUTE_S, 3)}
-"""Event → for how many seconds it lets the account write to them, and how often (provider-facts A5: 2023's text)."""
+"""Event → the seconds of its reply window, and how many texts it allows (WeChat's documentation of 2023)."""
 
 WRITTEN = "message"
-"""The same of what a follower has written, for 48 h; how often, the account's settings say."""
+"""The act of writing a message: its window is 48 h, and the settings say how many texts it allows."""
 
 
 class Allowances:
-    """The rows. Every verb raises DatabaseUnavailable."""
+    """The tables of grants and windows. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def grant(self, account: str, openid: str, template: str) -> None:
-        """Note that a follower has granted one more notice."""
+        """Add a grant."""
         row = _is_grant(account, openid, template)
         for _ in range(2):
             try:
@@ -34,30 +34,30 @@ class Allowances:
                     if changed.rowcount == 0:
                         values = {"account": account, "openid": openid, "template": template, "count": 1}
                         await connection.execute(insert(GRANTS).values(values))
-            except IntegrityError:  # another replica was quicker: now there is a row to count in
+            except IntegrityError:  # another replica inserted the row first: update it
                 continue
             return
 
     async def use_grant(self, account: str, openid: str, template: str) -> bool:
-        """Use up one grant; False where there is none."""
+        """Use one grant; return False if there is none."""
         row = _is_grant(account, openid, template) & (GRANTS.c.count > 0)
         async with self._database.writing() as connection:
             changed = await connection.execute(update(GRANTS).where(row).values(count=GRANTS.c.count - 1))
         return bool(changed.rowcount)
 
     async def void_grants(self, account: str, openid: str, template: str) -> None:
-        """Forget grants: they were taken back, or WeChat knows of none."""
+        """Remove all grants: they were revoked, or WeChat has none."""
         async with self._database.writing() as connection:
             await connection.execute(delete(GRANTS).where(_is_grant(account, openid, template)))
 
     async def count_grants(self, account: str, openid: str, template: str) -> int:
-        """Count what is left."""
+        """Return the number of grants."""
         async with self._database.reading() as connection:
             statement = select(GRANTS.c.count).where(_is_grant(account, openid, template))
             return int((await connection.execute(statement)).scalar() or 0)
 
     async def open_window(self, account: str, openid: str, act: str, until: int, times: int) -> None:
-        """Note that somebody did something, which lets the account write to them `times` until then (Unix time)."""
+        """Open a reply window for `times` texts until then (Unix time)."""
         row = _is_window(account, openid, act)
         values = {"until": until, "remaining": times}
         for _ in range(2):
@@ -72,7 +72,7 @@ class Allowances:
             return
 
     async def use_window(self, account: str, openid: str, now: int) -> str | None:
-        """Use up one text, of the window that ends first; return which, None where there is none."""
+        """Use one text of the window that ends first; return the act of that window, None if none is open."""
         mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
         is_open = and_(mine, WINDOWS.c.until > now, WINDOWS.c.remaining > 0)
         async with self._database.writing() as connection:
@@ -85,19 +85,19 @@ class Allowances:
         return act if changed.rowcount else None
 
     async def return_text(self, account: str, openid: str, act: str) -> None:
-        """Give back what was used of a window: nothing was sent."""
+        """Give back one text of a window: it was not sent."""
         row = _is_window(account, openid, act)
         async with self._database.writing() as connection:
             await connection.execute(update(WINDOWS).where(row).values(remaining=WINDOWS.c.remaining + 1))
 
     async def close_windows(self, account: str, openid: str) -> None:
-        """Forget windows: WeChat knows of none."""
+        """Remove all windows: WeChat has none."""
         mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
         async with self._database.writing() as connection:
             await connection.execute(delete(WINDOWS).where(mine))
 
     async def tidy(self, now: int) -> None:
-        """Remove windows that are over."""
+        """Remove ended windows."""
         async with self._database.writing() as connection:
             await connection.execute(delete(WINDOWS).where(WINDOWS.c.until < now))
 

@@ -1,16 +1,16 @@
-"""One official account's API: what iMSG asks of WeChat, with a valid token each time."""
+"""The API of one official account: the calls that iMSG makes, each with a valid token."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imsg_wechat.codes import Complaint
+from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.templates import Notice, TemplateMessage, Text
 from imsg_wechat.tokens import TokenSource
 from imsg_wechat.transport import Answer, Fields, Transport
 
 
 class Api:
-    """Calls in the name of one account."""
+    """Calls by the token of one account."""
 
     def __init__(self, tokens: TokenSource, transport: Transport, endpoint: str) -> None:
         self._tokens = tokens
@@ -20,17 +20,17 @@ class Api:
     async def send(self, openid: str, message: TemplateMessage, message_id: str) -> Answer:
         """Send a template message; WeChat sends the same `message_id` only once within 10 minutes."""
         page = message.page
-        body = _address(openid, message.template, message.values, page.miniprogram) | {"client_msg_id": message_id}
+        body = _make_body(openid, message.template, message.values, page.miniprogram) | {"client_msg_id": message_id}
         return await self._call("/cgi-bin/message/template/send", body | ({"url": page.url} if page.url else {}))
 
-    async def notify(self, openid: str, notice: Notice) -> Answer:
-        """Send a subscribe notice: each call uses up one grant, and knows no repeats."""
+    async def send_notice(self, openid: str, notice: Notice) -> Answer:
+        """Send a subscribe notice: each call uses one grant, and a repeat is a second notice."""
         page = notice.page
-        body = _address(openid, notice.template, notice.values, page.miniprogram)
+        body = _make_body(openid, notice.template, notice.values, page.miniprogram)
         return await self._call("/cgi-bin/message/subscribe/bizsend", body | ({"page": page.url} if page.url else {}))
 
-    async def say(self, openid: str, text: Text) -> Answer:
-        """Send a customer-service text, which knows no repeats either."""
+    async def send_text(self, openid: str, text: Text) -> Answer:
+        """Send a customer-service text; a repeat is a second text."""
         body = {"touser": openid, "msgtype": "text", "text": {"content": text.text}}
         return await self._call("/cgi-bin/message/custom/send", body)
 
@@ -43,7 +43,7 @@ class Api:
         return await self._call("/wxaapi/newtmpl/gettemplate")
 
     async def make_code(self, scene: str, for_s: int) -> Answer:
-        """Make a QR code that tells our webhook `scene` when it is scanned; its `url` is what to draw."""
+        """Make a QR code; a scan pushes `scene` to our webhook. The answer's `url` is the text of the code."""
         info = {"scene": {"scene_str": scene}}
         body = {"expire_seconds": for_s, "action_name": "QR_STR_SCENE", "action_info": info}
         return await self._call("/cgi-bin/qrcode/create", body)
@@ -61,12 +61,12 @@ class Api:
         return await self._call("/cgi-bin/menu/create", {"button": buttons})
 
     async def _call(self, path: str, body: Fields | None = None) -> Answer:
-        """Call with the token, and once more with a fresh one where that is refused."""
+        """Call with the token, and again with a fresh one if the token is refused."""
         token = await self._tokens.get()
         if not isinstance(token, str):
             return token
         answer = await self._call_with(path, token, body)
-        if not isinstance(answer, Complaint) or not answer.is_stale_token:
+        if not isinstance(answer, ErrorAnswer) or not answer.is_stale_token:
             return answer
         fresh = await self._tokens.get(stale=token)
         if not isinstance(fresh, str):
@@ -80,10 +80,10 @@ class Api:
         )
 
 
-def _address(
+def _make_body(
     openid: str, template: str, values: Mapping[str, str], miniprogram: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    """Write what messages by a template have in common."""
+    """Return the part of the body that messages by a template share."""
     data = {name: {"value": value} for name, value in values.items()}
     body: dict[str, Any] = {"touser": openid, "template_id": template, "data": data}
     return body if miniprogram is None else body | {"miniprogram": dict(miniprogram)}

@@ -1,4 +1,4 @@
-"""Codes by which a follower becomes a user's contact: made for a user, scanned once, confirmed in the page."""
+"""Binding codes: made for a user, scanned once by a follower, confirmed on the web page."""
 
 import secrets
 import time
@@ -12,16 +12,16 @@ from imsg_database.database import Database
 from imsg_wechat.tables import BINDINGS
 
 SCENE = "imsg-bind-"
-"""What the scene of our codes begins with; an account may have other codes. A scene has 64 characters at most."""
+"""The prefix of the scenes of our codes; an account may have other codes. A scene has at most 64 characters."""
 
 LIFE_S = 600
 """How long a code can be scanned."""
 
 CONFIRM_S = 600
-"""How long, after that, who has scanned it can be confirmed."""
+"""How long after that a scan can be confirmed."""
 
 KEPT_S = 86_400
-"""How long what is over is kept: the page that shows a code may ask for it still."""
+"""How long an ended code is kept for the page that shows it."""
 
 State = Literal["waiting", "scanned", "confirmed", "expired"]
 
@@ -38,11 +38,11 @@ class Binding:
     expires_at: int
     """Unix seconds."""
     tag: str | None = None
-    """Of who has scanned it: the first one, and nobody after."""
+    """The tag of the first follower who scanned it; no other can."""
     confirmed: bool = False
 
     def state_at(self, now: float) -> State:
-        """Say how far it is."""
+        """Return its state at a time."""
         if self.confirmed:
             return "confirmed"
         if self.tag is not None and now < self.expires_at + CONFIRM_S:
@@ -51,45 +51,47 @@ class Binding:
 
 
 class Bindings:
-    """The codes. Every verb raises DatabaseUnavailable."""
+    """The table of codes. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self.now = now
 
     async def make(self, account: str, username: str, user_id: str) -> Binding:
-        """Keep a new code for a user; what is long over goes."""
+        """Add a code for a user; remove those that ended long ago."""
         now = int(self.now())
-        made = Binding(secrets.token_hex(16), SCENE + secrets.token_hex(24), account, username, user_id, now + LIFE_S)
+        binding = Binding(
+            secrets.token_hex(16), SCENE + secrets.token_hex(24), account, username, user_id, now + LIFE_S
+        )
         async with self._database.writing() as connection:
             await connection.execute(delete(BINDINGS).where(BINDINGS.c.expires_at < now - KEPT_S))
-            await connection.execute(insert(BINDINGS).values(asdict(made)))
-        return made
+            await connection.execute(insert(BINDINGS).values(asdict(binding)))
+        return binding
 
     async def find(self, name: str) -> Binding | None:
-        """Find a code by its id."""
+        """Return the code of an id."""
         async with self._database.reading() as connection:
-            found = (await connection.execute(select(BINDINGS).where(BINDINGS.c.id == name))).mappings().first()
-        return None if found is None else Binding(**found)
+            result_row = (await connection.execute(select(BINDINGS).where(BINDINGS.c.id == name))).mappings().first()
+        return None if result_row is None else Binding(**result_row)
 
     async def scan(self, account: str, scene: str, tag: str) -> Binding | None:
-        """Note who has scanned a code; None where it is none of ours, over, or somebody else's."""
+        """Record the scan of a code; return None if it is not ours, has ended, or another follower scanned it."""
         is_free = or_(BINDINGS.c.tag.is_(None), BINDINGS.c.tag == tag)
         row = (BINDINGS.c.scene == scene) & (BINDINGS.c.account == account) & (BINDINGS.c.expires_at > int(self.now()))
         async with self._database.writing() as connection:
             await connection.execute(update(BINDINGS).where(row, is_free).values(tag=tag))
             statement = select(BINDINGS).where(row, BINDINGS.c.tag == tag)
-            found = (await connection.execute(statement)).mappings().first()
-        return None if found is None else Binding(**found)
+            result_row = (await connection.execute(statement)).mappings().first()
+        return None if result_row is None else Binding(**result_row)
 
     async def confirm(self, binding: Binding) -> Binding:
-        """Note that the user has the contact now."""
+        """Record that the user confirmed the contact."""
         async with self._database.writing() as connection:
             await connection.execute(update(BINDINGS).where(BINDINGS.c.id == binding.id).values(confirmed=True))
         return replace(binding, confirmed=True)
 
 
 def scene_of(event: str, key: str) -> str | None:
-    """Read the scene of one of our codes from an event's key; None where there is none."""
+    """Return the scene of one of our codes from an event's key; None if it has none."""
     scene = key.removeprefix("qrscene_") if event == "subscribe" else key
     return scene if event in ("subscribe", "SCAN") and scene.startswith(SCENE) else None

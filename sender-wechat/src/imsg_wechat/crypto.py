@@ -20,26 +20,26 @@ SIGNATURE_CHARACTERS = 40
 _HEX = frozenset("0123456789abcdef")
 
 
-class NotGenuine(Exception):  # noqa: N818  a verdict about what came in
-    """The message is not WeChat's, or not for us; one verdict for every cause, so that nobody learns which."""
+class NotGenuine(Exception):  # noqa: N818  its name says the error
+    """The message is not WeChat's, or for another account; the cause is not told to the caller."""
 
 
-def signature(*parts: str) -> str:
-    """Sign a webhook call: SHA-1 of the sorted parts (token, timestamp, nonce, in safe mode also Encrypt)."""
+def sign(*parts: str) -> str:
+    """Return the SHA-1 of the sorted parts of a call: token, timestamp, nonce, and in safe mode Encrypt."""
     return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()  # noqa: S324  WeChat's own choice
 
 
-def has_form(given: str) -> bool:
-    """Tell whether a text could be a signature."""
-    return len(given) == SIGNATURE_CHARACTERS and _HEX.issuperset(given)
+def is_signature(text: str) -> bool:
+    """Return whether a text has the form of a signature."""
+    return len(text) == SIGNATURE_CHARACTERS and _HEX.issuperset(text)
 
 
-def is_genuine(given: str, *parts: str) -> bool:
+def is_genuine(signature: str, *parts: str) -> bool:
     """Compare a signature in constant time."""
-    return equals(given, signature(*parts))
+    return equals(signature, sign(*parts))
 
 
-def key_of(aes_key: str) -> bytes:
+def decode_key(aes_key: str) -> bytes:
     """Decode an EncodingAESKey: 43 characters, the last of which carries spare bits. Raises ValueError."""
     if len(aes_key) != KEY_CHARACTERS:
         raise ValueError(f"must have {KEY_CHARACTERS} characters")
@@ -76,7 +76,7 @@ def encrypt(message: bytes, key: bytes, appid: str, random: bytes) -> str:
 
 
 def _cipher(key: bytes) -> "Cipher[modes.CBC]":
-    # Loaded with the first message in safe mode: 7 MiB that accounts without an AES key never need.
+    # Loaded with the first encrypted message: it takes 7 MiB, which accounts without an AES key do not need.
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
 
     return Cipher(algorithms.AES(key), modes.CBC(key[:16]))

@@ -9,33 +9,33 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_wechat.departures import Departures
 from imsg_wechat.store import Follower, Retired, Store
+from imsg_wechat.unfollows import Unfollows
 
 LOOK_EVERY_S = 1.0
-"""How soon it is seen that Redis has lost the sets."""
+"""How often Redis is checked for lost sets."""
 
 REBUILD_EVERY_S = 3_600.0
-"""How often the sets are written anew although nothing seems wrong with them."""
+"""How often the sets are written anew in any case."""
 
-MIRROR_PATIENCE_S = 0.5
-"""How long somebody who asks for a tag waits for Redis to know of it too."""
+MIRROR_TIMEOUT_S = 0.5
+"""How long the reply to a follower waits for the mirror."""
 
 PAGE = 1_000
 
 SEEN = "imsg:wechat:seen:"
-"""What the key of a message that was seen begins with; its account follows, and then an openid is in it."""
+"""The prefix of the keys of seen messages; the account follows, then text with the openid."""
 
 NO_DIGESTS = Digests(())
 
 MAX_ROUNDS = 5
-"""How often one page is written until it is what the table says; each round more needs a change in between."""
+"""How often one page is written until it equals the table; another round means a change in between."""
 
 log = logger(__name__)
 
 
 class Followers:
-    """Who follows. The table decides; Redis mirrors it."""
+    """The followers: the table is the truth, and Redis mirrors it."""
 
     def __init__(
         self,
@@ -43,42 +43,42 @@ class Followers:
         redis: Redis,
         accounts: Sequence[str],
         digests: Digests = NO_DIGESTS,
-        departures: Departures | None = None,
+        unfollows: Unfollows | None = None,
     ) -> None:
-        """`digests` tells who was erased; without a key nobody is. `departures` hears who leaves and comes back."""
+        """`digests` find erased tags; an installation without an erasure key has none."""
         self._store = store
-        self._departures = departures
+        self._unfollows = unfollows
         self._redis = redis
         self._accounts = tuple(accounts)
         self._tombstones = Tombstones(redis, digests)
         self._erased: Mapping[str, tuple[int, str]] | None = None
         self._stale = set(accounts)
-        """Accounts whose sets may not be what the table says; at the start nobody knows."""
+        """Accounts whose sets may differ from the table; at the start all."""
 
-    async def follows(self, account: str, openid: str, at: int) -> str:
-        """Note that somebody follows; return their tag. Raises DatabaseUnavailable."""
-        before = await self._store.of(account, openid)
-        follower = await self._store.follows(account, openid, at)
-        if self._departures is not None and before is not None and follower.following and not before.following:
-            await self._departures.come_back(account, follower.tag, at)  # before the gateway lets messages in
-        await self._tell([follower])
+    async def follow(self, account: str, openid: str, at: int) -> str:
+        """Record a follower; return their tag. Raises DatabaseUnavailable."""
+        before = await self._store.find(account, openid)
+        follower = await self._store.follow(account, openid, at)
+        if self._unfollows is not None and before is not None and follower.following and not before.following:
+            await self._unfollows.return_(account, follower.tag, at)  # before the gateway accepts messages
+        await self._mirror_changes([follower])
         return follower.tag
 
-    async def leaves(self, account: str, openid: str, at: int) -> None:
-        """Note that somebody has left; the tag stays theirs. Raises DatabaseUnavailable."""
-        follower = await self._store.leaves(account, openid, at)
+    async def unfollow(self, account: str, openid: str, at: int) -> None:
+        """Record that a follower left; their tag stays. Raises DatabaseUnavailable."""
+        follower = await self._store.unfollow(account, openid, at)
         if follower is not None:
-            await self._tell([follower])
-            if self._departures is not None and not follower.following:
-                await self._departures.leave(account, follower.tag, at)
+            await self._mirror_changes([follower])
+            if self._unfollows is not None and not follower.following:
+                await self._unfollows.leave(account, follower.tag, at)
 
     async def tag_of(self, account: str, openid: str) -> str | None:
-        """Return the tag of somebody who has one. Raises DatabaseUnavailable."""
-        follower = await self._store.of(account, openid)
+        """Return the tag of a follower; None for a stranger. Raises DatabaseUnavailable."""
+        follower = await self._store.find(account, openid)
         return None if follower is None else follower.tag
 
     async def tags_of(self, account: str, openid: str, since: int) -> list[str]:
-        """Return the tag of somebody, and those they had at `since` or after; none for a stranger.
+        """Return the tag of a follower, and those that they had at `since` or after; none for a stranger.
 
         Raises DatabaseUnavailable.
         """
@@ -98,26 +98,26 @@ class Followers:
         return await self._store.page(account, after, limit)
 
     async def renew(self, tag: str, at: int) -> Follower | None:
-        """Give whoever has a tag another one, also where it is asked again; None where nobody has it.
+        """Give the follower with this tag another one; a repeat returns the same. None for an unknown tag.
 
         Raises DatabaseUnavailable.
         """
         follower = await self._store.renew(tag, at)
         if follower is not None:
-            await self._tell([follower], retired=[Retired(tag, follower.account, at, follower.tag)])
-            if self._departures is not None and not follower.following:
-                await self._departures.leave(follower.account, follower.tag, at)
+            await self._mirror_changes([follower], retired=[Retired(tag, follower.account, at, follower.tag)])
+            if self._unfollows is not None and not follower.following:
+                await self._unfollows.leave(follower.account, follower.tag, at)
         return follower
 
     async def revoke(self, tag: str, at: int) -> Retired | None:
-        """Take a tag from whoever has it; None for nobody's. Raises DatabaseUnavailable."""
+        """Revoke a tag; return None for an unknown one. Raises DatabaseUnavailable."""
         retired = await self._store.revoke(tag, at)
         if retired is not None:
-            await self._tell([], retired=[retired])
+            await self._mirror_changes([], retired=[retired])
         return retired
 
     async def keep_mirrored(self) -> None:
-        """Write the sets at the start, whenever Redis lost them, and now and then anyway, as long as we live."""
+        """Write the sets at the start, whenever Redis lost them, and every REBUILD_EVERY_S, for ever."""
         written_at = time.monotonic()
         trouble = Recurring(log, "followers_not_published")
         while True:
@@ -136,7 +136,7 @@ class Followers:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _erase(self) -> None:
-        """Remove followers whose tags were erased, also what a restored table brought back; tell history so."""
+        """Remove followers whose tags were erased, also from a restored table; report the progress to history."""
         if not self._tombstones.digests or await self._tombstones.count() == 0:
             return
         erased = await self._tombstones.read()
@@ -147,28 +147,29 @@ class Followers:
             while page := await self._store.page(account, after, PAGE):
                 after = page[-1].tag
                 digests = await self._tombstones.digests.of_many(follower.tag for follower in page)
-                gone = [one for one in page if any(digest in erased for digest in digests[one.tag])]
-                if gone:
-                    before = await self._store.remove([one.tag for one in gone])
-                    await self._forget(account, [*(one.tag for one in gone), *before], [one.openid for one in gone])
-                    log.info("followers_erased", account=account, count=len(gone))
+                removed = [row for row in page if any(digest in erased for digest in digests[row.tag])]
+                if removed:
+                    tags = [row.tag for row in removed]
+                    before = await self._store.remove(tags)
+                    await self._remove_from_redis(account, [*tags, *before], [row.openid for row in removed])
+                    log.info("followers_erased", account=account, count=len(removed))
             await self._erase_retired(account, erased)
         await self._redis.call("HSET", ERASED, "wechat", max(at_ms for at_ms, _ in erased.values()))
         self._erased = erased
 
     async def _erase_retired(self, account: str, erased: Mapping[str, tuple[int, str]]) -> None:
-        """Remove what is left of tags that were erased after they had been retired."""
+        """Remove retired tags that were erased."""
         after = ""
         while page := await self._store.read_retired(account, after, PAGE):
             after = page[-1].tag
-            digests = await self._tombstones.digests.of_many(one.tag for one in page)
-            gone = [one.tag for one in page if any(digest in erased for digest in digests[one.tag])]
-            if gone:
-                before = await self._store.remove(gone)
-                await self._forget(account, [*gone, *before], [])
+            digests = await self._tombstones.digests.of_many(row.tag for row in page)
+            tags = [row.tag for row in page if any(digest in erased for digest in digests[row.tag])]
+            if tags:
+                before = await self._store.remove(tags)
+                await self._remove_from_redis(account, [*tags, *before], [])
 
-    async def _forget(self, account: str, tags: Sequence[str], openids: Sequence[str]) -> None:
-        """Take followers out of Redis: their tags, and what was seen of their openids."""
+    async def _remove_from_redis(self, account: str, tags: Sequence[str], openids: Sequence[str]) -> None:
+        """Remove tags from the sets, and the keys of seen messages of these openids."""
         await asyncio.gather(
             self._redis.call("SREM", followers_key(account), *tags), self._redis.call("SREM", left_key(account), *tags)
         )
@@ -185,7 +186,7 @@ class Followers:
         return bool(await self._redis.call("SISMEMBER", followers_key(account), FOLLOWERS_COMPLETE))
 
     async def _rebuild(self, account: str) -> None:
-        """Write every row; nothing else is in the sets, since whoever is erased is taken out by name."""
+        """Write every row of an account. An erasure removes its tags one by one, so the sets have no others."""
         self._stale.discard(account)
         count, after = 0, ""
         try:
@@ -202,21 +203,20 @@ class Followers:
             raise
         log.info("followers_published", account=account, followers=count)
 
-    async def _tell(self, followers: Sequence[Follower], retired: Sequence[Retired] = ()) -> None:
-        """Mirror what has just changed; where Redis is away, all of it is mirrored again once it is back."""
+    async def _mirror_changes(self, followers: Sequence[Follower], retired: Sequence[Retired] = ()) -> None:
+        """Mirror rows that changed; without Redis the whole account is mirrored again later."""
         try:
-            async with asyncio.timeout(MIRROR_PATIENCE_S):
+            async with asyncio.timeout(MIRROR_TIMEOUT_S):
                 await self._retire(retired)
                 await self._mirror(followers)
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._stale.update(one.account for one in followers)
-            self._stale.update(one.account for one in retired)
+            self._stale.update([row.account for row in followers] + [row.account for row in retired])
             log.info("follower_not_published", why=str(error) or "Redis took too long")
 
     async def _mirror(self, followers: Sequence[Follower]) -> None:
-        """Write, then look whether the table still says the same: another replica may have been between the two.
+        """Write rows, then compare them with the table, which another replica may have changed in between.
 
-        Whoever writes last has looked after it, so that the sets end as the table is.
+        The replica that writes last also compares last, so the sets end equal to the table.
         """
         for _ in range(MAX_ROUNDS):
             await self._write(followers)
@@ -229,29 +229,33 @@ class Followers:
             followers = list(now.values())
 
     async def _unwrite(self, followers: Sequence[Follower]) -> None:
-        """Take out tags that are in no row any more: of who was erased for good, and retired ones as such."""
-        retired = await self._store.find_retired([one.tag for one in followers])
+        """Remove tags without a row: erased ones from the sets, retired ones as retired."""
+        retired = await self._store.find_retired([row.tag for row in followers])
         await self._retire(list(retired.values()))
-        for one in followers:
-            if one.tag not in retired:
-                await self._redis.call("SREM", followers_key(one.account), one.tag)
-                await self._redis.call("SREM", left_key(one.account), one.tag)
+        for row in followers:
+            if row.tag not in retired:
+                await self._redis.call("SREM", followers_key(row.account), row.tag)
+                await self._redis.call("SREM", left_key(row.account), row.tag)
 
     async def _retire(self, retired: Sequence[Retired]) -> None:
-        """Say of tags that nobody follows by them: to the gateway they are as of one who has left (10014)."""
-        for account in {one.account for one in retired}:
-            tags = [one.tag for one in retired if one.account == account]
+        """Move tags to the set of followers who left: the gateway refuses them alike (10014)."""
+        for account in {row.account for row in retired}:
+            tags = [row.tag for row in retired if row.account == account]
             await self._redis.call("SADD", left_key(account), *tags)
             await self._redis.call("SREM", followers_key(account), *tags)
 
     async def _write(self, followers: Sequence[Follower]) -> None:
         by_account: dict[str, tuple[list[str], list[str]]] = {}
         for follower in followers:
-            here, gone = by_account.setdefault(follower.account, ([], []))
-            (here if follower.following else gone).append(follower.tag)
-        for account, (here, gone) in by_account.items():
+            following, left = by_account.setdefault(follower.account, ([], []))
+            (following if follower.following else left).append(follower.tag)
+        for account, (following, left) in by_account.items():
             calls = [
-                *((("SADD", followers_key(account), *here), ("SREM", left_key(account), *here)) if here else ()),
-                *((("SADD", left_key(account), *gone), ("SREM", followers_key(account), *gone)) if gone else ()),
+                *(
+                    (("SADD", followers_key(account), *following), ("SREM", left_key(account), *following))
+                    if following
+                    else ()
+                ),
+                *((("SADD", left_key(account), *left), ("SREM", followers_key(account), *left)) if left else ()),
             ]
             await asyncio.gather(*(self._redis.call(*call) for call in calls))

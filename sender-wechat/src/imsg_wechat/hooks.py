@@ -1,4 +1,4 @@
-"""The webhook: GET and POST /hooks/wechat/ACCOUNT, in plain and in safe mode, as WeChat calls it."""
+"""The webhook that WeChat calls: GET and POST /hooks/wechat/ACCOUNT, in plain and in safe mode."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
 from imsg_web import bodies
 from imsg_wechat import crypto, replies
-from imsg_wechat.consoles import Consoles
 from imsg_wechat.nonces import FRESH_S, Nonces, Repeated
-from imsg_wechat.receipts import NotKept
+from imsg_wechat.receipts import NotPublished
 from imsg_wechat.replies import Message, Unreadable
-from imsg_wechat.webhook import Reception
+from imsg_wechat.webhook import Webhook
+from imsg_wechat.webhook_modes import WebhookModes
 
 PATH = "/hooks/wechat/{account}"
 
@@ -27,101 +27,104 @@ ANSWER_WITHIN_S = 4.5
 MAX_ECHO_CHARACTERS = 256
 
 WRONG_MODES = frozenset({("safe", False), ("plain", True)})
-"""What an account takes, and whether a call is encrypted, that do not go together."""
+"""(mode of the account, whether the call is encrypted): the combinations that are refused."""
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What one account's webhook is guarded by."""
+class HookAccount:
+    """The settings of one account that its webhook needs."""
 
-    account: str
+    name: str
     appid: str
     token: str
     key: bytes | None
-    """Of safe mode."""
+    """The AES key of safe mode."""
     mode: Literal["any", "plain", "safe"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What every call passes before its body is read, and what is remembered of calls."""
+class HookChecks:
+    """Checks of a call before its body is read, and the record of calls."""
 
     nonces: Nonces
-    consoles: Consoles
+    webhook_modes: WebhookModes
     now: Callable[[], float]
 
-    async def admit(self, door: Door, request: Request, *, is_safe: bool) -> None:
-        """Let a call of WeChat's pass. Raises Refusal forged, stale."""
-        if not _may_come_in(door, request, is_safe=is_safe):
-            raise _refuse_forged(door.account)
-        self.require_fresh(door.account, request)
-        if not is_safe and door.key is not None:
-            await self.consoles.note(door.account, is_plain=True, is_taken=door.mode != "safe")
-        if (door.mode, is_safe) in WRONG_MODES:
+    async def admit(self, account: HookAccount, request: Request, *, is_safe: bool) -> None:
+        """Check signature, time and mode of a call. Raises Refusal forged, stale."""
+        if not _has_signature(account, request, is_safe=is_safe):
+            raise _refuse_forged(account.name)
+        self.require_fresh(account.name, request)
+        if not is_safe and account.key is not None:
+            await self.webhook_modes.note(account.name, is_plain=True, is_accepted=account.mode != "safe")
+        if (account.mode, is_safe) in WRONG_MODES:
             raise Refusal("forged")
 
     def require_fresh(self, account: str, request: Request) -> None:
-        """Refuse what was signed long ago: whoever overheard a call has it for ever. Raises Refusal stale."""
+        """Refuse an old signature, which somebody may have recorded. Raises Refusal stale."""
         timestamp, _ = _stamps(request)
         if not timestamp.isascii() or not timestamp.isdigit() or abs(self.now() - int(timestamp[:12])) > FRESH_S:
             log.warning("wechat_stale", account=account, timestamp=timestamp[:20])
             raise Refusal("stale", minutes=FRESH_S // 60)
 
 
-def make_router(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRouter:
-    """Make the routes; who is not WeChat is refused before anything is read of what he sent."""
-
-    async def verify(request: Request) -> Response:
-        """Answer WeChat's question whether this is ours: with its echostr, and nothing else."""
-        account: str = request.path_params["account"]
-        door = _door(doors, account, request)
-        query = request.query_params
-        if not crypto.is_genuine(query.get("signature", ""), door.token, *_stamps(request)):
-            raise _refuse_forged(account)
-        gate.require_fresh(account, request)
-        return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
-
-    async def take(request: Request) -> Response:
-        """Take a message or an event; answer its passive reply, or `success`."""
-        account: str = request.path_params["account"]
-        deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
-        door = _door(doors, account, request)
-        is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
-        await gate.admit(door, request, is_safe=is_safe)
-        body = await _body(request, deadline)
-        message = _read(door, body, request, is_safe=is_safe)
-        if is_safe:
-            await gate.consoles.note(account, is_plain=False, is_taken=True)
-        try:
-            async with asyncio.timeout_at(deadline), gate.nonces.once(account, *_stamps(request)):
-                text = await reception.take(account, message, request.query_params.get("nonce", ""))
-        except Repeated:
-            log.info("wechat_replayed", account=account, what=message.event)
-            return PlainTextResponse("success")
-        except (NotKept, TimeoutError) as error:
-            log.warning("wechat_call_refused", account=account, what=message.event, why=str(error) or "too slow")
-            raise Refusal("unavailable", retry_after_s=1) from error
-        if text is None:
-            return PlainTextResponse("success")
-        at = int(gate.now())
-        reply = replies.text_reply(message, text, at)
-        if is_safe and door.key is not None:
-            reply = replies.seal(reply, door.key, door.appid, door.token, at)
-        return Response(reply, media_type="application/xml")
-
+def make_router(accounts: Mapping[str, HookAccount], webhook: Webhook, checks: HookChecks) -> APIRouter:
+    """Make the routes; a call that is not WeChat's is refused before its body is read."""
+    handler = _Handler(accounts, webhook, checks)
     router = APIRouter(include_in_schema=False)
-    router.add_api_route(PATH, verify, methods=["GET"])
-    router.add_api_route(PATH, take, methods=["POST"])
+    router.add_api_route(PATH, handler.verify, methods=["GET"])
+    router.add_api_route(PATH, handler.receive, methods=["POST"])
     return router
 
 
-def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:
-    door = doors.get(account)
-    if door is None:
-        raise Refusal("no_such_url", path=request.url.path)
-    return door
+class _Handler:
+    def __init__(self, accounts: Mapping[str, HookAccount], webhook: Webhook, checks: HookChecks) -> None:
+        self._accounts = accounts
+        self._webhook = webhook
+        self._checks = checks
+
+    async def verify(self, account: str, request: Request) -> Response:
+        """Answer WeChat's check of the URL with its echostr."""
+        known, query = self._find(account, request), request.query_params
+        if not crypto.is_genuine(query.get("signature", ""), known.token, *_stamps(request)):
+            raise _refuse_forged(known.name)
+        self._checks.require_fresh(known.name, request)
+        return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
+
+    async def receive(self, account: str, request: Request) -> Response:
+        """Process a message or an event; return its passive reply, or `success`."""
+        known = self._find(account, request)
+        deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
+        is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
+        await self._checks.admit(known, request, is_safe=is_safe)
+        body = await _read_body(request, deadline)
+        message = _read_message(known, body, request, is_safe=is_safe)
+        if is_safe:
+            await self._checks.webhook_modes.note(known.name, is_plain=False, is_accepted=True)
+        try:
+            async with asyncio.timeout_at(deadline), self._checks.nonces.once(known.name, *_stamps(request)):
+                text = await self._webhook.process(known.name, message, request.query_params.get("nonce", ""))
+        except Repeated:
+            log.info("wechat_replayed", account=known.name, what=message.event)
+            return PlainTextResponse("success")
+        except (NotPublished, TimeoutError) as error:
+            log.warning("wechat_call_refused", account=known.name, what=message.event, why=str(error) or "too slow")
+            raise Refusal("unavailable", retry_after_s=1) from error
+        if text is None:
+            return PlainTextResponse("success")
+        at = int(self._checks.now())
+        reply = replies.text_reply(message, text, at)
+        if is_safe and known.key is not None:
+            reply = replies.seal(reply, known.key, known.appid, known.token, at)
+        return Response(reply, media_type="application/xml")
+
+    def _find(self, account: str, request: Request) -> HookAccount:
+        known = self._accounts.get(account)
+        if known is None:
+            raise Refusal("no_such_url", path=request.url.path)
+        return known
 
 
 def _refuse_forged(account: str) -> Refusal:
@@ -133,38 +136,38 @@ def _stamps(request: Request) -> tuple[str, str]:
     return request.query_params.get("timestamp", ""), request.query_params.get("nonce", "")
 
 
-def _may_come_in(door: Door, request: Request, *, is_safe: bool) -> bool:
-    """Look at the signature that stands before the body, and in safe mode at the form of the one that covers it."""
-    given = request.query_params.get("signature")
-    if is_safe and (door.key is None or not crypto.has_form(request.query_params.get("msg_signature", ""))):
+def _has_signature(account: HookAccount, request: Request, *, is_safe: bool) -> bool:
+    """Check the signature of the query; in safe mode also the form of the one that covers the body."""
+    signature = request.query_params.get("signature")
+    if is_safe and (account.key is None or not crypto.is_signature(request.query_params.get("msg_signature", ""))):
         return False
-    if given is None and is_safe:
+    if signature is None and is_safe:
         return True
-    return crypto.is_genuine(given or "", door.token, *_stamps(request))
+    return crypto.is_genuine(signature or "", account.token, *_stamps(request))
 
 
-def _read(door: Door, body: bytes, request: Request, *, is_safe: bool) -> Message:
+def _read_message(account: HookAccount, body: bytes, request: Request, *, is_safe: bool) -> Message:
     """Read a message. Raises Refusal forged, not_json."""
     try:
-        return _open_message(door, body, request) if is_safe else replies.message(body)
+        return _open_message(account, body, request) if is_safe else replies.message(body)
     except crypto.NotGenuine as error:
-        raise _refuse_forged(door.account) from error
+        raise _refuse_forged(account.name) from error
     except Unreadable as error:
-        raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat's") from error
+        raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat") from error
 
 
-def _open_message(door: Door, body: bytes, request: Request) -> Message:
-    """Open an encrypted message, its signature checked first: that one covers what is encrypted."""
+def _open_message(account: HookAccount, body: bytes, request: Request) -> Message:
+    """Decrypt a message after its own signature is checked."""
     query = request.query_params
-    if door.key is None:
+    if account.key is None:
         raise crypto.NotGenuine
     encrypted = replies.elements(body).get("Encrypt", "")
-    if not crypto.is_genuine(query.get("msg_signature", ""), door.token, *_stamps(request), encrypted):
+    if not crypto.is_genuine(query.get("msg_signature", ""), account.token, *_stamps(request), encrypted):
         raise crypto.NotGenuine
-    return replies.message(crypto.decrypt(encrypted, door.key, door.appid))
+    return replies.message(crypto.decrypt(encrypted, account.key, account.appid))
 
 
-async def _body(request: Request, deadline: float) -> bytes:
+async def _read_body(request: Request, deadline: float) -> bytes:
     """Read the body, up to its limit. Raises Refusal too_large, body_incomplete."""
     try:
         async with asyncio.timeout_at(deadline):

@@ -1,4 +1,4 @@
-"""The wiring of sender-wechat: database, accounts, followers, the channel, the webhook."""
+"""The wiring of sender-wechat: database, accounts, followers, channel and webhook."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -30,32 +30,32 @@ from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 from imsg_wechat import transport
-from imsg_wechat.acts import Acts
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import Bindings
 from imsg_wechat.channel import Account, WeChatChannel, terms
 from imsg_wechat.codes import PROVIDER
-from imsg_wechat.consoles import Consoles, remedy
-from imsg_wechat.crypto import key_of
-from imsg_wechat.departures import Departures
-from imsg_wechat.doubts import Doubts
+from imsg_wechat.crypto import decode_key
+from imsg_wechat.delivery_options import DeliveryOptions, make_breakers
+from imsg_wechat.follower_events import FollowerEvents
 from imsg_wechat.followers import Followers
-from imsg_wechat.hooks import Door, Gate, make_router
-from imsg_wechat.menu import Made, describe_menu, make_menu
+from imsg_wechat.hooks import HookAccount, HookChecks, make_router
+from imsg_wechat.menu import MenuResult, describe_menu, make_menu
 from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.nonces import Nonces
-from imsg_wechat.publishing import PublishedLimits
+from imsg_wechat.published_limits import PublishedLimits
 from imsg_wechat.receipts import Receipts
-from imsg_wechat.routes import Parts, router
+from imsg_wechat.routes import RouteServices, router
 from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
-from imsg_wechat.template_check import ask, read_wrong
+from imsg_wechat.template_check import compare_with_account, read_wrong
 from imsg_wechat.templates import Templates, merge_limits
 from imsg_wechat.tokens import Credentials, OwnToken, Tokens
 from imsg_wechat.transport import Timeouts, Transport
-from imsg_wechat.ways import Ways, make_breakers
-from imsg_wechat.webhook import Reception
+from imsg_wechat.unconfirmed import UnconfirmedCalls
+from imsg_wechat.unfollows import Unfollows
+from imsg_wechat.webhook import Webhook
+from imsg_wechat.webhook_modes import WebhookModes, remedy
 
 __all__ = [
     "Settings",
@@ -94,12 +94,12 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
         connection,
         tuple(wechat.accounts),
         Digests(settings.erasure_key),
-        Departures(receipts.tell, connection),
+        Unfollows(receipts.report, connection),
     )
     allowances, zone = Allowances(database), ZoneInfo(settings.timezone)
     channel = await enter(open_channel(wechat, connection, followers, allowances, history, zone=zone))
-    acts = Acts(allowances, _list_texting(wechat, channel.templates), time.time)
-    reception = Reception(followers, connection, receipts.keep, bindings.scan, acts.note, now=time.time)
+    acts = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
+    webhook = Webhook(followers, connection, receipts.publish, bindings.scan, acts.note, now=time.time)
     sender.service.watch(followers.keep_mirrored(), "followers")
     sender.service.watch(
         PublishedLimits(connection, channel.method, merge_limits(channel.templates)).keep(), "templates"
@@ -107,15 +107,15 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     sender.service.watch(acts.tidy(), "windows")
     for name, check in channel.checks(connection).items():
         sender.service.watch(check.run(), f"templates of {name}")
-        sender.service.warn(f"templates of {name}", check.tell)
+        sender.service.warn(f"templates of {name}", check.describe)
     sender.service.watch(receipts.run(), "receipts")
     sender.work(channel)
-    consoles = Consoles(connection)
-    await _warn_of_plain(consoles, wechat)
+    webhook_modes = WebhookModes(connection)
+    await _warn_of_plain(webhook_modes, wechat)
     guard = CallerCheck("wechat", settings.service_key, settings.peer_keys)
-    hooks = make_router(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time))
+    hooks = make_router(_make_hook_accounts(wechat), webhook, HookChecks(Nonces(connection), webhook_modes, time.time))
     api = make_internal_app("iMSG sender-wechat", guard, [router, hooks], [DatabaseUnavailable])
-    api.state.parts = Parts(followers, bindings, channel.apis)
+    api.state.parts = RouteServices(followers, bindings, channel.apis)
     return api
 
 
@@ -132,10 +132,10 @@ async def open_channel(
 ) -> AsyncIterator[WeChatChannel]:
     """Open the channel alone; no connection to WeChat is made before the first message."""
     async with transport.connect(timeouts or Timeouts()) as calls:
-        doubts = Doubts(connection)
+        unconfirmed = UnconfirmedCalls(connection)
         accounts = {
             name: Account(
-                Ways(name, api, make_breakers(name), allowances, doubts, time.time),
+                DeliveryOptions(name, api, make_breakers(name), allowances, unconfirmed, time.time),
                 Templates.of(one.template, one.variable, one.templates, zone),
             )
             for (name, api), one in zip(_apis(wechat, connection, calls).items(), wechat.accounts.values(), strict=True)
@@ -145,16 +145,16 @@ async def open_channel(
 
 
 async def find_plain(settings: Settings, redis_url: str) -> list[str]:
-    """Name the accounts with an AES key whose console was last seen to send plain.
+    """Return the accounts with an AES key whose last message was plain.
 
     Raises RedisUnavailable, RedisRefused, TimeoutError.
     """
     async with redis.connect(redis_url) as connection:
-        return await Consoles(connection).plain(_seal(settings.wechat))
+        return await WebhookModes(connection).find_plain(_list_encrypted(settings.wechat))
 
 
 async def find_wrong_templates(settings: Settings, redis_url: str) -> dict[str, dict[str, str]]:
-    """Say which templates WeChat was last heard not to have, or of other fields: account → template → why.
+    """Return the templates that WeChat does not have, or with other fields: account → template → fault.
 
     Raises RedisUnavailable, RedisRefused, TimeoutError.
     """
@@ -162,26 +162,26 @@ async def find_wrong_templates(settings: Settings, redis_url: str) -> dict[str, 
         return await read_wrong(connection, settings.wechat.accounts)
 
 
-async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
-    """Name the accounts whose console sends plain where it might encrypt."""
+async def _warn_of_plain(webhook_modes: WebhookModes, wechat: WeChat) -> None:
+    """Warn of accounts with an AES key whose console sends plain messages."""
     try:
-        accounts = await consoles.plain(_seal(wechat))
+        accounts = await webhook_modes.find_plain(_list_encrypted(wechat))
     except (RedisUnavailable, RedisRefused, TimeoutError):
-        return  # each message that comes plain is warned of again
+        return  # each plain message is warned of again
     for account in accounts:
         log.warning(
             "wechat_console_sends_plain",
             account=account,
-            taken=wechat.accounts[account].taken != "safe",
+            accepted=wechat.accounts[account].accepted_mode != "safe",
             remedy=remedy([account]),
         )
 
 
-def _seal(wechat: WeChat) -> list[str]:
+def _list_encrypted(wechat: WeChat) -> list[str]:
     return [name for name, account in wechat.accounts.items() if account.aes_key is not None]
 
 
-async def make_menus(settings: Settings, account: str | None, *, replace: bool = False) -> dict[str, Made]:
+async def make_menus(settings: Settings, account: str | None, *, replace: bool = False) -> dict[str, MenuResult]:
     """Add our button to the menu of one account, or of all. Raises StartError for an account that is not configured."""
     accounts = settings.wechat.accounts
     if account is not None and account not in accounts:
@@ -205,32 +205,35 @@ def _apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]
 
 
 def _list_texting(wechat: WeChat, templates: Mapping[str, Templates]) -> Mapping[str, int]:
-    """List the accounts that send customer-service texts → how many in a window."""
-    return {name: wechat.accounts[name].texts_per_window for name, one in templates.items() if one.has_texts}
+    """Return the accounts that send customer-service texts → how many in a reply window."""
+    return {name: wechat.accounts[name].texts_per_window for name, each in templates.items() if each.has_texts}
 
 
-def _doors(wechat: WeChat) -> dict[str, Door]:
+def _make_hook_accounts(wechat: WeChat) -> dict[str, HookAccount]:
     return {
-        name: Door(
+        name: HookAccount(
             name,
             account.appid,
             account.token.get_secret_value(),
-            None if account.aes_key is None else key_of(account.aes_key.get_secret_value()),
-            account.taken,
+            None if account.aes_key is None else decode_key(account.aes_key.get_secret_value()),
+            account.accepted_mode,
         )
         for name, account in wechat.accounts.items()
     }
 
 
 async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
-    """Log in to each account and ask for its templates and notices; say what is wrong, None where all is well."""
-    found: dict[str, str | None] = {}
+    """Log in to each account and list its templates; return account → what is wrong, None where all is well."""
+    faults: dict[str, str | None] = {}
     async with transport.connect(Timeouts()) as calls:
-        for name, one in wechat.accounts.items():
-            api = Api(OwnToken(Credentials(one.appid, one.secret, one.endpoint), calls), calls, one.endpoint)
-            said = await ask(api, Templates.of(one.template, one.variable, one.templates), always=True)
-            if isinstance(said, str):
-                found[name] = said
+        for name, account in wechat.accounts.items():
+            credentials = Credentials(account.appid, account.secret, account.endpoint)
+            api = Api(OwnToken(credentials, calls), calls, account.endpoint)
+            result = await compare_with_account(
+                api, Templates.of(account.template, account.variable, account.templates), always=True
+            )
+            if isinstance(result, str):
+                faults[name] = result
             else:
-                found[name] = f"the log-in works. {' '.join(said.wrong.values())}" if said.wrong else None
-    return found
+                faults[name] = f"the log-in works. {' '.join(result.wrong.values())}" if result.wrong else None
+    return faults

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from imsg_wechat.api import Api
-from imsg_wechat.codes import Complaint
+from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.replies import ASKING_KEY
-from imsg_wechat.transport import Answer, Trouble
+from imsg_wechat.transport import Answer, CallFailure
 
 Button = Mapping[str, Any]
 
@@ -18,7 +18,7 @@ NO_MENU = 46003
 """The account has no menu that an API made."""
 
 MAX_TOP, MAX_BELOW = 3, 5
-"""Buttons in the bar, and below one of them (api_createcustommenu)."""
+"""The most buttons in the bar, and below one of them (api_createcustommenu)."""
 
 OURS: Button = {"type": "click", "name": "获取我的openID", "key": ASKING_KEY}
 ABOVE = "我的"
@@ -44,23 +44,23 @@ KEPT_TYPES = frozenset(
 """Types that an API may write; others (`text`, `img`, `news`, `video`) only WeChat's console makes."""
 
 
-class CannotMerge(Exception):  # noqa: N818  a verdict about a menu
+class CannotMerge(Exception):  # noqa: N818  its name says the error
     """The menu can't take our button as it is; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What became of an account's menu."""
+class MenuResult:
+    """The result for an account's menu."""
 
     buttons: Sequence[Button] = ()
-    was_there: bool = False
-    """Our button was in it: nothing was written."""
+    has_button_already: bool = False
+    """The menu had our button: nothing was written."""
     why: str | None = None
-    """What went wrong; None where nothing did."""
+    """Why the button is not in the menu; None if it is."""
 
 
 def merge(buttons: Sequence[Button]) -> Sequence[Button] | None:
-    """Add our button to a menu; None where it has it. Raises CannotMerge.
+    """Add our button to a menu; return None if the menu has it. Raises CannotMerge.
 
     Below 我的 where there is one, else as a new button of the bar, else below the last one that has a place.
     """
@@ -88,7 +88,7 @@ def _has_place(button: Button) -> bool:
 
 
 def _read(button: Button) -> dict[str, Any]:
-    """Read a button as either call shows it. Raises CannotMerge."""
+    """Read a button from either call. Raises CannotMerge."""
     below = button.get("sub_button") or []
     below = below.get("list", []) if isinstance(below, dict) else below
     if below:
@@ -103,51 +103,51 @@ def _read(button: Button) -> dict[str, Any]:
     return {name: value for name, value in button.items() if name != "sub_button" and value not in ("", None)}
 
 
-async def make_menu(api: Api, *, replace: bool = False) -> Made:
-    """Give an account our button beside what its menu has, or with `replace` instead of it."""
+async def make_menu(api: Api, *, replace: bool = False) -> MenuResult:
+    """Add our button to the menu of an account, or with `replace` make a menu of it alone."""
     buttons: Sequence[Button] = ()
     if not replace:
         found = await _find(api)
-        if isinstance(found, Made):
+        if isinstance(found, MenuResult):
             return found
         buttons = found
     try:
         merged = merge(buttons)
     except CannotMerge as error:
-        return Made(why=str(error))
+        return MenuResult(why=str(error))
     if merged is None:
-        return Made(buttons, was_there=True)
+        return MenuResult(buttons, has_button_already=True)
     answer = await api.write_menu(merged)
-    return Made(merged, why=_explain(answer))
+    return MenuResult(merged, why=_explain(answer))
 
 
-async def _find(api: Api) -> Sequence[Button] | Made:
-    """Read the menu: the one an API made, else the one made in the console, else none."""
+async def _find(api: Api) -> Sequence[Button] | MenuResult:
+    """Return the buttons of the menu that an API made, else of the console's menu, else none."""
     answer = await api.read_menu()
-    if isinstance(answer, Complaint) and answer.code == NO_MENU:
+    if isinstance(answer, ErrorAnswer) and answer.code == NO_MENU:
         answer = await api.read_console_menu()
-        if not isinstance(answer, Complaint | Trouble):
+        if not isinstance(answer, ErrorAnswer | CallFailure):
             is_open = answer.get("is_menu_open")
             return answer.get("selfmenu_info", {}).get("button", []) if is_open else []
-    if isinstance(answer, Complaint | Trouble):
-        return Made(why=_explain(answer))
+    if isinstance(answer, ErrorAnswer | CallFailure):
+        return MenuResult(why=_explain(answer))
     found: Sequence[Button] = answer.get("menu", {}).get("button", [])
     return found
 
 
 def _explain(answer: Answer) -> str | None:
-    if isinstance(answer, Complaint):
+    if isinstance(answer, ErrorAnswer):
         return f"{answer.code}: {answer.detail}"
-    return answer.detail if isinstance(answer, Trouble) else None
+    return answer.detail if isinstance(answer, CallFailure) else None
 
 
-def describe_menu(account: str, made: Made) -> str:
-    """Say to a person what became of an account's menu."""
+def describe_menu(account: str, made: MenuResult) -> str:
+    """Return a sentence about the result."""
     if made.why is not None:
         return f"{account} has not got the button: {made.why}"
     bar = " | ".join(
         button["name"] + "".join(f" › {one['name']}" for one in button.get("sub_button", ())) for button in made.buttons
     )
-    if made.was_there:
+    if made.has_button_already:
         return f"{account} has the button already: {bar}"
     return f"{account}: {bar}. People see it within minutes, or at once after following anew."

@@ -1,4 +1,4 @@
-"""`${…}` in the texts of templates: parameters of a message, and what iMSG computes."""
+"""`${…}` placeholders in the texts of templates: parameters of a message, and values that iMSG computes."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 COMPUTED = "imsg."
-"""What the name of a computed value begins with; no parameter's does."""
+"""The prefix of the names of computed values; no parameter has it."""
 
 TIME, DATE = "%Y年%m月%d日 %H:%M", "%Y年%m月%d日"
 
@@ -21,7 +21,7 @@ _TIME_PARTS: Mapping[str, Callable[[datetime], str]] = {
     "S": lambda at: f"{at.second:02}",
     "%": lambda _: "%",
 }
-"""Of strftime's, those that read the same whatever the machine's language is."""
+"""The codes of strftime whose result does not depend on the machine's language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Placeholder:
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """What computed values are of: the request, the same at every try."""
+class MessageContext:
+    """The data of computed values; it is the same at every attempt."""
 
     request: str
     username: str
@@ -42,25 +42,25 @@ class Occasion:
     accepted_at: datetime
 
 
-_VALUES: Mapping[str, Callable[[Occasion, datetime, str], str]] = {
+_VALUES: Mapping[str, Callable[[MessageContext, datetime, str], str]] = {
     f"{COMPUTED}time": lambda _, at, form: write_time(at, form or TIME),
     f"{COMPUTED}date": lambda _, at, form: write_time(at, form or DATE),
     f"{COMPUTED}request": lambda of, _, __: of.request,
     f"{COMPUTED}username": lambda of, _, __: of.username,
     f"{COMPUTED}account": lambda of, _, __: of.account,
 }
-"""Name → its value, given the occasion, when it was in the time zone, and the form that was asked for."""
+"""Name → its value, given the context, the time in the time zone, and the form."""
 
 _TIMES = (f"{COMPUTED}time", f"{COMPUTED}date")
 
 
 def is_computed(name: str) -> bool:
-    """Tell whether iMSG itself knows the value."""
+    """Return whether iMSG computes the value."""
     return name.startswith(COMPUTED)
 
 
 def read(text: str) -> Iterator[str | Placeholder]:
-    """Yield the fixed words and the placeholders of a text. Raises ValueError where one is none."""
+    """Yield the fixed parts and the placeholders of a text. Raises ValueError for a malformed placeholder."""
     end = 0
     for match in _PLACE.finditer(text):
         yield from _yield_fixed(text[end : match.start()])
@@ -71,7 +71,7 @@ def read(text: str) -> Iterator[str | Placeholder]:
 
 def _yield_fixed(words: str) -> Iterator[str]:
     if "${" in words:
-        raise ValueError("holds a ${ that ends nowhere, or holds more than a name")
+        raise ValueError("has a ${ without a }, or with more than a name in it")
     if words:
         yield words
 
@@ -88,11 +88,11 @@ def _check(place: Placeholder) -> Placeholder:
     return place
 
 
-def compute(place: Placeholder, occasion: Occasion, zone: tzinfo) -> str:
+def compute(place: Placeholder, context: MessageContext, zone: tzinfo) -> str:
     """Return a computed value."""
-    return _VALUES[place.name](occasion, occasion.accepted_at.astimezone(zone), place.form)
+    return _VALUES[place.name](context, context.accepted_at.astimezone(zone), place.form)
 
 
 def write_time(at: datetime, form: str) -> str:
-    """Write a time in a form that was checked."""
+    """Return a time in a form that `read` has checked."""
     return _PART_OF_TIME.sub(lambda part: _TIME_PARTS[part[1]](at), form)

@@ -1,4 +1,4 @@
-"""What WeChat sends to our webhook, read from XML, and the passive replies to it."""
+"""The XML of WeChat's webhook: reading messages, and writing passive replies."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ ASKING_KEY = "获取我的openID"
 """The key of our menu's button."""
 
 ASKING_TEXTS = frozenset({"openid", "我的openid"})
-"""What asks for the tag when it is written, letter case and space around it apart."""
+"""The texts that ask for the tag, in any letter case."""
 
 WELCOME = "感谢关注！点击菜单“我的”中的“获取我的openID”，或发送“openID”，即可得到您的标记；凭这个标记就能给您发送消息。"
 NOT_NOW = "系统正忙，请稍后再点击“获取我的openID”。"
-"""Better than silence, which WeChat shows as a failure of the account."""
+"""Without a reply, WeChat shows a failure of the account."""
 
 CODE_OVER = "这个二维码已经失效或已被别人扫过。请在 iMSG 的页面上重新生成一个，再扫一次。"
 
 
-def say_scanned(username: str, tag: str) -> str:
-    """Say to who has scanned a code what it is for: somebody may have been shown another person's."""
+def write_scanned(username: str, tag: str) -> str:
+    """Return the reply to a scan: it names the user, since a person may have got another one's code."""
     return (
         f"您扫的是把微信绑定到用户“{username}”的二维码。您的标记是 {tag}，请核对它与 iMSG 页面上显示的是否一致；"
         "在页面上确认后，绑定才生效。如果您不认识这个用户名，不必理会。"
@@ -32,11 +32,11 @@ def say_scanned(username: str, tag: str) -> str:
 
 
 LATEST_S = 2**40
-"""No moment of WeChat's is later (Unix seconds); what a database could not keep is no message."""
+"""The latest valid CreateTime (Unix seconds): a larger one would not fit the database."""
 
 
-class Unreadable(Exception):  # noqa: N818  a verdict about what came in
-    """The body is no XML of WeChat's."""
+class Unreadable(Exception):  # noqa: N818  its name says the error
+    """The body is no XML of WeChat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +44,28 @@ class Message:
     """One message or event."""
 
     fields: Mapping[str, str]
-    """What WeChat sent, element → text."""
+    """Element → text."""
     items: Sequence[Mapping[str, str]] = ()
-    """What it lists, one or several: `<SubscribeMsgPopupEvent><List>…</List><List>…`."""
+    """The items of its lists, such as `<SubscribeMsgPopupEvent><List>…</List><List>…`."""
 
     @property
     def openid(self) -> str:
-        """Who sent it."""
+        """The sender."""
         return self.fields["FromUserName"]
 
     @property
     def at(self) -> int:
-        """When, in Unix seconds."""
+        """The time in Unix seconds."""
         return int(self.fields["CreateTime"])
 
     @property
     def event(self) -> str:
-        """Its kind of event; empty for what a person wrote."""
+        """The kind of event; empty for a text of a person."""
         return self.fields.get("Event", "") if self.fields.get("MsgType") == "event" else ""
 
     @property
-    def is_asking(self) -> bool:
-        """Whether somebody wants to know their tag."""
+    def asks_for_tag(self) -> bool:
+        """Whether the follower asks for their tag."""
         if self.event:
             return self.event == "CLICK" and self.fields.get("EventKey") == ASKING_KEY
         text = self.fields.get("Content", "") if self.fields.get("MsgType") == "text" else ""
@@ -73,11 +73,13 @@ class Message:
 
     @property
     def name(self) -> tuple[str, ...]:
-        """What a repeat of it has in common with it: the MsgId, or what together stands for an event's."""
+        """What identifies the message and its repeats: the MsgId, or these fields of an event."""
         if not self.event and (msgid := self.fields.get("MsgId")):
             return (msgid,)
-        told = tuple(self.fields.get(name, "") for name in ("FromUserName", "CreateTime", "Event", "EventKey", "MsgID"))
-        return (*told, *(value for item in self.items for value in item.values()))
+        fields = tuple(
+            self.fields.get(name, "") for name in ("FromUserName", "CreateTime", "Event", "EventKey", "MsgID")
+        )
+        return (*fields, *(value for item in self.items for value in item.values()))
 
 
 def elements(body: bytes) -> dict[str, str]:
@@ -86,7 +88,7 @@ def elements(body: bytes) -> dict[str, str]:
 
 
 def _parse(body: bytes) -> "Element":
-    # Loaded with the first call of WeChat's: an account of one's own may have none for days.
+    # Loaded with the first call of WeChat: an account may have none for days.
     from xml.etree.ElementTree import ParseError  # noqa: PLC0415
 
     from defusedxml.common import DefusedXmlException  # noqa: PLC0415
@@ -104,7 +106,7 @@ def _texts(parent: "Element") -> dict[str, str]:
 
 
 def message(body: bytes) -> Message:
-    """Read a message in the clear. Raises Unreadable where what every message has is missing."""
+    """Read a decrypted message. Raises Unreadable if a required field is missing."""
     root = _parse(body)
     read = Message(_texts(root), tuple(_texts(item) for child in root for item in child if item.tag == "List"))
     try:
@@ -117,7 +119,7 @@ def message(body: bytes) -> Message:
 
 
 def text_reply(to: Message, text: str, now: int) -> bytes:
-    """Write the passive reply to a message."""
+    """Return the passive reply to a message."""
     return (
         "<xml>"
         f"<ToUserName>{_cdata(to.openid)}</ToUserName>"
@@ -130,10 +132,10 @@ def text_reply(to: Message, text: str, now: int) -> bytes:
 
 
 def seal(reply: bytes, key: bytes, appid: str, token: str, now: int) -> bytes:
-    """Encrypt a reply and sign it, as safe mode wants it."""
+    """Encrypt and sign a reply for safe mode."""
     encrypted = crypto.encrypt(reply, key, appid, secrets.token_bytes(crypto.RANDOM_BYTES))
     nonce = secrets.token_hex(8)
-    signature = crypto.signature(token, str(now), nonce, encrypted)
+    signature = crypto.sign(token, str(now), nonce, encrypted)
     return (
         "<xml>"
         f"<Encrypt><![CDATA[{encrypted}]]></Encrypt>"

@@ -17,10 +17,10 @@ from imsg_web.request_models import RequestModel
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import LIFE_S, Binding, Bindings
-from imsg_wechat.codes import Complaint
+from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.followers import Followers
 from imsg_wechat.store import Follower
-from imsg_wechat.transport import Trouble
+from imsg_wechat.transport import CallFailure
 
 MAX_SHOWN = 32
 """Characters of an unknown tag or code that an answer repeats."""
@@ -92,7 +92,7 @@ class NewBindingAnswer(BindingAnswer):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RouteServices:
     """What the routes call."""
 
     followers: Followers
@@ -102,7 +102,7 @@ class Parts:
     now: Callable[[], float] = field(default=time.time)
 
 
-WechatParts = Annotated[Parts, Depends(find_parts)]
+WechatParts = Annotated[RouteServices, Depends(find_parts)]
 
 router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
 
@@ -147,9 +147,9 @@ async def make_binding(body: NewBinding, parts: WechatParts) -> NewBindingAnswer
         raise Refusal("no_such_account", account=body.account[:64])
     binding = await parts.bindings.make(body.account, body.username, body.user_id)
     answer = await api.make_code(binding.scene, LIFE_S)
-    if isinstance(answer, Complaint):
+    if isinstance(answer, ErrorAnswer):
         raise Refusal("provider_refused", why=f"{answer.code} {answer.detail}")
-    url = None if isinstance(answer, Trouble) else answer.get("url")
+    url = None if isinstance(answer, CallFailure) else answer.get("url")
     if not isinstance(url, str) or not url:
         log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
         raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
@@ -168,7 +168,7 @@ async def confirm_binding(name: str, parts: WechatParts) -> BindingAnswer:
     return _show(await parts.bindings.confirm(await _find_binding(parts, name)), parts.now())
 
 
-async def _find_binding(parts: Parts, name: str) -> Binding:
+async def _find_binding(parts: RouteServices, name: str) -> Binding:
     binding = await parts.bindings.find(name)
     if binding is None:
         raise Refusal("not_found", what=name[:MAX_SHOWN])

@@ -8,15 +8,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from imsg_delivery.channel import Uncertain
 from imsg_runtime.settings import Common, PeerKeys
-from imsg_wechat.crypto import key_of
+from imsg_wechat.crypto import decode_key
 from imsg_wechat.template_settings import MessageTemplates
-from imsg_wechat.templates import Templates, find_wrong
+from imsg_wechat.templates import Templates, find_unfit
 
 ENDPOINT = "https://api.weixin.qq.com"
 """Where WeChat's own API is."""
 
 FREE_TEXT = "content"
-"""The variable of the default template where none is named: that of the classic templates, without a type."""
+"""The default variable of the default template: that of the classic templates, which have no types."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
@@ -24,13 +24,13 @@ _URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 
 def _is_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("an account's name has 1 to 32 of a-z, 0-9, _ and -; write it so")
+        raise ValueError("must be 1 to 32 of a-z, 0-9, _ and -")
     return name
 
 
 def _is_key(key: SecretStr | None) -> SecretStr | None:
     if key is not None:
-        key_of(key.get_secret_value())
+        decode_key(key.get_secret_value())
     return key
 
 
@@ -69,13 +69,13 @@ class Account(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "Account":
-        if wrong := find_wrong(Templates.of(self.template, self.variable, self.templates)):
+        if wrong := find_unfit(Templates.of(self.template, self.variable, self.templates)):
             raise ValueError(f"templates: {'; '.join(wrong)}")
         return self
 
     @property
-    def taken(self) -> Literal["any", "plain", "safe"]:
-        """What the webhook takes in the end."""
+    def accepted_mode(self) -> Literal["any", "plain", "safe"]:
+        """The mode that the webhook accepts."""
         return self.mode or ("plain" if self.aes_key is None else "safe")
 
 
@@ -90,8 +90,8 @@ class WeChat(BaseModel):
     """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
 
     @model_validator(mode="after")
-    def _mean_the_same(self) -> "WeChat":
-        """Hold a template's name to one meaning: senders name it without knowing which account a tag is of."""
+    def _check_names(self) -> "WeChat":
+        """Check that templates of one name have the same params: a sender does not know the account of a tag."""
         params: dict[str, tuple[str, frozenset[str]]] = {}
         for account, one in self.accounts.items():
             for name, template in one.templates.items():
@@ -102,7 +102,7 @@ class WeChat(BaseModel):
 
 
 class Settings(Common):
-    """All that sender-wechat reads."""
+    """The settings of sender-wechat."""
 
     wechat: WeChat = WeChat()
     database_url: str = ""

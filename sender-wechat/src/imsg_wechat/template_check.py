@@ -1,4 +1,4 @@
-"""Whether the account has the templates that settings name: asked at the start and now and then, and told."""
+"""The check of an account's templates against the settings: at the start and every few hours."""
 
 import asyncio
 import json
@@ -12,23 +12,23 @@ from imsg_limits.breakers import Breakers
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.api import Api
-from imsg_wechat.codes import PROVIDER, Complaint
-from imsg_wechat.template_settings import NoticeWay, TemplateWay
+from imsg_wechat.codes import PROVIDER, ErrorAnswer
+from imsg_wechat.template_settings import NoticeOption, TemplateOption
 from imsg_wechat.templates import Templates
-from imsg_wechat.transport import Fields, Trouble
+from imsg_wechat.transport import CallFailure, Fields
 
 FIRST_AFTER_S = 2.0
-"""What plays WeChat in `imsg up` begins with us, and is not there at the first moment."""
+"""Under `imsg up` the sandbox starts together with this sender, and is ready a moment later."""
 
 EVERY_S = 1_800.0
 AGAIN_S = 60.0
-"""How soon WeChat is asked again where it did not say, or something is wrong: somebody may be putting it right."""
+"""How soon the check is repeated without an answer, or while something is wrong."""
 
 KEPT_S = 7_200
-REDIS_PATIENCE_S = 0.5
+REDIS_TIMEOUT_S = 0.5
 
 WRONG = "40037"
-"""The code that WeChat itself gives for a template that the account has not."""
+"""WeChat's code for a template that the account does not have."""
 
 _FIELD = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_]{0,63})\.DATA\s*\}\}")
 
@@ -37,28 +37,28 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TemplateBlocks:
-    """Leaves an account's templates alone, and has its state say so, before a message meets them."""
+    """Blocks templates of an account before a message uses them, and shows that in its state."""
 
     account: str
     breakers: Breakers
     provider: Provider
 
     def block(self, template: str, why: str) -> None:
-        """Leave a template alone until it is looked at again."""
+        """Block a template until the next check."""
         scope = f"{self.account}/{template}"
         blocked = Blocked(PROVIDER, scope, WRONG, why, 2 * AGAIN_S, "template")
         self.breakers.note({"template": scope}, blocked)
         self.provider.stats.note(blocked)
 
     def clear(self, template: str) -> None:
-        """Use a template again."""
+        """Remove the block of a template."""
         scope = f"{self.account}/{template}"
         self.breakers.clear("template", scope)
         self.provider.stats.clear(scope)
 
 
 class TemplateCheck:
-    """Checks one account's templates. What it has not is blocked at once, and nothing else is."""
+    """Checks the templates of one account, and blocks those that it does not have."""
 
     def __init__(self, account: str, api: Api, templates: Templates, blocks: TemplateBlocks, redis: Redis) -> None:
         self._account = account
@@ -69,32 +69,32 @@ class TemplateCheck:
         self._known: Mapping[str, str] | None = None
         self._blocked: frozenset[str] = frozenset()
         self._trouble = Recurring(log, "templates_not_listed", account=account)
-        self._tell_trouble = Recurring(log, "wrong_templates_not_published", level="info", account=account)
+        self._publish_trouble = Recurring(log, "wrong_templates_not_published", level="info", account=account)
 
     @property
     def wrong(self) -> Mapping[str, str]:
-        """Template → what is wrong with it, as WeChat was last heard to say."""
+        """Template → what is wrong with it, by the last check."""
         return self._known or {}
 
-    def tell(self) -> Sequence[str]:
-        """Say it in sentences."""
+    def describe(self) -> Sequence[str]:
+        """Return what is wrong, a sentence for each template."""
         return list(self.wrong.values())
 
     async def run(self) -> None:
-        """Look as long as the process lives."""
+        """Check for ever."""
         await asyncio.sleep(FIRST_AFTER_S)
         while True:
-            has_heard = await self.look()
-            await asyncio.sleep(EVERY_S if has_heard and not self.wrong else AGAIN_S)
+            has_answer = await self.check()
+            await asyncio.sleep(EVERY_S if has_answer and not self.wrong else AGAIN_S)
 
-    async def look(self) -> bool:
-        """Ask WeChat, and tell what is wrong; return whether it said."""
-        found = await ask(self._api, self._templates)
-        if isinstance(found, str):
-            self._trouble.note(found)
+    async def check(self) -> bool:
+        """Compare the templates with WeChat's list, and publish the faults; return whether WeChat answered."""
+        result = await compare_with_account(self._api, self._templates)
+        if isinstance(result, str):
+            self._trouble.note(result)
             return False
         self._trouble.clear()
-        missing, wrong = found.missing, found.wrong
+        missing, wrong = result.missing, result.wrong
         self._block(missing, wrong)
         if wrong != self._known:
             for name, why in wrong.items():
@@ -102,11 +102,11 @@ class TemplateCheck:
             if self._known and not wrong:
                 log.info("templates_right", account=self._account)
         self._known = wrong
-        await self._tell(wrong)
+        await self._publish(wrong)
         return True
 
     def _block(self, missing: Iterable[str], wrong: Mapping[str, str]) -> None:
-        """Leave alone what can't go through; what is there again goes at once."""
+        """Block missing templates, and unblock those that exist again."""
         now = frozenset(missing)
         for name in sorted(now):
             self._blocks.block(name, wrong[name])
@@ -114,74 +114,74 @@ class TemplateCheck:
             self._blocks.clear(name)
         self._blocked = now
 
-    async def _tell(self, wrong: Mapping[str, str]) -> None:
+    async def _publish(self, wrong: Mapping[str, str]) -> None:
         key = wrong_templates_key(self._account)
         command = ("SET", key, json.dumps(wrong, ensure_ascii=False), "EX", KEPT_S) if wrong else ("DEL", key)
         try:
-            async with asyncio.timeout(REDIS_PATIENCE_S):
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._tell_trouble.note(str(error) or "Redis took too long")
+            self._publish_trouble.note(str(error) or "Redis took too long")
         else:
-            self._tell_trouble.clear()
+            self._publish_trouble.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What an account has of the templates that settings name."""
+class TemplateFaults:
+    """The faults of the templates that the settings name."""
 
     missing: frozenset[str]
-    """The ids that it has not."""
+    """The ids that the account does not have."""
     wrong: Mapping[str, str]
-    """Id → what is wrong: it is missing, or its fields are others."""
+    """Id → what is wrong: it is missing, or has other fields."""
 
 
-async def ask(api: Api, templates: Templates, *, always: bool = False) -> Found | str:
-    """Ask WeChat for the templates and notices that are used; a sentence where it did not say.
+async def compare_with_account(api: Api, templates: Templates, *, always: bool = False) -> TemplateFaults | str:
+    """Compare the templates and notices in use with those of the account; return a sentence if WeChat did not answer.
 
-    `always`: ask for templates even where none is used, which tries the log-in.
+    `always`: list the templates even if none is used, which tests the log-in.
     """
     missing: set[str] = set()
     wrong: dict[str, str] = {}
-    asked = ((TemplateWay, api.list_templates, always), (NoticeWay, api.list_notices, False))
-    for kind, list_them, is_asked in asked:
+    lists = ((TemplateOption, api.list_templates, always), (NoticeOption, api.list_notices, False))
+    for kind, list_them, is_required in lists:
         used = templates.ids(kind)
-        if not used and not is_asked:
+        if not used and not is_required:
             continue
         answer = await list_them()
-        if isinstance(answer, Complaint | Trouble):
+        if isinstance(answer, ErrorAnswer | CallFailure):
             return f"{answer.code} {answer.detail}"
-        there = read_list(answer)
-        if there is None:
-            return "the answer holds no list"
-        missing |= used.keys() - there.keys()
-        wrong |= compare(used, there)
-    return Found(frozenset(missing), wrong)
+        present = read_list(answer)
+        if present is None:
+            return "the answer has no list"
+        missing |= used.keys() - present.keys()
+        wrong |= compare(used, present)
+    return TemplateFaults(frozenset(missing), wrong)
 
 
 def read_list(answer: Fields) -> dict[str, frozenset[str]] | None:
-    """Read the templates that an account has → their fields; None where nothing of the kind was answered.
+    """Return the templates of an account → their fields; None if the answer has no list.
 
     `get_all_private_template` lists them in `template_list`, `newtmpl/gettemplate` in `data`.
     """
-    found = {}
+    fields: dict[str, frozenset[str]] = {}
     listed = answer.get("template_list", answer.get("data"))
     if not isinstance(listed, list):
         return None
-    for one in listed:
-        name = one.get("template_id", one.get("priTmplId")) if isinstance(one, dict) else None
+    for row in listed:
+        name = row.get("template_id", row.get("priTmplId")) if isinstance(row, dict) else None
         if isinstance(name, str):
-            found[name] = frozenset(_FIELD.findall(str(one.get("content", ""))))
-    return found
+            fields[name] = frozenset(_FIELD.findall(str(row.get("content", ""))))
+    return fields
 
 
-def compare(used: Mapping[str, frozenset[str]], there: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Say what is wrong with the templates that settings use, by what the account has."""
+def compare(used: Mapping[str, frozenset[str]], present: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """Return template → what is wrong with it, given the fields in use and those of the account."""
     wrong = {}
     for name, fields in used.items():
-        known = there.get(name)
+        known = present.get(name)
         if known is None:
-            others = ", ".join(sorted(there)) or "none"
+            others = ", ".join(sorted(present)) or "none"
             wrong[name] = f"The account has no template {name}; it has {others}."[:500]
         elif known and (strange := sorted(fields - known)):
             wrong[name] = f"Template {name} has no {', '.join(strange)}; it has {', '.join(sorted(known))}."
@@ -191,15 +191,15 @@ def compare(used: Mapping[str, frozenset[str]], there: Mapping[str, frozenset[st
 
 
 async def read_wrong(redis: Redis, accounts: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Read what is wrong: account → template → why. Raises RedisUnavailable, RedisRefused, TimeoutError."""
-    found = {}
-    async with asyncio.timeout(REDIS_PATIENCE_S):
+    """Return the published faults: account → template → fault. Raises RedisUnavailable, RedisRefused, TimeoutError."""
+    faults: dict[str, dict[str, str]] = {}
+    async with asyncio.timeout(REDIS_TIMEOUT_S):
         for account in accounts:
-            if (told := await redis.call("GET", wrong_templates_key(account))) is not None:
-                found[account] = dict(json.loads(told))
-    return found
+            if (published := await redis.call("GET", wrong_templates_key(account))) is not None:
+                faults[account] = dict(json.loads(published))
+    return faults
 
 
 def wrong_templates_key(account: str) -> str:
-    """Name the key."""
+    """Return the key of an account."""
     return f"imsg:wechat:wrong-templates:{account}"

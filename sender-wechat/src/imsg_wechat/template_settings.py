@@ -1,4 +1,4 @@
-"""Templates as settings describe them: the ways a message may go, in the order in which they are tried."""
+"""The settings of templates: their delivery options in the order in which they are tried."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def _is_link(url: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_is_text)]
-"""Words around `${…}`."""
+"""Text with `${…}` placeholders."""
 
 Link = Annotated[str, AfterValidator(_is_link)]
 Name = Annotated[str, Field(pattern=FIELD)]
@@ -33,22 +33,22 @@ Name = Annotated[str, Field(pattern=FIELD)]
 _PARAMETER = re.compile(FIELD)
 
 
-class _Part(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Miniprogram(_Part):
-    """Which page of a mini program a tap opens; where there is a url too, WeChat prefers this."""
+class Miniprogram(_Table):
+    """The page of a mini program that a tap opens; WeChat prefers it to a url."""
 
     appid: Annotated[str, Field(min_length=1)]
     pagepath: Text = ""
 
 
-class _ByTemplate(_Part):
+class _ByTemplate(_Table):
     id: Annotated[str, Field(min_length=1, max_length=128)]
-    """The template's, in WeChat's console."""
+    """The template's id in WeChat's console."""
     fields: Annotated[Mapping[Name, Text], Field(min_length=1)]
-    """Field of the template → fixed words, `${param}`, `${imsg.…}` that is computed, or all of them."""
+    """Field of the template → its text, with `${param}` and computed `${imsg.…}`."""
     miniprogram: Miniprogram | None = None
 
     def texts(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class _ByTemplate(_Part):
             yield self.miniprogram.pagepath
 
 
-class TemplateWay(_ByTemplate):
+class TemplateOption(_ByTemplate):
     """By a template message."""
 
     kind: Literal["template"] = "template"
@@ -70,7 +70,7 @@ class TemplateWay(_ByTemplate):
         yield self.url
 
 
-class NoticeWay(_ByTemplate):
+class NoticeOption(_ByTemplate):
     """By a subscribe notice, of which the follower has granted one or more."""
 
     kind: Literal["subscribe"]
@@ -82,7 +82,7 @@ class NoticeWay(_ByTemplate):
         yield self.page
 
 
-class TextWay(_Part):
+class TextOption(_Table):
     """By a customer-service text, for 48 h after the follower has written, or a minute after they did anything else."""
 
     kind: Literal["text"]
@@ -93,17 +93,17 @@ class TextWay(_Part):
         yield self.text
 
 
-Way = TemplateWay | NoticeWay | TextWay
+DeliveryOption = TemplateOption | NoticeOption | TextOption
 
 
-class MessageTemplate(_Part):
+class MessageTemplate(_Table):
     """`[wechat.accounts.NAME.templates.TEMPLATE]`."""
 
-    ways: Annotated[tuple[Annotated[Way, Field(discriminator="kind")], ...], Field(min_length=1)]
-    """In the order in which they are tried."""
+    options: Annotated[tuple[Annotated[DeliveryOption, Field(discriminator="kind")], ...], Field(min_length=1)]
+    """The delivery options, in the order in which they are tried."""
 
     @model_validator(mode="after")
-    def _is_sound(self) -> "MessageTemplate":
+    def _check_params(self) -> "MessageTemplate":
         for name in self.params:
             if not _PARAMETER.fullmatch(name):
                 raise ValueError(f"has a parameter ${{{name[:64]}}}: 1 to 64 letters, digits and _, a letter first")
@@ -111,25 +111,27 @@ class MessageTemplate(_Part):
 
     @property
     def params(self) -> tuple[str, ...]:
-        """Name what `params` of a message has to hold, in the order in which it stands here."""
-        parts = (part for way in self.ways for text in way.texts() for part in read(text))
+        """The names that `params` of a message must have, in their order here."""
+        parts = (part for option in self.options for text in option.texts() for part in read(text))
         named = (part.name for part in parts if isinstance(part, Placeholder) and not is_computed(part.name))
         return tuple(dict.fromkeys(named))
 
 
 def _read_templates(given: Any) -> Any:  # noqa: ANN401  whatever settings hold
-    """Read `ID = ["thing1", "time2"]`, and a table with `id` and `fields`, which is the one way it has."""
+    """Read `ID = ["thing1", "time2"]`, and a table with `id` and `fields`, which is the one option it has."""
     return {name: _read_one(name, one) for name, one in given.items()} if isinstance(given, Mapping) else given
 
 
 def _read_one(name: str, given: Any) -> Any:  # noqa: ANN401
     if isinstance(given, list | tuple):
-        return {"ways": [{"kind": "template", "id": name, "fields": {str(one): f"${{{one}}}" for one in given}}]}
-    if isinstance(given, Mapping) and "ways" not in given:
-        return {"ways": [{"kind": "template", **given}]}
-    if isinstance(given, Mapping) and isinstance(given["ways"], list | tuple):
-        ways = [{"kind": "template", **way} if isinstance(way, Mapping) else way for way in given["ways"]]
-        return {**given, "ways": ways}
+        return {"options": [{"kind": "template", "id": name, "fields": {str(one): f"${{{one}}}" for one in given}}]}
+    if isinstance(given, Mapping) and "options" not in given:
+        return {"options": [{"kind": "template", **given}]}
+    if isinstance(given, Mapping) and isinstance(given["options"], list | tuple):
+        options = [
+            {"kind": "template", **option} if isinstance(option, Mapping) else option for option in given["options"]
+        ]
+        return {**given, "options": options}
     return given
 
 

@@ -1,4 +1,4 @@
-"""The access token of an official account: fetched by one, used by all."""
+"""The access token of an official account: one process fetches it, all use it."""
 
 import asyncio
 import secrets
@@ -11,27 +11,27 @@ from pydantic import SecretStr
 
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
-from imsg_wechat.codes import Complaint
-from imsg_wechat.transport import Transport, Trouble
+from imsg_wechat.codes import ErrorAnswer
+from imsg_wechat.transport import CallFailure, Transport
 
 MARGIN_S = 300
-"""How long before its end a token is not used any more: WeChat's old and new tokens overlap by so much."""
+"""How long before its end a token is replaced: WeChat's old and new tokens overlap for so long."""
 
 MIN_LIFE_S = 60
 LOCK_S = 20.0
-"""How long one fetch may keep the others waiting: longer than a call's own time-out."""
+"""How long other processes wait for a fetch: longer than the timeout of a call."""
 
 POLL_S = 0.05
 
 _DROP = Script.of("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
-"""Deletes a key only where it still holds what we think it does: another may have renewed it meanwhile."""
+"""Deletes a key only if it still has the expected value: another process may have renewed it."""
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """As whom the API is called, and where it is."""
+    """The log-in at the API, and its URL."""
 
     appid: str
     secret: SecretStr
@@ -45,14 +45,14 @@ class _Token:
 
 
 class TokenSource(Protocol):
-    """Where the API's calls get their token from."""
+    """A source of tokens for the API's calls."""
 
-    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
-        """Return a token that is not `stale`, the one WeChat has just refused; or why there is none."""
+    async def get(self, stale: str | None = None) -> str | ErrorAnswer | CallFailure:
+        """Return a token other than `stale`, which WeChat has just refused; or why there is none."""
 
 
 class OwnToken:
-    """A token that WeChat is asked for here, by the account's secret, whatever others have: it proves the log-in.
+    """A token that this process fetches for itself, which tests the log-in.
 
     Theirs stays good: stable_token gives everybody the same one.
     """
@@ -62,8 +62,8 @@ class OwnToken:
         self._transport = transport
         self._token: str | None = None
 
-    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
-        """Return the token; the first call fetches it, and one that has a `stale` one."""
+    async def get(self, stale: str | None = None) -> str | ErrorAnswer | CallFailure:
+        """Return the token; the first call fetches it, and a call with a `stale` one fetches another."""
         if self._token is None or self._token == stale:
             fetched = await _fetch(self._credentials, self._transport)
             if not isinstance(fetched, _Token):
@@ -89,12 +89,12 @@ class Tokens:
         self._lock = f"imsg:wechat:token-lock:{credentials.appid}"
         self._turn = asyncio.Lock()
         self._own: tuple[str, float] | None = None
-        """What this process fetched last, and until when it is good: for when Redis is away."""
-        self._failure: Complaint | Trouble | None = None
+        """The last token of this process and its end, for times without Redis."""
+        self._failure: ErrorAnswer | CallFailure | None = None
         self._failures = 0
 
-    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
-        """Return a token that is not `stale`, the one WeChat has just refused; or why there is none.
+    async def get(self, stale: str | None = None) -> str | ErrorAnswer | CallFailure:
+        """Return a token other than `stale`, which WeChat has just refused; or why there is none.
 
         Where WeChat gives the refused one again, it is returned: the next refusal is then final.
         """
@@ -115,8 +115,8 @@ class Tokens:
                 log.info("token_not_shared", why=str(error))
         return await self._alone(stale)
 
-    async def _renew(self, stale: str | None) -> str | Complaint | Trouble:
-        """Fetch a token, unless somebody else does: then wait for theirs. Raises RedisUnavailable, RedisRefused."""
+    async def _renew(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
+        """Fetch a token, or wait for another process that fetches it. Raises RedisUnavailable, RedisRefused."""
         owner = secrets.token_hex(8)
         until = self._clock() + LOCK_S
         while True:
@@ -129,7 +129,7 @@ class Tokens:
                 return await self._fetch_alone()
             await asyncio.sleep(POLL_S)
         try:
-            cached = await self._read_cached()  # whoever held the lock before us may have renewed it in between
+            cached = await self._read_cached()  # the process that held the lock before may have renewed it
             if cached is not None and cached != stale:
                 return cached
             if stale is not None:
@@ -148,7 +148,7 @@ class Tokens:
         except (RedisUnavailable, RedisRefused) as error:
             log.info("token_lock_not_released", why=str(error))  # it ends by itself
 
-    async def _alone(self, stale: str | None) -> str | Complaint | Trouble:
+    async def _alone(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         seen = self._failures
         async with self._turn:
             if self._failure is not None and self._failures != seen:
@@ -157,7 +157,7 @@ class Tokens:
                 return self._own[0]
             return await self._fetch_alone()
 
-    async def _fetch_alone(self) -> str | Complaint | Trouble:
+    async def _fetch_alone(self) -> str | ErrorAnswer | CallFailure:
         fetched = await self._fetch()
         return fetched.text if isinstance(fetched, _Token) else fetched
 
@@ -165,7 +165,7 @@ class Tokens:
         cached = await self._redis.call("GET", self._key)
         return None if cached is None else str(cached.decode())
 
-    async def _fetch(self) -> _Token | Complaint | Trouble:
+    async def _fetch(self) -> _Token | ErrorAnswer | CallFailure:
         fetched = await _fetch(self._credentials, self._transport)
         if isinstance(fetched, _Token):
             self._failure = None
@@ -178,18 +178,18 @@ class Tokens:
         return fetched
 
 
-async def _fetch(credentials: Credentials, transport: Transport) -> _Token | Complaint | Trouble:
-    asked = {
+async def _fetch(credentials: Credentials, transport: Transport) -> _Token | ErrorAnswer | CallFailure:
+    body = {
         "grant_type": "client_credential",
         "appid": credentials.appid,
         "secret": credentials.secret.get_secret_value(),
         "force_refresh": False,
     }
-    answer = await transport.call("POST", f"{credentials.endpoint}/cgi-bin/stable_token", body=asked)
-    if isinstance(answer, Complaint | Trouble):
-        return answer if isinstance(answer, Complaint) else answer.before_sending
+    answer = await transport.call("POST", f"{credentials.endpoint}/cgi-bin/stable_token", body=body)
+    if isinstance(answer, ErrorAnswer | CallFailure):
+        return answer if isinstance(answer, ErrorAnswer) else answer.before_sending
     try:
         text, expires_in = str(answer["access_token"]), int(answer["expires_in"])
     except (KeyError, ValueError, TypeError):
-        return Trouble("gibberish", "WeChat's answer holds no access_token.", may_have_it=False)
+        return CallFailure("gibberish", "WeChat's answer has no access_token.", may_have_it=False)
     return _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))

@@ -1,4 +1,4 @@
-"""Calls to WeChat over HTTP: bounded, and every way they can go wrong named."""
+"""Calls to WeChat over HTTP, each with a time limit and a named failure."""
 
 import asyncio
 import json
@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from imsg_wechat.codes import OK, Complaint
+from imsg_wechat.codes import OK, ErrorAnswer
 
 MAX_ANSWER_BYTES = 1024 * 1024
 
 CALLS = 32
-"""At once."""
+"""Concurrent calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +23,30 @@ class Timeouts:
 
     connect_s: float = 5.0
     call_s: float = 15.0
-    """For the whole of it."""
+    """For the whole call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A call without a whole answer."""
+class CallFailure:
+    """A call without a complete answer."""
 
     code: str
     detail: str
     may_have_it: bool
-    """Whether WeChat may have carried it out."""
+    """Whether WeChat may have processed the call."""
 
     @property
-    def before_sending(self) -> "Trouble":
-        """The same trouble with what only precedes the sending, such as fetching a token."""
+    def before_sending(self) -> "CallFailure":
+        """The same failure in a call before the send, such as for a token."""
         return replace(self, may_have_it=False)
 
 
 Fields = Mapping[str, Any]
-Answer = Fields | Complaint | Trouble
+Answer = Fields | ErrorAnswer | CallFailure
 
 
 class Transport:
-    """Makes calls. URLs carry tokens: none is ever logged, nor put into a detail."""
+    """Makes calls. URLs have tokens in them, so none is logged or put into a detail."""
 
     def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts) -> None:
         self._client = client
@@ -55,7 +55,7 @@ class Transport:
     async def call(
         self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: Fields | None = None
     ) -> Answer:
-        """Make one call; JSON goes out unescaped, since some of WeChat's endpoints show escapes as they are."""
+        """Make one call; its JSON has no escapes, since some of WeChat's endpoints show them as they are."""
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         headers = {} if content is None else {"Content-Type": "application/json; charset=utf-8"}
         try:
@@ -64,13 +64,15 @@ class Transport:
                 async with request as response:
                     return await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            return Trouble("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
+            return CallFailure("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-            return Trouble("endpoint", f"ENDPOINT can't be called ({_name_error(error)}).", may_have_it=False)
+            return CallFailure("endpoint", f"ENDPOINT can't be called ({_name_error(error)}).", may_have_it=False)
         except (httpx.TimeoutException, TimeoutError):
-            return Trouble("timeout", f"WeChat gave no answer within {self._timeouts.call_s:g} s.", may_have_it=True)
+            return CallFailure(
+                "timeout", f"WeChat gave no answer within {self._timeouts.call_s:g} s.", may_have_it=True
+            )
         except httpx.HTTPError as error:
-            return Trouble(
+            return CallFailure(
                 "cut_off", f"The connection ended before WeChat's answer ({_name_error(error)}).", may_have_it=True
             )
 
@@ -86,9 +88,9 @@ async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
 
 async def _read(response: httpx.Response) -> Answer:
     if response.is_server_error:
-        return Trouble(f"http_{response.status_code}", "WeChat's server failed.", may_have_it=True)
+        return CallFailure(f"http_{response.status_code}", "WeChat's server failed.", may_have_it=True)
     if response.status_code != httpx.codes.OK:
-        return Trouble(f"http_{response.status_code}", "This is no answer of WeChat's API.", may_have_it=False)
+        return CallFailure(f"http_{response.status_code}", "This is no answer of WeChat's API.", may_have_it=False)
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -100,13 +102,13 @@ async def _read(response: httpx.Response) -> Answer:
     except (ValueError, AttributeError, TypeError, RecursionError):
         return _gibberish()
     if code != OK:
-        return Complaint(code, str(answer.get("errmsg", "")), answer)
+        return ErrorAnswer(code, str(answer.get("errmsg", "")), answer)
     fields: Fields = answer
     return fields
 
 
-def _gibberish() -> Trouble:
-    return Trouble("gibberish", "WeChat's answer can't be read.", may_have_it=True)
+def _gibberish() -> CallFailure:
+    return CallFailure("gibberish", "WeChat's answer can't be read.", may_have_it=True)
 
 
 def _name_error(error: Exception) -> str:

@@ -13,25 +13,25 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.bindings import Binding, scene_of
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.followers import SEEN, Followers
-from imsg_wechat.receipts import NotKept
-from imsg_wechat.replies import CODE_OVER, NOT_NOW, WELCOME, Message, say_scanned
+from imsg_wechat.receipts import NotPublished
+from imsg_wechat.replies import CODE_OVER, NOT_NOW, WELCOME, Message, write_scanned
 
 SEEN_S = 600
-"""How long a message is remembered as seen: WeChat's three tries end within seconds."""
+"""How long a message is recorded as seen: WeChat's three attempts end within seconds."""
 
 RENEWED_S = 3_600
-"""How long after a tag was renewed receipts are told under the old one too: their messages were sent to it."""
+"""How long after a renewal receipts are published under the old tag too: their messages were sent to it."""
 
-REDIS_PATIENCE_S = 0.5
-STORE_PATIENCE_S = 1.5
-BROKER_PATIENCE_S = 1.5
-"""Together below the 5 s after which WeChat hangs up, whatever of ours is away."""
+REDIS_TIMEOUT_S = 0.5
+STORE_TIMEOUT_S = 1.5
+BROKER_TIMEOUT_S = 1.5
+"""Together below the 5 s after which WeChat hangs up."""
 
 FINISHED = "TEMPLATESENDJOBFINISH"
 NOTIFIED = "subscribe_msg_sent_event"
 
-ANSWERED = frozenset({"subscribe", "unsubscribe", "CLICK", "SCAN"})
-"""Events of people."""
+PERSONAL_EVENTS = frozenset({"subscribe", "unsubscribe", "CLICK", "SCAN"})
+"""Events that a person causes."""
 
 RESULTS: Mapping[str, tuple[str, str]] = {
     "failed:userblock": ("user_block", "The recipient blocks this account's messages."),
@@ -42,52 +42,52 @@ RESULTS: Mapping[str, tuple[str, str]] = {
 log = logger(__name__)
 
 
-class Reception:
-    """Takes messages, each once."""
+class Webhook:
+    """Processes messages, each once."""
 
     def __init__(
         self,
         followers: Followers,
         redis: Redis,
-        keep: Callable[[Receipt, float], Awaitable[None]],
+        publish: Callable[[Receipt, float], Awaitable[None]],
         scan: Callable[[str, str, str], Awaitable[Binding | None]],
         note: Callable[[str, Message], Awaitable[None]],
         *,
         now: Callable[[], float],
     ) -> None:
-        """`keep` publishes a receipt within so many seconds, and raises NotKept where it is not certainly kept.
+        """`publish` publishes a receipt within so many seconds; raises NotPublished.
 
-        `scan` notes for (account, scene, tag) who has scanned a code, and raises DatabaseUnavailable. `note` notes what
-        a message allows, and raises NotKept.
+        `scan` records that the follower with a tag scanned a code: (account, scene, tag); raises DatabaseUnavailable.
+        `note` records what a message allows; raises NotPublished.
         """
         self._followers = followers
         self._redis = redis
-        self._keep = keep
+        self._publish = publish
         self._note_scan = scan
         self._note = note
         self._now = now
 
-    async def take(self, account: str, message: Message, nonce: str) -> str | None:
-        """Do what the message asks for; return the text that answers it, or None. Raises NotKept."""
-        # Two presses within one second, or leaving and coming back, look like repeats but for their nonces. To take a
-        # repeat of these anew does no harm: the same tag is told, and what is older than what is known changes nothing.
-        name = (*message.name, nonce) if message.event in ANSWERED else message.name
+    async def process(self, account: str, message: Message, nonce: str) -> str | None:
+        """Process a message; return the text of its reply, or None. Raises NotPublished."""
+        # Two presses within one second, or an unfollow and a return, differ from repeats by their nonces alone. To
+        # process a repeat of these does no harm: the reply is the same tag, and an older event changes nothing.
+        name = (*message.name, nonce) if message.event in PERSONAL_EVENTS else message.name
         key = f"{SEEN}{account}:{':'.join(name)[:512]}"
         if not await self._is_first(key):
             log.info("wechat_repeated", account=account, what=message.event)
             return None
         try:
-            return await self._take(account, message)
+            return await self._process(account, message)
         except BaseException:
-            await self._forget(key)
+            await self._remove(key)
             raise
 
-    async def _take(self, account: str, message: Message) -> str | None:
+    async def _process(self, account: str, message: Message) -> str | None:
         await self._note(account, message)
-        if message.is_asking:
+        if message.asks_for_tag:
             try:
-                async with asyncio.timeout(STORE_PATIENCE_S):
-                    return await self._followers.follows(account, message.openid, message.at)
+                async with asyncio.timeout(STORE_TIMEOUT_S):
+                    return await self._followers.follow(account, message.openid, message.at)
             except (DatabaseUnavailable, TimeoutError) as error:
                 log.warning("tag_not_sent", account=account, why=str(error) or "it took too long")
                 return NOT_NOW
@@ -104,42 +104,42 @@ class Reception:
         return None
 
     async def _scan(self, account: str, message: Message, scene: str) -> str:
-        """Note who has scanned a code that binds them to a user; whoever does follows, if not before then now."""
+        """Record the scan of a binding code; the person who scans it is a follower from now on."""
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
-                tag = await self._followers.follows(account, message.openid, message.at)
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                tag = await self._followers.follow(account, message.openid, message.at)
                 binding = await self._note_scan(account, scene, tag)
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("scan_not_recorded", account=account, why=str(error) or "it took too long")
-            raise NotKept(str(error) or "it took too long") from error
-        return CODE_OVER if binding is None else say_scanned(binding.username, tag)
+            raise NotPublished(str(error) or "it took too long") from error
+        return CODE_OVER if binding is None else write_scanned(binding.username, tag)
 
     async def _subscribe(self, account: str, message: Message) -> None:
-        """Note a new follower. Where that fails, the button they are told of will: the greeting is not held back."""
+        """Record a new follower. If that fails, the button of the greeting does it later."""
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
-                await self._followers.follows(account, message.openid, message.at)
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await self._followers.follow(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("follower_not_recorded", account=account, why=str(error) or "it took too long")
 
     async def _unsubscribe(self, account: str, message: Message) -> None:
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
-                await self._followers.leaves(account, message.openid, message.at)
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await self._followers.unfollow(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
-            raise NotKept(str(error)) from error
+            raise NotPublished(str(error)) from error
 
     async def _finish(self, account: str, message: Message) -> None:
-        """Pass on what became of messages; history matches it, whether it knows a message already or not yet."""
+        """Publish the receipts of an event; history matches them, even before it has the message."""
         ends = [end for end in _read_ends(message) if end.msgid]
         if not ends:
             log.warning("receipt_unreadable", account=account, status=message.fields.get("Status", "")[:64])
             return
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
+            async with asyncio.timeout(STORE_TIMEOUT_S):
                 tags = await self._followers.tags_of(account, message.openid, message.at - RENEWED_S)
         except (DatabaseUnavailable, TimeoutError) as error:
-            raise NotKept(str(error)) from error
+            raise NotPublished(str(error)) from error
         if not tags:
             log.warning("receipt_unmatched", account=account)
         for end, tag in product(ends, tags):
@@ -151,56 +151,60 @@ class Reception:
                 status=Status.DELIVERED if end.code is None else Status.FAILED,
                 code=end.code,
                 detail=end.detail,
-                # WeChat gives whole seconds; the end of one, or a message would be delivered before it was accepted.
+                # WeChat gives whole seconds: take the end of the second, so that no receipt is before its message.
                 at=datetime.fromtimestamp(min(message.at + 1, self._now()), UTC),
             )
-            await self._keep(receipt, BROKER_PATIENCE_S)
+            await self._publish(receipt, BROKER_TIMEOUT_S)
 
     async def _is_first(self, key: str) -> bool:
-        """Remember a message; without Redis each counts as the first, since nothing here does harm twice."""
+        """Record a message; return whether it is new. Without Redis each is new: processing it twice does no harm."""
         try:
-            async with asyncio.timeout(REDIS_PATIENCE_S):
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
                 return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_not_deduplicated", why=str(error) or "Redis took too long")
             return True
 
-    async def _forget(self, key: str) -> None:
+    async def _remove(self, key: str) -> None:
         try:
-            async with asyncio.timeout(REDIS_PATIENCE_S):
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call("DEL", key)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_nonce_not_removed", why=str(error) or "Redis took too long")
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What became of one message."""
+class MessageEnd:
+    """The end of one message."""
 
     msgid: str
-    """Empty where it can't be read."""
+    """Empty if it can't be read."""
     code: str | None = None
-    """Why it did not arrive; None: it did."""
+    """Why it was not delivered; None: it was."""
     detail: str | None = None
 
 
-def _read_ends(message: Message) -> Sequence[End]:
-    """Read what became of a template message, or of notices."""
+def _read_ends(message: Message) -> Sequence[MessageEnd]:
+    """Read the end of a template message, or of notices."""
     if message.event == NOTIFIED:
         return [_read_notice(item) for item in message.items]
     msgid = message.fields.get("MsgID", "") or message.fields.get("MsgId", "")
-    said = message.fields.get("Status", "")
-    result = "".join(said.lower().split())
-    if result == "success":
-        return [End(msgid)]
-    if not result.startswith("failed"):
+    status = message.fields.get("Status", "")
+    outcome = "".join(status.lower().split())
+    if outcome == "success":
+        return [MessageEnd(msgid)]
+    if not outcome.startswith("failed"):
         return []
-    code, detail = RESULTS.get(result, ("failed", "WeChat did not deliver it."))
-    return [End(msgid, code, f"{detail} ({said[:64]})")]
+    code, detail = RESULTS.get(outcome, ("failed", "WeChat did not deliver it."))
+    return [MessageEnd(msgid, code, f"{detail} ({status[:64]})")]
 
 
-def _read_notice(item: Mapping[str, str]) -> End:
-    msgid, code, said = (item.get(name, "") for name in ("MsgID", "ErrorCode", "ErrorStatus"))
+def _read_notice(item: Mapping[str, str]) -> MessageEnd:
+    msgid, code, status = (item.get(name, "") for name in ("MsgID", "ErrorCode", "ErrorStatus"))
     if code == "0":
-        return End(msgid)
-    return End(msgid, f"notice_{code[:16]}", f"WeChat did not deliver the notice. ({said[:64]})") if code else End("")
+        return MessageEnd(msgid)
+    return (
+        MessageEnd(msgid, f"notice_{code[:16]}", f"WeChat did not deliver the notice. ({status[:64]})")
+        if code
+        else MessageEnd("")
+    )

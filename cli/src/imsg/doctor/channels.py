@@ -83,7 +83,7 @@ def _judge_wechat(
     wechat: imsg_wechat.main.WeChat, names: str, plain: list[str], wrong: Mapping[str, Mapping[str, str]]
 ) -> Finding:
     """Return the first fault of the accounts: unencrypted messages that are refused, then missing templates."""
-    refused = [account for account in plain if wechat.accounts[account].taken == "safe"]
+    refused = [account for account in plain if wechat.accounts[account].accepted_mode == "safe"]
     if refused:
         remedy = imsg_wechat.main.remedy(refused)
         state = f"{', '.join(refused)}: the console sends unencrypted messages, which are refused"

@@ -117,7 +117,7 @@ WECHAT = ChannelSpec(
                     "token": Secret("wechat_token"),
                     "aes_key": Secret("wechat_aes_key"),
                     "template": "imsg-sandbox-template",
-                    "templates": {"order": {"ways": ORDER}},
+                    "templates": {"order": {"options": ORDER}},
                     "endpoint": At("/sandbox/wechat/api"),
                 }
             }

@@ -21,10 +21,10 @@ from imsg_runtime.redis import Redis
 from imsg_testing.http_stub import Act
 from imsg_testing.wechat import Step, WeChatServer, wechat_server
 from imsg_wechat import replies, transport
-from imsg_wechat.acts import CHANGING, GRANTING, Acts
 from imsg_wechat.allowances import WRITTEN, Allowances
 from imsg_wechat.api import Api
-from imsg_wechat.doubts import Doubts
+from imsg_wechat.delivery_options import FAILURES, DeliveryOptions, make_breakers
+from imsg_wechat.follower_events import CHANGING, GRANTING, FollowerEvents
 from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Follower
 from imsg_wechat.template_check import TemplateBlocks, TemplateCheck, read_wrong
@@ -32,7 +32,7 @@ from imsg_wechat.template_settings import MessageTemplate
 from imsg_wechat.templates import Notice, Outgoing, TemplateMessage, Templates, Text
 from imsg_wechat.tokens import Credentials, Tokens
 from imsg_wechat.transport import Timeouts
-from imsg_wechat.ways import FAILURES, Ways, make_breakers
+from imsg_wechat.unconfirmed import UnconfirmedCalls
 
 NOW = 1_000_000.0
 SOMEBODY = Follower("main", "oA", "7K3-M9Q-2XF", following=True, since=1)
@@ -52,31 +52,36 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
 @asynccontextmanager
 async def opened(
     database: Database, redis: Redis, **by_call: Sequence[Step]
-) -> AsyncIterator[tuple[Ways, WeChatServer]]:
-    """Open an account's ways to a server that answers so."""
+) -> AsyncIterator[tuple[DeliveryOptions, WeChatServer]]:
+    """Open an account's options to a server that answers so."""
     timeouts = Timeouts(connect_s=1, call_s=1)
     async with wechat_server(**by_call) as server, transport.connect(timeouts) as calls:
         tokens = Tokens(Credentials("wx1", SecretStr("s"), server.url), redis, calls)
         api = Api(tokens, calls, server.url)
-        yield Ways("main", api, make_breakers("main"), Allowances(database), Doubts(redis), lambda: NOW), server
+        yield (
+            DeliveryOptions(
+                "main", api, make_breakers("main"), Allowances(database), UnconfirmedCalls(redis), lambda: NOW
+            ),
+            server,
+        )
 
 
-async def send(ways: Ways, outgoing: Sequence[Outgoing] = ALL, message: str = "m-0") -> Result:
-    return (await ways.send(SOMEBODY, outgoing, message)).result
+async def send(options: DeliveryOptions, outgoing: Sequence[Outgoing] = ALL, message: str = "m-0") -> Result:
+    return (await options.send(SOMEBODY, outgoing, message)).result
 
 
-async def write(ways: Ways, times: int = 5) -> None:
-    await ways.allowances.open_window("main", "oA", WRITTEN, int(NOW) + 100, times)
+async def write(options: DeliveryOptions, times: int = 5) -> None:
+    await options.allowances.open_window("main", "oA", WRITTEN, int(NOW) + 100, times)
 
 
 async def test_the_first_way_that_is_open_is_taken_and_used_up(pair: tuple[Database, Database], redis: Redis) -> None:
-    async with opened(pair[0], redis) as (ways, server):
-        await ways.allowances.grant("main", "oA", "SUB1")
-        await write(ways, times=1)
+    async with opened(pair[0], redis) as (options, server):
+        await options.allowances.grant("main", "oA", "SUB1")
+        await write(options, times=1)
         for n in range(3):
-            assert isinstance(await send(ways, message=f"m-{n}"), Sent)
+            assert isinstance(await send(options, message=f"m-{n}"), Sent)
         assert server.called == ["subscribe/bizsend", "custom/send", "template/send"]
-        closed = await send(ways, (NOTICE, TEXT), "m-4")
+        closed = await send(options, (NOTICE, TEXT), "m-4")
         assert isinstance(closed, Refused)
         assert closed.code == "no_window"
         assert "granted no notice" in closed.detail
@@ -85,40 +90,40 @@ async def test_the_first_way_that_is_open_is_taken_and_used_up(pair: tuple[Datab
 async def test_what_wechat_counts_otherwise_is_passed_over_and_forgotten(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
-    async with opened(pair[0], redis, bizsend=[{"errcode": 43101, "errmsg": "refuse"}]) as (ways, server):
+    async with opened(pair[0], redis, bizsend=[{"errcode": 43101, "errmsg": "refuse"}]) as (options, server):
         for _ in range(3):
-            await ways.allowances.grant("main", "oA", "SUB1")
-        result = await send(ways, (NOTICE, TEMPLATE))
+            await options.allowances.grant("main", "oA", "SUB1")
+        result = await send(options, (NOTICE, TEMPLATE))
         assert isinstance(result, Sent)
         assert "43101" not in str(result.detail)
-        assert "refuse" in str(result.detail), "why the first way was passed over"
-        assert await ways.allowances.count_grants("main", "oA", "SUB1") == 0
-        await send(ways, (NOTICE, TEMPLATE), "m-1")
+        assert "refuse" in str(result.detail), "why the first option was passed over"
+        assert await options.allowances.count_grants("main", "oA", "SUB1") == 0
+        await send(options, (NOTICE, TEMPLATE), "m-1")
         assert server.called == ["subscribe/bizsend", "template/send", "template/send"]
 
 
 async def test_a_way_without_an_answer_is_never_followed_by_another_nor_repeated(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
-    async with opened(pair[0], redis, bizsend=[Act.RESET]) as (ways, server):
+    async with opened(pair[0], redis, bizsend=[Act.RESET]) as (options, server):
         for _ in range(2):
-            await ways.allowances.grant("main", "oA", "SUB1")
-        assert isinstance(await send(ways), Unknown)
-        again = await send(ways)
+            await options.allowances.grant("main", "oA", "SUB1")
+        assert isinstance(await send(options), Unknown)
+        again = await send(options)
         assert isinstance(again, Unknown)
         assert again.code == "not_repeated"
         assert server.called == ["subscribe/bizsend"]
-        assert await ways.allowances.count_grants("main", "oA", "SUB1") == 1, "the first is taken for used"
+        assert await options.allowances.count_grants("main", "oA", "SUB1") == 1, "the first is taken for used"
 
 
 async def test_what_never_left_gives_the_grant_back(pair: tuple[Database, Database], redis: Redis) -> None:
     async with opened(pair[0], redis, bizsend=[{"errcode": -1, "errmsg": "busy"}, {"errcode": 0, "msgid": 5}]) as (
-        ways,
+        options,
         _,
     ):
-        await ways.allowances.grant("main", "oA", "SUB1")
-        assert not isinstance(await send(ways), Sent)
-        result = await send(ways)
+        await options.allowances.grant("main", "oA", "SUB1")
+        assert not isinstance(await send(options), Sent)
+        result = await send(options)
         assert isinstance(result, Sent)
         assert result.provider_id == "5"
 
@@ -128,16 +133,16 @@ async def test_a_template_that_the_account_has_not_blocks_itself_alone(
 ) -> None:
     wrong: Step = {"errcode": 40037, "errmsg": "invalid template_id"}
     answers: Sequence[Step] = [wrong, wrong, {"errcode": 0, "msgid": 5}]
-    async with opened(pair[0], redis, send=answers) as (ways, server):
-        first = await send(ways, (TEMPLATE,))
+    async with opened(pair[0], redis, send=answers) as (options, server):
+        first = await send(options, (TEMPLATE,))
         assert isinstance(first, Blocked)
         assert first.scope == "main/TM1"
-        assert isinstance(await send(ways, (TEMPLATE,), "m-1"), Blocked)
-        assert isinstance(await send(ways, (TemplateMessage("TM2", {"thing1": "x"}),), "m-2"), Sent)
-        assert isinstance(await send(ways, (TEMPLATE,), "m-4"), Blocked)
+        assert isinstance(await send(options, (TEMPLATE,), "m-1"), Blocked)
+        assert isinstance(await send(options, (TemplateMessage("TM2", {"thing1": "x"}),), "m-2"), Sent)
+        assert isinstance(await send(options, (TEMPLATE,), "m-4"), Blocked)
         assert server.called == ["template/send"] * 3, "nobody asks for the wrong one again"
-        await ways.allowances.grant("main", "oA", "SUB1")
-        assert isinstance(await send(ways, (TEMPLATE, NOTICE), "m-3"), Sent), "another way goes"
+        await options.allowances.grant("main", "oA", "SUB1")
+        assert isinstance(await send(options, (TEMPLATE, NOTICE), "m-3"), Sent), "another option goes"
 
 
 async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
@@ -146,15 +151,17 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
     listed = {"template_list": [{"template_id": "TM2", "content": "{{thing1.DATA}}{{time2.DATA}}"}]}
     mended = {"template_list": [{"template_id": "TM1", "content": "{{thing1.DATA}}"}, *listed["template_list"]]}
     known = {
-        "TM2": MessageTemplate.model_validate({"ways": [{"kind": "template", "id": "TM2", "fields": {"thing3": "x"}}]})
+        "TM2": MessageTemplate.model_validate(
+            {"options": [{"kind": "template", "id": "TM2", "fields": {"thing3": "x"}}]}
+        )
     }
-    async with opened(pair[0], redis, get_all_private_template=[{"errcode": -1}, listed, mended]) as (ways, _):
+    async with opened(pair[0], redis, get_all_private_template=[{"errcode": -1}, listed, mended]) as (options, _):
         provider = Provider(Route("main"), ProviderStats(time.monotonic))
-        blocks = TemplateBlocks("main", ways.breakers, provider)
-        check = TemplateCheck("main", ways.api, Templates.of("TM1", "thing1", known), blocks, redis)
-        assert not await check.look()
+        blocks = TemplateBlocks("main", options.breakers, provider)
+        check = TemplateCheck("main", options.api, Templates.of("TM1", "thing1", known), blocks, redis)
+        assert not await check.check()
         assert check.wrong == {}
-        assert await check.look()
+        assert await check.check()
         assert set(check.wrong) == {"TM1", "TM2"}
         assert "thing3" in check.wrong["TM2"]
         assert (await read_wrong(redis, ["main", "other"]))["main"] == check.wrong
@@ -162,12 +169,12 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         assert (told.concerns, told.scope, told.code) == ("template", "main/TM1", "40037")
         assert "has no template TM1" in told.detail, "told before any message met it"
         assert await redis.call("EXISTS", channel_key("wechat")) == 0, "the channel itself goes on"
-        blocked = await send(ways, (TEMPLATE,))
+        blocked = await send(options, (TEMPLATE,))
         assert isinstance(blocked, Blocked)
         assert blocked.code == "40037"
-        assert await check.look()
+        assert await check.check()
         assert set(check.wrong) == {"TM2"}, "a field that WeChat has not is told, and blocks nobody"
-        assert isinstance(await send(ways, (TEMPLATE,), "m-1"), Sent)
+        assert isinstance(await send(options, (TEMPLATE,), "m-1"), Sent)
         assert provider.stats.blocks == []
 
 
@@ -194,7 +201,7 @@ def message(event: str, **items: str) -> replies.Message:
 
 async def test_what_followers_do_is_counted_from_what_wechat_tells(pair: tuple[Database, Database]) -> None:
     allowances = Allowances(pair[0])
-    acts = Acts(allowances, {"main": 2}, lambda: NOW)
+    acts = FollowerEvents(allowances, {"main": 2}, lambda: NOW)
     await acts.note("main", message(GRANTING, SUB1="accept", SUB2="reject", SUB3="accept"))
     await acts.note("main", message(GRANTING, SUB1="accept"))
     counts = [await allowances.count_grants("main", "oA", name) for name in ("SUB1", "SUB2", "SUB3")]
@@ -214,10 +221,10 @@ async def test_what_followers_do_is_counted_from_what_wechat_tells(pair: tuple[D
 async def test_an_account_that_fails_several_times_in_a_row_is_left_alone_with_its_reason(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
-    async with opened(pair[0], redis, send=[Act.RESET] * FAILURES) as (ways, server):
+    async with opened(pair[0], redis, send=[Act.RESET] * FAILURES) as (options, server):
         for n in range(FAILURES):
-            assert isinstance(await send(ways, (TEMPLATE,), f"m-{n}"), Unknown)
-        blocked = await send(ways, (TEMPLATE,), "m-9")
+            assert isinstance(await send(options, (TEMPLATE,), f"m-{n}"), Unknown)
+        blocked = await send(options, (TEMPLATE,), "m-9")
         assert isinstance(blocked, Blocked)
         assert (blocked.scope, blocked.code, blocked.concerns) == ("main", "circuit_open", "provider")
         assert server.called == ["template/send"] * FAILURES
@@ -227,8 +234,8 @@ async def test_a_code_that_nobody_listed_is_shown_with_the_whole_answer(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
     answer = {"errcode": 61451, "errmsg": "invalid parameter", "hint": "rid-77"}
-    async with opened(pair[0], redis, send=[answer]) as (ways, _):
-        result = await send(ways, (TEMPLATE,))
+    async with opened(pair[0], redis, send=[answer]) as (options, _):
+        result = await send(options, (TEMPLATE,))
     assert isinstance(result, Again)
     assert result.code == "61451"
     assert "unlisted" in result.detail

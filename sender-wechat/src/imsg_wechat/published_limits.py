@@ -1,4 +1,4 @@
-"""What the gateway reads of us in Redis: the templates' limits, published again where they were lost."""
+"""The limits of templates that the gateway reads in Redis: published at start, and again where Redis lost them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ log = logger(__name__)
 
 
 class PublishedLimits:
-    """Keeps the hash of templates what it should be."""
+    """Publishes the limits of one channel."""
 
     def __init__(self, redis: Redis, method: str, limits: Mapping[str, TemplateLimits]) -> None:
         self._redis = redis
         self._key = template_limits_key(method)
-        self._limits = {name.encode(): one.model_dump_json().encode() for name, one in limits.items()}
+        self._limits = {name.encode(): limit.model_dump_json().encode() for name, limit in limits.items()}
 
     async def keep(self) -> None:
-        """Publish, and look again as long as we live."""
+        """Publish, and compare every LOOK_EVERY_S, for ever."""
         trouble = Recurring(log, "templates_not_published", level="info")
         while True:
             try:

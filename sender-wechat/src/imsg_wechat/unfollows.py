@@ -1,4 +1,4 @@
-"""Followers who leave and come back, told to the catalog: whoever has left stands on its list."""
+"""Unfollows and returns of followers, reported to the catalog, which lists those who left as suppressed."""
 
 import asyncio
 import json
@@ -13,33 +13,33 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 METHOD = "wechat"
 
-LIFT_PATIENCE_S = 0.4
-"""How long whoever comes back waits for the list to know: the greeting is due within 5 s, a message may follow it."""
+LIFT_TIMEOUT_S = 0.4
+"""How long a return waits for the catalog: the greeting is due within 5 s, and a message may follow it."""
 
 LOOK_EVERY_S = 0.02
 
 log = logger(__name__)
 
-Tell = Callable[[Suppression], Awaitable[None]]
-"""Has the catalog hear of it, sooner or later; raises nothing."""
+Report = Callable[[Suppression], Awaitable[None]]
+"""Sends a suppression to the catalog, now or later; raises nothing."""
 
 
-class Departures:
-    """Tells of them. The table of followers decides all the same: to who has left nothing is sent."""
+class Unfollows:
+    """Reports them. Who follows is decided by the table of followers, not by the list."""
 
-    def __init__(self, tell: Tell, redis: Redis) -> None:
-        self._tell = tell
+    def __init__(self, report: Report, redis: Redis) -> None:
+        self._report = report
         self._redis = redis
 
     async def leave(self, account: str, tag: str, at: int) -> None:
-        """Say that whoever has a tag wants nothing more of the account."""
-        await self._tell(_make(account, tag, at, lifts=False))
+        """Report that the follower with this tag left the account."""
+        await self._report(_make(account, tag, at, lifts=False))
 
-    async def come_back(self, account: str, tag: str, at: int) -> None:
-        """Take it back, and wait a little until senders read so: else the next message would fail by it."""
-        await self._tell(_make(account, tag, at, lifts=True))
+    async def return_(self, account: str, tag: str, at: int) -> None:
+        """Report a return, and wait until the mirror of the list has it: else the next message would fail."""
+        await self._report(_make(account, tag, at, lifts=True))
         try:
-            async with asyncio.timeout(LIFT_PATIENCE_S):
+            async with asyncio.timeout(LIFT_TIMEOUT_S):
                 while await self._is_listed(account, tag):  # noqa: ASYNC110  another service writes it
                     await asyncio.sleep(LOOK_EVERY_S)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
@@ -47,7 +47,7 @@ class Departures:
 
     async def _is_listed(self, account: str, tag: str) -> bool:
         value = await self._redis.call("HGET", suppressed_key(METHOD), identity(tag))
-        return value is not None and any(one[:2] == [Reason.UNSUBSCRIBE, account] for one in json.loads(value))
+        return value is not None and any(row[:2] == [Reason.UNSUBSCRIBE, account] for row in json.loads(value))
 
 
 def _make(account: str, tag: str, at: int, *, lifts: bool) -> Suppression:

@@ -1,0 +1,51 @@
+"""The mode of each account in WeChat's console, as the last call showed it: plain or encrypted messages."""
+
+import asyncio
+from collections.abc import Iterable
+
+from imsg_runtime.logs import logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+
+REDIS_TIMEOUT_S = 0.5
+
+log = logger(__name__)
+
+
+class WebhookModes:
+    """Keeps the modes in Redis for the next start and for `imsg doctor`; writes only changes."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._known: dict[str, bool] = {}
+        """Account → whether its messages are plain."""
+
+    async def note(self, account: str, *, is_plain: bool, is_accepted: bool) -> None:
+        """Record the mode of a genuine message; warn of a plain one that is refused."""
+        if is_plain and not is_accepted:
+            log.warning("wechat_console_sends_plain", account=account, remedy=remedy([account]))
+        if self._known.get(account) is is_plain:
+            return
+        command = ("SET", key(account), "1") if is_plain else ("DEL", key(account))
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
+                await self._redis.call(*command)
+        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
+            log.warning("wechat_console_mode_not_recorded", account=account, why=str(error) or "Redis took too long")
+        else:
+            self._known[account] = is_plain
+
+    async def find_plain(self, accounts: Iterable[str]) -> list[str]:
+        """Return the accounts whose messages are plain. Raises RedisUnavailable, RedisRefused, TimeoutError."""
+        async with asyncio.timeout(REDIS_TIMEOUT_S):
+            return [account for account in accounts if await self._redis.call("GET", key(account)) is not None]
+
+
+def key(account: str) -> str:
+    """Return the key of an account."""
+    return f"imsg:wechat:plain:{account}"
+
+
+def remedy(accounts: Iterable[str]) -> str:
+    """Return what an administrator can do."""
+    settings = ", ".join(f"IMSG_WECHAT__ACCOUNTS__{account.upper()}__MODE=any" for account in accounts)
+    return f"choose 安全模式 in WeChat's console, or set {settings}, which accepts unencrypted messages too"
