@@ -202,7 +202,7 @@ def test_ids_and_fields_are_listed_for_the_account_to_be_asked() -> None:
 @pytest.mark.parametrize(
     ("template", "named"),
     [
-        ({"id": "T", "fields": {"thing1": "${a"}}, "ends nowhere"),
+        ({"id": "T", "fields": {"thing1": "${a"}}, "without a }"),
         ({"id": "T", "fields": {"thing1": "${imsg.weather}"}}, "imsg.time"),
         ({"id": "T", "fields": {"thing1": "${imsg.request:%H}"}}, "imsg.date"),
         ({"id": "T", "fields": {"time1": "${imsg.time:%A}"}}, "%A"),

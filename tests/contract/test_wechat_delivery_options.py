@@ -84,7 +84,7 @@ async def test_the_first_way_that_is_open_is_taken_and_used_up(pair: tuple[Datab
         closed = await send(options, (NOTICE, TEXT), "m-4")
         assert isinstance(closed, Refused)
         assert closed.code == "no_window"
-        assert "granted no notice" in closed.detail
+        assert "no grant left" in closed.detail
 
 
 async def test_what_wechat_counts_otherwise_is_passed_over_and_forgotten(

@@ -18,12 +18,12 @@ class DeliveryOption(BaseModel):
 class TemplateSettings(DeliveryOption):
     """A template: with several delivery options, or itself the only one."""
 
-    ways: Sequence[DeliveryOption] = ()
+    options: Sequence[DeliveryOption] = ()
 
     @property
-    def options(self) -> Sequence[DeliveryOption]:
+    def all_options(self) -> Sequence[DeliveryOption]:
         """The delivery options."""
-        return self.ways or (self,)
+        return self.options or (self,)
 
 
 Settings = Mapping[str, TemplateSettings | tuple[str, ...]]
@@ -36,7 +36,7 @@ def read_settings(templates: Settings, kind: str) -> dict[str, tuple[str, ...]]:
         if isinstance(template, tuple):
             fields |= {name: template} if kind == "template" else {}
             continue
-        for option in template.options:
+        for option in template.all_options:
             if option.kind == kind and option.id:
                 fields[option.id] = tuple(dict.fromkeys((*fields.get(option.id, ()), *option.fields)))
     return fields
@@ -46,7 +46,7 @@ def find_constants(templates: Settings) -> dict[tuple[str, str], set[str]]:
     """Return the values that a `const` field may have: those in the settings count as registered."""
     values: dict[tuple[str, str], set[str]] = {}
     for template in templates.values():
-        for option in () if isinstance(template, tuple) else template.options:
+        for option in () if isinstance(template, tuple) else template.all_options:
             for field, value in option.fields.items():
                 if field.rstrip("0123456789") == "const" and "${" not in value:
                     values.setdefault((option.id, field), set()).add(value)
