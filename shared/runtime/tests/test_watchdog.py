@@ -120,6 +120,7 @@ def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) ->
     assert not _lives(child)
 
 
+@pytest.mark.long
 def test_a_child_that_stands_still_is_replaced_by_one_that_is_told_so(start: Start) -> None:
     watched = start("wait")
     (child,) = watched.children()
@@ -139,6 +140,7 @@ def test_a_child_that_stands_still_is_replaced_by_one_that_is_told_so(start: Sta
     assert len(set(stopped)) == 2
 
 
+@pytest.mark.long
 def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start) -> None:
     watched = start("wait")
     (child,) = watched.children()
