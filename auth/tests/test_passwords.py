@@ -10,7 +10,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from imsg_auth.login_limits import (
     ACCOUNT_TRIES,
-    ALL,
+    ALL_KEY,
     ALL_TRIES,
     FREE_TRIES,
     NETWORK_TRIES,
@@ -18,7 +18,7 @@ from imsg_auth.login_limits import (
     WAITS_S,
     KnownNetworks,
 )
-from imsg_auth.passwords import Passwords, hasher
+from imsg_auth.passwords import Passwords, make_hasher
 from imsg_contract.errors import Refusal
 from imsg_limits.fair_queue import MAX_WAITING_EACH, FairQueue
 from imsg_limits.quota import Counters
@@ -43,7 +43,7 @@ class Counting(PasswordHasher):
     """The real hasher, which notes the hashes that passwords were held against."""
 
     def __init__(self) -> None:
-        ours = hasher()
+        ours = make_hasher()
         super().__init__(time_cost=ours.time_cost, memory_cost=ours.memory_cost, parallelism=ours.parallelism)
         self.verified: list[str] = []
 
@@ -63,13 +63,13 @@ def clock() -> Clock:
 async def passwords(redis: Redis, clock: Clock) -> Passwords:
     """Make passwords whose waits take no time, with nothing counted yet."""
     await redis.call("FLUSHDB")
-    return Passwords(Counters(redis), hasher(), clock.sleep)
+    return Passwords(Counters(redis), make_hasher(), clock.sleep)
 
 
 @pytest.fixture(scope="module")
 def hashed() -> str:
     """Hash `right`."""
-    return hasher().hash("right")
+    return make_hasher().hash("right")
 
 
 async def test_a_hash_is_argon2id_and_its_own_each_time(passwords: Passwords) -> None:
@@ -157,7 +157,7 @@ async def test_a_user_that_does_not_exist_costs_as_much_as_a_wrong_password(
 async def guarded(redis: Redis, clock: Clock) -> Passwords:
     """Make passwords that remember where users have logged in."""
     await redis.call("FLUSHDB")
-    return Passwords(Counters(redis), hasher(), clock.sleep, KnownNetworks(redis))
+    return Passwords(Counters(redis), make_hasher(), clock.sleep, KnownNetworks(redis))
 
 
 @pytest.mark.long
@@ -196,7 +196,7 @@ async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
     guarded: Passwords, redis: Redis, clock: Clock, hashed: str
 ) -> None:
     assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
-    await Counters(redis).add(ALL, ALL_TRIES, 60)
+    await Counters(redis).add(ALL_KEY, ALL_TRIES, 60)
     assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
     assert clock.slept_s == 0
     assert await guarded.check("b", "192.0.2.1", hashed, "right", "b")

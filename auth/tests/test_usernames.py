@@ -92,7 +92,7 @@ def test_what_may_be_a_name_stays_itself(text: str) -> None:
     except PydanticCustomError:
         return
     assert usernames.username(name) == name
-    assert usernames.can_be(name)
+    assert usernames.is_possible(name)
     assert ":" not in name
 
 

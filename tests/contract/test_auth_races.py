@@ -30,13 +30,13 @@ async def test_no_record_is_published_by_two(database_url: str, redis_url: str, 
     store = Store(database)
     async with store.writing() as rows:
         for n in range(60):
-            await rows.note(str(n))
+            await rows.add_audit_record(str(n))
 
     async def take(auth: Auth) -> list[str]:
         taken: list[str] = []
         while True:
             async with auth.store.writing() as rows:
-                notes = await rows.take_notes(now=100, until=160, limit=7)
+                notes = await rows.lease_audit_records(now=100, until=160, limit=7)
             if not notes:
                 return taken
             taken += notes.values()
@@ -53,7 +53,7 @@ async def test_a_stale_copy_never_remains(database_url: str, redis_url: str, red
 
     async def change(auth: Auth, times: int) -> None:
         for _ in range(times):
-            async with auth.changes.of("张三") as change:
+            async with auth.changes.open("张三") as change:
                 mine = change.user.per_hour + 1
                 await change.set(per_hour=mine)
             seen = (await read_cached(redis, "张三")).get("per_hour")
@@ -90,7 +90,7 @@ async def test_a_copy_that_arrives_late_is_not_written(
     ):
         with pytest.raises(RedisUnavailable):
             await UserCache(store, slow).write("张三")
-        async with direct.changes.of("张三") as change:
+        async with direct.changes.open("张三") as change:
             await change.set(per_hour=7)
         assert (await read_cached(redis, "张三"))["per_hour"] == "7"
         assert await late.deliver() == 1
@@ -104,7 +104,7 @@ async def test_a_change_is_seen_by_nobody_before_it_is_committed(
     await add(Store(database), PERSON)
     async with processes(database_url, redis_url, 2) as (one, other):
         await one.user_cache.write("张三")
-        async with one.changes.of("张三") as change:
+        async with one.changes.open("张三") as change:
             assert await read_cached(redis, "张三") == {}
             asking = asyncio.create_task(other.user_cache.write("张三"))
             await change.set(per_hour=9)
@@ -121,10 +121,10 @@ async def test_the_last_administrator_stays_also_in_a_race(
 
     async def end(auth: Auth, name: str, *, remove: bool) -> str:
         try:
-            async with auth.changes.of(name, may_end_administrator=True) as change:
-                change.keep_an_administrator()
+            async with auth.changes.open(name, may_end_administrator=True) as change:
+                change.require_other_admin()
                 if remove:
-                    await change.rows.remove(name)
+                    await change.rows.remove_user(name)
                 else:
                     await change.set(role="user")
         except Refusal as refusal:
@@ -136,7 +136,7 @@ async def test_the_last_administrator_stays_also_in_a_race(
             names = [f"admin {round_} {n}" for n in range(5)]
             async with store.writing() as rows:
                 for left in await rows.lock_administrators():
-                    await rows.remove(left)
+                    await rows.remove_user(left)
             await add(store, *(another(name, role="admin") for name in names))
             ended = await asyncio.gather(*(end(auths[n % 2], name, remove=n % 3 == 0) for n, name in enumerate(names)))
             assert sorted(ended) == ["ended"] * 4 + ["last_administrator"]
@@ -149,9 +149,9 @@ async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: s
     await add(Store(database), PERSON)
     async with connect(read_url(database_url), TERMS) as other:
         async with Store(database).writing() as rows:
-            assert await rows.lock("张三") is not None
+            assert await rows.lock_user("张三") is not None
             with pytest.raises((DatabaseUnavailable, TimeoutError)):
                 async with asyncio.timeout(0.3), Store(other).writing() as waiting:
-                    await waiting.lock("张三")
+                    await waiting.lock_user("张三")
         async with Store(other).writing() as rows:
-            assert await rows.lock("张三") is not None
+            assert await rows.lock_user("张三") is not None

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken
+from imsg_auth.store import REVOKED_MARGIN_S, FieldTaken, Store
 from imsg_auth.tables import METADATA
 from imsg_database.database import Database
 from imsg_testing.auth_store import PERSON, add, another, open_migrated, read_user
@@ -54,30 +54,30 @@ async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
     await add(store, first, another("b"), another("c"))
     for field in ("username", "phone", "email", "wechat"):
         other = replace(another("d"), **{field: getattr(first, field)})
-        with pytest.raises(Taken) as taken:
+        with pytest.raises(FieldTaken) as taken:
             await add(store, other)
         assert taken.value.field == field
         if field != "username":
-            with pytest.raises(Taken) as taken:
+            with pytest.raises(FieldTaken) as taken:
                 async with store.writing() as rows:
-                    await rows.change("b", {field: getattr(first, field)})
+                    await rows.update_user("b", {field: getattr(first, field)})
             assert taken.value.field == field
 
 
 async def test_an_email_address_is_one_person_whatever_its_case(store: Store) -> None:
     """Its spelling is kept; whoever has it may spell it otherwise, and whoever lets go of it leaves it to others."""
     await add(store, replace(PERSON, email="Zhang@example.com"), another("b"))
-    with pytest.raises(Taken) as taken:
+    with pytest.raises(FieldTaken) as taken:
         await add(store, another("c", email="zhang@example.com"))
     assert taken.value.field == "email"
-    with pytest.raises(Taken):
+    with pytest.raises(FieldTaken):
         async with store.writing() as rows:
-            await rows.change("b", {"email": "ZHANG@example.com"})
+            await rows.update_user("b", {"email": "ZHANG@example.com"})
     async with store.writing() as rows:
-        await rows.change("张三", {"email": "zhang@example.com"})
-        await rows.change("张三", {"email": None})
-        await rows.change("b", {"email": "ZHANG@example.com"})
-        kept = await rows.user("b")
+        await rows.update_user("张三", {"email": "zhang@example.com"})
+        await rows.update_user("张三", {"email": None})
+        await rows.update_user("b", {"email": "ZHANG@example.com"})
+        kept = await rows.find_user("b")
     assert kept is not None
     assert kept.email == "ZHANG@example.com"
 
@@ -87,7 +87,7 @@ async def test_of_two_registered_at_once_one_has_the_address(store: Store) -> No
         try:
             spelled = f"{'zZ'[n % 2]}{'hH'[n // 2 % 2]}{'aA'[n // 4 % 2]}ng@x.cn"
             await add(store, another(f"user{n}", email=spelled))
-        except Taken:
+        except FieldTaken:
             return False
         return True
 
@@ -99,11 +99,11 @@ async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:
     names = ["A", "B", "a", "a b", "ab", "b", "Ä", "ä", "Ω", "中", "張", "\U0001f642"]
     await add(store, *(another(name) for name in random.sample(names, len(names))))
     async with store.reading() as rows:
-        listed = [user.username for user in await rows.page(None, (), 100)]
+        listed = [user.username for user in await rows.list_users(None, (), 100)]
         assert listed == sorted(names)
-        assert [user.username for user in await rows.page("ab", (), 3)] == sorted(names)[5:8]
-        assert await rows.user("Ab") is None
-        assert await rows.user("a ") is None
+        assert [user.username for user in await rows.list_users("ab", (), 3)] == sorted(names)[5:8]
+        assert await rows.find_user("Ab") is None
+        assert await rows.find_user("a ") is None
 
 
 async def test_logged_out_tokens_are_forgotten_once_they_have_long_expired(store: Store) -> None:
@@ -117,7 +117,7 @@ async def test_logged_out_tokens_are_forgotten_once_they_have_long_expired(store
         assert await rows.read_revoked("张三", 1001 + REVOKED_MARGIN_S) == {"b" * 32: 9000}
         await rows.revoke("张三", "c" * 32, 9000, now=1001 + REVOKED_MARGIN_S)
         assert await rows.read_revoked("张三", 0) == {"b" * 32: 9000, "c" * 32: 9000}
-        await rows.remove("张三")
+        await rows.remove_user("张三")
     await add(store, PERSON)
     async with store.reading() as rows:
         assert await rows.read_revoked("张三", 0) == {}
@@ -127,15 +127,15 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
     """After its lease."""
     async with store.writing() as rows:
         for body in ("one", "two", "three"):
-            await rows.note(body)
+            await rows.add_audit_record(body)
     async with store.writing() as rows:
-        first = await rows.take_notes(now=100, until=160, limit=2)
+        first = await rows.lease_audit_records(now=100, until=160, limit=2)
     assert list(first.values()) == ["one", "two"]
     async with store.writing() as rows:
-        assert list((await rows.take_notes(now=159, until=200, limit=9)).values()) == ["three"]
-        await rows.drop_note(min(first))
+        assert list((await rows.lease_audit_records(now=159, until=200, limit=9)).values()) == ["three"]
+        await rows.delete_audit_record(min(first))
     async with store.writing() as rows:
-        assert list((await rows.take_notes(now=160, until=220, limit=9)).values()) == ["two"]
-        await rows.release_notes(list(first))
+        assert list((await rows.lease_audit_records(now=160, until=220, limit=9)).values()) == ["two"]
+        await rows.release_audit_records(list(first))
     async with store.writing() as rows:
-        assert list((await rows.take_notes(now=161, until=220, limit=9)).values()) == ["two"]
+        assert list((await rows.lease_audit_records(now=161, until=220, limit=9)).values()) == ["two"]

@@ -1,4 +1,4 @@
-"""The first accounts, made where there are no users yet, and the refusal of documented passwords where exposed."""
+"""Bootstrap: the first accounts, and the refusal of documented passwords where iMSG is exposed."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ GENERATED_BYTES = 15
 
 
 class Bootstrap:
-    """Makes the first accounts."""
+    """Creates the first accounts."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Bootstrap:
         folder: Path,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`exposure` says what shows that others reach us (empty: nobody does).
+        """`exposure` names the setting by which others can reach iMSG; empty: only this machine can.
 
-        `folder` keeps the administrator's password where it has to be generated.
+        `folder` holds a generated password of the administrator.
         """
         self._store = store
         self._passwords = passwords
@@ -48,18 +48,18 @@ class Bootstrap:
         self._now = now
 
     async def create_first(self) -> None:
-        """Make the first accounts if there are no users; several processes may start at once.
+        """Create the first accounts if there are no users; several processes may start at once.
 
-        Where nobody but this machine reaches us these are the documented ones, elsewhere an administrator alone.
-        Raises StartError for a given password that can't be, or a folder that can't be written.
+        These are the documented accounts where only this machine reaches iMSG, else one administrator.
+        Raises StartError for an invalid password in the settings, or a folder that can't be written.
         """
         async with self._store.writing() as rows:
-            await rows.keep_others_out()
+            await rows.lock_table()
             if await rows.has_users():
                 return
-            for username, password in self._first().items():
+            for username, password in self._choose_accounts().items():
                 role: Role = "admin" if username == ADMINISTRATOR else "user"
-                await rows.add(self._user(username, role, await self._passwords.hash(password)))
+                await rows.add_user(self._make_user(username, role, await self._passwords.hash(password)))
         log.info("first_accounts_made", documented=not self._exposure)
 
     async def refuse_documented(self) -> None:
@@ -68,7 +68,7 @@ class Bootstrap:
             return
         for username in DOCUMENTED:
             async with self._store.reading() as rows:
-                user = await rows.user(username)
+                user = await rows.find_user(username)
             for password in set(DOCUMENTED.values()):
                 if user is not None and await self._passwords.matches(user.password, password):
                     raise StartError(
@@ -76,22 +76,22 @@ class Bootstrap:
                         f"{self._exposure}; give them another with `imsg users reset-password {username}`."
                     )
 
-    def _first(self) -> dict[str, str]:
+    def _choose_accounts(self) -> dict[str, str]:
         if self._admin_password is not None:
-            _check(self._admin_password)
+            _require_length(self._admin_password)
         if not self._exposure:
             return dict(DOCUMENTED)
-        return {ADMINISTRATOR: self._admin_password or self._keep_password()}
+        return {ADMINISTRATOR: self._admin_password or self._read_or_create_password()}
 
-    def _keep_password(self) -> str:
-        """Read the generated password, making it where there is none. Raises StartError."""
+    def _read_or_create_password(self) -> str:
+        """Read the generated password, or generate it. Raises StartError."""
         path = self._folder / PASSWORD_FILE
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if path.is_file() and (password := path.read_text().strip()):
                 return password
             password = secrets.token_urlsafe(GENERATED_BYTES)
-            _write(path, password)
+            _write_file(path, password)
         except OSError as error:
             raise StartError(
                 f"the administrator's password can't be kept in {path} ({error.strerror}); "
@@ -100,7 +100,7 @@ class Bootstrap:
         log.info("administrator_password_made", username=ADMINISTRATOR, file=str(path))
         return password
 
-    def _user(self, username: str, role: Role, hashed: str) -> User:
+    def _make_user(self, username: str, role: Role, hashed: str) -> User:
         at = self._now()
         return User(
             id=new_id(at),
@@ -119,14 +119,14 @@ class Bootstrap:
         )
 
 
-def _check(password: str) -> None:
+def _require_length(password: str) -> None:
     name = variable("admin_password")
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
         raise StartError(f"{name} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
 
 
-def _write(path: Path, password: str) -> None:
-    """Write a whole file of mode 600 or none."""
+def _write_file(path: Path, password: str) -> None:
+    """Write a file of mode 600 atomically."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,4 +1,4 @@
-"""Whether the database and Redis answer, asked now and then, for readiness."""
+"""Whether the database and Redis answer, for readiness."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from imsg_auth.store import Store
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
-ASK_EVERY_S = 2.0
+INTERVAL_S = 2.0
 
 
 class Healthcheck:
-    """What answered when last asked."""
+    """The results of the last check."""
 
     def __init__(self, store: Store, redis: Redis) -> None:
         self._store = store
@@ -19,13 +19,13 @@ class Healthcheck:
         self.has_redis = True
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Check until cancelled."""
         while True:
-            await asyncio.sleep(ASK_EVERY_S)
-            self.has_store = await self._store_answers()
-            self.has_redis = await self._redis_answers()
+            await asyncio.sleep(INTERVAL_S)
+            self.has_store = await self._check_store()
+            self.has_redis = await self._check_redis()
 
-    async def _store_answers(self) -> bool:
+    async def _check_store(self) -> bool:
         try:
             async with self._store.reading() as rows:
                 await rows.has_users()
@@ -33,7 +33,7 @@ class Healthcheck:
             return False
         return True
 
-    async def _redis_answers(self) -> bool:
+    async def _check_redis(self) -> bool:
         try:
             await self._redis.call("PING")
         except (RedisUnavailable, RedisRefused):

@@ -14,14 +14,14 @@ from imsg_web.clients import network_of
 log = logger(__name__)
 
 MINUTE_S = 60
-NOTES_A_MINUTE = 30
+AUDITED_A_MINUTE = 30
 """Audit records of failed log-ins in all: one a minute an account, and no more than this, however many guess."""
 
 RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "unavailable")
 
 
 class LoginFailures:
-    """Takes note of log-ins."""
+    """Counts, logs and audits log-ins."""
 
     def __init__(self, registry: CollectorRegistry, counters: Counters, changes: UserChanges) -> None:
         self._counters = counters
@@ -35,19 +35,19 @@ class LoginFailures:
         self._results.labels("right").inc()
 
     async def note(self, refusal: Refusal, user: User | None, address: str) -> None:
-        """Note a log-in that was refused; what stood for the name is said of users alone: it may be a password."""
+        """Record a refused log-in; an unknown name is not logged, since it may be a password."""
         self._results.labels(refusal.reason).inc()
         name = None if user is None else user.username
         log.warning("login_failed", reason=refusal.reason, username=name, address=address[:64])
         if user is None or refusal.reason == "unavailable":
             return
         try:
-            if await self._is_news(user):
+            if await self._may_audit(user):
                 await self._changes.note_failure(user, {"reason": refusal.reason, "network": network_of(address)})
         except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
             log.warning("login_failure_not_audited", why=str(away))
 
-    async def _is_news(self, user: User) -> bool:
+    async def _may_audit(self, user: User) -> bool:
         if (await self._counters.add(f"login-audit:{user.id}", 1, MINUTE_S)).count > 1:
             return False
-        return (await self._counters.add("login-audit", 1, MINUTE_S)).count <= NOTES_A_MINUTE
+        return (await self._counters.add("login-audit", 1, MINUTE_S)).count <= AUDITED_A_MINUTE

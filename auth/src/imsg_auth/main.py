@@ -1,4 +1,4 @@
-"""Wires auth: settings, database, Redis, broker, the first accounts, the API; and what works without a token."""
+"""Wires auth: settings, database, Redis, broker, the first accounts, the API; and resets passwords."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +19,7 @@ from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
-from imsg_auth.passwords import Passwords, hasher
+from imsg_auth.passwords import Passwords, make_hasher
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.parts import Parts
 from imsg_auth.sessions import Sessions
@@ -51,7 +51,7 @@ MAX_TOKEN_HOURS = 24 * 366
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True, user_id="", since=EPOCH)
-"""Who changes something without a token, in the audit: a name no user can have."""
+"""The actor of changes without a token in the audit: a name no user can have."""
 
 log = logger(__name__)
 
@@ -87,7 +87,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             store, cache = await _open_parts(stack, settings)
             user_cache = UserCache(store, cache)
-            passwords = Passwords(Counters(cache), hasher(), known=KnownNetworks(cache))
+            passwords = Passwords(Counters(cache), make_hasher(), known_networks=KnownNetworks(cache))
             bootstrap = Bootstrap(
                 store,
                 passwords,
@@ -105,7 +105,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
             changes = UserChanges(store, user_cache, outbox.wake)
-            users = Users(store, changes, passwords, documented=not settings.is_exposed)
+            users = Users(store, changes, passwords, allows_documented=not settings.is_exposed)
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
             failures = LoginFailures(service.metrics, Counters(cache), changes)
             sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
@@ -114,7 +114,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             healthcheck = Healthcheck(store, cache)
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
-            service.watch(switches.keep_mirrored(), "switches")
+            service.watch(switches.run(), "switches")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
@@ -124,17 +124,17 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 
 async def reset_password(settings: Settings, username: str, password: str) -> None:
-    """Set a user's password on the server itself, without a token; ends every token of the user.
+    """Set a user's password on the server itself, without a token, and end every token of the user.
 
     With SQLite it also works while all of iMSG is down, its Redis included. Raises Refusal (no_such_user,
-    wrong_type) and StartError, whose texts are for people.
+    wrong_type) and StartError, whose texts are shown to people.
     """
     async with AsyncExitStack() as stack:
         store, cache = await _open_parts(stack, settings)
-        passwords = Passwords(Counters(cache), hasher())
+        passwords = Passwords(Counters(cache), make_hasher())
 
         async def reset(user_cache: Cache) -> None:
-            users = Users(store, UserChanges(store, user_cache), passwords, documented=not settings.is_exposed)
+            users = Users(store, UserChanges(store, user_cache), passwords, allows_documented=not settings.is_exposed)
             await users.reset_password(ON_THE_SERVER, username, password)
 
         try:

@@ -1,4 +1,4 @@
-"""The audit's way out: records written with their change are published until the broker has confirmed them."""
+"""The outbox of audit records, which are written with their change and published until the broker confirms them."""
 
 import asyncio
 import random
@@ -15,34 +15,34 @@ from imsg_runtime.logs import Recurring, logger
 log = logger(__name__)
 
 LEASE_S = 60
-"""For how long a process has records to itself; one that died in between leaves them to the next."""
+"""How long a process leases records; after a crash the next process publishes them."""
 
 BATCH = 100
-LOOK_AGAIN_S = 5.0
-"""How often records are looked for that another process left, or that were written outside (the command line)."""
+POLL_S = 5.0
+"""How often the table is read for records that another process left, or that the command line wrote."""
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
 
 class Outbox:
-    """Publishes what is in the outbox, oldest first; at least once each, also over crashes and a broker away."""
+    """Publishes the records, oldest first, at least once each."""
 
     def __init__(self, store: Store, broker: Broker, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._broker = broker
         self._now = now
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Say that something was put in."""
-        self._news.set()
+        """Publish new records at once."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Publish for ever."""
+        """Publish until cancelled."""
         failures, trouble = 0, Recurring(log, "changes_not_published")
         while True:
-            self._news.clear()
+            self._woken.clear()
             try:
                 while await self.publish():
                     pass
@@ -55,29 +55,29 @@ class Outbox:
                 await asyncio.sleep(wait_s)
             else:
                 trouble.clear()
-                await self._rest(LOOK_AGAIN_S)
+                await self._wait(POLL_S)
 
     async def publish(self) -> int:
         """Publish one batch and return its size. Raises PublishRefused, PublishUnknown, DatabaseUnavailable."""
         now = int(self._now())
         async with self._store.writing() as rows:
-            notes = await rows.take_notes(now, now + LEASE_S, BATCH)
-        left = dict(notes)
+            records = await rows.lease_audit_records(now, now + LEASE_S, BATCH)
+        unpublished = dict(records)
         try:
-            for number, body in notes.items():
+            for number, body in records.items():
                 await self._broker.publish(body.encode(), self._broker.topology.new(CHANGE))
                 async with self._store.writing() as rows:
-                    await rows.drop_note(number)
-                del left[number]
+                    await rows.delete_audit_record(number)
+                del unpublished[number]
         finally:
-            if left:
+            if unpublished:
                 async with self._store.writing() as rows:
-                    await rows.release_notes(list(left))
-        return len(notes)
+                    await rows.release_audit_records(list(unpublished))
+        return len(records)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await self._woken.wait()
         except TimeoutError:
             return

@@ -1,4 +1,4 @@
-"""Providers switched on and off, and their weights: kept here, obeyed by the senders, who read them in Redis."""
+"""Switches of providers, and their weights: stored by auth, and copied to Redis, where senders read them."""
 
 import asyncio
 import hashlib
@@ -18,8 +18,8 @@ from imsg_web.callers import Caller
 
 log = logger(__name__)
 
-EVERY_S = 2.0
-"""How long senders may go by what was before: where Redis was flushed or away, or another auth wrote a moment ago."""
+INTERVAL_S = 2.0
+"""How often the copy in Redis is compared with the table, in case Redis was flushed or another auth wrote."""
 
 _WRITE = Script.of("""
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return 0 end
@@ -30,7 +30,7 @@ return 1
 
 
 class ProviderSwitches:
-    """Changes switches, with a record in the audit, and keeps Redis' copy as the table is."""
+    """Changes switches, with an audit record, and keeps the copy in Redis up to date."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class ProviderSwitches:
         wake: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`wake` is told that the outbox holds something new."""
+        """`wake` is called when the outbox holds a new record."""
         self._store = store
         self._redis = redis
         self._methods = methods
@@ -49,9 +49,9 @@ class ProviderSwitches:
         self._now = now
 
     async def change(self, caller: Caller, method: str, name: str, values: Mapping[str, Any]) -> Switch:
-        """Change what is given; in force at the senders within seconds. Raises DatabaseUnavailable."""
+        """Change a switch; senders obey it within seconds. Raises DatabaseUnavailable."""
         async with self._store.writing() as rows:
-            switch = await rows.switch(method, name, values)
+            switch = await rows.change_switch(method, name, values)
             change = Change(
                 actor=caller.username,
                 action="provider_switched",
@@ -60,33 +60,35 @@ class ProviderSwitches:
                 at=datetime.fromtimestamp(self._now(), UTC),
                 actor_id=caller.user_id,
             )
-            await rows.note(change.model_dump_json())
+            await rows.add_audit_record(change.model_dump_json())
         self._wake()
-        await self._mirror()
+        await self._publish()
         return switch
 
-    async def keep_mirrored(self) -> None:
-        """Write Redis' copy wherever it is another, for ever."""
+    async def run(self) -> None:
+        """Keep the copy in Redis up to date until cancelled."""
         while True:
-            await self._mirror()
-            await asyncio.sleep(EVERY_S)
+            await self._publish()
+            await asyncio.sleep(INTERVAL_S)
 
-    async def _mirror(self) -> None:
+    async def _publish(self) -> None:
         try:
             async with self._store.reading() as rows:
-                switches = await rows.switches()
+                switches = await rows.list_switches()
             for method in self._methods:
-                await self._redis.run(_WRITE, [switches_key(method)], _fields(switches, method))
+                await self._redis.run(_WRITE, [switches_key(method)], _make_hash(switches, method))
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
             self._trouble.note(error)
         else:
             self._trouble.clear()
 
 
-def _fields(switches: Sequence[Switch], method: str) -> list[str]:
-    """Write a channel's switches as a hash, first what says that it is whole, and which."""
-    written = {
-        one.name: json.dumps({"enabled": one.enabled, "weight": one.weight}) for one in switches if one.method == method
+def _make_hash(switches: Sequence[Switch], method: str) -> list[str]:
+    """Make the fields of a channel's hash; the first one says that it is complete, and holds its digest."""
+    by_name = {
+        switch.name: json.dumps({"enabled": switch.enabled, "weight": switch.weight})
+        for switch in switches
+        if switch.method == method
     }
-    digest = hashlib.sha256(repr(sorted(written.items())).encode()).hexdigest()[:16]
-    return [SWITCHES_COMPLETE, digest, *(part for pair in written.items() for part in pair)]
+    digest = hashlib.sha256(repr(sorted(by_name.items())).encode()).hexdigest()[:16]
+    return [SWITCHES_COMPLETE, digest, *(part for pair in by_name.items() for part in pair)]

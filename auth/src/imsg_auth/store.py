@@ -1,4 +1,4 @@
-"""The users' rows: every statement auth runs, in transactions of the database."""
+"""The store of users: every statement that auth runs, in transactions of the database."""
 
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ from imsg_database.unavailable import find_constraint
 Role = Literal["user", "admin"]
 
 REVOKED_MARGIN_S = 600
-"""For how long beyond its expiry a logged-out token is remembered, since a gateway's clock may be behind ours."""
+"""How long a logged-out token is kept beyond its expiry, since a gateway's clock may be behind."""
 
 CHUNK = 500
-"""Names asked for in one statement: SQLite takes at most 32,766 variables."""
+"""Names in one statement: SQLite takes at most 32,766 variables."""
 
 
-class Taken(Exception):  # noqa: N818  an outcome
-    """Another row has this value: `field` is username, phone, email or wechat."""
+class FieldTaken(Exception):  # noqa: N818  an outcome
+    """Another user has this value: `field` is username, phone, email or wechat."""
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
@@ -36,10 +36,10 @@ class Taken(Exception):  # noqa: N818  an outcome
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as auth keeps it."""
+    """A user, as a row of the table."""
 
     id: str
-    """Immutable, and nobody else's ever: a UUIDv7 as 32 hex digits."""
+    """Immutable and never given again: a UUIDv7 as 32 hex digits."""
     username: str
     password: str
     """The argon2id hash."""
@@ -54,16 +54,16 @@ class User:
     epoch: int
     created_at: datetime
     may_send_codes: bool = False
-    """Messages of the category `code`."""
+    """Whether the user may send messages of the category `code`."""
     events: int = 0
-    """Which events of their messages somebody wants to hear (`wire.EventKind`)."""
+    """Which events of the user's messages callbacks wants (`wire.EventKind`)."""
     senders: str | None = None
-    """The names of the senders by which they may send mail, with commas; None: all there are."""
+    """The mail senders that the user may name, comma-separated; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What administrators changed of a provider; None: as the settings say."""
+    """A provider as administrators changed it; None: as the settings say."""
 
     method: str
     name: str
@@ -71,43 +71,43 @@ class Switch:
     weight: int | None
 
 
-_KNOWN = [USERS.c[name] for name in User.__dataclass_fields__]
+_USER_COLUMNS = [USERS.c[name] for name in User.__dataclass_fields__]
 
 
 class Rows:
-    """The statements of one transaction. Those that change belong into `Store.writing`."""
+    """The statements of one transaction; those that write need `Store.writing`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def user(self, username: str) -> User | None:
-        """Read a user as of now."""
-        return await self._one(select(*_KNOWN).where(USERS.c.username == username))
+    async def find_user(self, username: str) -> User | None:
+        """Read a user."""
+        return await self._find_one(select(*_USER_COLUMNS).where(USERS.c.username == username))
 
-    async def lock(self, username: str) -> User | None:
-        """Read a user and keep the row from others until the transaction ends."""
-        return await self._one(select(*_KNOWN).where(USERS.c.username == username).with_for_update())
+    async def lock_user(self, username: str) -> User | None:
+        """Read a user, and lock the row until the transaction ends."""
+        return await self._find_one(select(*_USER_COLUMNS).where(USERS.c.username == username).with_for_update())
 
     async def lock_administrators(self) -> frozenset[str]:
-        """Name all administrators and keep their rows from others; in one order, so that no two wait for each other.
+        """Return the names of all administrators, and lock their rows, in one order so that no deadlock can arise.
 
-        Comes before `lock` in a transaction that does both.
+        A transaction that also calls `lock_user` calls this first.
         """
         statement = select(USERS.c.username).where(USERS.c.role == "admin").order_by(USERS.c.username).with_for_update()
         return frozenset((await self._connection.execute(statement)).scalars())
 
-    async def keep_others_out(self) -> None:
-        """Let no other transaction write users until this one ends."""
-        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+    async def lock_table(self) -> None:
+        """Lock the table of users against other writers until the transaction ends."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer anyway
             await self._connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
     async def has_users(self) -> bool:
-        """Tell whether there is anybody."""
+        """Return whether there are any users."""
         return (await self._connection.execute(select(USERS.c.username).limit(1))).first() is not None
 
-    async def page(self, after: str | None, search: Iterable[str], limit: int) -> list[User]:
-        """Read users in the order of their names' code points; `search` is what one of name and contacts contains."""
-        statement = select(*_KNOWN).order_by(USERS.c.username).limit(limit)
+    async def list_users(self, after: str | None, search: Iterable[str], limit: int) -> list[User]:
+        """Read users in the order of their names' code points whose name or a contact contains a term of `search`."""
+        statement = select(*_USER_COLUMNS).order_by(USERS.c.username).limit(limit)
         if after is not None:
             statement = statement.where(USERS.c.username > after)
         columns = (USERS.c.username, USERS.c.phone, USERS.c.email, USERS.c.wechat)
@@ -116,8 +116,8 @@ class Rows:
             statement = statement.where(or_(*wanted))
         return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def contacts(self, field: str, usernames: Sequence[str]) -> dict[str, str | None]:
-        """Read one contact of many users; who does not exist is absent."""
+    async def find_contacts(self, field: str, usernames: Sequence[str]) -> dict[str, str | None]:
+        """Read one contact of many users; unknown users are absent."""
         found: dict[str, str | None] = {}
         for first in range(0, len(usernames), CHUNK):
             names = usernames[first : first + CHUNK]
@@ -125,16 +125,16 @@ class Rows:
             found |= dict((await self._connection.execute(statement)).all())
         return found
 
-    async def holders(self, field: str, contact: str) -> list[str]:
-        """Name the users whose contact this is; of mail in whatever case."""
+    async def find_holders(self, field: str, contact: str) -> list[str]:
+        """Return the users who have this contact; e-mail addresses match in any case."""
         is_same = USERS.c[field] == contact
         if field == "email":
             is_same = USERS.c.email_key == identity(contact)
         statement = select(USERS.c.username).where(is_same).order_by(USERS.c.username)
         return list((await self._connection.execute(statement)).scalars())
 
-    async def usernames(self, field: str, contacts: Sequence[str]) -> dict[str, str]:
-        """Name the users of these contacts, contact → name; of mail as it is written."""
+    async def find_usernames(self, field: str, contacts: Sequence[str]) -> dict[str, str]:
+        """Return the users of these contacts, contact → name; e-mail addresses match exactly."""
         found: dict[str, str] = {}
         for first in range(0, len(contacts), CHUNK):
             statement = select(USERS.c[field], USERS.c.username).where(
@@ -143,51 +143,51 @@ class Rows:
             found |= dict((await self._connection.execute(statement)).all())
         return found
 
-    async def add(self, user: User) -> None:
-        """Add a user. Raises Taken."""
+    async def add_user(self, user: User) -> None:
+        """Add a user. Raises FieldTaken."""
         await self._write(insert(USERS).values({**asdict(user), "email_key": _identify(user.email)}))
 
-    async def change(self, username: str, values: Mapping[str, Any]) -> None:
-        """Set columns of a user. Raises Taken."""
+    async def update_user(self, username: str, values: Mapping[str, Any]) -> None:
+        """Set columns of a user. Raises FieldTaken."""
         if values:
             key = {"email_key": _identify(values["email"])} if "email" in values else {}
             await self._write(update(USERS).where(USERS.c.username == username).values({**values, **key}))
 
     async def replace_hash(self, username: str, old: str, new: str) -> None:
-        """Set the password's hash unless it was changed meanwhile."""
+        """Replace the password's hash unless it changed meanwhile."""
         row = (USERS.c.username == username) & (USERS.c.password == old)
         await self._connection.execute(update(USERS).where(row).values(password=new))
 
-    async def remove(self, username: str) -> None:
-        """Remove a user and what hangs on it."""
+    async def remove_user(self, username: str) -> None:
+        """Remove a user, with the revoked tokens."""
         await self._connection.execute(delete(USERS).where(USERS.c.username == username))
 
     async def revoke(self, username: str, nonce: str, expiry: int, now: int) -> None:
-        """Remember that a token was logged out, and forget those long expired at `now` (Unix time)."""
+        """Revoke a token, and delete revoked ones that expired long before `now` (Unix time)."""
         mine = REVOKED.c.username == username
         await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.expiry < now - REVOKED_MARGIN_S))
         await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.nonce == nonce))
         await self._connection.execute(insert(REVOKED).values(username=username, nonce=nonce, expiry=expiry))
 
     async def forget_revoked(self, username: str) -> None:
-        """Forget every logged-out token: the epoch was raised, so that none of them can hold."""
+        """Delete the revoked tokens of a user, after a new epoch ended all of them."""
         await self._connection.execute(delete(REVOKED).where(REVOKED.c.username == username))
 
     async def read_revoked(self, username: str, now: int) -> dict[str, int]:
-        """Read the logged-out tokens, nonce → expiry, that are not long expired at `now`."""
+        """Read the revoked tokens, nonce → expiry, that did not expire long before `now`."""
         statement = select(REVOKED.c.nonce, REVOKED.c.expiry).where(
             REVOKED.c.username == username, REVOKED.c.expiry >= now - REVOKED_MARGIN_S
         )
         return dict((await self._connection.execute(statement)).all())
 
-    async def switches(self) -> list[Switch]:
-        """Read what was changed of providers."""
+    async def list_switches(self) -> list[Switch]:
+        """Read the switches of providers."""
         statement = select(PROVIDER_SWITCHES).order_by(PROVIDER_SWITCHES.c.method, PROVIDER_SWITCHES.c.name)
         return [Switch(**row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def switch(self, method: str, name: str, values: Mapping[str, Any]) -> Switch:
-        """Change what is given of a provider's switch, and keep the rest; return all of it."""
-        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+    async def change_switch(self, method: str, name: str, values: Mapping[str, Any]) -> Switch:
+        """Change some values of a provider's switch; return the whole switch."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer anyway
             turn = zlib.crc32(f"imsg provider {method} {name}".encode())
             await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
         row = (PROVIDER_SWITCHES.c.method == method) & (PROVIDER_SWITCHES.c.name == name)
@@ -197,15 +197,15 @@ class Rows:
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
         return switch
 
-    async def note(self, body: str) -> None:
-        """Put an audit record into the outbox."""
-        await self._connection.execute(insert(CHANGES).values(body=body, taken_until=0))
+    async def add_audit_record(self, body: str) -> None:
+        """Add an audit record to the outbox."""
+        await self._connection.execute(insert(CHANGES).values(body=body, leased_until=0))
 
-    async def take_notes(self, now: int, until: int, limit: int) -> dict[int, str]:
-        """Take the oldest records nobody has taken, id → body; they are ours `until` (Unix time)."""
+    async def lease_audit_records(self, now: int, until: int, limit: int) -> dict[int, str]:
+        """Lease the oldest records that no process has leased, id → body, `until` (Unix time)."""
         free = (
             select(CHANGES.c.id)
-            .where(CHANGES.c.taken_until <= now)
+            .where(CHANGES.c.leased_until <= now)
             .order_by(CHANGES.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -213,19 +213,19 @@ class Rows:
         ids = list((await self._connection.execute(free)).scalars())
         if not ids:
             return {}
-        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(ids)).values(taken_until=until))
+        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(ids)).values(leased_until=until))
         statement = select(CHANGES.c.id, CHANGES.c.body).where(CHANGES.c.id.in_(ids)).order_by(CHANGES.c.id)
         return dict((await self._connection.execute(statement)).all())
 
-    async def drop_note(self, number: int) -> None:
-        """Remove a record that the broker has."""
+    async def delete_audit_record(self, number: int) -> None:
+        """Delete a record that the broker has confirmed."""
         await self._connection.execute(delete(CHANGES).where(CHANGES.c.id == number))
 
-    async def release_notes(self, numbers: Sequence[int]) -> None:
-        """Leave records to whoever comes next."""
-        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(numbers)).values(taken_until=0))
+    async def release_audit_records(self, numbers: Sequence[int]) -> None:
+        """Release the lease of records."""
+        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(numbers)).values(leased_until=0))
 
-    async def _one(self, statement: Select[Any]) -> User | None:
+    async def _find_one(self, statement: Select[Any]) -> User | None:
         row = (await self._connection.execute(statement)).mappings().first()
         return None if row is None else User(**row)
 
@@ -233,7 +233,7 @@ class Rows:
         try:
             await self._connection.execute(statement)
         except IntegrityError as error:
-            raise Taken(_name_violated(error)) from error
+            raise FieldTaken(_name_violated(error)) from error
 
 
 class Store:
@@ -248,7 +248,7 @@ class Store:
         return self._database.takes_writes
 
     async def purge(self) -> None:
-        """Leave nothing of what was removed in the files."""
+        """Remove deleted data from the database's files."""
         await self._database.purge()
 
     @asynccontextmanager
@@ -265,7 +265,7 @@ class Store:
 
 
 def _name_violated(error: IntegrityError) -> str:
-    """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
+    """Return the field whose uniqueness an insert or update violates. Raises the error for other constraints."""
     constraint = find_constraint(error)
     for field in ("username", *CONTACTS):
         column = "email_key" if field == "email" else field

@@ -98,7 +98,7 @@ CHANGES = Table(
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("body", Text, nullable=False),
-    Column("taken_until", BigInteger, nullable=False),
+    Column("leased_until", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 """The outbox: audit records, written in the transaction of their change and removed once the broker has them."""

@@ -1,4 +1,4 @@
-"""Tokens as they are given out at log-in."""
+"""Tokens: issued at log-in, verified for gateways."""
 
 import secrets
 import time
@@ -15,7 +15,7 @@ EPOCH_BITS = 53
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedToken:
     """A new token."""
 
     token: str
@@ -31,15 +31,15 @@ class Tokens:
         self._lasts_s = lasts_s
         self._now = now
 
-    def issue(self, user: User) -> Issued:
-        """Make a token of the user's epoch as it was read; if that has been raised meanwhile, it is void already."""
+    def issue(self, user: User) -> IssuedToken:
+        """Make a token of the epoch in `user`; it is void if the epoch changed meanwhile."""
         expiry = int(self._now()) + self._lasts_s
         nonce = secrets.token_hex(tokens.NONCE_BYTES)
-        made = tokens.make(user.username, user.id, user.epoch, expiry=expiry, nonce=nonce, key=self._keys[0])
-        return Issued(made, self._lasts_s)
+        text = tokens.make(user.username, user.id, user.epoch, expiry=expiry, nonce=nonce, key=self._keys[0])
+        return IssuedToken(text, self._lasts_s)
 
-    def has_made(self, text: str, user: User) -> bool:
-        """Tell whether a token is this user's, of its present epoch, and not expired; says nothing of revocation."""
+    def verify(self, text: str, user: User) -> bool:
+        """Return whether a token is this user's, of the present epoch, and not expired; it may still be revoked."""
         token = tokens.parse(text)
         if token is None or token.username != user.username or token.has_expired(self._now()):
             return False
@@ -47,9 +47,8 @@ class Tokens:
 
 
 def new_epoch() -> int:
-    """Draw an epoch no token was ever made in.
+    """Draw a random epoch, which ends every earlier token of the user.
 
-    Drawn and not counted: a name that is registered again after its removal, or a database restored from a backup,
-    must not come to an old epoch again and wake its tokens.
+    It is random and no counter: after a name was registered again, or a backup restored, no old epoch may return.
     """
     return secrets.randbelow(2**EPOCH_BITS - 1) + 1

@@ -1,4 +1,4 @@
-"""The users as the gateways see them: one hash each in Redis, which is never older than the database (promise 7)."""
+"""The user cache: one hash a user in Redis, which gateways read, and which is never stale (promise 7)."""
 
 import secrets
 import time
@@ -14,7 +14,7 @@ from imsg_runtime.redis import Redis, RedisUnavailable, Script
 log = logger(__name__)
 
 FENCE_LIFE_S = 86_400
-"""How long a fence is kept: far longer than a write that Redis got and did not look at can be delayed."""
+"""How long a fencing token is kept: far longer than a write can wait in Redis."""
 
 SCAN_COUNT = 1000
 
@@ -32,14 +32,14 @@ return 1
 
 
 class UserCache:
-    """Writes and deletes the copies.
+    """Writes and deletes the entries.
 
-    A change locks the user's row, calls `forget`, and commits; `write` locks the row, reads it and writes the copy.
-    So a copy is never written from a row that a change is about to replace.
+    A change locks the user's row, calls `forget`, and commits. `write` locks the row, reads it and writes the entry. So
+    no entry is written from a row that a change is about to replace.
 
-    The fence is for what a lock can't hold: a write that was given up (Redis too slow, the database's session and
-    with it the lock lost) may still reach Redis after a later change. Every `forget` sets a new fence in the same
-    step, and a write names the fence it read under the lock, before the row: one that comes late is not carried out.
+    A write whose lock was lost (Redis too slow, the database's session closed) may still reach Redis after a later
+    change. Therefore every `forget` sets a new fencing token, and a write names the token that it read under the lock,
+    before the row: Redis ignores a write with an old token.
     """
 
     def __init__(self, store: Store, redis: Redis, now: Callable[[], float] = time.time) -> None:
@@ -48,46 +48,46 @@ class UserCache:
         self._now = now
 
     async def forget(self, username: str) -> None:
-        """Delete a copy; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
+        """Delete an entry; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
         await self._redis.run(_FORGET, _keys(username), [secrets.token_hex(8), FENCE_LIFE_S])
 
     async def forget_counts(self, username: str) -> None:
-        """Forget what a predecessor of this name has sent. Raises RedisUnavailable."""
+        """Delete the counts of an earlier user of this name. Raises RedisUnavailable."""
         await self._redis.call("DEL", counts_key(username))
 
     async def write(self, username: str) -> bool:
-        """Write a copy from the row as it is; False where there is no such user.
+        """Write an entry from the row; return False where there is no such user.
 
         Raises RedisUnavailable, DatabaseUnavailable.
         """
         key, fence_key = _keys(username)
         async with self._store.writing() as rows:
-            if await rows.lock(username) is None:
+            if await rows.lock_user(username) is None:
                 return False
             fence = await self._redis.call("GET", fence_key) or b""
-            user = await rows.user(username)  # again: that the session still answers proves that the lock still held
+            user = await rows.find_user(username)  # again: the answer proves that the lock still held
             if user is None:
                 return False
             fields = await self._fields(rows, user)
             written = await self._redis.run(_WRITE, [key, fence_key], [fence, *fields])
         if not written:
-            raise DatabaseUnavailable("the lock of a user's row was lost while its copy was written")
+            raise DatabaseUnavailable("the lock of a user's row was lost while the cache entry was written")
         return True
 
     async def find(self, username: str) -> User | None:
-        """Read the user whose copy this would be, without a lock. Raises DatabaseUnavailable."""
+        """Read a user without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
-            return await rows.user(username)
+            return await rows.find_user(username)
 
     async def refresh(self, username: str) -> None:
-        """Write a copy after a change, if it can be: a missing one is written when a gateway asks for it."""
+        """Write an entry after a change, if possible; a gateway asks for a missing one."""
         try:
             await self.write(username)
         except (RedisUnavailable, DatabaseUnavailable) as error:
             log.warning("user_cache_missing", error=str(error))
 
     async def forget_all(self) -> None:
-        """Delete every copy, at start: the database may have been restored, or changed while Redis was away."""
+        """Delete all entries, at start: the database may have been restored, or changed while Redis was down."""
         cursor: bytes | int = 0
         while True:
             cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{user_key('')}*", "COUNT", SCAN_COUNT)

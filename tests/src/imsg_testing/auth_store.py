@@ -47,13 +47,13 @@ async def add(store: Store, *users: User) -> None:
     """Add users."""
     async with store.writing() as rows:
         for user in users:
-            await rows.add(user)
+            await rows.add_user(user)
 
 
 async def read_user(store: Store, username: str = "张三") -> User:
     """Read a user that must be there."""
     async with store.reading() as rows:
-        user = await rows.user(username)
+        user = await rows.find_user(username)
     assert user is not None
     return user
 

@@ -28,8 +28,8 @@ router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_sch
 async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
     """Write a user into Redis."""
     # Anybody can cause this call by a made-up token: no row is locked before the token is known to be ours.
-    user = await parts.user_cache.find(body.username) if usernames.can_be(body.username) else None
-    if user is not None and body.token is not None and not parts.tokens.has_made(body.token, user):
+    user = await parts.user_cache.find(body.username) if usernames.is_possible(body.username) else None
+    if user is not None and body.token is not None and not parts.tokens.verify(body.token, user):
         raise Refusal("token_invalid")
     if user is None or not await parts.user_cache.write(body.username):
         raise Refusal("no_such_user", username=body.username[:MAX_SHOWN])
@@ -39,19 +39,19 @@ async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
 @router.post("/contacts")
 async def find_contacts(body: ContactsLookup, parts: AuthParts) -> ContactsAnswer:
     """Return the contacts of users."""
-    return ContactsAnswer(contacts=await parts.users.contacts(body.method, body.names))
+    return ContactsAnswer(contacts=await parts.users.find_contacts(body.method, body.names))
 
 
 @router.post("/holders")
 async def find_holders(body: HoldersLookup, parts: AuthParts) -> HoldersAnswer:
     """Return the users whose contact an address is, in any spelling."""
-    return HoldersAnswer(usernames=await parts.users.holders(body.method, body.address))
+    return HoldersAnswer(usernames=await parts.users.find_holders(body.method, body.address))
 
 
 @router.post("/usernames")
 async def find_usernames(body: UsernamesLookup, parts: AuthParts) -> UsernamesAnswer:
     """Return the users whose contacts some addresses are."""
-    return UsernamesAnswer(usernames=await parts.users.usernames(body.method, body.addresses))
+    return UsernamesAnswer(usernames=await parts.users.find_usernames(body.method, body.addresses))
 
 
 @router.put("/events")

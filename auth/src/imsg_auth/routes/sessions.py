@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from imsg_auth.routes.parts import AuthParts, ClientAddress
 from imsg_auth.routes.users import show_user
 from imsg_auth.schemas import Login, Logout, PasswordChange, TokenAnswer, UserAnswer
-from imsg_auth.tokens import Issued
+from imsg_auth.tokens import IssuedToken
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_web.authorization import InternalRoute, User
@@ -53,7 +53,7 @@ async def show_me(user: User, parts: AuthParts) -> UserAnswer:
     return await show_user(parts, found)
 
 
-def _show(issued: Issued) -> TokenAnswer:
+def _show(issued: IssuedToken) -> TokenAnswer:
     return TokenAnswer(token=issued.token, expires_in=issued.expires_in)
 
 

@@ -42,10 +42,10 @@ async def modify(administrator: Administrator, username: str, body: Modification
 @router.get("/users", responses=describe_refusals("no_right", "wrong_type"))
 async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], parts: AuthParts) -> UsersAnswer:
     """List the users."""
-    found, has_more = await parts.users.page(query.cursor, query.search, query.limit)
-    records = [await _read_record(parts, user) for user in found]
-    following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
-    return UsersAnswer(users=records, next=following)
+    page, has_more = await parts.users.list_page(query.cursor, query.search, query.limit)
+    records = [await _read_record(parts, user) for user in page]
+    cursor = base64.urlsafe_b64encode(page[-1].username.encode()).decode() if has_more else None
+    return UsersAnswer(users=records, next=cursor)
 
 
 @router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))
@@ -78,23 +78,16 @@ async def show_user(parts: Parts, user: User) -> UserAnswer:
 
 async def _read_record(parts: Parts, user: User) -> UserRecord:
     used = await parts.quota.read_used(user.username, user.id)
-    return UserRecord(
-        id=user.id,
-        username=user.username,
-        role=user.role,
-        phone=user.phone,
-        email=user.email,
-        wechat=user.wechat,
-        available=user.available,
-        per_hour=user.per_hour,
-        per_day=user.per_day,
-        recipients_per_day=user.recipients_per_day,
-        may_send_codes=user.may_send_codes,
-        senders="all" if user.senders is None else [name for name in user.senders.split(",") if name],
-        used_hour=used.hour,
-        left_hour=max(0, user.per_hour - used.hour),
-        used_day=used.day,
-        left_day=max(0, user.per_day - used.day),
-        used_recipients=used.recipients,
-        created_at=user.created_at,
+    fields = {name: getattr(user, name) for name in UserRecord.model_fields.keys() & User.__dataclass_fields__.keys()}
+    senders = "all" if user.senders is None else [name for name in user.senders.split(",") if name]
+    return UserRecord.model_validate(
+        {
+            **fields,
+            "senders": senders,
+            "used_hour": used.hour,
+            "left_hour": max(0, user.per_hour - used.hour),
+            "used_day": used.day,
+            "left_day": max(0, user.per_day - used.day),
+            "used_recipients": used.recipients,
+        }
     )

@@ -4,4 +4,4 @@ from pathlib import Path
 
 from imsg_database.migrate import Migrations
 
-MIGRATIONS = Migrations(folder=Path(__file__).with_name("versions"), version_table="history_version", head="0001")
+MIGRATIONS = Migrations(folder=Path(__file__).with_name("versions"), version_table="history_version")

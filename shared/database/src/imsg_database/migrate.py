@@ -42,12 +42,15 @@ class Migrations:
     version_table: str
     """The table that holds the number of the last migration: each service has its own, since two may share a database.
     """
-    head: str
-    """The number of the newest migration; a test compares it with the folder.
 
-    A number has four digits. A migration that only adds takes the next number: older versions go on working on its
-    tables. One that takes something away, or changes what is there, begins another hundred.
-    """
+    @property
+    def head(self) -> str:
+        """The number of the newest migration, at the end of its module's name.
+
+        A number has four digits. A migration that only adds takes the next number: older versions go on working on its
+        tables. One that takes something away, or changes what is there, begins another hundred.
+        """
+        return max(path.stem.rpartition("_")[2] for path in self.folder.glob("*_*.py"))
 
     @property
     def lock(self) -> int:

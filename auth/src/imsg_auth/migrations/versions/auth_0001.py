@@ -53,6 +53,6 @@ def upgrade() -> None:
         "changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("body", sa.Text, nullable=False),
-        sa.Column("taken_until", sa.BigInteger, nullable=False),
+        sa.Column("leased_until", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )
