@@ -1,4 +1,4 @@
-"""Learning: what senders tell the catalog is kept, mirrored, and then acked."""
+"""The consumer of the catalog's queue: suppressions from senders are stored, mirrored, and then acknowledged."""
 
 import asyncio
 import random
@@ -27,8 +27,8 @@ LONGEST_WAIT_S = 5.0
 AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
 
 
-class Counts:
-    """What learning tells Prometheus."""
+class ConsumerMetrics:
+    """Metrics of the consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.learned = Counter(
@@ -43,11 +43,14 @@ class Counts:
         )
 
 
-class Learner:
-    """Takes from the catalog's queue. While database or Redis is away nothing is acked, and it is tried again."""
+class SuppressionConsumer:
+    """Consumes the catalog's queue.
+
+    While the database or Redis is down, nothing is acknowledged, and the batch is processed again.
+    """
 
     def __init__(
-        self, broker: Broker, suppressions: Suppressions, watermark: Watermark, counts: Counts, lag: QueueLag
+        self, broker: Broker, suppressions: Suppressions, watermark: Watermark, counts: ConsumerMetrics, lag: QueueLag
     ) -> None:
         self._broker = broker
         self._suppressions = suppressions
@@ -56,20 +59,20 @@ class Learner:
         self._lag = lag
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Learn until `stopping`, or cancelled; what is not acked by then comes again."""
+        """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
         async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
             self._watermark.wait()
             while not stopping.is_set() and (batch := await deliveries.take(BATCH)):
                 self._watermark.take()
-                await self._keep(batch)
+                await self._process_until_stored(batch)
                 self._watermark.wait()
 
-    async def _keep(self, batch: Sequence[Delivery]) -> None:
+    async def _process_until_stored(self, batch: Sequence[Delivery]) -> None:
         failures, trouble = 0, Recurring(log, "suppressions_not_kept")
         while batch := [delivery for delivery in batch if delivery.held]:
             try:
                 with self._counts.seconds.time():
-                    await self._learn(batch)
+                    await self._process(batch)
             except AWAY as away:
                 failures += 1
                 self._counts.failures.inc()
@@ -80,23 +83,23 @@ class Learner:
                 trouble.clear()
                 return
 
-    async def _learn(self, batch: Sequence[Delivery]) -> None:
+    async def _process(self, batch: Sequence[Delivery]) -> None:
         told: list[tuple[Delivery, Suppression]] = []
         for delivery in batch:
             try:
                 told.append((delivery, Suppression.model_validate_json(delivery.body)))
             except ValidationError as error:
-                log.error("dead_lettered", queue=delivery.queue)  # noqa: TRY400  it says nothing of the body
+                log.error("dead_lettered", queue=delivery.queue)  # noqa: TRY400  the log must not hold the body
                 self._counts.dead.inc()
                 await self._broker.dead_letter(delivery, f"unreadable: {error.error_count()} fields are not right")
         if not told:
             return
         self._lag.take(min(one.at for _, one in told).timestamp() * 1_000)
-        new = await self._suppressions.learn([one for _, one in told])
+        new = await self._suppressions.process([one for _, one in told])
         for _, one in told:
             self._counts.learned.labels(one.reason.value).inc()
         self._watermark.take(max(one.at for _, one in told).timestamp() * 1_000)
         for delivery, _ in told:
-            with suppress(Unreachable):  # handed back meanwhile: it comes again, and changes nothing
+            with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing
                 await self._broker.ack(delivery)
         log.info("suppressions_learned", told=len(told), new=new)

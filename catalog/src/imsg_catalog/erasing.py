@@ -26,16 +26,16 @@ log = logger(__name__)
 
 LOOK_S = 2.0
 PAGE = 500
-"""Rows looked through in one transaction: a digest each, some microseconds."""
+"""Rows of one transaction."""
 
 NAME = "catalog"
 
 Stones = Mapping[str, int]
-"""Digest → until when what is known of them is erased (Unix ms)."""
+"""Digest → the tombstone's time (Unix ms): what was known until then is erased."""
 
 
 def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
-    """Say what is kept of a suppression of somebody with this tombstone (digest, ms); None: nothing.
+    """Return what is kept of a suppression whose person has this tombstone (digest, ms); None: nothing.
 
     What somebody said themselves goes under the digest whenever they said it: a link of an old mail must not bring
     their address back. What others say of an address that is used anew is kept as of anybody.
@@ -50,8 +50,8 @@ def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
     return None if row.created_ms <= at_ms else row
 
 
-class Erased:
-    """Who was erased, as Redis mirrors it. Methods raise RedisUnavailable, RedisRefused."""
+class ErasedPeople:
+    """The tombstones in Redis. Methods raise RedisUnavailable, RedisRefused."""
 
     def __init__(self, redis: Redis, digests: Digests) -> None:
         self.digests = digests
@@ -59,13 +59,13 @@ class Erased:
         self._stones = Tombstones(redis, digests)
 
     async def read(self) -> Stones:
-        """Return all of them; none without a key."""
+        """Return all tombstones; none without an erasure key."""
         if not self.digests or await self._stones.count() == 0:
             return {}
         return {digest: at_ms for digest, (at_ms, _) in (await self._stones.read()).items()}
 
     async def find(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, int]]:
-        """Say who of some addresses was ever erased: address → digest, milliseconds."""
+        """Return the tombstones of addresses: address → digest, milliseconds."""
         if not self.digests or not addresses:
             return {}
         known = await self.digests.of_many(addresses)
@@ -77,15 +77,15 @@ class Erased:
             if stone
         }
 
-    async def tell(self, until_ms: int) -> None:
-        """Tell history up to which tombstone there is nothing left of anybody."""
+    async def report(self, until_ms: int) -> None:
+        """Report to history up to which tombstone the catalog has erased people."""
         await self._redis.call("HSET", ERASED, NAME, until_ms)
 
 
-class Erasing:
-    """Erases until it is cancelled, also whom a restored table brought back."""
+class CatalogErasure:
+    """Erases people until it is cancelled, also those whom a restored table brought back."""
 
-    def __init__(self, erased: Erased, store: Store, mirror: Mirror, watermark: Watermark) -> None:
+    def __init__(self, erased: ErasedPeople, store: Store, mirror: Mirror, watermark: Watermark) -> None:
         self._erased = erased
         self._store = store
         self._mirror = mirror
@@ -93,31 +93,31 @@ class Erasing:
         self._seen: Stones | None = None
 
     async def run(self) -> None:
-        """Look again and again."""
+        """Erase until cancelled."""
         trouble = Recurring(log, "suppressions_not_erased")
         while True:
             try:
-                await self.once()
+                await self.run_once()
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
                 trouble.note(away)
             else:
                 trouble.clear()
             await asyncio.sleep(LOOK_S)
 
-    async def once(self) -> None:
-        """Erase whoever was erased since it was looked last. Raises what can be away."""
+    async def run_once(self) -> None:
+        """Erase the people of new tombstones. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
         stones = await self._erased.read()
         if stones != self._seen:
             if stones:
-                count = await self._go_through(stones)
+                count = await self._erase_rows(stones)
                 await self._store.purge()
                 log.info("suppressions_erased", count=count)
             self._seen = stones
         until_ms = max(stones.values(), default=0)
         if not until_ms or self._watermark.is_past(until_ms):
-            await self._erased.tell(until_ms)
+            await self._erased.report(until_ms)
 
-    async def _go_through(self, stones: Stones) -> int:
+    async def _erase_rows(self, stones: Stones) -> int:
         after, count = "", 0
         while True:
             async with self._store.writing() as rows:
@@ -144,7 +144,7 @@ class Erasing:
                     await rows.remove([row.id for row in changed])
                     new = [one for row in changed if (one := kept[row.id]) is not None]
                     await rows.add(new, 0)
-                    await self._mirror.show(rows, [row.place for row in (*changed, *new)])
+                    await self._mirror.write(rows, [row.place for row in (*changed, *new)])
                     count += len(changed)
 
 

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
-from imsg_catalog.consumer import Counts, Learner
-from imsg_catalog.erasing import Erased, Erasing
+from imsg_catalog.consumer import ConsumerMetrics, SuppressionConsumer
+from imsg_catalog.erasing import CatalogErasure, ErasedPeople
 from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.mirror import Mirror
 from imsg_catalog.routes import Parts, api
@@ -78,7 +78,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     store = Store(database)
     mirror = Mirror(cache, store, _now_ms)
-    erased = Erased(cache, Digests(settings.erasure_key))
+    erased = ErasedPeople(cache, Digests(settings.erasure_key))
     suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
     watermark = Watermark(_now_ms)
     service.check("broker", lambda: broker.ready)
@@ -87,11 +87,11 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.check("mirror", lambda: mirror.is_whole)
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
-    service.watch(Erasing(erased, store, mirror, watermark).run(), "erasing")
+    service.watch(CatalogErasure(erased, store, mirror, watermark).run(), "erasing")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)
     service.watch(lag.run(service.stopping), "lag")
-    learner = Learner(broker, suppressions, watermark, Counts(service.metrics), lag)
+    learner = SuppressionConsumer(broker, suppressions, watermark, ConsumerMetrics(service.metrics), lag)
     service.watch(learner.run(service.stopping), "learn")
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))

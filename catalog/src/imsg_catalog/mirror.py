@@ -19,30 +19,30 @@ from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 log = logger(__name__)
 
 LOOK_S = 0.25
-"""How often it is looked whether the mirror is whole: a sender that misses it waits a second for a sign of us."""
+"""How often the mirror is checked for completeness: a sender without it waits a second for the catalog."""
 
 COMPARE_S = 600.0
-"""How often it is compared with the rows."""
+"""How often the mirror is compared with the rows."""
 
 AT_ONCE = 500
-"""Addresses in one step."""
+"""Addresses of one write."""
 
 OVER = 1_000
-"""Suppressions that have ended and are taken away in one transaction."""
+"""Expired suppressions that are deleted in one transaction."""
 
 
 class Mirror:
-    """Writes it."""
+    """Writes the mirror."""
 
     def __init__(self, redis: Redis, store: Store, now_ms: Callable[[], int]) -> None:
         self._redis = redis
         self._store = store
         self._now_ms = now_ms
         self.is_whole = False
-        """Whether it was whole when it was looked at last."""
+        """Whether the mirror was complete at the last check."""
 
-    async def show(self, rows: Rows, places: Iterable[Place]) -> None:
-        """Write what stands at some places now. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
+    async def write(self, rows: Rows, places: Iterable[Place]) -> None:
+        """Write the entries of people. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
         found = await rows.entries(places)
         for method in sorted({method for method, _ in found}):
             kept: list[Argument] = []
@@ -56,17 +56,17 @@ class Mirror:
                 await self._redis.call("HDEL", suppressed_key(method), *gone[first : first + AT_ONCE])
 
     async def run(self) -> None:
-        """See for ever that it is whole, and that what has ended goes."""
+        """Keep the mirror complete and without expired entries, until cancelled."""
         loop = asyncio.get_running_loop()
         compare_at = 0.0
         trouble = Recurring(log, "suppressions_not_mirrored")
         while True:
             try:
                 if loop.time() >= compare_at:
-                    await self._drop_over()
-                    await self._compare()
+                    await self._delete_expired()
+                    await self._compare_counts()
                     compare_at = loop.time() + COMPARE_S
-                for method in await self._find_broken():
+                for method in await self._find_incomplete():
                     await self._fill(method)
                 self.is_whole = True
                 trouble.clear()
@@ -76,30 +76,30 @@ class Mirror:
                 await asyncio.sleep(1)
             await asyncio.sleep(LOOK_S)
 
-    async def _find_broken(self) -> list[str]:
+    async def _find_incomplete(self) -> list[str]:
         answers = await asyncio.gather(
             *(self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE) for method in METHODS)
         )
         return [method for method, is_whole in zip(METHODS, answers, strict=True) if not is_whole]
 
-    async def _compare(self) -> None:
-        """Have a mirror written anew that holds another number of people than the rows: a commit may have failed."""
+    async def _compare_counts(self) -> None:
+        """Rewrite a mirror with another number of people than the rows: a commit may have failed."""
         for method in METHODS:
             async with self._store.writing() as rows:
                 people = await rows.count_people(method)
                 has = int(await self._redis.call("HLEN", suppressed_key(method)))
                 if has != people + 1 and await self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE):
                     log.warning("suppressions_mirror_differs", method=method, has=has - 1, wants=people)
-                    await self._write_anew(rows, method)
+                    await self._rewrite(rows, method)
 
     async def _fill(self, method: str) -> None:
-        # Said before the lock is waited for: those who wait know that somebody is at it.
+        # Before the lock: senders that wait then know that the mirror is being written.
         await self._redis.call("HSET", suppressed_key(method), SUPPRESSED_FILLING, 1)
         async with self._store.writing() as rows:
             if not await self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE):
-                await self._write_anew(rows, method)
+                await self._rewrite(rows, method)
 
-    async def _write_anew(self, rows: Rows, method: str) -> None:
+    async def _rewrite(self, rows: Rows, method: str) -> None:
         key, person, count = suppressed_key(method), "", 0
         await self._redis.call("DEL", key)
         await self._redis.call("HSET", key, SUPPRESSED_FILLING, 1)
@@ -113,11 +113,11 @@ class Mirror:
         await self._redis.call("HDEL", key, SUPPRESSED_FILLING)
         log.info("suppressions_mirrored", method=method, people=count)
 
-    async def _drop_over(self) -> None:
+    async def _delete_expired(self) -> None:
         while True:
             async with self._store.writing() as rows:
                 over = await rows.over(self._now_ms(), OVER)
                 if not over:
                     return
                 await rows.remove([row.id for row in over])
-                await self.show(rows, [row.place for row in over])
+                await self.write(rows, [row.place for row in over])

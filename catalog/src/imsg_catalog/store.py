@@ -1,4 +1,4 @@
-"""The suppressions as rows, in transactions: one that writes keeps other writers out until it ends."""
+"""The store of suppressions, in transactions: a writing one locks out other writers."""
 
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -16,13 +16,13 @@ from imsg_contract.wire import Category
 from imsg_database.database import Database
 
 LOCK = zlib.crc32(b"imsg suppressions")
-"""PostgreSQL's advisory lock of whoever writes: the mirror must not be written out of order."""
+"""PostgreSQL's advisory lock of writers: the mirror must be written in order."""
 
 SLICE = 500
 """Keys in one statement: under the parameters that PostgreSQL and SQLite take."""
 
 Key = tuple[str, str, str, str, str]
-"""(method, person, reason, sender, category): what there is one of."""
+"""(method, person, reason, sender, category): unique in the table."""
 
 Place = tuple[str, str]
 """(method, person): one field of the mirror."""
@@ -40,59 +40,59 @@ class Row:
     address: str
     reason: Reason
     sender: str | None
-    """None: whoever sends."""
+    """None: every sender."""
     category: Category | None
     created_ms: int
     evidence: str = ""
     note: str = ""
     added_by: str | None = None
-    """Which user entered it; None: it was learned."""
+    """The user who added it; None: a sender reported it."""
     request: str | None = None
     n: int | None = None
     until_ms: int | None = None
 
     @property
     def place(self) -> Place:
-        """Where the mirror has it."""
+        """The key of its field in the mirror."""
         return self.method, identity(self.address)
 
     @property
     def key(self) -> Key:
-        """What there is one of."""
+        """The unique key of the row."""
         sender = ANY if self.sender is None else self.sender
         return (*self.place, self.reason.value, sender, self.category.value if self.category else ANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which suppressions a page is of."""
+    """The suppressions that a page lists."""
 
     method: str | None = None
     reason: Reason | None = None
     part: str | None = None
-    """Of the address, in small letters."""
+    """A part of the address, in lower case."""
     before: str | None = None
-    """The id that the page before ended with."""
+    """The last id of the page before."""
     limit: int = 50
     people: Sequence[str] = ()
-    """Who else is meant by `part`: whom the rows do not name."""
+    """Digests of erased people whose address `part` is."""
 
 
 class Rows:
-    """The table within one transaction. Those that change it belong into `Store.writing`."""
+    """The statements of one transaction; those that write need `Store.writing`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def keep_others_out(self) -> None:
-        """Let no other transaction write until this one ends."""
-        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+    async def lock_table(self) -> None:
+        """Lock out other writers until the transaction ends."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer anyway
             await self._connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
     async def add(self, rows: Sequence[Row], now_ms: int) -> list[Row]:
-        """Add what is not there; return that. What has ended gives way, what stands changes nothing."""
+        """Add suppressions and return the new ones; an expired row is replaced, an existing one stays."""
         wanted = {row.key: row for row in rows}
-        standing = await self._find_standing(list(wanted))
+        standing = await self._find_existing(list(wanted))
         over = [name for name, until_ms in standing.values() if until_ms is not None and until_ms <= now_ms]
         await self.remove(over)
         new = [row for key, row in wanted.items() if key not in standing or standing[key][0] in set(over)]
@@ -101,17 +101,17 @@ class Rows:
         return new
 
     async def lift(self, keys: Iterable[Key]) -> None:
-        """Take away what stands under these keys."""
-        await self.remove([name for name, _ in (await self._find_standing(list(keys))).values()])
+        """Delete suppressions by their keys."""
+        await self.remove([name for name, _ in (await self._find_existing(list(keys))).values()])
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Take some away, by their ids."""
+        """Delete suppressions by their ids."""
         for first in range(0, len(names), SLICE):
             these = SUPPRESSIONS.c.id.in_(names[first : first + SLICE])
             await self._connection.execute(delete(SUPPRESSIONS).where(these))
 
     async def find(self, name: str) -> Row | None:
-        """Read one by its id."""
+        """Read a suppression by its id."""
         found = await self._connection.execute(select(SUPPRESSIONS).where(SUPPRESSIONS.c.id == name))
         row = found.mappings().first()
         return None if row is None else _row(row)
@@ -132,18 +132,18 @@ class Rows:
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def over(self, now_ms: int, limit: int) -> list[Row]:
-        """Read those that have ended."""
+        """Read expired suppressions."""
         query = select(SUPPRESSIONS).where(SUPPRESSIONS.c.until_ms <= now_ms).limit(limit)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def after(self, name: str, limit: int) -> list[Row]:
-        """Read the next by their ids."""
+        """Read the suppressions after an id, in the order of ids."""
         table = SUPPRESSIONS.c
         query = select(SUPPRESSIONS).where(table.id > name).order_by(table.id).limit(limit)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def entries(self, places: Iterable[Place]) -> dict[Place, list[Entry]]:
-        """Read what the mirror has to hold at some places; where there is nothing, an empty list."""
+        """Read the mirror's entries of people; an empty list where there are none."""
         wanted = sorted(set(places))
         found: dict[Place, list[Entry]] = {place: [] for place in wanted}
         table = SUPPRESSIONS.c
@@ -155,7 +155,7 @@ class Rows:
         return found
 
     async def entries_after(self, method: str, person: str, limit: int) -> dict[Place, list[Entry]]:
-        """Read what the mirror has to hold of a method's next people, in their order."""
+        """Read the mirror's entries of the people after `person`, in order."""
         table = SUPPRESSIONS.c
         people = (
             select(table.person)
@@ -168,11 +168,11 @@ class Rows:
         return await self.entries((method, name) for name in names)
 
     async def count_people(self, method: str) -> int:
-        """Count the fields that the mirror has to have of a method."""
+        """Count the people of a method, each a field of the mirror."""
         people = select(func.count(SUPPRESSIONS.c.person.distinct())).where(SUPPRESSIONS.c.method == method)
         return int((await self._connection.execute(people)).scalar_one())
 
-    async def _find_standing(self, keys: Sequence[Key]) -> dict[Key, tuple[str, int | None]]:
+    async def _find_existing(self, keys: Sequence[Key]) -> dict[Key, tuple[str, int | None]]:
         found: dict[Key, tuple[str, int | None]] = {}
         table = SUPPRESSIONS.c
         columns = (table.method, table.person, table.reason, table.sender, table.category)
@@ -191,7 +191,7 @@ class Store:
         self._database = database
 
     async def purge(self) -> None:
-        """Leave nothing of what was removed in the files."""
+        """Remove deleted data from the database's files."""
         await self._database.purge()
 
     @asynccontextmanager
@@ -202,10 +202,10 @@ class Store:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Rows]:
-        """Open a transaction that writes, and the only one; commits unless the block raises."""
+        """Open the only writing transaction; it commits unless the block raises."""
         async with self._database.writing() as connection:
             rows = Rows(connection)
-            await rows.keep_others_out()
+            await rows.lock_table()
             yield rows
 
 

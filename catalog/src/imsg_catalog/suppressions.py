@@ -1,11 +1,11 @@
-"""What is done with suppressions: added by hand or as they are learned, listed, taken away."""
+"""Suppressions: added by people or reported by senders, listed, removed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from imsg_broker.port import Broker
-from imsg_catalog.erasing import Erased, erase
+from imsg_catalog.erasing import ErasedPeople, erase
 from imsg_catalog.mirror import Mirror
 from imsg_catalog.store import Filter, Place, Row, Store
 from imsg_catalog.tables import MAX_ADDRESS, MAX_EVIDENCE, MAX_SENDER
@@ -23,7 +23,9 @@ class Suppressions:
     What an administrator does stands in the audit, or is not done: PublishRefused, PublishUnknown.
     """
 
-    def __init__(self, store: Store, mirror: Mirror, erased: Erased, broker: Broker, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, mirror: Mirror, erased: ErasedPeople, broker: Broker, now_ms: Callable[[], int]
+    ) -> None:
         self._store = store
         self._mirror = mirror
         self._erased = erased
@@ -31,36 +33,36 @@ class Suppressions:
         self._now_ms = now_ms
 
     async def add(self, rows: Sequence[Row], by: Caller | None = None) -> list[Row]:
-        """Add what does not stand yet, in force for the next claim; return that."""
+        """Add suppressions and return the new ones; the next claim obeys them."""
         async with self._store.writing() as table:
             known = await self._erased.find([row.address for row in rows])
-            kept = [one for row in rows if (one := erase(row, known.get(row.address))) is not None]
+            kept = [suppression for row in rows if (suppression := erase(row, known.get(row.address))) is not None]
             new = await table.add(kept, self._now_ms())
             if new and by is not None:
-                await self._note(by, "suppressions_added", new)
-            await self._mirror.show(table, [row.place for row in new])
+                await self._publish_audit(by, "suppressions_added", new)
+            await self._mirror.write(table, [row.place for row in new])
         return new
 
-    async def learn(self, told: Sequence[Suppression]) -> int:
-        """Take in what others tell, in their order; return how many were new."""
+    async def process(self, reported: Sequence[Suppression]) -> int:
+        """Process reported suppressions in their order; return how many were new."""
         count = 0
         async with self._store.writing() as table:
-            known = await self._erased.find([one.address for one in told])
+            known = await self._erased.find([suppression.address for suppression in reported])
             places: list[Place] = []
-            for one in told:
-                row, stone = _make_row(one), known.get(one.address)
+            for suppression in reported:
+                row, stone = _make_row(suppression), known.get(suppression.address)
                 hidden = None if stone is None else replace(row, address=erased_field(stone[0]))
                 kept = erase(row, stone)
-                if one.lifts:
+                if suppression.lifts:
                     await table.lift([row.key, *([] if hidden is None else [hidden.key])])
                 elif kept is not None:
                     count += len(await table.add([kept], self._now_ms()))
                 places += [row.place, *([] if hidden is None else [hidden.place])]
-            await self._mirror.show(table, places)
+            await self._mirror.write(table, places)
         return count
 
     async def page(self, wanted: Filter) -> list[Row]:
-        """Read a page, the newest first; who was erased is found by their whole address alone."""
+        """Read a page, newest first; an erased person is found by the whole address only."""
         if wanted.part is not None:
             known = await self._erased.find([wanted.part])
             wanted = replace(wanted, people=[erased_field(digest) for digest, _ in known.values()])
@@ -68,18 +70,18 @@ class Suppressions:
             return await table.page(wanted)
 
     async def remove(self, name: str, by: Caller) -> Row:
-        """Take one away. Raises Refusal not_found."""
+        """Remove a suppression. Raises Refusal not_found."""
         async with self._store.writing() as table:
             row = await table.find(name)
             if row is None:
                 raise Refusal("not_found", what=name[:64])
             await table.remove([name])
-            await self._note(by, "suppression_removed", [row])
-            await self._mirror.show(table, [row.place])
+            await self._publish_audit(by, "suppression_removed", [row])
+            await self._mirror.write(table, [row.place])
         return row
 
-    async def _note(self, by: Caller, action: str, rows: Sequence[Row]) -> None:
-        """Have the audit say who did it, of one by its id, of many how many; never an address."""
+    async def _publish_audit(self, by: Caller, action: str, rows: Sequence[Row]) -> None:
+        """Publish an audit record: the id of one suppression, or the number of several; never an address."""
         first = rows[0]
         change = Change(
             actor=by.username,
@@ -92,25 +94,25 @@ class Suppressions:
         await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
 
 
-def _make_row(one: Suppression) -> Row:
-    is_for_all = one.reason in FOR_ALL
+def _make_row(suppression: Suppression) -> Row:
+    is_for_all = suppression.reason in FOR_ALL
     return Row(
         new_id(),
-        one.method[:16],
-        _cut(one.address, MAX_ADDRESS),
-        one.reason,
-        None if is_for_all or one.sender is None else _cut(one.sender, MAX_SENDER),
-        None if is_for_all else one.category,
-        _milliseconds(one.at),
-        evidence=_cut(one.evidence, MAX_EVIDENCE),
-        request=one.request,
-        n=one.n,
-        until_ms=None if one.until is None else _milliseconds(one.until),
+        suppression.method[:16],
+        _cut(suppression.address, MAX_ADDRESS),
+        suppression.reason,
+        None if is_for_all or suppression.sender is None else _cut(suppression.sender, MAX_SENDER),
+        None if is_for_all else suppression.category,
+        _milliseconds(suppression.at),
+        evidence=_cut(suppression.evidence, MAX_EVIDENCE),
+        request=suppression.request,
+        n=suppression.n,
+        until_ms=None if suppression.until is None else _milliseconds(suppression.until),
     )
 
 
 def _cut(text: str, most: int) -> str:
-    """Make a text that a row can hold: PostgreSQL's have no NUL."""
+    """Cut a text, without U+0000, which PostgreSQL can't store."""
     return text.replace("\0", "")[:most]
 
 
