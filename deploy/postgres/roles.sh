@@ -1,6 +1,6 @@
 #!/bin/sh
-# One database, a role and a schema per owner, and no right on another's: what is missing is made, what stands is set
-# right, so it may run as often as one likes, and on a cluster that is older than one of the owners.
+# One database; a role and a schema for each service, without rights on the others'. The script creates what is missing
+# and corrects what exists, so it may run again at any time, also on a cluster that is older than a service.
 # For a server of your own: PGHOST, PGPASSWORD and POSTGRES_USER name it and its administrator, IMSG_SECRETS the folder
 # that holds auth_db_password, history_db_password, callbacks_db_password, wechat_db_password and catalog_db_password; its pg_hba.conf stays as it is.
 set -eu
@@ -40,11 +40,11 @@ ask imsg <<-'SQL'
 	REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for owner in auth history callbacks wechat catalog; do
+for service in auth history callbacks wechat catalog; do
 	# Read by psql itself: what stands on its command line is every process' to read.
-	IMSG_PASSWORD_FILE="$secrets/${owner}_db_password"
+	IMSG_PASSWORD_FILE="$secrets/${service}_db_password"
 	export IMSG_PASSWORD_FILE
-	ask imsg -v owner="$owner" -v role="imsg_$owner" <<-'SQL'
+	ask imsg -v service="$service" -v role="imsg_$service" <<-'SQL'
 		\set password `cat "$IMSG_PASSWORD_FILE"`
 		SET password_encryption = 'scram-sha-256';
 		SET client_min_messages = warning;
@@ -54,13 +54,13 @@ for owner in auth history callbacks wechat catalog; do
 		CREATE ROLE :"role";
 		\endif
 		ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD :'password';
-		CREATE SCHEMA IF NOT EXISTS :"owner" AUTHORIZATION :"role";
-		ALTER ROLE :"role" SET search_path = :"owner";
+		CREATE SCHEMA IF NOT EXISTS :"service" AUTHORIZATION :"role";
+		ALTER ROLE :"role" SET search_path = :"service";
 		GRANT CONNECT ON DATABASE imsg TO :"role";
 	SQL
 done
 
-# Over the network come the owners alone, and logins that are made members of theirs, to their database alone, by
+# Over the network come these roles alone, and logins that are made members of them, to their database alone, by
 # SCRAM. The administrator of the cluster comes through the socket inside the container, where upkeep is done.
 if [ -n "${PGDATA:-}" ]; then
 	cat >"$PGDATA/pg_hba.conf" <<-EOF

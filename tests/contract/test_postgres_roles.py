@@ -24,7 +24,7 @@ TABLES = {
     "wechat": "followers",
     "catalog": "suppressions",
 }
-"""A table of each owner's."""
+"""A table of each service."""
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +39,23 @@ def server() -> Iterator[DividedPostgres]:
         yield opened
 
 
-def attempt(server: DividedPostgres, owner: str, statement: str) -> None:
-    """Run one statement as an owner. Raises what the server says against it."""
-    with psycopg.connect(server.url_of_service(owner), autocommit=True) as connection:
+def attempt(server: DividedPostgres, service: str, statement: str) -> None:
+    """Run one statement as a service. Raises what the server says against it."""
+    with psycopg.connect(server.url_of_service(service), autocommit=True) as connection:
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("owner", SERVICES)
-def test_an_owner_reads_and_writes_its_own_tables(server: DividedPostgres, owner: str) -> None:
-    with psycopg.connect(server.url_of_service(owner), autocommit=True) as connection:
-        assert connection.execute("SELECT current_schema()").fetchone() == (owner,)
-        connection.execute(f"SELECT * FROM {TABLES[owner]} LIMIT 1".encode())  # noqa: S608  our own names
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_reads_and_writes_its_own_tables(server: DividedPostgres, service: str) -> None:
+    with psycopg.connect(server.url_of_service(service), autocommit=True) as connection:
+        assert connection.execute("SELECT current_schema()").fetchone() == (service,)
+        connection.execute(f"SELECT * FROM {TABLES[service]} LIMIT 1".encode())  # noqa: S608  our own names
         connection.execute(b"CREATE TABLE trial (n int); INSERT INTO trial VALUES (1); DROP TABLE trial")
 
 
-@pytest.mark.parametrize("owner", SERVICES)
-def test_nobody_reads_writes_or_drops_another_owners_tables(server: DividedPostgres, owner: str) -> None:
-    for other in set(SERVICES) - {owner}:
+@pytest.mark.parametrize("service", SERVICES)
+def test_nobody_reads_writes_or_drops_another_services_tables(server: DividedPostgres, service: str) -> None:
+    for other in set(SERVICES) - {service}:
         table = f"{other}.{TABLES[other]}"
         for statement in (
             f"SELECT * FROM {table}",  # noqa: S608  our own names
@@ -63,22 +63,22 @@ def test_nobody_reads_writes_or_drops_another_owners_tables(server: DividedPostg
             f"TRUNCATE {table}",
             f"DROP TABLE {table}",
             f"CREATE TABLE {other}.mine (n int)",
-            f"GRANT USAGE ON SCHEMA {other} TO imsg_{owner}",
+            f"GRANT USAGE ON SCHEMA {other} TO imsg_{service}",
             f"SET ROLE imsg_{other}",
         ):
             with pytest.raises(errors.InsufficientPrivilege):
-                attempt(server, owner, statement)
+                attempt(server, service, statement)
 
 
-@pytest.mark.parametrize("owner", SERVICES)
-def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: DividedPostgres, owner: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: DividedPostgres, service: str) -> None:
     for statement in (
         "CREATE TABLE public.mine (n int)",
         "CREATE TEMPORARY TABLE mine (n int)",
         "CREATE SCHEMA mine",
         "CREATE ROLE mine",
         "CREATE DATABASE mine",
-        f"ALTER ROLE imsg_{owner} SUPERUSER",
+        f"ALTER ROLE imsg_{service} SUPERUSER",
         "CREATE EXTENSION dblink",
         "COPY (SELECT 1) TO PROGRAM 'true'",
         "SELECT pg_read_file('/etc/passwd')",
@@ -86,34 +86,34 @@ def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: Di
         "ALTER SYSTEM SET fsync = off",
     ):
         with pytest.raises((errors.InsufficientPrivilege, errors.FeatureNotSupported)):
-            attempt(server, owner, statement)
+            attempt(server, service, statement)
 
 
-@pytest.mark.parametrize("owner", SERVICES)
-def test_no_role_is_more_than_a_login(server: DividedPostgres, owner: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_role_is_more_than_a_login(server: DividedPostgres, service: str) -> None:
     rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
     with psycopg.connect(server.admin_dsn) as connection:
         row = connection.execute(
             f"SELECT {rights}, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname = %s".encode(),  # noqa: S608
-            [f"imsg_{owner}"],
+            [f"imsg_{service}"],
         ).fetchone()
         member_of = connection.execute(
-            "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole", [f"imsg_{owner}"]
+            "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole", [f"imsg_{service}"]
         ).fetchone()
     assert row == (False, False, False, False, False, True)
     assert member_of == (0,)
 
 
-@pytest.mark.parametrize("owner", SERVICES)
-def test_over_the_network_an_owner_comes_with_its_password_to_its_database_alone(
-    server: DividedPostgres, owner: str
+@pytest.mark.parametrize("service", SERVICES)
+def test_over_the_network_a_service_comes_with_its_password_to_its_database_alone(
+    server: DividedPostgres, service: str
 ) -> None:
-    others = next(other for other in SERVICES if other != owner)
+    others = next(other for other in SERVICES if other != service)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(server.url_of_service(owner, server.passwords[others]))
+        psycopg.connect(server.url_of_service(service, server.passwords[others]))
     for database in ("postgres", "template1"):
         with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
-            psycopg.connect(server.url_of_service(owner, database=database))
+            psycopg.connect(server.url_of_service(service, database=database))
 
 
 def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server: DividedPostgres) -> None:
@@ -142,7 +142,7 @@ def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_wi
             new.execute("SELECT * FROM auth.users")
 
 
-async def test_the_sweep_makes_and_drops_months_as_its_owner(server: DividedPostgres) -> None:
+async def test_maintenance_creates_and_drops_months_as_their_owner(server: DividedPostgres) -> None:
     """No second role is needed for that: history owns its tables, and nothing else."""
     url = read_url(server.url_of_service("history"))
     await asyncio.to_thread(migrate_history, url, datetime(2030, 1, 1, tzinfo=UTC))
