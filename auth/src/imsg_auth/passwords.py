@@ -29,7 +29,7 @@ class Passwords:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         known_networks: KnownNetworks | None = None,
     ) -> None:
-        """`known` may be absent where passwords are set, and none is checked."""
+        """`known_networks` may be absent where passwords are set, and none is checked."""
         self._limits = LoginLimits(counters)
         self._known_networks = known_networks
         self._hasher = hasher
