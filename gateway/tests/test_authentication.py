@@ -143,11 +143,11 @@ async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(ga
 
 async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
-    path = "/api/v2/users"
-    assert (await gateway.client.get(path, params={"token": token})).json()["errorCode"] == 0
+    path, resume = "/api/v2/channels/smtp", {"token": token, "paused": False}
+    assert (await gateway.client.patch(path, json=resume)).json()["errorCode"] == 0
     gateway.auth.users["zhang"].role = "user"
     await gateway.auth.write("zhang")
-    assert (await gateway.client.get(path, params={"token": token})).json()["reason"] == "no_right"
+    assert (await gateway.client.patch(path, json=resume)).json()["reason"] == "no_right"
 
 
 async def test_verdicts_remembered_are_bounded(gateway: RunningGateway) -> None:

@@ -155,6 +155,6 @@ async def test_a_code_that_is_sent_again_is_one_still_and_overtakes_nobody(gatew
     }  # fmt: skip
     gateway.history.resend = JSONResponse(old)
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "id": "0" * 32, "again": True})
-    assert answer.status_code == 200, answer.json()
+    assert answer.status_code == 202, answer.json()
     (job,) = await gateway.jobs()
     assert (job.category, job.expires_at - job.accepted_at) == (Category.CODE, timedelta(minutes=10))

@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse
 
 from imsg_contract import error_responses
 from imsg_gateway import channel_schemas, reader_page, schemas
-from imsg_gateway.relay import RELAYED
 from imsg_testing.gateway import RunningGateway, mail
 
 EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/Inner"}}}
@@ -25,7 +24,11 @@ def write_owned(paths: dict[str, Any], **schemas: Any) -> JSONResponse:  # noqa:
 
 def operation(schema: str) -> dict[str, Any]:
     answer = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
-    return {"summary": schema, "responses": {"200": {"description": "OK", **answer}, "422": {"description": "no"}}}
+    return {
+        "description": f"{schema}.",
+        "operationId": schema,
+        "responses": {"200": {"description": "OK", **answer}, "422": {"description": "no"}},
+    }
 
 
 async def document(run_gateway: RunningGateway) -> dict[str, Any]:
@@ -52,7 +55,7 @@ async def document(run_gateway: RunningGateway) -> dict[str, Any]:
 async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway: RunningGateway) -> None:
     found = await document(gateway)
     v1 = {"/api/send", "/api/login", "/api/query", "/api/modify/{username}"}
-    v2 = {"/api/v2/messages", "/api/v2/resend", "/api/v2/channels", "/api/v2/login", "/api/v2/modify/{username}"}
+    v2 = {"/api/v2/messages", "/api/v2/resend", "/api/v2/channels", "/api/v2/login"}
     assert v1 | v2 <= set(found["paths"])
     assert set(found["paths"]["/api/v2/messages"]) == {"get", "post"}
     assert not any("internal" in path for path in found["paths"])
@@ -60,7 +63,6 @@ async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway
     assert "422" not in refused
     assert {"200", "400", "413", "500", "503"} <= set(refused)
     assert found["paths"]["/api/v2/login"]["post"]["security"] == []
-    assert "403" in found["paths"]["/api/v2/modify/{username}"]["post"]["responses"]
 
 
 async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: RunningGateway) -> None:
@@ -105,7 +107,7 @@ def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
         channel_schemas.ChannelAnswer,
         channel_schemas.TemplatesAnswer,
     ):
-        schema = model.model_json_schema()
+        schema = model.model_json_schema(mode="serialization")
         assert schema["additionalProperties"] is False
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
 
@@ -140,11 +142,11 @@ FIELDS = st.fixed_dictionaries(
 @given(fields=FIELDS)
 async def test_what_the_document_refuses_the_gateway_refuses(gateway: RunningGateway, fields: dict[str, Any]) -> None:
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
-    body = mail(token=token) | fields
+    body = mail() | fields
     try:
-        schemas.SendAsked.model_validate(body)
+        schemas.MessageRequest.model_validate(body)
     except ValidationError:
-        assert (await gateway.send(**body)).json()["errorCode"] != 0
+        assert (await gateway.send(**body, token=token)).json()["errorCode"] != 0
 
 
 async def test_the_page_is_in_the_language_that_is_asked_for(gateway: RunningGateway) -> None:
@@ -186,7 +188,3 @@ async def test_the_document_is_chinese_where_chinese_is_asked_for(gateway: Runni
     ):
         answer = await gateway.client.get(f"/openapi.json{query}", headers={"accept-language": accepts})
         assert answer.json()["paths"]["/api/v2/messages"]["post"]["summary"] == summary
-
-
-def test_every_relayed_url_is_listed_once() -> None:
-    assert len({(verb, path) for verb, path in ((row.verb, row.path) for row in RELAYED)}) == len(RELAYED)

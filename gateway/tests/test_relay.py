@@ -2,44 +2,40 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from imsg_gateway.relay import RELAYED, Relayed
-from imsg_gateway.routes import Right
+from imsg_gateway.routes.relayed import RELAYED
 from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import SERVICE_KEY, RunningGateway, run_gateway
 
 
-@pytest.mark.parametrize("row", RELAYED, ids=lambda row: f"{row.verb} {row.path}")
-async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
-    gateway: RunningGateway, row: Relayed
+@pytest.mark.parametrize(("owner", "route"), [(owner, route) for owner in RELAYED for route in RELAYED[owner]])
+async def test_every_relayed_route_wants_a_token_and_reaches_its_owner(
+    gateway: RunningGateway, owner: str, route: str
 ) -> None:
-    verb, named = row.verb, row.path.replace("{}", "name")
-    admin, user = await gateway.user("admin", role="admin"), await gateway.user()
-    unmarked = await gateway.client.request(verb, named, json={})
-    refused = await gateway.client.request(verb, named, json={"token": user})
-    taken = await gateway.client.request(verb, named, json={"token": admin})
-    assert unmarked.json()["errorCode"] == (0 if row.right is Right.OPEN else 10002)
-    assert read_answer(refused).get("reason") == ("no_right" if row.right is Right.ADMIN else None)
+    verb, path = re.sub(r"{\w+}", "name", route).split()
+    admin = await gateway.user("admin", role="admin")
+    unmarked = await gateway.client.request(verb, f"/api/v2{path}")
+    taken = await gateway.client.request(verb, f"/api/v2{path}", params={"token": admin})
+    assert unmarked.json()["errorCode"] == 10002
     assert taken.json()["errorCode"] == 0
     others = {"catalog": gateway.catalog.relayed, "callbacks": gateway.callbacks.relayed}
-    reached = {"auth": gateway.auth.relayed, "history": gateway.history.relayed, **others}[row.owner][-1]
-    assert (reached.verb, reached.path) == (verb, row.at.replace("{}", "name"))
+    reached = {"auth": gateway.auth.relayed, "history": gateway.history.relayed, **others}[owner][-1]
+    assert (reached.verb, reached.path) == (verb, f"/api{path}")
     assert reached.headers["x-imsg-key"] == SERVICE_KEY.get_secret_value()
-    assert reached.headers.get("x-imsg-role") == (None if row.right is Right.OPEN else "admin")
+    assert reached.headers["x-imsg-role"] == "admin"
 
 
 @pytest.mark.parametrize("path", ["/api/v2/users/张", "/api/v2/users/张/"])
 async def test_an_old_path_is_an_alias_of_v2(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user(role="admin")
     answer = await gateway.client.patch(path, json={"token": token, "role": "user"})
-    stray = await gateway.client.patch(path, json={"token": token, "rol": "user"})
     assert answer.json()["errorCode"] == 0
     (reached,) = gateway.auth.relayed
     assert (reached.verb, reached.path) == ("PATCH", "/api/users/%E5%BC%A0")
-    assert (stray.status_code, stray.json()["reason"]) == (400, "unknown_field")
 
 
 @pytest.mark.parametrize("path", ["/api/messages", "/api/v2/send", "/api/v2/query", "/api/v1/send", "/api/v2"])
@@ -99,13 +95,13 @@ async def test_internal_urls_are_nowhere_to_be_reached(gateway: RunningGateway) 
 
 async def test_the_owners_answer_comes_through_unread(gateway: RunningGateway) -> None:
     given = {"errorCode": 10007, "errorMessage": "密码错误", "reason": "wrong_password", "detail": "…"}
-    told = {"retry-after": "5", "X-IMSG-Reason": "wrong_password", "x-internal": "secret"}
+    told = {"retry-after": "5", "x-internal": "secret"}
     gateway.auth.answer = JSONResponse(given, 401, told)
     answer = await gateway.client.post("/api/v2/login", json={"username": "a", "password": "b"})
     assert answer.json() == given
     assert answer.status_code == 401
     assert answer.headers["retry-after"] == "5"
-    assert answer.headers["x-imsg-reason"] == "wrong_password"
+    assert "x-imsg-reason" not in answer.headers
     assert "x-internal" not in answer.headers
 
 
@@ -167,9 +163,6 @@ async def test_a_body_that_is_no_json_is_refused_on_every_url(gateway: RunningGa
     answer = await gateway.client.post("/api/v2/logout", headers={"authorization": f"Bearer {token}"})
     assert answer.json()["errorCode"] == 0
     assert json.loads(gateway.auth.relayed[-1].body) == {}
-    assert (await gateway.client.post("/api/v2/password", headers={"authorization": f"Bearer {token}"})).json()[
-        "reason"
-    ] == "not_json"
 
 
 @pytest.mark.parametrize("path", ["/api/query", "/api/v2/messages", "/api/v2/stats"])

@@ -170,16 +170,16 @@ async def test_http_1_0_and_expect_100_continue_are_served(port: int, line: Line
 async def test_a_path_in_raw_utf_8_is_read_as_if_it_were_encoded(line: Line, token: str) -> None:
     body = json.dumps({"token": token, "available": "天存\n天存"}, ensure_ascii=False).encode()
     for _ in range(2):
-        line.write("POST /api/v2/modify/天存-system-1001?token=天 HTTP/1.1", body)
-        assert (await line.answer())[1]["reason"] == "no_right"
+        line.write("POST /api/modify/天存-system-1001?token=天 HTTP/1.1", body)
+        assert (await line.answer())[1]["errorCode"] == 10016
     whole = sound(token)
     last = f"Length: {len(whole)}\r\n\r\n"
-    for piece in ("POST /api/v2/mod", "ify/天", "存 HTTP/1.1\r\nHost: localhost\r\nContent-", last):
+    for piece in ("POST /api/mod", "ify/天", "存 HTTP/1.1\r\nHost: localhost\r\nContent-", last):
         line.writer.write(piece.encode())
         await line.writer.drain()
         await asyncio.sleep(0.01)
     line.writer.write(whole)
-    assert (await line.answer())[1]["reason"] == "no_right"
+    assert (await line.answer())[1]["errorCode"] == 10016
 
 
 async def test_what_is_no_http_is_answered_in_the_public_shape(line: Line) -> None:

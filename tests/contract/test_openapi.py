@@ -15,7 +15,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
 from imsg_contract.errors import REASONS
-from imsg_gateway import openapi_language
+from imsg_gateway.openapi import language
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
 from imsg_testing.api_versions import read_answer
@@ -183,11 +183,11 @@ def test_every_operation_shows_a_request_and_an_answer(name: str, operation: dic
 
 
 def test_every_text_of_the_document_is_there_in_chinese() -> None:
-    texts = openapi_language.catalogue()
-    wanted = openapi_language.lines(committed)
+    texts = language.catalogue()
+    wanted = language.lines(committed)
     assert wanted <= set(texts), wanted - set(texts)
     assert set(texts) <= wanted, set(texts) - wanted
-    chinese = json.dumps(openapi_language.translate(committed, texts), ensure_ascii=False)
+    chinese = json.dumps(language.translate(committed, texts), ensure_ascii=False)
     for line in wanted:
         assert json.dumps(line, ensure_ascii=False)[1:-1] not in chinese or texts[line] == line
 

@@ -188,7 +188,7 @@ def modify(  # noqa: PLR0917  typer reads the options from here
     if available is not None:
         body["available"] = available
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("POST", f"/api/v2/modify/{segment(username)}", body)
+        answer = api.call("PATCH", f"/api/v2/users/{segment(username)}", body)
     if as_json:
         say_json(answer)
     else:

@@ -1,7 +1,6 @@
-"""GET /api/channels and PATCH /api/channels/METHOD: how each channel and its providers are, and pausing it."""
+"""The state of each channel and its providers, and pausing a channel."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.routes import Handler
 from imsg_gateway.validation_errors import field_wrong
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
@@ -32,9 +30,6 @@ BROKER_BLOCKED = "broker_blocked"
 REDIS_BLOCKED = "redis_takes_no_writes"
 """Why every channel is blocked while Redis takes nothing: what is logged then too."""
 
-MAX_REASON = 200
-"""Characters of what an administrator says about a pause."""
-
 PAUSED_FOR_USERS = (
     "管理员已暂停此渠道，恢复后消息会自动发出。",
     "An administrator has paused this channel; messages go out once it is resumed.",
@@ -47,27 +42,24 @@ PAUSED_WITHIN_S = CHANNEL_LOOK_S + 0.3
 SWITCHED_WITHIN_S = 1.3
 """The same of a provider's switch, which senders look at every second."""
 
-_LINE = re.compile(r"[^\x00-\x1f\x7f]*")
-
 
 class Channels:
-    """Answers the two URLs."""
+    """Reads the state of channels, and pauses them."""
 
     def __init__(self, redis: Redis, broker: Broker, backpressure: Backpressure) -> None:
         self._redis = redis
         self._broker = broker
         self._backpressure = backpressure
 
-    async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
+    async def list(self, request: ClientRequest, credential: Credential) -> Response:
         """Answer every channel's state; to administrators also what waits, who consumes, and what blocks it.
 
         Users learn that a channel is paused or blocked, and nothing of an administrator's reason, of what the provider
         said, or of what others send.
         """
-        assert credential is not None  # noqa: S101  the table wants a user's
         if not (await credential.authenticate()).is_admin:
-            states = [await self._state(method, None, asked) for method in self._broker.topology.methods]
-            english = prefers_english(asked.language)
+            states = [await self._state(method, None, request) for method in self._broker.topology.methods]
+            english = prefers_english(request.language)
             return Answer(ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states]))
         try:
             loads = await self._backpressure.look()
@@ -77,7 +69,7 @@ class Channels:
             ok(
                 channels=[
                     {
-                        **await self._state(method, of_lanes, asked),
+                        **await self._state(method, of_lanes, request),
                         "providers": await self.providers(method),
                     }
                     for method, of_lanes in loads.items()
@@ -93,57 +85,46 @@ class Channels:
         pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
         return unite(dict(pairs), int(now_s))
 
-    def guard(self, relayed: Handler) -> Handler:
-        """Make the handler that takes only providers there are, and weighs only those that weights choose.
+    async def check_provider(self, method: str, name: str, *, weighs: bool = False) -> None:
+        """Raise Refusal not_found for an unknown provider, and wrong_type where `weighs` and it has no weight.
 
-        Where no sender tells, what is not known is left to whoever answers. When it is answered that a provider is
-        switched off, every sender knows, and gives it nothing more.
+        A provider is not checked while no sender has reported the channel's providers. Raises RedisUnavailable.
         """
+        known = await self.providers(method) if method in self._broker.topology.methods else []
+        provider = next((one for one in known if one["name"] == name), None)
+        if provider is None:
+            if known:
+                raise Refusal("not_found", what=f"{method}/{name}"[:80])
+        elif weighs and provider["weight"] is None:
+            zh, en = "这个渠道由收件地址决定用哪一个，没有权重", "here the address decides, and there are no weights"
+            raise field_wrong("weight", zh, en)
 
-        async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
-            method, name = asked.names
-            known = await self.providers(method) if method in self._broker.topology.methods else []
-            provider = next((one for one in known if one["name"] == name), None)
-            if provider is None:
-                if known:
-                    raise Refusal("not_found", what=f"{method}/{name}"[:80])
-            elif asked.fields.get("weight") is not None and provider["weight"] is None:
-                zh, en = (
-                    "这个渠道由收件地址决定用哪一个，没有权重",
-                    "here the address decides, and there are no weights",
-                )
-                raise field_wrong("weight", zh, en)
-            answered = await relayed(asked, credential)
-            if asked.fields.get("enabled") is False and answered.status_code == HTTPStatus.OK:
-                await asyncio.sleep(SWITCHED_WITHIN_S)
-            return answered
+    async def wait_for_switch(self, answer: Response) -> None:
+        """Wait until every sender knows that a provider is switched off, if the answer says that it is."""
+        if answer.status_code == HTTPStatus.OK:
+            await asyncio.sleep(SWITCHED_WITHIN_S)
 
-        return answer
+    async def pause(
+        self, request: ClientRequest, credential: Credential, method: str, *, paused: bool, reason: str
+    ) -> Response:
+        """Pause a channel or let it go on; a pause is answered when its senders have stopped.
 
-    async def pause(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Pause a channel or let it go on; when a pause is answered, its workers have stopped taking."""
-        (method,) = asked.names
+        Raises Refusal not_found; RedisUnavailable.
+        """
         if method not in self._broker.topology.methods:
             raise Refusal("not_found", what=method[:64])
-        paused = asked.fields.get("paused")
-        if paused is None:
-            raise Refusal("missing", field="paused")
-        if not isinstance(paused, bool):
-            raise field_wrong("paused", "必须是 true 或 false", "it must be true or false")
-        said = _reason(asked.fields.get("reason"))
-        reason = said if paused else ""
+        reason = reason.strip() if paused else ""
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
-        assert credential is not None  # noqa: S101  the table wants an administrator's
         await self._note(await credential.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
         loads = None
         with suppress(Unreachable):
             loads = (await self._backpressure.look())[method]
-        state = await self._state(method, loads, asked)
+        state = await self._state(method, loads, request)
         return Answer(ok(**state, providers=await self.providers(method)))
 
-    async def _state(self, method: str, loads: Mapping[Lane, Load] | None, asked: ClientRequest) -> Mapping[str, Any]:
+    async def _state(self, method: str, loads: Mapping[Lane, Load] | None, request: ClientRequest) -> Mapping[str, Any]:
         """Describe a channel: paused by a person; else the broker's alarm, or Redis'; else what its sender says.
 
         `consumers` of 0 is told beside the state: nobody is there who could say what it is.
@@ -158,7 +139,7 @@ class Channels:
             said = reason.decode() if reason else None
             return {"method": method, "state": "paused", "why": said, "until": None, **counts}
         if self._broker.blocked:
-            detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(asked.language))["detail"]
+            detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(request.language))["detail"]
             why = f"{BROKER_BLOCKED}: {detail}"
             return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
         if self._redis.refusal:  # a sender stops then, and can't say so
@@ -194,13 +175,3 @@ def _for_users(state: Mapping[str, Any], *, english: bool) -> Mapping[str, Any]:
     if state["state"] == "paused":
         why = PAUSED_FOR_USERS[1 if english else 0]
     return {**state, "why": why, "until": None}
-
-
-def _reason(given: object) -> str:
-    """Read why a channel is paused, for whoever looks at it next. Raises Refusal wrong_type."""
-    if given is None:
-        return ""
-    if not isinstance(given, str) or len(given) > MAX_REASON or not _LINE.fullmatch(given):
-        zh, en = f"应为不超过 {MAX_REASON} 个字符的一行文字", f"it must be one line of {MAX_REASON} characters at most"
-        raise field_wrong("reason", zh, en)
-    return given.strip()

@@ -36,14 +36,13 @@ class Checker:
         self._providers = providers
         self._auth = auth
 
-    async def check(self, asked: ClientRequest, credential: Credential | None) -> Response:
+    async def check(self, request: ClientRequest, credential: Credential) -> Response:
         """Answer how many would get it, who would not and why, and what is left of the limits.
 
         Raises Refusal, what a send refuses but for single recipients, limits and `available`; ServiceUnavailable,
         RedisUnavailable.
         """
-        assert credential is not None  # noqa: S101  the table gives every user one
-        draft, found = await self._drafts.check(asked.fields, credential, may_have_nul=asked.may_have_nul)
+        draft, found = await self._drafts.check(request.fields, credential, may_have_nul=request.may_have_nul)
         self._providers.check(draft.method.name)
         me = await self._me(credential)
         if draft.category is Category.CODE and not me["may_send_codes"]:
@@ -51,7 +50,7 @@ class Checker:
         if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
             raise Refusal("may_not_send_by", sender=draft.sender)
         left = set(found.left)
-        problems = _problems(found, english=prefers_english(asked.language))
+        problems = _problems(found, english=prefers_english(request.language))
         return Answer(
             ok(
                 count=len(draft.recipients) - len(left),

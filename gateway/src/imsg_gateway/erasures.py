@@ -1,32 +1,24 @@
-"""POST /api/v2/erasures: history erases; before it is asked, whether a user has the address still."""
-
-from starlette.responses import Response
+"""What must not be erased: an address that is a user's contact."""
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Credential
-from imsg_gateway.request import ClientRequest
-from imsg_gateway.routes import Handler
 from imsg_web.service_client import Peer, ServiceFailed
 
-PATH = "/api/v2/erasures"
 
+class ErasureGuard:
+    """Asks auth whose contact an address is."""
 
-def guard(relayed: Handler, auth: Peer) -> Handler:
-    """Make the handler that refuses to erase what is a user's contact: to erase a user is to delete it.
+    def __init__(self, auth: Peer) -> None:
+        self._auth = auth
 
-    It raises Refusal contact_in_use, ServiceUnavailable, and what `relayed` raises.
-    """
+    async def check(self, method: object, to: object) -> None:
+        """Raise Refusal contact_in_use for the contact of a user, which goes when the user is removed.
 
-    async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
-        if credential is not None:
-            await credential.authenticate()
-        method, to = asked.fields.get("method"), asked.fields.get("to")
-        if isinstance(method, str) and isinstance(to, str):
-            found = await auth.call("POST", "/internal/holders", json={"method": method, "address": to})
-            if found.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise ServiceFailed(f"auth answered {found.status_code} to /internal/holders")
-            if usernames := found.json()["usernames"]:
-                raise Refusal("contact_in_use", username="、".join(usernames[:3]))
-        return await relayed(asked, credential)
-
-    return answer
+        Raises ServiceUnavailable. What is no text is left to history, which refuses it.
+        """
+        if not isinstance(method, str) or not isinstance(to, str):
+            return
+        answer = await self._auth.call("POST", "/internal/holders", json={"method": method, "address": to})
+        if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
+            raise ServiceFailed(f"auth answered {answer.status_code} to /internal/holders")
+        if usernames := answer.json()["usernames"]:
+            raise Refusal("contact_in_use", username="、".join(usernames[:3]))

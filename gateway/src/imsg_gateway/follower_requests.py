@@ -1,6 +1,6 @@
-"""/api/v2/followers: who follows, whose contact they are, and tags bound, renewed and revoked.
+"""Followers of the official accounts, and which user each is the contact of.
 
-sender-wechat knows followers, auth knows users: what is about both is put together here.
+sender-wechat knows followers and auth knows users; an answer about both is put together here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE
 from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential
+from imsg_gateway.follower_schemas import FollowersQuery
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.logs import logger
 from imsg_web.callers import Caller
 from imsg_web.responses import JSON, Answer, ok
 from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
-PAGE, MAX_PAGE = 50, 500
 MAX_CURSOR = 32
 NOBODY = "-"
 """What no tag is: whom a text finds that reads as none."""
@@ -35,7 +34,7 @@ OK = 200
 METHOD = "wechat"
 
 Fields = Mapping[str, Any]
-Told = Fields | Response
+FieldsOrRefusal = Fields | Response
 """What another service answered: its fields, or the refusal that is the client's answer too."""
 
 log = logger(__name__)
@@ -52,56 +51,60 @@ class FollowerRequests:
         self._accounts = frozenset(accounts)
         self._named = sorted(accounts)
 
-    async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """List followers in the order of their tags, with whose contact each is."""
-        caller = await _caller(credential)
-        query = dict(asked.query)
-        params = {"limit": str(_read_limit(query.get("limit")))}
-        if (account := query.get("account")) is not None:
-            params["account"] = self._check_account(account)
-        if (cursor := query.get("cursor")) is not None:
-            params["after"] = cursor[:MAX_CURSOR]
+    async def list(self, request: ClientRequest, credential: Credential, query: FollowersQuery) -> Response:
+        """List followers in the order of their tags, each with the user whose contact it is.
+
+        Raises Refusal no_such_account, no_such_user; ServiceUnavailable.
+        """
+        caller = await credential.authenticate()
+        params = {"limit": str(query.limit)}
+        if query.account is not None:
+            params["account"] = self._check_account(query.account)
+        if query.cursor is not None:
+            params["after"] = query.cursor[:MAX_CURSOR]
         if not self._accounts:
             return Answer(ok(followers=[], next=None, accounts=self._named))
-        tags = [addresses.tag(query["tag"]) or NOBODY] if "tag" in query else []
-        if (user := query.get("user")) is not None:
-            contact = await self._find_contact(user)
+        tags = [addresses.tag(query.tag) or NOBODY] if query.tag is not None else []
+        if query.user is not None:
+            contact = await self._find_contact(query.user)
             if contact is None or (tags and contact not in tags):
                 return Answer(ok(followers=[], next=None, accounts=self._named))
             tags = [contact]
         if tags:
             params["tag"] = tags[0]
-        told = await self._ask(self._wechat, "GET", "/internal/followers", asked, caller, params=params)
-        if isinstance(told, Response):
-            return told
-        names = await self._find_users([one["tag"] for one in told["followers"]])
-        followers = [{**one, "username": names.get(one["tag"])} for one in told["followers"]]
-        return Answer(ok(followers=followers, next=told["next"], accounts=self._named))
+        answer = await self._ask(self._wechat, "GET", "/internal/followers", request, caller, params=params)
+        if isinstance(answer, Response):
+            return answer
+        names = await self._find_users([one["tag"] for one in answer["followers"]])
+        followers = [{**one, "username": names.get(one["tag"])} for one in answer["followers"]]
+        return Answer(ok(followers=followers, next=answer["next"], accounts=self._named))
 
-    async def bind(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Have a code made that binds whoever scans it to a user, once that is confirmed."""
-        caller = await _caller(credential)
-        account, username = (_read_text(asked, name) for name in ("account", "username"))
+    async def bind(self, request: ClientRequest, credential: Credential, account: str, username: str) -> Response:
+        """Have a code made: the follower who scans it becomes the user's contact once that is confirmed.
+
+        Raises Refusal no_such_account; ServiceUnavailable.
+        """
+        caller = await credential.authenticate()
         self._check_account(account)
-        user = await self._ask(self._auth, "GET", f"/api/users/{quote(username, safe='')}", asked, caller)
+        user = await self._ask(self._auth, "GET", f"/api/users/{quote(username, safe='')}", request, caller)
         if isinstance(user, Response):
             return user
         body = {"account": account, "username": user["username"], "user_id": user["id"]}
-        told = await self._ask(self._wechat, "POST", "/internal/bindings", asked, caller, json=body)
-        return told if isinstance(told, Response) else Answer(ok(url=told["url"], **_show(told)))
+        answer = await self._ask(self._wechat, "POST", "/internal/bindings", request, caller, json=body)
+        return answer if isinstance(answer, Response) else Answer(ok(url=answer["url"], **_show(answer)))
 
-    async def show_binding(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Say how far a code is, and by which tag whoever scanned it goes."""
-        told = await self._find_binding(asked, await _caller(credential))
-        return told if isinstance(told, Response) else Answer(ok(**_show(told)))
+    async def show_binding(self, request: ClientRequest, credential: Credential, name: str) -> Response:
+        """Show the state of a code, and the tag of the follower who scanned it. Raises ServiceUnavailable."""
+        answer = await self._find_binding(request, await credential.authenticate(), name)
+        return answer if isinstance(answer, Response) else Answer(ok(**_show(answer)))
 
-    async def confirm(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Make whoever scanned the code the user's contact; asked again, it is done still.
+    async def confirm(self, request: ClientRequest, credential: Credential, name: str) -> Response:
+        """Make the follower who scanned a code the user's contact. Confirming twice changes nothing.
 
-        Raises Refusal not_scanned, code_expired, no_such_user.
+        Raises Refusal not_scanned, code_expired, no_such_user; ServiceUnavailable.
         """
-        caller = await _caller(credential)
-        found = await self._find_binding(asked, caller)
+        caller = await credential.authenticate()
+        found = await self._find_binding(request, caller, name)
         if isinstance(found, Response):
             return found
         if found["state"] == "waiting":
@@ -109,52 +112,56 @@ class FollowerRequests:
         if found["state"] == "expired":
             raise Refusal("code_expired")
         url = f"/api/users/{quote(found['username'], safe='')}"
-        user = await self._ask(self._auth, "GET", url, asked, caller)
+        user = await self._ask(self._auth, "GET", url, request, caller)
         if isinstance(user, Response):
             return user
-        if user["id"] != found["user_id"]:  # removed since, and the name given to somebody else
+        if user["id"] != found["user_id"]:  # removed since, and another user has the name
             raise Refusal("no_such_user", username=found["username"])
-        changed = await self._ask(self._auth, "PATCH", url, asked, caller, json={"wechat": found["tag"]})
+        changed = await self._ask(self._auth, "PATCH", url, request, caller, json={"wechat": found["tag"]})
         if isinstance(changed, Response):
             return changed
         path = f"/internal/bindings/{quote(found['id'], safe='')}/confirmed"
-        told = await self._ask(self._wechat, "POST", path, asked, caller)
-        return told if isinstance(told, Response) else Answer(ok(**_show(told)))
+        answer = await self._ask(self._wechat, "POST", path, request, caller)
+        return answer if isinstance(answer, Response) else Answer(ok(**_show(answer)))
 
-    async def renew(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Give a follower another tag; the user whose contact the old one was has the new one.
+    async def renew(self, request: ClientRequest, credential: Credential, tag: str) -> Response:
+        """Give a follower another tag, also as the contact of the user who had the old one.
 
-        Asked again with the old tag it answers the same new one, and finishes what was begun.
+        Repeated with the old tag it answers the same new one, and finishes what was begun.
+        Raises Refusal not_found; ServiceUnavailable.
         """
-        caller = await _caller(credential)
-        tag = _read_tag(asked.names[0])
+        caller = await credential.authenticate()
+        tag = _read_tag(tag)
         path = f"/internal/followers/{quote(tag, safe='')}/renew"
-        told = await self._ask(self._wechat, "POST", path, asked, caller)
-        if isinstance(told, Response):
-            return told
-        names = await self._find_users([tag, told["tag"]])
+        answer = await self._ask(self._wechat, "POST", path, request, caller)
+        if isinstance(answer, Response):
+            return answer
+        names = await self._find_users([tag, answer["tag"]])
         if (username := names.get(tag)) is not None:
             url = f"/api/users/{quote(username, safe='')}"
-            changed = await self._ask(self._auth, "PATCH", url, asked, caller, json={"wechat": told["tag"]})
+            changed = await self._ask(self._auth, "PATCH", url, request, caller, json={"wechat": answer["tag"]})
             if isinstance(changed, Response):
                 return changed
-        await self._note(caller, "tag_renewed", told["tag"], told["account"])
-        shown = {name: told[name] for name in ("account", "tag", "following", "since")}
-        return Answer(ok(**shown, username=username or names.get(told["tag"])))
+        await self._note(caller, "tag_renewed", answer["tag"], answer["account"])
+        shown = {name: answer[name] for name in ("account", "tag", "following", "since")}
+        return Answer(ok(**shown, username=username or names.get(answer["tag"])))
 
-    async def revoke(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Take a tag away: it is refused from now on; whoever had it gets another by asking."""
-        caller = await _caller(credential)
-        tag = _read_tag(asked.names[0])
-        told = await self._ask(self._wechat, "DELETE", f"/internal/followers/{quote(tag, safe='')}", asked, caller)
-        if isinstance(told, Response):
-            return told
-        await self._note(caller, "tag_revoked", tag, told["account"])
+    async def revoke(self, request: ClientRequest, credential: Credential, tag: str) -> Response:
+        """Revoke a tag: sends to it are refused, and its follower gets another one on request.
+
+        Raises Refusal not_found; ServiceUnavailable.
+        """
+        caller = await credential.authenticate()
+        tag = _read_tag(tag)
+        answer = await self._ask(self._wechat, "DELETE", f"/internal/followers/{quote(tag, safe='')}", request, caller)
+        if isinstance(answer, Response):
+            return answer
+        await self._note(caller, "tag_revoked", tag, answer["account"])
         return Answer(ok())
 
-    async def _find_binding(self, asked: ClientRequest, caller: Caller) -> Told:
-        path = f"/internal/bindings/{quote(asked.names[0], safe='')}"
-        return await self._ask(self._wechat, "GET", path, asked, caller)
+    async def _find_binding(self, request: ClientRequest, caller: Caller, name: str) -> FieldsOrRefusal:
+        path = f"/internal/bindings/{quote(name, safe='')}"
+        return await self._ask(self._wechat, "GET", path, request, caller)
 
     def _check_account(self, name: str) -> str:
         """Raise Refusal no_such_account where an account is not configured."""
@@ -191,15 +198,15 @@ class FollowerRequests:
         peer: Peer,
         verb: str,
         path: str,
-        asked: ClientRequest,
+        request: ClientRequest,
         caller: Caller,
         *,
         json: Fields | None = None,
         params: Mapping[str, str] | None = None,
-    ) -> Told:
-        """Ask another service on the caller's behalf. Raises ServiceUnavailable."""
-        headers = {"accept-language": asked.language.encode("ascii", "ignore").decode()}
-        headers["x-imsg-address"] = asked.address
+    ) -> FieldsOrRefusal:
+        """Call another service on the caller's behalf. Raises ServiceUnavailable."""
+        headers = {"accept-language": request.language.encode("ascii", "ignore").decode()}
+        headers["x-imsg-address"] = request.address
         timeout_s = CALL_TIMEOUT_S if verb == "GET" else TIMEOUT_S
         answer = await peer.call(
             verb, path, caller=caller, json=json, params=params, headers=headers, timeout_s=timeout_s
@@ -225,27 +232,12 @@ class FollowerRequests:
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
         except (PublishRefused, PublishUnknown) as lost:
-            # What was asked is done; only the audit lacks it.
+            # The change is made; only the audit lacks it.
             log.warning("change_not_published", action=action, why=str(lost))
-
-
-async def _caller(credential: Credential | None) -> Caller:
-    assert credential is not None  # noqa: S101  the table wants an administrator's
-    return await credential.authenticate()
 
 
 def _show(binding: Fields) -> Fields:
     return {name: binding[name] for name in ("id", "account", "username", "state", "tag", "expires_at")}
-
-
-def _read_text(asked: ClientRequest, field: str) -> str:
-    """Read a field of the body that has to be there. Raises Refusal missing, wrong_type."""
-    given = asked.fields.get(field)
-    if given is None:
-        raise Refusal("missing", field=field)
-    if not isinstance(given, str) or not given or "\0" in given:
-        raise field_wrong(field, "应为非空字符串", "it must be a string that is not empty")
-    return given
 
 
 def _read_tag(text: str) -> str:
@@ -254,13 +246,3 @@ def _read_tag(text: str) -> str:
     if tag is None:
         raise Refusal("not_found", what=text[:32])
     return tag
-
-
-def _read_limit(text: str | None) -> int:
-    """Read how many a page may have. Raises Refusal wrong_type."""
-    if text is None:
-        return PAGE
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE)) else 0
-    if not 1 <= limit <= MAX_PAGE:
-        raise field_wrong("limit", f"应为 1 到 {MAX_PAGE} 的整数", f"it must be a whole number from 1 to {MAX_PAGE}")
-    return limit

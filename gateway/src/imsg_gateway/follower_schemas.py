@@ -1,17 +1,33 @@
-"""The shapes of the URLs of followers (`schemas`)."""
+"""The bodies, queries and answers of the routes of followers."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from imsg_gateway.schemas import ACCOUNT, Answered, Token, example
+from imsg_gateway.schemas import example
 from imsg_web.request_models import RequestModel
+from imsg_web.schemas import AnswerPart, PageLimit, Success
+
+ACCOUNT: JsonDict = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"}
 
 
-class Follower(BaseModel):
+class FollowersQuery(BaseModel):
+    """The query of GET /api/v2/followers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: Annotated[
+        str | None, Field(json_schema_extra=ACCOUNT, description="Only those of this official account.")
+    ] = None
+    tag: Annotated[str | None, Field(description="Only the one who has this tag.")] = None
+    user: Annotated[str | None, Field(description="Only the one who is this user's contact.")] = None
+    limit: PageLimit = 50
+    cursor: Annotated[str | None, Field(description="`next` of the page before.")] = None
+
+
+class Follower(AnswerPart):
     """Somebody who follows an official account, or did."""
-
-    model_config = ConfigDict(extra="forbid")
 
     account: str
     tag: str
@@ -20,7 +36,7 @@ class Follower(BaseModel):
     username: Annotated[str | None, Field(description="The user whose contact they are.")]
 
 
-class FollowersAnswer(Answered):
+class FollowersAnswer(Success):
     """A page of followers, in the order of their tags."""
 
     followers: list[Follower]
@@ -28,37 +44,20 @@ class FollowersAnswer(Answered):
     accounts: Annotated[list[str], Field(description="The official accounts that are configured.")]
 
 
-class FollowerAnswer(Answered, Follower):
+class FollowerAnswer(Follower, Success):
     """The follower with the new tag; the old one answers 10014 from now on."""
 
 
-class BindingAsked(RequestModel):
+class NewBinding(RequestModel):
     """POST /api/v2/followers/bind."""
 
     model_config = ConfigDict(json_schema_extra=example(account="main", username="zhang.san"))
 
-    token: Token = None
     account: Annotated[str, Field(json_schema_extra=ACCOUNT)]
     username: Annotated[str, Field(min_length=1)]
 
 
-class ConfirmationAsked(RequestModel):
-    """POST /api/v2/followers/bind/ID/confirm."""
-
-    model_config = ConfigDict(json_schema_extra=example())
-
-    token: Token = None
-
-
-class RenewalAsked(RequestModel):
-    """POST /api/v2/followers/TAG/renew."""
-
-    model_config = ConfigDict(json_schema_extra=example())
-
-    token: Token = None
-
-
-class BindingAnswer(Answered):
+class BindingAnswer(Success):
     """How far a code is."""
 
     id: str
@@ -80,5 +79,5 @@ class NewBindingAnswer(BindingAnswer):
     url: Annotated[str, Field(description="What to draw as a QR code.")]
 
 
-class RevocationAnswer(Answered):
+class RevocationAnswer(Success):
     """The tag is nobody's any more: it answers 10014 from now on."""

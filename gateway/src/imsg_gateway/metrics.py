@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable
 
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.responses import Response
 
-from imsg_web.responses import Answer
+from imsg_gateway.v1 import url_of
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """From one accepted in a few milliseconds to a relayed query that runs into its time-out."""
@@ -41,23 +41,30 @@ class RequestMetrics:
         self._counters: dict[tuple[str, str, str, str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
-    def count(self, verb: str, route: str, version: str, response: Response, seconds: float) -> None:
-        """Count one answer."""
-        labels = (verb if route != UNKNOWN_ROUTE else "", route, version, _code(response))
+    def count(self, verb: str, route: object, body: bytes, begun: float) -> None:
+        """Count one answer by the route that was found, if any, and the beginning of its body."""
+        pattern = UNKNOWN_ROUTE
+        if isinstance(route, APIRoute) and verb in (route.methods or ()):
+            pattern = route.path_format
+        found = _CODE.search(body[:_HEAD_OCTETS])
+        labels = (
+            "" if pattern == UNKNOWN_ROUTE else verb,
+            pattern,
+            _find_version(pattern),
+            "" if found is None else found[1].decode(),
+        )
         counter = self._counters.get(labels)
         if counter is None:  # a look-up among the children costs a lock and four comparisons a request
             counter = self._counters[labels] = self._requests.labels(*labels)
         counter.inc()
-        histogram = self._histograms.get(route)
+        histogram = self._histograms.get(pattern)
         if histogram is None:
-            histogram = self._histograms[route] = self._seconds.labels(route)
-        histogram.observe(seconds)
+            histogram = self._histograms[pattern] = self._seconds.labels(pattern)
+        histogram.observe(self.clock() - begun)
 
 
-def _code(response: Response) -> str:
-    """Read the errorCode out of an answer; empty for a page or a file."""
-    if isinstance(response, Answer):
-        return str(response.content.get("errorCode", ""))
-    body = getattr(response, "body", b"")
-    found = _CODE.search(bytes(body[:_HEAD_OCTETS]))
-    return found[1].decode() if found else ""
+def _find_version(pattern: str) -> str:
+    """Return the version of the API that a route is of; empty for pages and for what is no route."""
+    if url_of(pattern) is not None:
+        return "v1"
+    return "v2" if pattern.startswith("/api/v2/") else ""

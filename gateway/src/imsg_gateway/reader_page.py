@@ -6,13 +6,6 @@ from pathlib import Path
 
 from starlette.responses import FileResponse, Response
 
-from imsg_gateway.authentication import Credential
-from imsg_gateway.request import ClientRequest
-from imsg_gateway.validation_errors import field_wrong
-from imsg_web.responses import prefers_english
-
-LANGUAGES = ("zh", "en")
-
 _PACKAGE = "fastapi-standalone-docs"
 """Carries Swagger UI's own files. Never imported: it would bring FastAPI's pages along."""
 
@@ -73,24 +66,13 @@ class Reader:
             **{f"/docs/{name}": (ours / name, kind) for name, kind in _OURS.items()},
         }
 
-    async def page(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer GET /docs, in the language that is asked for. Raises Refusal wrong_type."""
-        del credential
-        language = read_language(asked) or ("en" if prefers_english(asked.language) else "zh")
+    def show(self, language: str) -> Response:
+        """Return the page in a language."""
         label, other = _SWITCH[language]
         text = _PAGE.format(language=language, label=label, other=other)
         return Response(text, headers=_HEADERS, media_type="text/html; charset=utf-8")
 
-    async def file(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer one of PATHS, chunk by chunk: nothing of it stays in memory."""
-        del credential
-        path, kind = self._files[asked.path]
-        return FileResponse(path, headers=_KEPT, media_type=kind)
-
-
-def read_language(asked: ClientRequest) -> str:
-    """Return the query's `lang`, '' where there is none. Raises Refusal wrong_type."""
-    given = [value for name, value in asked.query if name == "lang"]
-    if given and given[-1] not in LANGUAGES:
-        raise field_wrong("lang", "只有 zh 和 en", "there are zh and en")
-    return given[-1] if given else ""
+    def file(self, path: str) -> Response:
+        """Return one of the files at PATHS, sent chunk by chunk: nothing of it stays in memory."""
+        place, kind = self._files[path]
+        return FileResponse(place, headers=_KEPT, media_type=kind)

@@ -1,133 +1,216 @@
-"""What a client asked: one request, read once, with its token apart from its fields."""
+"""A client's request as the gateway reads it: once, as JSON, with its token apart from its fields."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic_core import from_json
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.requests import Request
 
 from imsg_contract.errors import Refusal
-from imsg_gateway import json_errors
-from imsg_gateway.parts import PIECE_BYTES
+from imsg_gateway import json_bounds, json_errors
+from imsg_gateway.authentication import Authenticator
+from imsg_gateway.json_bounds import PIECE_BYTES
 from imsg_gateway.validation_errors import field_wrong
+from imsg_web import bodies
+from imsg_web.bodies import MAX_BODY_BYTES, OFF_LOOP_BYTES
+
+OPEN_BODY_BYTES = 64 * 1024
+"""The longest body of a request that needs no token: a log-in is two short texts."""
 
 MAX_QUERY_FIELDS = 100
 LARGE_BYTES = 1024 * 1024
 
+Query = Sequence[tuple[str, str]]
+"""The parameters of a query in order."""
+
 _BOM = b"\xef\xbb\xbf"
-_AS_IT_IS = "%&=+;/?:@!$'()*,~"
+_UNQUOTED = "%&=+;/?:@!$'()*,~"
 """What `quote` leaves alone, so that only raw UTF-8 (some clients never encode it) is encoded for `parse_qsl`."""
 
 _ESCAPED_NUL = b"\\u0000"
 
 
-class ClientRequest(NamedTuple):
-    """One request. `token` is as given, None where there is none; whether it holds is for `callers` to say."""
+class Body(NamedTuple):
+    """A body that was parsed."""
 
-    verb: str
-    path: str
-    names: tuple[str, ...]
-    """What stands in the path where its pattern has a name: a username, an id."""
-    query: tuple[tuple[str, str], ...]
-    """The query's fields in order, the token apart."""
-    headers: Headers
-    fields: Mapping[str, Any]
-    """The body's object, the token apart; empty where there is no body. What v1 ignores is among it."""
-    token: object
-    """Str in a sound request; whatever JSON value stood in the body's `token`."""
-    address: str
-    """The client's own address, behind trusted proxies too."""
+    fields: dict[str, Any]
     size: int
-    """Bytes of the body."""
+    """Bytes."""
     may_have_nul: bool
-    """Whether U+0000 may stand somewhere in the fields: a cheap look that spares the usual request a search."""
+    """Whether the fields may hold U+0000: a cheap look at the bytes saves most requests a search."""
+
+
+class ClientRequest(Request):
+    """A request that was read. FastAPI finds in it a JSON body and a query, both without the token."""
+
+    def __init__(self, request: Request, body: Body, query: Query, token: object) -> None:
+        """`token` is the value as it was sent, whatever its type; None without one."""
+        headers = [item for item in request.scope["headers"] if item[0] != b"content-type"]
+        scope = {
+            **request.scope,
+            "headers": [*headers, (b"content-type", b"application/json")],  # whatever the client calls it
+            "query_string": urlencode(query).encode("ascii"),
+        }
+        super().__init__(scope, request.receive)
+        self.fields: Mapping[str, Any] = body.fields
+        self.size = body.size
+        self.may_have_nul = body.may_have_nul
+        self.query = query
+        self.token = token
+
+    async def body(self) -> bytes:
+        """Return something that is not empty: FastAPI then asks for `json`."""
+        return b"{}"
+
+    async def json(self) -> Any:  # noqa: ANN401  any JSON
+        """Return the fields of the body."""
+        return self.fields
+
+    @property
+    def path(self) -> str:
+        """Return the path without a slash at its end."""
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def address(self) -> str:
+        """Return the client's address, also behind trusted proxies."""
+        address: str = self.app.state.parts.clients.address(self.scope)
+        return address
 
     @property
     def language(self) -> str:
-        """What the client wants to read, as it said."""
+        """Return the Accept-Language header, empty without one."""
         return self.headers.get("accept-language", "")
 
+    def list_others(self, fields: Collection[str], parameters: Collection[str]) -> list[str]:
+        """Return the names of all fields and parameters but these, each once."""
+        others = [name for name in self.fields if name not in fields]
+        others += [name for name, _ in self.query if name not in parameters]
+        return list(dict.fromkeys(others))
 
-def read(
-    scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
+    def keep(self, fields: Collection[str], parameters: Collection[str]) -> None:
+        """Drop all fields and parameters but these."""
+        self.fields = {name: value for name, value in self.fields.items() if name in fields}
+        self.query = [(name, value) for name, value in self.query if name in parameters]
+
+    def refuse_nul(self) -> None:
+        """Raise Refusal wrong_type where a field of the body holds U+0000."""
+        if not self.may_have_nul:
+            return
+        for name, value in self.fields.items():
+            if has_nul(name) or has_nul(value):
+                raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
+
+
+async def read_request(
+    request: Request, authenticator: Authenticator, *, is_open: bool, needs_body: bool
 ) -> ClientRequest:
-    """Read a request. Raises Refusal not_json, not_an_object, wrong_type (the query)."""
-    fields = _object(body) if body or needs_body else {}
-    query = read_query(scope["query_string"])
-    token = fields.pop("token", None)
+    """Read a request, whose body is bounded before it is parsed.
+
+    `is_open` says that the route needs no token, `needs_body` that an empty body is refused.
+    Raises Refusal too_large, body_incomplete, too_many_parts, not_json, not_an_object, wrong_type (the query), and
+    token_missing or token_invalid for a body that only a user may send.
+    """
+    raw = await bodies.read(request.scope, request.receive, OPEN_BODY_BYTES if is_open else MAX_BODY_BYTES)
+    if json_bounds.may_exceed(raw, json_bounds.STRANGERS):
+        await _check_bounds(request, raw, authenticator, is_open=is_open)
+    if len(raw) > OFF_LOOP_BYTES:
+        body = await asyncio.to_thread(parse_body, raw, needs_body=needs_body)
+    else:
+        body = parse_body(raw, needs_body=needs_body)
+    query = read_query(request.scope["query_string"])
+    token = body.fields.pop("token", None)
     if token is None:
-        token = find_token(headers, query)
-    query = tuple((name, value) for name, value in query if name != "token")
-    return ClientRequest(
-        verb=scope["method"],
-        path=path,
-        names=names,
-        query=query,
-        headers=headers,
-        fields=fields,
-        token=token,
-        address=address,
-        size=len(body),
-        may_have_nul=_may_have_nul(body),
-    )
+        token = find_token(request.headers, query)
+    return ClientRequest(request, body, [pair for pair in query if pair[0] != "token"], token)
 
 
-def find_token(headers: Headers, query: Sequence[tuple[str, str]]) -> str | None:
-    """Return the token of a request that shows it beside its body."""
-    if (token := _bearer(headers)) is not None:
-        return token
-    given = [value for name, value in query if name == "token"]
-    return given[-1].replace(" ", "+") if given else None
+async def _check_bounds(request: Request, raw: bytes, authenticator: Authenticator, *, is_open: bool) -> None:
+    """Bound the number of values in a body by who sends it.
+
+    Raises Refusal too_many_parts, token_missing, token_invalid; ServiceUnavailable, RedisUnavailable.
+    """
+    if is_open:
+        json_bounds.check(raw, json_bounds.STRANGERS)
+        return
+    if len(raw) <= OPEN_BODY_BYTES:  # parsed in a millisecond or two, and then what is wrong with it can be said
+        return
+    shown = find_token(request.headers, read_query(request.scope["query_string"]))
+    refused = Refusal("token_missing")
+    for token in (*([] if shown is None else [shown]), *await asyncio.to_thread(json_bounds.find_tokens, raw)):
+        try:
+            await authenticator.read(token).owner()
+        except Refusal as refusal:
+            refused = refusal
+            continue
+        if len(raw) > OFF_LOOP_BYTES:
+            await asyncio.to_thread(json_bounds.check, raw, json_bounds.USERS)
+        else:
+            json_bounds.check(raw, json_bounds.USERS)
+        return
+    raise refused
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def find_token(headers: Headers, query: Query) -> str | None:
+    """Return the token of the Authorization header, else that of the query."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    values = [value for name, value in query if name == "token"]
+    return values[-1].replace(" ", "+") if values else None
+
+
+def parse_body(raw: bytes, *, needs_body: bool) -> Body:
+    """Parse a body. Raises Refusal not_json, not_an_object."""
+    fields = _parse_object(raw) if raw or needs_body else {}
+    return Body(fields, len(raw), _may_have_nul(raw))
+
+
+def _parse_object(raw: bytes) -> dict[str, Any]:
+    text = raw.removeprefix(_BOM)
     try:
         # Strict where Python's own reader is not: no NaN, no lone surrogates, bounded depth and digits.
-        found = from_json(body.removeprefix(_BOM), allow_inf_nan=False)
+        value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise json_errors.explain(body.removeprefix(_BOM), error) from error
-    if not isinstance(found, dict):
+        raise json_errors.explain(text, error) from error
+    if not isinstance(value, dict):
         raise Refusal("not_an_object")
-    return found
+    return value
 
 
-def _may_have_nul(body: bytes) -> bool:
-    if len(body) <= LARGE_BYTES:
-        return _ESCAPED_NUL in body
-    for at in range(0, len(body), PIECE_BYTES):
-        # An escape may be cut in two by a piece's end: it begins in one, and is sought a little beyond.
-        end = at + PIECE_BYTES
-        if body.find(b"\\", at, end) >= 0 and body.find(_ESCAPED_NUL, at, end + len(_ESCAPED_NUL) - 1) >= 0:
+def _may_have_nul(raw: bytes) -> bool:
+    if len(raw) <= LARGE_BYTES:
+        return _ESCAPED_NUL in raw
+    for start in range(0, len(raw), PIECE_BYTES):
+        # An escape may begin in one piece and end in the next: the search goes a little beyond the piece.
+        end = start + PIECE_BYTES
+        if raw.find(b"\\", start, end) >= 0 and raw.find(_ESCAPED_NUL, start, end + len(_ESCAPED_NUL) - 1) >= 0:
             return True
     return False
 
 
-def read_query(raw: bytes) -> tuple[tuple[str, str], ...]:
-    """Read a query's fields in order. Raises Refusal wrong_type."""
+def read_query(raw: bytes) -> list[tuple[str, str]]:
+    """Read the parameters of a query in order. Raises Refusal wrong_type."""
     if not raw:
-        return ()
+        return []
     try:
-        text = quote(raw, safe=_AS_IT_IS)
-        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        parameters = parse_qsl(quote(raw, safe=_UNQUOTED), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError as error:
         raise field_wrong(
             "query", f"最多 {MAX_QUERY_FIELDS} 个参数", f"it has over {MAX_QUERY_FIELDS} fields"
         ) from error
-    for name, value in fields:
+    for name, value in parameters:
         if name != "token" and ("\0" in name or "\0" in value):
             raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
-    return tuple(fields)
-
-
-def _bearer(headers: Headers) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    return parameters
 
 
 def has_nul(value: object) -> bool:
-    """Tell whether U+0000 stands anywhere in a JSON value, names of fields included."""
+    """Return whether a JSON value holds U+0000 anywhere, names of fields included."""
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, dict):

@@ -1,10 +1,9 @@
 """A draft read from history: what of an earlier request is to be sent again."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pydantic_core import from_json
@@ -16,9 +15,7 @@ from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Authenticator, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.fields import CODE_S
-from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend_lock import ResendLocks
-from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
@@ -26,7 +23,17 @@ from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
 
-_ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
+
+class Wanted(NamedTuple):
+    """What is to be sent again."""
+
+    id: str
+    """Of a request, of one message, or of a dead letter."""
+    again: bool = False
+    """Also what was sent again already."""
+    uncertain: bool = False
+    """Also what the provider may already have."""
+    is_dead_letter: bool = False
 
 
 class Resends:
@@ -38,34 +45,28 @@ class Resends:
         self._drafts = drafts
         self._locks = locks
 
-    async def read(self, asked: ClientRequest, caller: Caller, new: str) -> tuple[Draft, Owner]:
-        """Return the draft of a new request, and whose it is: the first sender's, whoever repeats it.
+    async def read(self, wanted: Wanted, caller: Caller, new: str) -> tuple[Draft, Owner]:
+        """Return the draft of a new request, and its owner: the first sender, whoever repeats it.
 
-        What another request has taken meanwhile is left out, and what is in the draft is taken for `new`.
-
-        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, already_resent, no_right; ServiceUnavailable,
-        RedisUnavailable.
+        Messages that another resend has taken are left out, unless `wanted.again`; the others are taken for `new`.
+        Raises Refusal not_found, nothing_to_resend, already_resent, no_right; ServiceUnavailable, RedisUnavailable.
         """
-        again, names = _is_true(asked.fields, "again"), asked.names
-        params = {"again": "1" if again else "0"}
-        if names:
-            identity = names[0]
-            found = await self._find(f"/internal/dead/{quote(identity, safe='')}", caller, params, identity)
-        else:
-            identity = _identity(asked.fields.get("id"))
-            params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
-            found = await self._find(f"/internal/resend/{identity}", caller, params, identity)
+        params = {"again": "1" if wanted.again else "0"}
+        path = f"/internal/dead/{quote(wanted.id, safe='')}"
+        if not wanted.is_dead_letter:
+            params["uncertain"] = "1" if wanted.uncertain else "0"
+            path = f"/internal/resend/{wanted.id}"
+        found = await self._find(path, caller, params, wanted.id)
         owner = await self._find_owner(found, caller)
-        only = None if names else _numbers(asked.fields.get("only"))
-        recipients = [each for each in found["recipients"] if only is None or each["n"] in only]
+        recipients = found["recipients"]
         if not recipients:
-            raise Refusal("nothing_to_resend", id=identity[:64])
-        if not again:
+            raise Refusal("nothing_to_resend", id=wanted.id[:64])
+        if not wanted.again:
             taken = await self._locks.take(found["request"], [each["n"] for each in recipients], new)
             recipients = [each for each in recipients if each["n"] in taken]
         if not recipients:
-            raise Refusal("already_resent", id=identity[:64])
-        resend_of = found["request"] if names else identity
+            raise Refusal("already_resent", id=wanted.id[:64])
+        resend_of = found["request"] if wanted.is_dead_letter else wanted.id
         try:
             return await self._draft({**found, "recipients": recipients}, resend_of, owner.username), owner
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
@@ -122,34 +123,3 @@ class Resends:
         if answer.status_code != 200:  # noqa: PLR2004
             raise ServiceFailed(f"history answered {answer.status_code} for an attachment")
         return answer.content
-
-
-def _is_true(fields: Mapping[str, Any], name: str) -> bool:
-    given = fields.get(name)
-    if given is not None and not isinstance(given, bool):
-        raise field_wrong(name, "必须是 true 或 false", "it must be true or false")
-    return bool(given)
-
-
-def _numbers(given: object) -> frozenset[int] | None:
-    """Read the numbers of the messages that are meant; None: all. Raises Refusal wrong_type."""
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
-        zh, en = "应为消息序号的列表，例如 [0, 3]", "it must be a list of the messages' numbers, such as [0, 3]"
-        raise field_wrong("only", zh, en)
-    return frozenset(given)
-
-
-def _identity(given: object) -> str:
-    if given is None:
-        raise Refusal("missing", field="id")
-    if not isinstance(given, str):
-        raise field_wrong("id", "必须是字符串", "it must be a string")
-    if not _ID.fullmatch(given := given.lower()):
-        zh, en = (
-            "应为发送时返回的 id，或再加-和序号",
-            "it must be the id that send answered, or that with - and a number",
-        )
-        raise field_wrong("id", zh, en)
-    return given

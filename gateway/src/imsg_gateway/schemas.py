@@ -1,11 +1,14 @@
-"""The shapes of the gateway's own URLs, for the OpenAPI document; a test holds the draft's checks to them."""
+"""The bodies and answers of the gateway's own routes.
 
-from collections.abc import Mapping
+`DraftReader` checks a message itself, in the order that the interface promises; a test holds it to these models.
+"""
+
+import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema, create_model
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, WithJsonSchema, create_model
 from pydantic.config import JsonDict
 
 from imsg_channels import CHANNELS, METHODS
@@ -14,6 +17,8 @@ from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_web.request_models import RequestModel
+from imsg_web.responses import wrong
+from imsg_web.schemas import AnswerPart, Success
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}
@@ -21,10 +26,6 @@ _LENGTHS = {"minLength": 1, "maxLength": 254}
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 METHOD: JsonDict = {"type": "string", "enum": [*METHODS]}
 MethodName = Annotated[str, WithJsonSchema(METHOD)]
-
-Token = Annotated[
-    str | None, Field(description="A token of /api/login: here, or in the Authorization header, or in the query.")
-]
 
 _BARE = ONE_LINE.replace("[^", r"[^/\\")
 _SEEN = _BARE.replace("[^", r"[^\s")
@@ -34,48 +35,10 @@ _SPACE = r"[ \t\n\r\v\f]*"
 _LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
 BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
 
-TAG: JsonDict = {"type": "string", "pattern": "^[0-9A-Za-z-]{9,32}$"}
-ACCOUNT: JsonDict = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"}
-
-NAMED: Mapping[str, Mapping[str, Any]] = {
-    "/api/v2/channels/{method}": METHOD,
-    "/api/v2/dead/{id}/resend": {"type": "string"},
-    "/api/v2/followers/bind/{id}": {"type": "string"},
-    "/api/v2/followers/bind/{id}/confirm": {"type": "string"},
-    "/api/v2/followers/{tag}/renew": TAG,
-    "/api/v2/followers/{tag}": TAG,
-}
-"""Path → the schema of the name in it."""
-
-NAMED_EACH: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "/api/v2/channels/{method}/providers/{name}/test": {"method": METHOD, "name": {"type": "string"}},
-}
-"""Path with several names in it → the schema of each."""
-
-QUERIES: Mapping[str, Mapping[str, JsonDict]] = {
-    "/api/v2/followers": {
-        "account": {**ACCOUNT, "description": "Only those of this official account."},
-        "tag": {"type": "string", "description": "Only the one who has this tag."},
-        "user": {"type": "string", "description": "Only the one who is this user's contact."},
-        "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
-        "cursor": {"type": "string", "description": "`next` of the page before."},
-    },
-}
-"""Path of a GET → what its query takes."""
-
 
 def example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
     """Give a body's example, as a model's configuration has it."""
     return {"examples": [fields]}
-
-
-class Answered(BaseModel):
-    """A success."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    errorCode: Literal[0]  # noqa: N815  the interface's own name
-    errorMessage: Literal["OK"]  # noqa: N815
 
 
 class AttachedFile(RequestModel):
@@ -105,7 +68,6 @@ Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 class SendRequest(RequestModel):
     """What all methods have in common."""
 
-    token: Token = None
     account: Annotated[
         str | None, Field(description="wechat: the official account's name; without it the tag's own.")
     ] = None
@@ -188,38 +150,44 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     )
 
 
-_ANY = reduce(or_, map(_describe_send, CHANNELS))
+_BY_CHANNEL = [_describe_send(channel) for channel in CHANNELS]
+_ANY = reduce(or_, _BY_CHANNEL)
+
+MESSAGE_FIELDS = frozenset[str]().union(*(model.model_fields for model in _BY_CHANNEL), MailRequest.model_fields)
+"""The fields of a message, whatever its channel."""
 
 
-class SendAsked(RootModel[Annotated[_ANY, Field(discriminator="method")]]):  # type: ignore[valid-type]
+class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):  # type: ignore[valid-type]
     """POST /api/v2/messages."""
 
 
-class SendAnswer(Answered):
+def _let_segments_be_absent(schema: JsonDict) -> None:
+    schema["required"] = [name for name in cast("list[str]", schema["required"]) if name != "segments"]
+
+
+class SendAnswer(Success):
     """The broker has the request on durable storage; message n of it is `id-n`."""
+
+    model_config = ConfigDict(json_schema_extra=_let_segments_be_absent)
 
     id: RequestId
     count: Annotated[int, Field(ge=1, description="Messages, after duplicates.")]
     segments: Annotated[
         int,
-        # Absent or a number, never null: a default that the schema does not show.
+        # Absent or a number, never null: the schema does not show the default.
         Field(default_factory=lambda: 1, ge=1, description="In all, with sms only."),
     ]
 
 
-class Limit(BaseModel):
+class Limit(AnswerPart):
     """One limit, and what is left of it now."""
-
-    model_config = ConfigDict(extra="forbid")
 
     limit: int
     left: int
 
 
-class Limits(BaseModel):
+class Limits(AnswerPart):
     """What a send would be held to."""
-
-    model_config = ConfigDict(extra="forbid")
 
     available: Annotated[bool, Field(description="Whether the user may send at all.")]
     per_hour: Limit
@@ -227,17 +195,15 @@ class Limits(BaseModel):
     recipients_per_day: Annotated[Limit | None, Field(description="null: not limited.")]
 
 
-class Problem(BaseModel):
+class Problem(AnswerPart):
     """One recipient that can't be sent to."""
-
-    model_config = ConfigDict(extra="forbid")
 
     to: str
     reason: Literal["recipients_invalid", "not_following"]
     detail: str
 
 
-class CheckAnswer(Answered):
+class CheckAnswer(Success):
     """What a send of the same body would meet."""
 
     count: Annotated[int, Field(description="Messages it would be, after duplicates and without the problems.")]
@@ -252,25 +218,31 @@ class CheckAnswer(Answered):
 Again = Annotated[bool | None, Field(description="Also what was sent again already, which is left out otherwise.")]
 
 
-class ResendAsked(RequestModel):
+_ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
+
+
+def _read_id(text: str) -> str:
+    """Read the id of a request or of a message."""
+    if not _ID.fullmatch(text.lower()):
+        raise wrong(
+            "应为发送时返回的 id，或再加-和序号", "it must be the id that send answered, or that with - and a number"
+        )
+    return text.lower()
+
+
+class Resend(RequestModel):
     """POST /api/v2/resend: a request's id, or one message's."""
 
     model_config = ConfigDict(json_schema_extra=example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
 
-    token: Token = None
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(-[0-9]{1,9})?$")]
+    id: Annotated[str, AfterValidator(_read_id), Field(json_schema_extra={"pattern": r"^[0-9a-f]{32}(-[0-9]{1,9})?$"})]
     uncertain: Annotated[bool | None, Field(description="Also what the provider may already have.")] = None
     again: Again = None
-    only: Annotated[
-        list[Annotated[int, Field(ge=0, le=999_999_999)]] | None,
-        Field(description="Of a request: none but these of its messages, by their numbers."),
-    ] = None
 
 
-class DeadResendAsked(RequestModel):
+class DeadResend(RequestModel):
     """POST /api/v2/dead/ID/resend."""
 
     model_config = ConfigDict(json_schema_extra=example(again=True))
 
-    token: Token = None
     again: Again = None

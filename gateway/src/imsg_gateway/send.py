@@ -16,16 +16,18 @@ from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.resend import Resends
+from imsg_gateway.resend import Resends, Wanted
 from imsg_limits.admission import Admission
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.responses import Answer, make_headers, ok
+from imsg_web.responses import Answer, ok
 from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 
 RETRY_AFTER_S = 2
+
+ACCEPTED = 202
 
 Read = Callable[[str], Awaitable[tuple[Draft, Owner]]]
 """Reads the draft of a request of this id, and whose it will be."""
@@ -51,61 +53,61 @@ class SendHandler:
         self._admission = admission
         self._new_id = new_id
 
-    async def send(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer POST /api/v2/messages, with 202: it is accepted, and sent later."""
-        answer = await self._send(asked, credential, is_v2=True)
-        answer.status_code = 202
-        return answer
+    async def send(self, request: ClientRequest, credential: Credential) -> Response:
+        """Send a message of v2; the answer is 202, since it is accepted now and sent later."""
+        return await self._send(request, request.fields, credential, is_v2=True)
 
-    async def test(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer POST /api/v2/channels/METHOD/providers/NAME/test: one message in words of ours, by that provider."""
-        method, name = asked.names
-        content = test_content(method, name)
-        fields = {"to": asked.fields.get("to"), "method": method, "content": content, "provider": name}
-        return await self.send(asked._replace(fields=fields), credential)
+    async def test(
+        self, request: ClientRequest, credential: Credential, method: str, provider: str, to: object
+    ) -> Response:
+        """Send one message with a fixed text by one provider."""
+        content = test_content(method, provider)
+        fields = {"to": to, "method": method, "content": content, "provider": provider}
+        return await self._send(request, fields, credential, is_v2=True)
 
-    async def send_v1(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer POST /api/send."""
-        return await self._send(asked, credential, is_v2=False)
+    async def send_v1(self, request: ClientRequest, credential: Credential) -> Response:
+        """Send a message of v1."""
+        return await self._send(request, request.fields, credential, is_v2=False)
 
-    async def _send(self, asked: ClientRequest, credential: Credential | None, *, is_v2: bool) -> Response:
-        assert credential is not None  # noqa: S101  the table gives every sender one
-
+    async def _send(
+        self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, *, is_v2: bool
+    ) -> Response:
         async def read(_: str) -> tuple[Draft, Owner]:
             try:
-                draft = await self._drafts.read(asked.fields, credential, may_have_nul=asked.may_have_nul, is_v2=is_v2)
+                draft = await self._drafts.read(fields, credential, may_have_nul=request.may_have_nul, is_v2=is_v2)
             except Refusal:
-                await (
-                    credential.authenticate()
-                )  # a token that does not hold is said before what is wrong with the fields
+                await credential.authenticate()  # an invalid token is answered before what is wrong with the fields
                 raise
             return draft, await credential.owner()
 
-        return await self._answer_request(asked, credential, read)
+        return await self._answer_request(request, fields, credential, read)
 
-    async def resend(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
-        assert credential is not None  # noqa: S101
+    async def resend(self, request: ClientRequest, credential: Credential, wanted: Wanted) -> Response:
+        """Send again what an earlier request or a dead letter holds."""
 
-        async def read(request: str) -> tuple[Draft, Owner]:
-            return await self._resends.read(asked, await credential.authenticate(), request)
+        async def read(new: str) -> tuple[Draft, Owner]:
+            return await self._resends.read(wanted, await credential.authenticate(), new)
 
-        return await self._answer_request(asked, credential, read)
+        return await self._answer_request(request, request.fields, credential, read)
 
-    async def _answer_request(self, asked: ClientRequest, credential: Credential, read: Read) -> Response:
+    async def _answer_request(
+        self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, read: Read
+    ) -> Response:
         try:
-            if (header := asked.headers.get("idempotency-key")) is not None:
-                return await self._once(asked, credential, header, read)
+            if (header := request.headers.get("idempotency-key")) is not None:
+                return await self._once(request, fields, credential, header, read)
             accepted = await self._accept(credential, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("dependency_unavailable", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         return _answer(accepted.answer, accepted.headers)
 
-    async def _once(self, asked: ClientRequest, credential: Credential, header: str, read: Read) -> Response:
+    async def _once(
+        self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, header: str, read: Read
+    ) -> Response:
         caller = await credential.authenticate()
         key = read_key(header)
-        body = await fingerprint(asked.path, asked.fields, asked.size)
+        body = await fingerprint(request.path, fields, request.size)
         reservation = await self._replays.claim(caller, key, body, self._new_id())
         if isinstance(reservation, Replayed):
             return _answer(reservation.answer, {"Idempotent-Replayed": "true"})
@@ -160,7 +162,7 @@ def test_content(method: str, provider: str) -> Content:
 
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-    return Answer(ok(**content), headers={**headers, **make_headers(content)})
+    return Answer(ok(**content), ACCEPTED, headers)
 
 
 async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:

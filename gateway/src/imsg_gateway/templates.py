@@ -11,8 +11,6 @@ from imsg_channels import CHANNELS
 from imsg_channels.content import Templates
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway.authentication import Credential
-from imsg_gateway.request import ClientRequest
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
 from imsg_web.responses import Answer, ok
@@ -34,9 +32,8 @@ class PublishedTemplates:
         self._now = now
         self._kept: dict[str, tuple[float, Templates]] = {}
 
-    async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
+    async def list(self) -> Response:
         """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
-        del asked, credential
         having = [channel.name for channel in CHANNELS if channel.has_templates]
         return Answer(
             ok(

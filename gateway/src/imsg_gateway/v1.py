@@ -1,12 +1,42 @@
-"""The interface document's five URLs, v1: which they are, and answers cut down to the keys that it prints."""
+"""v1: what the five URLs of the interface document read of a request, and how they answer.
+
+An answer has the keys that the document prints and HTTP 200. What else there is to say is in headers.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
+from fastapi import Request
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
-from imsg_web.responses import HEADER_BYTES, Answer, make_headers, percent_encode, refuse_with
+from imsg_web.responses import Answer, refuse_with
+
+LOGIN = ("username", "password")
+LIMITS = ("per_day", "per_hour", "available")
+
+
+class Honoured(NamedTuple):
+    """What v1 reads of a request; it ignores the rest, and says so in a header."""
+
+    fields: tuple[str, ...] = ()
+    """Of the body."""
+    parameters: tuple[str, ...] = ()
+    """Of the query."""
+
+
+HONOURED: Mapping[str, Honoured] = {
+    "/api/login": Honoured(LOGIN),
+    "/api/register": Honoured((*LOGIN, *CONTACTS, "role", *LIMITS)),
+    "/api/send": Honoured(("to", "method", "content", "attachment", "account")),
+    "/api/modify": Honoured(LIMITS),
+    "/api/query": Honoured(
+        parameters=("id", "username", "method", "status", "to", "since", "until", "limit", "cursor")
+    ),
+}
 
 ALWAYS = ("errorCode", "errorMessage")
 
@@ -17,41 +47,55 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "/api/modify": (),
     "/api/query": ("messages", "next"),
 }
-"""URL → what a success prints beside ALWAYS. Its users' clients throw on any other key, and on any status but 200."""
+"""URL → the keys of a success beside ALWAYS. Its users' clients throw on any other key, and on any status but 200."""
 
-PRINTED_AS_IT_IS = "/api/query"
-"""Its owner prints these keys alone: a page of messages is not read again here."""
+UNREAD = "/api/query"
+"""The URL whose owner prints these keys alone: a page of messages is not parsed again here."""
+
+HEADERS: Mapping[str, str] = {
+    "id": "X-IMSG-Id",
+    "count": "X-IMSG-Count",
+    "segments": "X-IMSG-Segments",
+    "expires_in": "X-IMSG-Expires-In",
+    "reason": "X-IMSG-Reason",
+    "detail": "X-IMSG-Detail",
+}
+"""Key of v2's answer → the header that has its value in v1."""
 
 IGNORED = "X-IMSG-Ignored"
 
+HEADER_BYTES = 1024
+"""The longest value of an X-IMSG-* header; something between the client and us may refuse a longer one."""
+
 
 def url_of(path: str) -> str | None:
-    """Return which of the five a path is, names behind /api/modify included; None for any other."""
+    """Return which of the five URLs a path is, None for another; `/api/modify` has a name behind it."""
     if path in PRINTED:
         return path
     return "/api/modify" if path.startswith("/api/modify/") else None
 
 
 def print_only(response: Response, url: str) -> Response:
-    """Cut an answer down to the documented keys and 200; its headers, which say the rest, stay."""
+    """Return an answer cut down to the documented keys and 200; headers have the rest."""
     is_success = response.status_code < 300  # noqa: PLR2004  HTTP's own number
-    if url != PRINTED_AS_IT_IS or not is_success:
+    if url != UNREAD or not is_success:
         keys = (*ALWAYS, *PRINTED[url]) if is_success else ALWAYS
-        if isinstance(response, Answer):
-            content = response.content
-            response.content = {key: content[key] for key in keys if key in content}
-        else:
-            content = from_json(bytes(response.body))
-            headers = response.raw_headers
-            response = Answer({key: content[key] for key in keys if key in content}, headers=make_headers(content))
-            own = {b"content-length", *(name for name, _ in response.raw_headers)}
-            response.raw_headers += [item for item in headers if item[0] not in own]
+        content = response.content if isinstance(response, Answer) else from_json(bytes(response.body))
+        printed = Answer({key: content[key] for key in keys if key in content}, headers=write_headers(content))
+        own = {b"content-length", *(name for name, _ in printed.raw_headers)}
+        printed.raw_headers += [item for item in response.raw_headers if item[0] not in own]
+        response = printed
     response.status_code = 200
     return response
 
 
-def tell_ignored(names: Sequence[str]) -> str:
-    """Write the fields that were ignored as a header can hold them: comma-separated, cut between two names."""
+def write_headers(content: Mapping[str, Any]) -> dict[str, str]:
+    """Write the X-IMSG-* headers of an answer's keys."""
+    return {header: percent_encode(str(content[key])) for key, header in HEADERS.items() if key in content}
+
+
+def write_ignored(names: Sequence[str]) -> str:
+    """Write the ignored fields for a header: comma-separated, cut to HEADER_BYTES between two names."""
     kept, length = [], -1
     for name in map(percent_encode, names):
         length += len(name) + 1
@@ -61,8 +105,33 @@ def tell_ignored(names: Sequence[str]) -> str:
     return ",".join(kept)
 
 
-def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
-    """Answer a refusal in the form of the path that was asked."""
+def percent_encode(text: str) -> str:
+    """Write text for a header: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
+    if text.isascii() and text.isalnum() and len(text) <= HEADER_BYTES:
+        return text  # an id, a number
+    encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
+    if len(encoded) <= HEADER_BYTES:
+        return encoded
+    kept, length = [], 0
+    for character in text[:HEADER_BYTES]:
+        one = quote(character, safe="", errors="replace")
+        length += len(one)
+        if length > HEADER_BYTES:
+            break
+        kept.append(one)
+    return "".join(kept)
+
+
+def refuse(refusal: Refusal, request: Request) -> Response:
+    """Answer a refusal as the version of the path does."""
+    response = refuse_path(refusal, request.headers.get("accept-language", ""), str(request.scope["path"]))
+    if ignored := getattr(request.state, "ignored", None):
+        response.headers[IGNORED] = write_ignored(ignored)
+    return response
+
+
+def refuse_path(refusal: Refusal, accept_language: str, path: str) -> Response:
+    """Answer a refusal as the version of a path does, where there is no request yet."""
     if len(path) > 1 and path.endswith("/"):
         path = path[:-1]
     answer, url = refuse_with(refusal, accept_language), url_of(path)

@@ -5,13 +5,21 @@ from urllib.parse import unquote
 
 import httpx
 
-from imsg_web.responses import HEADERS
-
 NUMBERS = ("count", "segments", "expires_in")
 
 MESSAGES = "/api/v2/messages"
 
-OF_V1 = ("login", "register", "modify")
+OF_BOTH = ("login", "register")
+
+HEADERS = {
+    "id": "X-IMSG-Id",
+    "count": "X-IMSG-Count",
+    "segments": "X-IMSG-Segments",
+    "expires_in": "X-IMSG-Expires-In",
+    "reason": "X-IMSG-Reason",
+    "detail": "X-IMSG-Detail",
+}
+"""Key of v2's answer → the header that has its value in v1."""
 
 
 def in_v2(path: str) -> str:
@@ -19,7 +27,7 @@ def in_v2(path: str) -> str:
     if path.rstrip("/") in ("/api/send", "/api/query"):
         return MESSAGES
     first = path.removeprefix("/api/").partition("/")[0]
-    return path.replace("/api/", "/api/v2/", 1) if first in OF_V1 else path
+    return path.replace("/api/", "/api/v2/", 1) if first in OF_BOTH else path
 
 
 def read_answer(answer: httpx.Response) -> dict[str, Any]:

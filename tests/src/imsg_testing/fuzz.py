@@ -162,7 +162,7 @@ def _place(query: Fields) -> None:
 
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email), ("body", _password)),
-    ("POST", "/api/v2/modify/{username}"): (("path_parameters", _ask_for_known),),
+    ("POST", "/api/modify/{username}"): (("path_parameters", _ask_for_known),),
     ("GET", "/api/v2/users"): (("query", _names_cursor),),
     ("GET", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known),),
     ("POST", "/api/v2/password"): (("body", _password),),

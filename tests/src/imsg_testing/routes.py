@@ -14,6 +14,7 @@ from imsg_web.service import Service
 def routes(service: Service) -> set[tuple[str, str]]:
     """List (verb, path) of all that a service answers, names in a path as {}."""
     api: Any = service._api
+    api = getattr(api, "app", api)
     if isinstance(api, FastAPI):
         return {
             (verb, _unnamed(context.path or ""))
@@ -24,7 +25,7 @@ def routes(service: Service) -> set[tuple[str, str]]:
     if isinstance(api, Starlette):
         found = (route for route in api.routes if isinstance(route, Route))
         return {(verb, _unnamed(route.path)) for route in found for verb in route.methods or ()}
-    return {(route.verb, route.path) for route in api._table.routes}
+    return set()
 
 
 def _unnamed(path: str) -> str:

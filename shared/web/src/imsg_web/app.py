@@ -1,18 +1,19 @@
 """The FastAPI app of a service: it answers every error in the public shape."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
 from imsg_web.authorization import InternalRoute
 from imsg_web.callers import CallerCheck
-from imsg_web.responses import refuse_json, refuse_with, report_crash, wrong_fields
+from imsg_web.responses import refuse_json, refuse_with, report, wrong_fields
 
 log = logger(__name__)
 
@@ -20,6 +21,14 @@ RETRY_AFTER_S = 3
 """When a caller may try again after a dependency of the service was unavailable."""
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
+
+Refuse = Callable[[Refusal, Request], Response]
+"""Answers a refusal of a request."""
+
+
+def refuse(refusal: Refusal, request: Request) -> Response:
+    """Answer a refusal with its status, and all that it says in the body."""
+    return refuse_with(refusal, accept_language(request))
 
 
 def make_internal_app(
@@ -54,24 +63,24 @@ async def describe(request: Request) -> dict[str, Any]:
     return document
 
 
-def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = ()) -> None:
-    """Make an app answer refusals, invalid fields, unknown paths and crashes in the public shape."""
+def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), refuse: Refuse = refuse) -> None:
+    """Make an app answer refusals, invalid fields, unknown paths and crashes by `refuse`."""
 
     async def on_refusal(request: Request, refusal: Refusal) -> Response:
-        return refuse_with(refusal, accept_language(request))
+        return refuse(refusal, request)
 
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-        return refuse_with(wrong_fields(error.errors()), accept_language(request))
+        return refuse(wrong_fields(error.errors()), request)
 
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return refuse_with(_translate(request, error), accept_language(request))
+        return refuse(_translate(request, error), request)
 
     async def on_unavailable(request: Request, error: Exception) -> Response:
         log.warning("unavailable", path="/".join(request.url.path.split("/")[:3]), error=str(error)[:300])
-        return refuse_with(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), accept_language(request))
+        return refuse(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), request)
 
     async def on_crash(request: Request, error: Exception) -> Response:
-        return report_crash(error, accept_language(request))
+        return refuse(report(error), request)
 
     app.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]
@@ -94,10 +103,16 @@ def accept_language(request: Request) -> str:
 def _translate(request: Request, error: HTTPException) -> Refusal:
     if isinstance(error.__cause__, Refusal):  # raised while FastAPI read the body, such as too_large
         return error.__cause__
-    path, method = request.url.path, request.method
+    path, method = str(request.scope["path"]), request.method
     if error.status_code == NOT_FOUND:
-        return Refusal("no_such_url", path=path)
+        return Refusal("no_such_url", path=path.replace("\0", ""))
     if error.status_code == METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = ", ".join(list_methods(request)) or (error.headers or {}).get("Allow", "another method")
         return Refusal("no_such_method", path=path, method=method, allowed=allowed, headers={"Allow": allowed})
     return refuse_json(str(error.detail))
+
+
+def list_methods(request: Request) -> list[str]:
+    """List the methods of the app's own routes for a path: the error of a framework names those of one route alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})

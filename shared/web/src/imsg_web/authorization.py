@@ -9,12 +9,14 @@ from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_web.callers import Caller, CallerCheck
+from imsg_web.unknown_fields import refuse_unknown
 
 
 class InternalRoute(APIRoute):
     """A route for services alone.
 
     FastAPI reads a body before it calls dependencies; this route checks the service key before either.
+    It refuses parameters and fields that its endpoint does not read.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -24,9 +26,17 @@ class InternalRoute(APIRoute):
         async def check_and_handle(request: Request) -> Response:
             internal: CallerCheck = request.app.state.internal
             request.state.caller = internal(request)
+            refuse_unknown(self, request.query_params, await self._list_unread(request))
             return await handle(request)
 
         return check_and_handle
+
+    async def _list_unread(self, request: Request) -> list[str]:
+        """Return the fields of a JSON body that the route has no model for."""
+        content_type = request.headers.get("content-type", "")
+        if self.body_field is not None or not content_type.startswith("application/json"):
+            return []
+        return list(await request.json())
 
 
 def find_caller(request: Request) -> Caller | None:

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import quote
 
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.responses import Response
@@ -108,46 +107,10 @@ async def refuse_every_url(scope: Scope, receive: Receive, send: Send) -> None:
 def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
     """Return the answer of a refusal, with its true status, in the language that the client prefers."""
     content = refusal.answer(english=prefers_english(accept_language))
-    headers = {**refusal.headers, **make_headers(content)}
+    headers = dict(refusal.headers)
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
     return Answer(content, refusal.row.http, headers)
-
-
-HEADERS: Mapping[str, str] = {
-    "id": "X-IMSG-Id",
-    "count": "X-IMSG-Count",
-    "segments": "X-IMSG-Segments",
-    "expires_in": "X-IMSG-Expires-In",
-    "reason": "X-IMSG-Reason",
-    "detail": "X-IMSG-Detail",
-}
-"""Field of an answer → its header: the five documented URLs may not print undocumented fields."""
-
-HEADER_BYTES = 1024
-"""The longest value of an X-IMSG-* header: proxies may refuse longer ones."""
-
-
-def make_headers(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the X-IMSG-* headers of an answer's fields."""
-    return {header: percent_encode(str(content[field])) for field, header in HEADERS.items() if field in content}
-
-
-def percent_encode(text: str) -> str:
-    """Encode text for a header: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
-    if text.isascii() and text.isalnum() and len(text) <= HEADER_BYTES:
-        return text  # an id, a number
-    encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
-    if len(encoded) <= HEADER_BYTES:
-        return encoded
-    kept, length = [], 0
-    for character in text:
-        piece = quote(character, safe="", errors="replace")
-        length += len(piece)
-        if length > HEADER_BYTES:
-            break
-        kept.append(piece)
-    return "".join(kept)
 
 
 def report_crash(error: Exception, accept_language: str) -> Answer:

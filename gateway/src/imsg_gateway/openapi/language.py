@@ -9,7 +9,7 @@ from typing import Any
 
 from imsg_channels import CHANNELS, METHODS_SAID
 from imsg_contract import error_responses
-from imsg_gateway.schema_references import Json
+from imsg_gateway.openapi.references import Json
 
 _REFUSAL = re.compile(r"^- [0-9]{5} `(\w+)`: ")
 

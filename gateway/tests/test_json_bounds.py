@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_gateway import parts
-from imsg_gateway.parts import STRANGERS, USERS, Bounds, find_tokens
+from imsg_gateway import json_bounds
+from imsg_gateway.json_bounds import STRANGERS, USERS, Bounds, find_tokens
 from imsg_testing.gateway import RunningGateway
 
 KEYS = {f"key{number}": 1 for number in range(300_000)}
@@ -75,9 +75,9 @@ async def test_ten_thousand_recipients_pass_wherever_the_token_stands(gateway: R
 
 def test_signs_inside_texts_are_not_counted() -> None:
     text = {"text": '[{:,"\\' * 1_000, "\\": ["\\\\", "\\", '"']}
-    parts.check(json.dumps(text).encode(), SMALL)
+    json_bounds.check(json.dumps(text).encode(), SMALL)
     with pytest.raises(Refusal, match="too_many_parts"):
-        parts.check(json.dumps({**text, "list": [[]] * 40}).encode(), SMALL)
+        json_bounds.check(json.dumps({**text, "list": [[]] * 40}).encode(), SMALL)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_signs_inside_texts_are_not_counted() -> None:
 )
 def test_every_kind_of_part_is_bounded(body: bytes) -> None:
     with pytest.raises(Refusal, match="too_many_parts"):
-        parts.check(body, SMALL)
+        json_bounds.check(body, SMALL)
 
 
 def test_what_is_counted_is_what_is_there() -> None:
@@ -109,10 +109,10 @@ def test_what_is_counted_is_what_is_there() -> None:
     for _ in range(500):
         document = make(4)
         body, exact = json.dumps(document, separators=(",", ":")).encode(), count(document)
-        parts.check(body, Bounds(exact, 10_000, 10_000))
+        json_bounds.check(body, Bounds(exact, 10_000, 10_000))
         if exact:
             with pytest.raises(Refusal):
-                parts.check(b" " * exact + body, Bounds(exact - 1, 10_000, 10_000))
+                json_bounds.check(b" " * exact + body, Bounds(exact - 1, 10_000, 10_000))
 
 
 def test_the_token_is_found_as_people_write_it() -> None:

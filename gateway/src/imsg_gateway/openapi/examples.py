@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from imsg_gateway.schema_references import REF, Json
+from imsg_gateway.openapi.references import REF, Json, references
 
 _NAMED = {
     "id": "0193643f5a7c7d3e8f1a2b3c4d5e6f70",
@@ -46,9 +46,9 @@ def _illustrate(operation: Json, schemas: Json, answers: Json) -> Json:
 
 def _list_examples(content: Json, schemas: Json) -> list[Any]:
     """List the examples of a body's schema, or of the schemas it is a choice of."""
-    schema = schemas[content["application/json"]["schema"]["$ref"].removeprefix(REF)]
-    choices = [schemas[choice["$ref"].removeprefix(REF)] for choice in schema.get("oneOf", ())] or [schema]
-    return [example for choice in choices for example in choice.get("examples", ())]
+    (name,) = references(content)
+    choices = [choice["$ref"].removeprefix(REF) for choice in schemas[name].get("oneOf", ())] or [name]
+    return [example for choice in choices for example in schemas[choice].get("examples", ())]
 
 
 def _put(content: Json, examples: list[Any]) -> Json:

@@ -1,11 +1,12 @@
-"""How many parts a body has, bounded before it is parsed: a field costs a byte or two to write, and a hundred to hold.
+"""Bounds on the number of values in a body, checked before it is parsed.
 
-Whoever shows no token that holds gets little. A token may stand in the body itself (v1), so it is looked for there
-before anything is parsed; whose request it is, the parsed fields say as ever.
+A field costs a byte or two to write and a hundred to hold. A client that shows no valid token gets low bounds. The
+token may stand in the body itself, so it is searched for in the bytes; the parsed fields say later which one counts.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic_core import from_json
@@ -22,6 +23,11 @@ MAX_TOKEN_BYTES = 4_096
 """More than any token has, with the line breaks of whoever wraps base64."""
 
 _TOKEN = b'"token"'
+_ESCAPED_TOKEN = re.compile(
+    rb'"(?:t|\\u0074)(?:o|\\u006[fF])(?:k|\\u006[bB])(?:e|\\u0065)(?:n|\\u006[eE])"(?<!"token")'
+)
+"""The name with at least one letter written as an escape."""
+
 _VALUE = re.compile(rb'[ \t\r\n]{0,64}:[ \t\r\n]{0,64}("[^"]{0,4096}")')
 """What follows a field's name. No token holds a quotation mark, so no escape has to be understood."""
 
@@ -67,31 +73,32 @@ def check(body: bytes, bounds: Bounds) -> None:
     raise Refusal("too_many_parts", limit=bounds.parts)
 
 
-def find_tokens(body: bytes) -> Iterator[str]:
-    """Find what may be the token among a body's fields, without parsing the body."""
-    for at in _find_ends(body):
-        if (value := _VALUE.match(body, at + len(_TOKEN))) is None:
-            continue
-        try:
-            yield from_json(value[1])
-        except ValueError:
-            continue
+def find_tokens(body: bytes) -> list[str]:
+    """Return the values that may be the token of a body that is not parsed yet."""
+    found = []
+    for end in _find_names(body):
+        if (value := _VALUE.match(body, end)) is not None:
+            with suppress(ValueError):
+                found.append(from_json(value[1]))
+    return found
 
 
-def _find_ends(body: bytes) -> Iterator[int]:
-    """Find the first fields called `token`, and the last ones: the body's own stands before its recipients or after."""
+def _find_names(body: bytes) -> Iterator[int]:
+    """Return where the first and the last fields named `token` end: the body's own is outside its recipients."""
     first = -1
     for _ in range(MAX_TOKENS):
         first = body.find(_TOKEN, first + 1)
         if first < 0:
-            return
-        yield first
+            break
+        yield first + len(_TOKEN)
     last = len(body)
-    for _ in range(MAX_TOKENS):
+    for _ in range(MAX_TOKENS if first >= 0 else 0):
         last = body.rfind(_TOKEN, first + 1, last)
         if last < 0:
-            return
-        yield last
+            break
+        yield last + len(_TOKEN)
+    ends = [name.end() for name in _ESCAPED_TOKEN.finditer(body)]
+    yield from dict.fromkeys((*ends[:MAX_TOKENS], *ends[-MAX_TOKENS:]))
 
 
 def _count(body: bytes, mark: bytes) -> int:

@@ -1,0 +1,1 @@
+"""The OpenAPI document of the whole API, in English and Chinese."""

@@ -1,0 +1,74 @@
+"""What administrators do with channels and their providers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import WithJsonSchema
+from starlette.responses import Response
+
+from imsg_gateway.authorization import Administrator, User
+from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
+from imsg_gateway.request import ClientRequest
+from imsg_gateway.routes.messages import SENDING
+from imsg_gateway.routes.parts import GatewayParts
+from imsg_gateway.routing import PublicRoute, RelayRoute
+from imsg_gateway.schemas import METHOD, SendAnswer
+from imsg_web.schemas import describe_refusals
+
+Method = Annotated[str, WithJsonSchema(METHOD)]
+
+router = APIRouter(prefix="/api/v2", route_class=PublicRoute)
+relayed = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=False)
+
+
+@router.get("/channels", response_model=ChannelsAnswer, responses=describe_refusals())
+async def list_channels(user: User, request: ClientRequest, parts: GatewayParts) -> Response:
+    """Show how each channel is."""
+    return await parts.channels.list(request, user)
+
+
+@router.patch(
+    "/channels/{method}", response_model=ChannelAnswer, responses=describe_refusals("no_right", "missing", "not_found")
+)
+async def pause_channel(
+    administrator: Administrator, request: ClientRequest, method: Method, body: ChannelPatch, parts: GatewayParts
+) -> Response:
+    """Pause a channel or let it go on."""
+    return await parts.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
+
+
+@relayed.patch("/channels/{method}/providers/{name}")
+async def switch_provider(
+    administrator: Administrator, request: ClientRequest, method: str, name: str, parts: GatewayParts
+) -> Response:
+    """Relay a provider's switch to auth, which stores it; see there."""
+    await parts.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
+    response = await parts.relay.pass_on("auth", request, administrator)
+    if request.fields.get("enabled") is False:
+        await parts.channels.wait_for_switch(response)
+    return response
+
+
+@router.post(
+    "/channels/{method}/providers/{name}/test",
+    status_code=202,
+    response_model=SendAnswer,
+    responses=describe_refusals("no_right", "not_found", *SENDING),
+)
+async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
+    administrator: Administrator,
+    request: ClientRequest,
+    method: Method,
+    name: str,
+    body: ProviderTest,
+    parts: GatewayParts,
+) -> Response:
+    """Send one message by this provider alone."""
+    await parts.channels.check_provider(method, name)
+    return await parts.sending.test(request, administrator, method, name, body.to)
+
+
+@router.get("/templates", response_model=TemplatesAnswer, responses=describe_refusals())
+async def list_templates(_: User, parts: GatewayParts) -> Response:
+    """Show the words around what is sent by SMS and WeChat."""
+    return await parts.templates.list()

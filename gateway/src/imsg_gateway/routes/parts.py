@@ -1,0 +1,45 @@
+"""What the routes call, as FastAPI's dependencies give it to them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from imsg_gateway.authentication import Authenticator
+from imsg_gateway.channels import Channels
+from imsg_gateway.check import Checker
+from imsg_gateway.erasures import ErasureGuard
+from imsg_gateway.follower_requests import FollowerRequests
+from imsg_gateway.openapi.document import Document
+from imsg_gateway.reader_page import Reader
+from imsg_gateway.relay import Relay
+from imsg_gateway.request import ClientRequest
+from imsg_gateway.send import SendHandler
+from imsg_gateway.templates import PublishedTemplates
+from imsg_web.clients import Clients
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    authenticator: Authenticator
+    clients: Clients
+    sending: SendHandler
+    checker: Checker
+    channels: Channels
+    templates: PublishedTemplates
+    followers: FollowerRequests
+    erasures: ErasureGuard
+    relay: Relay
+    document: Document
+    reader: Reader
+
+
+def find_parts(request: ClientRequest) -> Parts:
+    """Return what the routes call, as the app holds it."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+GatewayParts = Annotated[Parts, Depends(find_parts)]

@@ -1,0 +1,98 @@
+"""The five URLs: body, then token, then fields, one after the other as the interface document promises."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from imsg_contract.errors import Refusal
+from imsg_gateway.authentication import Credential
+from imsg_gateway.relay import Owner
+from imsg_gateway.request import ClientRequest
+from imsg_gateway.routes.parts import find_parts
+from imsg_gateway.routing import Handler, PublicRoute
+from imsg_gateway.v1 import HONOURED, IGNORED, print_only, url_of, write_ignored
+
+
+class V1Route(PublicRoute):
+    """A route of v1, which FastAPI's dependencies do not serve."""
+
+    def get_route_handler(self) -> Handler:
+        """Return a handler that calls the endpoint with what v1 honours of a request, and cuts its answer down."""
+
+        async def answer(request: Request) -> Response:
+            read = await self.read(request)
+            url = url_of(read.path) or read.path
+            ignored = read.list_others(*HONOURED[url])
+            request.state.ignored = ignored  # a refusal says it too
+            response = print_only(await self.endpoint(read), url)
+            if ignored:
+                response.headers[IGNORED] = write_ignored(ignored)
+            return response
+
+        return answer
+
+    def needs_body(self) -> bool:
+        """Return whether an empty body is no JSON here: where anything is posted."""
+        return "POST" in (self.methods or ())
+
+
+class V1OpenRoute(V1Route):
+    """A route of v1 that needs no token."""
+
+    is_open = True
+
+
+router = APIRouter(prefix="/api", route_class=V1Route, include_in_schema=False)
+login = APIRouter(prefix="/api", route_class=V1OpenRoute, include_in_schema=False)
+
+
+@router.post("/send")
+async def send(request: ClientRequest) -> Response:
+    """Send a message."""
+    parts = find_parts(request)
+    return await parts.sending.send_v1(request, parts.authenticator.read(request.token))
+
+
+@login.post("/login")
+async def log_in(request: ClientRequest) -> Response:
+    """Get a token."""
+    return await _relay("auth", request, None)
+
+
+@router.post("/register")
+async def register(request: ClientRequest) -> Response:
+    """Create a user."""
+    return await _relay("auth", request, await _require_administrator(request))
+
+
+@router.post("/modify/{username}")  # noqa: FAST003  the relay has the whole path
+async def modify(request: ClientRequest) -> Response:
+    """Set a user's limits."""
+    return await _relay("auth", request, await _require_administrator(request))
+
+
+@router.get("/query")
+async def query(request: ClientRequest) -> Response:
+    """List messages."""
+    return await _relay("history", request, await _require_user(request))
+
+
+async def _relay(owner: Owner, request: ClientRequest, credential: Credential | None) -> Response:
+    """Pass on what v1 honours of a request. Raises Refusal wrong_type for U+0000, ServiceUnavailable."""
+    request.refuse_nul()
+    request.keep(*HONOURED[url_of(request.path) or request.path])
+    return await find_parts(request).relay.pass_on(owner, request, credential)
+
+
+async def _require_user(request: ClientRequest) -> Credential:
+    """Return the caller's credential, verified. Raises Refusal token_missing, token_invalid."""
+    credential = find_parts(request).authenticator.read(request.token)
+    await credential.authenticate()
+    return credential
+
+
+async def _require_administrator(request: ClientRequest) -> Credential:
+    """Return an administrator's credential. Raises Refusal no_right, and what `_require_user` raises."""
+    credential = await _require_user(request)
+    if not (await credential.authenticate()).is_admin:
+        raise Refusal("no_right")
+    return credential
