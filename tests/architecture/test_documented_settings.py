@@ -8,13 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from imsg.command import app
-from imsg_runtime.settings import variable
-from imsg_runtime.unknown_settings import NAMES, RETIRED
+from imsg_runtime.unknown_settings import NAMES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("docs/*.md", "README*.md", "*/README.md", ".env.example", "docker-compose.yml", "deploy/*.yml")
-FORMER = {variable(name) for name in RETIRED}
-"""Documents tell of these that they are no more."""
 
 
 def read_documents() -> Iterator[Path]:
@@ -41,7 +38,7 @@ def read_variables(path: Path) -> set[str]:
     ):
         last = last.rpartition("__")[0] + name[1:] if name.startswith("…") else name
         found.add(last)
-    return found - FORMER
+    return found
 
 
 BLOCKS = dict(read_blocks())

@@ -49,20 +49,6 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-class Door(Common):
-    """A service that once read a setting which is no more."""
-
-    http_status: str = ""
-
-
-def test_a_setting_that_is_no_more_is_told_with_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMSG_HTTP_STATUS", "truthful")
-    (stray,) = find([Door])
-    assert str(stray).startswith("nothing goes by IMSG_HTTP_STATUS any more: ")
-    assert "/api/v2" in stray.remedy
-    assert find([Sender]) == []
-
-
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [

@@ -36,7 +36,6 @@ NAMES = frozenset(
         "no_provider",
         "retention_days",
         "keep_content_days",
-        "http_status",
         "token_hours",
         "max_recipients",
         "max_attachment_bytes",
@@ -69,14 +68,6 @@ NAMES = frozenset(
 """Every first word after IMSG_ that something reads: services share one environment, `.env` and imsg.toml, and each
 knows only its own."""
 
-RETIRED: Mapping[str, str] = {
-    "http_status": (
-        "the five documented URLs answer 200 to everything now, and /api/v2 the HTTP statuses; let clients that want "
-        "those call /api/v2, and remove this setting"
-    ),
-}
-"""First word after IMSG_ of a setting that is still taken and does nothing → what to do instead."""
-
 OURS = ("test_", "bench_")
 """What our own tests and measurements are told."""
 
@@ -91,20 +82,14 @@ class Misspelt:
     name: str
     nearest: str
     """The name that was meant, perhaps; empty where none is near."""
-    instead: str = ""
-    """What to do instead, of a setting that is no more."""
 
     @property
     def remedy(self) -> str:
         """What to do, as a sentence."""
-        if self.instead:
-            return f"{self.instead[0].upper()}{self.instead[1:]}."
         return f"Write {self.nearest}." if self.nearest else "Remove it."
 
     def __str__(self) -> str:
         """Say it in one line."""
-        if self.instead:
-            return f"nothing goes by {self.name} any more: {self.instead}."
         return f"nothing reads {self.name}" + (f"; did you mean {self.nearest}?" if self.nearest else ".")
 
 
@@ -115,9 +100,6 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
     """
     found = {}
     for given in sorted({path for model in models for path in _find_given(model)}):
-        if given[0] in RETIRED and any(given[0] in model.model_fields for model in models):
-            found[variable(*given)] = Misspelt(variable(*given), "", RETIRED[given[0]])
-            continue
         verdicts = {_reads(model, given) for model in models}
         is_ours = given[0].startswith(OURS)
         if True in verdicts or is_ours or (given[0] in NAMES and False not in verdicts):
