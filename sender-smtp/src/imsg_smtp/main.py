@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_delivery.names import Names, publish_names
+from imsg_delivery.gateway_directory import Names, publish_names
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable

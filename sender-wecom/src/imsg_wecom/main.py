@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from starlette.types import ASGIApp
 
 from imsg_contract.wire import Refused, Sent
-from imsg_delivery.addresses import publish_addresses
+from imsg_delivery.gateway_directory import publish_addresses
 from imsg_delivery.sender import Sender, make_sender
 from imsg_limits.pace import Bucket, Pace, Rate, SharedPace
 from imsg_runtime.redis import Redis

@@ -10,8 +10,8 @@ import pytest
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Outcome, Recipient, Status
-from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
-from imsg_delivery.claims.store import Begun, ChunkRecord, Claims, owner_of
+from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Settled, Stale, Transition
+from imsg_delivery.claims.store import BeginReply, ChunkRecord, Claims, owner_of
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
 
@@ -79,7 +79,7 @@ async def claim(claims: Claims, record: ChunkRecord, n: int) -> Record:
     return (await claims.advance(record, [], [n]))[n]
 
 
-async def begin(claims: Claims, record: ChunkRecord, *, alone: bool = False) -> Begun:
+async def begin(claims: Claims, record: ChunkRecord, *, alone: bool = False) -> BeginReply:
     """Begin a delivery of all three recipients."""
     return await claims.begin(record, [0, 1, 2], alone=alone)
 
@@ -137,16 +137,16 @@ async def test_a_claim_in_flight_is_made_anew_after_a_flush(redis: Redis, chunk:
 async def test_what_has_ended_is_answered_to_everybody_and_claimed_by_nobody(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
-    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Settled(outcome(chunk, 0, Status.SENT))}
     for token in (0, 1, 5):
-        assert await claim(claims, view(chunk, "other", token), 0) == Ended(outcome(chunk, 0, Status.SENT))
+        assert await claim(claims, view(chunk, "other", token), 0) == Settled(outcome(chunk, 0, Status.SENT))
 
 
 async def test_writing_and_claiming_share_one_step(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
     records = await claims.advance(mine, [end(chunk, 0)], [1, 2])
-    assert records[0] == Ended(outcome(chunk, 0, Status.SENT))
+    assert records[0] == Settled(outcome(chunk, 0, Status.SENT))
     assert isinstance(records[1], Free)
     assert isinstance(records[2], Free)
 
@@ -197,8 +197,8 @@ async def test_a_late_success_stands_though_the_claim_was_taken_over(claims: Cla
 
     await eventually(is_taken_over)
     await claims.advance(judge, [end(chunk, 0, Status.UNCERTAIN)])
-    assert await claims.advance(slow, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
-    assert await claim(claims, view(chunk, "copy", token=1), 0) == Ended(outcome(chunk, 0, Status.SENT))
+    assert await claims.advance(slow, [end(chunk, 0)]) == {0: Settled(outcome(chunk, 0, Status.SENT))}
+    assert await claim(claims, view(chunk, "copy", token=1), 0) == Settled(outcome(chunk, 0, Status.SENT))
 
 
 async def test_a_late_failure_does_not_undo_what_was_judged(claims: Claims, brief: Claims, chunk: Job) -> None:
@@ -212,7 +212,7 @@ async def test_a_late_failure_does_not_undo_what_was_judged(claims: Claims, brie
     assert await claims.advance(slow, [delay(chunk, 0)]) == {0: Stale()}
     await claims.advance(judge, [end(chunk, 0)])
     uncertain = end(chunk, 0, Status.UNCERTAIN)
-    assert await claims.advance(slow, [uncertain]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    assert await claims.advance(slow, [uncertain]) == {0: Settled(outcome(chunk, 0, Status.SENT))}
 
 
 async def test_a_claim_given_back_is_free_and_a_lapsed_one_is_not(claims: Claims, brief: Claims, chunk: Job) -> None:
@@ -290,7 +290,7 @@ async def test_a_late_end_counts_in_the_copies_too(claims: Claims, chunk: Job) -
     following = view(chunk, "copy", token=1)
     await begin(claims, view(chunk, "slept"))
     begun = await begin(claims, view(chunk, "next"), alone=True)
-    await claims.carry(view(chunk, "next"), {following.start: 1}, begun.by)
+    await claims.copy_breaks(view(chunk, "next"), {following.start: 1}, begun.by)
     await claims.end(view(chunk, "next"))
     await claims.end(view(chunk, "slept"))
     copy = await begin(claims, following)
@@ -341,7 +341,7 @@ async def test_what_the_version_before_counted_counts(claims: Claims, redis: Red
 
 async def test_a_copy_inherits_what_its_recipients_broke(claims: Claims, chunk: Job) -> None:
     following = view(chunk, "copy", token=1)
-    await claims.carry(view(chunk, "a"), {following.start: 2})
+    await claims.copy_breaks(view(chunk, "a"), {following.start: 2})
     begun = await begin(claims, following, alone=True)
     assert (begun.answer, begun.broken) == ("go", 2)
     assert (await begin(claims, following, alone=True)).answer == "dead"
@@ -360,7 +360,7 @@ async def test_an_end_written_after_a_flush_is_not_kept_for_ever(claims: Claims,
     mine = view(chunk, "mine")
     assert isinstance(await claims.begin_and_claim(mine, 0), Free)
     await redis.call("DEL", mine.key)
-    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Settled(outcome(chunk, 0, Status.SENT))}
     assert 0 < int(await redis.call("PTTL", mine.key)) <= 2 * 86_400_000
 
 
@@ -370,7 +370,7 @@ async def test_of_two_ends_the_one_that_counts_more_stands(claims: Claims, chunk
         assert isinstance(await claims.begin_and_claim(one, 0), Free)
         await claims.advance(one, [end(chunk, 0, first)])
         (found,) = (await claims.advance(one, [end(chunk, 0, second)])).values()
-        assert isinstance(found, Ended)
+        assert isinstance(found, Settled)
         assert found.outcome.status is Status.SENT
 
 
@@ -380,9 +380,9 @@ async def test_claims_that_were_flushed_are_not_known_and_their_birth_is_later(
     assert not (await begin(claims, view(chunk, "a"))).known
     assert (await begin(claims, view(chunk, "a"))).known
     await redis.call("DEL", "imsg:ledger:born")
-    born_s = await claims.read_birth_s()
+    born_s = await claims.read_data_since_s()
     assert chunk.accepted_at.timestamp() <= born_s
-    assert await claims.read_birth_s() == born_s
+    assert await claims.read_data_since_s() == born_s
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -398,7 +398,7 @@ async def test_however_deliveries_race_each_recipient_is_sent_once_and_all_agree
         claims, mine = Claims(redis, lease_s=0.08), view(chunk, f"owner{number}")
         for n in random.sample(range(3), 3):
             record = await claim(claims, mine, n)
-            if isinstance(record, Ended):
+            if isinstance(record, Settled):
                 told[n].add(str(record.outcome.provider_id))
                 continue
             if isinstance(record, Lapsed):
@@ -412,7 +412,7 @@ async def test_however_deliveries_race_each_recipient_is_sent_once_and_all_agree
             name = f"{number}/{n}"
             transition = Transition(outcome(chunk, n, Status.SENT).model_copy(update={"provider_id": name}))
             standing = (await claims.advance(mine, [transition]))[n]
-            assert isinstance(standing, Ended)
+            assert isinstance(standing, Settled)
             told[n].add(str(standing.outcome.provider_id))
 
     number = 0

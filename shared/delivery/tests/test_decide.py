@@ -10,7 +10,7 @@ from imsg_contract.topology import STEPS_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Free, Lapsed, Transition
-from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_status, give_up, may_repeat
+from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_dead, decide_status, may_repeat
 from imsg_delivery.retry_plan import RetryPlan
 
 MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
@@ -208,7 +208,7 @@ def test_what_the_provider_says_when_asked(asked: int, result: Result, status: S
 
 
 def test_what_broke_the_worker_too_often_has_failed() -> None:
-    transition = give_up(11, NOW_S, FRESH.terms(MAIL, UNJITTERED))
+    transition = decide_dead(11, NOW_S, FRESH.terms(MAIL, UNJITTERED))
     assert (transition.outcome.n, transition.outcome.status, transition.outcome.code) == (11, "failed", "dead_letter")
 
 

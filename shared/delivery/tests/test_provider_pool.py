@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Category, Refused, Result, Sent, Unknown
 from imsg_delivery.provider_pool import MAX_DOUBTFUL, Provider, ProviderPool
-from imsg_delivery.provider_stats import SLOT_S, ProviderStats, hide_people
+from imsg_delivery.provider_stats import SLOT_S, ProviderStats, hide_personal
 from imsg_delivery.routes import Facts, Order, Route, Switch
 
 ALIYUN, TENCENT, TWILIO = Route("aliyun"), Route("tencent", weight=0), Route("twilio", weight=0, prefixes=("+1", "+44"))
@@ -183,4 +183,4 @@ def test_stats_count_an_hour_and_show_reasons_without_people() -> None:
     clock.now += 13 * SLOT_S
     assert stats.counts() == (0, 0)
     assert stats.p95_s() is None
-    assert hide_people("550 no <zhang@example.com> at +8613800138000 here") == "550 no … at … here"
+    assert hide_personal("550 no <zhang@example.com> at +8613800138000 here") == "550 no … at … here"

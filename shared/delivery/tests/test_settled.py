@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imsg_contract.wire import Job, Outcome, Status
-from imsg_delivery.claims.records import Claimed, Ended, Free, Record, Transition
-from imsg_delivery.claims.settled import COMPACT_AFTER_S, LOOK_AFTER_S, Settled, bucket_of, digest_of
+from imsg_delivery.claims.records import Claimed, Free, Record, Settled, Transition
+from imsg_delivery.claims.settled import COMPACT_AFTER_S, LOOK_AFTER_S, SettledChunk, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.worker_harness import job as make_job
@@ -48,9 +48,9 @@ def end(job: Job, n: int, status: Status = Status.SENT) -> Transition:
     return Transition(told, step_s=10 if status is Status.RETRYING else None)
 
 
-def settle(chunk: ChunkRecord, *, is_sure: bool) -> Settled:
+def settle(chunk: ChunkRecord, *, is_sure: bool) -> SettledChunk:
     """Say that a chunk has ended."""
-    return Settled(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, is_sure)
+    return SettledChunk(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, is_sure)
 
 
 async def send(claims: Claims, job: Job) -> None:
@@ -109,11 +109,11 @@ async def test_a_late_copy_of_a_single_message_is_settled_and_leaves_nothing(cla
     await send(claims, job)
     await claims.compaction.compact()
     record = await claims.begin_and_claim(view(job, "late"), 0)
-    assert isinstance(record, Ended)
+    assert isinstance(record, Settled)
     assert (record.outcome.status, record.outcome.detail) == (Status.SENT, SENT_BEFORE)
     assert await is_kept(redis, job) == (False, True)
     records = await see(claims, job)
-    assert isinstance(records[0], Ended)
+    assert isinstance(records[0], Settled)
     assert await is_kept(redis, job) == (False, True), "nor do its steps"
 
 
@@ -122,8 +122,8 @@ async def test_a_clock_of_ours_that_is_behind_changes_nothing(claims: Claims, re
     await send(claims, job)
     await claims.compaction.compact()
     behind = Claims(redis, unix_clock=lambda: 0.0)
-    assert isinstance(await behind.begin_and_claim(view(job, "late"), 0), Ended)
-    assert isinstance((await see(behind, job))[0], Ended)
+    assert isinstance(await behind.begin_and_claim(view(job, "late"), 0), Settled)
+    assert isinstance((await see(behind, job))[0], Settled)
 
 
 async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> None:
@@ -131,7 +131,7 @@ async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> Non
     await send(claims, job)
     assert await claims.compaction.compact() == 0
     assert await is_kept(redis, job) == (True, False)
-    assert (await see(claims, job))[0] == Ended(
+    assert (await see(claims, job))[0] == Settled(
         (await claims.advance(view(job, "x"), [end(job, 0)]))[0].outcome  # type: ignore[union-attr]
     )
 
@@ -157,7 +157,7 @@ async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims
     await send(claims, job)
     await claims.compaction.compact()
     await redis.call("HSET", f"imsg:ledger:{job.name}", "0", f"c died {int(time.time() * 1000) - 1} 0 1 0")
-    assert isinstance((await see(claims, job))[0], Ended)
+    assert isinstance((await see(claims, job))[0], Settled)
 
 
 async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, redis: Redis) -> None:
@@ -166,10 +166,10 @@ async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, re
     assert await claims.compaction.compact() == 1
     assert sorted(await redis.call("HKEYS", f"imsg:ledger:{job.name}")) == [b"2", b"of"]
     records = await see(claims, job)
-    told = {n: one.outcome.status.value for n, one in records.items() if isinstance(one, Ended)}
+    told = {n: one.outcome.status.value for n, one in records.items() if isinstance(one, Settled)}
     assert told == {0: "sent", 1: "sent", 2: "failed", 3: "sent"}
     failed = records[2]
-    assert isinstance(failed, Ended)
+    assert isinstance(failed, Settled)
     assert failed.outcome.detail == "250 Ok"
 
 
@@ -208,5 +208,5 @@ async def test_what_waited_when_a_worker_ended_keeps_its_hash_and_its_promise(cl
     assert await restarted.compaction.compact() == 0
     assert await restarted.begin_and_claim(view(job, "late"), 0) is None
     records = await see(restarted, job)
-    assert isinstance(records[0], Ended)
+    assert isinstance(records[0], Settled)
     assert records[0].outcome.detail == "250 Ok"

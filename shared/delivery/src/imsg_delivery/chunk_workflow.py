@@ -1,6 +1,6 @@
-"""The way of all that is no new single message: begun, called one after the other and side by side, or asked about.
+"""The order of steps for chunks, and for single messages that are known: begin, call side by side, or query the status.
 
-What it does of itself is order; each step is the delivery's own (`delivery`).
+Each step itself is a method of `ChunkDelivery` (`delivery`).
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from typing import Generic
 from imsg_contract.wire import Again, Blocked, Recipient, Refused, Result, Unknown
 from imsg_delivery.channel import Prepared, SupportsStatusQuery
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Transition
-from imsg_delivery.claims.store import BREAKS, Begun
-from imsg_delivery.decide import decide, decide_status, forget, give_up
+from imsg_delivery.claims.store import BREAKS, BeginReply
+from imsg_delivery.decide import decide, decide_dead, decide_erased, decide_status
 from imsg_delivery.delivery import PATIENCE_S, ChunkDelivery
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.slots import Slot
@@ -21,11 +21,11 @@ log = logger(__name__)
 
 STATUS_UNKNOWN = Unknown("", "status_unknown", "It can't be found out yet whether the provider has it.")
 
-LEDGER_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
+CLAIMS_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
 
 
 class ChunkWorkflow(Generic[Prepared]):
-    """What is done for a delivery whose recipients are looked up in the claims first."""
+    """Sends a chunk whose recipients are looked up in the claims first."""
 
     def __init__(self, unit: ChunkDelivery[Prepared]) -> None:
         self._unit = unit
@@ -33,7 +33,7 @@ class ChunkWorkflow(Generic[Prepared]):
         self._is_forced = unit.is_forced
 
     async def carry_out(self, *, alone: bool) -> bool:
-        """Bring it to its ack; False where it has to be begun again with nothing beside it. Raises Requeue."""
+        """Send the chunk and ack it; False where it has to be begun again in isolation. Raises Requeue."""
         unit = self._unit
         async with self._lane.places:
             if not unit.may_begin():
@@ -43,36 +43,36 @@ class ChunkWorkflow(Generic[Prepared]):
                 return False
             if begun.answer == "go":
                 await self._work(begun)
-        await (self._die(begun) if begun.answer == "dead" else unit.settle(begun))
+        await (self._dead_letter_job(begun) if begun.answer == "dead" else unit.settle(begun))
         return True
 
-    async def _work(self, begun: Begun) -> None:
+    async def _work(self, begun: BeginReply) -> None:
         todo = self._unit.find_claimed(self._unit.recipients)
         if not todo:
             return
         ns = [state.n for state in todo]
         try:
             if all(state.erased for state in todo):  # nothing is fetched for them: it may be gone
-                await self._answer(ns, None)
+                await self._decide_all(ns, None)
             elif self._unit.job.asking:
                 await self._ask(ns)  # also past its life: asking sends nothing
             elif self._unit.is_late():
-                await self._answer(ns, None)
+                await self._decide_all(ns, None)
             elif await self._may_have_lost_claims(begun):
-                await self._answer(ns, LEDGER_LOST)
+                await self._decide_all(ns, CLAIMS_LOST)
             else:
                 await self._send(ns)
         except Requeue:
-            # What has ended is told now: the rest may be long in coming.
+            # What is settled is published now: the rest may take long.
             await self._unit.publish()
             raise
 
-    async def _may_have_lost_claims(self, begun: Begun) -> bool:
-        """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
+    async def _may_have_lost_claims(self, begun: BeginReply) -> bool:
+        """Tell whether another worker may have been sending this when Redis lost its data (promise 6)."""
         if begun.known or not self._unit.delivery.redelivered:
             return False
         return self._unit.job.accepted_at.timestamp() < await self._unit.persist(
-            self._lane.claims.read_birth_s, PATIENCE_S
+            self._lane.claims.read_data_since_s, PATIENCE_S
         )
 
     async def _send(self, ns: Sequence[int]) -> None:
@@ -81,7 +81,7 @@ class ChunkWorkflow(Generic[Prepared]):
         async with Slot(self._lane, is_forced=self._is_forced) as slot:
             prepared = await self._unit.prepare(ns)
             if isinstance(prepared, Again | Blocked | Refused):
-                await self._answer(ns, prepared)
+                await self._decide_all(ns, prepared)
                 return
             calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
             width = min(terms.concurrency[self._lane.lane], len(calls))
@@ -140,8 +140,8 @@ class ChunkWorkflow(Generic[Prepared]):
         await self._unit.record(transitions)
         return is_done
 
-    async def _answer(self, ns: Sequence[int], result: Result | None) -> None:
-        """Let one result be the answer for all of them without a call; None for those that may not be sent anyway."""
+    async def _decide_all(self, ns: Sequence[int], result: Result | None) -> None:
+        """Use one result for all of them, without a call; None where none of them may be sent anyway."""
         if not self._unit.may_begin():
             raise Requeue("interrupted")
         claimed = await self._unit.claim([], ns)
@@ -154,7 +154,7 @@ class ChunkWorkflow(Generic[Prepared]):
         await self._unit.record(transitions)
 
     async def _ask(self, ns: Sequence[int]) -> None:
-        """Ask the provider what became of these recipients. Raises Requeue where some are left."""
+        """Query the status of these recipients at the provider. Raises Requeue where some are left."""
         async with Slot(self._lane, is_forced=self._is_forced):
             prepared = await self._unit.prepare(ns)
             size = self._lane.channel.terms.call_size
@@ -167,7 +167,7 @@ class ChunkWorkflow(Generic[Prepared]):
                 )
                 await self._unit.record(
                     [
-                        forget(state, self._unit.now_s(), self._unit.terms)
+                        decide_erased(state, self._unit.now_s(), self._unit.terms)
                         if state.erased
                         else decide_status(
                             state, results.get(state.n, STATUS_UNKNOWN), self._unit.now_s(), self._unit.terms
@@ -179,7 +179,7 @@ class ChunkWorkflow(Generic[Prepared]):
     async def _ask_once(
         self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
     ) -> Mapping[int, Result]:
-        """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
+        """Query once; without an answer, whatever the reason, their status is unknown."""
         channel = self._lane.channel
         if (
             isinstance(prepared, Again | Blocked | Refused)
@@ -193,8 +193,8 @@ class ChunkWorkflow(Generic[Prepared]):
             log.exception("channel_broke", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt, at="ask")
             return {}
 
-    async def _die(self, begun: Begun) -> None:
-        """Give the job to history as dead, once nobody is at any of its recipients any more. Raises Requeue."""
+    async def _dead_letter_job(self, begun: BeginReply) -> None:
+        """Dead-letter the job, once no worker holds a claim of its recipients. Raises Requeue."""
         if any(isinstance(state.record, Busy) for state in self._unit.states.values()):
             await self._unit.settle(begun, again=[state.n for state in self._unit.find_claimed(self._unit.states)])
             return
@@ -204,9 +204,9 @@ class ChunkWorkflow(Generic[Prepared]):
             raise Requeue("the broker is lost")
         log.error("dead_lettered", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt)
         self._lane.metrics.dead.inc()
-        # Nobody may send the rest any more, should another copy of it be about.
+        # No other copy of the job may send the rest.
         rest = [n for n, state in self._unit.states.items() if isinstance(state.record, Free | Lapsed | Delayed)]
         try:
-            await self._unit.record([give_up(n, self._unit.now_s(), self._unit.terms) for n in rest])
+            await self._unit.record([decide_dead(n, self._unit.now_s(), self._unit.terms) for n in rest])
         except Requeue as error:
             log.warning("dead_not_written", chunk=self._unit.chunk.name, why=str(error))

@@ -1,4 +1,4 @@
-"""The life of every sender: consume its lanes while the channel is not paused, and stop in good order."""
+"""A sender's worker: it consumes the lanes while the channel is not paused, and stops in good order."""
 
 import asyncio
 import secrets
@@ -31,26 +31,26 @@ from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.redis import Redis
 
 FINISH_S = 20.0
-"""How long what is in flight may take to end once the worker is to stop; then it is cancelled."""
+"""How long deliveries in flight may take once the worker stops; then they are cancelled."""
 
 PREFETCH_PER_CALL = 8
 """Deliveries held for each call in flight: for single messages enough to hide the round trips around a call."""
 
 PREFETCHED_RECIPIENTS = 5_000
-"""Of chunks that are held of a channel's lists, some MB; but two chunks for each call."""
+"""At most so many recipients of lists are prefetched, some MB; but at least two chunks for each call."""
 
 WAITING_SHARE = 4
-"""Of the deliveries held, one in so many at most waits for others to tell history with: the rest keeps calls busy."""
+"""At most one in so many prefetched deliveries waits for others to publish with: the rest keeps calls busy."""
 
 PLACES_PER_CALL = 2
 """Deliveries begun for each call in flight: the next is looked up in the claims while a call goes on."""
 
 REST_S = 1.0
-"""How long a lane rests after it handed back what it held."""
+"""How long a lane rests after it requeued what it held."""
 
 
 def count_prefetch(lane: Lane, terms: Terms) -> int:
-    """Say how many deliveries of a lane are held at once: single messages in the lane of lists are many too."""
+    """Return how many deliveries of a lane are prefetched; the lane of lists may be full of single messages too."""
     calls = terms.concurrency[lane]
     if lane is not Lane.BULK:
         return PREFETCH_PER_CALL * calls
@@ -115,7 +115,7 @@ class Worker(Generic[Prepared]):
         waiting: Counter[Lane],
         random: Random,
     ) -> LaneContext[Prepared]:
-        """Put together what the deliveries of one lane use; shares, waiting and lookups are all lanes' together."""
+        """Make the context of one lane; all lanes share `shares`, `waiting` and `lookups`."""
         return LaneContext(
             lane=lane,
             channel=self._channel,

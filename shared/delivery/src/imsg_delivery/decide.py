@@ -109,7 +109,7 @@ def _uses_attempt(result: Result, job: Job) -> bool:
 def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
     """Say what becomes of a recipient that may not be sent now; None where it may."""
     if state.erased:
-        return forget(state, now_s, terms)
+        return decide_erased(state, now_s, terms)
     if state.suppressed and (state.suppressed != UNKNOWN or isinstance(state, Free)):
         return _suppress(state, now_s, terms)
     if isinstance(state, Lapsed):
@@ -150,12 +150,12 @@ def decide_status(state: Claimed, result: Result, now_s: float, terms: AttemptTe
     return decide(Free(state.n, state.first_s, doubtful=False), result, now_s, terms)
 
 
-def forget(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
+def decide_erased(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
     """Say what becomes of a message whose recipient was erased after it had been accepted."""
     return _stop(state, Status.FAILED, Refused("", ERASED, "The recipient's data was erased"), now_s, terms)
 
 
-def give_up(n: int, now_s: float, terms: AttemptTerms) -> Transition:
+def decide_dead(n: int, now_s: float, terms: AttemptTerms) -> Transition:
     """Say what becomes of a message whose job is dead: it broke the worker too often."""
     died = Refused("", DEAD, "It broke the worker three times; nobody tries it again.")
     return Transition(_outcome_of(n, Status.FAILED, died, now_s, terms))

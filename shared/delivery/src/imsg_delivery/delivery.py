@@ -1,7 +1,7 @@
-"""One delivery of one chunk: how its recipients stand, and the steps that change it, from claim to ack.
+"""One delivery of one chunk: the records of its recipients, and the steps from claim to ack.
 
-All that is decided is decided by `decide`; here is what talks to Redis, the channel and the broker. A single message is
-carried out here in one go; of the same steps `chunks` makes the way of everything else.
+`decide` decides; this module talks to Redis, the channel and the broker. A single message is sent here in one go; for
+all else `chunk_workflow` orders the same steps.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import Generic, TypeVar
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Prepared
-from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
-from imsg_delivery.claims.settled import Settled
-from imsg_delivery.claims.store import Begun, ChunkRecord
+from imsg_delivery.claims.records import Busy, Claimed, Delayed, Free, Lapsed, Record, Settled, Transition
+from imsg_delivery.claims.settled import SettledChunk
+from imsg_delivery.claims.store import BeginReply, ChunkRecord
 from imsg_delivery.decide import AttemptTerms, decide, decide_before_call
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
 from imsg_delivery.disposition import Requeue
@@ -52,33 +52,33 @@ T = TypeVar("T")
 class Start:
     """How a delivery was begun."""
 
-    begun: Begun | None = None
+    begun: BeginReply | None = None
     lookup: RecipientLookup | None = None
     """The question who of the chunk may not be sent to."""
     ahead_s: float = 0.0
     """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
 
 
-FRESH = Begun(now_s=0.0, answer="go", broken=0, by=(), known=False, records={})
+FRESH = BeginReply(now_s=0.0, answer="go", broken=0, by=(), known=False, records={})
 """How a single message was begun that was claimed at once: it has no start that would have to be taken away."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a recipient stands for this delivery."""
+    """What this delivery knows of a recipient."""
 
     record: Record
-    """As the claims said last."""
+    """As the claims returned it last."""
     is_claiming: bool = False
-    """A claim was asked for and not answered yet: it may be ours without our knowing."""
+    """A claim was requested and not answered yet: this worker may hold it."""
     broke: bool = False
-    """The channel broke over it: the copy it comes in is watched."""
+    """The channel raised over it: its next copy counts as suspected."""
     died: str = ""
-    """Who had claimed it before and let the claim expire."""
+    """The owner whose claim of it expired."""
 
 
 async def ack(broker: Broker, delivery: Delivery) -> None:
-    """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""
+    """Acknowledge a delivery. One that was handed back meanwhile is delivered again, and finds all settled."""
     try:
         await broker.ack(delivery)
     except Unreachable as error:
@@ -103,20 +103,20 @@ class ChunkDelivery(Generic[Prepared]):
             and not (job.fencing_token or job.asking or job.attachments or delivery.redelivered)
             and job.content_at is None
         )
-        """It is one message that may be claimed at once: new to all that is known, its content at hand."""
+        """It is one message that may be claimed at once: it is new as far as is known, its content in the job."""
         self.is_forced = job.provider is not None
         self.is_closed = False
         """The end of the delivery is written."""
         self._is_sure = False
-        """Nothing is known of the chunk but that its one message was sent."""
+        """All that is known of the chunk is that its one message was sent."""
 
-    # A single message, as nearly all are
+    # Single messages
 
     async def send_at_once(self) -> bool:
-        """Claim in the step that begins, send, record, settle; False where something is known of the message already.
+        """Claim, send, record and settle a single message; False where the claims know it already.
 
-        Only who holds a slot claims, and whoever gets it next claims behind our record, on the same connection: so
-        never more is in doubt than there are slots.
+        A claim is made within a slot, and the next claim in that slot is written after our record, on the same
+        connection: so no more messages are in doubt than there are slots.
         """
         n = self.job.recipients[0].n
         async with Slot(self.lane, is_forced=self.is_forced):
@@ -126,13 +126,13 @@ class ChunkDelivery(Generic[Prepared]):
             transitions = await self._send(claimed) if isinstance(claimed, Free) else []
         if claimed is None:
             return False
-        if isinstance(claimed, Ended):
-            self.see({n: claimed})
+        if isinstance(claimed, Settled):
+            self.update({n: claimed})
             self.is_closed = True
         else:
             await self.record(transitions)
             record, outcome = self.states[n].record, transitions[0].outcome
-            is_ours = isinstance(record, Ended) and record.outcome is outcome
+            is_ours = isinstance(record, Settled) and record.outcome is outcome
             self._is_sure = is_ours and outcome.status is Status.SENT and self.chunk.is_whole
         await self.settle(FRESH)
         return True
@@ -141,13 +141,13 @@ class ChunkDelivery(Generic[Prepared]):
         if held := self.decide_before_call([claimed]):
             return list(held.values())
         prepared = await self.prepare([claimed.n])
-        self.see({claimed.n: claimed})
+        self.update({claimed.n: claimed})
         if isinstance(prepared, Again | Blocked | Refused):
             self.count(prepared)
             return [decide(claimed, prepared, self.now_s(), self.terms)]
         return await self.call(prepared, [claimed])
 
-    async def _begin_and_claim(self, n: int) -> Free | Ended | None:
+    async def _begin_and_claim(self, n: int) -> Free | Settled | None:
         lookup = await self.lane.lookups.prepare(self.job)
         # Until it is answered, and while it is prepared, it may be ours and is certainly not sent.
         self.start, self.states = Start(FRESH, lookup), {n: State(Free(n, 0.0, doubtful=False), is_claiming=True)}
@@ -161,13 +161,13 @@ class ChunkDelivery(Generic[Prepared]):
 
     # Claim
 
-    async def begin(self, *, alone: bool) -> Begun:
+    async def begin(self, *, alone: bool) -> BeginReply:
         """Begin, and go by Redis' clock from here. Raises Requeue."""
         lookup = await self.lane.lookups.prepare(self.job)
         begin = partial(self.lane.claims.begin, self.chunk, list(self.recipients), alone=alone, lookup=lookup)
         begun = await self.persist(begin, PATIENCE_S, self.may_begin)
         self.start = Start(begun, lookup, begun.now_s - self.lane.clock())
-        self.see(begun.records)
+        self.update(begun.records)
         return begun
 
     async def claim(self, transitions: Sequence[Transition], ns: Sequence[int]) -> list[Claimed]:
@@ -180,17 +180,17 @@ class ChunkDelivery(Generic[Prepared]):
             lookup = lookup.only(ns)
         self.states.update((n, replace(self.states[n], is_claiming=True)) for n in ns)
         advance = partial(self.lane.claims.advance, self.chunk, transitions, ns, lookup=lookup)
-        self.see(await self.persist(advance, PATIENCE_S, self.may_begin))
+        self.update(await self.persist(advance, PATIENCE_S, self.may_begin))
         return self.find_claimed(ns)
 
     def find_claimed(self, ns: Iterable[int]) -> list[Claimed]:
-        """Choose those that are ours now."""
+        """Return those that this worker has claimed."""
         return [record for n in ns if isinstance(record := self.states[n].record, Free | Lapsed)]
 
     # Prepare and call
 
     async def prepare(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
-        """Make ready what these recipients share, or say why there is none. Raises Requeue."""
+        """Prepare what these recipients share, or return why it can't be. Raises Requeue."""
         if not self.may_begin():
             raise Requeue("interrupted")
         try:
@@ -198,11 +198,11 @@ class ChunkDelivery(Generic[Prepared]):
             return replace(prepared, was_called=False) if isinstance(prepared, Blocked) else prepared
         except Exception:
             log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="prepare")
-        self.suspect(ns)
+        self.mark_suspects(ns)
         return Again("", BUG, "The channel broke while it prepared the message.")
 
     async def call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
-        """Make one call for whoever may be sent to now; what raises is a bug: the provider may have the message."""
+        """Make one call for those that may be sent to now. A channel that raises is a bug: the provider may have it."""
         held = self.decide_before_call(claimed)
         sendable = [state for state in claimed if state.n not in held]
         if not sendable:
@@ -222,13 +222,13 @@ class ChunkDelivery(Generic[Prepared]):
         for state in sendable:
             result = answers.get(state.n)
             if result is None:
-                self.suspect([state.n])
+                self.mark_suspects([state.n])
                 result = Unknown("", BUG, "The channel broke while it sent the message.")
             transitions.append(self._judge(state, result))
         return transitions
 
     def _judge(self, state: Claimed, result: Result) -> Transition:
-        """Decide what becomes of a recipient; where nothing gets through at all, it was no attempt at this message."""
+        """Decide what becomes of a recipient. During an outage of the channel it was no attempt at this message."""
         terms, guard = self.terms, self.lane.outage
         if not self.is_forced and (guard.is_on or isinstance(result, Again | Blocked)):
             outage = guard.look()
@@ -244,7 +244,7 @@ class ChunkDelivery(Generic[Prepared]):
         return decide(state, result, self.now_s(), terms)
 
     def decide_before_call(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
-        """Say what becomes of those that may not be sent now: those late, erased, suppressed or in doubt."""
+        """Decide what becomes of those that may not be sent now: late, erased, suppressed or in doubt."""
         is_late, held = self.is_late(), dict[int, Transition]()
         for state in claimed:
             if is_late or state.erased or state.suppressed or state.doubtful:
@@ -271,13 +271,13 @@ class ChunkDelivery(Generic[Prepared]):
         closes = len(self.recipients) == 1 and transitions[0].step_s is None
         has_start = closes and self.start.begun is not FRESH
         advance = partial(self.lane.claims.advance, self.chunk, transitions, ends=has_start)
-        self.see(await self.persist(advance, WRITE_PATIENCE_S))
+        self.update(await self.persist(advance, WRITE_PATIENCE_S))
         self.is_closed = closes
 
     # Publish and ack
 
-    async def settle(self, begun: Begun, again: Sequence[int] = ()) -> None:
-        """Tell history, keep the copies of what comes again, and only then ack. Raises Requeue."""
+    async def settle(self, begun: BeginReply, again: Sequence[int] = ()) -> None:
+        """Publish the outcomes, delay the copies of what comes again, and only then ack. Raises Requeue."""
         if not await self.publish():
             raise Requeue("the broker is lost")
         handed: Sequence[int] = ()
@@ -293,37 +293,37 @@ class ChunkDelivery(Generic[Prepared]):
         if not self.is_closed:
             await self.end(PATIENCE_S, handed=handed, broken=broken)
         await ack(self.lane.broker, self.delivery)
-        self._let_shrink()
+        self._schedule_compaction()
         outcomes = self._find_outcomes()
         statuses = Counter(map(str, (outcome.status for outcome in outcomes)))
         codes = sorted({outcome.code for outcome in outcomes if outcome.code})
         names = {"chunk": self.chunk.name, "method": self.job.method, "attempt": self.job.attempt}
         log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
 
-    def _let_shrink(self) -> None:
-        """Let what is kept of the chunk shrink, once every recipient has ended and history hears of it."""
-        if self._is_sure or all(isinstance(state.record, Ended) for state in self.states.values()):
+    def _schedule_compaction(self) -> None:
+        """Let the chunk be compacted, once every recipient is settled and published."""
+        if self._is_sure or all(isinstance(state.record, Settled) for state in self.states.values()):
             chunk = self.chunk
-            ended = Settled(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, self._is_sure)
+            ended = SettledChunk(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, self._is_sure)
             self.lane.claims.ended.append(ended)
 
     def _find_outcomes(self) -> list[Outcome]:
         records = (state.record for state in self.states.values())
-        return [record.outcome for record in records if isinstance(record, Ended | Delayed)]
+        return [record.outcome for record in records if isinstance(record, Settled | Delayed)]
 
     async def publish(self) -> bool:
-        """Tell history how recipients stand; False where the broker is lost."""
+        """Publish the outcomes of recipients to history; False where the broker is lost."""
         outcomes = self._find_outcomes()
         return not outcomes or await self.lane.publisher.publish(outcomes, self.delivery)
 
-    async def _delay(self, plan: RetryPlan, begun: Begun) -> None:
-        """Keep copies of what comes again; before, tell the claims which of them hold what broke a worker."""
+    async def _delay(self, plan: RetryPlan, begun: BeginReply) -> None:
+        """Delay the copies; before, write to the claims which of them hold what broke a worker."""
         if not plan:
             return
         if starts := plan.starts():
             died = [state.died for state in self.states.values() if state.died]
             beginners = list(dict.fromkeys([*begun.by, *died]))
-            await self.persist(partial(self.lane.claims.carry, self.chunk, starts, beginners), PATIENCE_S)
+            await self.persist(partial(self.lane.claims.copy_breaks, self.chunk, starts, beginners), PATIENCE_S)
         if not await self.lane.publisher.delay(plan.jobs(), self.lane.queue, self.delivery):
             raise Requeue("the broker is lost")
 
@@ -345,21 +345,21 @@ class ChunkDelivery(Generic[Prepared]):
         except Requeue as error:
             log.warning("end_not_written", chunk=self.chunk.name, why=str(error))
 
-    # What all of this stands on
+    # State
 
-    def see(self, records: Mapping[int, Record]) -> None:
-        """Note how recipients stand now."""
+    def update(self, records: Mapping[int, Record]) -> None:
+        """Keep the latest records of recipients."""
         for n, record in records.items():
             before = self.states.get(n)
             died = record.owner if isinstance(record, Lapsed) else before.died if before else ""
             self.states[n] = State(record, broke=before is not None and before.broke, died=died)
 
-    def suspect(self, ns: Iterable[int]) -> None:
-        """Note over whom the channel broke."""
+    def mark_suspects(self, ns: Iterable[int]) -> None:
+        """Mark the recipients whose call raised."""
         self.states.update((n, replace(self.states[n], broke=True)) for n in ns)
 
     def now_s(self) -> float:
-        """Tell the time by Redis' clock (Unix, seconds)."""
+        """Return the time by Redis' clock (Unix, seconds)."""
         return self.lane.clock() + self.start.ahead_s
 
     def is_late(self) -> bool:

@@ -1,4 +1,4 @@
-"""Groups of deliveries: consumed as they wait, read, cut into chunks where they are long, carried out side by side."""
+"""Groups of deliveries: consumed together, split into chunks where they are long, and sent side by side."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -30,13 +30,13 @@ CHUNKS_AT_ONCE = 50
 
 
 class Groups(Generic[Prepared]):
-    """What a worker carries out together: several deliveries of one lane, or one."""
+    """Consumes deliveries of a lane in groups, and sends each group in a task of its own."""
 
     def __init__(self, owner: str, lag_throttle: LagThrottle) -> None:
         self._owners = (f"{owner}{number}" for number in count())
         self._lag_throttle = lag_throttle
         self._lock = ReadWriteLock()
-        """A delivery that broke a worker before is carried out with nothing else beside it."""
+        """A delivery that broke a worker before is sent in isolation."""
 
     async def consume(
         self,
@@ -111,7 +111,7 @@ class Groups(Generic[Prepared]):
 
 
 async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Disposition:
-    """Do all that can be done for a delivery here and now; only cancelling raises."""
+    """Send one chunk as far as it can be sent now; only cancelling raises."""
     try:
         if not alone and unit.is_plain and await unit.send_at_once():
             return Disposition.DONE

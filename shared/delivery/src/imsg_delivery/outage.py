@@ -18,13 +18,13 @@ from imsg_runtime.logs import logger
 log = logger(__name__)
 
 TRY_S = 10.0
-"""How long one call tries before another may as well: it may be the message that the provider does not answer."""
+"""After so long another call may try as well: the provider may not answer the first one's message."""
 
 LOOK_S = 0.25
-"""How often it is looked whether an outage began or ended without a call: a provider was switched off, or on."""
+"""How often the guard checks whether an outage began or ended without a call: a provider was switched."""
 
 REMEMBERED = 200
-"""Outages whose time is given back to the messages that waited through them."""
+"""Outages that are remembered: their duration is added to the life of messages that waited through them."""
 
 
 @dataclass(slots=True)
@@ -35,9 +35,9 @@ class _Outage:
 
 
 class OutageGuard:
-    """Off while calls may go. On while the channel says that nothing gets through (`SupportsOutage.find_outage`).
+    """Stops calls while the channel reports an outage (`SupportsOutage.find_outage`).
 
-    While it is on, a call waits until it is off or until it is the one that tries. Lanes try in turn, the lowest first,
+    During an outage a call waits until it ends, or until it is the one that tries. Lanes try in turn, the lowest first,
     since a try that fails comes again by the retry steps; within a lane it is who waits longest.
     """
 
@@ -54,7 +54,7 @@ class OutageGuard:
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> Blocked | None:
-        """See whether anything gets through, after whatever may have changed that; return why not."""
+        """Check for an outage after a result that may have changed that; return it."""
         outage = self._find_outage()
         if outage is None:
             self._release()
@@ -62,12 +62,12 @@ class OutageGuard:
         if not self.is_on:
             self.is_on = True
             self.outages.append(_Outage(self._clock()))
-            log.warning("held_back", scope=outage.scope, code=outage.code, why=outage.detail)
+            log.warning("outage_began", scope=outage.scope, code=outage.code, why=outage.detail)
         self._try_later(outage.after_s)
         return outage
 
     async def watch(self) -> None:
-        """Look again and again, as long as the worker lives."""
+        """Check again and again, as long as the worker runs."""
         while True:
             await asyncio.sleep(LOOK_S)
             if (self._find_outage() is None) == self.is_on:
@@ -82,35 +82,35 @@ class OutageGuard:
             return False
         if lane in self._turned_away:
             raise Requeue("interrupted")
-        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting[lane].append(told)
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(waiter)
         if self._timer is None:
             self._try_later(0.0)
         try:
-            return await told
+            return await waiter
         except asyncio.CancelledError:
-            if told.done() and not told.cancelled() and told.exception() is None and told.result():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None and waiter.result():
                 self.end_try()
             raise
 
     def end_try(self) -> None:
-        """Say that a call that tried the way is over, whatever came of it."""
+        """End a call's try, whatever its result."""
         self._tries = max(0, self._tries - 1)
         self.look()
 
     def dismiss(self, lane: Lane) -> None:
-        """Let what waits of a lane be handed back, and what comes after it, until the lane is let in again."""
+        """Requeue the calls of a lane that wait, and those that follow, until `admit`."""
         self._turned_away.add(lane)
-        for told in self._waiting.pop(lane, ()):
-            if not told.done():
-                told.set_exception(Requeue("interrupted"))
+        for waiter in self._waiting.pop(lane, ()):
+            if not waiter.done():
+                waiter.set_exception(Requeue("interrupted"))
 
     def admit(self, lane: Lane) -> None:
-        """Let a lane wait again."""
+        """Let calls of a lane wait again."""
         self._turned_away.discard(lane)
 
     def prolong(self, job: Job, now_s: float) -> Job:
-        """Give a job back the time in which nothing got through, as blocks do: by 24 h at most in all (promise 5).
+        """Add the duration of outages to a job's life, as blocks do: by 24 h at most in all (promise 5).
 
         `now_s` is Unix time by Redis' clock.
         """
@@ -126,7 +126,7 @@ class OutageGuard:
         return job.model_copy(update=later)
 
     def find_reported(self) -> Blocked | None:
-        """Say why calls wait, if any do: what is to be told of the channel."""
+        """Return why calls wait, if any do: the state of the channel that is reported."""
         has_calls = self._tries or any(self._waiting.values())
         return self._find_outage() if self.is_on and has_calls else None
 
@@ -138,12 +138,12 @@ class OutageGuard:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        log.info("released", after_s=round(self.outages[-1].ended - self.outages[-1].began, 1))
+        log.info("outage_ended", after_s=round(self.outages[-1].ended - self.outages[-1].began, 1))
         waiting, self._waiting = self._waiting, defaultdict(deque)
         for lane in Lane:
-            for told in waiting[lane]:
-                if not told.done():
-                    told.set_result(False)
+            for waiter in waiting[lane]:
+                if not waiter.done():
+                    waiter.set_result(False)
 
     def _try_later(self, after_s: float) -> None:
         if self._timer is not None:
@@ -166,11 +166,11 @@ class OutageGuard:
         for lane in tuple(self._turns):
             waiting = self._waiting[lane]
             while waiting:
-                told = waiting.popleft()
-                if not told.done():
+                waiter = waiting.popleft()
+                if not waiter.done():
                     self._tries += 1
                     self._turns.remove(lane)
                     self._turns.append(lane)
                     self._try_later(TRY_S)
-                    told.set_result(True)
+                    waiter.set_result(True)
                     return

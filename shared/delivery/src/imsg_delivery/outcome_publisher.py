@@ -1,4 +1,4 @@
-"""Publishing what must not be lost: the same bytes again until they are kept, or the delivery is no longer ours."""
+"""Publishing outcomes and copies: each is repeated until the broker confirms it, or the delivery was handed back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,13 +22,13 @@ APART_S = 0.025
 waits for nobody. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
 
 Waiting = tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]
-"""What a delivery has to tell, and whoever waits until it is kept."""
+"""Outcomes of a delivery, and the future that is set once they are kept."""
 
 Held = Callable[[], bool]
 
 
 class OutcomePublisher:
-    """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
+    """Publishes for a worker. Every method returns whether it was kept; False where the delivery was lost meanwhile."""
 
     def __init__(self, broker: Broker, random: Random, *, many: int, apart_s: float = APART_S) -> None:
         """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once.
@@ -50,7 +50,7 @@ class OutcomePublisher:
         """Before this time of the loop's no publish begins."""
 
     async def publish(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
-        """Tell history; what several deliveries have to tell at the same time travels in one batch."""
+        """Publish outcomes to history; those of several deliveries at the same time travel in one batch."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcomes, delivery, kept))
         self._size += len(outcomes)
@@ -74,7 +74,7 @@ class OutcomePublisher:
         )
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> bool:
-        """Give a delivery to history as dead; that acks it."""
+        """Dead-letter a delivery to history; that acks it."""
         return await self._keep(lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held)
 
     async def _keep_all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a channel may take work now, and how it stands for those who ask: its state in Redis."""
+"""Whether a channel may take work now, and the state of the channel that is reported in Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 log = logger(__name__)
 
 OF_SOME: frozenset[Concern | None] = frozenset({"recipient", "domain", "content", "template", "signature"})
-"""Blocks that say nothing of the channel: whatever else is sent goes through. They are told of the provider."""
+"""Concerns of blocks that do not block the channel, since other messages go through; the provider reports them."""
 
 GRACE_S = 2.0
 """How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
@@ -36,9 +36,9 @@ class PauseSwitch:
         self._key = channel_key(method)
         self._clock = clock
         self._find_outage = find_outage
-        """Why calls are held back, if they are."""
+        """Returns why calls wait, if they do."""
         self._blocks: dict[str, tuple[str, float]] = {}
-        self._told: tuple[bytes, str, str] | None = None
+        self._reported: tuple[bytes, str, str] | None = None
         self._is_open = asyncio.Event()
         self._is_closed = asyncio.Event()
         self._is_closed.set()
@@ -66,13 +66,13 @@ class PauseSwitch:
         self._turn(is_open=False, why=why)
 
     def block(self, result: Blocked) -> None:
-        """Note that nothing goes through for so long, where that is said of more than some messages."""
+        """Note a block for so long, where it concerns more than some messages."""
         if result.concerns in OF_SOME:
             return
         self._blocks[result.scope] = (f"{result.scope}: {result.code}", self._clock() + result.after_s)
 
     async def watch(self) -> None:
-        """Look at the channel, and tell how it stands, as long as the worker lives."""
+        """Read whether the channel is paused, and report its state, as long as the worker runs."""
         while True:
             try:
                 await self._look()
@@ -82,31 +82,33 @@ class PauseSwitch:
 
     async def _look(self) -> None:
         await self._claims.excuse_stopped()
-        await self._claims.read_birth_s()  # dates Redis' data from now where it is new or was flushed
+        await self._claims.read_data_since_s()  # dates Redis' data from now where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
         )
-        await self._tell(int(now_s), state, until)
+        await self._report(int(now_s), state, until)
         self._turn(is_open=paused not in (b"1", b"true"), why="paused")
 
-    async def _tell(self, now_s: int, state: bytes | None, until: bytes | None) -> None:
-        """Write how the channel stands where that is news; what another worker wrote stands until it is over."""
+    async def _report(self, now_s: int, state: bytes | None, until: bytes | None) -> None:
+        """Write the channel's state where it changed; what another worker wrote stays until it is over."""
         now = self._clock()
         if (outage := self._find_outage()) is not None:
             self.block(outage)
         self._blocks = {scope: block for scope, block in self._blocks.items() if block[1] + GRACE_S > now}
         if self._blocks:
             why = "; ".join(sorted(reason for reason, _ in self._blocks.values()))
-            telling = (b"blocked", why, _moment(now_s + max(end for _, end in self._blocks.values()) - now))
-            is_news = telling != self._told or state != b"blocked"
+            state_now = (b"blocked", why, _moment(now_s + max(end for _, end in self._blocks.values()) - now))
+            is_news = state_now != self._reported or state != b"blocked"
         else:
-            telling = (b"open", "", "")
-            is_news = state is None or self._told is not None or (state == b"blocked" and _is_over(until, now_s))
+            state_now = (b"open", "", "")
+            is_news = state is None or self._reported is not None or (state == b"blocked" and _is_over(until, now_s))
         if not is_news:
             return
-        await self._redis.call("HSET", self._key, "state", telling[0], "why", telling[1], "until", telling[2])
-        self._told = telling if self._blocks else None
-        log.info("channel_told", method=self._method, state=telling[0].decode(), why=telling[1], until=telling[2])
+        await self._redis.call("HSET", self._key, "state", state_now[0], "why", state_now[1], "until", state_now[2])
+        self._reported = state_now if self._blocks else None
+        log.info(
+            "channel_reported", method=self._method, state=state_now[0].decode(), why=state_now[1], until=state_now[2]
+        )
 
     def _turn(self, *, is_open: bool, why: str) -> None:
         if is_open == self.is_open:

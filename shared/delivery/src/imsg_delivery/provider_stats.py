@@ -1,4 +1,4 @@
-"""How a provider has fared in the last hour: counts, how long its calls take, what blocks it, what it said last."""
+"""Statistics of a provider in the last hour: counts, durations of calls, its blocks and its last error."""
 
 from bisect import bisect_left
 from collections import deque
@@ -35,7 +35,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Block:
-    """What is left alone, and why."""
+    """What is blocked, and why."""
 
     concerns: Concern
     scope: str
@@ -56,7 +56,7 @@ class LastError:
 
 
 class ProviderStats:
-    """Counts what became of calls. Times are the clock's."""
+    """Counts calls and results. Times are the clock's."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.last_error: LastError | None = None
@@ -85,12 +85,12 @@ class ProviderStats:
                 self._note_error(result)
 
     def clear(self, scope: str) -> None:
-        """Forget a block: what it stood for goes through again."""
+        """Forget a block that is over."""
         self._blocks.pop(scope, None)
 
     @property
     def blocks(self) -> list[Block]:
-        """What is left alone now, the widest first."""
+        """The blocks that are open, the widest first."""
         now = self._clock()
         self._blocks = {scope: one for scope, one in self._blocks.items() if one.until + GRACE_S > now}
         return sorted(self._blocks.values(), key=lambda one: (one.concerns not in _WHOLE, one.since))
@@ -117,7 +117,7 @@ class ProviderStats:
         concerns = result.concerns or "provider"
         known = self._blocks.get(result.scope)
         since = now if known is None or known.until + GRACE_S < now else known.since
-        words = hide_people(result.detail)
+        words = hide_personal(result.detail)
         self._blocks[result.scope] = Block(concerns, result.scope, result.code, words, since, now + result.after_s)
         if len(self._blocks) > MAX_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
@@ -125,7 +125,7 @@ class ProviderStats:
             self._note_error(result)
 
     def _note_error(self, result: Refused | Again | Unknown | Blocked) -> None:
-        self.last_error = LastError(result.concerns, result.code, hide_people(result.detail), self._clock())
+        self.last_error = LastError(result.concerns, result.code, hide_personal(result.detail), self._clock())
 
     def _slot(self) -> _Slot:
         number = int(self._clock() // SLOT_S)
@@ -138,13 +138,13 @@ class ProviderStats:
         return [slot for slot in self._slots if slot.number > oldest]
 
 
-def hide_people(words: str) -> str:
-    """Leave out what may be somebody's address or number: this is kept apart from messages, and outlives them."""
+def hide_personal(words: str) -> str:
+    """Leave out what may be a person's address or number: statistics outlive the messages."""
     kept = words[:MAX_CHARACTERS].split()
-    return " ".join("…" if _may_be_somebody(word) else word for word in kept)
+    return " ".join("…" if _may_be_personal(word) else word for word in kept)
 
 
-def _may_be_somebody(word: str) -> bool:
+def _may_be_personal(word: str) -> bool:
     bare = word.strip(_AROUND)
     is_number = bare[-1:].isdigit() and sum(map(str.isdigit, bare)) >= DIGITS_OF_A_NUMBER
     return "@" in bare or is_number or bool(find_mentions(bare))

@@ -1,4 +1,4 @@
-"""How a channel's providers stand, told in Redis; and what administrators switched, heard from there."""
+"""Reporting the state of a channel's providers in Redis, and reading from there what administrators switched."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ log = logger(__name__)
 
 EVERY_S = 1.0
 STALE_S = 60
-"""After so long a process that told nothing is forgotten by the others."""
+"""A process that reported nothing for so long is removed by the others."""
 
 
 class Reporter:
-    """Tells of one process' providers, and keeps their switches as auth has them.
+    """Reports the providers of one process, and applies their switches.
 
-    Where Redis was flushed the switches stand as they were heard last, until auth has written them again.
+    After Redis was flushed the last switches stay in force until auth has written them again.
     """
 
     def __init__(self, redis: Redis, provider_pool: ProviderPool, instance: str) -> None:
@@ -31,7 +31,7 @@ class Reporter:
         self._instance = instance
 
     async def watch(self) -> None:
-        """Tell and hear every second, for ever."""
+        """Report and read every second, for ever."""
         trouble = Recurring(log, "providers_not_reported", level="info", method=self._provider_pool.method)
         while True:
             try:
@@ -50,9 +50,9 @@ class Reporter:
             self._redis.call("HGETALL", switches_key(method)),
             self._provider_pool.retry_after.sync(self._redis, retry_after_key(method)),
         )
-        heard = read_switches(_as_mapping(switches))
-        if heard is not None:
-            self._provider_pool.apply(heard)
+        switched = read_switches(_as_mapping(switches))
+        if switched is not None:
+            self._provider_pool.apply(switched)
         now = int(now_s)
         body = json.dumps(report(self._provider_pool, now), ensure_ascii=False)
         own = f"{now} {self._instance}"
@@ -116,7 +116,7 @@ def _describe(provider_pool: ProviderPool, provider: Provider, now: float) -> di
 
 
 def _is_old(name: bytes, now: int, own: str) -> bool:
-    """Tell whether a report is of another second of this process, or of one that tells no more."""
+    """Tell whether a report is an earlier one of this process, or of a process that reports no more."""
     at, _, instance = name.decode(errors="replace").partition(" ")
     return instance == own or not at.isdigit() or int(at) < now - STALE_S
 

@@ -1,4 +1,4 @@
-"""What of a chunk comes again: its remaining recipients gathered into as few copies of the job as there are ways."""
+"""Planning retries: the recipients of a chunk that come again, in as few copies of the job as possible. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -12,8 +12,8 @@ from imsg_delivery.decide import CLAIM_EXPIRED, MAX_EXTENSION_S, AttemptTerms
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How recipients come again; those with the same way share a copy."""
+class _CopyKind:
+    """What recipients have in common that share a copy of the job."""
 
     step_s: int
     is_next: bool
@@ -35,7 +35,7 @@ class RetryPlan:
     def __init__(self, job: Job) -> None:
         # A copy that holds a part of them goes by the name of the chunk.
         self._job = job if job.chunk is not None else job.model_copy(update={"chunk": job.recipients[0].n})
-        self._recipients: dict[_Way, list[Recipient]] = defaultdict(list)
+        self._recipients: dict[_CopyKind, list[Recipient]] = defaultdict(list)
 
     def __bool__(self) -> bool:
         """Whether anything comes again."""
@@ -52,12 +52,12 @@ class RetryPlan:
         broken: int = 0,
         apart: bool = False,
     ) -> None:
-        """Let a recipient come for its next attempt, or to be asked about.
+        """Plan a recipient's next attempt, or the next query of its status.
 
         A block uses up no attempt, and extends the job's life instead.
         """
         alone = recipient.n if apart else None
-        way = _Way(
+        kind = _CopyKind(
             step_s,
             is_next=True,
             uses_attempt=uses_attempt,
@@ -66,37 +66,39 @@ class RetryPlan:
             taken_by=taken_by if asks else None,
             apart=alone,
         )
-        self._recipients[way].append(recipient)
+        self._recipients[kind].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
-        """Let a recipient come as it is, to see what became of it meanwhile."""
-        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, apart=None)
-        self._recipients[way].append(recipient)
+        """Repeat a recipient as it is, to read later what became of it."""
+        kind = _CopyKind(
+            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, apart=None
+        )
+        self._recipients[kind].append(recipient)
 
     def jobs(self) -> list[tuple[Job, int]]:
         """Make the copies, each with the seconds it waits."""
-        return [(copy, way.step_s) for way, copy in self._copies()]
+        return [(copy, kind.step_s) for kind, copy in self._copies()]
 
     def starts(self) -> Mapping[str, int]:
         """Say which copies hold what broke a worker, as the claims count it."""
-        return {start_field(copy): way.broken for way, copy in self._copies() if way.broken}
+        return {start_field(copy): kind.broken for kind, copy in self._copies() if kind.broken}
 
-    def _copies(self) -> Iterator[tuple[_Way, Job]]:
-        for way, recipients in self._recipients.items():
-            yield way, self._copy(way, tuple(sorted(recipients, key=lambda recipient: recipient.n)))
+    def _copies(self) -> Iterator[tuple[_CopyKind, Job]]:
+        for kind, recipients in self._recipients.items():
+            yield kind, self._copy(kind, tuple(sorted(recipients, key=lambda recipient: recipient.n)))
 
-    def _copy(self, way: _Way, recipients: tuple[Recipient, ...]) -> Job:
+    def _copy(self, kind: _CopyKind, recipients: tuple[Recipient, ...]) -> Job:
         job = self._job
-        if not way.is_next:
+        if not kind.is_next:
             return job.model_copy(update={"recipients": recipients})
         token = job.fencing_token + 1
-        if way.asks:
-            asking = {"asking": job.asking + 1, "taken_by": way.taken_by or job.taken_by}
+        if kind.asks:
+            asking = {"asking": job.asking + 1, "taken_by": kind.taken_by or job.taken_by}
             return job.model_copy(update={"recipients": recipients, "fencing_token": token, **asking})
         job = job.model_copy(update={"asking": 0, "taken_by": None})
-        if way.uses_attempt:
+        if kind.uses_attempt:
             return job.model_copy(update={"recipients": recipients, "fencing_token": token, "attempt": job.attempt + 1})
-        waited_s = min(way.step_s, MAX_EXTENSION_S - job.extended_s)
+        waited_s = min(kind.step_s, MAX_EXTENSION_S - job.extended_s)
         return job.model_copy(
             update={
                 "recipients": recipients,

@@ -12,7 +12,7 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
-from imsg_delivery.names import publish_names
+from imsg_delivery.gateway_directory import publish_names
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.standby import idle, is_idle

@@ -1,4 +1,4 @@
-"""Who may be at work at once: calls within the shares of their lanes, and one delivery with nobody beside it."""
+"""Concurrency of a worker: calls within the shares of their lanes, and a read-write lock to isolate one delivery."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ class Slot(Generic[Prepared]):
         self._is_forced = is_forced
         self._held = 0
         self._is_trying = False
-        """It is the one call that tries whether anything gets through again."""
+        """It is the one call that tries during an outage."""
 
     async def __aenter__(self) -> "Slot[Prepared]":
         """Wait for it."""
@@ -29,7 +29,7 @@ class Slot(Generic[Prepared]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave it to others."""
+        """Release it."""
         self._free()
 
     def is_wanted(self) -> bool:
@@ -42,7 +42,7 @@ class Slot(Generic[Prepared]):
         )
 
     async def give_way(self) -> None:
-        """Let those go first who wait."""
+        """Release the slot, and wait for it again behind the others."""
         self._free()
         await self._take()
 
@@ -93,14 +93,14 @@ class ReadWriteLock:
         self._alone = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._nobody_alone = asyncio.Event()
-        self._nobody_alone.set()
+        self._not_isolated = asyncio.Event()
+        self._not_isolated.set()
 
     @asynccontextmanager
     async def share(self) -> AsyncIterator[None]:
-        """Be inside with others."""
+        """Hold the lock together with others."""
         while self._alone:
-            await self._nobody_alone.wait()
+            await self._not_isolated.wait()
         self._enter()
         try:
             yield
@@ -109,9 +109,9 @@ class ReadWriteLock:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be inside with nobody else."""
+        """Hold the lock alone."""
         self._alone += 1
-        self._nobody_alone.clear()
+        self._not_isolated.clear()
         try:
             while self._inside:
                 await self._empty.wait()
@@ -123,7 +123,7 @@ class ReadWriteLock:
         finally:
             self._alone -= 1
             if not self._alone:
-                self._nobody_alone.set()
+                self._not_isolated.set()
 
     def _enter(self) -> None:
         self._inside += 1

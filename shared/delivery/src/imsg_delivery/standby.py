@@ -1,4 +1,4 @@
-"""A sender of which no provider is configured: up and ready, takes nothing, and says why wherever somebody asks."""
+"""A sender without a provider: it is ready, consumes nothing, and reports why to gateways and on its channel."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,9 +17,9 @@ from imsg_web.service import Service
 
 log = logger(__name__)
 
-TELL_EVERY_S = 2.0
-TOLD_FOR_S = 10
-"""How long what was told is believed: a sender that is configured anew, or gone, needs nobody to take it back."""
+REPORT_EVERY_S = 2.0
+VALID_S = 10
+"""How long a report is valid, so that it ends by itself once the sender is configured or gone."""
 
 
 def is_idle(model: type[Common], group: str) -> bool:
@@ -37,22 +37,22 @@ def idle(method: str, remedy: str, settings: Common) -> Service:
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with redis.connect(settings.redis_url) as connection:
             log.warning("no_provider", method=method, remedy=remedy)
-            service.watch(_tell(connection, method, remedy), "told")
+            service.watch(_report(connection, method, remedy), "standby")
             yield refuse_with(Refusal("not_found", what=method), "")
 
     return Service(method, settings, opening)
 
 
-async def _tell(connection: Redis, method: str, remedy: str) -> None:
-    """Tell the gateways, which refuse what nobody would send, and whoever looks at the channel."""
+async def _report(connection: Redis, method: str, remedy: str) -> None:
+    """Report to the gateways, which then refuse messages, and in the channel's state."""
     why = f"no provider is configured: {remedy}"
-    trouble = Recurring(log, "not_told", what="no_provider", method=method)
+    trouble = Recurring(log, "standby_not_reported", what="no_provider", method=method)
     while True:
         try:
-            await connection.call("SET", no_provider_key(method), remedy, "EX", TOLD_FOR_S)
+            await connection.call("SET", no_provider_key(method), remedy, "EX", VALID_S)
             await connection.call("HSET", channel_key(method), "state", "blocked", "why", why, "until", "")
         except (RedisUnavailable, RedisRefused) as away:
             trouble.note(away)
         else:
             trouble.clear()
-        await asyncio.sleep(TELL_EVERY_S)
+        await asyncio.sleep(REPORT_EVERY_S)

@@ -1,4 +1,4 @@
-"""How a recipient stands in the claims, and the transition that takes it further."""
+"""The record of a recipient in the claims, and the transition that changes it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from imsg_contract.wire import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Nobody is at it. From a claim: it is ours to send now."""
+    """No worker has claimed it. As the reply to a claim: this worker may send it now."""
 
     n: int
     first_s: float
@@ -15,14 +15,17 @@ class Free:
     doubtful: bool
     """The provider may have it from an earlier attempt."""
     erased: bool = False
-    """Its person's data was erased since the job was accepted."""
+    """The recipient's data was erased after the job was accepted."""
     suppressed: str = ""
     """Why nothing may be sent to it any more (`contract.suppressions.Reason`), or that this can't be known now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """Who claimed it died or stalled, and the provider may have it. From a claim: it is ours to judge, not to send."""
+    """The worker that claimed it died or stalled, and the provider may have it.
+
+    As the reply to a claim: this worker decides what becomes of it, and does not send it.
+    """
 
     n: int
     first_s: float
@@ -30,19 +33,19 @@ class Lapsed:
     erased: bool = False
     suppressed: str = ""
     owner: str = ""
-    """Whose claim it was, where that is known still."""
+    """The owner of the lapsed claim, if it is still known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another is at it: for so many seconds at least, unless it ends before."""
+    """Another worker has claimed it, for so many seconds at least unless it ends before."""
 
     left_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A later copy of the job has it: this one has nothing to do with it any more."""
+    """A later copy of the job holds it: this delivery must ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,17 @@ class Delayed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """It has its outcome."""
+class Settled:
+    """It has its final outcome."""
 
     outcome: Outcome
 
 
 Claimed = Free | Lapsed
-"""How a recipient stands that is ours."""
+"""The record of a recipient that this worker has claimed."""
 
-Record = Free | Lapsed | Busy | Stale | Delayed | Ended
-"""How a recipient stands, as seen by one delivery."""
+Record = Free | Lapsed | Busy | Stale | Delayed | Settled
+"""The record of a recipient, as one delivery sees it."""
 
 
 @dataclass(frozen=True, slots=True)

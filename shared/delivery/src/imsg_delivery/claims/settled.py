@@ -39,7 +39,7 @@ KEY = "imsg:ledger:settled/"
 """Before the tens of seconds (Unix) in which chunks were accepted."""
 
 
-class Settled(NamedTuple):
+class SettledChunk(NamedTuple):
     """A chunk of which every recipient has ended."""
 
     accepted_s: float
@@ -70,9 +70,9 @@ class Compaction:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self.ended: list[Settled] = []
+        self.ended: list[SettledChunk] = []
         """What has ended since it was last looked at."""
-        self._waiting: list[Settled] = []
+        self._waiting: list[SettledChunk] = []
         """What waits to be old enough: a heap, what was accepted first goes first; of MOST_WAITING at most."""
         self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
 
@@ -110,13 +110,13 @@ class Compaction:
             heapq.heappush(self._waiting, one)
         self.ended.clear()
 
-    def _next_due(self, before_s: float) -> list[Settled]:
-        due: list[Settled] = []
+    def _next_due(self, before_s: float) -> list[SettledChunk]:
+        due: list[SettledChunk] = []
         while len(due) < AT_ONCE and self._waiting and self._waiting[0].accepted_s <= before_s:
             due.append(heapq.heappop(self._waiting))
         return due
 
-    async def _compact(self, due: Sequence[Settled]) -> int:
+    async def _compact(self, due: Sequence[SettledChunk]) -> int:
         sure = [one for one in due if one.is_sure]
         others = [one for one in due if not one.is_sure]
         looks = await asyncio.gather(*(self._redis.run(self._check, [one.key], []) for one in others))
@@ -129,7 +129,7 @@ class Compaction:
         await asyncio.gather(*(self._redis.run(self._drop, [one.key], []) for one in mixed))
         return len(sure) + len(mixed)
 
-    async def _keep_all(self, chunks: Iterable[Settled]) -> None:
+    async def _keep_all(self, chunks: Iterable[SettledChunk]) -> None:
         members: dict[str, list[Argument]] = defaultdict(list)
         until: dict[str, int] = defaultdict(int)
         for one in chunks:

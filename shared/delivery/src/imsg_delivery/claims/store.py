@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from imsg_contract.wire import RANKS, Job, Outcome, Status
-from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
+from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Settled, Stale, Transition
 from imsg_delivery.claims.scripts import load
 from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
 from imsg_people.lookups import NO_EXCLUSIONS, Exclusions, RecipientLookup
@@ -116,7 +116,7 @@ def start_field(job: Job) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BeginReply:
     """What the claims say to a delivery that wants to begin."""
 
     now_s: float
@@ -154,16 +154,26 @@ class Claims:
         self._held: dict[ChunkRecord, set[int]] = {}
         self._compaction = Compaction(redis)
         self.ended = self._compaction.ended
-        """Where to put a chunk whose recipients have all ended and are told of: what is kept of it may shrink."""
-        names = ("begin", "begin_and_claim", "finish", "unclaim", "advance", "renew", "end", "carry", "born")
+        """Append a chunk here once all its recipients are settled and published: its hash may be compacted."""
+        names = (
+            "begin",
+            "begin_and_claim",
+            "finish",
+            "unclaim",
+            "advance",
+            "renew",
+            "end",
+            "copy_breaks",
+            "data_since",
+        )
         self._scripts = {name: load(name) for name in names}
 
     async def begin(
         self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: RecipientLookup | None = None
-    ) -> Begun:
-        """Record that a delivery is begun, and see how its recipients stand, and by `lookup` who may not be sent to.
+    ) -> BeginReply:
+        """Record that a delivery is begun; return the records of its recipients, with what `lookup` finds of them.
 
-        Who was stopped while it carried out this delivery, and ended for that alone, broke nothing.
+        A process that was ended because it stood still (SIGSTOP) does not count as broken by this delivery.
         """
         begun = await self._begin(record, ns, "", alone=alone, lookup=lookup)
         if begun.answer != "go" and (excused := await self._find_excused(begun.by)):
@@ -178,7 +188,7 @@ class Claims:
         *,
         alone: bool,
         lookup: RecipientLookup | None,
-    ) -> Begun:
+    ) -> BeginReply:
         of = record.recipients if record.is_whole else 0
         arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
         arguments += [record.keep_until_ms, of, excused, *ns]
@@ -188,14 +198,14 @@ class Claims:
         records = {n: _read(record.request, n, one, held) for n, one in zip(ns, found, strict=True)}
         if is_settled or (not asked and await self._find_settled(record, int(now_ms) / 1000)):
             # Whatever else stands there was left by somebody who began, and died before he had read this.
-            for n in (n for n, one in records.items() if not isinstance(one, Ended)):
-                records[n] = _tell_again(record, n, int(now_ms) / 1000)
+            for n in (n for n, one in records.items() if not isinstance(one, Settled)):
+                records[n] = _settle_compacted(record, n, int(now_ms) / 1000)
         names = tuple(by.decode().split())
-        return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
+        return BeginReply(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
 
     async def begin_and_claim(
         self, record: ChunkRecord, n: int, lookup: RecipientLookup | None = None
-    ) -> Free | Ended | None:
+    ) -> Free | Settled | None:
         """Begin the delivery of a single message and claim it, in one step; None where it has to be begun first.
 
         That is where anything is known of it: an earlier start, a claim, an end.
@@ -207,13 +217,13 @@ class Claims:
             return None
         if is_settled or (not asked and await self._find_settled(record, now_ms / 1000)):
             await self._step("unclaim", record, [record.owner, n])
-            return _tell_again(record, n, now_ms / 1000)
+            return _settle_compacted(record, n, now_ms / 1000)
         self._held[record] = {n}
         is_erased, why = n in held.erased, held.suppressed.get(n, "")
         return Free(n, now_ms / 1000, doubtful=False, erased=is_erased, suppressed=why)
 
     def _is_old(self, record: ChunkRecord, now_s: float) -> bool:
-        """Tell whether its chunk may be settled and its hash gone."""
+        """Tell whether the chunk is old enough to be compacted."""
         return now_s >= record.accepted_s + LOOK_AFTER_S
 
     async def _find_settled(self, record: ChunkRecord, now_s: float) -> bool:
@@ -229,11 +239,11 @@ class Claims:
         return self._compaction
 
     async def _find_excused(self, owners: Sequence[str]) -> list[str]:
-        """Choose those whose process was ended because it stood still."""
+        """Return the owners whose process was ended because it stood still."""
         return [one for one in owners if await self._call("EXISTS", STOPPED_KEY + process_of(one))]
 
     async def excuse_stopped(self) -> None:
-        """Say once of the processes before this one that they were merely stopped, for whoever takes over from them."""
+        """Write once which processes before this one were merely stopped, for the workers that take over from them."""
         while self._stopped:
             await self._call("SET", STOPPED_KEY + self._stopped[0], 1, "EX", KEEP_S)
             self._stopped = self._stopped[1:]
@@ -290,19 +300,19 @@ class Claims:
         arguments: list[Argument] = [record.token, record.owner, record.start, broken, len(handed), *handed, *unsent]
         await self._step("end", record, arguments)
 
-    async def carry(self, record: ChunkRecord, starts: Mapping[str, int], by: Sequence[str] = ()) -> None:
-        """Pass on to copies how often what they hold has broken a worker, and which, before they can come back."""
+    async def copy_breaks(self, record: ChunkRecord, starts: Mapping[str, int], by: Sequence[str] = ()) -> None:
+        """Write for copies, before they can come back, how often their recipients broke a worker, and which workers."""
         words: list[Argument] = []
         for start, broken in starts.items():
             words += [start, broken, " ".join(by[-broken:])]
-        await self._step("carry", record, [KEEP_S * 1000, *words])
+        await self._step("copy_breaks", record, [KEEP_S * 1000, *words])
 
-    async def read_birth_s(self) -> float:
-        """Say since when Redis has kept its data (Unix, seconds): of what is older claims may be lost."""
-        return int(await self._run(self._scripts["born"], BORN_KEY, [])) / 1000
+    async def read_data_since_s(self) -> float:
+        """Return since when Redis has kept its data (Unix, seconds): claims of older jobs may be lost."""
+        return int(await self._run(self._scripts["data_since"], BORN_KEY, [])) / 1000
 
     def forget(self, record: ChunkRecord) -> None:
-        """Let the leases of a delivery run out: nobody works on it here any more."""
+        """Stop renewing the leases of a delivery: this worker does not work on it any more."""
         self._held.pop(record, None)
 
     async def keep_leases(self) -> None:
@@ -349,14 +359,14 @@ class Claims:
             is_settled = asks and bool(found.pop()[0])
             held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
         except RedisRefused as refused:
-            raise _understand(refused) from refused.__cause__
+            raise _translate(refused) from refused.__cause__
         return reply, held, is_settled
 
     async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
         try:
             return await self._redis.run(script, [key], arguments)
         except RedisRefused as refused:
-            raise _understand(refused) from refused.__cause__
+            raise _translate(refused) from refused.__cause__
 
     def _let_go(self, record: ChunkRecord, ns: Iterable[int]) -> None:
         if held := self._held.get(record):
@@ -365,18 +375,20 @@ class Claims:
                 del self._held[record]
 
 
-def _understand(refused: RedisRefused) -> RedisRefused | RedisUnavailable:
-    """Say what a refusal is to a worker: a server that is loading, full or a replica is away; else it is a bug."""
+def _translate(refused: RedisRefused) -> RedisRefused | RedisUnavailable:
+    """Translate a refusal: a server that is loading, full or a replica is unavailable; a script's error is a bug."""
     if str(refused).removeprefix("ERR ").startswith("user_script:"):
         return refused
     return RedisUnavailable(str(refused))
 
 
-def _tell_again(record: ChunkRecord, n: int, now_s: float) -> Ended:
-    """Say of a recipient what is still known of it once its hash is gone: that it was sent to."""
+def _settle_compacted(record: ChunkRecord, n: int, now_s: float) -> Settled:
+    """Make the record of a recipient whose hash was compacted: it was sent."""
     at = datetime.fromtimestamp(now_s, UTC)
-    told = Outcome(request=record.request, n=n, attempt=record.attempt, status=Status.SENT, detail=SENT_BEFORE, at=at)
-    return Ended(told)
+    outcome = Outcome(
+        request=record.request, n=n, attempt=record.attempt, status=Status.SENT, detail=SENT_BEFORE, at=at
+    )
+    return Settled(outcome)
 
 
 def _write(transition: Transition) -> tuple[int, int, str]:
@@ -390,14 +402,14 @@ def _write(transition: Transition) -> tuple[int, int, str]:
 
 
 def _record_of(transition: Transition) -> Record:
-    """Say how a recipient stands once the transition is written."""
+    """Return the record of a recipient after a transition."""
     if transition.step_s is None:
-        return Ended(transition.outcome)
+        return Settled(transition.outcome)
     return Delayed(transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks)
 
 
 def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) -> Record:
-    """Read what a step answered for a recipient. Raises ValueError for what another version wrote."""
+    """Read a script's reply for a recipient. Raises ValueError for what this version cannot read."""
     kind, _, rest = found.partition(b" ")
     match kind:
         case b"f":
@@ -413,7 +425,7 @@ def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) 
         case b"x":
             return Stale()
         case b"s":
-            return Ended(_outcome(request, n, rest.split(b" ", 1)[1]))
+            return Settled(_outcome(request, n, rest.split(b" ", 1)[1]))
         case b"r":
             _token, _first, _doubt, handed, uses, step_s, body = rest.split(b" ", 6)
             return Delayed(_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", asks=uses == b"2")
