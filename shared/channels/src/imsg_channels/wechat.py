@@ -57,7 +57,7 @@ ORDER = (
         "url": "https://example.com/orders/${number}",
     },
 )
-"""The ways of a template that the sandbox's account has: what `docs/wechat.md` describes, to be tried."""
+"""The delivery options of the template `order`, which docs/wechat.md describes, for the sandbox."""
 
 _ACCOUNT = ("APPID", "SECRET", "TOKEN", "AES_KEY", "TEMPLATE", "VARIABLE", "TEMPLATES", "ENDPOINT")
 
