@@ -1,4 +1,4 @@
-"""How answers go out: in one piece, and a head at once where its body is long in coming."""
+"""How answers go out: a head at once where its body takes long, and the whole of it before a connection ends."""
 
 import asyncio
 import socket
@@ -66,16 +66,6 @@ async def serving(
             writer.close()
             never.set_result(RuntimeError("the test is over"))
             await serving
-
-
-async def test_head_and_body_of_an_answer_come_in_one_piece() -> None:
-    """One system call and one packet each: whoever reads once has all of it."""
-    async with serving(App()) as (reader, writer):
-        for _ in range(50):
-            writer.write(REQUEST)
-            head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 OK")
-            assert body == ANSWER.body
 
 
 async def test_a_head_does_not_wait_for_a_body_that_is_long_in_coming() -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as clients speak it, within bounds: raw UTF-8 in a request line is read, what is no HTTP is answered too."""
+"""uvicorn's HTTP/1.1 with bounds on connections and heads, raw UTF-8 in request lines, malformed HTTP answered."""
 
 import asyncio
 import sys
@@ -20,39 +20,36 @@ from imsg_web.websocket_intake import WebSocketIntake
 _ASCII = "".join(map(chr, range(0x80)))
 
 MAX_HEAD_BYTES = 32 * 1024
-"""A request's first line and headers: four times what browsers and proxies let through (nginx: 8 KiB a line)."""
+"""The longest request line and headers: four times what browsers and proxies accept (nginx: 8 KiB a line)."""
 
 HEAD_S = 10.0
-"""How long a head may take from the connection's beginning, or from its first byte where others came before."""
+"""How long a head may take: from the start of the connection, later from its first byte."""
 
 FIRST_BYTE_S = 2.0
-"""How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
-or a proxy keeps it for the next one (the edge for 1 s)."""
+"""How long a connection without a request stays open once the port is closed: its request may be on the way, or a proxy
+keeps it for the next one (the edge for 1 s)."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Of one message of a WebSocket, refused by the length it declares; what an app takes of a stranger's is far less."""
+"""The longest message of a WebSocket, refused by its declared length; an app may accept far less."""
 
 LINGER_S = 30.0
-"""How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
-enough for 16 MiB at 5 Mbit/s."""
+"""How long the rest of a body is received and dropped after an answer that ends its connection, as nginx does: enough
+for 16 MiB at 5 Mbit/s."""
 
 _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
-"""Headers that mean nothing once an offered upgrade is left alone."""
+"""Headers that are dropped where an offered upgrade is ignored."""
 
 
 def make_protocol(intake: Intake) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
-    """Make what serves each connection, for `uvicorn.Config`."""
+    """Return the factory of protocols for `uvicorn.Config`."""
     return partial(Protocol, intake)
 
 
 class _ClientTransport:
-    """A connection that is not closed on a client in the middle of its body, and whose answers go out in one piece.
+    """A transport that is not closed while the client still sends its body (lingering close).
 
-    The kernel answers what comes after a close with a reset, and that takes the answer from a client which reads only
-    once it has written all: most do. So our side alone is closed, and the rest thrown away until theirs is too.
-
-    uvicorn writes an answer's head and its body apart, a system call and a packet each; what is written within one turn
-    of the loop waits here for what follows it (docs/performance.md).
+    The kernel answers data after a close with a reset, and a client that reads only after it has sent everything then
+    loses the answer. So only the sending side is closed, and the rest is received and dropped.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: "Protocol") -> None:
@@ -60,29 +57,13 @@ class _ClientTransport:
         self.is_lingering = False
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
-        self._head: bytes | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever uvicorn wants of a transport
         return getattr(self.transport, name)
 
-    def write(self, data: bytes) -> None:
-        """Write a piece: with the one before where that waits, or at the end of this turn."""
-        if self._head is not None:
-            data, self._head = self._head + data, None
-            self.transport.write(data)
-        else:
-            self._head = data
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            data, self._head = self._head, None
-            self.transport.write(data)
-
     def close(self) -> None:
-        """Close it, or begin to: a second call always does."""
-        self._flush()
+        """Close the connection, or begin to linger; a second call always closes."""
         if self.is_lingering or self.transport.is_closing() or not self._protocol.is_amid_body():
             self.transport.close()
             return
@@ -92,23 +73,23 @@ class _ClientTransport:
         self._deadline = self._loop.call_later(LINGER_S, self.transport.close)
 
     def is_closing(self) -> bool:
-        """Tell whether nothing more is to be answered here."""
+        """Return whether no more answers can be sent."""
         return self.is_lingering or self.transport.is_closing()
 
     def end(self) -> None:
-        """Wait for nothing more: the connection has ended."""
+        """Stop lingering: the connection has ended."""
         if self._deadline is not None:
             self._deadline.cancel()
 
 
 class Protocol(UvicornProtocol):
-    """uvicorn's protocol with six of its habits softened, behind an intake."""
+    """uvicorn's protocol behind an intake: it does what uvicorn has no setting for (docs/performance.md)."""
 
     def __init__(self, intake: Intake, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
         self._intake = intake
         self._leave: Callable[[], None] | None = None
-        """What takes the connection from the count."""
+        """Ends the connection's count at the intake."""
         self._may_be_request_line = True
         self._is_amid_request = True
         self._is_broken = False
@@ -116,13 +97,13 @@ class Protocol(UvicornProtocol):
         self._client: _ClientTransport
         self._is_amid_head = True
         self._head_bytes = 0
-        """Of a head that came in several pieces: what the pieces before had."""
+        """The octets of earlier pieces of a head."""
         self._head_deadline: asyncio.TimerHandle | None = None
         self._refusal: Refusal | None = None
-        """What is wrong with a head, where that is said while it is parsed."""
+        """Why a head is refused, set while it is parsed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection."""
+        """Admit a connection, or refuse it."""
         self._client = _ClientTransport(transport, self)
         super().connection_made(self._client)  # type: ignore[arg-type]  # a transport in all but name
         peer = transport.get_extra_info("peername")
@@ -142,11 +123,11 @@ class Protocol(UvicornProtocol):
         super().connection_lost(exc)
 
     def is_amid_body(self) -> bool:
-        """Tell whether a request has its answer and the client is still writing it."""
+        """Return whether a request has its answer and the client still sends its body."""
         return self._is_broken or (self.has_answered and self._is_amid_request)
 
     def data_received(self, data: bytes) -> None:
-        """Percent-encode raw UTF-8 in a request line (curl and others never encode), which the parser refuses."""
+        """Percent-encode raw UTF-8 in a request line, which curl sends and the parser refuses."""
         if self._client.is_lingering:
             return
         if self._may_be_request_line:
@@ -160,7 +141,7 @@ class Protocol(UvicornProtocol):
             self._wait_for_head(len(data))
 
     def _wait_for_head(self, more: int) -> None:
-        """Bound a head whose end has not come yet: its size, and by when it has to."""
+        """Bound the size and the time of an unfinished head."""
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431, Refusal("head_too_large", limit=MAX_HEAD_BYTES))
@@ -168,7 +149,7 @@ class Protocol(UvicornProtocol):
             self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
 
     def _give_up_head(self) -> None:
-        """End a connection whose head does not come; without a word where none of it has."""
+        """Close a connection whose head does not arrive; answer 408 where part of it has."""
         self._head_deadline = None
         if self.is_answering:  # an answer to the one before is on its way
             self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
@@ -183,7 +164,7 @@ class Protocol(UvicornProtocol):
             self._head_deadline = None
 
     def handle_websocket_upgrade(self) -> None:
-        """Go on with HTTP/1.1 where anything but a websocket is offered, as RFC 9110 (7.8) lets a server do.
+        """Continue with HTTP/1.1 where another upgrade than a WebSocket is offered, as RFC 9110 (7.8) allows.
 
         Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
         """
@@ -216,12 +197,12 @@ class Protocol(UvicornProtocol):
         self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header: the request line is over, also of a request that came in one piece with the one before."""
+        """Read a header: the request line has ended, also of a pipelined request."""
         self._may_be_request_line = False
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End a head. One that is too long is refused before anybody is asked about it."""
+        """End a head; a head that is too long is refused before the app is called."""
         self._is_amid_head = False
         self._forget_deadline()
         if self._head_bytes + len(self._data) > MAX_HEAD_BYTES and self.head_length > MAX_HEAD_BYTES:
@@ -230,14 +211,14 @@ class Protocol(UvicornProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """End a request: what follows is the next one's line."""
+        """End a request: the next line is a request line."""
         super().on_message_complete()
         self.mark_scope(BODY_COMPLETE)
         self._may_be_request_line = True
         self._is_amid_request = False
 
     def shutdown(self) -> None:
-        """End after the answer to what is on its way; at once where nothing is."""
+        """Close after the answer of a pending request; at once without one."""
         if self.is_answering:
             super().shutdown()
         elif self._is_amid_request:  # its head is not whole, or not even its first byte is here
@@ -246,7 +227,7 @@ class Protocol(UvicornProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP as everything is answered, and close."""
+        """Answer malformed HTTP in the public form, and close."""
         del msg
         if self._refusal is not None:
             self._refuse(431, self._refusal)
