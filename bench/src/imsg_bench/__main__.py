@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
-    """Carry out measurements on one ground; one that fails is told and left out, and costs the others nothing."""
+    """Run measurements on the same servers; one that fails is reported and left out."""
     progress = Progress()
     with ExitStack() as stack:
         servers = Servers(stack)

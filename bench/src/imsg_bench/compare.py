@@ -42,7 +42,7 @@ def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
 
 
 def _series(result: Result) -> Iterator[Series]:
-    """Yield what was measured, then what it cost whom: that lies least where others used the machine."""
+    """Yield the series, then the processor costs, which depend least on other work on the machine."""
     yield from result.series
     for name, cost in result.costs.items():
         yield Series(f"processor, {name}", "µs", (cost,))

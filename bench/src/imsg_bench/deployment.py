@@ -1,4 +1,4 @@
-"""iMSG on a plot: its services as processes, with the settings of production, and what stands around them."""
+"""The services of iMSG as processes with production settings, and the stand-ins around them."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ CONTENT = {
 
 
 class Deployment:
-    """What a measurement starts on its plot; all of it ends with the stack."""
+    """The processes of one measurement; all of them end with the stack."""
 
     def __init__(self, stack: ExitStack, servers: Servers) -> None:
         self.stack = stack
@@ -120,7 +120,7 @@ class Deployment:
         return port, counts
 
     def absent_sink(self) -> tuple[int, Counts]:
-        """Return the port and the counts of a mail server that is away until it is started."""
+        """Return the port and the counts of a mail server that is not started yet."""
         return reserve_port(self), Counts(self.folder / "mails")
 
     def start_sink(self, port: int) -> None:
@@ -128,7 +128,7 @@ class Deployment:
         self.listening("imsg_bench.sink", port, str(port), str(self.folder))
 
     def far(self, port: int, one_way_s: float) -> int:
-        """Put a server of the loopback at a distance; return the port through which it is reached."""
+        """Delay a server of the loopback by a proxy; return the proxy's port."""
         away = reserve_port(self)
         self.listening("imsg_bench.far", away, str(away), str(port), str(one_way_s))
         return away

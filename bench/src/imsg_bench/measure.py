@@ -1,4 +1,4 @@
-"""What a measurement is, and the room it is given."""
+"""What a measurement is, and what it is given."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,7 @@ class Run:
     peer_python: Path | None
     """The Python of the environment that has Celery; None where it was not set up."""
     found: dict[str, Result]
-    """What was found so far, by key: some measurements go by others'."""
+    """The results so far, by key: some measurements use those of others."""
 
     @contextmanager
     def deployment(self) -> Iterator[Deployment]:
@@ -39,4 +39,4 @@ class Measurement(Protocol):
     TITLE: str
 
     def measure(self, run: Run) -> Result:
-        """Measure, and return what was found."""
+        """Measure, and return the result."""

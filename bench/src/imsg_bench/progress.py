@@ -1,4 +1,4 @@
-"""What people see while it runs."""
+"""Progress messages of a run."""
 
 import sys
 import time
@@ -18,6 +18,6 @@ class Progress:
         print(f"[{seconds // 60:2.0f}:{seconds % 60:02.0f}] {text}", file=sys.stderr, flush=True)
 
     def round(self, key: str, number: int, of: int, **figures: float) -> None:
-        """Tell what a round has found."""
+        """Write the figures of a round."""
         told = ", ".join(f"{name.replace('_', ' ')} {round_figure(value)}" for name, value in figures.items())
         self.say(f"{key}  round {number + 1}/{of}: {told}")

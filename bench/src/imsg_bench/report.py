@@ -49,7 +49,7 @@ def _rounds(one: Series) -> str:
 
 
 WHY = Path(__file__).parents[2] / "why.md"
-"""What keeps a figure from what it is to reach, a section for each measurement, written by people."""
+"""Why a figure misses its target: a section for each measurement, written by hand."""
 
 
 def reasons(text: str) -> Mapping[str, str]:

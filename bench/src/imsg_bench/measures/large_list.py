@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from imsg_bench import machine, pulse
+from imsg_bench import liveness_probe, machine
 from imsg_bench.costs import Meter
 from imsg_bench.deployment import CONTENT
 from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
@@ -53,7 +53,7 @@ def measure(run: Run) -> Result:
         one = stack.enter_context(prepare_embedded(folder / "up", {}))
         one.start()
         one.open_wide()
-        beats = folder / "pulse"
+        beats = folder / "probe"
         listener = _listener(one, beats)
         stack.callback(listener.close)
         listener.start()
@@ -70,9 +70,9 @@ def measure(run: Run) -> Result:
             accepted, ended, refused = settled.result()
         costs = meter.per_unit_us(people)
         assert listener.runs, listener.last_lines()  # noqa: S101  a silence would be no stall
-        found = pulse.read(beats)
-    idle = pulse.between(found, begun_idle, begun_idle + IDLE_S)
-    beside = pulse.between(found, begun, ended)
+        found = liveness_probe.read(beats)
+    idle = liveness_probe.between(found, begun_idle, begun_idle + IDLE_S)
+    beside = liveness_probe.between(found, begun, ended)
     run.progress.round(KEY, 0, 1, longest_ms=max(beside), idle_ms=max(idle), list_s=ended - begun)
     return Result(
         KEY,
@@ -96,9 +96,9 @@ def measure(run: Run) -> Result:
 
 
 def _listener(one: EmbeddedDeployment, beats: Path) -> Process:
-    command = [sys.executable, "-m", "imsg_bench.pulse", "127.0.0.1", str(one.port), str(beats)]
+    command = [sys.executable, "-m", "imsg_bench.liveness_probe", "127.0.0.1", str(one.port), str(beats)]
     folder = one.log.parent
-    return Process(command, log=folder / "pulse.log", environment=environment({}), cwd=folder)
+    return Process(command, log=folder / "liveness_probe.log", environment=environment({}), cwd=folder)
 
 
 def _list(token: str, people: int) -> bytes:

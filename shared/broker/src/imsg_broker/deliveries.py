@@ -1,4 +1,4 @@
-"""What one consumer holds: deliveries that wait for their reader, and those that are not acked yet."""
+"""The deliveries of one consumer: those that wait for their reader, and those that are not acked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,41 +7,41 @@ from imsg_broker.port import Delivery
 
 
 class Deliveries(AsyncIterator[Delivery]):
-    """The deliveries of one consumer, in order of arrival; both brokers fill it, the worker reads it."""
+    """The deliveries of one consumer, in order of arrival: an adapter adds them, the worker reads them."""
 
     def __init__(self) -> None:
         self._arrived: asyncio.Queue[Delivery | BaseException] = asyncio.Queue()
         self._unacked: set[Delivery] = set()
 
     def __len__(self) -> int:
-        """How many are unacked: with the reader, or still waiting for it."""
+        """Return how many are unacked."""
         return len(self._unacked)
 
     def add(self, delivery: Delivery) -> None:
-        """Put a delivery before the reader."""
+        """Add a delivery."""
         self._unacked.add(delivery)
         self._arrived.put_nowait(delivery)
 
     def settle(self, delivery: Delivery) -> bool:
-        """Note that a delivery is settled; False where it is no longer ours to ack."""
+        """Remove a delivery that is settled; return False where it is not held any more."""
         if delivery not in self._unacked:
             return False
         self._unacked.remove(delivery)
         return True
 
     def lose(self) -> None:
-        """Give up everything: the broker may give it to another. What was not read yet will not be."""
+        """Drop all deliveries, which the broker may give to another consumer."""
         for delivery in self._unacked:
             delivery.held = False
         self._unacked.clear()
 
     def end(self, cause: BaseException | None = None) -> None:
-        """Let the reader's loop end, with an error where a cause is given."""
+        """End the reader's loop, with an error where there is a cause."""
         self.lose()
         self._arrived.put_nowait(cause or StopAsyncIteration())
 
     async def take(self, most: int) -> list[Delivery]:
-        """Wait for the next delivery that is still held, and take with it what has arrived; none where none comes."""
+        """Wait for the next held delivery and return it with those that have arrived; empty at the end."""
         taken: list[Delivery] = []
         while len(taken) < most and not (taken and self._arrived.empty()):
             arrived = await self._arrived.get()

@@ -1,4 +1,4 @@
-"""The broker as the services see it: seven verbs, promised alike by RabbitMQ and by Redis Streams."""
+"""The port of the broker: RabbitMQ and Redis Streams keep the same promises."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,45 +12,45 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 class PublishRefused(Exception):  # noqa: N818  named for the outcome, as its pair is
-    """Nothing was written, or the broker returned it: certainly not kept, safe to give up."""
+    """The message was not written, or the broker returned it: it is certainly not stored."""
 
 
 class PublishUnknown(Exception):  # noqa: N818
-    """The broker may have kept it: a nack, a lost connection or a time-out after writing. Repeat the same bytes."""
+    """The message may be stored: a nack, a lost connection or a time-out after writing. Repeat the same bytes."""
 
 
 class Unreachable(Exception):  # noqa: N818
-    """The broker can't be asked at the moment (depth, ack of a delivery already handed back)."""
+    """The broker can't be reached at the moment."""
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message consumed from a queue, ours until it is acked, dead-lettered or handed back."""
+    """One message consumed from a queue, held until it is acked, dead-lettered or requeued."""
 
     body: bytes = field(repr=False)
     key: str
-    """The key it was published with; for what came past the exchange, the queue's name."""
+    """The routing key; the queue's name where it did not pass the exchange."""
     queue: str
     headers: Mapping[str, str]
     redelivered: bool
-    """True where somebody may have had it before."""
+    """Whether a consumer may have received it before."""
     handle: object
-    """The adapter's own."""
+    """A value of the adapter."""
     held: bool = field(default=True)
-    """False once the broker may give it to another (connection lost): begin nothing more for it."""
+    """False once the broker may redeliver it (connection lost): do no more work for it."""
 
 
 class Deliveries(Protocol):
-    """What a consumer is given, in order of arrival: the next, waiting for it, or several that wait already."""
+    """The deliveries of a consumer, in order of arrival: one at a time, or several that have arrived."""
 
     def __aiter__(self) -> AsyncIterator[Delivery]:
-        """Go on with those that come."""
+        """Iterate over the deliveries."""
 
     async def __anext__(self) -> Delivery:
         """Wait for the next delivery that is still held."""
 
     async def take(self, most: int) -> list[Delivery]:
-        """Wait for the next, and take with it what has arrived and is still held, so many in all; none at the end."""
+        """Wait for the next delivery and return it with those that have arrived, `most` in all; empty at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class Broker(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Connected, the whole topology declared, and not blocked by an alarm."""
+        """Whether it is connected, the topology is declared, and no alarm blocks it."""
 
     @property
     def blocked(self) -> str:
-        """Why it takes no publish although it answers, in its own words (memory, disk); empty where it takes them."""
+        """Why the broker accepts no publish, in its own words (memory, disk); empty where it does."""
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Return once the message is on durable storage in every queue of the route.
@@ -92,7 +92,7 @@ class Broker(Protocol):
         """
 
     async def ack(self, delivery: Delivery) -> None:
-        """Say that a delivery is done with. One that was handed back meanwhile is ignored: it comes again."""
+        """Acknowledge a delivery; one that was requeued meanwhile is ignored and comes again."""
 
     async def delay(self, queue: str, body: bytes, step_s: int) -> None:
         """Keep a message, confirmed, to come to this work queue in `step_s` seconds (one of the topology's steps).

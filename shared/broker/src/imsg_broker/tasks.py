@@ -1,4 +1,4 @@
-"""The tasks of a broker's adapter: a consumer runs as one, and what became of one."""
+"""The tasks of a broker's adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,12 +9,12 @@ from imsg_broker.deliveries import Deliveries
 
 
 class Consumer(Protocol):
-    """What an adapter runs for each queue that is consumed."""
+    """The consumer of one queue."""
 
     deliveries: Deliveries
 
     async def run(self) -> None:
-        """Consume until it is cancelled."""
+        """Consume until cancelled."""
         ...
 
 
@@ -22,8 +22,8 @@ AnyConsumer = TypeVar("AnyConsumer", bound=Consumer)
 
 
 @asynccontextmanager
-async def consuming(consumer: AnyConsumer, among: set[AnyConsumer], queue: str) -> AsyncIterator[Deliveries]:
-    """Run a consumer for as long as the context lasts; it is among its broker's meanwhile."""
+async def run_consumer(consumer: AnyConsumer, among: set[AnyConsumer], queue: str) -> AsyncIterator[Deliveries]:
+    """Run a consumer while the context lasts, and list it in `among` meanwhile."""
     among.add(consumer)
     task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
     task.add_done_callback(lambda ended: consumer.deliveries.end(find_failure(ended)))
@@ -35,7 +35,7 @@ async def consuming(consumer: AnyConsumer, among: set[AnyConsumer], queue: str) 
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended; what it raised stays with it."""
+    """Cancel a task and wait until it has ended; its exception is not raised."""
     task.cancel()
     await asyncio.wait({task})
 

@@ -1,4 +1,4 @@
-"""The database as transactions: some that only read, and some that write, in turn where it is SQLite."""
+"""The database as transactions: read transactions, and write transactions, which SQLite runs one at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class Database:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether it has refused no write lately: full, read-only, or without the right."""
+        """Whether the last write was accepted: a full or read-only database, or a missing right, refuses it."""
         return self._writes.is_well
 
     @asynccontextmanager
@@ -54,7 +54,7 @@ class Database:
                 raise DatabaseUnavailable("the synchronous standby did not confirm a commit")
 
     async def purge(self) -> None:
-        """Leave nothing of what was deleted in SQLite's files; PostgreSQL vacuums by itself.
+        """Remove deleted data from SQLite's files; PostgreSQL vacuums by itself.
 
         Raises DatabaseUnavailable.
         """
@@ -70,7 +70,7 @@ class Database:
 
 
 class _Turn(AbstractAsyncContextManager[None]):
-    """SQLite's writers of this process queue up in order; those of others poll for the file's lock."""
+    """SQLite's writers of this process wait in order; those of other processes poll for the file's lock."""
 
     def __init__(self, patience_s: float) -> None:
         self._lock = asyncio.Lock()

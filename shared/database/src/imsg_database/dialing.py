@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL comes about: host after host, its socket watched, its session bounded."""
+"""Connections to PostgreSQL: each host is tried in turn, the socket is watched, the session is bounded."""
 
 import asyncio
 import ipaddress
@@ -18,7 +18,7 @@ from imsg_database.address import SYSTEM, find_hosts
 from imsg_database.sessions import CONNECT_TIMEOUT_S, UNREPLICATED, Session
 
 STATEMENTS = 100
-"""How many statements a connection remembers as prepared; the one used longest ago makes room."""
+"""The most prepared statements of a connection; the least recently used is dropped."""
 
 SOCKET_OPTIONS = (
     # A peer that vanished without a word is noticed within seconds, not after the kernel's quarter of an hour.
@@ -36,13 +36,13 @@ SOCKET_OPTIONS = (
 )
 
 _ELSEWHERE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What may become of one of several hosts, so that the next is tried: away, starting, full, a standby, gone again."""
+"""Errors of one host after which the next is tried: unreachable, starting, full, a standby, disconnected."""
 
 _names = count()
 
 
 class Dialed(asyncpg.Connection):
-    """A connection whose socket tells of a dead peer."""
+    """A connection whose socket detects a dead peer."""
 
     def __init__(self, protocol: Any, transport: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  asyncpg's own
         super().__init__(protocol, transport, *args, **kwargs)
@@ -76,7 +76,7 @@ class Opened:
 
 
 async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> Opened:
-    """Connect to the first host that will have us. Raises OSError, with the last one's words."""
+    """Connect to the first host that accepts. Raises OSError, with the text of the last host's error."""
     failure: Exception | None = None
     nowhere: Sequence[tuple[str | None, int | None]] = [(None, None)]  # as PGHOST says, or by this machine's socket
     for host, port in find_hosts(url) or nowhere:

@@ -1,4 +1,4 @@
-"""Waiting at a start for a database that is itself still starting."""
+"""A start waits for a database that is still starting."""
 
 import asyncio
 import random
@@ -12,13 +12,13 @@ from imsg_runtime.settings import StartError, variable
 log = logger(__name__)
 
 START_PATIENCE_S = 30.0
-"""How long a start waits before it gives up; whoever started the service starts it again."""
+"""How long a start waits before it gives up; a supervisor then starts the service again."""
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 
 SHOWN = 300
-"""Characters of a database's own words in a log line: some quote a whole statement."""
+"""The most characters of a database's error in a log line: some contain a whole statement."""
 
 
 async def wait_for_database(

@@ -1,4 +1,4 @@
-"""What a database's errors mean: it can't be used now, a statement is wrong, or a value is."""
+"""What a database's error means: the database is unavailable, or the statement or a value is wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ BAD_VALUES = ("22", "23", "54")
 """Classes of SQLSTATE that blame what was written: data exception, integrity, a limit exceeded (a key too long)."""
 
 NO_RIGHT = "42501"
-"""A right was taken from us, which its operator gives back: no fault of the statement, whatever its class."""
+"""A missing right, which an operator restores: no fault of the statement, whatever its class."""
 
 BAD_STATEMENTS = ("0A", "21", "22", "23", "3F", "42", "44")
 """Classes that the same statement will always have; all others say that the database can't now."""

@@ -13,11 +13,11 @@ from imsg_broker.rabbitmq.alarm_probe import probe
 from imsg_broker.rabbitmq.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.consumer import Consumer, acknowledge
-from imsg_broker.rabbitmq.declare import Declaring
+from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_broker.rabbitmq.depth import Depths, Management
 from imsg_broker.rabbitmq.publisher import Publisher
 from imsg_broker.rabbitmq.tls import URL
-from imsg_broker.tasks import consuming, end, find_failure
+from imsg_broker.tasks import end, find_failure, run_consumer
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.settings import StartError
@@ -25,23 +25,23 @@ from imsg_runtime.settings import StartError
 log = logger(__name__)
 
 REDECLARE_S = 30.0
-"""How often everything is declared again: what an operator or an accident removed comes back."""
+"""How often the topology is declared again, in case an operator removed part of it."""
 
 MEET_S = 2.0
-"""How long a start waits to see who answers; a broker that is away then is no reason not to start."""
+"""How long a start waits for the broker to answer; a broker that is unavailable then does not stop the start."""
 
 MAX_REASON = 2_000
 """Characters of the reason of a dead letter: all headers of a message must fit into one frame."""
 
 
 class RabbitBroker:
-    """The seven verbs on RabbitMQ. The broker blocks publishing connections only, so consuming has its own."""
+    """The broker port on RabbitMQ. RabbitMQ blocks publishing connections only, so consumers have their own."""
 
     def __init__(self, address: Address, topology: Topology, redeclare_s: float) -> None:
         self.topology = topology
         self._redeclare_s = redeclare_s
         name = f"imsg:{os.getpid()}"
-        self._declaring = Declaring(topology)
+        self._declaring = TopologyDeclarer(topology)
         self._publisher = Publisher(self._declaring)
         self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
         self._consuming = Life(address, f"{name}:consume")
@@ -61,7 +61,7 @@ class RabbitBroker:
 
     @property
     def blocked(self) -> str:
-        """The alarm that keeps us from publishing, in RabbitMQ's words; empty without one."""
+        """The alarm that blocks publishing, in RabbitMQ's words; empty without one."""
         return self._publisher.blocked
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
@@ -70,7 +70,7 @@ class RabbitBroker:
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
-        """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
+        """Consume a queue while the context lasts; leaving it requeues unacked deliveries."""
         self._watch("consume", self._consuming.run)
         consumer = Consumer(
             self._consuming,
@@ -80,7 +80,7 @@ class RabbitBroker:
             prefetch,
             on_queue_gone=self._publisher.missed.set,
         )
-        async with consuming(consumer, self._consumers, queue) as deliveries:
+        async with run_consumer(consumer, self._consumers, queue) as deliveries:
             yield deliveries
 
     async def ack(self, delivery: Delivery) -> None:
@@ -115,8 +115,8 @@ class RabbitBroker:
             self._watch("probe", lambda: probe(self._publishing, self.topology.exchange))
         self._watch("declare", self._keep_declared)
 
-    async def meet(self) -> None:
-        """Wait a moment until somebody has answered or not. Raises StartError where it is a RabbitMQ too old for us."""
+    async def wait_for_first_answer(self) -> None:
+        """Wait for the first answer, a few seconds at most. Raises StartError where RabbitMQ is too old."""
         met = self._publishing.met
         await first_of(met, timeout_s=MEET_S)
         if met.done() and isinstance(old := met.result(), TooOld):
@@ -130,7 +130,7 @@ class RabbitBroker:
         await self._management.close()
 
     async def _connect_to_consume(self) -> None:
-        """Make the connection that consumes, where it is not; who asks first waits a moment for its first try."""
+        """Open the connection for consumers, where it is not open; the first caller waits for its first try."""
         self._watch("consume", self._consuming.run)
         if not self._consuming.met.done():
             await first_of(self._consuming.met, timeout_s=MEET_S)
@@ -145,14 +145,14 @@ class RabbitBroker:
             self._tasks[name].add_done_callback(_report)
 
     async def _keep_declared(self) -> None:
-        """Declare everything again from time to time, and soon after a queue was found missing."""
+        """Declare the topology again from time to time, and soon after a queue is found missing."""
         trouble = Recurring(log, "declare_failed")
         while True:
-            missed = await _happens(self._publisher.missed, self._redeclare_s)
+            missed = await _wait_for_event(self._publisher.missed, self._redeclare_s)
             self._publisher.missed.clear()
             link = await self._publishing.up()
             try:
-                await (await self._declaring.everything(link)).close()
+                await (await self._declaring.declare_all(link)).close()
             except LinkLost as lost:
                 trouble.note(lost)
             else:
@@ -180,13 +180,13 @@ async def connect(
     broker = RabbitBroker(address, topology, redeclare_s)
     broker.start(probes_alarms=probes_alarms)
     try:
-        await broker.meet()
+        await broker.wait_for_first_answer()
         yield broker
     finally:
         await broker.close()
 
 
-async def _happens(event: asyncio.Event, within_s: float) -> bool:
+async def _wait_for_event(event: asyncio.Event, within_s: float) -> bool:
     try:
         async with asyncio.timeout(within_s):
             return await event.wait()

@@ -8,7 +8,7 @@ from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
 from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
 from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
-from imsg_broker.rabbitmq.declare import Declaring
+from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_contract.topology import DEAD, Topology
 from imsg_runtime.logs import Recurring, logger
 
@@ -31,7 +31,7 @@ class Consumer:
         self,
         life: Life,
         topology: Topology,
-        declaring: Declaring,
+        declaring: TopologyDeclarer,
         queue: str,
         prefetch: int,
         *,

@@ -1,4 +1,4 @@
-"""The topology as RabbitMQ keeps it: every argument in the declaration, so that it stands without an operator."""
+"""The topology at RabbitMQ: all arguments are in the declarations, so that no operator has to set policies."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -14,8 +14,8 @@ max-length, so nothing is ever rejected: a nack by one of two bound queues would
 log = logger(__name__)
 
 
-class Declaring:
-    """Sees that everything is there: declares it, or looks for it where our user may not declare.
+class TopologyDeclarer:
+    """Declares the topology, or checks that it exists where our user may not declare.
 
     Where each service has a user of its own, one of them has the right to configure, and declares for all.
     """
@@ -24,7 +24,7 @@ class Declaring:
         self._topology = topology
         self._may = True
 
-    async def everything(self, link: Link) -> Channel:
+    async def declare_all(self, link: Link) -> Channel:
         """Declare or find the whole topology; return the channel it was done on. Raises LinkLost, NotFound too."""
         return await self._declare_or_find(
             link, lambda channel: declare(channel, self._topology), lambda channel: find(channel, self._topology)

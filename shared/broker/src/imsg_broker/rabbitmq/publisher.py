@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from imsg_broker.port import MAX_BODY_BYTES, PublishRefused, PublishUnknown
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
-from imsg_broker.rabbitmq.declare import Declaring
+from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_contract.topology import Route
 from imsg_runtime.logs import logger
 
@@ -128,7 +128,7 @@ class _Line:
 class Publisher:
     """The publishing side: sees that the topology is there on each connection, then publishes."""
 
-    def __init__(self, declaring: Declaring) -> None:
+    def __init__(self, declaring: TopologyDeclarer) -> None:
         self._declaring = declaring
         self._line: _Line | None = None
         self.missed = asyncio.Event()
@@ -149,7 +149,7 @@ class Publisher:
     async def prepare(self, link: Link) -> None:
         """See that the topology is there on a new connection and open its publishing channel. Raises LinkLost."""
         self._line = None
-        channel = await self._declaring.everything(link)
+        channel = await self._declaring.declare_all(link)
         confirmed = _Line(link, channel)
         await channel.confirm(confirmed.on_confirm, lambda message_id: self._on_return(confirmed, message_id))
         self._line = confirmed

@@ -13,7 +13,7 @@ from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_returned_stream, retry
 from imsg_broker.redis_streams.scripts import CONSUMERS, DECLARE, DELAY, DEPTH, GROUP, PUBLISH
-from imsg_broker.tasks import consuming, end
+from imsg_broker.tasks import end, run_consumer
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
@@ -89,7 +89,7 @@ class StreamBroker:
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
         consumer = Consumer(self._url, self._shared, self.topology, queue, prefetch)
-        async with consuming(consumer, self._consumers, queue) as deliveries:
+        async with run_consumer(consumer, self._consumers, queue) as deliveries:
             yield deliveries
 
     async def ack(self, delivery: Delivery) -> None:

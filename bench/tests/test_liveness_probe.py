@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from imsg_bench.pulse import Beat, between, read
+from imsg_bench.liveness_probe import Beat, between, read
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
-    file = tmp_path / "pulse"
+    file = tmp_path / "probe"
     file.write_text("1.0 2.5\n1.01 3.0\n1.0")
     assert read(file) == [Beat(1.0, 2.5), Beat(1.01, 3.0)]
 

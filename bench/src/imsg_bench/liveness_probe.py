@@ -1,4 +1,4 @@
-"""Asks a server for its life every few milliseconds, from a process of its own: what it waits is the loop's stall.
+"""A probe that requests a server's liveness every few milliseconds: its wait is the stall of the server's event loop.
 
 One request at a time on one connection that stays open; the next follows EVERY_S after an answer, so that a stall is
 seen whole but for that. Each answer is a line in a file: when it was asked (CLOCK_MONOTONIC), and how many ms it took.
@@ -25,7 +25,7 @@ class Beat:
 
 
 def listen(host: str, port: int, file: Path) -> None:
-    """Ask for ever, and write down every answer. Raises OSError and HTTPException where there is none."""
+    """Probe for ever, and write down every answer. Raises OSError and HTTPException without one."""
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
     with file.open("w", buffering=1) as lines:
         while True:
