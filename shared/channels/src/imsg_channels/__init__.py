@@ -1,4 +1,4 @@
-"""The channels there are: each one description, from which all that is not its sender follows."""
+"""The channels: each is one description, from which everything except its sender follows."""
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -11,7 +11,7 @@ from imsg_channels.wecom import WECOM
 from imsg_contract.errors import Refusal
 
 GROUP = "imsg.channels"
-"""The entry points by which another distribution brings a channel of its own: a `ChannelSpec` each."""
+"""The entry points by which another distribution adds channels: a `ChannelSpec` each."""
 
 
 def _load_installed() -> list[ChannelSpec]:
@@ -24,26 +24,26 @@ CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, WECOM, *_load_installed(
 BY_NAME: Mapping[str, ChannelSpec] = {channel.name: channel for channel in CHANNELS}
 
 METHODS = tuple(BY_NAME)
-"""Their names, in the order in which people are shown them."""
+"""The names of the channels, in the order of display."""
 
 
 CONTACTS: tuple[str, ...] = tuple(dict.fromkeys(channel.contact for channel in CHANNELS if channel.contact is not None))
-"""The contacts of a user that channels send to, in their order."""
+"""The contacts of a user that channels send to, in the order of the channels."""
 
 METHODS_SAID: Mapping[str, str] = {
     "methods_zh": f"{'、'.join(METHODS[:-1])} 或 {METHODS[-1]}",
     "methods_en": f"{', '.join(METHODS[:-1])} or {METHODS[-1]}",
 }
-"""The values of the refusal 10008."""
+"""The values of the sentences of refusal 10008."""
 
 
 def unknown_method() -> Refusal:
-    """Refuse a method that is none (10008), and name those there are."""
+    """Return the refusal of an unknown method (10008), which names the methods."""
     return Refusal("method_unknown", methods_zh=METHODS_SAID["methods_zh"], methods_en=METHODS_SAID["methods_en"])
 
 
 def require_method(given: object) -> object:
-    """Take what a body's `method` holds, before it is read into its model. Raises Refusal missing, method_unknown."""
+    """Return the channel of a body's `method`, before the body is validated. Raises Refusal missing, method_unknown."""
     if given is None:
         raise Refusal("missing", field="method")
     if given not in METHODS:

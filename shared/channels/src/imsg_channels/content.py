@@ -1,4 +1,4 @@
-"""How `content` is checked: a Pydantic model for each channel, and what their rules have in common."""
+"""The check of `content`: a Pydantic model for each channel, and the rules they share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,32 +14,32 @@ from imsg_contract.wire import Content, TemplateLimits
 MAX_CONTENT_BYTES = 1024 * 1024
 
 MAX_FIELDS = 1_000
-"""Of a content, and of a field of it: Pydantic writes an error for each unknown one, and all wait for it."""
+"""The most fields of a content: Pydantic writes an error for each unknown one, which blocks the event loop."""
 
 Templates = Mapping[str, TemplateLimits]
-"""Name → limits, as the channel published them."""
+"""Name → limits, as the sender published them."""
 
 SENTENCE = "sentence"
-"""The type of an error that says in both languages what is wrong."""
+"""The type of an error with a sentence in both languages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a content is checked beside: Pydantic's validation context."""
+    """Pydantic's validation context of a content."""
 
     templates: Templates | None
-    """None where they are not known; empty where there are none."""
+    """The templates; None where they are not known."""
     has_attachment: bool
 
 
 class Shape(BaseModel):
-    """A content that is an object: nothing is coerced, fields unknown here are refused."""
+    """A content that is an object: values are not coerced, unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
 def wrong(zh: str, en: str) -> PydanticCustomError:
-    """Make the error that becomes a refusal with these sentences (10009)."""
+    """Return the error that becomes refusal 10009 with these sentences."""
     return PydanticCustomError(SENTENCE, "{en}", {"zh": zh, "en": en})
 
 
@@ -75,7 +75,7 @@ def read(
 
 
 def keep_known(model: type[BaseModel], content: object) -> object:
-    """Return a content without the fields that nothing reads, which v1 ignores."""
+    """Return a content without unknown fields, which v1 ignores."""
     if not isinstance(content, dict):
         return content
     known = fields(model)
@@ -84,7 +84,7 @@ def keep_known(model: type[BaseModel], content: object) -> object:
 
 @cache
 def fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """Name what a content may hold where it is an object."""
+    """Return the fields of a content that is an object."""
     if not issubclass(model, RootModel):
         return tuple(model.model_fields)
     inner = _models(model.model_fields["root"].annotation)
@@ -92,7 +92,7 @@ def fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def check_length(*texts: str) -> None:
-    """Refuse more than 1 MiB in all."""
+    """Refuse a content of more than 1 MiB."""
     # Four bytes a character at most: only what may be too long is encoded to be measured.
     if sum(map(len, texts)) * 4 <= MAX_CONTENT_BYTES:
         return
@@ -101,7 +101,7 @@ def check_length(*texts: str) -> None:
 
 
 def names(given: Sequence[str] | Templates) -> str:
-    """List names for a sentence, shortened."""
+    """Return names as a list for a sentence, shortened."""
     return ", ".join(name[:64] for name in list(given)[:20]) or "—"
 
 

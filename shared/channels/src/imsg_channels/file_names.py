@@ -1,9 +1,9 @@
-"""Names of files that people hand in, without what nobody sees of them."""
+"""Names of uploaded files without invisible characters."""
 
 import unicodedata
 
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""What Unicode counts to letters and marks, and nobody sees either."""
+"""Invisible characters that Unicode counts as letters and marks."""
 
 
 def drop_unseen(name: str) -> str:

@@ -1,17 +1,17 @@
-"""A text that must be one line: what it may not hold, as a check and as a pattern."""
+"""Texts that must be one line: a check and a pattern."""
 
 import re
 
 ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
-"""Neither a line break of any script nor a control character."""
+"""The pattern of a text without line breaks of any script and control characters."""
 
 
 _CONTROL = re.compile("[\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]")
-"""What Unicode counts to the categories Cc, Cs, Zl and Zp: one search a text, not a look-up a letter."""
+"""The Unicode categories Cc, Cs, Zl and Zp: one search for a text is faster than a look-up for each letter."""
 
 
 def has_control(text: str) -> bool:
-    """Tell whether a text that must be one line has a control character, line breaks of any script included."""
+    """Return whether a text has a control character or a line break of any script."""
     if text.isascii():
         return not text.isprintable()
     return _CONTROL.search(text) is not None

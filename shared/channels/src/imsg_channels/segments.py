@@ -1,4 +1,4 @@
-"""How many segments an SMS is: what it costs, by the rules of where it goes."""
+"""The segments of an SMS, by the rules of the country that it goes to."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ _GSM7 = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _GSM7_EXTENDED = frozenset("^{}\\[~]|€\f")
-"""3GPP TS 23.038, section 6.2.1: the basic alphabet, and what is written with an escape and counts two."""
+"""3GPP TS 23.038, section 6.2.1: the basic alphabet, and the characters with an escape, which count as two."""
 
 _ONE_GSM7, _PART_GSM7 = 160, 153
 _ONE_UCS2, _PART_UCS2 = 70, 67
-"""Characters of a single SMS, and of a part of a long one, whose header takes the rest (TS 23.040, 9.2.3.24)."""
+"""The characters of a single SMS, and of a segment of a long one, which has a header (TS 23.040, 9.2.3.24)."""
 
 MAINLAND = "+86"
 

@@ -53,7 +53,7 @@ class SmsContent(RootModel[Annotated[_Text | Template, EITHER]]):
 
 
 def takes_value(name: str, value: str, template: TemplateLimits) -> bool:
-    """Tell whether a template takes such a value of its variable."""
+    """Return whether a template accepts a value of its variable."""
     try:
         _check_variable(name, value, template)
     except PydanticCustomError:
@@ -62,7 +62,7 @@ def takes_value(name: str, value: str, template: TemplateLimits) -> bool:
 
 
 def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
-    """Refuse what the provider would refuse for its content (docs/providers.md, SMS)."""
+    """Refuse a content that the provider would refuse (docs/providers.md, SMS)."""
     check_fits(name, value, template)
     if "【" in value or "】" in value:
         raise wrong("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")

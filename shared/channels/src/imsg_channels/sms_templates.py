@@ -1,4 +1,4 @@
-"""A logical SMS template: words and parameters once, and by which approved template each provider sends them."""
+"""A logical SMS template: its text and parameters, and the approved template of each provider."""
 
 import re
 from collections.abc import Mapping
@@ -9,24 +9,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 
 Kind = Literal["text", "digits", "letters"]
-"""What a parameter may hold: anything, digits 0 to 9, or ASCII letters and digits."""
+"""The kinds of a parameter: any text, digits 0 to 9, or ASCII letters and digits."""
 
 KINDS: Mapping[str, re.Pattern[str]] = {"digits": re.compile(r"[0-9]*"), "letters": re.compile(r"[0-9A-Za-z]*")}
 
 
 class Parameter(BaseModel):
-    """What one parameter takes."""
+    """The limits of one parameter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind = "text"
     least: Annotated[int, Field(ge=0)] = 0
     most: Annotated[int, Field(ge=1)] | None = None
-    """Characters; None: as many as the provider's account takes."""
+    """The most characters; None: the limit of the provider's account."""
 
 
 def _read(given: object) -> object:
-    """Read `code = 6` as the most characters it takes."""
+    """Read `code = 6` as the most characters."""
     return {"most": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
 
@@ -36,13 +36,13 @@ class Way(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = ""
-    """The approved template there; empty for providers that take the words themselves."""
+    """The provider's approved template; empty for providers that take the text itself."""
     signature: str = ""
-    """Instead of the account's own, without 【】."""
+    """The signature in place of the account's, without 【】."""
     order: tuple[str, ...] = ()
-    """Our parameters in the provider's order, for templates with {1}, {2}; empty: as they stand in the text."""
+    """The parameters in the provider's order, for templates with {1}, {2}; empty: the order of the text."""
     names: Mapping[str, str] = {}
-    """Ours → what the provider calls it; left out: as ours."""
+    """Parameter → its name at the provider, where that differs."""
 
 
 class SmsTemplate(BaseModel):
@@ -51,15 +51,15 @@ class SmsTemplate(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
     text: Annotated[str, Field(min_length=1)]
-    """The words around `${parameter}`, without the signature."""
+    """The text around `${parameter}`, without the signature."""
     parameters: Mapping[str, Annotated[Parameter, BeforeValidator(_read)]] = {}
-    """What each parameter takes."""
+    """The limits of each parameter."""
     default: bool = False
     """Whether free text goes into the template's one parameter."""
     links: bool = False
     """Whether a parameter may hold a link."""
     providers: Mapping[str, Way]
-    """How each account sends the template. An account that is not named is passed over, unless it sends any text."""
+    """How each account sends the template. Other accounts are skipped, unless they send any text."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> "SmsTemplate":
@@ -77,15 +77,15 @@ class SmsTemplate(BaseModel):
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Name the parameters as they stand in the text."""
+        """Return the parameters in the order of the text."""
         return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
 
     def parameter(self, name: str) -> Parameter:
-        """Say what a parameter takes."""
+        """Return the limits of a parameter."""
         return self.parameters.get(name, Parameter())
 
 
 def is_of_kind(kind: str, value: str) -> bool:
-    """Tell whether a value is what its parameter takes; a kind that is not known here takes anything."""
+    """Return whether a value fits its parameter; an unknown kind accepts any value."""
     pattern = KINDS.get(kind)
     return pattern is None or pattern.fullmatch(value) is not None

@@ -1,4 +1,4 @@
-"""What there is to say of a channel, whatever sends it."""
+"""The description of a channel, apart from its sender."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from imsg_contract.wire import Status
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The same in both languages."""
+    """A text in both languages."""
 
     zh: str
     en: str
@@ -24,16 +24,16 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Whom a channel reaches."""
+    """The kind of a channel's addresses."""
 
     parse: Callable[[str], str | None]
-    """Reads an address into its normal form; None where the text is none of this kind."""
+    """Parses an address into its normal form; None where the text is no such address."""
     label: Words
-    """What it is called inside a sentence: `邮箱地址`, `e-mail address`."""
+    """Its name inside a sentence: `邮箱地址`, `e-mail address`."""
     none: Words
-    """What is said of a text that should be one and is none."""
+    """The sentence about a text that is no such address."""
     schema: Mapping[str, Any] = field(default_factory=dict)
-    """What OpenAPI says of it beyond its length."""
+    """Its JSON schema in OpenAPI, beside the length."""
     is_dialled: bool = False
     """It is a number: hyphens, brackets and a missing + are told where it is misspelt."""
     usernames: Literal["apart", "unlike", "any"] = "apart"
@@ -42,10 +42,10 @@ class Address:
     """
 
     is_malformed: Callable[[str], bool] = spellings.is_malformed
-    """Whether a text that is no address was plainly meant as one: nobody guesses usernames by it."""
+    """Whether a text that is no address was clearly meant as one, and not as a username."""
 
     def misspelt(self, text: str) -> Spelling | None:
-        """Find the address that a text is but for its spelling; None where it is none even then, or any word is one."""
+        """Return the address that a misspelt text means; None where it means none, or any word would be one."""
         if self.usernames == "any":
             return None
         return spellings.find(text, self.parse, is_phone=self.is_dialled)
@@ -53,17 +53,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What a message is charged as."""
+    """The units that a message is charged by."""
 
     dearest: int
-    """Of one recipient's, the most."""
+    """The most of one recipient."""
     total: int
-    """Of all recipients' together."""
+    """The sum of all recipients."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """One channel: everything that others than its sender have to know of it."""
+    """One channel: everything that other components know of it."""
 
     name: str
     """Its method in the API, in queues and in settings; its sender's package is `imsg_NAME`."""
