@@ -1,7 +1,7 @@
 """Redis for the services: one connection whose concurrent calls share a pipeline, and Lua scripts by hash.
 
-A connection on which a server said that it may not write for now is closed: behind the same name, or at the
-Sentinels, another may be found that may.
+A connection to a server that accepts no writes is closed: behind the same name, or by the Sentinels, another server
+may be found that does.
 """
 
 import asyncio
@@ -34,19 +34,19 @@ AT_ONCE = 1
 """Batches that wait for their answers at once: who comes meanwhile shares the next."""
 
 AWAY = (redis.exceptions.RedisError, OSError, TimeoutError, RuntimeError)
-"""What the client raises where the server is gone; uvloop has a RuntimeError for writing to a connection just lost."""
+"""Errors of a lost server; uvloop raises RuntimeError for a write to a connection that was just lost."""
 
 SENTINEL_TIMEOUT_S = 0.5
-"""How long one Sentinel may take to answer, so that two that are gone leave time for the third."""
+"""How long one Sentinel may take to answer, so that two lost ones leave time for the third."""
 
 PROBE_S = 1.0
-"""How often `watch` looks whether Redis takes a write."""
+"""How often `watch` probes whether Redis accepts a write."""
 
 DEMOTED = ("READONLY", "LOADING", "MASTERDOWN")
-"""What a server answers that is no master any more or not yet (Redis' error codes): look for it anew."""
+"""Redis' error codes of a server that is not the master: the master is looked up again."""
 
 FULL = ("NOREPLICAS", "MISCONF", "OOM", "CLUSTERDOWN")
-"""What a server answers that takes no write for now: too few replicas, a disk that fails, no memory left."""
+"""Redis' error codes of a server that accepts no writes now: too few replicas, a failing disk, no memory."""
 
 _CODES = {
     redis.exceptions.ReadOnlyError: "READONLY",
@@ -55,27 +55,27 @@ _CODES = {
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.ClusterDownError: "CLUSTERDOWN",
 }
-"""The library takes the code off the texts of errors that it knows."""
+"""The codes of redis-py's errors, which it strips from their texts."""
 
 
 class RedisUnavailable(Exception):  # noqa: N818  a state of the world, not a fault of the call
-    """Redis did not answer, or takes no writes for now; whether the call was carried out is not known."""
+    """Redis did not answer, or accepts no writes now; whether the call was executed is not known."""
 
 
 class RedisRefused(Exception):  # noqa: N818
-    """Redis answered a call with an error: a bug of ours, or rights that it lacks."""
+    """Redis answered a call with an error: a bug, or a missing right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and its SHA-1; runs in one atomic step on the server."""
+    """A Lua script and its SHA-1; the server runs it in one atomic step."""
 
     source: str
     sha: str
 
     @classmethod
     def of(cls, source: str) -> "Script":
-        """Make a script of its source."""
+        """Return the script of a source."""
         return cls(source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324  EVALSHA names scripts so
 
 
@@ -89,29 +89,29 @@ class Read:
 
 
 class Redis:
-    """Calls by name and arguments, answers as bytes. Calls made in the same turn of the loop share one round trip."""
+    """Calls by command and arguments, with replies as bytes. Calls of one turn of the event loop share a round trip."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
         self._waiting: list[Call] = []
         self._reads: dict[tuple[str, str], _Reads] = {}
         self._is_due = False
-        """Whether what waits is written at the end of this turn of the loop."""
+        """Whether waiting calls are written at the end of this turn of the event loop."""
         self._connection: redis.asyncio.connection.AbstractConnection | None = None
         self._pipe: Pipe | None = None
         self._opening: asyncio.Task[None] | None = None
         self._has_answered = asyncio.Event()
         self._takes_writes = False
         self.refusal = ""
-        """With what words Redis did not take the last probe of `watch`; empty where it took it."""
+        """Why Redis refused the last probe of `watch`; empty where it accepted it."""
 
     @property
     def takes_writes(self) -> bool:
-        """Whether Redis took the last probe of `watch`."""
+        """Whether Redis accepted the last probe of `watch`."""
         return self._takes_writes
 
     async def watch(self) -> None:
-        """Look again and again whether Redis takes writes, for readiness: a demoted one answers and takes none."""
+        """Probe for ever whether Redis accepts writes, for readiness: a demoted server answers and accepts none."""
         while True:
             try:
                 await self.call("SET", WRITABLE, 1, "PX", 10_000)
@@ -126,14 +126,14 @@ class Redis:
         self._takes_writes, self.refusal = takes_writes, why
 
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
-        """Carry out one command, such as `call("HGET", key, field)`; the reply is the server's own, INFO one text.
+        """Run one command, such as `call("HGET", key, field)`, and return the server's reply; that of INFO is one text.
 
-        Raises RedisUnavailable where no answer came in time, RedisRefused where the server answered with an error.
+        Raises RedisUnavailable without an answer in time, RedisRefused where the server answered with an error.
         """
         return _accept(await self._send(command))
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
-        """Run a script by its hash, loading it where the server does not know it (flushed, restarted, failed over).
+        """Run a script by its hash; load it where the server does not know it (flushed, restarted, failed over).
 
         Raises like call.
         """
@@ -147,7 +147,7 @@ class Redis:
     async def run_and_read(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], reads: Sequence[Read]
     ) -> tuple[Any, list[Any]]:
-        """Run a script, and read something after it in the same round trip; return all replies. Raises like call."""
+        """Run a script and then reads in the same round trip; return all replies. Raises like call."""
         command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
         ran, found = await self._send_and_read(command, reads)
         if isinstance(ran, redis.exceptions.NoScriptError):
@@ -171,7 +171,7 @@ class Redis:
         return reads.add(read.fields)
 
     async def close(self) -> None:
-        """End, once nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
+        """Close the connection once all calls have ended, also cancelled ones; bounded by their time-outs."""
         if self._opening is not None:
             await asyncio.wait({self._opening})
         while self._pipe is not None and self._pipe.batches:
@@ -198,7 +198,7 @@ class Redis:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Write what waits: all calls of a turn of the loop together, reads of the same key as one behind them."""
+        """Write the waiting calls of a turn of the loop together, and behind them the reads of each key as one."""
         self._is_due = False
         if not self._waiting and not self._reads:
             return
@@ -214,7 +214,7 @@ class Redis:
             self._pipe.carry_out(batch)
 
     async def _open(self) -> None:
-        """Connect, or tell all who wait that there is nobody."""
+        """Connect, or fail the waiting calls."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 self._pipe = await self._dial()
@@ -228,7 +228,7 @@ class Redis:
         self._flush()
 
     async def _dial(self) -> Pipe:
-        """Make the one connection, anew where it was lost: by the pool, so that Sentinels are asked each time."""
+        """Open the connection, by the pool, so that Sentinels are asked each time."""
         if self._connection is None:
             self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         else:
@@ -250,7 +250,7 @@ class Redis:
 
 
 class _Reads:
-    """Reads of one key that are made as one."""
+    """Reads of one key, combined into one."""
 
     def __init__(self, command: str, key: str) -> None:
         self._words: list[Argument] = [command, key]
@@ -258,22 +258,22 @@ class _Reads:
 
     @property
     def command(self) -> tuple[Argument, ...]:
-        """The one read."""
+        """The combined read."""
         return tuple(self._words)
 
     def add(self, fields: Sequence[Argument]) -> asyncio.Future[Any]:
-        """Read these too."""
+        """Add fields to read."""
         self._words += fields
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._parts.append((future, len(fields)))
         return future
 
     def done(self) -> bool:
-        """Tell whether nobody waits any more."""
+        """Return whether nothing waits for the reply any more."""
         return all(future.done() for future, _ in self._parts)
 
     def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
-        """Give each what it asked for; an error to all of them."""
+        """Give each read its part of the reply, or all of them the error."""
         at = 0
         for future, count in self._parts:
             if not future.done():
@@ -281,14 +281,14 @@ class _Reads:
             at += count
 
     def set_exception(self, error: Exception, /) -> None:
-        """Say why there is none."""
+        """Set why there is no reply."""
         for future, _ in self._parts:
             if not future.done():
                 future.set_exception(error)
 
 
 def _code(error: redis.exceptions.RedisError) -> str:
-    """Name the code of an error, such as READONLY; what is none is the first word of a sentence."""
+    """Return the code of an error, such as READONLY; other errors give the first word of their text."""
     known = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
     return known or str(error).partition(" ")[0]
 
@@ -303,7 +303,7 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
 
 
 def _give_up(waiting: Sequence[Answer], why: str) -> None:
-    """Tell those who still wait that there will be no answer."""
+    """Fail the calls that still wait."""
     for answer in waiting:
         if not answer.done():
             answer.set_exception(RedisUnavailable(f"Redis did not answer: {why}"))
@@ -311,9 +311,9 @@ def _give_up(waiting: Sequence[Answer], why: str) -> None:
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Redis]:
-    """Open a connection for as long as the context lasts; it is made at the first call and again after a loss.
+    """Open Redis while the context lasts; the connection is made at the first call and again after a loss.
 
-    `url` is a server's, or `redis+sentinel://h1,h2,h3/NAME`: then every new connection goes to whom the Sentinels name.
+    `url` is a server's, or `redis+sentinel://h1,h2,h3/NAME`: then every connection goes to the master of the Sentinels.
     """
     options: dict[str, Any] = {
         "decode_responses": False,

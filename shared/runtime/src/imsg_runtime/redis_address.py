@@ -1,4 +1,4 @@
-"""Where Redis is: one server, or the name under which Sentinels know the one that may write."""
+"""The address of Redis: one server, or the name of a master that Sentinels know."""
 
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,7 +12,7 @@ FORMS = "redis://, rediss://, unix:// or redis+sentinel://HOST,HOST,HOST/NAME"
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """A master's name, and who knows where it is: `redis+sentinel://USER:PASSWORD@h1,h2:26380/NAME/DB`.
+    """A master's name, and its Sentinels: `redis+sentinel://USER:PASSWORD@h1,h2:26380/NAME/DB`.
 
     User and password are those of Redis itself; the Sentinels' own are `?sentinel_username=` and
     `?sentinel_password=`. `rediss+sentinel` speaks TLS to both.
@@ -29,7 +29,7 @@ class Sentinels:
 
 
 def read(url: str) -> Sentinels | None:
-    """Read a URL of Sentinels; None for one of a server. Raises ValueError with what is wrong, without secrets."""
+    """Parse a URL of Sentinels; None for the URL of a server. Raises ValueError, whose text has no secret."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in (*DIRECT, *SENTINEL):
         raise ValueError(f"must begin with {FORMS}")

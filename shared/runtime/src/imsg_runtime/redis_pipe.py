@@ -1,4 +1,4 @@
-"""A connection of redis-py's, taken over once it is made: what is written and read on it from then on passes here.
+"""A connection that redis-py has opened: batches of calls are written to it, and their replies read, here.
 
 redis-py dials, finds the master, speaks TLS and logs in. What it does for each call after that (a lock, five
 coroutines, a stream's buffer, counters) costs several times what the call does; here a reply goes from the socket to
@@ -20,16 +20,16 @@ Argument = str | bytes | int | float
 
 
 class Answer(Protocol):
-    """Who waits for a reply: a future, or several as one."""
+    """A future of a reply, or several as one."""
 
     def done(self) -> bool:
-        """Tell whether nobody waits any more."""
+        """Return whether nothing waits for the reply any more."""
 
     def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
-        """Give the reply, an error that the server answered with too."""
+        """Set the reply, which may be an error of the server."""
 
     def set_exception(self, error: Exception, /) -> None:
-        """Say why there is none."""
+        """Set why there is no reply."""
 
 
 Call = tuple[tuple[Argument, ...], Answer]
@@ -39,7 +39,7 @@ _MISSING = object()
 
 @dataclass(slots=True)
 class _Batch:
-    """Calls that were written at once."""
+    """Calls that were written together."""
 
     answers: Sequence[Answer]
     written_at: float
@@ -58,7 +58,7 @@ class Pipe(asyncio.Protocol):
         is_last: Callable[[redis.exceptions.RedisError], bool],
         give_up: Callable[[Sequence[Answer], str], None],
     ) -> None:
-        """Take a connection over.
+        """Take over a connection.
 
         `on_answered` is called when a batch has its answers, `is_last` tells of an error that a server answered with
         whether to part with it, `give_up` tells those who wait that no answer will come.
@@ -83,16 +83,16 @@ class Pipe(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether calls may be written."""
+        """Whether calls can be written."""
         return not self._transport.is_closing()
 
     @property
     def batches(self) -> int:
-        """How many batches wait for answers."""
+        """How many batches wait for replies."""
         return len(self._batches)
 
     def carry_out(self, calls: Sequence[Call]) -> None:
-        """Write calls at once; each is answered, or given up."""
+        """Write calls together; each gets its reply, or an error."""
         answers = [answer for _, answer in calls]
         try:
             self._transport.write(b"".join([hiredis.pack_command(command) for command, _ in calls]))  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ class Pipe(asyncio.Protocol):
             self._timer = self._loop.call_later(self._timeout_s, self._look_for_the_late)
 
     def data_received(self, data: bytes) -> None:
-        """Give each reply to who waits for it."""
+        """Set each reply of a batch."""
         self._reader.feed(data)
         while self._batches:
             batch = self._batches[0]
@@ -122,18 +122,18 @@ class Pipe(asyncio.Protocol):
             self._on_answered()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell those who wait that no answer will come."""
+        """Fail the calls that wait."""
         if isinstance(self._former, asyncio.Protocol):
             self._former.connection_lost(exc)
         self._end(str(exc) if exc is not None else "it closed the connection")
 
     def close(self, why: str) -> None:
-        """Close it; who waits is given up."""
+        """Close the connection, and fail the calls that wait."""
         self._transport.abort()
         self._end(why)
 
     def _next(self) -> Any:  # noqa: ANN401  Redis' own
-        """Read the next reply; past what a server tells without being asked. An error of the connection's ends it."""
+        """Read the next reply, skipping push messages. An error of the connection ends it."""
         while True:
             try:
                 reply = self._reader.gets()
