@@ -32,12 +32,12 @@ class ConsumerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.learned = Counter(
-            "imsg_catalog_learned_total", "Suppressions that senders told of", ["reason"], registry=registry
+            "imsg_catalog_learned_total", "Suppressions that senders reported", ["reason"], registry=registry
         )
         self.failures = Counter(
             "imsg_catalog_learning_failures_total", "Batches that could not be kept, and come again", registry=registry
         )
-        self.dead = Counter("imsg_catalog_dead_letters_total", "Messages that nobody can read", registry=registry)
+        self.dead = Counter("imsg_catalog_dead_letters_total", "Messages that could not be read", registry=registry)
         self.seconds = Histogram(
             "imsg_catalog_batch_duration_seconds", "How long a batch takes to be kept", registry=registry
         )
@@ -84,22 +84,23 @@ class SuppressionConsumer:
                 return
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
-        told: list[tuple[Delivery, Suppression]] = []
+        read: list[tuple[Delivery, Suppression]] = []
         for delivery in batch:
             try:
-                told.append((delivery, Suppression.model_validate_json(delivery.body)))
+                read.append((delivery, Suppression.model_validate_json(delivery.body)))
             except ValidationError as error:
                 log.error("dead_lettered", queue=delivery.queue)  # noqa: TRY400  the log must not hold the body
                 self._counts.dead.inc()
                 await self._broker.dead_letter(delivery, f"unreadable: {error.error_count()} fields are not right")
-        if not told:
+        if not read:
             return
-        self._lag.take(min(one.at for _, one in told).timestamp() * 1_000)
-        new = await self._suppressions.process([one for _, one in told])
-        for _, one in told:
-            self._counts.learned.labels(one.reason.value).inc()
-        self._watermark.take(max(one.at for _, one in told).timestamp() * 1_000)
-        for delivery, _ in told:
+        suppressions = [suppression for _, suppression in read]
+        self._lag.take(min(suppression.at for suppression in suppressions).timestamp() * 1_000)
+        new = await self._suppressions.process(suppressions)
+        for suppression in suppressions:
+            self._counts.learned.labels(suppression.reason.value).inc()
+        self._watermark.take(max(suppression.at for suppression in suppressions).timestamp() * 1_000)
+        for delivery, _ in read:
             with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing
                 await self._broker.ack(delivery)
-        log.info("suppressions_learned", told=len(told), new=new)
+        log.info("suppressions_processed", count=len(read), new=new)

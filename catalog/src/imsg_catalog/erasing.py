@@ -1,8 +1,8 @@
-"""Erasing people from the suppressions: that somebody wants nothing more outlives their address, as a digest.
+"""Erasure of people from the suppressions; a person's own opt-out outlives their address, as a digest.
 
-Whoever unsubscribed, complained or opted out and is erased later must not be written to again for that: kept are
-method, reason, sender, category and end, under the digest of the tombstone, by which senders who hold the address find
-it and nobody gets the address back. What servers and providers said of it (a hard bounce, an invalid number) is gone.
+A person who unsubscribed, complained or opted out must get no more messages after their erasure either. So the catalog
+keeps method, reason, sender, category and end under the digest of the tombstone: senders that hold the address find it,
+and the address can't be read from it. Reports of servers and providers (a hard bounce, an invalid number) are deleted.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ Stones = Mapping[str, int]
 def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
     """Return what is kept of a suppression whose person has this tombstone (digest, ms); None: nothing.
 
-    What somebody said themselves goes under the digest whenever they said it: a link of an old mail must not bring
-    their address back. What others say of an address that is used anew is kept as of anybody.
+    A person's own opt-out is kept under the digest, whatever its time: a link in an old mail must not bring the address
+    back. A later report on the address, which may be used again, is kept as it is.
     """
     if stone is None:
         return row

@@ -1,7 +1,7 @@
-"""The mirror of the suppressions in Redis: written with each change, and anew where it is not whole.
+"""The mirror of the suppressions in Redis: written with each change, and rewritten where it is incomplete.
 
-It is written inside the transaction that changes the rows: whoever writes keeps other writers out, so it is never
-written out of order, and a row that could not be mirrored is not kept.
+It is written inside the transaction that changes the rows, which locks out other writers: so it is written in order,
+and a row that could not be mirrored is rolled back.
 """
 
 import asyncio

@@ -18,9 +18,10 @@ from imsg_web.callers import Caller
 
 
 class Suppressions:
-    """The use cases. All raise DatabaseUnavailable; those that change something RedisUnavailable, RedisRefused.
+    """The operations on suppressions. All raise DatabaseUnavailable; those that write RedisUnavailable, RedisRefused.
 
-    What an administrator does stands in the audit, or is not done: PublishRefused, PublishUnknown.
+    An administrator's operation is rolled back where its audit record can't be published: PublishRefused,
+    PublishUnknown.
     """
 
     def __init__(

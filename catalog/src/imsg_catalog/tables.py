@@ -8,7 +8,7 @@ MAX_EVIDENCE = 500
 MAX_NOTE = 500
 
 ANY = "*"
-"""In `sender` and `category`: of whoever, of whatever. Nulls would not be unique."""
+"""In `sender` and `category`: every one. Nulls would not be unique."""
 
 METADATA = MetaData()
 

@@ -1,7 +1,7 @@
-"""`/u/TOKEN`: who got a marketing mail leaves it here, with one click, without logging in (RFC 8058).
+"""`/u/TOKEN`: the recipient of a marketing mail unsubscribes, with one click and without logging in (RFC 8058).
 
-A GET shows a page with a button and changes nothing: scanners of mail follow every link. A POST, by the button or by a
-mailbox's own, is all that is needed, as often as it comes.
+A GET shows a page with a button and changes nothing, since mail scanners follow every link. A POST, by the button or by
+the mailbox provider, unsubscribes; to repeat it changes nothing.
 """
 
 import base64

@@ -165,7 +165,7 @@ messages = Table(
     Column("detail", Text),
     Column("user_id", RequestId),
     Column("erased_at", Moment),  # of the tombstone that took the recipient; of such a row only what counts is kept
-    Column("events", SmallInteger),  # what of it is told (`wire.EventKind`); null until the job says it
+    Column("events", SmallInteger),  # which events callbacks wants (`wire.EventKind`); null until the job arrives
     Column("seq", Integer, nullable=False, server_default="1"),  # counts its changes, that it came to be included
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
@@ -250,26 +250,24 @@ receipts = Table(  # only those that no message has been found for yet
 )
 Index("receipts_by_age", receipts.c.kept_at)
 
-replies = (
-    Table(  # what people wrote back; request, n and whose it is are null until the message that it answers is found
-        "replies",
-        metadata,
-        Column("id", String(32), nullable=False),
-        Column("at", Moment, nullable=False),
-        Column("method", Text, nullable=False),
-        Column("provider", Text, nullable=False),
-        Column("address", Text, nullable=False),
-        Column("written_to", Text),  # the number that was written to
-        Column("signature", Text),
-        Column("text", Text),  # null once it is erased
-        Column("opt_out", SmallInteger, nullable=False),
-        Column("kept_at", Moment, nullable=False),
-        Column("request", RequestId),
-        Column("n", Integer),
-        Column("username", Text),
-        Column("user_id", RequestId),
-        PrimaryKeyConstraint("id"),
-    )
+replies = Table(  # request, n and user are null until the answered message is found
+    "replies",
+    metadata,
+    Column("id", String(32), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("written_to", Text),  # the number that was written to
+    Column("signature", Text),
+    Column("text", Text),  # null once it is erased
+    Column("opt_out", SmallInteger, nullable=False),
+    Column("kept_at", Moment, nullable=False),
+    Column("request", RequestId),
+    Column("n", Integer),
+    Column("username", Text),
+    Column("user_id", RequestId),
+    PrimaryKeyConstraint("id"),
 )
 Index("replies_by_age", replies.c.at.desc(), replies.c.id.desc())
 Index("replies_by_user", replies.c.username, replies.c.at.desc(), replies.c.id.desc())
@@ -318,7 +316,7 @@ audit = Table(
 )
 Index("audit_by_age", audit.c.at)
 
-events = Table(  # what happened and is not told yet: the pattern of the outbox
+events = Table(  # the outbox of events for callbacks
     "events",
     metadata,
     Column("request", RequestId, nullable=False),
@@ -340,7 +338,7 @@ events = Table(  # what happened and is not told yet: the pattern of the outbox
     PrimaryKeyConstraint("request", "n", "seq"),
 )
 
-tombstones = Table(  # a copy of what stands outside the backups too; Redis mirrors it for those who send
+tombstones = Table(  # also in Redis, for senders, and in a file outside the backups
     "tombstones",
     metadata,
     Column("id", String(32), nullable=False),  # the erasure's
