@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused
-from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_at_door, queue_id
+from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_before_mail, queue_id
 
 SCOPE = "mail.example.com:587"
 
@@ -116,5 +116,5 @@ def test_any_reply_means_something_and_can_be_kept(code: int, text: str) -> None
     reply.text.encode()
     assert reply.text.isprintable()
     assert isinstance(classify(reply, SCOPE), Again | Refused | Blocked)
-    assert isinstance(classify_at_door(reply, SCOPE), Again | Blocked)
+    assert isinstance(classify_before_mail(reply, SCOPE), Again | Blocked)
     assert queue_id(reply) is None or queue_id(reply)

@@ -1,4 +1,4 @@
-"""One open connection to the mail server (`opening`): used for one mail after another, closed."""
+"""One open SMTP connection: it sends one mail after another, and is closed in doubt."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from imsg_smtp.replies import (
 from imsg_smtp.server_address import Timeouts, describe
 
 BLOCK_OCTETS = 256 * 1024
-"""How much of a body is written before the server has to have taken most of it."""
+"""Octets of a body that are written before the server has to have read most of them."""
 
 START_INPUT = 354
 DATA = b"DATA\r\n"
@@ -29,20 +29,20 @@ DATA = b"DATA\r\n"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection failed before the mail could have been taken: certainly not sent, safe to repeat."""
+    """The connection failed before the server could have accepted the mail: a repeat is safe."""
 
     again: Again
-    """The result it is where it is not repeated at once."""
+    """The result, where the mail is not repeated at once."""
 
     @property
     def is_timeout(self) -> bool:
-        """Whether it took long to find out."""
+        """Whether it was a timeout, so that a repeat would take as long."""
         return self.again.code == TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What a server says that it can do beside RFC 5321's least."""
+    """The SMTP extensions that a server offers."""
 
     pipelining: bool
     size: bool
@@ -70,19 +70,19 @@ class Connection:
 
     @property
     def is_usable(self) -> bool:
-        """Whether another mail may be begun: connected, no transaction in an unknown state, nothing unread."""
+        """Whether another mail may be sent: connected, no transaction in an unknown state, no reply unread."""
         return self._is_clean and self._dialogue.is_quiet
 
     async def is_alive(self) -> bool:
-        """Ask the server whether it still listens (NOOP)."""
+        """Send NOOP; tell whether the server answers."""
         self._is_clean = await self._ask(b"NOOP", self._timeouts.probe_s)
         if not self._is_clean:
             self.abort()
         return self._is_clean
 
     async def send(self, mail: Mail) -> Result | ConnectionLost:
-        """Hand in one mail. Whatever the answer, look at `is_usable` before the next."""
-        if (refused := self._unsuitable(mail)) is not None:
+        """Send one mail. Check `is_usable` before the next."""
+        if (refused := self._find_unsupported(mail)) is not None:
             return refused
         self._is_clean = False
         self.mails += 1
@@ -93,8 +93,8 @@ class Connection:
             if not self._is_clean:
                 self.abort()  # also where the task was cancelled: a late reply would shift all that follow
 
-    def _unsuitable(self, mail: Mail) -> Refused | None:
-        """Refuse what this server has said it does not take."""
+    def _find_unsupported(self, mail: Mail) -> Refused | None:
+        """Refuse a mail that the server's extensions do not allow."""
         limit = self._extensions.size_limit
         if limit and mail.size > limit:
             detail = f"The mail has {mail.size} bytes, and {self._scope} takes {limit}; send less."
@@ -105,7 +105,7 @@ class Connection:
         return None
 
     async def _up_to_the_last_block(self, mail: Mail) -> Again | Refused | Blocked | ConnectionLost | None:
-        """Send the envelope and all but the last block of the mail. Whatever fails here, it was not taken."""
+        """Send the envelope and all but the last block of the mail. Whatever fails here, the mail was not accepted."""
         try:
             await (self._envelope_at_once(mail) if self._extensions.pipelining else self._envelope(mail))
             await self._first_blocks(mail)
@@ -116,7 +116,7 @@ class Connection:
         return None
 
     async def _refusal(self, no: "_NotYesError", mail: Mail) -> Again | Refused | Blocked | ConnectionLost:
-        """Turn an answer other than yes into a result, and end the transaction where the connection can go on."""
+        """Turn a reply other than yes into a result; end the transaction if the connection can be kept."""
         if not no.reply.is_refusal:
             detail = f"{self._scope} gave an answer that fits no question: {no.reply.text}"
             return ConnectionLost(Again(PROVIDER, senseless(no.reply), detail))
@@ -128,14 +128,14 @@ class Connection:
         return result
 
     async def _envelope(self, mail: Mail) -> None:
-        """Say from whom, to whom, and that a body follows, one after the other."""
+        """Send MAIL, RCPT and DATA one after the other."""
         for command, timeout_s in self._commands(mail):
             reply = await self._dialogue.ask(command, timeout_s)
             if not _is_yes(command, reply):
                 raise _NotYesError(reply, _stage(command))
 
     async def _envelope_at_once(self, mail: Mail) -> None:
-        """Say the same in one write (RFC 2920): three round trips less two; the answers are told apart by their order.
+        """Send them in one write (RFC 2920), which saves two round trips; replies come in the order of commands.
 
         DATA may be answered with 354 although the recipient was refused: then an empty body ends the transaction.
         """
@@ -160,15 +160,15 @@ class Connection:
         encoding = "utf-8" if mail.needs_utf8 else "ascii"
         options = f" SIZE={mail.size}" if self._extensions.size else ""
         options += " SMTPUTF8" if mail.needs_utf8 else ""
-        sender, wishes = mail.sender, ""
+        sender, parameters = mail.sender, ""
         if mail.returns is not None:
             sender = mail.returns.path
             if self._extensions.dsn:
                 options += f" RET=HDRS ENVID={mail.returns.envelope_id}"
-                wishes = _wish_for_reports(mail.recipient)
+                parameters = _request_reports(mail.recipient)
         return (
             (f"MAIL FROM:<{_path(sender)}>{options}\r\n".encode(encoding), self._timeouts.command_s),
-            (f"RCPT TO:<{_path(mail.recipient)}>{wishes}\r\n".encode(encoding), self._timeouts.command_s),
+            (f"RCPT TO:<{_path(mail.recipient)}>{parameters}\r\n".encode(encoding), self._timeouts.command_s),
             (DATA, self._timeouts.data_s),
         )
 
@@ -209,7 +209,7 @@ class Connection:
         return await self._ask(b".", self._timeouts.dot_s, any_answer=True)
 
     async def _ask(self, command: bytes, timeout_s: float, *, any_answer: bool = False) -> bool:
-        """Say something that carries no mail; tell whether the next mail may follow its answer."""
+        """Send a command outside a mail; tell whether another mail may follow its reply."""
         self._is_clean = False
         try:
             reply = await self._dialogue.ask(command + b"\r\n", timeout_s)
@@ -222,14 +222,14 @@ class Connection:
         return ConnectionLost(Again(PROVIDER, name_trouble(error), f"{self._scope}: {describe(error)}"))
 
     async def quit(self) -> None:
-        """Take leave, within the bound, and close."""
+        """Send QUIT, within its bound, and close."""
         try:
             await self._ask(b"QUIT", self._timeouts.quit_s)
         finally:
             self.abort()
 
     def abort(self) -> None:
-        """Close at once; what is not written yet is dropped, since nobody may wait for its answer."""
+        """Close at once; what is not written yet is dropped."""
         self._is_clean = False
         self._close()
 
@@ -242,8 +242,8 @@ def _stage(command: bytes) -> Stage:
     return Stage.DATA if command == DATA else Stage.MAIL if command.startswith(b"MAIL") else Stage.RCPT
 
 
-def _wish_for_reports(address: str) -> str:
-    """Ask for a report of the end, good or bad, and none of delays (RFC 3461, 4.1 and 4.2)."""
+def _request_reports(address: str) -> str:
+    """Request a report of delivery or failure, and none of delays (RFC 3461, 4.1 and 4.2)."""
     original = f" ORCPT=rfc822;{_XTEXT.sub(_write_octet, address)}" if address.isascii() else ""
     return f" NOTIFY=SUCCESS,FAILURE{original}"
 
@@ -257,7 +257,7 @@ def _write_octet(found: re.Match[str]) -> str:
 
 
 def _path(address: str) -> str:
-    """Make sure of an address that it stays one argument; what would not was let through by a bug."""
+    """Check that an address stays one argument of a command. Raises ValueError, which is a bug of ours."""
     if any(letter <= " " or letter in "<>\x7f" for letter in address):
         raise ValueError("an address with a blank, a bracket or a control character")
     return address
@@ -280,13 +280,13 @@ def name_trouble(error: Exception) -> str:
 
 
 class _NotYesError(Exception):
-    """A command was answered with something else than yes."""
+    """The reply to a command was not yes."""
 
     def __init__(self, reply: Reply, stage: Stage, *, wants_body: bool = False, is_within_body: bool = False) -> None:
         super().__init__(reply.text)
         self.reply = reply
         self.stage = stage
         self.wants_body = wants_body
-        """The server waits for a body all the same."""
+        """The server waits for a body nevertheless."""
         self.is_within_body = is_within_body
         """It came while the body was being sent, which can't be broken off but by the connection's end."""

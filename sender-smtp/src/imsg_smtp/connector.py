@@ -1,7 +1,7 @@
-"""Opening a connection to a mail server: greeted, secured, logged in. Only here is aiosmtplib known.
+"""Connecting to a mail server: greeting, TLS and log-in, by aiosmtplib, which is imported only here.
 
-Behind the log-in it is used no more (`connections`): it can't send commands in groups, and does not tell whether the
-final dot was sent when something fails, which decides between a safe repeat and `unknown` (docs/providers.md).
+After the log-in `connection` takes over: aiosmtplib can't send commands in groups, and does not tell whether the final
+dot was sent when something fails, which decides between a safe repeat and `unknown` (docs/providers.md).
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from pydantic import SecretStr
 from imsg_contract.wire import Again, Blocked
 from imsg_smtp.connection import Connection, Extensions, name_trouble
 from imsg_smtp.dialogue import take_over
-from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_at_door
+from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_before_mail
 from imsg_smtp.server_address import ServerAddress, Timeouts, describe, reach
 
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
-"""Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
+"""Replies to AUTH that refuse the mechanism and not the password (RFC 4954, sections 4 and 6)."""
 
 
 async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Again | Blocked:
     """Open a connection, secured and logged in as the server wants it.
 
-    Again where it is away for the moment, Blocked where somebody has to change a setting, here or there.
+    Again where the server is unavailable for now, Blocked where a setting has to be changed, here or there.
     """
     sock = await reach(server, timeouts.connect_s)
     if isinstance(sock, Again):
@@ -42,9 +42,9 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
     failure: Again | Blocked | None
     try:
         await client.connect(timeout=timeouts.greeting_s)
-        failure = await _introduce(client, server)
+        failure = await _authenticate(client, server)
     except SMTPResponseException as error:
-        failure = classify_at_door(Reply.of(error.code, error.message), server.scope)
+        failure = classify_before_mail(Reply.of(error.code, error.message), server.scope)
     except (SMTPException, OSError) as error:
         failure = _trouble(error, server)
     except BaseException:
@@ -61,13 +61,13 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
 
 
 def _has_unread(client: SMTP) -> bool:
-    """Tell whether something is left behind the last reply: it would be taken for the next one's answer."""
+    """Tell whether octets are left behind the last reply: they would be read as the next reply."""
     protocol = client.protocol
     return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
 
 
-async def _introduce(client: SMTP, server: ServerAddress) -> Blocked | None:
-    """Greet, secure, greet again (RFC 3207: what was said before counts for nothing), log in."""
+async def _authenticate(client: SMTP, server: ServerAddress) -> Blocked | None:
+    """Send EHLO, start TLS, send EHLO again (RFC 3207 voids the first), and log in."""
     await _greet(client)
     if server.security == "starttls":
         if not client.supports_extension("starttls"):
@@ -93,7 +93,7 @@ async def _greet(client: SMTP) -> None:
 
 
 async def _log_in(client: SMTP, server: ServerAddress, username: str, password: SecretStr) -> Blocked | None:
-    """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
+    """Log in by the first mechanism that both support; by the next only where the mechanism itself was refused.
 
     A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
     """

@@ -1,4 +1,4 @@
-"""How fast mail may go to each recipient's domain: as many at once as it bears, and slower once it complains."""
+"""The pace of mail to each recipient's domain: bounded concurrency, and slower after the domain complains."""
 
 import asyncio
 import math
@@ -26,16 +26,16 @@ COMPLAINT_S = 30.0
 """Complaints within so long count as one: they answer mails that were under way together."""
 
 HOLD_S = 10.0
-"""How long a domain is left alone altogether after a complaint, and twice as long after each further one."""
+"""How long a domain gets no mail after a complaint; twice as long after each further one."""
 
 LONGEST_HOLD_S = 120.0
-"""The longest: who counts by the hour is told by a few tries."""
+"""The longest such wait."""
 
 QUIET_S = 600.0
-"""So long without a complaint, and the pace doubles."""
+"""After so long without a complaint the pace doubles."""
 
 EASY = 16
-"""At so many times the slowed pace there is no pace any more."""
+"""At so many times the slowed pace the limit is lifted."""
 
 DELAYS = 3
 """Mails in a row delayed by 450 and 451, with nothing accepted between, make a complaint: one is greylisting."""
@@ -44,12 +44,12 @@ MAX_COMPLAINTS = 1_000
 """Of a domain, of which it is remembered which message made them."""
 
 MAX_DOMAINS = 1_024
-"""Of which something is learned; what was used longest ago is forgotten."""
+"""Domains that are remembered; the one used longest ago is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainTerms:
-    """What one provider's domains are given."""
+    """The limits of the domains of one mail provider."""
 
     name: str
     domains: frozenset[str]
@@ -70,7 +70,7 @@ PRESETS: tuple[DomainTerms, ...] = (
     ),
     DomainTerms("gmail", frozenset({"gmail.com", "googlemail.com"}), 10, None, 60),
 )
-"""Ours, and careful: none of the three says what it bears. A setting of the same name replaces one."""
+"""Careful limits of ours: none of the three publishes its own. A setting of the same name replaces one."""
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class Domains:
                 self._slow(domain, result)
 
     def _is_alone(self, domain: Domain, message: str) -> bool:
-        """Note a message's complaint; tell whether it made one before, and others were accepted meanwhile."""
+        """Note a message's complaint; tell whether it made one before, while others were accepted."""
         first = domain.complained_of.setdefault(message, self._clock())
         if len(domain.complained_of) > MAX_COMPLAINTS:
             domain.complained_of.popitem(last=False)
@@ -220,12 +220,12 @@ class Domains:
 
 
 def merge_presets(own: Iterable[DomainTerms]) -> list[DomainTerms]:
-    """Put what is set over the presets: by name, and each domain at one place only."""
-    given = list(own)
-    names, taken = {one.name for one in given}, {domain for one in given for domain in one.domains}
+    """Merge the settings over the presets, by name; each domain appears once."""
+    settings = list(own)
+    names, taken = {one.name for one in settings}, {domain for one in settings for domain in one.domains}
     kept = [
         DomainTerms(one.name, one.domains - taken, one.connections, one.per_minute, one.slowed_per_minute)
         for one in PRESETS
         if one.name not in names
     ]
-    return [*given, *kept]
+    return [*settings, *kept]

@@ -1,4 +1,4 @@
-"""Which refusals say that an address is not there, so that nothing more is sent to it: `hard_bounce` (ADR 39)."""
+"""Hard bounces: refusals that say that an address does not exist, which suppress it (ADR 39)."""
 
 import asyncio
 import re
@@ -12,19 +12,19 @@ from imsg_smtp.unknown_users import gives_other_reason, names_unknown_user
 
 log = logger(__name__)
 
-TELL_TIMEOUT_S = 4.0
+PUBLISH_TIMEOUT_S = 4.0
 
 _HARD = re.compile(r"5\d\d 5\.(?:1\.(?!(?:7|8)$)\d{1,3}|2\.1)", re.ASCII)
 """RFC 3463, 3.2: the address of the recipient; .7 and .8 are the sender's. 3.3: 5.2.1 is a mailbox that was disabled, a
 full one is 5.2.2. A policy is 5.7.x."""
 
-_NOBODYS = re.compile(r"@(.+\.)?(example\.(com|net|org)|example|test|invalid|localhost)", re.ASCII | re.IGNORECASE)
-"""RFC 2606: names that are nobody's. Whoever tries iMSG out writes to them, and wants to see the same twice."""
+_RESERVED = re.compile(r"@(.+\.)?(example\.(com|net|org)|example|test|invalid|localhost)", re.ASCII | re.IGNORECASE)
+"""RFC 2606: reserved names. People who try iMSG out write to them, and expect the same result each time."""
 
 
 def can_be_real(address: str) -> bool:
-    """Tell whether an address can be somebody's."""
-    return _NOBODYS.fullmatch(address[address.rfind("@") :]) is None
+    """Tell whether an address can be a real person's."""
+    return _RESERVED.fullmatch(address[address.rfind("@") :]) is None
 
 
 def is_hard(code: str, text: str) -> bool:
@@ -38,16 +38,16 @@ def is_hard(code: str, text: str) -> bool:
 
 
 class HardBounces:
-    """Tells the catalog of them."""
+    """Publishes hard bounces to the catalog."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     async def report(self, job: Job, recipient: Recipient, refused: Refused) -> None:
-        """Say that an address is not there; where the broker is away it is said at the next refusal."""
+        """Publish that an address does not exist; without the broker that is repeated at its next refusal."""
         if not can_be_real(recipient.address):
             return
-        learned = Suppression(
+        suppression = Suppression(
             method=job.method,
             address=recipient.address,
             reason=Reason.HARD_BOUNCE,
@@ -57,7 +57,7 @@ class HardBounces:
             at=datetime.now(UTC),
         )
         try:
-            async with asyncio.timeout(TELL_TIMEOUT_S):
-                await self._broker.publish(learned.encode(), self._broker.topology.suppressions)
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
         except (PublishRefused, PublishUnknown, TimeoutError) as error:
-            log.warning("hard_bounce_not_told", why=str(error) or type(error).__name__)
+            log.warning("hard_bounce_not_published", why=str(error) or type(error).__name__)

@@ -1,6 +1,6 @@
-"""Whether the port speaks as the settings say: TLS from the first byte, STARTTLS, or neither; named within 10 s.
+"""Finding a port and a security setting that do not fit each other (TLS, STARTTLS, none), within 10 s.
 
-A client that waits for a greeting where the server waits for TLS waits for minutes, and neither says why.
+A client that waits for a greeting while the server waits for TLS would wait for minutes, and not know why.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from imsg_smtp.connector import connect
 from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE
 from imsg_smtp.server_address import ServerAddress, Timeouts
 
-SUSPICION_S = 5.0
-"""How long a connection may take until it is looked at from beside: most servers greet within a second."""
+PROBE_AFTER_S = 5.0
+"""After so long without a connection the port is probed: most servers greet within a second."""
 
-LOOK_S = 2.0
-"""For each of two looks: one in clear, one by TLS."""
+PROBE_S = 2.0
+"""For each of two probes: one in clear, one by TLS."""
 
 WRONG = "wrong_security"
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a port was seen to speak."""
+class PortSecurity:
+    """The security that a port was seen to use."""
 
     tls: bool
     """TLS from the first byte."""
@@ -40,7 +40,7 @@ async def connect_or_explain(server: ServerAddress, timeouts: Timeouts) -> Conne
     trying = asyncio.create_task(connect(server, timeouts))
     began = asyncio.get_running_loop().time()
     try:
-        await asyncio.wait([trying], timeout=min(SUSPICION_S, timeouts.opening_s))
+        await asyncio.wait([trying], timeout=min(PROBE_AFTER_S, timeouts.opening_s))
         if trying.done():
             result = trying.result()
             if not isinstance(result, Again) or result.code == UNREACHABLE:
@@ -64,22 +64,22 @@ async def connect_or_explain(server: ServerAddress, timeouts: Timeouts) -> Conne
 
 
 async def find_mismatch(server: ServerAddress) -> Blocked | None:
-    """Look at the port; return what is wrong between it and the setting, None where nothing is known to be."""
-    spoken = await look(server)
-    if spoken is None:
+    """Probe the port; return how it contradicts the setting, None where it does not or nothing was learned."""
+    probed = await probe(server)
+    if probed is None:
         return None
-    detail = _explain(server, spoken)
+    detail = _explain(server, probed)
     return Blocked(PROVIDER, server.scope, WRONG, detail, BLOCK_S) if detail else None
 
 
-def _explain(server: ServerAddress, spoken: Spoken) -> str:
-    if spoken.tls and server.security != "tls":
+def _explain(server: ServerAddress, probed: PortSecurity) -> str:
+    if probed.tls and server.security != "tls":
         return (
             f"{server.scope} speaks TLS from the first byte, and security is {server.security}: "
             f"set {server.variable('security')} to tls, or {server.variable('port')} to the port of STARTTLS (587)."
         )
-    if not spoken.tls and server.security == "tls":
-        if spoken.starttls:
+    if not probed.tls and server.security == "tls":
+        if probed.starttls:
             return (
                 f"{server.scope} begins in clear and offers STARTTLS, and security is tls: "
                 f"set {server.variable('security')} to starttls, or {server.variable('port')} to the port of TLS (465)."
@@ -91,19 +91,19 @@ def _explain(server: ServerAddress, spoken: Spoken) -> str:
     return ""
 
 
-async def look(server: ServerAddress) -> Spoken | None:
-    """See what a port speaks: a greeting in clear, or one inside TLS; None where neither came in time."""
+async def probe(server: ServerAddress) -> PortSecurity | None:
+    """Probe a port for a greeting in clear, then for one by TLS; None where neither came in time."""
     greeted = await _greet(server, None)
     if greeted is not None:
-        return Spoken(tls=False, starttls="STARTTLS" in greeted)
+        return PortSecurity(tls=False, starttls="STARTTLS" in greeted)
     greeted = await _greet(server, _any_certificate())
-    return None if greeted is None else Spoken(tls=True, starttls=False)
+    return None if greeted is None else PortSecurity(tls=True, starttls=False)
 
 
 async def _greet(server: ServerAddress, tls: ssl.SSLContext | None) -> str | None:
     """Wait for the greeting, say EHLO, and return what is offered; no secret is said, so any certificate will do."""
     try:
-        async with asyncio.timeout(LOOK_S):
+        async with asyncio.timeout(PROBE_S):
             name = server.host if tls is not None else None
             reader, writer = await asyncio.open_connection(server.host, server.port, ssl=tls, server_hostname=name)
             try:

@@ -1,8 +1,7 @@
-"""Whom a no concerns: one table, by where in the dialogue it came and what it says; each line with its source.
+"""What a refusal concerns: one table, by the stage at which it came and by its words; each line with its source.
 
-The code alone does not tell. A wrong sender, a missing SPF record and an unknown mailbox may all be a 550: the first
-two say nothing about the recipient, and to fail a list for them would be wrong for good. And some providers say 550
-where they mean "slower".
+The code alone is not enough. A wrong sender, a missing SPF record and an unknown mailbox may all be a 550: the first
+two are not about the recipient, and a whole list would fail for them. Some providers reply 550 to mean "slower".
 """
 
 import re
@@ -38,7 +37,7 @@ class Stage(Enum):
 
 
 class About(Enum):
-    """Whom an answer concerns, from the widest to the narrowest."""
+    """What a reply concerns, from the widest to the narrowest."""
 
     SERVER = "all we hand in to this server"
     SENDER = "all mail of this sender by this server"
@@ -57,7 +56,7 @@ CONCERNS: Mapping[About, Concern] = {
 """The same in the words of all channels."""
 
 BY_STAGE: Mapping[Stage, Concern] = {Stage.MAIL: "sender", Stage.RCPT: "recipient", Stage.DATA: "content"}
-"""Whom a no concerns that no line of the table knows."""
+"""What a refusal concerns that no line of the table knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Throttled(Again):
 
 
 class Unspecific(Blocked):
-    """A no about permission that does not say whose: the sender's, the recipient's or the message's."""
+    """A refusal for lack of permission that does not say whose: the sender's, the recipient's or the message's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +334,9 @@ UNSPECIFIC = _says(r"^5\d\d 5\.7\.\d{1,3}\b")
 
 
 def judge(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refused | Blocked:
-    """Say what becomes of a mail that got this no there.
+    """Return the result of a mail that was refused at a stage.
 
-    Whatever says nothing of a recipient or a message fails nobody: at MAIL a no is one to the sender.
+    A refusal that is not about a recipient or a message fails no message; at MAIL it is about the sender.
     """
     said = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
@@ -355,7 +354,7 @@ def judge(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refused | Block
 
 
 def _hide_addresses(text: str) -> str:
-    """Leave addresses out of what is looked at: somebody may be called spam@ or dmarc@."""
+    """Remove addresses before matching: one may be spam@ or dmarc@."""
     return _WORD.sub(lambda word: "<>" if "@" in word[0] else word[0], _BRACKETED.sub("<>", text))
 
 

@@ -25,7 +25,7 @@ BLOCK_S = 300.0
 
 
 class Meaning(Enum):
-    """Three things a refusal can mean."""
+    """What a refusal can mean for a message."""
 
     LATER = "this message later"
     NEVER = "this message never"
@@ -58,7 +58,7 @@ RULES: Mapping[str, Rule] = {
 """First digit, or code, or code and enhanced code → what it means (RFC 5321, RFC 4954). The longest decides."""
 
 UNKNOWN = Rule(Meaning.LATER)
-"""What a code that stands nowhere means, gibberish included."""
+"""The meaning of a code that no table has, gibberish included."""
 
 STANDARD = frozenset({421, 432, *range(450, 456), *range(500, 505), 521, 530, 534, 535, 538, *range(550, 557)})
 """Codes that RFC 5321 (4.2.3), RFC 4954 and RFC 7504 list."""
@@ -147,7 +147,7 @@ class Reply:
 
 
 def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
-    """Say what becomes of a message that was answered with this. `scope` names the server.
+    """Return the result of a message with this reply. `scope` names the server.
 
     Where code and enhanced code contradict each other about for ever, the message is tried again: a wrong "never"
     loses it, a wrong "later" costs a try.
@@ -163,8 +163,8 @@ def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
             return Blocked(PROVIDER, scope, reply.label, text, rule.after_s, passes=reply.label.startswith("4"))
 
 
-def classify_at_door(reply: Reply, scope: str) -> Again | Blocked:
-    """Say what a no means that came before any mail: it can't be about a recipient, so a permanent one blocks."""
+def classify_before_mail(reply: Reply, scope: str) -> Again | Blocked:
+    """Return the result of a refusal before any mail: it is not about a recipient, so a permanent one blocks."""
     result = classify(reply, scope)
     return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
 
@@ -175,7 +175,7 @@ def senseless(reply: Reply) -> str:
 
 
 def is_trouble(result: Result) -> TypeGuard[Again | Unknown]:
-    """Tell whether this is trouble with the server itself, and no answer of it about a mail."""
+    """Tell whether the server itself failed, and gave no reply about a mail."""
     return isinstance(result, Again | Unknown) and result.code in TROUBLES
 
 

@@ -1,4 +1,4 @@
-"""Whom mail comes from, and where replies go: the settings, parsed once."""
+"""Senders and reply-to addresses of mail, parsed from the settings."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Senders:
-    """Everybody mail may come from."""
+    """All senders and reply-to addresses that are set."""
 
     default: Sender
     named: Mapping[str, Choice] = field(default_factory=dict)
