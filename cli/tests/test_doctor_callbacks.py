@@ -10,7 +10,7 @@ from imsg.all_in_one import Settings
 from imsg.doctor.callbacks import check_networks, examine
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.migrations import MIGRATIONS
-from imsg_callbacks.outcomes import Endpoint
+from imsg_callbacks.records import Endpoint
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
 from imsg_database.database import connect

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
 from imsg_sms.http_settings import Computed, Http
-from imsg_sms.providers import Answer, NotOurs, Push
+from imsg_sms.providers import Answer, NotSigned, Push
 from imsg_sms.providers.calls import open_pool
 from imsg_sms.providers.http import HttpProvider
 from imsg_sms.providers.http_filling import compute
-from imsg_sms.templates import Book, Message
+from imsg_sms.templates import Message, TemplateBook
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_web.http_pool import NoAnswer
 
@@ -55,7 +55,7 @@ async def stand_in() -> AsyncIterator[StandIn]:
 
 
 def describe(name: str, **more: Any) -> Http:  # noqa: ANN401
-    """Use a description."""
+    """ProviderTemplate a description."""
     return Http.model_validate({"use": name, "secrets": SECRETS[name], **more})
 
 
@@ -64,7 +64,7 @@ async def send(stand_in: StandIn, described: Http, *numbers: str, message: Messa
     there = described.url.partition("://")[2].partition("/")[2]
     moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
     async with open_pool(5.0) as pool:
-        provider = HttpProvider("http", moved, pool, Book("", {}, {}), lambda: 1735704000.0)
+        provider = HttpProvider("http", moved, pool, TemplateBook("", {}, {}), lambda: 1735704000.0)
         return await provider.send(message, numbers, "r/0")
 
 
@@ -233,7 +233,7 @@ def provider(name: str) -> HttpProvider:
     """Make a provider that is never called."""
     limits: Mapping[str, TemplateLimits] = {}
     described = describe(name, hook_secret="x")
-    return HttpProvider("http", described, None, Book("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
+    return HttpProvider("http", described, None, TemplateBook("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
 
 
 PUSHES: Mapping[str, Callable[[], Push]] = {
@@ -270,7 +270,9 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
         "pull": {"url": f"{stand_in.stub.url}/reports", "body": '{"n": 10, "at": "{time}"}', "success": "code=0"},
     }  # fmt: skip
     async with open_pool(5.0) as pool:
-        described = HttpProvider("http", Http.model_validate(given), pool, Book("", {}, {}), lambda: 1735704000.0)
+        described = HttpProvider(
+            "http", Http.model_validate(given), pool, TemplateBook("", {}, {}), lambda: 1735704000.0
+        )
         reports = await described.pulls[0]()
         assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
         stand_in.says = {"code": 5}
@@ -295,7 +297,7 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
         "opted_out": ["2:70"],
     }  # fmt: skip
     described = Http.model_validate({"url": "http://x/", "success": "code=0", "receipts": receipts})
-    reading = HttpProvider("http", described, None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+    reading = HttpProvider("http", described, None, TemplateBook("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
     entry = {"id": 7, "to": "13800138000", "state": "FAIL"}
     body = json.dumps([{**entry, "why": "2:70"}, {**entry, "state": "2:70"}, {**entry, "why": "2:12"}, entry])
     reports = reading.read(Push("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
@@ -318,7 +320,7 @@ def test_digits_are_a_number_of_the_countries_that_the_provider_takes(countries:
             "inbound": {**told, "text": "text"},
         }
     )
-    reading = HttpProvider("http", described, None, Book("", {}, {}))  # type: ignore[arg-type]
+    reading = HttpProvider("http", described, None, TemplateBook("", {}, {}))  # type: ignore[arg-type]
     read = reading.read(Push("https://imsg.test/x", {}, b'{"id": 7, "to": "13865551234", "state": "OK"}'))
     written = reading.read(Push("https://imsg.test/x", {}, b'{"to": "13865551234", "text": "STOP"}'))
     assert read is not None
@@ -383,7 +385,7 @@ def _make_signed(**changed: Any) -> HttpProvider:  # noqa: ANN401
         "url": "http://x/", "success": "code=0", "charset": "gbk", "hook_secret": "x", "secrets": {"key": "k"},
         "inbound": {**push, "signed": signed} | changed,
     }  # fmt: skip
-    return HttpProvider("http", Http.model_validate(given), None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+    return HttpProvider("http", Http.model_validate(given), None, TemplateBook("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
 
 
 def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:
@@ -397,7 +399,7 @@ def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:
     assert reports is not None
     assert [one.text for one in reports.inbound] == ["退订谢谢"]
     for forged in (push(sign=""), push(sign="0" * 32), push(mobile="13900139000")):
-        with pytest.raises(NotOurs):
+        with pytest.raises(NotSigned):
             _make_signed().read(forged)
 
 
@@ -409,5 +411,5 @@ def test_a_push_may_be_signed_in_a_header_over_its_body() -> None:
     reports = described.read(Push("https://imsg.test/x", {"x-sign": sign}, body))
     assert reports is not None
     assert [one.address for one in reports.inbound] == [ZHANG]
-    with pytest.raises(NotOurs):
+    with pytest.raises(NotSigned):
         described.read(Push("https://imsg.test/x", {}, body))

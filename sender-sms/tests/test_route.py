@@ -34,7 +34,7 @@ class Strict:
     """A provider that refuses a call whole where one of its numbers is bad."""
 
     name = kind = "strict"
-    is_mixing = True
+    mixes_countries = True
     takes_text = True
     limits: Mapping[str, TemplateLimits] = {}
     countries: tuple[str, ...] = ("+86",)

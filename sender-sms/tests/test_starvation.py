@@ -23,7 +23,7 @@ BAD = "+8613800000000"
 class Minding:
     """A provider that minds one number, in whatever call it stands."""
 
-    is_mixing = True
+    mixes_countries = True
     takes_text = True
     countries: tuple[str, ...] = ("+86",)
     limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}

@@ -4,7 +4,16 @@ from typing import Any
 
 from imsg_channels.templates import fill
 from imsg_contract.wire import Refused, TemplateLimits
-from imsg_sms.templates import Account, Message, Templates, describe, describe_limits, describe_text, takes, unite
+from imsg_sms.templates import (
+    Account,
+    Message,
+    Templates,
+    describe,
+    describe_limits,
+    describe_text,
+    merge_limits,
+    takes,
+)
 
 KNOWN = Templates(
     {
@@ -46,14 +55,14 @@ def free(variables: dict[str, int | None]) -> TemplateLimits:
 def test_free_text_is_bounded_by_the_default_template_that_takes_most() -> None:
     aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
     tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
-    assert unite([tencent.limits, aliyun.limits], takes_text=False)["1110"].variables == {"text": 35}
-    assert unite([aliyun.limits], takes_text=True)["SMS_1"].variables == {"content": None}
+    assert merge_limits([tencent.limits, aliyun.limits], takes_text=False)["1110"].variables == {"text": 35}
+    assert merge_limits([aliyun.limits], takes_text=True)["SMS_1"].variables == {"content": None}
 
 
 def test_a_text_too_long_for_one_provider_is_left_to_another() -> None:
     aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
     tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
-    known = unite([tencent.limits, aliyun.limits], takes_text=False)
+    known = merge_limits([tencent.limits, aliyun.limits], takes_text=False)
     message = Templates(known).message("明天下午三点开会")
     assert isinstance(message, Message)
     assert not takes(tencent.limits, message, takes_text=False, is_known=True)
@@ -88,7 +97,7 @@ def test_an_account_without_variables_takes_no_free_text() -> None:
 def test_what_stands_around_a_text_is_counted() -> None:
     """The gateway counts segments by what is published: signature, words, suffix."""
     book = describe_text("http", {}, signature="【天存】", suffix="拒收请回复R")
-    limits = unite([book.limits], takes_text=True)
+    limits = merge_limits([book.limits], takes_text=True)
     message = Templates(limits).message("明天下雨")
     assert isinstance(message, Message)
     assert fill("明天下雨", limits) == "【天存】明天下雨拒收请回复R"

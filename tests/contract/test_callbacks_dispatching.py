@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from imsg_callbacks import dispatcher
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import open_endpoint_client
+from imsg_callbacks.endpoint_sender import AT_ONCE, MAX_WAITING
 from imsg_callbacks.event_log import append
-from imsg_callbacks.serving import AT_ONCE, MAX_WAITING
 from imsg_testing.callbacks import USER, Bench, event
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.waiting import eventually
@@ -29,7 +29,7 @@ async def dispatching(bench: Bench) -> AsyncIterator[Dispatcher]:
     """Send what is due for as long as the context lasts."""
     stopping = asyncio.Event()
     async with open_endpoint_client(("127.0.0.1",), timeout_s=3.0) as client:
-        counts = dispatcher.Counts(CollectorRegistry())
+        counts = dispatcher.DispatcherMetrics(CollectorRegistry())
         sending = Dispatcher(bench.deliveries, bench.endpoints, client, lambda: bench.now, counts)
         running = asyncio.create_task(sending.run(stopping))
         try:
@@ -71,7 +71,7 @@ async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: S
         latest |= {one.id: asyncio.get_running_loop().time() for one in events}
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        sending.offer(appended.handed, appended.left)
+        sending.enqueue(appended.handed, appended.left)
         await asyncio.sleep(0.1)
     wanted = {name for name in latest if name.startswith("evt_ok")}
 
@@ -130,7 +130,7 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
         assert (len(appended.handed), appended.left) == (MAX_WAITING, {"a"})
-        sending.offer(appended.handed, appended.left)
+        sending.enqueue(appended.handed, appended.left)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 
     assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
@@ -149,7 +149,7 @@ async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
         assert (len(appended.handed), appended.left) == (MAX_WAITING + 1, {"b"})
-        sending.offer(appended.handed, appended.left)
+        sending.enqueue(appended.handed, appended.left)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 
     told = sorted(call.headers["webhook-id"] for call in receiver.calls)

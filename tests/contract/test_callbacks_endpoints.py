@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
+from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.schedule import DISABLED_AFTER, EndpointReply
-from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.tables import log, recoveries
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_testing.callbacks import KEY, OTHER, USER, Bench, event
@@ -68,12 +68,12 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
         (days - 1, EndpointReply(500)),
     ):
         bench.now += wait
-        await bench.deliveries.begin_anew("a", "evt_1")
+        await bench.deliveries.resend("a", "evt_1")
         await bench.try_all("a", answer)
     assert (await bench.endpoints.one("a", USER)).state == "failing"
 
     bench.now += 1
-    await bench.deliveries.begin_anew("a", "evt_1")
+    await bench.deliveries.resend("a", "evt_1")
     await bench.try_all("a", EndpointReply(500))
 
     assert (await bench.endpoints.one("a", USER)).disabled_why == "failing"

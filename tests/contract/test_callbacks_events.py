@@ -13,15 +13,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
 from imsg_callbacks.channel_watch import ChannelWatch
+from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.event_log import append
+from imsg_callbacks.event_reader import MOST_WAITING
 from imsg_callbacks.listeners import LOST_MS
 from imsg_callbacks.maintenance import KEPT
 from imsg_callbacks.matching import READER
 from imsg_callbacks.migrations import MIGRATIONS
-from imsg_callbacks.outcomes import Attempt
-from imsg_callbacks.reading import MOST_WAITING
+from imsg_callbacks.records import Attempt
 from imsg_callbacks.schedule import EndpointReply
-from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.tables import deliveries, listeners, metadata
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import ERASED, channel_key
@@ -146,7 +146,7 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     bench.now += 5
     await erase(bench, "LI@a.cn")
 
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
 
     bodies = [json.loads(body) for body in (await bench.reader.read(USER, None, 0, 10)).bodies]
     assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
@@ -165,7 +165,7 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
         "reference": "order-for-li@a.cn",
         "provider_id": "Q1",
     }
-    named = bench.forgetting.find_named(told)
+    named = bench.erasure.find_named(told)
     mine = event("evt_wang", data=told, digests=ERASURE.all_of("wang@a.cn"), named=named)
     settled = event("evt_all", kind="request.settled", data=told, named=named)
     await bench.tell(mine)
@@ -173,9 +173,9 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     bench.now += 5
     await erase(bench, "li@a.cn")
 
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     bench.now += 60_000  # what is told late is of a request that was accepted before
-    await bench.tell(*await bench.forgetting.empty([(settled, bench.now)]))
+    await bench.tell(*await bench.erasure.redact_arriving([(settled, bench.now)]))
     answer = EndpointReply(500, "HTTP 500", "no such customer: li@a.cn")
     await bench.deliveries.settle([Attempt("a", one.number, answer, bench.now, None) for one in taken])
 
@@ -185,23 +185,23 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     assert [(one["to"], one["reference"], one["provider_id"]) for one in bodies] == [("wang@a.cn", None, "Q1")] * 2
     bench.now += 5
     await erase(bench, "wang@a.cn")
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert "wang@a.cn" not in "".join((await bench.reader.read(USER, None, 0, 1)).bodies)
 
 
 async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
     await erase(bench, "li@a.cn")
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     bench.now += 60_000
     await bench.tell(event("evt_1", digests=ERASURE.all_of("li@a.cn")))
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies] == [
         "li@a.cn"
     ]
 
     bench.now += 5
     await erase(bench, "li@a.cn")
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
 
     assert [json.loads(one)["data"]["to"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies] == [None]
 
@@ -210,10 +210,10 @@ async def test_what_was_on_its_way_when_somebody_was_erased_arrives_empty(bench:
     before = bench.now
     bench.now += 5
     await erase(bench, "li@a.cn")
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     late, after = (event(f"evt_{at}", digests=ERASURE.all_of("li@a.cn")) for at in ("late", "after"))
 
-    await bench.tell(*await bench.forgetting.empty([(late, before), (after, bench.now + 5_000)]))
+    await bench.tell(*await bench.erasure.redact_arriving([(late, before), (after, bench.now + 5_000)]))
 
     told = [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
     assert told == [None, "li@a.cn"], "the second is of a new relation"
@@ -225,22 +225,22 @@ async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(benc
         return None if said is None else int(said)
 
     assert await told() is None
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert await told() == 0
     bench.watermark.take(bench.now)
     await erase(bench, "li@a.cn")
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert await told() == 0, "what is on its way may name them"
 
     bench.watermark.wait()
     bench.now += QUIET_MS
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert await told() == START_MS
 
     bench.now += 1
     await erase(bench, "li@a.cn")
     bench.watermark.take(bench.now + OUT_OF_ORDER_MS + 1)
-    await bench.forgetting.once()
+    await bench.erasure.erase_recorded()
     assert await told() == bench.now
 
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from imsg_callbacks.routes import deliveries, endpoints, events
-from imsg_callbacks.routes.parts import Parts
+from imsg_callbacks.routes.dependencies import Parts
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_web.app import make_internal_app
 from imsg_web.callers import CallerCheck

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import append, insert_ignoring
 from imsg_callbacks.listeners import LOST_MS
-from imsg_callbacks.outcomes import Logged
+from imsg_callbacks.records import LoggedEvent
 from imsg_callbacks.tables import channels, endpoints, listeners
 from imsg_callbacks.times import rfc3339
 from imsg_contract.topology import channel_key
@@ -77,9 +77,9 @@ class ChannelWatch:
         return bool((await append(connection, events, now)).numbers)
 
 
-def write_event(user_id: str, method: str, state: str, why: str | None, now: int) -> Logged:
+def write_event(user_id: str, method: str, state: str, why: str | None, now: int) -> LoggedEvent:
     """Write one administrator's event of a channel's change."""
     name, kind = f"evt_{method}-{state}-{now}-{user_id}", f"channel.{state}"
     data = {"method": method, "state": state, "why": why}
     body = to_json({"id": name, "type": kind, "timestamp": rfc3339(now), "data": data}).decode()
-    return Logged(name, kind, user_id, method, body)
+    return LoggedEvent(name, kind, user_id, method, body)

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_callbacks.dispatcher import Dispatcher
-from imsg_callbacks.event_log import append, keep_others_out
-from imsg_callbacks.forgetting import Forgetting
-from imsg_callbacks.outcomes import Logged
+from imsg_callbacks.erasure import EventErasure
+from imsg_callbacks.event_log import append, lock_log
+from imsg_callbacks.records import LoggedEvent
 from imsg_callbacks.tables import deliveries, endpoints, listeners, recoveries
 from imsg_callbacks.times import rfc3339, to_ms
 from imsg_contract.topology import CHANGE
@@ -39,7 +39,7 @@ FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 
 
-class Counts:
+class ConsumerMetrics:
     """What taking in tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -52,12 +52,12 @@ class EventConsumer:
 
     broker: Broker
     database: Database
-    forgetting: Forgetting
+    erasure: EventErasure
     sending: Dispatcher
     now: Callable[[], int]
     wake: Callable[[Collection[str]], None]
     """Says to readers that there are events of these users."""
-    counts: Counts
+    metrics: ConsumerMetrics
     lag: QueueLag
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -67,13 +67,13 @@ class EventConsumer:
             waiting: list[asyncio.Future[Any]] = [stopped]
             try:
                 while not stopping.is_set():
-                    self.forgetting.watermark.wait()
+                    self.erasure.watermark.wait()
                     coming = asyncio.ensure_future(arriving.take(BATCH))
                     waiting[1:] = [coming]
                     await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
                     if not coming.done() or not (batch := coming.result()):
                         return
-                    self.forgetting.watermark.take()
+                    self.erasure.watermark.take()
                     await self._keep(batch, stopping)
             finally:
                 for one in waiting:
@@ -118,19 +118,19 @@ class EventConsumer:
         async with self.database.writing() as connection:
             for change in changes:
                 await follow(connection, change)
-            await keep_others_out(connection)
-            named = await self.forgetting.empty(arriving)
+            await lock_log(connection)
+            named = await self.erasure.redact_arriving(arriving)
             appended = await append(connection, named, self.now(), lease=self.sending.lease())
-        self.forgetting.watermark.take(max((at for _, at in arriving), default=0))
+        self.erasure.watermark.take(max((at for _, at in arriving), default=0))
         if appended.numbers:
-            self.sending.offer(appended.handed, appended.left)
-            self.counts.events.inc(len(appended.numbers))
+            self.sending.enqueue(appended.handed, appended.left)
+            self.metrics.events.inc(len(appended.numbers))
             self.wake({one.user_id for one in named})
 
-    def _log(self, event: Event) -> Logged:
-        digests = self.forgetting.digests.all_of(event.address) if event.address else ()
-        named = self.forgetting.find_named(event.data)
-        return Logged(event.id, event.type, event.user_id, event.method, write_body(event), digests, named)
+    def _log(self, event: Event) -> LoggedEvent:
+        digests = self.erasure.digests.all_of(event.address) if event.address else ()
+        named = self.erasure.find_named(event.data)
+        return LoggedEvent(event.id, event.type, event.user_id, event.method, write_body(event), digests, named)
 
 
 def write_body(event: Event) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, case, exists, select, text, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import add_deliveries, append, make_delivery
-from imsg_callbacks.outcomes import Attempt, Due, Endpoint, Logged, read_endpoint
+from imsg_callbacks.records import Attempt, DueDelivery, Endpoint, LoggedEvent, read_endpoint
 from imsg_callbacks.schedule import must_disable
 from imsg_callbacks.tables import DELIVERED, FAILED, IS_WAITING, WAITING, deliveries, endpoints, log
 from imsg_callbacks.times import rfc3339, rfc3339_or_none
@@ -23,7 +23,7 @@ from imsg_database.engines import is_postgres
 NUMBER_BYTES = 8
 
 
-Disabled = Callable[[Endpoint, str, int], Logged]
+Disabled = Callable[[Endpoint, str, int], LoggedEvent]
 """Writes the event that an endpoint was disabled: which, why, when."""
 
 
@@ -51,7 +51,7 @@ class DeliveryLog:
             query = select(endpoints.c.id, endpoints.c.failures).where(endpoints.c.disabled_at.is_(None), waits)
             return dict((await connection.execute(query)).all())
 
-    async def take(self, name: str, max_count: int, lease_ms: int) -> list[Due]:
+    async def take(self, name: str, max_count: int, lease_ms: int) -> list[DueDelivery]:
         """Lease what is due for an endpoint, the longest due first: no other process takes it until the lease ends."""
         now = self._now()
         due = (
@@ -84,7 +84,7 @@ class DeliveryLog:
             query = select(log.c.number, log.c.id, log.c.body).where(is_due).order_by(log.c.number)
             events = (await connection.execute(query)).all()
         endpoint = read_endpoint(row)
-        return [Due(endpoint, event.number, event.id, event.body, rounds[event.number]) for event in events]
+        return [DueDelivery(endpoint, event.number, event.id, event.body, rounds[event.number]) for event in events]
 
     async def settle(self, attempts: Sequence[Attempt]) -> list[tuple[Endpoint, str]]:
         """Keep what attempts came to; return the endpoints that this has disabled, and why."""
@@ -94,7 +94,7 @@ class DeliveryLog:
             for one in attempts:
                 of[one.endpoint].append(one)
             troubled = sorted(name for name, some in of.items() if not all(one.answer.is_success for one in some))
-            await _note_reached(connection, sorted(of.keys() - set(troubled)), max(one.at for one in attempts))
+            await _record_success(connection, sorted(of.keys() - set(troubled)), max(one.at for one in attempts))
             return [found for name in troubled if (found := await self._judge(connection, name, of[name])) is not None]
 
     async def _judge(
@@ -148,7 +148,7 @@ class DeliveryLog:
         shown = [_show(row) for row in rows[:limit]]
         return shown, write_cursor(rows[limit - 1]["number"]) if more else None
 
-    async def begin_anew(self, endpoint: str, event: str) -> None:
+    async def resend(self, endpoint: str, event: str) -> None:
         """Send one event to an endpoint once more, by the schedule from its start. Raises Refusal not_found."""
         async with self._database.writing() as connection:
             number = await connection.scalar(
@@ -161,7 +161,7 @@ class DeliveryLog:
             await begin(connection, endpoint, [number], self._now())
 
 
-async def _note_reached(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
+async def _record_success(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
     """Note that these endpoints took all that they were told."""
     if names:
         change = update(endpoints).where(is_one_of(endpoints.c.id, names, is_postgres=is_postgres(connection)))

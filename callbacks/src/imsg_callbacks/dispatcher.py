@@ -17,11 +17,11 @@ from imsg_callbacks import signatures
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
+from imsg_callbacks.endpoint_sender import FAILING_AFTER, LEASE_MS, MAX_WAITING, EndpointSender
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.event_log import Lease
-from imsg_callbacks.outcomes import Attempt, Due, Endpoint
+from imsg_callbacks.records import Attempt, DueDelivery, Endpoint
 from imsg_callbacks.schedule import EndpointReply, next_in_s
-from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, MAX_WAITING, EndpointSender
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import Recurring, logger
@@ -50,7 +50,7 @@ AWAY_S = 1.0
 TOOK_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 
 
-class Counts:
+class DispatcherMetrics:
     """What sending tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -71,21 +71,21 @@ class Dispatcher:
         endpoints: Endpoints,
         client: EndpointClient,
         now: Callable[[], int],
-        counts: Counts,
+        metrics: DispatcherMetrics,
     ) -> None:
         self._deliveries = deliveries
         self._endpoints = endpoints
         self._client = client
         self._now = now
-        self._counts = counts
+        self._metrics = metrics
         self._senders: dict[str, EndpointSender] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_ending = False
         self._news = asyncio.Event()
         self._all = asyncio.Semaphore(IN_FLIGHT)
         self._failing = asyncio.Semaphore(FAILING_IN_FLIGHT)
-        self._made: list[tuple[Attempt, asyncio.Event]] = []
-        self._any_made = asyncio.Event()
+        self._attempts: list[tuple[Attempt, asyncio.Event]] = []
+        self._has_attempts = asyncio.Event()
         self._unsettled = asyncio.Semaphore(UNSETTLED)
 
     def wake(self) -> None:
@@ -98,9 +98,9 @@ class Dispatcher:
         room_in_all = 0 if self._is_ending else max(0, MAX_WAITING_IN_ALL - waiting)
         return Lease(self._now() + LEASE_MS, self._find_room, room_in_all)
 
-    def offer(self, handed: Sequence[Due], left: Collection[str]) -> None:
+    def enqueue(self, handed: Sequence[DueDelivery], left: Collection[str]) -> None:
         """Send what is leased to us; of the endpoints in `left` there is more in the table."""
-        of: defaultdict[str, list[Due]] = defaultdict(list)
+        of: defaultdict[str, list[DueDelivery]] = defaultdict(list)
         for due in handed:
             of[due.endpoint.id].append(due)
         for name, some in of.items():
@@ -113,7 +113,7 @@ class Dispatcher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until `stopping`; what was taken and not tried by then is taken again once its lease ends."""
-        settling = asyncio.create_task(self._settle_on())
+        settling = asyncio.create_task(self._record_attempts())
         trouble = Recurring(log, "database_unavailable", what="what is due")
         try:
             while not stopping.is_set():
@@ -144,7 +144,7 @@ class Dispatcher:
             await asyncio.wait(self._tasks, timeout=TIMEOUT_S + 1)
         with suppress(TimeoutError):
             async with asyncio.timeout(AWAY_S):
-                for _, kept in list(self._made):
+                for _, kept in list(self._attempts):
                     await kept.wait()
 
     def _find_room(self, endpoint: Endpoint) -> int:
@@ -169,8 +169,8 @@ class Dispatcher:
             return EndpointReply(None, str(error))
         timestamp = int(datetime.now(UTC).timestamp())
         answer = await self._client.post(destination.url, body, signatures.headers(secrets, event, timestamp, body))
-        self._counts.calls.labels("delivered" if answer.is_success else "failed").inc()
-        self._counts.seconds.observe(answer.took_ms / 1_000)
+        self._metrics.calls.labels("delivered" if answer.is_success else "failed").inc()
+        self._metrics.seconds.observe(answer.took_ms / 1_000)
         return answer
 
     def _reap(self, settling: asyncio.Task[None]) -> None:
@@ -188,11 +188,11 @@ class Dispatcher:
         finally:
             del self._senders[name]
 
-    async def _send(self, due: Due, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
+    async def _send(self, due: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
         """Try one delivery. Its endpoint's place is free with the answer; what came of it is kept a moment later."""
         await self._unsettled.acquire()
         async with self._all, self._failing if is_failing else nullcontext():
-            with self._counts.in_flight.track_inprogress():
+            with self._metrics.in_flight.track_inprogress():
                 answer = await self.call(due.endpoint, due.event, due.body.encode())
         now = self._now()
         wait_s = None
@@ -200,20 +200,20 @@ class Dispatcher:
             wait_s = next_in_s(due.round + 1, random.random(), answer.retry_after_s)  # noqa: S311  jitter
         due_at = None if wait_s is None else now + round(wait_s * 1_000)
         kept = asyncio.Event()
-        self._made.append((Attempt(due.endpoint.id, due.number, answer, now, due_at), kept))
-        self._any_made.set()
+        self._attempts.append((Attempt(due.endpoint.id, due.number, answer, now, due_at), kept))
+        self._has_attempts.set()
         if answer.is_gone:
             await kept.wait()  # nothing more is sent to it before it is disabled
         return answer
 
-    async def _settle_on(self) -> None:
+    async def _record_attempts(self) -> None:
         """Keep what attempts came to, many at once; what can't be kept yet is kept later."""
         trouble = Recurring(log, "database_unavailable", what="what was attempted")
         while True:
-            await self._any_made.wait()
-            if len(self._made) < SETTLE_AT_ONCE:
+            await self._has_attempts.wait()
+            if len(self._attempts) < SETTLE_AT_ONCE:
                 await asyncio.sleep(SETTLE_EVERY_S)
-            some = self._made[:SETTLE_AT_ONCE]
+            some = self._attempts[:SETTLE_AT_ONCE]
             while True:
                 try:
                     disabled = await self._deliveries.settle([attempt for attempt, _ in some])
@@ -222,18 +222,18 @@ class Dispatcher:
                     trouble.note(away)
                     await asyncio.sleep(AWAY_S)
             trouble.clear()
-            del self._made[: len(some)]
-            if not self._made:
-                self._any_made.clear()
-            self._say_disabled(disabled)
+            del self._attempts[: len(some)]
+            if not self._attempts:
+                self._has_attempts.clear()
+            self._log_disabled(disabled)
             for _, kept in some:
                 kept.set()
                 self._unsettled.release()
 
-    def _say_disabled(self, disabled: Sequence[tuple[Endpoint, str]]) -> None:
+    def _log_disabled(self, disabled: Sequence[tuple[Endpoint, str]]) -> None:
         for endpoint, why in disabled:
             log.warning("callback_disabled", id=endpoint.id, why=why)
-            self._counts.disabled.labels(why).inc()
+            self._metrics.disabled.labels(why).inc()
         if disabled:
             self.wake()
 

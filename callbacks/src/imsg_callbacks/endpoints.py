@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from imsg_callbacks import signatures
-from imsg_callbacks.outcomes import Endpoint, read_endpoint
+from imsg_callbacks.records import Endpoint, read_endpoint
 from imsg_callbacks.tables import IS_WAITING, deliveries, endpoints, recoveries
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.errors import Refusal

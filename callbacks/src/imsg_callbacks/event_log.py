@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.matching import wants
 from imsg_callbacks.migrations import MIGRATIONS
-from imsg_callbacks.outcomes import Due, Endpoint, Logged, read_endpoint
+from imsg_callbacks.records import DueDelivery, Endpoint, LoggedEvent, read_endpoint
 from imsg_callbacks.tables import WAITING, deliveries, endpoints, log
 from imsg_database.arrays import as_parameters, insert_rows, is_one_of
 from imsg_database.engines import is_postgres
@@ -23,7 +23,7 @@ APPENDING = MIGRATIONS.lock + 1
 """PostgreSQL's advisory lock of whoever appends; SQLite's writers are alone anyway."""
 
 
-async def keep_others_out(connection: AsyncConnection) -> None:
+async def lock_log(connection: AsyncConnection) -> None:
     """Let nobody else append until this transaction ends."""
     if is_postgres(connection):
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({APPENDING})"))
@@ -35,7 +35,7 @@ class Appended:
 
     numbers: Mapping[str, int]
     """Of those that are new, by their ids."""
-    handed: Sequence[Due] = ()
+    handed: Sequence[DueDelivery] = ()
     """Deliveries that are ours to make: leased, once this is committed."""
     left: Collection[str] = ()
     """Endpoints for which more stands in the table."""
@@ -62,7 +62,7 @@ Delivery = tuple[str, int, str, int, int, int, int]
 
 async def append(
     connection: AsyncConnection,
-    events: Sequence[Logged],
+    events: Sequence[LoggedEvent],
     now_ms: int,
     *,
     but_for: Collection[str] = (),
@@ -75,7 +75,7 @@ async def append(
     by_id = {one.id: one for one in events}
     if not by_id:
         return NOTHING_NEW
-    await keep_others_out(connection)
+    await lock_log(connection)
     postgres = is_postgres(connection)
     rows = ((one.id, one.type, one.user_id, one.method, write_digests(one), one.body, now_ms) for one in by_id.values())
     added = insert_rows(log, LOGGED, is_postgres=postgres).on_conflict_do_nothing(index_elements=["id"])
@@ -88,13 +88,13 @@ async def append(
     )
 
 
-def write_digests(one: Logged) -> str | None:
+def write_digests(one: LoggedEvent) -> str | None:
     """Write whom an event names, as JSON; None where it is nobody."""
     return json.dumps([one.digests, one.named]) if one.digests or one.named else None
 
 
 async def _find_wanting(
-    connection: AsyncConnection, new: Sequence[Logged], but_for: Collection[str]
+    connection: AsyncConnection, new: Sequence[LoggedEvent], but_for: Collection[str]
 ) -> Mapping[str, Sequence[Endpoint]]:
     """Find the enabled endpoints of those whom events are of, by their users."""
     wanting: defaultdict[str, list[Endpoint]] = defaultdict(list)
@@ -109,13 +109,13 @@ async def _find_wanting(
 
 async def _deliver(
     connection: AsyncConnection,
-    new: Sequence[tuple[int, Logged]],
+    new: Sequence[tuple[int, LoggedEvent]],
     wanting: Mapping[str, Sequence[Endpoint]],
     now_ms: int,
     lease: Lease | None,
 ) -> Appended:
     rows: list[Delivery] = []
-    handed: list[Due] = []
+    handed: list[DueDelivery] = []
     left: set[str] = set()
     room: dict[str, int] = {}
     room_in_all = 0 if lease is None else lease.room_in_all
@@ -127,7 +127,7 @@ async def _deliver(
                 room[endpoint.id] = lease.room(endpoint)
             if lease is not None and room[endpoint.id] > 0 and len(handed) < room_in_all:
                 room[endpoint.id] -= 1
-                handed.append(Due(endpoint, number, one.id, one.body, 0))
+                handed.append(DueDelivery(endpoint, number, one.id, one.body, 0))
                 rows.append(make_delivery(endpoint.id, number, now_ms, lease.until))
             else:
                 left.add(endpoint.id)

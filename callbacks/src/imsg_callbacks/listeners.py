@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from imsg_callbacks.matching import READER, kinds_of
-from imsg_callbacks.outcomes import read_endpoint
-from imsg_callbacks.schedule import LOST_INTEREST_AFTER
+from imsg_callbacks.records import read_endpoint
+from imsg_callbacks.schedule import READER_EXPIRES_AFTER
 from imsg_callbacks.tables import endpoints, listeners
 from imsg_database.database import Database
 from imsg_database.engines import is_postgres
@@ -19,7 +19,7 @@ READ_NOTED_EVERY = timedelta(hours=1)
 """How exactly it is known when a user last read."""
 
 HOUR_MS = READ_NOTED_EVERY // timedelta(milliseconds=1)
-LOST_MS = LOST_INTEREST_AFTER // timedelta(milliseconds=1)
+LOST_MS = READER_EXPIRES_AFTER // timedelta(milliseconds=1)
 
 OK, NOT_FOUND = 200, 404
 
@@ -32,7 +32,7 @@ class Listeners:
         self._auth = auth
         self._now = now
 
-    async def ask(self, user_id: str, username: str, events: int) -> None:
+    async def subscribe(self, user_id: str, username: str, events: int) -> None:
         """See that at least these events of a user's messages are kept, before this returns."""
         known = await self._read_known(user_id)
         if known & events != events:
@@ -45,12 +45,12 @@ class Listeners:
             row = (await connection.execute(query)).first()
         if row is not None and _is_fresh(row, self._now() - HOUR_MS) and row.is_admin == is_admin:
             return
-        await self.ask(user_id, username, READER)
+        await self.subscribe(user_id, username, READER)
         async with self._database.writing() as connection:
             change = update(listeners).where(listeners.c.user_id == user_id)
             await connection.execute(change.values(read_at=self._now(), is_admin=is_admin))
 
-    async def agree(self, *, everybody: bool = False) -> None:
+    async def synchronize(self, *, everybody: bool = False) -> None:
         """Tell auth whose events nobody wants any more, or (`everybody`, at start) all of it anew."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(select(listeners))).all()

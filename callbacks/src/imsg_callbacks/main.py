@@ -22,13 +22,13 @@ from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import open_endpoint_client
 from imsg_callbacks.endpoints import Endpoints
-from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.erasure import EventErasure
+from imsg_callbacks.event_reader import Reader
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.maintenance import Maintenance
 from imsg_callbacks.migrations import MIGRATIONS
-from imsg_callbacks.outcomes import Endpoint, Logged
-from imsg_callbacks.reading import Reader
-from imsg_callbacks.routes.parts import Parts
+from imsg_callbacks.records import Endpoint, LoggedEvent
+from imsg_callbacks.routes.dependencies import Parts
 from imsg_callbacks.times import rfc3339
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.ids import new_id
@@ -123,7 +123,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
     client = await stack.enter_async_context(open_endpoint_client(settings.callbacks.allow))
     deliveries = DeliveryLog(database, _now, write_disabled)
-    sending = Dispatcher(deliveries, endpoints, client, _now, dispatcher.Counts(service.metrics))
+    sending = Dispatcher(deliveries, endpoints, client, _now, dispatcher.DispatcherMetrics(service.metrics))
     reader = Reader(database, vault, service.stopping)
     listeners = Listeners(database, auth, _now)
 
@@ -131,14 +131,14 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         sending.wake()
         reader.wake()
 
-    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
+    erasure = EventErasure(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
     queue = broker.topology.callbacks
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, store, registry=service.metrics, now_ms=_now)
-    counts = consumer.Counts(service.metrics)
-    taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, counts, lag)
+    counts = consumer.ConsumerMetrics(service.metrics)
+    taking = EventConsumer(broker, database, erasure, sending, _now, reader.wake, counts, lag)
     channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
-    gauges = maintenance.Gauges(service.metrics)
-    maintaining = Maintenance(database, listeners, forgetting, _now, wake, gauges)
+    gauges = maintenance.MaintenanceMetrics(service.metrics)
+    maintaining = Maintenance(database, listeners, erasure, _now, wake, gauges)
     health = _Health()
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: health.has_database and database.takes_writes)
@@ -196,7 +196,7 @@ class _Health:
             await asyncio.sleep(PING_EVERY_S)
 
 
-def write_disabled(endpoint: Endpoint, why: str, now: int) -> Logged:
+def write_disabled(endpoint: Endpoint, why: str, now: int) -> LoggedEvent:
     """Write the event that an endpoint was disabled, for its owner."""
     name = f"evt_{new_id()}"
     data = {
@@ -207,7 +207,7 @@ def write_disabled(endpoint: Endpoint, why: str, now: int) -> Logged:
         "failing_since": None if endpoint.failing_since is None else rfc3339(endpoint.failing_since),
     }
     told = {"id": name, "type": "callback.disabled", "timestamp": rfc3339(now), "data": data}
-    return Logged(name, "callback.disabled", endpoint.user_id, None, to_json(told).decode())
+    return LoggedEvent(name, "callback.disabled", endpoint.user_id, None, to_json(told).decode())
 
 
 def _now() -> int:

@@ -12,10 +12,10 @@ from sqlalchemy import Row, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.delivery_log import begin
-from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.erasure import EventErasure
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.matching import wants
-from imsg_callbacks.outcomes import read_endpoint
+from imsg_callbacks.records import read_endpoint
 from imsg_callbacks.tables import DELIVERED, IS_WAITING, REMOVED, deliveries, endpoints, facts, recoveries
 from imsg_callbacks.tables import log as events
 from imsg_database.database import Database
@@ -29,7 +29,7 @@ from imsg_web.service_client import ServiceUnavailable
 log = logger(__name__)
 
 EVERY_S = 5.0
-AGREE_EVERY_S = 3_600.0
+SYNCHRONIZE_EVERY_S = 3_600.0
 SLICE = 500
 """Events looked at, or removed, in one transaction."""
 
@@ -37,7 +37,7 @@ KEPT = timedelta(days=18)
 """How long an event is kept: the 14 days of a recovery, and the 76 hours that its last attempt may take."""
 
 
-class Gauges:
+class MaintenanceMetrics:
     """What is measured for Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -56,11 +56,11 @@ class Maintenance:
 
     database: Database
     listeners: Listeners
-    forgetting: Forgetting
+    erasure: EventErasure
     now: Callable[[], int]
     wake: Callable[[], None]
-    gauges: Gauges
-    agree_at: float = 0.0
+    metrics: MaintenanceMetrics
+    synchronize_at: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work again and again."""
@@ -81,12 +81,12 @@ class Maintenance:
         while await self.recover():
             self.wake()
         await self._measure()
-        await self.forgetting.once()
+        await self.erasure.erase_recorded()
         await self.remove_old()
         now = asyncio.get_running_loop().time()
-        if now >= self.agree_at:
-            await self.listeners.agree(everybody=not self.agree_at)
-            self.agree_at = now + AGREE_EVERY_S
+        if now >= self.synchronize_at:
+            await self.listeners.synchronize(everybody=not self.synchronize_at)
+            self.synchronize_at = now + SYNCHRONIZE_EVERY_S
 
     async def recover(self) -> bool:
         """Carry one recovery on by a slice; False where there is none."""
@@ -132,9 +132,9 @@ class Maintenance:
             is_enabled = exists().where(endpoints.c.id == deliveries.c.endpoint, endpoints.c.disabled_at.is_(None))
             due = select(func.min(deliveries.c.due_at)).where(IS_WAITING, is_enabled)
             oldest_ms = await connection.scalar(due)
-        self.gauges.waiting.set(waiting or 0)
-        self.gauges.oldest.set(0 if oldest_ms is None else max(self.now() - oldest_ms, 0) / 1_000)
-        self.gauges.failing.set(failing or 0)
+        self.metrics.waiting.set(waiting or 0)
+        self.metrics.oldest.set(0 if oldest_ms is None else max(self.now() - oldest_ms, 0) / 1_000)
+        self.metrics.failing.set(failing or 0)
 
     async def remove_old(self) -> None:
         """Remove what is past its time, the fact of it first: a cursor that points before it has expired."""

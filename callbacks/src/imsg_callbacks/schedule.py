@@ -17,7 +17,7 @@ GONE = 410
 
 SUCCESS = range(200, 300)
 
-LOST_INTEREST_AFTER = timedelta(days=7)
+READER_EXPIRES_AFTER = timedelta(days=7)
 """Whoever has read no event for so long is stamped none any more."""
 
 

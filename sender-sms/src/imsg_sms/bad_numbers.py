@@ -46,7 +46,7 @@ class Search:
     """The search within one batch that was refused whole.
 
     Refused numbers are halved, and both halves are called before either is halved again. Numbers that an answer names
-    are bad. Use `find_next` and `note` in turn until `find_next` returns None, then read `answers`.
+    are bad. ProviderTemplate `find_next` and `note` in turn until `find_next` returns None, then read `answers`.
     """
 
     def __init__(self, batch: Sequence[Recipient], answer: Answer, budget: SearchBudget) -> None:

@@ -6,11 +6,11 @@ from imsg_contract import addresses
 from imsg_contract.topology import ASKING_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_sms.providers import Describing, Provider
+from imsg_sms.opt_out_events import Suppress, publish_opt_out
+from imsg_sms.providers import DescribesOptOuts, Provider
 from imsg_sms.route import Route
 from imsg_sms.signatures import FREE, find_signatures
 from imsg_sms.templates import SCOPE, Message, Templates
-from imsg_sms.wishes import Suppress, tell_refused
 
 MOST = 1_000
 """Recipients of a chunk and of a call: what the largest providers take at once."""
@@ -48,7 +48,7 @@ class SmsChannel:
         self.terms = terms
         self._suppress = suppress
         self._kinds = {one.name: one.kind for one in providers}
-        self._opted_out = {one.name: one.opted_out for one in providers if isinstance(one, Describing)}
+        self._opted_out = {one.name: one.opted_out for one in providers if isinstance(one, DescribesOptOuts)}
         self.providers = providers
         self._route = route
         self.templates = templates
@@ -76,7 +76,7 @@ class SmsChannel:
             else:
                 fit.append(one)
         results |= await self._route.send(prepared, fit, job) if fit else {}
-        await self._tell(job, recipients, results)
+        await self._publish_opt_outs(job, recipients, results)
         return results
 
     def find_outage(self) -> Blocked | None:
@@ -87,16 +87,16 @@ class SmsChannel:
         """Ask the providers what became of these."""
         del prepared  # our own id is what they are asked by
         results = await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
-        await self._tell(job, recipients, results)
+        await self._publish_opt_outs(job, recipients, results)
         return results
 
-    async def _tell(self, job: Job, recipients: Sequence[Recipient], results: Mapping[int, Result]) -> None:
+    async def _publish_opt_outs(self, job: Job, recipients: Sequence[Recipient], results: Mapping[int, Result]) -> None:
         """Have the catalog hear of numbers that opted out at their provider."""
         if self._suppress is None:
             return
         for one in recipients:
             if isinstance(result := results.get(one.n), Refused) and (kind := self._kinds.get(result.provider)):
                 described = self._opted_out.get(result.provider, frozenset())
-                await tell_refused(
+                await publish_opt_out(
                     self._suppress, job, one, result, self.name_sender(job), kind=kind, described=described
                 )

@@ -29,7 +29,7 @@ TENCENT_STATES = {0: "approved", 1: "in review", -1: "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ProviderCheck:
     """What came of asking; `is_well` None: there is nothing to ask without sending."""
 
     provider: str
@@ -37,35 +37,35 @@ class Checked:
     said: str
 
 
-Said = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 
-class Unwell(Exception):  # noqa: N818  an answer
+class CheckFailed(Exception):  # noqa: N818  an answer
     """The provider refuses, in its own words."""
 
 
-async def check(sms: Sms, pool: HttpPool) -> list[Checked]:
+async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     """Ask the provider of every account that is used."""
     found = []
     for name, account in sms.used.items():
         try:
             said = await _ask(account, _ids(sms, name), pool)
-        except Unwell as error:
-            found.append(Checked(name, is_well=False, said=str(error)))
+        except CheckFailed as error:
+            found.append(ProviderCheck(name, is_well=False, said=str(error)))
         except NotSent as error:
-            found.append(Checked(name, is_well=False, said=f"it can't be reached: {error}"))
+            found.append(ProviderCheck(name, is_well=False, said=f"it can't be reached: {error}"))
         except NoAnswer as error:
-            found.append(Checked(name, is_well=False, said=f"it did not answer: {error}"))
+            found.append(ProviderCheck(name, is_well=False, said=f"it did not answer: {error}"))
         else:
             nothing = "configured; it has no call that sends nothing and is known to us"
-            found.append(Checked(name, None if said is None else True, said or nothing))
+            found.append(ProviderCheck(name, None if said is None else True, said or nothing))
     return found
 
 
 async def _ask(account: AnyAccount, ids: set[str], pool: HttpPool) -> str | None:
     """Ask by the log-in of an account for its templates and what is left; None where there is nothing to ask.
 
-    Raises Unwell, NotSent, NoAnswer.
+    Raises CheckFailed, NotSent, NoAnswer.
     """
     match account:
         case Aliyun():
@@ -101,7 +101,7 @@ async def _aliyun(account: Aliyun, ids: set[str], pool: HttpPool) -> str:
         url = f"{parts.scheme}://{request.host}{request.path}?{aliyun_signature.encode(parameters)}"
         said = _read((await pool.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
         if said.get("Code") != OK:
-            raise Unwell(f"{template}: {said.get('Code')} {said.get('Message')}")
+            raise CheckFailed(f"{template}: {said.get('Code')} {said.get('Message')}")
         states[template] = _name(ALIYUN_STATES, said.get("TemplateStatus", 1))
     return _judge(states)
 
@@ -110,9 +110,9 @@ async def _tencent(account: Tencent, ids: set[str], pool: HttpPool) -> str:
     """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of its packages: what is left."""
     templates = sorted({*filter(None, (account.template,)), *ids})
     if odd := [one for one in templates if not (one.isascii() and one.isdecimal())]:
-        raise Unwell(f"template {', '.join(odd)} is no number, as all of Tencent's are; correct its id")
+        raise CheckFailed(f"template {', '.join(odd)} is no number, as all of Tencent's are; correct its id")
 
-    async def call(action: str, asked: Said) -> Said:
+    async def call(action: str, asked: JsonObject) -> JsonObject:
         parts = urlsplit(account.endpoint)
         body = json.dumps(asked).encode()
         request = tencent_signature.Request(
@@ -125,9 +125,9 @@ async def _tencent(account: Tencent, ids: set[str], pool: HttpPool) -> str:
         said = _read((await pool.call("POST", f"{parts.scheme}://{request.host}{request.path}", signed, body)).content)
         response = said.get("Response")
         if not isinstance(response, dict):
-            raise Unwell("it answers what can't be read")
+            raise CheckFailed("it answers what can't be read")
         if isinstance(error := response.get("Error"), dict):
-            raise Unwell(f"{error.get('Code')} {error.get('Message')}")
+            raise CheckFailed(f"{error.get('Code')} {error.get('Message')}")
         return response
 
     listed = await call(
@@ -159,7 +159,7 @@ async def _twilio(account: Twilio, pool: HttpPool) -> str:
     answer = await pool.call("GET", url, headers)
     said = _read(answer.content)
     if "balance" not in said:
-        raise Unwell(f"{said.get('code') or answer.status_code} {said.get('message') or ''}".strip())
+        raise CheckFailed(f"{said.get('code') or answer.status_code} {said.get('message') or ''}".strip())
     return f"the log-in works; balance {said['balance']} {said.get('currency', '')}".strip()
 
 
@@ -170,9 +170,11 @@ def _ids(sms: Sms, account: str) -> set[str]:
 
 
 def _judge(states: Mapping[str, str]) -> str:
-    """Say that all are approved. Raises Unwell where one is not."""
+    """Say that all are approved. Raises CheckFailed where one is not."""
     if wrong := {template: state for template, state in states.items() if state != "approved"}:
-        raise Unwell("the log-in works; template " + ", ".join(f"{one} is {state}" for one, state in wrong.items()))
+        raise CheckFailed(
+            "the log-in works; template " + ", ".join(f"{one} is {state}" for one, state in wrong.items())
+        )
     return f"the log-in works; {len(states)} templates approved" if states else "the log-in works"
 
 
@@ -181,7 +183,7 @@ def _name(states: Mapping[int, str], state: object) -> str:
     return states.get(state, str(state)) if isinstance(state, int) else str(state)
 
 
-def _objects(listed: object) -> list[Said]:
+def _objects(listed: object) -> list[JsonObject]:
     """Take the objects of a list that a provider answered."""
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
@@ -191,7 +193,7 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _read(body: bytes) -> Said:
+def _read(body: bytes) -> JsonObject:
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):

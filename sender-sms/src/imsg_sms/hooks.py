@@ -14,9 +14,9 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.logs import Recurring, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
-from imsg_sms.providers import NotOurs, Pull, Push, Reply, Reporting, Reports
+from imsg_sms.opt_out_events import read_receipt_opt_out, read_reply
+from imsg_sms.providers import NotSigned, Pull, Push, Reply, Reporting, Reports
 from imsg_sms.receipts import Receipts
-from imsg_sms.wishes import find_reported, find_wishes
 from imsg_web import bodies
 from imsg_web.http_pool import NoAnswer, NotSent
 
@@ -27,7 +27,7 @@ PATH = "/hooks/sms/{name}/{given}"
 MAX_BODY_BYTES = 1024 * 1024
 """Some 3,000 reports; Aliyun sends batches of at most 100."""
 
-KEEP_TIMEOUT_S = 4.0
+RECORD_TIMEOUT_S = 4.0
 """The providers wait 5 s, then repeat."""
 
 AT_ONCE = 64
@@ -35,7 +35,7 @@ AT_ONCE = 64
 INBOUND = "/inbound"
 """What the URL of inbound messages ends with, where a provider tells them apart by it."""
 
-KEEP_AGAIN_S = 1.0
+RECORD_AGAIN_S = 1.0
 """How long to wait before receipts that were fetched are published again."""
 
 PULL_EVERY_S = 5.0
@@ -43,7 +43,7 @@ PULL_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class ReportRecorder:
     """Has the broker keep what providers tell us."""
 
     receipts: Receipts
@@ -57,13 +57,13 @@ class Keeper:
     """Account → its kind; left out, it is called by its kind."""
     trouble: Recurring = field(default_factory=lambda: Recurring(log, "reports_not_recorded"), compare=False)
 
-    async def keep(self, name: str, read: Reports) -> bool:
+    async def record(self, name: str, read: Reports) -> bool:
         """Keep what was read; False where the broker did not within the time that providers wait."""
         if read.unreadable:
             log.warning("reports_unreadable", provider=name, count=read.unreadable)
         count = len(read.read) + len(read.inbound)
         try:
-            async with asyncio.timeout(KEEP_TIMEOUT_S):
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
                 await self._publish(name, read)
         except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
             self.trouble.note(error, count=count)
@@ -79,7 +79,7 @@ class Keeper:
         black = [
             wish
             for one in read.read
-            for wish in find_reported(one.receipt, signature, kind=kind, is_said=one.opted_out)
+            for wish in read_receipt_opt_out(one.receipt, signature, kind=kind, is_said=one.opted_out)
         ]
         await _await_all(self.receipts.suppress(wish) for wish in black)
         asked = await self.receipts.recall({one.reference for one in read.read if one.reference})
@@ -92,12 +92,12 @@ class Keeper:
             wants_none = one.opt_out or is_opt_out(one.text, self.opt_out)
             wants_again = not wants_none and (one.opt_in or is_opt_in(one.text, self.opt_in))
             said = one.model_copy(update={"opt_out": wants_none, "opt_in": wants_again})
-            for wish in find_wishes(said):
+            for wish in read_reply(said):
                 await self.receipts.suppress(wish)
             await self.receipts.publish_inbound(said)
 
 
-def make_router(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
+def make_router(recorder: ReportRecorder, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
     """Make the routes under /hooks/sms."""
     known: Mapping[str, Reporting] = {provider.name: provider for provider in providers}
 
@@ -111,12 +111,12 @@ def make_router(keeper: Keeper, providers: Sequence[Reporting], public_url: str 
         headers = {header.lower(): value for header, value in request.headers.items()}
         try:
             read = provider.read(Push(_url(request, public_url), headers, body, request.url.path.endswith(INBOUND)))
-        except NotOurs as error:
+        except NotSigned as error:
             log.warning("report_not_signed", provider=name, why=str(error))
             raise Refusal("no_such_url", path=request.url.path) from error
         if read is None:
-            return _reply(provider.garbled)
-        if not await keeper.keep(name, read):
+            return _reply(provider.unreadable_reply)
+        if not await recorder.record(name, read):
             return _reply(provider.lost)
         return _reply(read.kept or provider.kept)
 
@@ -126,7 +126,7 @@ def make_router(keeper: Keeper, providers: Sequence[Reporting], public_url: str 
     return router
 
 
-async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:
+async def pull(recorder: ReportRecorder, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:
     """Fetch a provider's reports for as long as the service runs: it gives each only once, so none is let go."""
     trouble = Recurring(log, "receipts_not_pulled", provider=name)
     while True:
@@ -137,8 +137,8 @@ async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVE
             await asyncio.sleep(every_s)
             continue
         trouble.clear()
-        while not await keeper.keep(name, read):  # noqa: ASYNC110  the broker is waited for
-            await asyncio.sleep(KEEP_AGAIN_S)
+        while not await recorder.record(name, read):  # noqa: ASYNC110  the broker is waited for
+            await asyncio.sleep(RECORD_AGAIN_S)
         if not read.read and not read.inbound:
             await asyncio.sleep(every_s)
 

@@ -43,7 +43,7 @@ class Computed(BaseModel):
     form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
 
 
-class Trouble(BaseModel):
+class ErrorMeaning(BaseModel):
     """What one code of a described provider means."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -176,7 +176,7 @@ class Http(BaseModel):
     """The path of the provider's message id in its answer."""
     code: str = ""
     """The path of the provider's code in its answer; `text`: the whole answer."""
-    errors: Mapping[str, Trouble] = {}
+    errors: Mapping[str, ErrorMeaning] = {}
     """What each code means; `*` stands for any other."""
     each: Each | None = None
     """Where an answer says what became of each number."""

@@ -19,18 +19,18 @@ from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Provider, Pulling, Reporting
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
-from imsg_sms.providers.parts import Parts
+from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Route
 from imsg_sms.settings import AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only
-from imsg_sms.templates import Templates, describe_limits, unite
+from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
 from imsg_web.service import Service
 
 if TYPE_CHECKING:
-    from imsg_sms.checks import Checked
+    from imsg_sms.checks import ProviderCheck
 
 __all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
 
@@ -43,7 +43,7 @@ PUBLISH_EVERY_S = 10.0
 class Module(Protocol):
     """What a provider's module offers."""
 
-    def make(self, name: str, account: AnyAccount, parts: Parts) -> Provider:
+    def make(self, name: str, account: AnyAccount, context: ProviderContext) -> Provider:
         """Make an account's provider."""
 
 
@@ -69,11 +69,11 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
     signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
     kinds = {one.name: one.kind for one in channel.providers}
-    keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
-    api = make_app("iMSG sender-sms", [hooks.make_router(keeper, reporting, settings.public_url)])
+    recorder = hooks.ReportRecorder(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
+    api = make_app("iMSG sender-sms", [hooks.make_router(recorder, reporting, settings.public_url)])
     for provider in channel.providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
-            sender.service.watch(hooks.pull(keeper, provider.name, fetch), f"reports of {provider.name} {number}")
+            sender.service.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
     return api
 
 
@@ -88,9 +88,11 @@ async def open_channel(
 ) -> AsyncIterator[SmsChannel]:
     """Open the channel alone; no connection is made before the first message."""
     async with open_pool(answer_timeout_s) as pool:
-        parts = Parts(pool, sms.templates, receipts, public_url)
-        providers = [load_provider(account.kind).make(name, account, parts) for name, account in sms.used.items()]
-        known = unite([provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers))
+        context = ProviderContext(pool, sms.templates, receipts, public_url)
+        providers = [load_provider(account.kind).make(name, account, context) for name, account in sms.used.items()]
+        known = merge_limits(
+            [provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers)
+        )
         route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         most = max(provider.most for provider in providers)
         wanted = terms(sms.uncertain, can_ask=route.can_ask, most=most)
@@ -125,7 +127,7 @@ async def _publish(templates: Templates, connection: Redis) -> None:
         await asyncio.sleep(PUBLISH_EVERY_S)
 
 
-async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> "list[Checked]":
+async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> "list[ProviderCheck]":
     """Ask every provider, without sending, whether it knows the account and its templates."""
     from imsg_sms.checks import check  # noqa: PLC0415  only the command line asks
 

@@ -79,7 +79,7 @@ class Route:
             names = {n: message_id(job.request, n) for n in by_number}
             said = await self.provider_pool.send_batch(fit, names, call)
             for n, recipient in by_number.items():
-                results[n] = said.get(n) or self._say_why_not(recipient, message, job)
+                results[n] = said.get(n) or self._explain_no_provider(recipient, message, job)
         return results
 
     def _group(
@@ -106,11 +106,11 @@ class Route:
         )
         return self.provider_pool.rank(facts)
 
-    def _say_why_not(self, recipient: Recipient, message: Message, job: Job) -> Result:
+    def _explain_no_provider(self, recipient: Recipient, message: Message, job: Job) -> Result:
         if job.provider is not None and job.provider not in self._providers:
             why = f"There is no provider {job.provider}; there are {', '.join(self._providers)}."
             return Refused(SCOPE, "no_provider", why, concerns="content")
-        if (abroad := self._find_abroad(recipient, job.provider)) is not None:
+        if (abroad := self._refuse_country(recipient, job.provider)) is not None:
             return abroad
         if any(self._reaches(one.name, recipient) for one in self._rank(recipient, message, job)):
             why = "No provider that is configured takes this template, or a text so long."
@@ -118,7 +118,7 @@ class Route:
         number = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
         return self.provider_pool.refuse(number, f"give one of {variable('sms', 'routes')} these conditions, or none")
 
-    def _find_abroad(self, recipient: Recipient, forced: str | None) -> Refused | None:
+    def _refuse_country(self, recipient: Recipient, forced: str | None) -> Refused | None:
         """Say that no provider takes the numbers of a country, though all were switched on; None where one does."""
         asked = self._providers if forced is None else [forced]
         if any(self._reaches(name, recipient) for name in asked):
@@ -229,7 +229,7 @@ class Route:
         # Accepted numbers come first: they show that a refusal in the same call belongs to its own message.
         for recipient, answer in sorted(answers, key=lambda each: not isinstance(each[1].result, Sent)):
             name = message_id(job.request, recipient.n)
-            result = self._tell(provider.name, recipient, name, answer)
+            result = self._read_result(provider.name, recipient, name, answer)
             if answer.wants_less:
                 breakers.note_answer()
             elif isinstance(result, Blocked | Sent) or id(answer) not in noted:
@@ -240,7 +240,7 @@ class Route:
             entry.stats.note(outage)  # during an outage no call is made that could be counted
         return results
 
-    def _tell(self, provider: str, recipient: Recipient, name: str, answer: Answer) -> Result:
+    def _read_result(self, provider: str, recipient: Recipient, name: str, answer: Answer) -> Result:
         """Say what a trouble concerns; who was told "too often" waits for the next turn, and uses up no attempt."""
         result = answer.result
         if isinstance(result, Sent) or answer.concerns is None:
@@ -280,7 +280,7 @@ def _about(provider: Provider, message: Message) -> Mapping[Concern, str]:
 def _split(provider: Provider, recipients: Sequence[Recipient]) -> Iterator[Sequence[Recipient]]:
     """Cut recipients into what one call takes."""
     groups: Sequence[Sequence[Recipient]] = [recipients]
-    if not provider.is_mixing:
+    if not provider.mixes_countries:
         at_home = [one for one in recipients if one.address.startswith(MAINLAND)]
         groups = [at_home, [one for one in recipients if not one.address.startswith(MAINLAND)]]
     for group in groups:

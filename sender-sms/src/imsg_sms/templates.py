@@ -42,7 +42,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ProviderTemplate:
     """An approved template as a provider is told it."""
 
     id: str
@@ -54,7 +54,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TemplateMapping:
     """An approved template of a provider: what it is there, and its variables, ours → theirs in their order."""
 
     id: str
@@ -62,16 +62,18 @@ class Entry:
     names: Mapping[str, str]
 
 
-class Book:
+class TemplateBook:
     """The templates that one provider sends by, under our names, and what each of them takes."""
 
-    def __init__(self, signature: str, entries: Mapping[str, Entry], limits: Mapping[str, TemplateLimits]) -> None:
+    def __init__(
+        self, signature: str, entries: Mapping[str, TemplateMapping], limits: Mapping[str, TemplateLimits]
+    ) -> None:
         self.limits = limits
         self._signature = signature
         self._entries = entries
         self._default = next((name for name, one in limits.items() if one.default), None)
 
-    def find(self, message: Message) -> Use:
+    def find(self, message: Message) -> ProviderTemplate:
         """Say by what a message is sent there; a template that nobody described goes as it was given."""
         if message.is_free and self._default is not None:
             name, text = self._default, next(iter(message.params.values()), message.text)
@@ -80,10 +82,12 @@ class Book:
             name, params = message.template, message.params
         entry = self._entries.get(name)
         if entry is None:
-            return Use(name, self._signature, params, message.text)
+            return ProviderTemplate(name, self._signature, params, message.text)
         mapped = {theirs: params[ours] for ours, theirs in entry.names.items() if ours in params}
         words = self.limits[name].text
-        return Use(entry.id, entry.signature, mapped or params, fill(words, params) if words else message.text)
+        return ProviderTemplate(
+            entry.id, entry.signature, mapped or params, fill(words, params) if words else message.text
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +106,18 @@ TEXT = "text"
 
 def describe_text(
     provider: str, templates: Mapping[str, SmsTemplate], *, signature: str = "", suffix: str = ""
-) -> Book:
+) -> TemplateBook:
     """Make the book of a provider that sends any words: it knows every logical template, whoever else is named."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TemplateMapping] = {}
     limits: dict[str, TemplateLimits] = {}
     for name, template in templates.items():
         way = template.providers.get(provider, Way())
         order = way.order or template.variables
-        entries[name] = Entry(way.id or name, signature, {each: way.names.get(each, each) for each in order})
+        entries[name] = TemplateMapping(way.id or name, signature, {each: way.names.get(each, each) for each in order})
         one = _limit(template, "", None)
         limits[name] = one.model_copy(update={"signature": signature, "text": template.text + suffix})
     if (signature or suffix) and not any(one.default for one in limits.values()):
-        entries[TEXT] = Entry("", signature, {TEXT: TEXT})
+        entries[TEXT] = TemplateMapping("", signature, {TEXT: TEXT})
         limits[TEXT] = TemplateLimits(
             default=True,
             signature=signature,
@@ -122,12 +126,12 @@ def describe_text(
             links=True,
             breaks=True,
         )
-    return Book(signature, entries, limits)
+    return TemplateBook(signature, entries, limits)
 
 
-def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mapping[str, TemplateLimits]) -> Book:
+def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mapping[str, TemplateLimits]) -> TemplateBook:
     """Make the book of an account: logical templates that name it, and what its own settings say of others."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TemplateMapping] = {}
     limits: dict[str, TemplateLimits] = {}
     for name, template in templates.items():
         way = template.providers.get(account.provider)
@@ -135,17 +139,17 @@ def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mappin
             continue
         signature = way.signature or account.signature
         order = way.order or template.variables
-        entries[name] = Entry(way.id, signature, {each: way.names.get(each, each) for each in order})
+        entries[name] = TemplateMapping(way.id, signature, {each: way.names.get(each, each) for each in order})
         limits[name] = _limit(template, signature, account.longest)
     has_default = any(one.default for one in limits.values())
     for name, one in own.items():
         if name in limits:
             continue
-        entries[name] = Entry(name, account.signature, {each: each for each in one.variables})
+        entries[name] = TemplateMapping(name, account.signature, {each: each for each in one.variables})
         variables = {each: account.longest if most is None else most for each, most in one.variables.items()}
         is_default = one.default and not has_default and account.longest != 0
         limits[name] = one.model_copy(update={"variables": variables, "default": is_default})
-    return Book(account.signature, entries, limits)
+    return TemplateBook(account.signature, entries, limits)
 
 
 def mark(signature: str) -> str:
@@ -166,7 +170,7 @@ def _limit(template: SmsTemplate, signature: str, longest: int | None) -> Templa
     )
 
 
-def unite(books: Sequence[Mapping[str, TemplateLimits]], *, takes_text: bool) -> dict[str, TemplateLimits]:
+def merge_limits(books: Sequence[Mapping[str, TemplateLimits]], *, takes_text: bool) -> dict[str, TemplateLimits]:
     """Say what any provider of a route takes: words and signature as the first has them, the largest of the limits.
 
     Free text is bounded by the default template that takes most; with `takes_text`, one of them takes any text.

@@ -12,16 +12,16 @@ from pydantic import SecretStr
 
 from imsg_callbacks import maintenance
 from imsg_callbacks.delivery_log import DeliveryLog
+from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.erasure import EventErasure
 from imsg_callbacks.event_log import append
-from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.event_reader import Reader
 from imsg_callbacks.main import write_disabled
 from imsg_callbacks.maintenance import Maintenance
 from imsg_callbacks.migrations import MIGRATIONS
-from imsg_callbacks.outcomes import Attempt, Endpoint, Logged
-from imsg_callbacks.reading import Reader
+from imsg_callbacks.records import Attempt, Endpoint, LoggedEvent
 from imsg_callbacks.schedule import EndpointReply
-from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
@@ -41,7 +41,7 @@ ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
 class Nobody:
     """Listeners who are told nothing here."""
 
-    async def agree(self, *, everybody: bool = False) -> None:
+    async def synchronize(self, *, everybody: bool = False) -> None:
         """Do nothing."""
 
 
@@ -61,9 +61,9 @@ class Bench:
         self.deliveries = DeliveryLog(self.database, clock, write_disabled)
         nobody: Any = Nobody()
         self.watermark = Watermark(clock)
-        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.watermark, clock)
-        gauges = maintenance.Gauges(CollectorRegistry())
-        self.maintenance = Maintenance(self.database, nobody, self.forgetting, clock, lambda: None, gauges)
+        self.erasure = EventErasure(self.database, self.redis, ERASURE, self.watermark, clock)
+        gauges = maintenance.MaintenanceMetrics(CollectorRegistry())
+        self.maintenance = Maintenance(self.database, nobody, self.erasure, clock, lambda: None, gauges)
         self.reader = Reader(self.database, Vault([KEY]), asyncio.Event())
 
     async def add(self, name: str, url: str = "https://example.com/", **given: Any) -> Endpoint:  # noqa: ANN401
@@ -86,7 +86,7 @@ class Bench:
         await self.endpoints.add(endpoint)
         return endpoint
 
-    async def tell(self, *events: Logged) -> None:
+    async def tell(self, *events: LoggedEvent) -> None:
         """Append events."""
         async with self.database.writing() as connection:
             await append(connection, events, self.now)
@@ -105,11 +105,11 @@ class Bench:
         return len(taken)
 
 
-def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any) -> Logged:  # noqa: ANN401
+def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any) -> LoggedEvent:  # noqa: ANN401
     """Make an event."""
     data = given.pop("data", {"to": "li@a.cn"})
     body = json.dumps({"id": name, "type": kind, "timestamp": "2026-11-25T00:00:00.000Z", "data": data})
-    return Logged(name, kind, user, given.pop("method", "smtp"), body, **given)
+    return LoggedEvent(name, kind, user, given.pop("method", "smtp"), body, **given)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import insert, select
 
 from imsg_callbacks.event_log import find_head
-from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner
+from imsg_callbacks.routes.dependencies import CallbackParts, EndpointOwner
 from imsg_callbacks.schemas import DeliveriesAnswer, DeliveriesQuery, DeliveryShape, Recovery, RecoveryAnswer
 from imsg_callbacks.tables import log as events
 from imsg_callbacks.tables import recoveries
@@ -57,7 +57,7 @@ async def list_deliveries(
 async def resend_delivery(owner: EndpointOwner, id: str, event: str, parts: CallbackParts) -> Success:  # noqa: A002  as above
     """Send one event again."""
     await parts.endpoints.one(id, owner.user_id)
-    await parts.deliveries.begin_anew(id, event)
+    await parts.deliveries.resend(id, event)
     parts.dispatcher.wake()
     return Success()
 

@@ -10,8 +10,8 @@ from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.endpoints import write_changes
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
-from imsg_callbacks.outcomes import Endpoint
-from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner, Owner
+from imsg_callbacks.records import Endpoint
+from imsg_callbacks.routes.dependencies import CallbackParts, EndpointOwner, Owner
 from imsg_callbacks.schemas import (
     EndpointAnswer,
     EndpointPatch,
@@ -51,7 +51,7 @@ async def add_callback(owner: EndpointOwner, body: NewEndpoint, parts: CallbackP
     """Add an endpoint."""
     await _check_url(parts.client, body.url)
     _check_right(body.events, owner)
-    await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
+    await parts.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
     name, secret = new_id(), signatures.make_secret()
     endpoint = Endpoint(
         id=name,
@@ -79,7 +79,7 @@ async def change_callback(owner: EndpointOwner, id: str, body: EndpointPatch, pa
         await _check_url(parts.client, body.url)
     if body.events is not None:
         _check_right(body.events, owner)
-        await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
+        await parts.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
     changed = await parts.endpoints.change(id, owner.user_id, _write_change(body, known, owner, parts.now()))
     parts.dispatcher.wake()
     waiting = await parts.endpoints.count_waiting([id])

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner
+from imsg_callbacks.routes.dependencies import CallbackParts, EndpointOwner
 from imsg_callbacks.schemas import EventsAnswer, EventsQuery
 from imsg_web.authorization import InternalRoute
 from imsg_web.responses import JSON

@@ -48,7 +48,7 @@ class Provider(Protocol):
     """What its codes are known by."""
     most: int
     """Numbers of one call."""
-    is_mixing: bool
+    mixes_countries: bool
     """Whether one call may hold numbers of mainland China and of elsewhere."""
     takes_text: bool
     """Whether it sends any words; else it sends by approved templates only."""
@@ -70,7 +70,7 @@ class Traceable(Protocol):
 
 
 @runtime_checkable
-class Describing(Protocol):
+class DescribesOptOuts(Protocol):
     """A provider whose description says which refusals are of numbers that opted out."""
 
     name: str
@@ -127,7 +127,7 @@ Pull = Callable[[], Awaitable[Reports]]
 """Fetches the next receipts, or the next inbound messages; nothing where there are none. Raises NotSent, NoAnswer."""
 
 
-class NotOurs(Exception):  # noqa: N818  named for the outcome
+class NotSigned(Exception):  # noqa: N818  named for the outcome
     """A push that its provider did not sign."""
 
 
@@ -140,13 +140,13 @@ class Reporting(Protocol):
     """The last part of the URL; None: none are taken."""
     kept: Reply
     """Says that all is kept."""
-    garbled: Reply
+    unreadable_reply: Reply
     """Says that the push can't be read."""
     lost: Reply
     """Says that it was not kept, and asks for a repeat."""
 
     def read(self, push: Push) -> Reports | None:
-        """Read a push; None where it is none. Raises NotOurs."""
+        """Read a push; None where it is none. Raises NotSigned."""
 
 
 @runtime_checkable

@@ -28,7 +28,8 @@ from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Answer, Concern, Report, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers
-from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.context import ProviderContext
+from imsg_sms.providers.inbound import InboundFields, inbound
 from imsg_sms.providers.meanings import (
     BEIJING,
     SERVER_ERROR,
@@ -38,11 +39,10 @@ from imsg_sms.providers.meanings import (
     unreadable,
     until_next_hour,
 )
-from imsg_sms.providers.parts import Parts
-from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, read_object, report
+from imsg_sms.providers.template_provider import Hook, ReceiptFields, TemplateProvider, read_object, report
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Aliyun
-from imsg_sms.templates import Account, Book, Use, describe, mark
+from imsg_sms.templates import Account, ProviderTemplate, TemplateBook, describe, mark
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 log = logger(__name__)
@@ -124,9 +124,9 @@ TABLE = Codes(CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), ""
 """A code nobody knows is Again: a new limit is likelier than a new refusal, and the message's life bounds it."""
 
 
-def make(name: str, account: Aliyun, parts: Parts) -> "AliyunProvider":
+def make(name: str, account: Aliyun, context: ProviderContext) -> "AliyunProvider":
     """Make an account's provider."""
-    return AliyunProvider(name, account, parts.pool, parts.receipts, book(name, account, parts.templates))
+    return AliyunProvider(name, account, context.pool, context.receipts, book(name, account, context.templates))
 
 
 class AliyunProvider(TemplateProvider):
@@ -137,7 +137,7 @@ class AliyunProvider(TemplateProvider):
     hook = Hook("code", "msg", "接收成功")
     """To the letter: help.aliyun.com/document_detail/101867.html."""
     most = MOST
-    is_mixing = True
+    mixes_countries = True
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class AliyunProvider(TemplateProvider):
         settings: Aliyun,
         pool: HttpPool,
         receipts: Receipts,
-        book: Book,
+        book: TemplateBook,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -153,7 +153,9 @@ class AliyunProvider(TemplateProvider):
         self._settings = settings
         self._receipts = receipts
 
-    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
+    async def _call_api(
+        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+    ) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 1,000 numbers, accepted or refused whole."""
         parameters = {
             "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
@@ -199,7 +201,7 @@ class AliyunProvider(TemplateProvider):
                 return Refused(self.name, code or "failed", "The provider lists the message as failed.")
             case "3":
                 return await self._read_delivery(recipient, code, identity, str(detail.get("ReceiveDate") or ""))
-        return Sent(self.name, identity, "Found by asking the provider.")
+        return Sent(self.name, identity, "ReceiptFields by asking the provider.")
 
     async def _read_delivery(self, recipient: Recipient, code: str, identity: str, at: str) -> Result:
         receipt = Receipt(
@@ -214,7 +216,7 @@ class AliyunProvider(TemplateProvider):
             await self._receipts.publish(receipt)
         except (PublishRefused, PublishUnknown) as error:
             return Unknown(self.name, "status_unknown", f"It was delivered, but that could not be told: {error}")
-        return Sent(self.name, identity, "Found by asking the provider.")
+        return Sent(self.name, identity, "ReceiptFields by asking the provider.")
 
     async def _detail(self, job: Job, recipient: Recipient) -> Mapping[str, Any] | None:
         """Find the message in the days since the job was accepted. Raises NotSent, NoAnswer."""
@@ -276,7 +278,9 @@ class AliyunProvider(TemplateProvider):
         answer = await self._pool.call("POST", url, {**signed, "accept": "application/json"}, request.body)
         return answer.status_code, read_object(answer)
 
-    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
+    def _judge_answer(
+        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
+    ) -> Answer:
         del numbers_  # it answers for all of them at once
         code, detail = said.get("Code"), str(said.get("Message") or "")
         if code == OK and status < SERVER_ERROR:
@@ -298,7 +302,7 @@ class AliyunProvider(TemplateProvider):
         return Again(self.name, code, detail, after_s=60.0)
 
 
-def book(name: str, settings: Aliyun, templates: Mapping[str, SmsTemplate]) -> Book:
+def book(name: str, settings: Aliyun, templates: Mapping[str, SmsTemplate]) -> TemplateBook:
     """Say what the account's templates take; the default one is known even where nothing else of it is."""
     known: dict[str, TemplateLimits] = {}
     signature = mark(settings.sign_name)
@@ -316,14 +320,14 @@ def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> Report |
         return None
     at, is_delivered = moment(str(entry.get("report_time") or "")) or now, entry["success"] in (True, "true", "True")
     said = entry.get("err_code"), entry.get("err_msg"), at, entry.get("out_id")
-    return report(name, Found(entry.get("biz_id"), _number(entry), is_delivered, *said))
+    return report(name, ReceiptFields(entry.get("biz_id"), _number(entry), is_delivered, *said))
 
 
 def read_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read what somebody wrote: SmsUp (help.aliyun.com/document_detail/101875.html)."""
     at, identity = moment(str(entry.get("send_time") or "")) or now, entry.get("sequence_id")
     to, signature = entry.get("dest_code"), entry.get("sign_name")
-    return inbound(name, Written(_number(entry), entry.get("content"), at, identity, to, signature))
+    return inbound(name, InboundFields(_number(entry), entry.get("content"), at, identity, to, signature))
 
 
 def _number(entry: Mapping[str, Any]) -> str | None:

@@ -14,12 +14,12 @@ from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
 from imsg_sms.countries import MAINLAND
 from imsg_sms.http_settings import Each, Http, HttpInbound, HttpPull, HttpReceipts
 from imsg_sms.providers import Answer, Pull, Push, Reply, Reports, numbers
+from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.http_filling import compute, encoder, fill, guess_kind, in_header, in_url
 from imsg_sms.providers.http_reading import at, is_of_text, is_success, parse, read_entries, read_push
 from imsg_sms.providers.meanings import BEIJING, SERVER_ERROR, TOO_MANY, Meaning, judge_failure
 from imsg_sms.providers.meanings import make as make_result
-from imsg_sms.providers.parts import Parts
-from imsg_sms.templates import Book, Message, describe_text
+from imsg_sms.templates import Message, TemplateBook, describe_text
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
 KIND = "http"
@@ -31,10 +31,10 @@ NOTHING = Message("", {}, "")
 """What a call that sends nothing is filled in with."""
 
 
-def make(name: str, account: Http, parts: Parts) -> "HttpProvider":
+def make(name: str, account: Http, context: ProviderContext) -> "HttpProvider":
     """Make an account's provider."""
-    book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
-    return HttpProvider(name, account, parts.pool, book)
+    book = describe_text(name, context.templates, signature=account.signature, suffix=account.suffix)
+    return HttpProvider(name, account, context.pool, book)
 
 
 _RESULTS: Mapping[str, type[Refused | Again | Blocked | Unknown]] = {
@@ -49,13 +49,13 @@ class HttpProvider:
     """The provider. It can't be asked what became of a message."""
 
     kind = KIND
-    is_mixing = True
+    mixes_countries = True
     takes_text = True
-    garbled = Reply("not a report", 400, "text/plain")
+    unreadable_reply = Reply("not a report", 400, "text/plain")
     lost = Reply("not kept, please repeat", 503, "text/plain")
 
     def __init__(
-        self, name: str, settings: Http, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Http, pool: HttpPool, book: TemplateBook, now: Callable[[], float] = time.time
     ) -> None:
         self.name = name
         self._book = book
@@ -105,7 +105,7 @@ class HttpProvider:
         return self._find_meaning(answer, numbers_, values["template"])
 
     def read(self, push: Push) -> Reports | None:
-        """Read a push as the description says. Raises NotOurs where it has to be signed, and isn't.
+        """Read a push as the description says. Raises NotSigned where it has to be signed, and isn't.
 
         Where a provider has one URL for both, what holds no receipt is read as an inbound message.
         """

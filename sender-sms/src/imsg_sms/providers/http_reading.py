@@ -13,11 +13,11 @@ from defusedxml import DefusedXmlException, ElementTree
 from imsg_contract.constant_time import equals
 from imsg_contract.wire import Inbound
 from imsg_sms.http_settings import HttpInbound, HttpPush, HttpReceipts, Signed
-from imsg_sms.providers import NotOurs, Push, Report, Reports, numbers
+from imsg_sms.providers import NotSigned, Push, Report, Reports, numbers
 from imsg_sms.providers.http_filling import compute
-from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.inbound import InboundFields, inbound
 from imsg_sms.providers.meanings import any_moment
-from imsg_sms.providers.template_provider import Found, read_all, report
+from imsg_sms.providers.template_provider import ReceiptFields, read_all, report
 
 
 def parse(text: str) -> Any:  # noqa: ANN401  any JSON
@@ -88,7 +88,7 @@ def read_push(
     countries: tuple[str, ...],
     now: datetime,
 ) -> Reports | None:
-    """Read a push as its description says; None where it is none. Raises NotOurs where it has to be signed, and isn't.
+    """Read a push as its description says; None where it is none. Raises NotSigned where it is not signed.
 
     `charset` is that of the provider's calls, which holds where the push has none of its own.
     """
@@ -132,7 +132,7 @@ def _check_signature(signed: Signed, push: Push, text: str, fields: object, secr
     if signed.form != "base64":
         said, wanted = said.lower(), wanted.lower()
     if not equals(said, wanted):
-        raise NotOurs("the push is not signed as its description says")
+        raise NotSigned("the push is not signed as its description says")
 
 
 def _read_receipt(
@@ -142,7 +142,7 @@ def _read_receipt(
     if status is None:
         return None
     detail = at(entry, described.detail) if described.detail else None
-    found = Found(
+    found = ReceiptFields(
         at(entry, described.id),
         number,
         str(status) in described.delivered,
@@ -158,7 +158,7 @@ def _read_receipt(
 def _read_inbound(
     name: str, described: HttpInbound, entry: Mapping[str, Any], number: str | None, now: datetime
 ) -> Inbound | None:
-    written = Written(
+    written = InboundFields(
         number,
         at(entry, described.text),
         _moment(described, entry, now),

@@ -12,7 +12,7 @@ MOST_TEXT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class InboundFields:
     """What a provider says that somebody wrote, before it is believed."""
 
     address: str | None
@@ -26,7 +26,7 @@ class Written:
     opt_in: bool = False
 
 
-def inbound(provider: str, written: Written) -> Inbound | None:
+def inbound(provider: str, written: InboundFields) -> Inbound | None:
     """Make the inbound message; None where nobody wrote it, or nothing."""
     if written.address is None or not isinstance(written.text, str | int):
         return None

@@ -15,7 +15,7 @@ from imsg_sms.providers import Answer, Push, Reply, Report, Reports
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import Codes, judge_failure, plain
 from imsg_sms.settings import Aliyun, Tencent, Volcengine
-from imsg_sms.templates import Account, Book, Message, Use, describe, mark
+from imsg_sms.templates import Account, Message, ProviderTemplate, TemplateBook, describe, mark
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
 Signing = Callable[[bytes], Mapping[str, str]]
@@ -53,7 +53,7 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReceiptFields:
     """What an entry of a push says of a message, before it is believed to be a receipt."""
 
     identity: object
@@ -72,7 +72,7 @@ class TemplateProvider(ABC):
     table: ClassVar[Codes]
     hook: ClassVar[Hook]
     most: ClassVar[int]
-    is_mixing: ClassVar[bool] = False
+    mixes_countries: ClassVar[bool] = False
     takes_text: ClassVar[bool] = False
 
     def __init__(
@@ -80,7 +80,7 @@ class TemplateProvider(ABC):
         name: str,
         account: Aliyun | Tencent | Volcengine,
         pool: HttpPool,
-        book: Book,
+        book: TemplateBook,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -88,7 +88,7 @@ class TemplateProvider(ABC):
         self.countries = account.countries
         self.secret = account.hook
         self.kept = self.hook.reply(0, self.hook.kept_words)
-        self.garbled = self.hook.reply(1, "not a JSON array of reports", 400)
+        self.unreadable_reply = self.hook.reply(1, "not a JSON array of reports", 400)
         self.lost = self.hook.reply(1, "not kept, please repeat", 503)
         self._at = Endpoint.read(account.endpoint)
         self._pool = pool
@@ -99,7 +99,7 @@ class TemplateProvider(ABC):
         """Make one call for these numbers (E.164); never raises."""
         used = self._book.find(message)
         try:
-            status, said = await self._ask(used, numbers_, reference)
+            status, said = await self._call_api(used, numbers_, reference)
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
         return self._judge_answer(status, said, numbers_, used)
@@ -110,11 +110,15 @@ class TemplateProvider(ABC):
         return None if entries is None else read_all(entries, self._read_entry, self._moment())
 
     @abstractmethod
-    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
+    async def _call_api(
+        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+    ) -> tuple[int, Mapping[str, Any]]:
         """Make the call; its status, and what it answers, empty where that is no JSON. Raises NotSent, NoAnswer."""
 
     @abstractmethod
-    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
+    def _judge_answer(
+        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
+    ) -> Answer:
         """Say what became of the numbers."""
 
     @abstractmethod
@@ -126,7 +130,7 @@ class TemplateProvider(ABC):
         body = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
         return await self._pool.call("POST", f"{self._at.url}{query}", signing(body), body)
 
-    def _judge_code(self, code: str, detail: str, said: Mapping[str, Any], used: Use) -> Answer:
+    def _judge_code(self, code: str, detail: str, said: Mapping[str, Any], used: ProviderTemplate) -> Answer:
         """Say what a code means; what is blocked goes by the template or signature that was used."""
         meaning = self.table.listed.get(code)
         about = {"template": used.id, "signature": used.signature}.get(meaning.concerns, "") if meaning else ""
@@ -156,7 +160,7 @@ def read_all(
     return Reports(receipts, len(entries) - len(receipts) - len(inbound), inbound)
 
 
-def report(provider: str, found: Found) -> Report | None:
+def report(provider: str, found: ReceiptFields) -> Report | None:
     """Make a receipt; None where no message can be found by it."""
     if not isinstance(found.identity, str | int) or not str(found.identity) or found.address is None:
         return None
@@ -172,7 +176,7 @@ def report(provider: str, found: Found) -> Report | None:
     return Report(receipt, str(found.reference or ""))
 
 
-def account_book(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> Book:
+def build_templates(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> TemplateBook:
     """Say what an account's templates take, its default template among them where it has one."""
     default = TemplateLimits(default=True, signature=mark(account.sign_name), variables={account.variable: None})
     own = {account.template: default} if account.template else {}

@@ -9,7 +9,8 @@ from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
 from imsg_sms.providers import Answer, Concern, Pull, Report, Reports, numbers
-from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.context import ProviderContext
+from imsg_sms.providers.inbound import InboundFields, inbound
 from imsg_sms.providers.meanings import (
     Codes,
     Meaning,
@@ -21,19 +22,18 @@ from imsg_sms.providers.meanings import (
     until_next_hour,
     until_tomorrow,
 )
-from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.template_provider import (
-    Found,
     Hook,
+    ReceiptFields,
     TemplateProvider,
-    account_book,
+    build_templates,
     read_all,
     read_object,
     report,
 )
 from imsg_sms.providers.tencent_signature import Request, headers
 from imsg_sms.settings import Tencent
-from imsg_sms.templates import Book, Use
+from imsg_sms.templates import ProviderTemplate, TemplateBook
 from imsg_web.http_pool import HttpPool, NoAnswer
 
 KIND = "tencent"
@@ -132,9 +132,9 @@ CLASSES: Mapping[str, Meaning] = {
 TABLE = Codes(CODES, CLASSES)
 
 
-def make(name: str, account: Tencent, parts: Parts) -> "TencentProvider":
+def make(name: str, account: Tencent, context: ProviderContext) -> "TencentProvider":
     """Make an account's provider."""
-    return TencentProvider(name, account, parts.pool, account_book(name, account, parts.templates))
+    return TencentProvider(name, account, context.pool, build_templates(name, account, context.templates))
 
 
 class TencentProvider(TemplateProvider):
@@ -146,13 +146,15 @@ class TencentProvider(TemplateProvider):
     most = MOST
 
     def __init__(
-        self, name: str, settings: Tencent, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Tencent, pool: HttpPool, book: TemplateBook, now: Callable[[], float] = time.time
     ) -> None:
         super().__init__(name, settings, pool, book, now)
         self._settings = settings
         self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 
-    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
+    async def _call_api(
+        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+    ) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 200 numbers, all of mainland China or none; each is answered by itself."""
         asked = {
             "PhoneNumberSet": list(numbers_),
@@ -192,7 +194,9 @@ class TencentProvider(TemplateProvider):
             region=self._settings.region,
         )
 
-    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
+    def _judge_answer(
+        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
+    ) -> Answer:
         error = said.get("Error")
         if isinstance(error, dict):
             return self._judge(error, used)
@@ -209,14 +213,14 @@ class TencentProvider(TemplateProvider):
         left_out = Unknown(self.name, "not_answered", "The provider said nothing of this number.")
         return Answer(left_out, each=each)
 
-    def _judge_one(self, entry: Mapping[str, Any], used: Use) -> Answer:
+    def _judge_one(self, entry: Mapping[str, Any], used: ProviderTemplate) -> Answer:
         if entry.get("Code") == OK:
             return Answer(Sent(self.name, str(entry.get("SerialNo") or "") or None))
         # It is refused alone: nothing is to be halved.
         answer = self._judge(entry, used)
         return Answer(answer.result, answer.concerns)
 
-    def _judge(self, said: Mapping[str, Any], used: Use) -> Answer:
+    def _judge(self, said: Mapping[str, Any], used: ProviderTemplate) -> Answer:
         return self._judge_code(str(said.get("Code") or "no_code"), str(said.get("Message") or ""), said, used)
 
     def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
@@ -231,7 +235,7 @@ def read_pushed(name: str, entry: Mapping[str, Any], now: datetime) -> Report | 
     return _receipt(
         name,
         status,
-        Found(entry.get("sid"), address, status == SUCCESS, entry.get("errmsg"), entry.get("description"), at),
+        ReceiptFields(entry.get("sid"), address, status == SUCCESS, entry.get("errmsg"), entry.get("description"), at),
     )
 
 
@@ -240,7 +244,7 @@ def read_pulled(name: str, entry: Mapping[str, Any], now: datetime) -> Report | 
     at, status = moment_of(entry.get("UserReceiveTime")) or now, entry.get("ReportStatus")
     said = entry.get("Description"), at, entry.get("SessionContext")
     return _receipt(
-        name, status, Found(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said)
+        name, status, ReceiptFields(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said)
     )
 
 
@@ -248,17 +252,17 @@ def read_pushed_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> I
     """Read what somebody wrote out of a push (cloud.tencent.com/document/product/382/5809)."""
     address, at = _number(entry.get("nationcode"), entry.get("mobile")), moment_of(entry.get("time")) or now
     to, signature = entry.get("extend"), entry.get("sign")
-    return inbound(name, Written(address, entry.get("text"), at, to=to, signature=signature))
+    return inbound(name, InboundFields(address, entry.get("text"), at, to=to, signature=signature))
 
 
 def read_pulled_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read one entry of PullSmsReplyStatus (its SDK's models)."""
     at, text = moment_of(entry.get("ReplyTime")) or now, entry.get("ReplyContent")
     to, signature = entry.get("ExtendCode"), entry.get("SignName")
-    return inbound(name, Written(_read_pulled_number(entry), text, at, to=to, signature=signature))
+    return inbound(name, InboundFields(_read_pulled_number(entry), text, at, to=to, signature=signature))
 
 
-def _receipt(name: str, status: object, found: Found) -> Report | None:
+def _receipt(name: str, status: object, found: ReceiptFields) -> Report | None:
     return report(name, found) if status in (SUCCESS, "FAIL") and isinstance(found.identity, str) else None
 
 

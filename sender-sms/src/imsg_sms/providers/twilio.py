@@ -9,13 +9,13 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
-from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, numbers
-from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers import Answer, NotSigned, Push, Reply, Report, Reports, numbers
+from imsg_sms.providers.context import ProviderContext
+from imsg_sms.providers.inbound import InboundFields, inbound
 from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, judge_failure, plain, unreadable
-from imsg_sms.providers.parts import Parts
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.settings import Twilio
-from imsg_sms.templates import Book, Message, describe_text
+from imsg_sms.templates import Message, TemplateBook, describe_text
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 KIND = "twilio"
@@ -61,10 +61,10 @@ STATUSES: Mapping[str, Status] = {
 """What settles a message; accepted, scheduled, queued, sending and sent say no more than its answer did."""
 
 
-def make(name: str, account: Twilio, parts: Parts) -> "TwilioProvider":
+def make(name: str, account: Twilio, context: ProviderContext) -> "TwilioProvider":
     """Make an account's provider."""
-    book = describe_text(name, parts.templates, signature=account.signature, suffix=account.suffix)
-    return TwilioProvider(name, account, parts.pool, book, parts.public_url)
+    book = describe_text(name, context.templates, signature=account.signature, suffix=account.suffix)
+    return TwilioProvider(name, account, context.pool, book, context.public_url)
 
 
 class TwilioProvider:
@@ -72,10 +72,10 @@ class TwilioProvider:
 
     kind = KIND
     most = 1
-    is_mixing = True
+    mixes_countries = True
     takes_text = True
     kept = Reply("", 204)
-    garbled = Reply("not a status callback", 400, "text/plain")
+    unreadable_reply = Reply("not a status callback", 400, "text/plain")
     lost = Reply("not kept, please repeat", 503, "text/plain")
 
     def __init__(
@@ -83,7 +83,7 @@ class TwilioProvider:
         name: str,
         settings: Twilio,
         pool: HttpPool,
-        book: Book,
+        book: TemplateBook,
         public_url: str,
         *,
         now: Callable[[], float] = time.time,
@@ -139,7 +139,7 @@ class TwilioProvider:
         return self._find_meaning(answer.status_code, said if isinstance(said, dict) else {})
 
     def read(self, push: Push) -> Reports | None:
-        """Read a status callback, or a message that came in. Raises NotOurs where the account did not sign it."""
+        """Read a status callback, or a message that came in. Raises NotSigned where the account did not sign it."""
         key = self._settings.signing_key
         if not is_signed(
             push.url,
@@ -148,7 +148,7 @@ class TwilioProvider:
             self._settings.auth_token.get_secret_value(),
             key.get_secret_value() if key else None,
         ):
-            raise NotOurs(f"X-Twilio-Signature does not fit the call, as one of {_find_origin(push.url)}")
+            raise NotSigned(f"X-Twilio-Signature does not fit the call, as one of {_find_origin(push.url)}")
         fields = _read_fields(push)
         if fields is None:
             return None
@@ -201,7 +201,7 @@ def read_inbound(name: str, fields: Mapping[str, str], now: datetime) -> Inbound
         return None
     address, to = numbers.read(fields.get("From", "")), fields.get("To")
     kind = fields.get("OptOutType")
-    written = Written(
+    written = InboundFields(
         address, fields["Body"], now, fields.get("MessageSid"), to, opt_out=kind == "STOP", opt_in=kind == "START"
     )
     return inbound(name, written)

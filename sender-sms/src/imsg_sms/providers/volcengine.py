@@ -9,13 +9,20 @@ from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
 from imsg_sms.providers import Answer, Report, numbers
-from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.context import ProviderContext
+from imsg_sms.providers.inbound import InboundFields, inbound
 from imsg_sms.providers.meanings import Codes, Meaning, moment_of, unreadable
-from imsg_sms.providers.parts import Parts
-from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, account_book, read_object, report
+from imsg_sms.providers.template_provider import (
+    Hook,
+    ReceiptFields,
+    TemplateProvider,
+    build_templates,
+    read_object,
+    report,
+)
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
 from imsg_sms.settings import Volcengine
-from imsg_sms.templates import Book, Use
+from imsg_sms.templates import ProviderTemplate, TemplateBook
 from imsg_web.http_pool import HttpPool
 
 KIND = "volcengine"
@@ -61,9 +68,9 @@ CLASSES: Mapping[str, Meaning] = {
 TABLE = Codes(CODES, CLASSES)
 
 
-def make(name: str, account: Volcengine, parts: Parts) -> "VolcengineProvider":
+def make(name: str, account: Volcengine, context: ProviderContext) -> "VolcengineProvider":
     """Make an account's provider."""
-    return VolcengineProvider(name, account, parts.pool, account_book(name, account, parts.templates))
+    return VolcengineProvider(name, account, context.pool, build_templates(name, account, context.templates))
 
 
 class VolcengineProvider(TemplateProvider):
@@ -76,12 +83,14 @@ class VolcengineProvider(TemplateProvider):
     most = MOST
 
     def __init__(
-        self, name: str, settings: Volcengine, pool: HttpPool, book: Book, now: Callable[[], float] = time.time
+        self, name: str, settings: Volcengine, pool: HttpPool, book: TemplateBook, now: Callable[[], float] = time.time
     ) -> None:
         super().__init__(name, settings, pool, book, now)
         self._settings = settings
 
-    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
+    async def _call_api(
+        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+    ) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 200 numbers, accepted or refused whole; `Tag` comes back as `ext`."""
         asked = {
             "SmsAccount": self._settings.sms_account,
@@ -106,7 +115,9 @@ class VolcengineProvider(TemplateProvider):
         )
         return {**signed, "accept": "application/json"}
 
-    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
+    def _judge_answer(
+        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
+    ) -> Answer:
         metadata = said.get("ResponseMetadata")
         error = metadata.get("Error") if isinstance(metadata, dict) else None
         if isinstance(error, dict):
@@ -136,14 +147,16 @@ def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> Report |
     address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
     is_delivered = str(status) == "0"
     code = None if is_delivered else str(status)
-    return report(name, Found(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext")))
+    return report(
+        name, ReceiptFields(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext"))
+    )
 
 
 def read_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read what somebody wrote out of a push; its fields are unverified (volcengine.com/docs/6361/171585)."""
     address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
     identity, to, signature = entry.get("message_id"), entry.get("ext_code"), entry.get("sign")
-    return inbound(name, Written(address, entry.get("content"), at, identity, to, signature))
+    return inbound(name, InboundFields(address, entry.get("content"), at, identity, to, signature))
 
 
 def _moment_of(ms: object) -> datetime | None:

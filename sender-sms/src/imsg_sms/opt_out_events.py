@@ -20,7 +20,7 @@ Suppress = Callable[[Suppression], Awaitable[None]]
 
 TELL_TIMEOUT_S = 4.0
 
-KEPT_BACK = (Category.NOTICE, Category.MARKETING)
+OPT_OUT_CATEGORIES = (Category.NOTICE, Category.MARKETING)
 """Whoever opted out still wants to log in: codes are kept from nobody (ADR 37)."""
 
 
@@ -30,7 +30,7 @@ class OptOut:
 
     is_of_signature: bool = True
     """Else it is of whatever comes from there."""
-    categories: Sequence[Category] = KEPT_BACK
+    categories: Sequence[Category] = OPT_OUT_CATEGORIES
 
 
 OPTED_OUT: Mapping[tuple[str, str], OptOut] = {
@@ -48,26 +48,26 @@ answered STOP to our number, whichever words came from there (twilio.com/docs/ap
 for each account (cloud.tencent.com/document/product/382/3773). Described providers say it in their files (`opted_out`).
 """
 
-_BLACK = re.compile(r"(?:[A-Z0-9]{0,6}[-_:]?)?BLACK(?:LIST(?:ED)?)?", re.ASCII | re.IGNORECASE)
+_BLACKLIST_CODE = re.compile(r"(?:[A-Z0-9]{0,6}[-_:]?)?BLACK(?:LIST(?:ED)?)?", re.ASCII | re.IGNORECASE)
 """Carriers' codes as providers pass them on: BLACK, MBBLACK, TDBLACK, W-BLACK. Who has them opted out, or complained of
 such messages (support.huaweicloud.com/api-msgsms/sms_05_0051.html, help.aliyun.com/document_detail/2679007.html)."""
 
-_OPTED_OUT = re.compile(r"(?:已|用户|号码)退订|opted out|unsubscribed", re.IGNORECASE)
+_OPT_OUT_WORDS = re.compile(r"(?:已|用户|号码)退订|opted out|unsubscribed", re.IGNORECASE)
 
-_LISTED = re.compile(r"黑名单|blacklist", re.IGNORECASE)
+_BLACKLIST_WORDS = re.compile(r"黑名单|blacklist", re.IGNORECASE)
 
-_NO_NUMBER = re.compile(
+_NOT_A_NUMBER = re.compile(
     r"关键|敏感|签名|内容|模板|sign|key|content|template|sender|(?<![a-z])IP(?![a-z])", re.IGNORECASE
 )
 """What else than numbers stands on such lists."""
 
 
-def find_wishes(said: Inbound) -> Sequence[Suppression]:
+def read_reply(said: Inbound) -> Sequence[Suppression]:
     """Say what a reply asks for: of an opt-out, no marketing; of its opposite, everything that opt-outs kept back.
 
     Whether it was a notice that was answered, history knows, and tells too (`imsg_history.reply_matching`).
     """
-    categories = (Category.MARKETING,) if said.opt_out else KEPT_BACK if said.opt_in else ()
+    categories = (Category.MARKETING,) if said.opt_out else OPT_OUT_CATEGORIES if said.opt_in else ()
     return [
         Suppression(
             method=said.method,
@@ -83,7 +83,7 @@ def find_wishes(said: Inbound) -> Sequence[Suppression]:
     ]
 
 
-def find_refused(
+def read_refusal(
     job: Job,
     recipient: Recipient,
     refused: Refused,
@@ -104,7 +104,7 @@ def find_refused(
     return [one.model_copy(update={"request": job.request, "n": recipient.n}) for one in base]
 
 
-def find_reported(
+def read_receipt_opt_out(
     receipt: Receipt, signature: str | None, *, kind: str, is_said: bool = False
 ) -> Sequence[Suppression]:
     """Say what follows where a receipt says that the number opted out, or stands on a black list; else nothing.
@@ -115,7 +115,7 @@ def find_reported(
     if receipt.status is not Status.FAILED:
         return ()
     known = OPTED_OUT.get((kind, receipt.code or ""))
-    if known is None and not is_said and not is_black(receipt.code or "", receipt.detail or ""):
+    if known is None and not is_said and not is_blacklisted(receipt.code or "", receipt.detail or ""):
         return ()
     words = f"{receipt.code or ''} {receipt.detail or ''}"
     return _suppress(receipt.address, words, signature, known or OptOut(), receipt.at)
@@ -137,18 +137,18 @@ def _suppress(address: str, said: str, signature: str | None, opt_out: OptOut, a
     ]
 
 
-def is_black(code: str, detail: str) -> bool:
+def is_blacklisted(code: str, detail: str) -> bool:
     """Tell whether a receipt's code, or else its words, say that the number stands on a black list or opted out.
 
     Some providers give the carrier's code as the words.
     """
-    if found := next((one for one in (code, detail.strip()) if _BLACK.fullmatch(one)), None):
-        return _NO_NUMBER.search(found) is None
-    is_listed = _LISTED.search(detail) is not None and _NO_NUMBER.search(detail) is None
-    return is_listed or _OPTED_OUT.search(detail) is not None
+    if found := next((one for one in (code, detail.strip()) if _BLACKLIST_CODE.fullmatch(one)), None):
+        return _NOT_A_NUMBER.search(found) is None
+    is_listed = _BLACKLIST_WORDS.search(detail) is not None and _NOT_A_NUMBER.search(detail) is None
+    return is_listed or _OPT_OUT_WORDS.search(detail) is not None
 
 
-async def tell_refused(
+async def publish_opt_out(
     suppress: Suppress,
     job: Job,
     recipient: Recipient,
@@ -161,7 +161,7 @@ async def tell_refused(
     """Tell the catalog of a number that opted out at its provider; without the broker it is told at the next no."""
     try:
         async with asyncio.timeout(TELL_TIMEOUT_S):
-            for one in find_refused(
+            for one in read_refusal(
                 job, recipient, refused, signature, datetime.now(UTC), kind=kind, described=described
             ):
                 await suppress(one)

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import exists, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_callbacks.event_log import keep_others_out, write_digests
-from imsg_callbacks.outcomes import Logged
+from imsg_callbacks.event_log import lock_log, write_digests
+from imsg_callbacks.records import LoggedEvent
 from imsg_callbacks.tables import IS_WAITING, deliveries
 from imsg_callbacks.tables import log as events
 from imsg_contract.mentions import find_mentions
@@ -36,7 +36,7 @@ TEXTS = ("provider_id", "reference", "text")
 
 REPLY = "message.reply"
 
-Stones = Mapping[str, int]
+ErasureTimes = Mapping[str, int]
 """Digest → until when what is known of them is erased (Unix ms)."""
 
 Names = Callable[[str], bool]
@@ -44,7 +44,7 @@ Names = Callable[[str], bool]
 
 
 @dataclass(slots=True)
-class Forgetting:
+class EventErasure:
     """Empties events that name people who were erased since. Methods raise RedisUnavailable, RedisRefused."""
 
     database: Database
@@ -52,10 +52,10 @@ class Forgetting:
     digests: Digests
     watermark: Watermark
     now: Callable[[], int]
-    seen: Stones | None = None
+    seen: ErasureTimes | None = None
     """Who was erased when it was last looked."""
 
-    async def once(self) -> None:
+    async def erase_recorded(self) -> None:
         """Empty what stands in the log, where somebody was erased since; raises DatabaseUnavailable too."""
         if not self.digests:
             return
@@ -75,7 +75,7 @@ class Forgetting:
         mentioned = find_mentions("\n".join(_read_texts(data))) if self.digests else ()
         return tuple(digest for address in sorted(mentioned) for digest in self.digests.all_of(address))
 
-    async def empty(self, arriving: Sequence[tuple[Logged, int]]) -> list[Logged]:
+    async def redact_arriving(self, arriving: Sequence[tuple[LoggedEvent, int]]) -> list[LoggedEvent]:
         """Empty those of some events that come now, with their times (Unix ms), that name whoever was erased later.
 
         Asked while others are kept out of the log.
@@ -87,17 +87,17 @@ class Forgetting:
         stones = {name: int(stone.split()[0]) for name, stone in zip(digests, reply, strict=True) if stone}
         return [self._erase(one, at_ms, stones) for one, at_ms in arriving]
 
-    async def _read(self) -> Stones:
+    async def _read(self) -> ErasureTimes:
         stones = Tombstones(self.redis, self.digests)
         if await stones.count() == 0:
             return {}
         return {digest: at_ms for digest, (at_ms, _) in (await stones.read()).items()}
 
-    async def _go_through(self, stones: Stones) -> int:
+    async def _go_through(self, stones: ErasureTimes) -> int:
         after, count = 0, 0
         while True:
             async with self.database.writing() as connection:
-                await keep_others_out(connection)  # who appends after us has seen these tombstones
+                await lock_log(connection)  # who appends after us has seen these tombstones
                 query = (
                     select(events)
                     .where(events.c.digests.is_not(None), events.c.number > after)
@@ -110,13 +110,13 @@ class Forgetting:
                 after = rows[-1].number
                 for row in rows:
                     digests, named = map(tuple, json.loads(row.digests))
-                    known = Logged(row.id, row.type, row.user_id, row.method, row.body, digests, named)
+                    known = LoggedEvent(row.id, row.type, row.user_id, row.method, row.body, digests, named)
                     emptied = self._erase(known, row.kept_at, stones)
                     if emptied is not known:
                         count += 1
                         await _replace(connection, row.number, emptied)
 
-    async def _go_through_answers(self, stones: Stones) -> int:
+    async def _go_through_answers(self, stones: ErasureTimes) -> int:
         """Remove what endpoints answered that mentions these people, to whichever event it was."""
         place, count = ("", 0), 0
         key = tuple_(deliveries.c.endpoint, deliveries.c.number)
@@ -140,7 +140,7 @@ class Forgetting:
                     same = deliveries.c.tried_at == row.tried_at
                     await connection.execute(update(deliveries).where(*this, same).values(answer=None))
 
-    def _is_named(self, text: str, at_ms: int, stones: Stones) -> bool:
+    def _is_named(self, text: str, at_ms: int, stones: ErasureTimes) -> bool:
         digests = (digest for address in find_mentions(text) for digest in self.digests.all_of(address))
         return any(at_ms <= stones.get(digest, -1) + 1 for digest in digests)
 
@@ -150,7 +150,7 @@ class Forgetting:
         async with self.database.reading() as connection:
             return bool(await connection.scalar(select(exists().where(is_held))))
 
-    def _erase(self, one: Logged, at_ms: int, stones: Stones) -> Logged:
+    def _erase(self, one: LoggedEvent, at_ms: int, stones: ErasureTimes) -> LoggedEvent:
         """Return what is left of an event; the same one where it names nobody who was erased after its time."""
         gone = {name for name in (*one.digests, *one.named) if name in stones}
         if not gone:
@@ -168,7 +168,7 @@ class Forgetting:
         return replace(one, body=redact(one.body, names), named=_without(one.named, gone))
 
 
-def find_time_ms(one: Logged, at_ms: int) -> int:
+def find_time_ms(one: LoggedEvent, at_ms: int) -> int:
     """Return when what an event tells of began: an erasure takes all that was accepted before it, told late or not."""
     request = json.loads(one.body)["data"].get("request")
     return at_ms if one.type == REPLY or request is None else min(at_ms, int(request[:12], 16))
@@ -200,7 +200,7 @@ def _without(named: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in named if name not in gone)
 
 
-async def _replace(connection: AsyncConnection, number: int, emptied: Logged) -> None:
+async def _replace(connection: AsyncConnection, number: int, emptied: LoggedEvent) -> None:
     change = update(events).where(events.c.number == number)
     await connection.execute(change.values(body=emptied.body, digests=write_digests(emptied)))
     # What an endpoint answered, or answers yet, may name whom it was told of.

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
-from imsg_callbacks.outcomes import Due, Endpoint
+from imsg_callbacks.endpoint_sender import AT_ONCE, FAILING_AFTER, MAX_WAITING, EndpointSender
+from imsg_callbacks.records import DueDelivery, Endpoint
 from imsg_callbacks.schedule import EndpointReply
-from imsg_callbacks.serving import AT_ONCE, FAILING_AFTER, MAX_WAITING, EndpointSender
 
 
-def due(number: int) -> Due:
+def due(number: int) -> DueDelivery:
     """Make a delivery."""
-    return Due(
+    return DueDelivery(
         Endpoint("a", "u", "zhang", is_admin=False, url="https://a.cn/", events=(), methods=None, description="",
                  secret="", old_secret=None, old_until=None, created_at=0),
         number, f"evt_{number}", "{}", 0,
@@ -27,14 +27,14 @@ class Bench:
         self.open: list[asyncio.Future[EndpointReply]] = []
         self.sender = EndpointSender("a", self.take, self.send, failures)
 
-    async def take(self, name: str, most: int, lease_ms: int) -> Sequence[Due]:
+    async def take(self, name: str, most: int, lease_ms: int) -> Sequence[DueDelivery]:
         """Give what there is."""
         del name, lease_ms
         self.takes.append(most)
         some, self.table = self.table[:most], self.table[most:]
         return some
 
-    async def send(self, one: Due, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
+    async def send(self, one: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
         """Wait for `answer`."""
         del is_failing
         self.sent.append(one.number)

@@ -9,7 +9,7 @@ from imsg_broker.port import PublishRefused
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Refused, Status
-from imsg_sms.wishes import find_refused, find_reported, find_wishes, tell_refused
+from imsg_sms.opt_out_events import publish_opt_out, read_receipt_opt_out, read_refusal, read_reply
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ZHANG = Recipient(n=3, to="13800138000", address="+8613800138000")
@@ -36,15 +36,15 @@ def wrote(text: str, **fields: bool) -> Inbound:
 
 
 def test_an_opt_out_is_of_marketing_and_its_opposite_lifts_all_that_opt_outs_keep_back() -> None:
-    (out,) = find_wishes(wrote("TD", opt_out=True))
-    back = find_wishes(wrote("START", opt_in=True))
+    (out,) = read_reply(wrote("TD", opt_out=True))
+    back = read_reply(wrote("START", opt_in=True))
 
     assert (out.reason, out.sender, out.category, out.lifts) == (Reason.OPT_OUT, "天存", "marketing", False)
     assert [(one.sender, one.category, one.lifts) for one in back] == [
         ("天存", "notice", True),
         ("天存", "marketing", True),
     ]
-    assert find_wishes(wrote("好的")) == []
+    assert read_reply(wrote("好的")) == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_opt_out_is_of_marketing_and_its_opposite_lifts_all_that_opt_outs_kee
 def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
     refused: Refused, sender: str | None
 ) -> None:
-    told = find_refused(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
+    told = read_refusal(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
 
     assert [(one.address, one.reason, one.sender, one.category) for one in told] == [
         (ZHANG.address, Reason.OPT_OUT, sender, category) for category in ("notice", "marketing")
@@ -64,14 +64,14 @@ def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
 
 
 def test_any_other_refusal_says_nothing_of_what_a_person_wants() -> None:
-    assert find_refused(JOB, ZHANG, Refused("twilio", "21211", "", "recipient"), None, NOW, kind="twilio") == ()
-    assert find_refused(JOB, ZHANG, Refused("tencent", "21610", "", "recipient"), None, NOW, kind="tencent") == ()
+    assert read_refusal(JOB, ZHANG, Refused("twilio", "21211", "", "recipient"), None, NOW, kind="twilio") == ()
+    assert read_refusal(JOB, ZHANG, Refused("tencent", "21610", "", "recipient"), None, NOW, kind="tencent") == ()
 
 
 def test_who_opted_out_of_marketing_still_gets_notices() -> None:
     refused = Refused("aliyun", "isv.CUSTOMER_REFUSED", "用户已退订推广短信", "recipient")
     assert [
-        (one.sender, one.category) for one in find_refused(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
+        (one.sender, one.category) for one in read_refusal(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
     ] == [("天存", "marketing")]
 
 
@@ -104,7 +104,7 @@ def receipt(
     ],
 )
 def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, code: str, detail: str | None) -> None:
-    told = find_reported(receipt(provider, code, detail), "天存", kind=provider)
+    told = read_receipt_opt_out(receipt(provider, code, detail), "天存", kind=provider)
     assert [(one.method, one.address, one.reason, one.sender, one.category, one.lifts) for one in told] == [
         ("sms", ZHANG.address, Reason.OPT_OUT, "天存", category, False) for category in ("notice", "marketing")
     ]
@@ -113,15 +113,15 @@ def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, 
 
 def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None:
     plain = receipt("http", "2:70", "网关拒绝")
-    assert find_reported(plain, None, kind="http") == ()
-    assert [(one.sender, one.category) for one in find_reported(plain, None, kind="http", is_said=True)] == [
+    assert read_receipt_opt_out(plain, None, kind="http") == ()
+    assert [(one.sender, one.category) for one in read_receipt_opt_out(plain, None, kind="http", is_said=True)] == [
         (None, "notice"),
         (None, "marketing"),
     ]
 
 
 def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
-    assert {one.sender for one in find_reported(receipt("twilio", "21610"), "天存", kind="twilio")} == {None}
+    assert {one.sender for one in read_receipt_opt_out(receipt("twilio", "21610"), "天存", kind="twilio")} == {None}
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,14 @@ def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
     ],
 )
 def test_a_receipt_of_anything_else_keeps_nothing_back(code: str | None, detail: str | None) -> None:
-    assert find_reported(receipt("aliyun", code, detail), "天存", kind="aliyun") == ()
-    assert find_reported(receipt("aliyun", "MOBILE_IN_BLACK", None, Status.DELIVERED), "天存", kind="aliyun") == ()
+    assert read_receipt_opt_out(receipt("aliyun", code, detail), "天存", kind="aliyun") == ()
+    assert (
+        read_receipt_opt_out(receipt("aliyun", "MOBILE_IN_BLACK", None, Status.DELIVERED), "天存", kind="aliyun") == ()
+    )
 
 
 async def test_a_broker_that_is_away_costs_the_message_nothing() -> None:
     async def refuse(_: Suppression) -> None:
         raise PublishRefused("away")
 
-    await tell_refused(refuse, JOB, ZHANG, STOPPED, None, kind="twilio")
+    await publish_opt_out(refuse, JOB, ZHANG, STOPPED, None, kind="twilio")

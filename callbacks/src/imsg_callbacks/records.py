@@ -72,7 +72,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedEvent:
     """An event as it stands in the log."""
 
     id: str
@@ -87,7 +87,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueDelivery:
     """One delivery, ours until its lease ends."""
 
     endpoint: Endpoint

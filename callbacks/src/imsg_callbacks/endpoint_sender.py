@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from imsg_callbacks.endpoint_client import TIMEOUT_S
-from imsg_callbacks.outcomes import Due
+from imsg_callbacks.records import DueDelivery
 from imsg_callbacks.schedule import EndpointReply
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
@@ -33,10 +33,10 @@ again after it."""
 BEGIN_WITHIN_S = LEASE_MS / 1_000 - TIMEOUT_S - 1
 """How long after the take a call may begin: it then ends before its lease."""
 
-Take = Callable[[str, int, int], Awaitable[Sequence[Due]]]
+Take = Callable[[str, int, int], Awaitable[Sequence[DueDelivery]]]
 """Endpoint, how many at most, lease in ms → what is due. Raises DatabaseUnavailable."""
 
-Send = Callable[[Due, bool], Coroutine[Any, Any, EndpointReply]]
+Send = Callable[[DueDelivery, bool], Coroutine[Any, Any, EndpointReply]]
 """A delivery, and whether its endpoint is failing → the reply, which is recorded by then or will be."""
 
 
@@ -49,7 +49,7 @@ class EndpointSender:
         self._take = take
         self._send = send
         self._failures = failures
-        self._waiting: deque[tuple[Due, float]] = deque()
+        self._waiting: deque[tuple[DueDelivery, float]] = deque()
         """Leased deliveries, and until when their calls may begin (monotonic)."""
         self._calls: set[asyncio.Task[EndpointReply]] = set()
         self._has_more = False
@@ -68,7 +68,7 @@ class EndpointSender:
         """How many more may be handed over: none while the endpoint fails."""
         return 0 if self._is_failing else MAX_WAITING - len(self._waiting)
 
-    def enqueue(self, leased: Sequence[Due]) -> None:
+    def enqueue(self, leased: Sequence[DueDelivery]) -> None:
         """Send deliveries that were leased just now."""
         until = time.monotonic() + BEGIN_WITHIN_S
         self._waiting.extend((due, until) for due in leased)

@@ -9,7 +9,7 @@ from imsg_web.http_pool import HttpPool
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ProviderContext:
     """The calls of one account, and what all accounts share."""
 
     pool: HttpPool

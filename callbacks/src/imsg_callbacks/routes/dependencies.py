@@ -10,8 +10,8 @@ from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import EndpointClient
 from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.event_reader import Reader
 from imsg_callbacks.listeners import Listeners
-from imsg_callbacks.reading import Reader
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
 from imsg_web.app import find_parts
