@@ -1,1 +1,1 @@
-"""What happened to messages, told to those who sent them: events, endpoints, deliveries."""
+"""Sends events about messages to their senders' endpoints, and lists them."""

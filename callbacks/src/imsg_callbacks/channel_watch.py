@@ -28,7 +28,7 @@ OPEN, BLOCKED = "open", "blocked"
 
 @dataclass(frozen=True, slots=True)
 class ChannelWatch:
-    """Watches until it is stopped; of several processes one tells of a change, whoever notes it first."""
+    """Watches the channels' states. Of several processes the first that notes a change writes its events."""
 
     database: Database
     redis: Redis
@@ -64,7 +64,7 @@ class ChannelWatch:
             self.wake()
 
     async def _note(self, connection: AsyncConnection, method: str, state: str, why: str | None) -> bool:
-        """Note a channel's state, and tell the administrators who listen where that is news."""
+        """Record a channel's state; where it has changed, write an event for each administrator who listens."""
         await connection.execute(insert_ignoring(connection, channels).values(method=method, state=OPEN))
         change = update(channels).where(channels.c.method == method, channels.c.state != state).values(state=state)
         if not (await connection.execute(change)).rowcount:

@@ -1,4 +1,4 @@
-"""Taking events from the broker into the log, and changes of users where they touch their endpoints."""
+"""Consumes events from the broker into the log, and changes of users that touch their endpoints."""
 
 import asyncio
 import random
@@ -40,7 +40,7 @@ LONGEST_WAIT_S = 5.0
 
 
 class ConsumerMetrics:
-    """What taking in tells Prometheus."""
+    """The metrics of the consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter("imsg_callback_events_total", "Events put into the log", registry=registry)
@@ -48,7 +48,7 @@ class ConsumerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EventConsumer:
-    """Takes from callbacks' queue until it is stopped; an event that comes again changes nothing."""
+    """Consumes callbacks' queue until it is stopped. A redelivered event changes nothing."""
 
     broker: Broker
     database: Database
@@ -56,12 +56,12 @@ class EventConsumer:
     sending: Dispatcher
     now: Callable[[], int]
     wake: Callable[[Collection[str]], None]
-    """Says to readers that there are events of these users."""
+    """Wakes the readers of these users' events."""
     metrics: ConsumerMetrics
     lag: QueueLag
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Take in until `stopping`; what is not acked by then comes again."""
+        """Consume until `stopping`; the broker redelivers what is not acked by then."""
         async with self.broker.consume(self.broker.topology.callbacks, 2 * BATCH) as arriving:
             stopped = asyncio.create_task(stopping.wait())
             waiting: list[asyncio.Future[Any]] = [stopped]
@@ -81,7 +81,7 @@ class EventConsumer:
                 await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _keep(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        """Keep a batch and ack it; what can't be read goes to history as dead."""
+        """Record a batch and ack it; dead-letter what can't be read."""
         events: list[Event] = []
         changes: list[Change] = []
         good: list[Delivery] = []
@@ -134,13 +134,13 @@ class EventConsumer:
 
 
 def write_body(event: Event) -> str:
-    """Write an event as it is told: the shape of Standard Webhooks, with the id inside too."""
+    """Write the body of an event's calls, in the shape of Standard Webhooks with the id inside too."""
     at = rfc3339(to_ms(event.at.astimezone(UTC)))
     return to_json({"id": event.id, "type": event.type, "timestamp": at, "data": event.data}).decode()
 
 
 async def follow(connection: AsyncConnection, change: Change) -> None:
-    """Do what a change of a user asks for: who is removed has no endpoints, only administrators hear of channels."""
+    """Apply a change of a user: a removed user loses the endpoints, and only administrators get events of channels."""
     if change.subject_id is None:
         return
     if change.action == "update" and change.details.get("role") in ("user", "admin"):

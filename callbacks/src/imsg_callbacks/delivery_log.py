@@ -1,4 +1,4 @@
-"""Deliveries: taken when they are due, settled when they were tried, listed, and begun anew."""
+"""Deliveries: leased when they are due, settled after an attempt, listed, and sent again."""
 
 import base64
 import binascii
@@ -162,14 +162,14 @@ class DeliveryLog:
 
 
 async def _record_success(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
-    """Note that these endpoints took all that they were told."""
+    """Record that these endpoints accepted all calls."""
     if names:
         change = update(endpoints).where(is_one_of(endpoints.c.id, names, is_postgres=is_postgres(connection)))
         await connection.execute(change.values(failing_since=None, failures=0, reached_at=at, last_error=None))
 
 
 async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[int], now_ms: int) -> None:
-    """Make deliveries due now: those that there are begin anew, the others are made."""
+    """Make deliveries due now: reset those that exist, and add the others."""
     mine = _is_among(connection, endpoint, numbers)
     known = set((await connection.execute(select(deliveries.c.number).where(mine))).scalars())
     if known:

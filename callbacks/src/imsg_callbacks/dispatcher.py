@@ -51,7 +51,7 @@ TOOK_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 
 
 class DispatcherMetrics:
-    """What sending tells Prometheus."""
+    """The metrics of sending."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter("imsg_callback_calls_total", "Calls of endpoints", ["result"], registry=registry)
@@ -154,7 +154,7 @@ class Dispatcher:
         return MAX_WAITING if sender is None else sender.room
 
     def _find(self, name: str, failures: int) -> EndpointSender:
-        """Return who serves an endpoint, from now on if nobody did."""
+        """Return the sender of an endpoint; start one where there is none."""
         if name not in self._senders:
             self._senders[name] = EndpointSender(name, self._deliveries.take, self._send, failures)
             self._tasks.add(asyncio.create_task(self._serve(name)))

@@ -104,7 +104,7 @@ class Endpoints:
         return [self._vault.open(sealed, endpoint.id) for sealed in endpoint.list_sealed_secrets(self._now())]
 
     async def reseal(self) -> int:
-        """Encrypt what stands under an older key anew, under the first; return how many there were.
+        """Encrypt secrets under older keys again, under the first key; return how many there were.
 
         Raises vault.Unreadable where a key is missing under which something stands.
         """

@@ -1,4 +1,4 @@
-"""Erasing people from the log of events: from what stands in it, and from what was on its way to it.
+"""Erases people from the log of events, and from events that are on their way to it.
 
 An event names whom it is about, and its texts may mention others: a reference is of a whole request. What is on its
 way is emptied as it is taken in, by the same tombstones; history hears how far this has come, and says until then that
@@ -40,12 +40,12 @@ ErasureTimes = Mapping[str, int]
 """Digest → until when what is known of them is erased (Unix ms)."""
 
 Names = Callable[[str], bool]
-"""Tells of a text whether it mentions somebody who was erased."""
+"""Tells whether a text mentions an erased person."""
 
 
 @dataclass(slots=True)
 class EventErasure:
-    """Empties events that name people who were erased since. Methods raise RedisUnavailable, RedisRefused."""
+    """Redacts events that name erased people. Methods raise RedisUnavailable, RedisRefused."""
 
     database: Database
     redis: Redis
@@ -53,10 +53,10 @@ class EventErasure:
     watermark: Watermark
     now: Callable[[], int]
     seen: ErasureTimes | None = None
-    """Who was erased when it was last looked."""
+    """The erased people of the last run."""
 
     async def erase_recorded(self) -> None:
-        """Empty what stands in the log, where somebody was erased since; raises DatabaseUnavailable too."""
+        """Redact the log if people were erased since the last run. Raises DatabaseUnavailable too."""
         if not self.digests:
             return
         stones = await self._read()
@@ -76,7 +76,7 @@ class EventErasure:
         return tuple(digest for address in sorted(mentioned) for digest in self.digests.all_of(address))
 
     async def redact_arriving(self, arriving: Sequence[tuple[LoggedEvent, int]]) -> list[LoggedEvent]:
-        """Empty those of some events that come now, with their times (Unix ms), that name whoever was erased later.
+        """Redact those of some new events, with their times (Unix ms), that name people erased later.
 
         Asked while others are kept out of the log.
         """
@@ -151,7 +151,7 @@ class EventErasure:
             return bool(await connection.scalar(select(exists().where(is_held))))
 
     def _erase(self, one: LoggedEvent, at_ms: int, stones: ErasureTimes) -> LoggedEvent:
-        """Return what is left of an event; the same one where it names nobody who was erased after its time."""
+        """Return the redacted event; the same one where it names no person erased after its time."""
         gone = {name for name in (*one.digests, *one.named) if name in stones}
         if not gone:
             return one
@@ -175,7 +175,7 @@ def find_time_ms(one: LoggedEvent, at_ms: int) -> int:
 
 
 def redact(body: str, names: Names | None) -> str:
-    """Take out of an event what its texts say of somebody; without `names` all of it, and whom it is about.
+    """Remove from an event the texts that mention erased people; without `names` all texts and the recipient.
 
     What counts stays.
     """

@@ -1,4 +1,4 @@
-"""The log of events: appended to in one order by everybody, so that whoever reads on misses nothing.
+"""The log of events. All processes append to it in one order, so that a reader who goes on from a cursor misses none.
 
 A number is given under a lock that is held until the commit: no lower one can appear after a higher was seen.
 """
@@ -20,11 +20,11 @@ from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
 
 APPENDING = MIGRATIONS.lock + 1
-"""PostgreSQL's advisory lock of whoever appends; SQLite's writers are alone anyway."""
+"""PostgreSQL's advisory lock for appending. SQLite has one writer at a time anyway."""
 
 
 async def lock_log(connection: AsyncConnection) -> None:
-    """Let nobody else append until this transaction ends."""
+    """Lock the log against other appends until this transaction ends."""
     if is_postgres(connection):
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({APPENDING})"))
 
@@ -38,12 +38,12 @@ class Appended:
     handed: Sequence[DueDelivery] = ()
     """Deliveries that are ours to make: leased, once this is committed."""
     left: Collection[str] = ()
-    """Endpoints for which more stands in the table."""
+    """Endpoints with more deliveries in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How much of what is new is taken at once by whoever appends it, so that nobody has to look for it."""
+    """How many new deliveries an append leases for its own process, which then need not look for them."""
 
     until: int
     room: Callable[[Endpoint], int]
@@ -68,7 +68,7 @@ async def append(
     but_for: Collection[str] = (),
     lease: Lease | None = None,
 ) -> Appended:
-    """Append events that are not in the log yet, and a delivery for each endpoint that wants one of them.
+    """Append the events that are new, and a delivery for each endpoint that subscribes to one of them.
 
     Those that are known are left: an event may be told more than once. `but_for` are endpoints that hear nothing of it.
     """
@@ -89,7 +89,7 @@ async def append(
 
 
 def write_digests(one: LoggedEvent) -> str | None:
-    """Write whom an event names, as JSON; None where it is nobody."""
+    """Write the digests of the people an event names, as JSON; None where it names none."""
     return json.dumps([one.digests, one.named]) if one.digests or one.named else None
 
 

@@ -1,4 +1,4 @@
-"""Reading events without an endpoint: on from a cursor, waiting for what comes."""
+"""Reads a user's events from a cursor on, and waits for new ones."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ MOST_WAITING = 8
 """How often a user may wait at once, at one process: each looks at the log whenever something of theirs is appended."""
 
 CROWDED_S = 1.0
-"""How long one waits who is one too many: they ask again at once."""
+"""How long a reader above the limit waits for an answer; without it clients would ask again at once."""
 
 LOOK_EVERY_S = 1.0
 """How often the log is looked at that another process may append to; our own appends say so at once."""

@@ -1,4 +1,4 @@
-"""Whose messages are stamped: who has an endpoint, or reads events; auth is told, and it holds for the next send."""
+"""The users whose messages are recorded as events: those with an endpoint, and those who read events."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,7 +25,7 @@ OK, NOT_FOUND = 200, 404
 
 
 class Listeners:
-    """Tells auth, and knows what it was told. Methods raise DatabaseUnavailable, and ServiceUnavailable of auth."""
+    """Registers listeners at auth. Methods raise DatabaseUnavailable, and ServiceUnavailable of auth."""
 
     def __init__(self, database: Database, auth: Peer, now: Callable[[], int]) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Listeners:
             await connection.execute(change.values(read_at=self._now(), is_admin=is_admin))
 
     async def synchronize(self, *, everybody: bool = False) -> None:
-        """Tell auth whose events nobody wants any more, or (`everybody`, at start) all of it anew."""
+        """Register at auth what has changed, or (`everybody`, at start) all listeners."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(select(listeners))).all()
             found = [read_endpoint(row) for row in (await connection.execute(select(endpoints))).mappings()]

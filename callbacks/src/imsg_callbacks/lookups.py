@@ -37,7 +37,7 @@ def _is_address(host: str) -> bool:
 
 
 class Lookups:
-    """Asks in threads of its own, which nobody waits for at the end of the process."""
+    """Asks the resolver in daemon threads of its own."""
 
     def __init__(self, asking: Callable[[str, int], Addresses] = ask, threads: int = THREADS) -> None:
         self._asking = asking
@@ -45,7 +45,7 @@ class Lookups:
         self._under_way: dict[tuple[str, int], asyncio.Task[Addresses]] = {}
 
     async def resolve(self, host: str, port: int) -> Addresses:
-        """Return a host's addresses; who asks while it is being asked for gets the same answer. Raises OSError."""
+        """Return a host's addresses. Calls for the same host at a time share one look-up. Raises OSError."""
         if _is_address(host):
             return [host]
         key = host, port
@@ -69,7 +69,7 @@ class Lookups:
             return await answer
 
     def _run(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Addresses], host: str, port: int) -> None:
-        """Ask, in a thread, and tell the loop."""
+        """Ask the resolver in this thread, and hand the result to the loop."""
         try:
             tell = partial(_answer, answer, self._asking(host, port))
         except Exception as error:  # noqa: BLE001  whoever waits is told of it

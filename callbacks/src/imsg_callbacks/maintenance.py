@@ -1,4 +1,4 @@
-"""What is done from time to time: recoveries carried on, the old removed, the erased forgotten, stamps taken back."""
+"""Periodic work: recoveries, erasures, removal of old events, and listeners that expired."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ class Maintenance:
             self.synchronize_at = now + SYNCHRONIZE_EVERY_S
 
     async def recover(self) -> bool:
-        """Carry one recovery on by a slice; False where there is none."""
+        """Continue one recovery by a slice; False where there is none."""
         async with self.database.writing() as connection:
             query = select(recoveries).order_by(recoveries.c.id).limit(1).with_for_update(skip_locked=True)
             asked = (await connection.execute(query)).first()

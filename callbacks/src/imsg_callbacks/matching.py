@@ -1,4 +1,4 @@
-"""Which events there are, and which of them an endpoint wants."""
+"""The types of events, and which of them an endpoint subscribes to."""
 
 from collections.abc import Collection
 
@@ -20,14 +20,14 @@ CALLBACK_EVENTS = ("callback.disabled",)
 EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *CHANNEL_EVENTS, *CALLBACK_EVENTS)
 
 TEST_EVENT = "callback.test"
-"""What a test call carries; no endpoint can ask for it."""
+"""The type of a test call; no endpoint can subscribe to it."""
 
 READER = int(EventKind.MESSAGE | EventKind.REQUEST)
-"""What whoever reads events without an endpoint hears."""
+"""The events of users who read them without an endpoint."""
 
 
 def kinds_of(events: Collection[str]) -> int:
-    """Say which events have to be kept of messages so that an endpoint hears these."""
+    """Return which events of messages have to be recorded for an endpoint of these types."""
     kinds = 0
     if any(one in MESSAGE_EVENTS for one in events):
         kinds |= EventKind.MESSAGE

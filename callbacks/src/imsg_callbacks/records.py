@@ -1,4 +1,4 @@
-"""What is known of an endpoint, and what of an attempt is to be kept."""
+"""The records of callbacks: endpoints, events, deliveries and attempts."""
 
 import json
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """An event as it stands in the log."""
+    """An event in the log."""
 
     id: str
     type: str
@@ -95,4 +95,4 @@ class DueDelivery:
     event: str
     body: str
     round: int
-    """Attempts before this one, since it was begun or begun anew."""
+    """Attempts before this one since the delivery was made or sent again."""

@@ -13,12 +13,12 @@ DISABLED_AFTER = timedelta(days=5)
 """Nothing but failures for so long disables an endpoint."""
 
 GONE = 410
-"""Who answers it wants to hear nothing more (standard-webhooks.md, "Webhook consumers")."""
+"""The status by which an endpoint unsubscribes (standard-webhooks.md, "Webhook consumers")."""
 
 SUCCESS = range(200, 300)
 
 READER_EXPIRES_AFTER = timedelta(days=7)
-"""Whoever has read no event for so long is stamped none any more."""
+"""After so long without a read, a user's messages are no longer recorded as events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class EndpointReply:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the endpoint wants nothing any more."""
+        """Whether the endpoint has unsubscribed."""
         return self.status == GONE
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 NUMBER = BigInteger().with_variant(Integer, "sqlite")
-"""Where an event stands in the log; SQLite numbers by itself in a column of this very type."""
+"""The number of an event in the log. SQLite numbers rows by itself only in a column of this type."""
 
 endpoints = Table(
     "endpoints",

@@ -1,4 +1,4 @@
-"""What is kept encrypted: endpoints' secrets; and cursors, which tell nobody how much others send.
+"""Encrypts endpoints' secrets, and cursors, which so do not show how much other users send.
 
 `IMSG_SECRET_KEY` is a list: the first encrypts, all decrypt, so that a key can be changed without a gap.
 """
@@ -18,7 +18,7 @@ NUMBER_BYTES = 8
 
 
 class Unreadable(Exception):  # noqa: N818  a state of the world
-    """None of the keys opens it."""
+    """None of the keys decrypts it."""
 
 
 class Vault:

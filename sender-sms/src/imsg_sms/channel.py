@@ -1,4 +1,4 @@
-"""The SMS channel: the port that the worker calls, over the providers in their order."""
+"""The SMS channel that the delivery engine calls."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ class SmsChannel:
         providers: Sequence[Provider] = (),
         suppress: Suppress | None = None,
     ) -> None:
-        """`suppress` hears of numbers that opted out at their provider."""
+        """`suppress` publishes the numbers that opted out at their provider."""
         self.terms = terms
         self._suppress = suppress
         self._kinds = {one.name: one.kind for one in providers}
@@ -67,7 +67,7 @@ class SmsChannel:
         return self.templates.message(job.content)
 
     async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Hand the message to a provider; the provider's echo of the chunk's name finds it again."""
+        """Send a message to some numbers, by the chunk's name as reference; return a result for each `n`."""
         fit: list[Recipient] = []
         results: dict[int, Result] = {}
         for one in recipients:
@@ -91,7 +91,7 @@ class SmsChannel:
         return results
 
     async def _publish_opt_outs(self, job: Job, recipients: Sequence[Recipient], results: Mapping[int, Result]) -> None:
-        """Have the catalog hear of numbers that opted out at their provider."""
+        """Publish the opt-outs of numbers that their provider refused for it."""
         if self._suppress is None:
             return
         for one in recipients:

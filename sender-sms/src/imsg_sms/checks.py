@@ -1,4 +1,4 @@
-"""Asking each provider, without sending anything, whether it knows the account, its templates, and what is left."""
+"""Checks of accounts that send nothing: the log-in, the state of templates, the balance."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ TENCENT_STATES = {0: "approved", 1: "in review", -1: "rejected"}
 
 @dataclass(frozen=True, slots=True)
 class ProviderCheck:
-    """What came of asking; `is_well` None: there is nothing to ask without sending."""
+    """The outcome of a check; `is_well` is None where nothing can be checked without sending."""
 
     provider: str
     is_well: bool | None
@@ -41,7 +41,7 @@ JsonObject = Mapping[str, Any]
 
 
 class CheckFailed(Exception):  # noqa: N818  an answer
-    """The provider refuses, in its own words."""
+    """The check failed; the text is the provider's own."""
 
 
 async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:

@@ -1,4 +1,4 @@
-"""What the providers tell us at `/hooks/sms/ACCOUNT/SECRET`: kept by the broker before it is answered."""
+"""Receipts and inbound messages at `/hooks/sms/ACCOUNT/SECRET`: published before they are answered."""
 
 import asyncio
 import itertools
@@ -44,7 +44,7 @@ PULL_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ReportRecorder:
-    """Has the broker keep what providers tell us."""
+    """Publishes receipts, inbound messages and opt-outs."""
 
     receipts: Receipts
     opt_out: Sequence[str]
@@ -58,7 +58,7 @@ class ReportRecorder:
     trouble: Recurring = field(default_factory=lambda: Recurring(log, "reports_not_recorded"), compare=False)
 
     async def record(self, name: str, read: Reports) -> bool:
-        """Keep what was read; False where the broker did not within the time that providers wait."""
+        """Publish reports; False where the broker did not confirm them within the time that providers wait."""
         if read.unreadable:
             log.warning("reports_unreadable", provider=name, count=read.unreadable)
         count = len(read.read) + len(read.inbound)

@@ -115,7 +115,7 @@ def _describe(provider: Provider, route: ProviderRoute, known: Mapping[str, Temp
 
 
 async def _publish(templates: Templates, connection: Redis) -> None:
-    """Tell the gateways the templates, again and again: Redis may be emptied, and another sender configured anew."""
+    """Publish the templates for the gateways every few seconds: Redis may be emptied, and senders reconfigured."""
     trouble = Recurring(log, "templates_not_published")
     while True:
         try:

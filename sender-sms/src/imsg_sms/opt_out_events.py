@@ -1,4 +1,4 @@
-"""What people want of us, by what they write back or by what their provider says of them: told to the catalog."""
+"""Opt-outs and opt-ins: read from replies, refusals and receipts, and published for catalog."""
 
 import asyncio
 import re
@@ -16,20 +16,20 @@ log = logger(__name__)
 METHOD = "sms"
 
 Suppress = Callable[[Suppression], Awaitable[None]]
-"""Has the catalog hear of one. Raises PublishRefused, PublishUnknown."""
+"""Publishes a suppression for catalog. Raises PublishRefused, PublishUnknown."""
 
 TELL_TIMEOUT_S = 4.0
 
 OPT_OUT_CATEGORIES = (Category.NOTICE, Category.MARKETING)
-"""Whoever opted out still wants to log in: codes are kept from nobody (ADR 37)."""
+"""Opting out never blocks codes, which people need to log in (ADR 37)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """What a provider's code says of a number."""
+    """The opt-out that a provider's code stands for."""
 
     is_of_signature: bool = True
-    """Else it is of whatever comes from there."""
+    """Else it holds for every signature."""
     categories: Sequence[Category] = OPT_OUT_CATEGORIES
 
 
@@ -59,7 +59,7 @@ _BLACKLIST_WORDS = re.compile(r"黑名单|blacklist", re.IGNORECASE)
 _NOT_A_NUMBER = re.compile(
     r"关键|敏感|签名|内容|模板|sign|key|content|template|sender|(?<![a-z])IP(?![a-z])", re.IGNORECASE
 )
-"""What else than numbers stands on such lists."""
+"""Words of lists that hold something else than numbers."""
 
 
 def read_reply(said: Inbound) -> Sequence[Suppression]:

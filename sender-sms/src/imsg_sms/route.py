@@ -1,4 +1,4 @@
-"""Which provider carries a message: by `imsg_delivery.routes`, past those that are down; one bad number fails alone."""
+"""Chooses the provider of a message by `imsg_delivery.routes`, past those that are down, and makes its calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ AT_ONCE = 8
 """Calls of one chunk side by side, to a provider that takes few numbers in one."""
 
 STAYS: frozenset[Concern] = frozenset({"recipient", "content"})
-"""Troubles after which no other provider is asked: it would only send once more to who had too many."""
+"""Errors after which no other provider is tried: it would meet the same error, or send past a limit."""
 
 PACED_S = 1.0
 """How long a provider that says "too often" of all, and not until when, is given nothing."""
@@ -33,7 +33,7 @@ TURN_S = 60.0
 
 
 class Route:
-    """The providers, and what of each is left alone."""
+    """The providers of the channel, each with its circuit breakers."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Route:
     def _group(
         self, message: Message, recipients: Sequence[Recipient], job: Job
     ) -> Iterator[tuple[Sequence[PoolEntry], Sequence[Recipient]]]:
-        """Put together who takes the same way, past providers that take not the message or not the number."""
+        """Group recipients with the same providers; those that take not the message or not the number are left out."""
         takers = {name for name, provider in self._providers.items() if self._takes(provider, message)}
         groups: dict[tuple[str, ...], tuple[Sequence[PoolEntry], list[Recipient]]] = {}
         for recipient in recipients:

@@ -1,4 +1,4 @@
-"""Under which signature a message goes: what an opt-out is of."""
+"""The signature of a message, for which an opt-out holds."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What is sent by which template: contents made ready, and the limits that the gateway checks them by."""
+"""Templates: how a content becomes a provider's call, and the limits by which the gateway checks it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ SCOPE = "sms"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a chunk's recipients all get."""
+    """The message that all recipients of a chunk get."""
 
     template: str
     """Empty where the providers know no templates."""
@@ -288,7 +288,7 @@ class Templates:
         return None
 
     async def publish(self, redis: Redis) -> None:
-        """Tell the gateways. Raises RedisUnavailable."""
+        """Publish the templates for the gateways. Raises RedisUnavailable."""
         words = [word for name, one in self.limits.items() for word in (name, one.encode())]
         await redis.run(PUBLISH, [template_limits_key(SCOPE)], words)
         await redis.call("SET", route_limits_key(SCOPE), self._routes.encode())

@@ -1,4 +1,4 @@
-"""What a provider that carries SMS is to the rest; each is one module here, loaded only where it is configured."""
+"""The interface of SMS providers. Each kind is one module here, loaded only where it is configured."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Answer:
     concerns: Concern | None = None
     """What its trouble is about; None where there is none."""
     of_one: bool = False
-    """It was refused whole, though perhaps for one number only: halve it, and the bad one stands alone."""
+    """It was refused whole, perhaps for one number only: `imsg_sms.bad_numbers` finds that number."""
     is_rate: bool = False
     """All that the provider is given is too much at once, and nothing is wrong with it."""
     each: Mapping[str, "Answer"] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class DescribesOptOuts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a provider told us at its hook."""
+    """A request of a provider to its hook."""
 
     url: str
     """The whole URL as the provider called it, as far as it is known."""
@@ -93,7 +93,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it is told."""
+    """The answer to a request at a hook."""
 
     body: str
     status: int = 200
@@ -120,7 +120,7 @@ class Reports:
     inbound: Sequence[Inbound] = ()
     """What people wrote."""
     kept: "Reply | None" = None
-    """What is answered once it is kept, where that is not what the provider always hears."""
+    """The answer once it is recorded, where it is not the provider's usual one."""
 
 
 Pull = Callable[[], Awaitable[Reports]]

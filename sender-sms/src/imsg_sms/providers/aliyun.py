@@ -121,7 +121,7 @@ CODES: Mapping[str, Meaning] = {
 its message (`_slow_down`). CUSTOMER_REFUSED: it opted out of marketing; BLACK_KEY_CONTROL_LIMIT is of the words."""
 
 TABLE = Codes(CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), "": Meaning(Again, "content")})
-"""A code nobody knows is Again: a new limit is likelier than a new refusal, and the message's life bounds it."""
+"""An unlisted code is Again: a new limit is likelier than a new refusal, and the message's lifetime bounds it."""
 
 
 def make(name: str, account: Aliyun, context: ProviderContext) -> "AliyunProvider":

@@ -1,4 +1,4 @@
-"""What an account's provider is made of, beside its own settings."""
+"""What all providers are made with, beside their own settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from imsg_web.http_pool import HttpPool
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """The calls of one account, and what all accounts share."""
+    """The HTTP pool, the templates and the receipts that all accounts share."""
 
     pool: HttpPool
     templates: Mapping[str, SmsTemplate]

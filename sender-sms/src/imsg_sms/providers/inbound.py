@@ -13,7 +13,7 @@ MOST_TEXT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class InboundFields:
-    """What a provider says that somebody wrote, before it is believed."""
+    """The fields of an inbound message as a provider wrote them, not checked yet."""
 
     address: str | None
     text: object
@@ -27,7 +27,7 @@ class InboundFields:
 
 
 def inbound(provider: str, written: InboundFields) -> Inbound | None:
-    """Make the inbound message; None where nobody wrote it, or nothing."""
+    """Make the inbound message; None where it has no sender or no text."""
     if written.address is None or not isinstance(written.text, str | int):
         return None
     text = plain(written.text, MOST_TEXT)

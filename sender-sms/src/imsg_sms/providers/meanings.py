@@ -1,4 +1,4 @@
-"""What providers' codes mean, in the words that all providers' tables are written in."""
+"""The meanings of providers' codes: the vocabulary of their tables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SERVER_ERROR = 500
 TOO_MANY = 429
 LOOK_AGAIN_S = 60.0
 RAW_CHARACTERS = 300
-"""Of an answer that nobody listed, as much as is shown."""
+"""How much of an answer with an unlisted code is shown."""
 
 Wait = float | Callable[[float], float]
 """Seconds, or how many at this moment (UNIX time)."""

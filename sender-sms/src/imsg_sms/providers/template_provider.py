@@ -1,4 +1,4 @@
-"""What providers have in common that send by approved templates, answer in JSON and push JSON to our hook."""
+"""The base of providers that send by approved templates, answer in JSON and push JSON to our hook."""
 
 import json
 import time
@@ -41,7 +41,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What a provider is told at our hook, in the two fields that it reads of an answer."""
+    """The answers at our hook: the two fields that a provider reads."""
 
     number: str
     words: str
@@ -54,7 +54,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFields:
-    """What an entry of a push says of a message, before it is believed to be a receipt."""
+    """The fields of a receipt as a provider wrote them, not checked yet."""
 
     identity: object
     address: str | None
