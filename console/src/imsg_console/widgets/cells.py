@@ -5,7 +5,7 @@ from typing import Any
 
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import tone
-from imsg_console.widgets.chips import METHODS, STATES, STATUSES, method_name
+from imsg_console.widgets.chips import METHODS, STATUSES, method_name
 
 Piece = Mapping[str, Any]
 """One thing in a cell. Its text is text: nothing of it is read as HTML."""
@@ -39,12 +39,6 @@ def status(t: Texts, name: str, count: str = "") -> Piece:
     icon, color = STATUSES.get(name, ("help", "calm"))
     label = t.get(f"words.status_{name}", name)
     return chip(f"{label} {count}" if count else label, icon, color, title=t.get(f"words.status_{name}_means", ""))
-
-
-def state(t: Texts, name: str) -> Piece:
-    """Make the chip of a channel's or provider's state."""
-    icon, color = STATES.get(name, ("help", "calm"))
-    return chip(t.get(f"words.state_{name}", name), icon, color)
 
 
 def method(t: Texts, name: str) -> Piece:

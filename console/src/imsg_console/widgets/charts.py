@@ -68,7 +68,7 @@ def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:
     }
 
 
-def legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
+def draw_legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
     """Draw what the colours mean, with the sums; a name with a link leads to its messages."""
     with element("ul", "legend"):
         for one in entries:

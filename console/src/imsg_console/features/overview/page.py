@@ -16,7 +16,7 @@ from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figur
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.charts import Series, draw_stacked_bars, legend
+from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
@@ -94,7 +94,7 @@ def _draw_card(view: View, one: Figures, chosen: Range, names: Sequence[str], si
         sums = {kind: one.sum(kind) for kind in KINDS}
         draw_stacked_bars(names, series, t("overview.chart", channel=name, range=period, **sums))
         links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
-        legend([one for one in series if sum(one.values)], links)
+        draw_legend([one for one in series if sum(one.values)], links)
         _draw_numbers(view, name, names, series)
 
 
