@@ -1,4 +1,4 @@
-"""The channel: one call a message, paced by robot."""
+"""The WeCom channel: one call per message, at the pace of each robot."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ from imsg_wecom.codes import PROVIDER
 from imsg_wecom.settings import WeCom
 
 WAIT_S = {Lane.PRIORITY: 60.0, Lane.NORMAL: 10.0, Lane.BULK: 3.0}
-"""How long a message waits for its turn in its lane's place; one that would wait longer makes room and comes again. So
-lists never hold more than the next moments of a robot, and a code gets its turn however many wait."""
+"""Lane → how long a message waits for the robot's pace. One that would wait longer is tried again later, so that a list
+never blocks a robot, and a code is sent before it."""
 
 
 def terms(uncertain: Uncertain) -> Terms:
-    """Say how the channel wants its work: a robot has one group, and its calls are few."""
+    """Return the channel's terms: a robot posts to one group, and rarely."""
     return Terms(
         chunk_size=20,
         call_size=1,
@@ -34,7 +34,7 @@ def terms(uncertain: Uncertain) -> Terms:
 
 
 class WeComChannel:
-    """Writes into groups by their robots."""
+    """Posts to groups by their robots."""
 
     method = "wecom"
 
@@ -55,7 +55,7 @@ class WeComChannel:
         self._pace = pace
 
     async def prepare(self, job: Job) -> Mapping[str, Any] | Refused:
-        """Make the body that all recipients of a job share."""
+        """Return the body of a job, the same for all recipients."""
         content = job.content
         if isinstance(content, str):
             return {"msgtype": "text", "text": {"content": content}}
@@ -66,7 +66,7 @@ class WeComChannel:
     async def deliver(
         self, job: Job, prepared: Mapping[str, Any], recipients: Sequence[Recipient]
     ) -> Mapping[int, Result]:
-        """Call the webhook of one robot."""
+        """Post to the group of one robot."""
         (recipient,) = recipients
         name = recipient.address
         provider = self.provider_pool.find(name)
@@ -82,15 +82,15 @@ class WeComChannel:
         return {recipient.n: result}
 
     def find_outage(self) -> Blocked | None:
-        """Say that every robot is switched off, where that is so: what else stops one stops no other."""
+        """Return a block if every robot is switched off; any other block stops one robot alone."""
         return self.provider_pool.find_outage(lambda _: None)
 
     async def _write(self, provider: Provider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
-        """Write by a robot, in its turn and unless it is left alone."""
+        """Post by a robot, within its pace, unless its circuit breaker is open."""
         name = provider.name
         breakers = self._breakers[name]
-        if (left_alone := breakers.find_block({}, (message,))) is not None:
-            return left_alone
+        if (blocked := breakers.find_block({}, (message,))) is not None:
+            return blocked
         wait_s = self.provider_pool.retry_after.wait_s(name)
         if wait_s <= WAIT_S[job.lane]:
             wait_s = await self._pace.acquire(name, within_s=WAIT_S[job.lane])

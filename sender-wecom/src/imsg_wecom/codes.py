@@ -6,13 +6,13 @@ from typing import Literal
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
 
 PROVIDER = "wecom"
-"""What results, history and logs call this provider."""
+"""The name of this provider in results, history and logs."""
 
 OK = 0
 MINUTE_S = 60.0
 BUSY_S = 10.0
 CONFIGURATION_S = 300.0
-"""How long a robot is left alone that must first be put right in its group."""
+"""How long a robot waits that is not set up right in its group."""
 
 MAX_DETAIL = 300
 
@@ -44,16 +44,16 @@ CODES: Mapping[int, Meaning] = {
     44004: "content",  # empty
     45002: "content",  # too long
 }
-"""Code → its class (developer.work.weixin.qq.com/document/path/90313, read November 2026); one that is not here is
-unlisted, and tried again."""
+"""Code → its class (developer.work.weixin.qq.com/document/path/90313, read November 2026); a code that is not here is
+unlisted: the message is tried again."""
 
 
-def judge(code: int, words: str, robot: str) -> Result:
-    """Say what an answer means for a message; `words` are WeCom's own, without any secret."""
-    detail = f"{code}: {words}"[:MAX_DETAIL]
+def judge(code: int, text: str, robot: str) -> Result:
+    """Return the result of an answer; `text` is WeCom's own, without the key."""
+    detail = f"{code}: {text}"[:MAX_DETAIL]
     match CODES.get(code):
         case _ if code == OK:
-            return Sent(PROVIDER, detail=words[:MAX_DETAIL] or None)
+            return Sent(PROVIDER, detail=text[:MAX_DETAIL] or None)
         case "rate":
             return Again(PROVIDER, str(code), detail, MINUTE_S, "provider", is_paced=True)
         case "configuration":

@@ -1,4 +1,4 @@
-"""The wiring of sender-wecom: the channel, and the names of its robots for the gateways."""
+"""The wiring of sender-wecom: the channel, and the publication of its robots' names."""
 
 import time
 from collections.abc import AsyncIterator
@@ -38,9 +38,9 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIterator[WeComChannel]:
-    """Open the channel alone; no connection is made before the first message. Without Redis it paces itself alone."""
+    """Open the channel; it connects at the first message. Without Redis its pace is that of this process alone."""
     async with open_client() as client:
-        # Half may come at once, as alerts do; no minute has more than WeCom takes.
+        # Alerts come in bursts: half of a minute's messages may be sent at once.
         rate = Rate(settings.per_minute, 60.0, max(1, settings.per_minute // 2))
         own = Pace(rate, time.monotonic)
         pace: Bucket = own if redis is None else SharedPace(redis, WeComChannel.method, rate, own)
@@ -48,11 +48,11 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
 
 
 async def check_robots(settings: WeCom) -> dict[str, str | None]:
-    """Ask WeCom whether it knows each robot's key, by a call that can write nothing; say what else it says.
+    """Check each robot's key by a call that posts nothing.
 
-    Robot → None where all is well.
+    Return robot → WeCom's complaint, None where all is well.
     """
     async with open_client() as client:
         results = {name: await try_key(client, name, robot) for name, robot in settings.robots.items()}
-    is_known = {name: isinstance(one, Sent | Refused) for name, one in results.items()}
-    return {name: None if is_known[name] else one.detail for name, one in results.items()}
+    is_known = {name: isinstance(result, Sent | Refused) for name, result in results.items()}
+    return {name: None if is_known[name] else result.detail for name, result in results.items()}

@@ -18,15 +18,15 @@ def _is_key(key: SecretStr) -> SecretStr:
     return key
 
 
-def _robot(name: object) -> object:
-    found = read_robot(name) if isinstance(name, str) else None
-    if found is None:
+def _read_robot(name: object) -> object:
+    robot = read_robot(name) if isinstance(name, str) else None
+    if robot is None:
         raise ValueError("a robot's name has letters, digits, - and _, 64 at most")
-    return found
+    return robot
 
 
 class Robot(BaseModel):
-    """One robot: the key alone lets anybody write into its group, so it stands here and nowhere else."""
+    """One robot. Its key alone allows posting to its group."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -41,7 +41,7 @@ class WeCom(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    robots: Annotated[dict[Annotated[str, BeforeValidator(_robot)], Robot], Field(min_length=1)]
+    robots: Annotated[dict[Annotated[str, BeforeValidator(_read_robot)], Robot], Field(min_length=1)]
     """The robots, by the names that a send uses as recipients."""
     per_minute: Annotated[int, Field(ge=1, le=20)] = 20
     """How many messages a minute each robot sends, over all senders together. WeCom takes 20."""
@@ -50,6 +50,6 @@ class WeCom(BaseModel):
 
 
 class Settings(Common):
-    """What sender-wecom reads."""
+    """The settings of sender-wecom."""
 
     wecom: WeCom

@@ -1,4 +1,4 @@
-"""Calls to robots' webhooks over HTTP: bounded, and every way they can go wrong is a result."""
+"""Calls to the webhooks of robots over HTTP: each has a time limit, and every failure is a result."""
 
 import asyncio
 import json
@@ -13,32 +13,32 @@ from imsg_wecom.settings import Robot
 
 PATH = "/cgi-bin/webhook/send"
 UPLOAD_PATH = "/cgi-bin/webhook/upload_media"
-"""Takes a file for later messages, and writes nothing (developer.work.weixin.qq.com/document/path/91770)."""
+"""Accepts a file for later messages, and writes nothing (developer.work.weixin.qq.com/document/path/91770)."""
 CONNECT_S = 5.0
 CALL_S = 15.0
-"""For the whole of a call."""
+"""For the whole call."""
 
 MAX_ANSWER_BYTES = 64 * 1024
 
 
 def open_client() -> httpx.AsyncClient:
-    """Make the client; no connection is made before the first call. No proxy learns a key."""
+    """Return the client; it connects at the first call, and uses no proxy, which would see the keys."""
     return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=httpx.AsyncHTTPTransport())
 
 
 async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping[str, Any]) -> Result:
-    """Write into the robot's group."""
+    """Post a message to the robot's group; return its result."""
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return await _post(client, name, robot, PATH, content)
 
 
 async def try_key(client: httpx.AsyncClient, name: str, robot: Robot) -> Result:
-    """Upload no file, which is Refused as such where the key is known: nothing is written, whatever is answered."""
+    """Check a key by an upload without a file: WeCom refuses it if it knows the key, and nothing is written."""
     return await _post(client, name, robot, f"{UPLOAD_PATH}?type=file", b"")
 
 
 async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, content: bytes) -> Result:
-    """Make one call. The URL holds the key: it is never logged, nor put into a detail, nor are errors' own words."""
+    """Make one call. The URL has the key in it: neither it nor an error's text is logged or put into a detail."""
     key = robot.key.get_secret_value()
     headers = {"Content-Type": "application/json; charset=utf-8"}
     try:
@@ -64,18 +64,20 @@ async def _read(answer: httpx.Response, name: str, key: str) -> Result:
     if answer.is_server_error:
         return Unknown(PROVIDER, f"http_{answer.status_code}", "WeCom's server failed.", "provider")
     if answer.status_code != httpx.codes.OK:
-        return Again(PROVIDER, f"http_{answer.status_code}", "This is no answer of WeCom's API.", BUSY_S, "provider")
+        return Again(
+            PROVIDER, f"http_{answer.status_code}", "This is not an answer of WeCom's API.", BUSY_S, "provider"
+        )
     body = bytearray()
     async for chunk in answer.aiter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             return _gibberish()
     try:
-        said = json.loads(body.decode("utf-8", "replace"))
-        code, words = int(said["errcode"]), str(said.get("errmsg", ""))
+        content = json.loads(body.decode("utf-8", "replace"))
+        code, text = int(content["errcode"]), str(content.get("errmsg", ""))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return _gibberish()
-    return judge(code, words.replace(key, "…"), name)
+    return judge(code, text.replace(key, "…"), name)
 
 
 def _gibberish() -> Unknown:
