@@ -135,12 +135,13 @@ def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, An
 
 
 def examples() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Find every example of a body, those of a choice of bodies too."""
+    """Yield every example of a body, required or optional, and those of a choice of bodies."""
     schemas = committed["components"]["schemas"]
     for name, operation in operations():
         if body := operation.get("requestBody"):
-            asked = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-            choices = [each["$ref"].rpartition("/")[2] for each in schemas[asked].get("oneOf", [])] or [asked]
+            schema = body["content"]["application/json"]["schema"]
+            (model,) = [each["$ref"].rpartition("/")[2] for each in schema.get("anyOf", [schema]) if "$ref" in each]
+            choices = [each["$ref"].rpartition("/")[2] for each in schemas[model].get("oneOf", [])] or [model]
             for choice in choices:
                 yield from ((name, example) for example in schemas[choice].get("examples", []))
 
