@@ -73,6 +73,19 @@ async def test_ten_thousand_recipients_pass_wherever_the_token_stands(gateway: R
         assert (answer.status_code, answer.json()["count"]) == (202, 10_000)
 
 
+@pytest.mark.parametrize("name", [r"\u0074oken", r"to\u006Ben", r"\u0074\u006f\u006b\u0065\u006e"])
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_large_body_may_escape_the_name_of_its_token(
+    gateway: RunningGateway, name: str, *, is_first: bool
+) -> None:
+    token = await gateway.user()
+    body = json.dumps(mail(to=[f"reader{number}@example.com" for number in range(5_000)]))
+    named = f'"{name}": "{token}"'
+    text = f"{{{named}, {body[1:]}" if is_first else f"{body[:-1]}, {named}}}"
+    answer = await gateway.client.post("/api/v2/messages", content=text.encode())
+    assert (answer.status_code, answer.json().get("count")) == (202, 5_000)
+
+
 def test_signs_inside_texts_are_not_counted() -> None:
     text = {"text": '[{:,"\\' * 1_000, "\\": ["\\\\", "\\", '"']}
     json_bounds.check(json.dumps(text).encode(), SMALL)
