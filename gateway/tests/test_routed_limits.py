@@ -126,3 +126,31 @@ async def test_segments_are_counted_with_the_words_of_each_account(gateway: Runn
     roomy = ALIYUN.model_copy(update={"limits": {"SMS_1": NOTICE.model_copy(update={"variables": {"content": None}})}})
     await publish(gateway, roomy, TWILIO)
     assert (await send(gateway, "雨" * 63, [HOME, ABROAD]))["segments"] == 2 + 1
+
+
+@pytest.mark.parametrize("forced", [None, "aliyun"])
+async def test_a_check_foretells_whose_country_no_provider_takes(gateway: RunningGateway, forced: str | None) -> None:
+    await publish(gateway, ALIYUN)
+    token = await gateway.user(role="admin")
+    limits = {"per_hour": 5, "left_hour": 5, "per_day": 20, "left_day": 20}
+    gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
+    fields = {"token": token, "method": "sms", "to": [HOME, ABROAD, "+85291234567"], "content": "天黑了"}
+
+    answer = (await gateway.client.post("/api/v2/messages/check", json={**fields, "provider": forced})).json()
+
+    assert (answer["count"], answer["problems_total"]) == (1, 2)
+    assert [(one["to"], one["reason"]) for one in answer["problems"]] == [
+        (ABROAD, "country_not_taken"),
+        ("+85291234567", "country_not_taken"),
+    ]
+
+
+async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gateway: RunningGateway) -> None:
+    token = await gateway.user()
+    limits = {"per_hour": 5, "left_hour": 5, "per_day": 20, "left_day": 20}
+    gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
+    fields = {"token": token, "method": "sms", "to": ABROAD, "content": "天黑了"}
+
+    answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
+
+    assert (answer["count"], answer["problems"]) == (1, [])

@@ -7,12 +7,13 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Category
+from imsg_contract.wire import Category, Recipient
 from imsg_gateway.authentication import Credential
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.routed_limits import RoutedLimits
 from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_runtime.redis import Redis
 from imsg_web.responses import Answer, ok, prefers_english
@@ -30,8 +31,11 @@ OK = 200
 class Checker:
     """Answers the URL."""
 
-    def __init__(self, drafts: DraftReader, providers: Providers, auth: Peer, store: Redis) -> None:
+    def __init__(
+        self, drafts: DraftReader, limits: RoutedLimits, providers: Providers, auth: Peer, store: Redis
+    ) -> None:
         self._drafts = drafts
+        self._limits = limits
         self._store = store
         self._providers = providers
         self._auth = auth
@@ -50,16 +54,17 @@ class Checker:
         if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
             raise Refusal("may_not_send_by", sender=draft.sender)
         left = set(found.left)
-        problems = _problems(found, english=prefers_english(request.language))
+        unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
+        problems = _problems(found, unreached, english=prefers_english(request.language))
         return Answer(
             ok(
-                count=len(draft.recipients) - len(left),
+                count=len(draft.recipients) - len(left) - len(unreached),
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
                 suppressed=await self._count_suppressed(draft),
                 limits=_limits(me),
                 problems=list(islice(problems, MOST_PROBLEMS)),
-                problems_total=len(found.wrong) + len(left),
+                problems_total=len(found.wrong) + len(left) + len(unreached),
             )
         )
 
@@ -100,7 +105,7 @@ def _limits(me: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _problems(found: Found, *, english: bool) -> Iterator[Mapping[str, str]]:
+def _problems(found: Found, unreached: Sequence[Recipient], *, english: bool) -> Iterator[Mapping[str, str]]:
     for one in found.wrong:
         detail = f"This recipient is not right: {one.en}." if english else f"收件人不正确：{one.zh}。"
         yield {"to": one.text, "reason": "recipients_invalid", "detail": detail}
@@ -109,3 +114,10 @@ def _problems(found: Found, *, english: bool) -> Iterator[Mapping[str, str]]:
     )
     for text in found.left:
         yield {"to": text, "reason": "not_following", "detail": gone}
+    abroad = (
+        "No SMS provider takes numbers of this country; an administrator sets `countries` of a provider."
+        if english
+        else "没有短信服务商可以发往这个国家或地区，请管理员设置服务商的 countries。"
+    )
+    for recipient in unreached:
+        yield {"to": recipient.to, "reason": "country_not_taken", "detail": abroad}

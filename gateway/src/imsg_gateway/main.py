@@ -144,14 +144,15 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     lag_throttle = LagThrottle(time.monotonic, OF_ONE_USER)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
-    drafts = _make_drafts(settings, store, peers.auth, RoutedLimits(store, templates, channels.providers))
+    limits = RoutedLimits(store, templates, channels.providers)
+    drafts = _make_drafts(settings, store, peers.auth, limits)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     parts = Parts(
         authenticator=authenticator,
         clients=Clients(settings.trusted_proxies),
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
-        checker=Checker(drafts, providers, peers.auth, store),
+        checker=Checker(drafts, limits, providers, peers.auth, store),
         channels=channels,
         templates=templates,
         followers=FollowerRequests(peers.wechat, peers.auth, broker, settings.account_names),

@@ -111,6 +111,21 @@ class RoutedLimits:
             found[names].append(recipient)
         return list(groups.values()) or [Group(recipients, whole)]
 
+    async def find_unreached(
+        self, method: ChannelSpec, recipients: Sequence[Recipient], forced: str | None
+    ) -> Sequence[Recipient]:
+        """Return the recipients whose country no provider takes, or not the forced one. Raises RedisUnavailable.
+
+        A provider that is switched off counts: its messages wait for it. Nobody is returned while no sender has
+        published its providers.
+        """
+        if not method.has_templates:
+            return []
+        channel = await self._of(method.name)
+        used = [one for one in channel.providers if forced in (None, one.name)]
+        countries = tuple(country for one in used for country in one.countries)
+        return [one for one in recipients if used and not one.address.startswith(countries)]
+
     async def _of(self, method: str) -> _Channel:
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:

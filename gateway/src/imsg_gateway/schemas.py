@@ -199,7 +199,7 @@ class Problem(AnswerPart):
     """One recipient that can't be sent to."""
 
     to: str
-    reason: Literal["recipients_invalid", "not_following"]
+    reason: Literal["recipients_invalid", "not_following", "country_not_taken"]
     detail: str
 
 

@@ -7,7 +7,7 @@ from imsg_channels import METHODS_SAID
 from imsg_contract import error_responses
 from imsg_gateway.openapi import v1
 from imsg_gateway.openapi.info import CHAPTER_OF, CHAPTERS, DESCRIPTION, OPERATION, SECURITY, TITLE, TOKEN, VERSION
-from imsg_gateway.openapi.references import Json, reach, references, rename
+from imsg_gateway.openapi.references import REF, Json, reach, references, rename
 from imsg_gateway.relay import Owner
 from imsg_gateway.v1 import url_of
 
@@ -84,7 +84,11 @@ def _complete(path: str, operation: Json, schemas: Json) -> Json:
             security.append({})
     found = {key: value for key, value in operation.items() if key != "description"}
     if body := operation.get("requestBody"):
-        found["requestBody"] = {**body, "required": _complete_body(body, schemas, takes_token=bool(security))}
+        (name,) = references(body)
+        found["requestBody"] = {
+            "content": {"application/json": {"schema": {"$ref": REF + name}}},
+            "required": _complete_body(name, schemas, takes_token=bool(security)),
+        }
     return found | {
         "summary": operation["description"].split("\n")[0].removesuffix("."),
         "tags": [CHAPTER_OF.get(path.removeprefix(PUBLIC).split("/")[0], OPERATION)],
@@ -96,10 +100,9 @@ def _complete(path: str, operation: Json, schemas: Json) -> Json:
     }
 
 
-def _complete_body(body: Json, schemas: Json, *, takes_token: bool) -> bool:
+def _complete_body(name: str, schemas: Json, *, takes_token: bool) -> bool:
     """Add the token to a body, which its model does not have; return whether any field of it is required."""
     is_required = False
-    (name,) = references(body)
     for choice in references(schemas[name].get("oneOf", [])) or {name}:
         schema = schemas[choice]
         is_required |= bool(schema.get("required"))
