@@ -102,17 +102,17 @@ class Scopes:
 class Says(Protocol):
     """What is looked for in an answer: a pattern, as a rule."""
 
-    def search(self, said: str, /) -> object:
+    def search(self, reply_text: str, /) -> object:
         """Tell whether `550 5.1.1 the text` has it."""
 
 
 class _NamesUnknownUser:
     """The phrases of `unknown_users`, in a no that is for good."""
 
-    def search(self, said: str, /) -> bool:
+    def search(self, reply_text: str, /) -> bool:
         """Tell whether it has one."""
-        is_permanent = said.startswith("5") and not said[4:].startswith("4.") and "(#4." not in said
-        return is_permanent and names_unknown_user(said[4:])
+        is_permanent = reply_text.startswith("5") and not reply_text[4:].startswith("4.") and "(#4." not in reply_text
+        return is_permanent and names_unknown_user(reply_text[4:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,16 +338,16 @@ def judge(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refused | Block
 
     A refusal that is not about a recipient or a message fails no message; at MAIL it is about the sender.
     """
-    said = f"{reply.code} {_hide_addresses(reply.text)}"
+    reply_text = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
     unlisted = f" (an unlisted code, judged by its first digit: {reply.code})" if reply.is_unlisted else ""
     for line in LINES:
-        if stage in line.stages and line.says.search(said):
+        if stage in line.stages and line.says.search(reply_text):
             return _result(line, reply.label, text, scopes)
     result = classify(reply, scopes.server)
     if isinstance(result, Refused) and stage is Stage.MAIL:
         return Blocked(PROVIDER, scopes.sender, reply.label, text + unlisted, BLOCK_S, "sender")
-    if isinstance(result, Refused) and UNSPECIFIC.match(said):
+    if isinstance(result, Refused) and UNSPECIFIC.match(reply_text):
         return Unspecific(PROVIDER, scopes.domain, reply.label, text, BLOCK_S, "domain")
     concerns: Concern = "account" if isinstance(result, Blocked) else BY_STAGE[stage]
     return replace(result, detail=result.detail + unlisted, concerns=concerns)

@@ -140,8 +140,8 @@ _LETTERS = re.compile(r"[a-z]+")
 
 def gives_other_reason(text: str) -> bool:
     """Tell whether a refusal gives another reason than that the address is not there."""
-    said = _hide_addresses(text).lower()
-    return any(stem in said for stem in OTHER_STEMS) or not OTHER_WORDS.isdisjoint(_LETTERS.findall(said))
+    words = _hide_addresses(text).lower()
+    return any(stem in words for stem in OTHER_STEMS) or not OTHER_WORDS.isdisjoint(_LETTERS.findall(words))
 
 
 def names_unknown_user(text: str) -> bool:

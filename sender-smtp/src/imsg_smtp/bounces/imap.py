@@ -1,6 +1,6 @@
 """One connection to an IMAP server (RFC 9051, RFC 3501), by IMAPClient, whose calls block: they belong in a thread.
 
-Each call is over after `TIMEOUT_S`, and raises `Trouble` with one sentence for people.
+Each call is over after `TIMEOUT_S`, and raises `MailboxTrouble` with one sentence for people.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ CODE_HINT = (
 )
 
 
-class Trouble(Exception):  # noqa: N818  a state of the world
+class MailboxTrouble(Exception):  # noqa: N818  a state of the world
     """The mailbox can't be read; its text says why, and what to do."""
 
     def __init__(self, text: str, *, needs_people: bool) -> None:
@@ -73,14 +73,14 @@ class Imap:
         self.has_idle = False
 
     def open(self) -> None:
-        """Log in and open the folder. Raises Trouble."""
+        """Log in and open the folder. Raises MailboxTrouble."""
         where, client = self._where, self._client
         with _told(where):
             self._identify()
             try:
                 client.login(where.username, where.password.get_secret_value())
             except LoginError as error:
-                raise Trouble(
+                raise MailboxTrouble(
                     f"{where.host}:{where.server_port} refuses the log-in of {where.username}: {_words(error)}; "
                     f"correct {where.variable('username')} and …__PASSWORD ({CODE_HINT})",
                     needs_people=True,
@@ -92,7 +92,7 @@ class Imap:
             except (IMAPClientError, UnicodeError) as error:
                 if isinstance(error, client.AbortError):
                     raise
-                raise Trouble(
+                raise MailboxTrouble(
                     f"{where.host} does not open the folder {where.folder}: {_words(error)}; correct "
                     f"{where.variable('folder')}, or let mail programs in at the provider",
                     needs_people=True,
@@ -106,24 +106,26 @@ class Imap:
         return int(examined.get(b"EXISTS", 0))
 
     def _check_move(self) -> None:
-        """Raise Trouble where messages can't be moved, and are to be."""
+        """Raise MailboxTrouble where messages can't be moved, and are to be."""
         target, setting = self._where.move_to, self._where.variable("move_to")
         if target is None:
             return
         if not (self._client.has_capability("MOVE") or self._client.has_capability("UIDPLUS")):
-            raise Trouble(f"{self._where.host} can't move messages; unset {setting}", needs_people=True)
+            raise MailboxTrouble(f"{self._where.host} can't move messages; unset {setting}", needs_people=True)
         if not self._client.folder_exists(target):
-            raise Trouble(f"{self._where.host} has no folder {target}; make it, or unset {setting}", needs_people=True)
+            raise MailboxTrouble(
+                f"{self._where.host} has no folder {target}; make it, or unset {setting}", needs_people=True
+            )
 
     def refresh(self) -> int:
-        """Have the server tell what there is, UIDVALIDITY too; return how many messages. Raises Trouble."""
+        """Have the server tell what there is, UIDVALIDITY too; return how many messages. Raises MailboxTrouble."""
         with _told(self._where):
             return self._examine()
 
     def find(self, count: int, after: int | None, since: date) -> list[int]:
         """Return the UIDs of messages above `after`, or of those of `count` that came since a day where there is none.
 
-        Raises Trouble.
+        Raises MailboxTrouble.
         """
         with _told(self._where):
             if after is None:
@@ -134,11 +136,11 @@ class Imap:
             return sorted(uid for uid in found if uid > after)
 
     def fetch_heads(self, uids: Sequence[int]) -> list[Found]:
-        """Fetch the headers of messages, and leave them unread; one that is gone is left out. Raises Trouble."""
+        """Fetch the headers of messages, and leave them unread; one that is gone is left out. Raises MailboxTrouble."""
         return self._fetch(uids, f"BODY.PEEK[HEADER]<0.{HEAD_BYTES}>")
 
     def fetch(self, uids: Sequence[int]) -> list[Found]:
-        """Fetch the beginnings of messages, and leave them unread; one that is gone is left out. Raises Trouble."""
+        """Fetch the beginnings of messages and leave them unread; omit those that are gone. Raises MailboxTrouble."""
         return self._fetch(uids, f"BODY.PEEK[]<0.{MAX_BYTES}>")
 
     def _fetch(self, uids: Sequence[int], what: str) -> list[Found]:
@@ -150,12 +152,12 @@ class Imap:
             ]
 
     def mark(self, uids: Sequence[int]) -> None:
-        """Mark messages as read and taken, and move them where that is set. Raises Trouble."""
+        """Mark messages as read and taken, and move them where that is set. Raises MailboxTrouble."""
         client = self._client
         with _told(self._where):
             selected = client.select_folder(self._where.folder)
             if int(selected.get(b"UIDVALIDITY", 0)) != self.validity:
-                raise Trouble(f"{self._where.host} counts its messages anew", needs_people=False)
+                raise MailboxTrouble(f"{self._where.host} counts its messages anew", needs_people=False)
             has_keywords = b"\\*" in selected.get(b"PERMANENTFLAGS", ())
             client.add_flags(uids, [SEEN, TAKEN] if has_keywords else [SEEN], silent=True)
             if self._where.move_to is not None:
@@ -172,31 +174,31 @@ class Imap:
         self._client.expunge(uids)
 
     def begin_idle(self) -> None:
-        """Ask to be told of what comes (RFC 2177). Raises Trouble."""
+        """Ask to be told of what comes (RFC 2177). Raises MailboxTrouble."""
         with _told(self._where):
             self._client.idle()
 
     def wait(self, at_most_s: float) -> bool:
-        """Wait for news while idle; tell whether there may be a message. Raises Trouble."""
+        """Wait for news while idle; tell whether there may be a message. Raises MailboxTrouble."""
         with _told(self._where):
             began = time.monotonic()
-            said = self._client.idle_check(timeout=at_most_s)
-            if not said and time.monotonic() - began < at_most_s / 2:
-                raise Trouble(f"{self._where.host} closed the connection", needs_people=False)
-            return any(len(one) > 1 and one[1] in (b"EXISTS", b"RECENT") for one in said)
+            responses = self._client.idle_check(timeout=at_most_s)
+            if not responses and time.monotonic() - began < at_most_s / 2:
+                raise MailboxTrouble(f"{self._where.host} closed the connection", needs_people=False)
+            return any(len(one) > 1 and one[1] in (b"EXISTS", b"RECENT") for one in responses)
 
     def end_idle(self) -> None:
-        """Stop being told. Raises Trouble."""
+        """Stop being told. Raises MailboxTrouble."""
         with _told(self._where):
             self._client.idle_done()
 
     def log_out(self) -> None:
         """Take leave, whatever comes of it."""
-        with contextlib.suppress(Trouble), _told(self._where):
+        with contextlib.suppress(MailboxTrouble), _told(self._where):
             self._client.logout()
 
     def abort(self) -> None:
-        """Cut the connection off, from any thread: a call that blocks in another ends with Trouble."""
+        """Cut the connection off, from any thread: a call that blocks in another ends with MailboxTrouble."""
         with contextlib.suppress(OSError):
             self._client.socket().shutdown(socket.SHUT_RDWR)
 
@@ -212,7 +214,7 @@ class Imap:
 
 
 def connect(where: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: float = TIMEOUT_S) -> Imap:
-    """Connect, and begin TLS; nobody is logged in yet. Raises Trouble."""
+    """Connect, and begin TLS; nobody is logged in yet. Raises MailboxTrouble."""
     with _told(where):
         client = IMAPClient(
             where.host,
@@ -249,19 +251,19 @@ def _told(where: BounceMailbox) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise Trouble(
+        raise MailboxTrouble(
             f"the certificate of {where.host} is not trusted ({error.verify_message}); correct the host, or give its "
             f"authority by {where.variable('ca_file')}",
             needs_people=True,
         ) from error
     except (OSError, IMAPClientError, ValueError, EOFError) as error:
-        said = _words(error)
-        raise Trouble(
-            f"{where.host}:{where.server_port} does not answer as it should: {said}", needs_people=False
+        reason = _words(error)
+        raise MailboxTrouble(
+            f"{where.host}:{where.server_port} does not answer as it should: {reason}", needs_people=False
         ) from error
 
 
 def _words(error: BaseException) -> str:
-    """Return what the server said; the library hands on its bytes as Python writes them."""
-    said = str(error) or type(error).__name__
-    return re.sub(r"b'([^']*)'", r"\1", said)[:SHOWN]
+    """Return what the server reason; the library hands on its bytes as Python writes them."""
+    reason = str(error) or type(error).__name__
+    return re.sub(r"b'([^']*)'", r"\1", reason)[:SHOWN]

@@ -23,7 +23,7 @@ from imsg_runtime.lease import Lease
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
-from imsg_smtp.bounces.imap import Found, Imap, Trouble, connect
+from imsg_smtp.bounces.imap import Found, Imap, MailboxTrouble, connect
 from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
 from imsg_smtp.bounces.report import may_be_bounce
 
@@ -189,18 +189,20 @@ class Reader:
             if failures >= TRIES and not trouble.needs_people:
                 return
 
-    async def _meet_trouble(self) -> Trouble:
+    async def _meet_trouble(self) -> MailboxTrouble:
         """Read until that can't go on; return why. Raises _LostError."""
         try:
             await self._read()
-        except Trouble as trouble:
+        except MailboxTrouble as trouble:
             return trouble
         except _LostError:
             raise
         except Exception as bug:  # a worker's edge: an answer that no library expects must not end the sending of mail
             log.exception("bug")
-            said = f"reading {self.where.name} failed in a way that nobody expected ({type(bug).__name__}); see the log"
-            return Trouble(said, needs_people=True)
+            reason = (
+                f"reading {self.where.name} failed in a way that nobody expected ({type(bug).__name__}); see the log"
+            )
+            return MailboxTrouble(reason, needs_people=True)
 
     def _tell(self, trouble: str) -> None:
         self.is_reading = False
@@ -214,7 +216,7 @@ class Reader:
                 await self._lost.wait()
 
     async def _read(self) -> NoReturn:
-        """Connect, take what is there, and wait for more. Raises Trouble, _LostError."""
+        """Connect, take what is there, and wait for more. Raises MailboxTrouble, _LostError."""
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, "bounce-mailbox")
         imap: Imap | None = None
@@ -244,7 +246,7 @@ class Reader:
             thread.shutdown(wait=False)
 
     async def _take_new(self, opened: "_Opened") -> _Pass:
-        """Take all that came, but what can't be kept for now. Raises Trouble, _LostError."""
+        """Take all that came, but what can't be kept for now. Raises MailboxTrouble, _LostError."""
         imap = opened.imap
         count = await opened.call(imap.refresh)
         after = await self._read_cursor(imap.validity)
@@ -268,7 +270,7 @@ class Reader:
     async def _take_some(self, opened: "_Opened", uids: Sequence[int]) -> set[int]:
         """Take messages, and mark those that are bounces of ours; return those that have to wait.
 
-        Raises Trouble, _LostError.
+        Raises MailboxTrouble, _LostError.
         """
         late, in_a_row = set[int](), 0
         for at in range(0, len(uids), AT_ONCE):
@@ -302,7 +304,7 @@ class Reader:
         return ingested.is_bounce
 
     async def _wait_for_news(self, opened: "_Opened", idle_s: float) -> None:
-        """Wait until there may be a message. Raises Trouble, _LostError."""
+        """Wait until there may be a message. Raises MailboxTrouble, _LostError."""
         if not opened.imap.has_idle:
             await self._pause(min(idle_s, self.paces.look_s))
         else:
@@ -370,6 +372,6 @@ def look(where: BounceMailbox, tls: SSLContext | None, timeout_s: float) -> str 
             imap.open()
         finally:
             imap.log_out()
-    except Trouble as trouble:
+    except MailboxTrouble as trouble:
         return f"{trouble}."
     return None

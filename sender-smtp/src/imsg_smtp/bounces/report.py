@@ -112,8 +112,8 @@ def may_be_bounce(head: bytes) -> bool:
 
 def _read(mail: Part, parts: Sequence[Part]) -> Report:
     for part in parts:
-        if part.type in STATUS_PARTS and (said := _read_status(part, parts)) is not None:
-            return said
+        if part.type in STATUS_PARTS and (status := _read_status(part, parts)) is not None:
+            return status
         if part.type == FEEDBACK_PART:
             return _read_feedback(part, mail)
     if is_auto_reply(mail):
@@ -148,8 +148,8 @@ def _read_feedback(part: Part, mail: Part) -> Report:
     fields = next(iter(read_blocks(part.octets)), {})
     kind = fields.get("feedback-type", "").strip().lower()
     reporter = found[1] if (found := _DOMAIN.search(mail.value("from")[-200:])) else ""
-    said = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
-    detail = _clean("; ".join(f"{name}: {value[:SHOWN]}" for name, value in said if value))
+    shown = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
+    detail = _clean("; ".join(f"{name}: {value[:SHOWN]}" for name, value in shown if value))
     return Report(Kind.COMPLAINT if kind == "abuse" else Kind.UNKNOWN, detail=detail)
 
 

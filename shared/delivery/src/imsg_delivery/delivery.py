@@ -234,11 +234,11 @@ class ChunkDelivery(Generic[Prepared]):
             outage = guard.look()
             if outage is not None and isinstance(result, Again | Blocked):
                 # It comes again soon, and waits here; unless others are to try before it.
-                said = (result.provider, outage.scope, result.code, result.detail)
-                self.count(Blocked(*said, outage.after_s, result.concerns))
+                cause = (result.provider, outage.scope, result.code, result.detail)
+                self.count(Blocked(*cause, outage.after_s, result.concerns))
                 is_behind = isinstance(result, Blocked) and result.after_s > outage.after_s + BEHIND_S
                 after_s = result.after_s if is_behind else 0.0
-                result = Blocked(*said, after_s, result.concerns, was_called=result.was_called, hops=result.hops)
+                result = Blocked(*cause, after_s, result.concerns, was_called=result.was_called, hops=result.hops)
                 return decide(state, result, self.now_s(), terms)
         self.count(result)
         return decide(state, result, self.now_s(), terms)
