@@ -82,8 +82,8 @@ def test_every_body_of_a_route_is_such_an_object(modules: list[Any]) -> None:
         for route in router.routes
         if isinstance(route, APIRoute)
         for parameter in route.dependant.body_params
-        for model in reach(list_models(parameter.field_info.annotation))
-        if not issubclass(model, RootModel)
+        for top in list_models(parameter.field_info.annotation)
+        for model in (list_models(top.model_fields["root"].annotation) if issubclass(top, RootModel) else [top])
     ]
 
     assert bodies
