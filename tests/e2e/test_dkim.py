@@ -75,6 +75,6 @@ def test_keys_that_are_there_are_left_alone(tmp_path: Path) -> None:
     assert {file: file.read_bytes() for file in (tmp_path / "dkim").iterdir()} == kept
 
 
-def test_what_is_no_domain_is_said_to_be_none(tmp_path: Path) -> None:
-    assert "no domain" in _new(tmp_path, "例子.中国").stderr
+def test_a_name_that_is_not_a_domain_is_refused(tmp_path: Path) -> None:
+    assert "is not a domain" in _new(tmp_path, "例子.中国").stderr
     assert "selector" in _new(tmp_path, "example.com", "--selector", "S_1").stderr
