@@ -187,7 +187,7 @@ async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_
     assert {history.last(one.request).status for one in neighbours} == {"sent"}
     said = worker.last_lines(10_000)
     assert said.count("of processor time without a sign of life") == 3
-    assert said.count('trial.py", line') >= 3, "where it stood"
+    assert said.count('worker_harness.py", line') >= 3, "where it stood"
 
 
 OTHERS_TAKE_OVER_S = 6.0
