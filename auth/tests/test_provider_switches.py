@@ -15,7 +15,7 @@ from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
 from imsg_contract.wire import Change
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
@@ -30,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """Open a new database."""
     url = read_url(Settings(data_dir=tmp_path).store_url)
     await asyncio.to_thread(migrate, url, MIGRATIONS)
-    async with connect(url, Terms("imsg-auth")) as database:
+    async with connect(url, DatabaseOptions("imsg-auth")) as database:
         yield Store(database)
 
 

@@ -14,7 +14,7 @@ from imsg_callbacks.records import Endpoint
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 
 RIGHT, OTHER = (SecretStr(word * 8) for word in ("right", "other"))
@@ -42,7 +42,7 @@ async def keep_endpoint(folder: Path) -> None:
     """Make callbacks' database, with one endpoint whose secret stands under the right key."""
     url = read_url(f"sqlite:///{folder / 'callbacks.db'}")
     migrate(url, MIGRATIONS)
-    async with connect(url, Terms("test", pool=1, busy_timeout_s=5)) as database:
+    async with connect(url, DatabaseOptions("test", pool=1, busy_timeout_s=5)) as database:
         endpoints = Endpoints(database, Vault([RIGHT]), lambda: 1)
         sealed = endpoints.seal("whsec_x", "one")
         await endpoints.add(

@@ -11,7 +11,7 @@ import pytest
 from imsg_contract.addresses import make_tag
 from imsg_database import database
 from imsg_database.address import read_url
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_runtime.redis import Redis, connect
 from imsg_wechat.followers import Followers
@@ -35,7 +35,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     random = Random(7)  # noqa: S311  no secret
     url = read_url(f"sqlite:///{tmp_path / 'wechat.db'}")
     await asyncio.to_thread(migrate, url, MIGRATIONS)
-    async with database.connect(url, Terms("test")) as opened:
+    async with database.connect(url, DatabaseOptions("test")) as opened:
         yield Store(opened, lambda: make_tag(random))
 
 

@@ -16,7 +16,7 @@ from imsg_contract.addresses import tag
 from imsg_contract.wire import Receipt, Status
 from imsg_database import database
 from imsg_database.address import read_url
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.proxy import Proxy
 from imsg_web.app import make_app
@@ -303,7 +303,7 @@ async def test_without_redis_all_goes_on(store: Store) -> None:
 
 
 async def test_without_its_database_it_answers_in_time_and_asks_for_patience(redis: Redis) -> None:
-    async with database.connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
+    async with database.connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), DatabaseOptions("test")) as nowhere:
         followers = Followers(Store(nowhere, lambda: "7K3-M9Q-2XF"), redis, ("main",))
         async with open_webhook(followers, redis) as side:
             began = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""A loop that fails again and again logs the failure once (`imsg_runtime.logs.Recurring`)."""
+"""A loop that fails again and again logs the failure once (`imsg_runtime.logs.RecurringProblem`)."""
 
 import ast
 from collections.abc import Iterator

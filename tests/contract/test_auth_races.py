@@ -15,7 +15,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis, RedisUnavailable
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, read_cached
-from imsg_testing.auth_store import PERSON, TERMS, Auth, add, another, open_migrated, processes, read_user
+from imsg_testing.auth_store import OPTIONS, PERSON, Auth, add, another, open_migrated, processes, read_user
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_the_last_administrator_stays_also_in_a_race(
 async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: str, database: Database) -> None:
     """A request that was given up; its connection is whole again afterwards."""
     await add(Store(database), PERSON)
-    async with connect(read_url(database_url), TERMS) as other:
+    async with connect(read_url(database_url), OPTIONS) as other:
         async with Store(database).writing() as rows:
             assert await rows.lock_user("张三") is not None
             with pytest.raises((DatabaseUnavailable, TimeoutError)):

@@ -30,7 +30,7 @@ from imsg_database.database import Database, connect
 from imsg_database.migrate import migrate
 from imsg_people.tombstones import Tombstone, Tombstones
 from imsg_runtime.watermark import OUT_OF_ORDER_MS, QUIET_MS
-from imsg_testing.callbacks import ERASURE, OTHER, START_MS, TERMS, USER, Bench, event
+from imsg_testing.callbacks import ERASURE, OPTIONS, OTHER, START_MS, USER, Bench, event
 from imsg_testing.databases import open_database
 
 
@@ -55,7 +55,7 @@ async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, databas
             told += 1
 
     async with AsyncExitStack() as stack:
-        writers = [await stack.enter_async_context(connect(read_url(database_url), TERMS)) for _ in range(3)]
+        writers = [await stack.enter_async_context(connect(read_url(database_url), OPTIONS)) for _ in range(3)]
         working = asyncio.gather(*(write(str(at), one) for at, one in enumerate(writers)))
         cursor: str | None = None
         while not working.done() or len(read) < told:

@@ -19,7 +19,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_delivery.channel import Channel
 from imsg_runtime.redis import connect as connect_redis
@@ -102,7 +102,7 @@ async def channel_to(
     url = read_url(f"sqlite:///{folder / 'wechat.db'}")
     await asyncio.to_thread(migrate, url, MIGRATIONS)
     async with (
-        connect(url, Terms("test")) as opened,
+        connect(url, DatabaseOptions("test")) as opened,
         connect_redis(redis_url) as redis,
         service_client.connect("http://history", (SecretStr("key"),), {}) as history,
     ):

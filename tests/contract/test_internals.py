@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.amqp import Link
-from imsg_database.unlocking import connect
+from imsg_database.sqlite_connections import connect
 
 
 def require(library: str, user: str, thing: object, *names: str) -> None:
@@ -71,7 +71,7 @@ async def test_pika_has_the_write_and_the_end_that_are_changed(rabbit_url: str) 
 
 
 async def test_aiosqlite_tells_its_thread_to_end_where_that_is_changed() -> None:
-    user = "imsg_database.unlocking"
+    user = "imsg_database.sqlite_connections"
     require("aiosqlite", user, aiosqlite.Connection, "stop", "close")
     parameters = list(inspect.signature(aiosqlite.Connection).parameters)
     assert parameters[:2] == ["connector", "iter_chunk_size"], "aiosqlite makes connections in another way"

@@ -16,13 +16,13 @@ from sqlalchemy.types import BigInteger
 
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
-from imsg_database.unavailable import DatabaseUnavailable, blames_the_values
+from imsg_database.engines import DatabaseOptions
+from imsg_database.unavailable import DatabaseUnavailable, is_value_error
 from imsg_testing.servers import Postgres
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.servers.postgres import user_for_postgres
 
-TERMS = Terms("imsg-test", pool=1)
+OPTIONS = DatabaseOptions("imsg-test", pool=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def encrypting(certificates: Certificates) -> Iterator[Postgres]:
 
 
 async def is_encrypted(url: str) -> bool:
-    async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+    async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
         return bool(await connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")))
 
 
@@ -120,7 +120,7 @@ async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(
         place = postgres.url.rpartition("@")[2]
         url = f"postgresql://imsg:imsg@127.0.0.1:{silent.getsockname()[1]},{place}"
         begun = time.monotonic()
-        async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+        async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
             found = await connection.run_sync(lambda opened: opened.connection.driver_connection)
             assert found is not None
             options = found._transport.get_extra_info("socket")
@@ -132,13 +132,13 @@ async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(
 async def test_a_socket_in_a_folder_will_do(postgres: Postgres) -> None:
     port = postgres.url.rpartition(":")[2].partition("/")[0]
     url = f"postgresql://imsg:imsg@/postgres?host={postgres.folder}&port={port}"
-    async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+    async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
         assert await connection.scalar(text("SELECT inet_server_addr()")) is None
         assert await connection.scalar(text("SELECT current_setting('application_name')")) == "imsg-test"
 
 
 async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres) -> None:
-    async with connect(read_url(postgres.url), Terms("imsg-test", pool=1, is_tried_first=False)) as database:
+    async with connect(read_url(postgres.url), DatabaseOptions("imsg-test", pool=1, checks_idle=False)) as database:
         async with database.reading() as connection:
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))
         with postgres.connect() as administrator:
@@ -153,7 +153,7 @@ async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres)
 
 @pytest.mark.parametrize("idle_s", [0.2, 1.2])
 async def test_a_connection_that_was_ended_while_it_was_idle_is_not_noticed(postgres: Postgres, idle_s: float) -> None:
-    async with connect(read_url(postgres.url), TERMS) as database:
+    async with connect(read_url(postgres.url), OPTIONS) as database:
         async with database.reading() as connection:
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))
         with postgres.connect() as administrator:
@@ -165,7 +165,7 @@ async def test_a_connection_that_was_ended_while_it_was_idle_is_not_noticed(post
 
 async def test_a_connection_that_went_without_a_word_while_it_was_idle_is_replaced(postgres: Postgres) -> None:
     """Its peer answers nothing, as where an address has moved: the ping is what finds out."""
-    async with connect(read_url(postgres.url), TERMS) as database:
+    async with connect(read_url(postgres.url), OPTIONS) as database:
         async with database.reading() as connection:
             opened = await connection.run_sync(lambda one: one.connection.driver_connection)
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))
@@ -177,7 +177,7 @@ async def test_a_connection_that_went_without_a_word_while_it_was_idle_is_replac
 
 
 async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: Postgres) -> None:
-    async with connect(read_url(postgres.url), Terms("imsg-test", statement_timeout_s=0.2)) as database:
+    async with connect(read_url(postgres.url), DatabaseOptions("imsg-test", statement_timeout_s=0.2)) as database:
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             async with database.reading() as connection:
                 await connection.execute(text("SELECT pg_sleep(5)"))
@@ -196,10 +196,10 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: 
 )
 async def test_a_value_that_nobody_can_write_is_no_outage(postgres: Postgres, statement: object, value: object) -> None:
     """It would be tried again for ever."""
-    async with connect(read_url(postgres.url), TERMS) as database:
+    async with connect(read_url(postgres.url), OPTIONS) as database:
         with pytest.raises(DBAPIError) as caught:
             async with database.writing() as connection:
                 await connection.execute(statement, {"value": value})  # type: ignore[call-overload]
-        assert blames_the_values(caught.value)
+        assert is_value_error(caught.value)
         async with database.reading() as connection:
             assert await connection.scalar(text("SELECT 1")) == 1

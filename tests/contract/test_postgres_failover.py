@@ -13,7 +13,7 @@ from sqlalchemy import text
 import imsg_history.database
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.migrations import MIGRATIONS
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.long
 
 WITHIN_S = 30.0
 LAST_MOMENT_S = 1.0
-TERMS = Terms("imsg-test", statement_timeout_s=2)
+OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=2)
 
 
 @asynccontextmanager
-async def open_numbers(url: str, terms: Terms = TERMS) -> AsyncIterator[Database]:
+async def open_numbers(url: str, options: DatabaseOptions = OPTIONS) -> AsyncIterator[Database]:
     """Open a database with a table of numbers."""
-    async with connect(read_url(url), terms) as database:
+    async with connect(read_url(url), options) as database:
         async with database.writing() as connection:
             await connection.execute(text("CREATE TABLE IF NOT EXISTS numbers (n integer PRIMARY KEY)"))
         yield database
@@ -151,7 +151,7 @@ async def test_a_standby_behind_the_same_name_is_left_once_it_refused_a_write() 
         async with open_numbers(pair.primary.url) as database:
             await write(database, 1)
         await _wait_until_received(pair)
-        async with connect(read_url(pair.standby.url), TERMS) as database:
+        async with connect(read_url(pair.standby.url), OPTIONS) as database:
             with pytest.raises(DatabaseUnavailable, match="read-only"):
                 await write(database, 2)
             await asyncio.to_thread(pair.standby.promote)
@@ -186,12 +186,12 @@ def pooled_url(pgbouncer: PgBouncer, postgres_database: str) -> str:
 
 
 async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pooled_url: str) -> None:
-    async with open_numbers(pooled_url, Terms("imsg-test", statement_timeout_s=0.5)) as database:
+    async with open_numbers(pooled_url, DatabaseOptions("imsg-test", statement_timeout_s=0.5)) as database:
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             async with database.reading() as connection:
                 await connection.execute(text("SELECT pg_sleep(3)"))
         # Ten transactions share two sessions with those of somebody else, who wants no bound: history's own way.
-        async with connect(read_url(pooled_url), Terms("imsg-other", statement_timeout_s=None)) as other:
+        async with connect(read_url(pooled_url), DatabaseOptions("imsg-other", statement_timeout_s=None)) as other:
 
             async def read_bound(one: Database) -> str:
                 async with one.reading() as connection:
@@ -215,7 +215,7 @@ async def test_tables_are_made_once_by_several_that_start_behind_pgbouncer(poole
     with psycopg.connect(pooled_url) as connection:
         found = connection.execute(f"SELECT version_num FROM {MIGRATIONS.version_table}").fetchall()  # noqa: S608  our own name
     assert found == [(MIGRATIONS.head,)]
-    assert imsg_history.database.TERMS.statement_timeout_s is None
+    assert imsg_history.database.OPTIONS.statement_timeout_s is None
 
 
 async def test_pgbouncer_restarted_is_a_moment_without_a_database(pgbouncer: PgBouncer, pooled_url: str) -> None:

@@ -15,7 +15,7 @@ from imsg_callbacks.migrations import MIGRATIONS as CALLBACKS
 from imsg_catalog.migrations import MIGRATIONS as CATALOG
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import Migrations, migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.migrations import MIGRATIONS as HISTORY
@@ -24,7 +24,7 @@ from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
-TERMS = Terms("test", busy_timeout_s=1, statement_timeout_s=1)
+OPTIONS = DatabaseOptions("test", busy_timeout_s=1, statement_timeout_s=1)
 WITHIN_S = 15
 SERVICES = (AUTH, HISTORY, WECHAT, CATALOG, CALLBACKS)
 
@@ -66,7 +66,7 @@ def write_migration(migrations: Migrations, statement: str, revision: int = 1) -
 async def database(url: URL, migrations: Migrations) -> AsyncIterator[Database]:
     """Open a migrated database that holds one thing, counted 0."""
     await asyncio.to_thread(migrate, url, migrations)
-    async with connect(url, TERMS) as opened:
+    async with connect(url, OPTIONS) as opened:
         async with opened.writing() as connection:
             await connection.execute(text("INSERT INTO things VALUES ('one', 0)"))
         yield opened
@@ -115,7 +115,7 @@ async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
 ) -> None:
     loaded = await asyncio.gather(*(start(database_url, migrations) for _ in range(4)))
     assert loaded.count(True) == 1
-    async with connect(read_url(database_url), TERMS) as database, database.reading() as connection:
+    async with connect(read_url(database_url), OPTIONS) as database, database.reading() as connection:
         assert (await connection.execute(text("SELECT version_num FROM things_version"))).scalars().all() == ["0001"]
 
 
@@ -193,13 +193,13 @@ async def test_no_update_is_lost_between_processes_that_read_before_they_write(u
                 await connection.execute(text("UPDATE things SET count = :now + 1"), {"now": now})
 
     read = "SELECT count FROM things" if is_sqlite(url) else "SELECT count FROM things FOR UPDATE"
-    async with connect(url, TERMS) as other:
+    async with connect(url, OPTIONS) as other:
         await asyncio.gather(*(add(to) for to in (database, other) for _ in range(3)))
     assert await count(database) == 60
 
 
 async def test_a_reader_never_waits_for_a_writer(url: URL, database: Database) -> None:
-    async with connect(url, TERMS) as other, database.writing() as connection:
+    async with connect(url, OPTIONS) as other, database.writing() as connection:
         await connection.execute(text("UPDATE things SET count = 5"))
         assert await count(other) == 0
         assert await count(database) == 0
@@ -207,7 +207,7 @@ async def test_a_reader_never_waits_for_a_writer(url: URL, database: Database) -
 
 
 async def test_who_waits_too_long_for_another_writer_is_told_the_store_is_away(url: URL, database: Database) -> None:
-    async with connect(url, TERMS) as other:
+    async with connect(url, OPTIONS) as other:
         async with database.writing() as connection:
             await connection.execute(text("UPDATE things SET count = 1"))
             for waiting in (database, other):
@@ -227,7 +227,7 @@ async def test_a_wrong_statement_is_not_called_away(database: Database) -> None:
 
 async def test_a_missing_table_is_no_reason_to_wait_on_postgresql(postgres_database: str) -> None:
     with pytest.raises(ProgrammingError):
-        async with connect(read_url(postgres_database), TERMS) as database:
+        async with connect(read_url(postgres_database), OPTIONS) as database:
             await count(database)
 
 
@@ -246,7 +246,7 @@ async def test_a_server_that_was_killed_is_away_and_comes_back_by_itself(
 ) -> None:
     url = read_url(own_postgres.url)
     await asyncio.to_thread(migrate, url, migrations)
-    async with connect(url, TERMS) as database:
+    async with connect(url, OPTIONS) as database:
         assert await count(database) is None
         own_postgres.kill()
         with pytest.raises(DatabaseUnavailable):

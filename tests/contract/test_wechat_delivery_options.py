@@ -12,7 +12,7 @@ from imsg_contract.topology import channel_key
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_delivery.provider_pool import Provider
 from imsg_delivery.provider_stats import ProviderStats
@@ -45,7 +45,7 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Open one database twice, as two replicas do."""
     url = read_url(database_url)
     await asyncio.to_thread(migrate, url, MIGRATIONS)
-    async with connect(url, Terms("test")) as one, connect(url, Terms("test")) as other:
+    async with connect(url, DatabaseOptions("test")) as one, connect(url, DatabaseOptions("test")) as other:
         yield one, other
 
 

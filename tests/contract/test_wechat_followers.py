@@ -10,7 +10,7 @@ from imsg_contract.addresses import make_tag
 from imsg_contract.topology import followers_key, left_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis
@@ -25,7 +25,7 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Open one database twice, both bringing it up to date at once, as two replicas do."""
     url = read_url(database_url)
     await asyncio.gather(*(asyncio.to_thread(migrate, url, MIGRATIONS) for _ in range(2)))
-    async with connect(url, Terms("test")) as one, connect(url, Terms("test")) as other:
+    async with connect(url, DatabaseOptions("test")) as one, connect(url, DatabaseOptions("test")) as other:
         yield one, other
 
 
@@ -164,6 +164,6 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
 
 
 async def test_a_database_that_is_not_there_is_said_to_be_away() -> None:
-    async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
+    async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), DatabaseOptions("test")) as nowhere:
         with pytest.raises(DatabaseUnavailable):
             await store(nowhere).find("main", "oA")

@@ -32,7 +32,7 @@ from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for, wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
@@ -172,6 +172,6 @@ def _refuse_common(password: str) -> None:
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
     url = read_url(settings.store_url)
     await wait_for_database(partial(migrate, url, MIGRATIONS))
-    database = await stack.enter_async_context(connect(url, Terms("imsg-auth")))
+    database = await stack.enter_async_context(connect(url, DatabaseOptions("imsg-auth")))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
     return Store(database), cache

@@ -10,7 +10,7 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import CHANGE
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -40,7 +40,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        failures, trouble = 0, Recurring(log, "changes_not_published")
+        failures, problem = 0, RecurringProblem(log, "changes_not_published")
         while True:
             self._woken.clear()
             try:
@@ -51,10 +51,10 @@ class Outbox:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
-                trouble.note(error)
+                problem.note(error)
                 await asyncio.sleep(wait_s)
             else:
-                trouble.clear()
+                problem.clear()
                 await self._wait(POLL_S)
 
     async def publish(self) -> int:

@@ -12,7 +12,7 @@ from imsg_auth.store import Store, Switch
 from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
 from imsg_contract.wire import Change
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 from imsg_web.callers import Caller
 
@@ -44,7 +44,7 @@ class ProviderSwitches:
         self._store = store
         self._redis = redis
         self._methods = methods
-        self._trouble = Recurring(log, "switches_not_published")
+        self._problem = RecurringProblem(log, "switches_not_published")
         self._wake = wake
         self._now = now
 
@@ -78,9 +78,9 @@ class ProviderSwitches:
             for method in self._methods:
                 await self._redis.run(_WRITE, [switches_key(method)], _make_hash(switches, method))
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-            self._trouble.note(error)
+            self._problem.note(error)
         else:
-            self._trouble.clear()
+            self._problem.clear()
 
 
 def _make_hash(switches: Sequence[Switch], method: str) -> list[str]:

@@ -26,7 +26,7 @@ from imsg_contract.wire import Change, Event, Events
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
@@ -95,17 +95,17 @@ class EventConsumer:
             except ValidationError as error:
                 with suppress(PublishRefused, PublishUnknown):  # then it comes again
                     await self.broker.dead_letter(delivery, f"unreadable: {str(error)[:300]}")
-        failures, trouble = 0, Recurring(log, "events_not_kept")
+        failures, problem = 0, RecurringProblem(log, "events_not_kept")
         while good and not stopping.is_set():
             try:
                 await self._write(events, changes)
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
                 failures += 1
-                trouble.note(away, waiting=len(good))
+                problem.note(away, waiting=len(good))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
                 continue
-            trouble.clear()
+            problem.clear()
             for delivery in good:
                 with suppress(Unreachable):
                     await self.broker.ack(delivery)

@@ -24,7 +24,7 @@ from imsg_callbacks.records import Attempt, DueDelivery, Endpoint
 from imsg_callbacks.schedule import EndpointReply, next_in_s
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -114,7 +114,7 @@ class Dispatcher:
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until `stopping`; what was taken and not tried by then is taken again once its lease ends."""
         settling = asyncio.create_task(self._record_attempts())
-        trouble = Recurring(log, "database_unavailable", what="what is due")
+        problem = RecurringProblem(log, "database_unavailable", what="what is due")
         try:
             while not stopping.is_set():
                 self._news.clear()
@@ -122,9 +122,9 @@ class Dispatcher:
                     for name, failures in (await self._deliveries.find_due()).items():
                         self._find(name, failures).wake()
                 except DatabaseUnavailable as away:
-                    trouble.note(away)
+                    problem.note(away)
                 else:
-                    trouble.clear()
+                    problem.clear()
                 self._reap(settling)
                 await _rest(self._news, stopping, LOOK_EVERY_S)
                 await asyncio.sleep(GATHER_S)
@@ -208,7 +208,7 @@ class Dispatcher:
 
     async def _record_attempts(self) -> None:
         """Keep what attempts came to, many at once; what can't be kept yet is kept later."""
-        trouble = Recurring(log, "database_unavailable", what="what was attempted")
+        problem = RecurringProblem(log, "database_unavailable", what="what was attempted")
         while True:
             await self._has_attempts.wait()
             if len(self._attempts) < SETTLE_AT_ONCE:
@@ -219,9 +219,9 @@ class Dispatcher:
                     disabled = await self._deliveries.settle([attempt for attempt, _ in some])
                     break
                 except DatabaseUnavailable as away:
-                    trouble.note(away)
+                    problem.note(away)
                     await asyncio.sleep(AWAY_S)
-            trouble.clear()
+            problem.clear()
             del self._attempts[: len(some)]
             if not self._attempts:
                 self._has_attempts.clear()

@@ -35,7 +35,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import RECORDED_BY_ALL, recorded_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
@@ -107,14 +107,18 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def count_unreadable(settings: Settings) -> int:
     """Count the endpoints whose secrets none of the keys opens; nothing is changed. Raises DatabaseUnavailable."""
-    async with connect(read_url(settings.database_url), Terms("imsg-callbacks", pool=1, busy_timeout_s=2)) as database:
+    async with connect(
+        read_url(settings.database_url), DatabaseOptions("imsg-callbacks", pool=1, busy_timeout_s=2)
+    ) as database:
         return await Endpoints(database, Vault(settings.secret_key), _now).count_unreadable()
 
 
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     url = read_url(settings.database_url)
     await wait_for_database(partial(migrate, url, MIGRATIONS), patience_s=math.inf)
-    database = await stack.enter_async_context(connect(url, Terms("imsg-callbacks", pool=5, busy_timeout_s=10)))
+    database = await stack.enter_async_context(
+        connect(url, DatabaseOptions("imsg-callbacks", pool=5, busy_timeout_s=10))
+    )
     vault = Vault(settings.secret_key)
     endpoints = Endpoints(database, vault, _now)
     await _reseal(endpoints)

@@ -22,7 +22,7 @@ from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.service_client import ServiceUnavailable
 
@@ -64,14 +64,14 @@ class Maintenance:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work again and again."""
-        trouble = Recurring(log, "maintenance_delayed")
+        problem = RecurringProblem(log, "maintenance_delayed")
         while not stopping.is_set():
             try:
                 await self.once()
             except (DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-                trouble.note(away)
+                problem.note(away)
             else:
-                trouble.clear()
+                problem.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
                     await stopping.wait()

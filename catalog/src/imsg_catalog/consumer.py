@@ -13,7 +13,7 @@ from imsg_catalog.suppressions import Suppressions
 from imsg_contract.suppressions import Suppression
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.watermark import Watermark
@@ -68,7 +68,7 @@ class SuppressionConsumer:
                 self._watermark.wait()
 
     async def _process_until_stored(self, batch: Sequence[Delivery]) -> None:
-        failures, trouble = 0, Recurring(log, "suppressions_not_kept")
+        failures, problem = 0, RecurringProblem(log, "suppressions_not_kept")
         while batch := [delivery for delivery in batch if delivery.held]:
             try:
                 with self._counts.seconds.time():
@@ -76,11 +76,11 @@ class SuppressionConsumer:
             except AWAY as away:
                 failures += 1
                 self._counts.failures.inc()
-                trouble.note(away, waiting=len(batch))
+                problem.note(away, waiting=len(batch))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
             else:
-                trouble.clear()
+                problem.clear()
                 return
 
     async def _process(self, batch: Sequence[Delivery]) -> None:

@@ -18,7 +18,7 @@ from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests, Tombstones
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.watermark import Watermark
 
@@ -94,14 +94,14 @@ class CatalogErasure:
 
     async def run(self) -> None:
         """Erase until cancelled."""
-        trouble = Recurring(log, "suppressions_not_erased")
+        problem = RecurringProblem(log, "suppressions_not_erased")
         while True:
             try:
                 await self.run_once()
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-                trouble.note(away)
+                problem.note(away)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(LOOK_S)
 
     async def run_once(self) -> None:

@@ -22,7 +22,7 @@ from imsg_catalog.unsubscribing import UnsubscribePages
 from imsg_contract.unsubscribing import PATH, derive_keys
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_people.tombstones import Digests
@@ -73,7 +73,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
     url = read_url(settings.store_url)
     await wait_for_database(partial(migrate, url, MIGRATIONS))
-    database = await stack.enter_async_context(connect(url, Terms("imsg-catalog", pool=4)))
+    database = await stack.enter_async_context(connect(url, DatabaseOptions("imsg-catalog", pool=4)))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     store = Store(database)

@@ -13,7 +13,7 @@ from imsg_contract.suppressions import write_entries
 from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.suppressions import COMPLETE, SUPPRESSED_FILLING
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -59,7 +59,7 @@ class Mirror:
         """Keep the mirror complete and without expired entries, until cancelled."""
         loop = asyncio.get_running_loop()
         compare_at = 0.0
-        trouble = Recurring(log, "suppressions_not_mirrored")
+        problem = RecurringProblem(log, "suppressions_not_mirrored")
         while True:
             try:
                 if loop.time() >= compare_at:
@@ -69,10 +69,10 @@ class Mirror:
                 for method in await self._find_incomplete():
                     await self._fill(method)
                 self.is_whole = True
-                trouble.clear()
+                problem.clear()
             except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
                 self.is_whole = False
-                trouble.note(away)
+                problem.note(away)
                 await asyncio.sleep(1)
             await asyncio.sleep(LOOK_S)
 

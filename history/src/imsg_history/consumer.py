@@ -14,7 +14,7 @@ from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.writer import BatchWriter
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -80,13 +80,13 @@ class HistoryConsumer:
                 await self._write(batch, stopping)
 
     async def _write(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        failures, trouble = 0, Recurring(log, "database_unavailable")
+        failures, problem = 0, RecurringProblem(log, "database_unavailable")
         while batch:
             try:
                 with self.metrics.seconds.time():
                     await self.batch_writer.write(batch)
             except DatabaseUnavailable as away:
-                trouble.note(away, waiting=len(batch))
+                problem.note(away, waiting=len(batch))
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
@@ -94,7 +94,7 @@ class HistoryConsumer:
                     return
                 batch = [delivery for delivery in batch if delivery.held]
                 continue
-            trouble.clear()
+            problem.clear()
             for delivery in batch:  # an ack does not wait; a task each would be costly
                 await self._ack(delivery)
             self.metrics.deliveries.inc(len(batch))

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.engines import BEGIN, Terms, open_engine
-from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
+from imsg_database.engines import BEGIN, DatabaseOptions, open_engine
+from imsg_database.unavailable import DatabaseUnavailable, find_state, is_value_error
 from imsg_database.write_health import WriteHealth
 from imsg_history.tables import metadata
 from imsg_runtime.logs import logger
@@ -34,7 +34,7 @@ POLITE_S = 0.5
 CANCELLATIONS = 40
 """How often work is cancelled before it is abandoned: a driver that never ends must not block its caller."""
 
-TERMS = Terms("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, is_tried_first=False)
+OPTIONS = DatabaseOptions("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, checks_idle=False)
 """History bounds its work itself, since a server that hangs cancels no statement. It repeats reads that met a dead
 connection, so that none has to be tried first."""
 
@@ -206,7 +206,7 @@ async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float, *, cance
 
 def blames_the_row(error: DBAPIError) -> bool:
     """Return whether an error is the fault of the written row, so that repeating it can't help."""
-    return find_state(error) != MOVED and blames_the_values(error)
+    return find_state(error) != MOVED and is_value_error(error)
 
 
 def _is_lost(error: BaseException | None) -> bool:
@@ -219,5 +219,5 @@ async def connect(url: URL) -> AsyncIterator[Database]:
 
     Raises StartError where SQLite's file can't be made.
     """
-    async with open_engine(url, TERMS) as engine:
+    async with open_engine(url, OPTIONS) as engine:
         yield Database(engine)

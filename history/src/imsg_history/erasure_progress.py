@@ -39,7 +39,7 @@ from imsg_history.tombstones import (
     write_remaining,
 )
 from imsg_people.tombstones import Tombstone
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -85,8 +85,12 @@ class ErasureProgress:
     broker: Broker
     now: Callable[[], datetime]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    rewrite_trouble: Recurring = field(default_factory=lambda: Recurring(log, "redis_log_not_rewritten", level="info"))
-    depth_trouble: Recurring = field(default_factory=lambda: Recurring(log, "queue_depth_unknown", level="info"))
+    rewrite_trouble: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "redis_log_not_rewritten", level="info")
+    )
+    depth_trouble: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "queue_depth_unknown", level="info")
+    )
 
     def wake(self) -> None:
         """Check the erasures at once."""
@@ -94,14 +98,14 @@ class ErasureProgress:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Advance erasures until `stopping`."""
-        trouble = Recurring(log, "erasures_delayed")
+        problem = RecurringProblem(log, "erasures_delayed")
         while not stopping.is_set():
             try:
                 await self.run_once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             self.woken.clear()
             stopped = asyncio.ensure_future(stopping.wait())
             woken = asyncio.ensure_future(self.woken.wait())

@@ -25,7 +25,7 @@ from imsg_history.ids import rfc3339
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.tables import events, messages, requests
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -87,7 +87,7 @@ class EventRelay:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until `stopping`."""
-        failures, trouble = 0, Recurring(log, "events_not_published")
+        failures, problem = 0, RecurringProblem(log, "events_not_published")
         while not stopping.is_set():
             self._woken.clear()
             try:
@@ -98,10 +98,10 @@ class EventRelay:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
-                trouble.note(error)
+                problem.note(error)
                 await _wait(stopping, wait_s)
             else:
-                trouble.clear()
+                problem.clear()
                 await _wait(self._woken, POLL_S)
                 await asyncio.sleep(GATHER_S)
 

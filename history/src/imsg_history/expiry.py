@@ -17,7 +17,7 @@ from imsg_history.database import BadRow, Database
 from imsg_history.merge import NO_ATTEMPT
 from imsg_history.tables import attempts, messages, requests
 from imsg_history.writer import BatchWriter
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -50,14 +50,14 @@ class PausedExpiry:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Check the channels until `stopping`."""
-        trouble = Recurring(log, "paused_channels_not_expired")
+        problem = RecurringProblem(log, "paused_channels_not_expired")
         while not stopping.is_set():
             try:
                 await self.run_once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await stopping.wait()

@@ -21,7 +21,7 @@ from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, replies, requests
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -85,14 +85,14 @@ class Maintenance:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run maintenance until `stopping`."""
-        trouble = Recurring(log, "maintenance_delayed")
+        problem = RecurringProblem(log, "maintenance_delayed")
         while not stopping.is_set():
             try:
                 await self.run_once()
             except (DatabaseUnavailable, BadRow) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             try:
                 async with asyncio.timeout(self.schedule.every.total_seconds()):
                     await stopping.wait()

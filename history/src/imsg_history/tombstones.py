@@ -20,7 +20,7 @@ from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
 from imsg_people.tombstones import Tombstone, Tombstones, append_to_file, read_file
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -50,8 +50,8 @@ class TombstoneStore:
         self._in_file: frozenset[Tombstone] | None = None
         self._synchronized_counts: tuple[int, int, int] | None = None
         """The counts of the table when all three places last agreed."""
-        self._mirror_trouble = Recurring(log, "tombstones_not_published")
-        self._file_trouble = Recurring(log, "tombstones_not_written", file=str(file))
+        self._mirror_trouble = RecurringProblem(log, "tombstones_not_published")
+        self._file_trouble = RecurringProblem(log, "tombstones_not_written", file=str(file))
 
     async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
         """Insert a new tombstone, which every later write sees, and its audit record. Raises DatabaseUnavailable."""

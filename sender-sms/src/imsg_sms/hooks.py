@@ -11,7 +11,7 @@ from starlette.responses import Response
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
 from imsg_sms.opt_out_events import read_receipt_opt_out, read_reply
@@ -55,7 +55,9 @@ class ReportRecorder:
     """Account → the signature of all that it sends for us, where it is one."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Account → its kind; left out, it is called by its kind."""
-    trouble: Recurring = field(default_factory=lambda: Recurring(log, "reports_not_recorded"), compare=False)
+    problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "reports_not_recorded"), compare=False
+    )
 
     async def record(self, name: str, read: Reports) -> bool:
         """Publish reports; False where the broker did not confirm them within the time that providers wait."""
@@ -66,9 +68,9 @@ class ReportRecorder:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
                 await self._publish(name, read)
         except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
-            self.trouble.note(error, count=count)
+            self.problem.note(error, count=count)
             return False
-        self.trouble.clear()
+        self.problem.clear()
         if count:
             log.info("reports_recorded", provider=name, count=count, inbound=len(read.inbound))
         return True
@@ -128,15 +130,15 @@ def make_router(recorder: ReportRecorder, providers: Sequence[Reporting], public
 
 async def pull(recorder: ReportRecorder, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:
     """Fetch a provider's reports for as long as the service runs: it gives each only once, so none is let go."""
-    trouble = Recurring(log, "receipts_not_pulled", provider=name)
+    problem = RecurringProblem(log, "receipts_not_pulled", provider=name)
     while True:
         try:
             read = await fetch()
         except (NotSent, NoAnswer) as error:
-            trouble.note(error)
+            problem.note(error)
             await asyncio.sleep(every_s)
             continue
-        trouble.clear()
+        problem.clear()
         while not await recorder.record(name, read):  # noqa: ASYNC110  the broker is waited for
             await asyncio.sleep(RECORD_AGAIN_S)
         if not read.read and not read.inbound:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
@@ -116,14 +116,14 @@ def _describe(provider: Provider, route: ProviderRoute, known: Mapping[str, Temp
 
 async def _publish(templates: Templates, connection: Redis) -> None:
     """Publish the templates for the gateways every few seconds: Redis may be emptied, and senders reconfigured."""
-    trouble = Recurring(log, "templates_not_published")
+    problem = RecurringProblem(log, "templates_not_published")
     while True:
         try:
             await templates.publish(connection)
         except (RedisUnavailable, RedisRefused) as error:
-            trouble.note(error)
+            problem.note(error)
         else:
-            trouble.clear()
+            problem.clear()
         await asyncio.sleep(PUBLISH_EVERY_S)
 
 

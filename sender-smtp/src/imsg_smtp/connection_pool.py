@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from imsg_contract.wire import Again, Blocked, Result, Sent
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import is_trouble
@@ -69,7 +69,7 @@ class ConnectionPool:
         self._failed_tries = 0
         self._failure: Again | Blocked | None = None
         """Why the last try to connect failed, if it did."""
-        self._trouble = Recurring(log, "not_connected", server=scope)
+        self._problem = RecurringProblem(log, "not_connected", server=scope)
 
     async def send(self, mail: Mail) -> Result | NotConnected:
         """Send a mail. What fails on a kept connection before the server could have accepted it is repeated once."""
@@ -149,12 +149,12 @@ class ConnectionPool:
         self._is_proven = isinstance(opened, Connection)
         if isinstance(opened, Connection):
             self._failure = None
-            self._trouble.clear()
+            self._problem.clear()
             now = self._clock()
             return _Kept(opened, now, now)
         self._failed_tries += 1
         self._failure = opened
-        self._trouble.note(opened.detail, code=opened.code)
+        self._problem.note(opened.detail, code=opened.code)
         return NotConnected(opened, is_first=True)
 
     def _is_worn(self, kept: _Kept) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_wechat.allowances import ACTS, WRITTEN, WRITTEN_S, Allowances
 from imsg_wechat.receipts import NotPublished
 from imsg_wechat.replies import Message
@@ -62,12 +62,12 @@ class FollowerEvents:
 
     async def tidy(self) -> None:
         """Remove ended windows every TIDY_EVERY_S, for ever."""
-        trouble = Recurring(log, "windows_not_tidied", level="info")
+        problem = RecurringProblem(log, "windows_not_tidied", level="info")
         while True:
             try:
                 await self._allowances.tidy(int(self._now()))
             except DatabaseUnavailable as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(TIDY_EVERY_S)

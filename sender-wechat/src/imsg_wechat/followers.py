@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests, Tombstones
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.store import Follower, Retired, Store
 from imsg_wechat.unfollows import Unfollows
@@ -119,7 +119,7 @@ class Followers:
     async def keep_mirrored(self) -> None:
         """Write the sets at the start, whenever Redis lost them, and every REBUILD_EVERY_S, for ever."""
         written_at = time.monotonic()
-        trouble = Recurring(log, "followers_not_published")
+        problem = RecurringProblem(log, "followers_not_published")
         while True:
             if time.monotonic() - written_at > REBUILD_EVERY_S:
                 self._stale.update(self._accounts)
@@ -130,9 +130,9 @@ class Followers:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _erase(self) -> None:

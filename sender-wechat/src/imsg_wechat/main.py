@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from imsg_contract.addresses import make_tag
 from imsg_database.address import read_url
 from imsg_database.database import connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
@@ -85,7 +85,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     wechat, connection, enter = settings.wechat, sender.redis, sender.stack.enter_async_context
     url = read_url(settings.store_url)
     await wait_for_database(partial(migrate, url, MIGRATIONS))
-    database = await enter(connect(url, Terms("imsg-wechat")))
+    database = await enter(connect(url, DatabaseOptions("imsg-wechat")))
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
     bindings, receipts = Bindings(database), Receipts(sender.broker)

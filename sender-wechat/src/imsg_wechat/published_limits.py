@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 LOOK_EVERY_S = 5.0
@@ -27,7 +27,7 @@ class PublishedLimits:
 
     async def keep(self) -> None:
         """Publish, and compare every LOOK_EVERY_S, for ever."""
-        trouble = Recurring(log, "templates_not_published", level="info")
+        problem = RecurringProblem(log, "templates_not_published", level="info")
         while True:
             try:
                 if await self._redis.call("HGETALL", self._key) != self._limits:
@@ -35,7 +35,7 @@ class PublishedLimits:
                         _REPLACE, [self._key], [part for pair in self._limits.items() for part in pair]
                     )
             except (RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(LOOK_EVERY_S)

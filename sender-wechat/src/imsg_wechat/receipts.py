@@ -6,7 +6,7 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import RECEIPT, Route
 from imsg_contract.wire import Receipt
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 AGAIN_S = 1.0
 
@@ -45,16 +45,16 @@ class Receipts:
 
     async def run(self) -> None:
         """Publish what waits, for ever; consumers accept a second copy."""
-        trouble = Recurring(log, "receipts_wait", level="info")
+        problem = RecurringProblem(log, "receipts_wait", level="info")
         while True:
             await asyncio.sleep(AGAIN_S)
             for name, waiting in list(self._waiting.items()):
                 try:
                     await self._broker.publish(*waiting)
                 except (PublishRefused, PublishUnknown) as error:
-                    trouble.note(error, count=len(self._waiting))
+                    problem.note(error, count=len(self._waiting))
                     break
-                trouble.clear()
+                problem.clear()
                 if self._waiting.get(name) is waiting:
                     del self._waiting[name]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imsg_contract.wire import Blocked
 from imsg_delivery.provider_pool import Provider
 from imsg_limits.breakers import Breakers
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.api import Api
 from imsg_wechat.codes import PROVIDER, ErrorAnswer
@@ -68,8 +68,8 @@ class TemplateCheck:
         self._redis = redis
         self._known: Mapping[str, str] | None = None
         self._blocked: frozenset[str] = frozenset()
-        self._trouble = Recurring(log, "templates_not_listed", account=account)
-        self._publish_trouble = Recurring(log, "wrong_templates_not_published", level="info", account=account)
+        self._problem = RecurringProblem(log, "templates_not_listed", account=account)
+        self._publish_trouble = RecurringProblem(log, "wrong_templates_not_published", level="info", account=account)
 
     @property
     def wrong(self) -> Mapping[str, str]:
@@ -91,9 +91,9 @@ class TemplateCheck:
         """Compare the templates with WeChat's list, and publish the faults; return whether WeChat answered."""
         result = await compare_with_account(self._api, self._templates)
         if isinstance(result, str):
-            self._trouble.note(result)
+            self._problem.note(result)
             return False
-        self._trouble.clear()
+        self._problem.clear()
         missing, wrong = result.missing, result.wrong
         self._block(missing, wrong)
         if wrong != self._known:

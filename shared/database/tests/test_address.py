@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_database.address import hosts, make_file, read_url
+from imsg_database.address import create_file, hosts, read_url
 from imsg_runtime.settings import StartError
 
 
@@ -39,14 +39,14 @@ def test_a_port_that_is_no_number_is_refused() -> None:
 
 def test_a_new_file_is_for_its_owners_eyes(tmp_path: Path) -> None:
     path = tmp_path / "数据" / "imsg.db"
-    make_file(read_url(f"sqlite:///{path}"))
+    create_file(read_url(f"sqlite:///{path}"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_file_that_cannot_be_made_is_said_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"file/imsg\.db of IMSG_DATABASE_URL can't be written"):
-        make_file(read_url(f"sqlite:///{tmp_path}/file/imsg.db"))
+        create_file(read_url(f"sqlite:///{tmp_path}/file/imsg.db"))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_of_several_hosts_it_is_the_one_that_takes_writes() -> None:
     assert (url.username, url.password, url.database) == ("imsg", "p@ss", "imsg")
     assert dict(url.query) == {"host": "h1,h2", "port": "5432,5433", "target_session_attrs": "read-write"}
     assert "p@ss" not in str(url)
-    given = read_url("postgresql://h1,h2/imsg?target_session_attrs=any&sslmode=verify-full")
-    assert (given.query["target_session_attrs"], given.query["sslmode"]) == ("any", "verify-full")
+    query = read_url("postgresql://h1,h2/imsg?target_session_attrs=any&sslmode=verify-full")
+    assert (query.query["target_session_attrs"], query.query["sslmode"]) == ("any", "verify-full")
 
 
 @pytest.mark.parametrize("written", ["postgresql://imsg@h1,/imsg", "postgresql://h1:5432,h2:port/imsg"])
@@ -82,7 +82,7 @@ def test_a_host_of_several_that_cannot_be_read_is_refused(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("query", "message"),
     [
         ("sslmode=strict", "sslmode=strict; write one of disable, allow, prefer, require, verify-ca, verify-full"),
         ("sslmode=verify-full&sslrootcert=/no/ca.pem", "sslrootcert=/no/ca.pem, where there is no file"),
@@ -90,9 +90,9 @@ def test_a_host_of_several_that_cannot_be_read_is_refused(written: str) -> None:
         ("requirepeer=postgres", "a parameter 'requirepeer', which iMSG doesn't know"),
     ],
 )
-def test_a_parameter_that_is_not_honoured_is_refused(given: str, told: str) -> None:
-    with pytest.raises(StartError, match=f"^IMSG_DATABASE_URL .*{told}"):
-        read_url(f"postgresql://imsg@db/imsg?{given}")
+def test_a_parameter_that_is_not_honoured_is_refused(query: str, message: str) -> None:
+    with pytest.raises(StartError, match=f"^IMSG_DATABASE_URL .*{message}"):
+        read_url(f"postgresql://imsg@db/imsg?{query}")
 
 
 def test_what_libpq_knows_and_we_set_ourselves_may_stay_in_the_url() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, event, insert, 
 
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 
 FEW = 32
 
@@ -51,7 +51,7 @@ async def until_locked(path: Path) -> None:
 
 async def test_a_writer_cancelled_in_mid_statement_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "imsg.db"
-    async with connect(read_url(f"sqlite:///{path}"), Terms("test")) as database:
+    async with connect(read_url(f"sqlite:///{path}"), DatabaseOptions("test")) as database:
         await write(database, "CREATE TABLE numbers (i INTEGER)")
         kept: list[BaseException] = []
         writer = asyncio.create_task(write_and_keep_what_ended_it(database, SLOW_WITH_ROWS_LEFT, kept))
@@ -67,11 +67,11 @@ async def test_rows_that_are_returned_need_few_statements_however_many_rows_ther
     """sqlite3 keeps each, prepared: one for every number of rows would hold hundreds of MiB."""
     table = Table("numbers", MetaData(), Column("i", Integer, primary_key=True))
     statements: set[str] = set()
-    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), Terms("test")) as database:
+    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), DatabaseOptions("test")) as database:
         await write(database, "CREATE TABLE numbers (i INTEGER PRIMARY KEY)")
 
-        def note(*given: object) -> None:
-            statements.add(str(given[2]))
+        def note(*arguments: object) -> None:
+            statements.add(str(arguments[2]))
 
         event.listen(Engine, "before_cursor_execute", note)
         first = 0
@@ -91,7 +91,7 @@ async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_
     said: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     path = tmp_path / "imsg.db"
-    async with connect(read_url(f"sqlite:///{path}"), Terms("test")) as database:
+    async with connect(read_url(f"sqlite:///{path}"), DatabaseOptions("test")) as database:
         await write(database, "CREATE TABLE numbers (i INTEGER)")
         for _ in range(3):
             writer = asyncio.create_task(write(database, SLOW_WITH_ROWS_LEFT))
@@ -113,7 +113,7 @@ async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_
 async def test_whoever_comes_after_a_burst_uses_one_connection_and_leaves_the_others_caches_empty(
     tmp_path: Path,
 ) -> None:
-    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), Terms("test", pool=4)) as database:
+    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), DatabaseOptions("test", pool=4)) as database:
         await write(database, "CREATE TABLE numbers (i INTEGER)")
         burst = asyncio.Barrier(4)
 

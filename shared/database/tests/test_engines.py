@@ -7,15 +7,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imsg_database.address import read_url
-from imsg_database.engines import BEGIN, Terms, open_engine
+from imsg_database.engines import BEGIN, DatabaseOptions, open_engine
 
 
 def run(work: Callable[[AsyncEngine], Awaitable[None]], tmp_path: Path) -> None:
-    async def opened() -> None:
-        async with open_engine(read_url(f"sqlite:///{tmp_path / 'a.db'}"), Terms("test", pool=1)) as engine:
+    async def open_and_begin() -> None:
+        async with open_engine(read_url(f"sqlite:///{tmp_path / 'a.db'}"), DatabaseOptions("test", pool=1)) as engine:
             await work(engine.execution_options(**{BEGIN: "IMMEDIATE"}))
 
-    asyncio.run(opened())
+    asyncio.run(open_and_begin())
 
 
 async def insert_and_fail(engine: AsyncEngine) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from imsg_runtime.logs import Recurring, configure, logger
+from imsg_runtime.logs import RecurringProblem, configure, logger
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +96,12 @@ def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure("INFO", "json")
-    trouble = Recurring(logger("loop"), "not_published", method="sms")
+    problem = RecurringProblem(logger("loop"), "not_published", method="sms")
     for _ in range(2):
         for why in ("refused", "refused", "timed out", "refused", "timed out"):
-            trouble.note(why)
-        trouble.clear()
-        trouble.clear()
+            problem.note(why)
+        problem.clear()
+        problem.clear()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     told = [(line["event"], line.get("why"), line.get("times"), line["method"]) for line in lines]
     assert (

@@ -14,12 +14,12 @@ from imsg_auth.user_changes import UserChanges
 from imsg_contract.ids import new_id
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 
-TERMS = Terms("test")
+OPTIONS = DatabaseOptions("test")
 
 PERSON = User(
     id="0193" + "a" * 28,
@@ -73,7 +73,7 @@ async def processes(database_url: str, redis_url: str, count: int) -> AsyncItera
     async with AsyncExitStack() as stack:
         opened = []
         for _ in range(count):
-            database = await stack.enter_async_context(connect(read_url(database_url), TERMS))
+            database = await stack.enter_async_context(connect(read_url(database_url), OPTIONS))
             redis = await stack.enter_async_context(connect_redis(redis_url))
             opened.append(Auth(Store(database), redis))
         yield opened
@@ -83,5 +83,5 @@ async def processes(database_url: str, redis_url: str, count: int) -> AsyncItera
 async def open_migrated(url: str) -> AsyncIterator[Database]:
     """Open an empty database, which is migrated first."""
     await asyncio.to_thread(migrate, read_url(url), MIGRATIONS)
-    async with connect(read_url(url), TERMS) as database:
+    async with connect(read_url(url), OPTIONS) as database:
         yield database

@@ -25,7 +25,7 @@ from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.vault import Vault
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
+from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_people.tombstones import Digests
 from imsg_runtime.redis import Redis
@@ -34,7 +34,7 @@ from imsg_runtime.watermark import Watermark
 USER, OTHER = "0199" + "c" * 28, "0199" + "d" * 28
 KEY = SecretStr("the secret key of these tests, long enough")
 START_MS = 1_795_000_000_000
-TERMS = Terms("imsg-callbacks", pool=5, busy_timeout_s=10)
+OPTIONS = DatabaseOptions("imsg-callbacks", pool=5, busy_timeout_s=10)
 ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
 
 
@@ -116,5 +116,5 @@ def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any)
 async def open_bench(url: str, redis: Redis) -> AsyncIterator[Bench]:
     """Open callbacks on an empty database, which is migrated first."""
     await asyncio.to_thread(migrate, read_url(url), MIGRATIONS)
-    async with connect(read_url(url), TERMS) as opened:
+    async with connect(read_url(url), OPTIONS) as opened:
         yield Bench(opened, redis)

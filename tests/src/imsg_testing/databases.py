@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.engines import Terms, open_file
+from imsg_database.engines import DatabaseOptions, open_file
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def open_database(url: str) -> Iterator[Engine]:
     """Open a database as iMSG has it where it is a file, by psycopg where it is PostgreSQL."""
     parsed = read_url(url)
     if is_sqlite(parsed):
-        with open_file(parsed, Terms("test")) as engine:
+        with open_file(parsed, DatabaseOptions("test")) as engine:
             yield engine
         return
     engine = create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)

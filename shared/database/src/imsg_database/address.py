@@ -1,4 +1,4 @@
-"""The database's address: what IMSG_DATABASE_URL may say, and the file that it may name."""
+"""Parsing of IMSG_DATABASE_URL, and creation of SQLite's file."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,46 +9,45 @@ from sqlalchemy.exc import ArgumentError
 from imsg_runtime.settings import StartError, variable
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-"""Scheme → what SQLAlchemy calls it; SQLite has a driver with and one without an event loop, chosen where it is opened.
-"""
+"""Scheme → SQLAlchemy's driver name. SQLite has an asynchronous and a blocking driver; the engine chooses."""
 
 WRITABLE = "read-write"
-"""Which of several hosts is ours: the one that takes writes, since a standby answers too."""
+"""The default of `target_session_attrs` for several hosts: the primary, since a standby accepts connections too."""
 
 POSTGRES_PORT = 5432
 
-SPOKEN = frozenset(
+SUPPORTED = frozenset(
     (
         "host", "port", "user", "password", "dbname", "passfile", "service", "servicefile", "target_session_attrs",
         "sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslnegotiation",
         "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib", "options",
     )
 )  # fmt: skip
-"""Parameters of a PostgreSQL URL that the driver honours, by libpq's names
+"""Parameters of a PostgreSQL URL that the driver supports, by libpq's names
 (https://www.postgresql.org/docs/current/libpq-connect.html)."""
 
-OURS = frozenset(
+IGNORED = frozenset(
     (
         "application_name", "fallback_application_name", "client_encoding", "connect_timeout", "keepalives",
         "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode", "gssdelegation",
         "channel_binding", "sslcompression", "sslsni", "sslcertmode", "load_balance_hosts",
     )
 )  # fmt: skip
-"""Parameters that libpq knows too and that change nothing here: we set these ourselves, or do without."""
+"""Parameters of libpq that are accepted and dropped: iMSG sets them itself or does not need them."""
 
-SECURING = {"gssencmode": ("disable", "prefer"), "channel_binding": ("disable", "prefer")}
-"""Of those, what may be asked for: what else a connection would have to hold, the driver can't do."""
+ACCEPTED_VALUES = {"gssencmode": ("disable", "prefer"), "channel_binding": ("disable", "prefer")}
+"""The accepted values of dropped parameters that secure a connection: the driver supports no others."""
 
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 SYSTEM = "system"
-"""What libpq calls the certificates that the machine trusts, in the place of a file."""
+"""The value of `sslrootcert` that means the machine's trusted certificates."""
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def read_url(url: str) -> URL:
-    """Read `sqlite:///path` or `postgresql://…`; the driver is filled in. Raises StartError for anything else.
+    """Parse `sqlite:///path` or `postgresql://…` and set the driver. Raises StartError for any other URL.
 
     PostgreSQL may have several hosts, `postgresql://user:password@h1:5432,h2:5432/name`: each new connection goes to
     the first that takes writes, unless `?target_session_attrs=` says otherwise.
@@ -69,30 +68,30 @@ def read_url(url: str) -> URL:
 
 
 def _read_parameters(url: URL) -> URL:
-    """Keep the parameters that are honoured. Raises StartError for what can't be, or isn't known."""
-    name, given = variable("database_url"), url.query
-    for key, value in given.items():
-        if key not in SPOKEN | OURS:
+    """Drop the ignored parameters. Raises StartError for an unknown parameter or an unsupported value."""
+    name, query = variable("database_url"), url.query
+    for key, value in query.items():
+        if key not in SUPPORTED | IGNORED:
             raise StartError(f"{name} has a parameter {key!r}, which iMSG doesn't know; leave it out.")
-        if value not in SECURING.get(key, (value,)):
+        if value not in ACCEPTED_VALUES.get(key, (value,)):
             raise StartError(f"{name} asks for {key}={value}, which can't be had; leave it out, or use sslmode.")
-    mode = given.get("sslmode")
+    mode = query.get("sslmode")
     if mode is not None and mode not in SSL_MODES:
         raise StartError(f"{name} has sslmode={mode}; write one of {', '.join(SSL_MODES)}.")
     for key in FILES:
-        if (path := given.get(key)) is not None and path != SYSTEM and not Path(str(path)).is_file():
+        if (path := query.get(key)) is not None and path != SYSTEM and not Path(str(path)).is_file():
             raise StartError(f"{name} has {key}={path}, where there is no file.")
-    return url.difference_update_query(OURS)
+    return url.difference_update_query(IGNORED)
 
 
 def hosts(url: str) -> list[tuple[str, int]]:
-    """List the hosts of a PostgreSQL URL with their ports, for who looks whether they answer. Raises StartError."""
+    """Return the (host, port) pairs of a PostgreSQL URL; 127.0.0.1 where it has none. Raises StartError."""
     parsed = read_url(url)
-    return find_hosts(parsed) or [("127.0.0.1", parsed.port or POSTGRES_PORT)]
+    return list_hosts(parsed) or [("127.0.0.1", parsed.port or POSTGRES_PORT)]
 
 
-def find_hosts(url: URL) -> list[tuple[str, int]]:
-    """Find the hosts that a URL of `read_url` names, with their ports; a folder is a socket's. It may name none."""
+def list_hosts(url: URL) -> list[tuple[str, int]]:
+    """Return the (host, port) pairs of a parsed URL, perhaps none; a path is that of a Unix socket."""
     names, ports = (_split(url.query.get(key)) for key in ("host", "port"))
     if not names:
         return [] if url.host is None else [(url.host, url.port or POSTGRES_PORT)]
@@ -105,13 +104,13 @@ def _split(value: str | tuple[str, ...] | None) -> list[str]:
 
 
 def _read_hosts(url: str) -> URL:
-    """Read a URL whose hosts may be several, which SQLAlchemy knows as a parameter alone. Raises ValueError."""
+    """Parse a URL with one or several hosts; SQLAlchemy accepts several as parameters only. Raises ValueError."""
     scheme, separator, rest = url.partition("://")
     location = rest.partition("/")[0].partition("?")[0]
-    credentials, at, several = location.rpartition("@")
-    if not separator or "," not in several:
+    credentials, at, hosts = location.rpartition("@")
+    if not separator or "," not in hosts:
         return make_url(url)
-    pairs = [_read_host(one) for one in several.split(",")]
+    pairs = [_read_host(host) for host in hosts.split(",")]
     parsed = make_url(f"{scheme}://{credentials}{at}{rest[len(location) :]}")
     return parsed.update_query_dict(
         {
@@ -130,12 +129,12 @@ def _read_host(text: str) -> tuple[str, int]:
 
 
 def is_sqlite(url: URL) -> bool:
-    """Tell whether it is SQLite; the other is PostgreSQL."""
+    """Return whether a URL is SQLite's; otherwise it is PostgreSQL's."""
     return url.get_backend_name() == "sqlite"
 
 
-def make_file(url: URL) -> None:
-    """Make SQLite's file, for its owner's eyes; its companions get the same mode. Raises StartError."""
+def create_file(url: URL) -> None:
+    """Create SQLite's file with mode 0600, which SQLite gives its WAL files too. Raises StartError."""
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Many values in one statement: as arrays on PostgreSQL, one a column; one by one on SQLite.
+"""Statements with many values: an array parameter for each column on PostgreSQL, a parameter for each value on SQLite.
 
-A statement with a parameter for each value is another one for each number of them, and PostgreSQL parses and plans it
-anew each time. With arrays it is one, prepared once, however many rows there are, at a tenth of the cost of as many
-statements.
+With a parameter for each value PostgreSQL would parse and plan a new statement for each number of rows. With arrays one
+prepared statement serves any number of rows, at a tenth of the cost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ V = TypeVar("V")
 
 
 def insert_rows(table: Table, columns: Sequence[str], *, is_postgres: bool) -> Insert:
-    """Begin an insert of rows, which are given to it by `as_parameters`."""
+    """Return an insert of rows; `as_parameters` makes its parameters."""
     if not is_postgres:
         return insert_into(table, is_postgres=False).values({name: bindparam(name) for name in columns})
     unnested = (func.unnest(_array(name, table.c[name].type)).label(name) for name in columns)
@@ -25,14 +24,14 @@ def insert_rows(table: Table, columns: Sequence[str], *, is_postgres: bool) -> I
 
 
 def as_parameters(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, is_postgres: bool) -> Any:  # noqa: ANN401  SQLAlchemy's own union
-    """Write rows, one at least, whose values stand in the order of these columns, as a statement takes them."""
+    """Return the parameters of a statement for one or more rows, whose values are in the order of `columns`."""
     if is_postgres:
         return dict(zip(columns, zip(*rows, strict=True), strict=True))
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def is_one_of(column: Column[V], values: Sequence[V], *, is_postgres: bool) -> ColumnElement[bool]:
-    """Tell whether a column holds one of some values."""
+    """Return the condition that a column equals one of `values`."""
     if not is_postgres:
         return column.in_(values)
     return column == any_(cast(bindparam(None, values, type_=NULLTYPE), ARRAY(column.type)))
@@ -41,7 +40,7 @@ def is_one_of(column: Column[V], values: Sequence[V], *, is_postgres: bool) -> C
 def are_one_of(
     columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]], *, is_postgres: bool
 ) -> ColumnElement[bool]:
-    """Tell whether some columns hold one of some rows, one at least, whose values stand in their order."""
+    """Return the condition that `columns` equal one of `rows` (one or more), whose values are in the same order."""
     if not is_postgres:
         return tuple_(*columns).in_(rows)
     arrays = (
@@ -52,5 +51,5 @@ def are_one_of(
 
 
 def _array(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    # Without a type of its own a parameter is not looked at value by value: the driver writes it as what it is cast to.
+    # NULLTYPE: SQLAlchemy does not convert each value, and the driver encodes the array by the type of the cast.
     return cast(bindparam(name, type_=NULLTYPE), ARRAY(type_))

@@ -14,14 +14,14 @@ import asyncpg
 from sqlalchemy import URL
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from imsg_database.address import SYSTEM, find_hosts
+from imsg_database.address import SYSTEM, list_hosts
 from imsg_database.sessions import CONNECT_TIMEOUT_S, UNREPLICATED, Session
 
 STATEMENTS = 100
 """The most prepared statements of a connection; the least recently used is dropped."""
 
 SOCKET_OPTIONS = (
-    # A peer that vanished without a word is noticed within seconds, not after the kernel's quarter of an hour.
+    # Detect a dead peer within seconds, not after the kernel's default of 15 minutes.
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
         (socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -35,13 +35,13 @@ SOCKET_OPTIONS = (
     ),
 )
 
-_ELSEWHERE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_HOST_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors of one host after which the next is tried: unreachable, starting, full, a standby, disconnected."""
 
 _names = count()
 
 
-class Dialed(asyncpg.Connection):
+class WatchedConnection(asyncpg.Connection):
     """A connection whose socket detects a dead peer."""
 
     def __init__(self, protocol: Any, transport: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  asyncpg's own
@@ -53,51 +53,50 @@ class Dialed(asyncpg.Connection):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A connection, and whether the session behind it is ours alone."""
+class DialedConnection:
+    """A connection, and whether a pooler such as PgBouncer shares its session among clients."""
 
-    connection: Dialed
+    connection: WatchedConnection
     is_pooled: bool
 
-    async def give(self) -> Dialed:
-        """Return the connection, as SQLAlchemy asks for it."""
+    async def get(self) -> WatchedConnection:
+        """Return the connection: SQLAlchemy's `async_creator_fn`."""
         return self.connection
 
     def arguments(self) -> dict[str, Any]:
-        """Tell SQLAlchemy's asyncpg how to use it.
+        """Return the arguments of `connect` of SQLAlchemy's asyncpg dialect.
 
-        Behind a pooler, such as PgBouncer by transactions, a statement is prepared without a name and used at once:
-        the next one may be another server's.
+        Behind a pooler no prepared statement is kept: the next transaction may run on another server connection.
         """
-        given: dict[str, Any] = {"async_creator_fn": self.give, "prepared_statement_cache_size": 0}
+        arguments: dict[str, Any] = {"async_creator_fn": self.get, "prepared_statement_cache_size": 0}
         if not self.is_pooled:
-            given |= {"prepared_statement_cache_size": STATEMENTS, "prepared_statement_name_func": _name_statement}
-        return given
+            arguments |= {"prepared_statement_cache_size": STATEMENTS, "prepared_statement_name_func": _name_statement}
+        return arguments
 
 
-async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> Opened:
+async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> DialedConnection:
     """Connect to the first host that accepts. Raises OSError, with the text of the last host's error."""
     failure: Exception | None = None
-    nowhere: Sequence[tuple[str | None, int | None]] = [(None, None)]  # as PGHOST says, or by this machine's socket
-    for host, port in find_hosts(url) or nowhere:
-        for place in _choose_encryption(url, host):
+    default: Sequence[tuple[str | None, int | None]] = [(None, None)]  # PGHOST, or the local Unix socket
+    for host, port in list_hosts(url) or default:
+        for target in _choose_encryption(url, host):
             try:
-                opened = await _open(place, host, port, session)
-            except _ELSEWHERE as error:
+                dialed = await _open(target, host, port, session)
+            except _HOST_ERRORS as error:
                 failure = error
                 if not isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                     break
             else:
-                opened.connection.add_log_listener(_hear_what_is_not_replicated(record))
-                return opened
+                dialed.connection.add_log_listener(_note_unreplicated_commits(record))
+                return dialed
     raise ConnectionError(str(failure) or "no answer in time") from failure
 
 
 def _choose_encryption(url: URL, host: str | None) -> list[URL]:
-    """Say how a host is tried: as the URL says, which is with TLS where the server offers it.
+    """Return the URLs to try for a host, in order. Without `sslmode` asyncpg uses TLS where the server offers it.
 
-    Within this machine, where nobody listens, without TLS first (Debian's servers offer it there too): it would cost a
-    handshake for each connection, its arithmetic for each byte and 3 MiB for each service.
+    On loopback, which needs no encryption, the first has no TLS (Debian's servers offer it there too): it would cost a
+    handshake for each connection, encryption of each byte and 3 MiB for each service.
     """
     if "sslmode" in url.query or "PGSSLMODE" in os.environ or not _is_this_machine(host):
         return [url]
@@ -111,49 +110,49 @@ def _is_this_machine(host: str | None) -> bool:
         return False
 
 
-async def _open(url: URL, host: str | None, port: int | None, session: Session) -> Opened:
+async def _open(url: URL, host: str | None, port: int | None, session: Session) -> DialedConnection:
     """Connect and begin the session. Raises OSError, TimeoutError and asyncpg's errors."""
     connection = await _dial(url, host, port, session)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return Opened(connection, await _begin(connection, session))
+            return DialedConnection(connection, await _begin(connection, session))
     except BaseException:
         connection.terminate()
         raise
 
 
-async def _dial(url: URL, host: str | None, port: int | None, session: Session) -> Dialed:
+async def _dial(url: URL, host: str | None, port: int | None, session: Session) -> WatchedConnection:
     query = {key: value for key, value in url.query.items() if key not in ("host", "port")}
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if query.get("sslrootcert") == SYSTEM:
         del query["sslrootcert"]
-        given["ssl"] = ssl.create_default_context()
-    place = url.set(drivername="postgresql", host=None, port=None, query=query)
+        options["ssl"] = ssl.create_default_context()
+    target = url.set(drivername="postgresql", host=None, port=None, query=query)
     return await asyncpg.connect(
-        place.render_as_string(hide_password=False),
+        target.render_as_string(hide_password=False),
         host=host,
         port=port,
         timeout=CONNECT_TIMEOUT_S,
-        connection_class=Dialed,
-        statement_cache_size=0,  # SQLAlchemy keeps them, by `Opened.arguments`
+        connection_class=WatchedConnection,
+        statement_cache_size=0,  # SQLAlchemy caches them (`DialedConnection.arguments`)
         server_settings={"application_name": session.name},
-        **given,
+        **options,
     )
 
 
-async def _begin(connection: Dialed, session: Session) -> bool:
-    """Bound the session where it is ours; return whether it is a pooler's, and with it everybody's."""
+async def _begin(connection: WatchedConnection, session: Session) -> bool:
+    """Set the session's timeouts unless a pooler shares it with other clients; return whether one does."""
     if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
         return True
-    # Planned with its values each time: the plan that PostgreSQL keeps for a prepared statement knows neither the user
-    # nor how few rows LIMIT wants, and sorts a big user's whole history.
+    # Plan each statement with its values: the generic plan of a prepared statement ignores the user and the LIMIT, and
+    # sorts the whole history of a user with many messages.
     settings = {"plan_cache_mode": "force_custom_plan", **session.bounds_ms}
     await connection.execute(";".join(f"SET {name} = {value}" for name, value in settings.items()))
     return False
 
 
-def _hear_what_is_not_replicated(record: ConnectionPoolEntry) -> Callable[[Any, asyncpg.PostgresLogMessage], None]:
-    """Note a commit that gave up waiting for its synchronous standby: PostgreSQL warns, and calls it done."""
+def _note_unreplicated_commits(record: ConnectionPoolEntry) -> Callable[[Any, asyncpg.PostgresLogMessage], None]:
+    """Return a listener that notes commits which no synchronous standby confirmed: PostgreSQL only logs a warning."""
 
     def on_notice(_: object, message: asyncpg.PostgresLogMessage) -> None:
         if message.server_source_function == "SyncRepWaitForLSN":

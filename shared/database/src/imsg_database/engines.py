@@ -1,4 +1,4 @@
-"""SQLAlchemy's engines as iMSG wants them: durable, bounded, and with SQLite's transactions begun on purpose."""
+"""SQLAlchemy engines with durable writes, timeouts, and explicit BEGIN on SQLite."""
 
 import math
 import time
@@ -14,155 +14,154 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.util import await_only
 
-from imsg_database.address import is_sqlite, make_file
+from imsg_database.address import create_file, is_sqlite
 from imsg_database.dialing import dial
 from imsg_database.sessions import CONNECT_TIMEOUT_S, Session
-from imsg_database.unlocking import Unlocking, connect
+from imsg_database.sqlite_connections import RollingBackConnection, connect
 
-_POOLED = "imsg_pooled"
-"""In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
+_BEHIND_POOLER = "imsg_pooled"
+"""The key in a connection's info: whether a pooler shares its session among clients."""
 
 _USED_AT = "imsg_used_at"
-"""In a connection's info, when it came back to the pool."""
+"""The key in a connection's info: when it was returned to the pool (monotonic seconds)."""
 
 FRESH_S = 1.0
-"""How long a connection that was used is taken to be well."""
+"""A connection used within this time is not checked before its next use."""
 
 _READ_ONLY = "25006"
 """PostgreSQL's code for a write at a standby."""
 
-_ENDED = ("08", "57P0")
-"""Codes of a connection that has ended, or is being ended by the server."""
+_DISCONNECTED = ("08", "57P0")
+"""SQLSTATE prefixes of a connection that has ended, or that the server is ending."""
 
-ROWS = 16
+ROWS_PER_INSERT = 16
 """Rows of one INSERT with RETURNING on SQLite.
 
-SQLAlchemy writes a statement for each number of rows, and sqlite3 keeps each, prepared: one of 250 rows takes 250 KB.
-At up to 500 rows a batch ten connections kept 128 of them each, and `imsg up` grew by 400 MiB.
+SQLAlchemy writes a statement for each number of rows, and sqlite3 caches each prepared statement: one of 250 rows takes
+250 KB, so that batches of up to 500 rows would take 400 MiB on ten connections.
 """
 
 STATEMENTS = 64
-"""Prepared statements that sqlite3 keeps for a connection: what each batch uses, and some of every number of values."""
+"""The most prepared statements that sqlite3 caches for a connection."""
 
 BEGIN = "imsg_begin"
-"""The option of a connection that says how SQLite begins, such as IMMEDIATE; without it each statement is alone."""
+"""The execution option with the mode of SQLite's BEGIN, such as IMMEDIATE; without it each statement commits itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a service asks of its database."""
+class DatabaseOptions:
+    """A service's options of its database."""
 
     name: str
-    """What PostgreSQL shows as the connection's application."""
+    """`application_name` in PostgreSQL."""
     pool: int = 10
-    """Connections kept; as many again may be open for a while."""
+    """The size of the pool; as many more connections may be open for a while."""
     busy_timeout_s: float = 4
-    """How long a writer of SQLite waits for one of another process."""
+    """How long a writer of SQLite waits for the write lock."""
     statement_timeout_s: float | None = 4
-    """How long PostgreSQL lets a statement take, its waits for locks included; None where the service bounds it.
+    """PostgreSQL's `statement_timeout`, which includes waits for locks; None: no limit.
 
     Four seconds are below the five after which callers give up.
     """
-    is_tried_first: bool = True
-    """Whether a connection of the pool that was idle is tried before it is used; else the service tries again."""
+    checks_idle: bool = True
+    """Whether an idle connection is pinged before its next use. Without, the service itself repeats what failed."""
 
 
 @asynccontextmanager
-async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
+async def open_engine(url: URL, options: DatabaseOptions) -> AsyncIterator[AsyncEngine]:
     """Open a database for as long as the context lasts; connections are made when they are needed.
 
     Raises StartError where SQLite's file can't be made.
     """
-    pool: dict[str, Any] = {"pool_size": terms.pool, "max_overflow": terms.pool, "pool_timeout": CONNECT_TIMEOUT_S}
+    pool: dict[str, Any] = {"pool_size": options.pool, "max_overflow": options.pool, "pool_timeout": CONNECT_TIMEOUT_S}
     if is_sqlite(url):
-        make_file(url)
-        pool["insertmanyvalues_page_size"] = ROWS
-        pool["pool_use_lifo"] = True  # the others fill no cache: each has a thread and some MiB
-        local = {**_local(terms), "async_creator_fn": connect}
+        create_file(url)
+        pool["insertmanyvalues_page_size"] = ROWS_PER_INSERT
+        pool["pool_use_lifo"] = True  # few connections stay in use: each has a thread and a cache of some MiB
+        local = {**_sqlite_arguments(options), "async_creator_fn": connect}
         engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=local, **pool)
-        _keep_sqlite_in_order(engine.sync_engine)
+        _configure_sqlite(engine.sync_engine)
     else:
         engine = create_async_engine(url, **pool)
-        _connect_by(engine.sync_engine, url, Session(terms.name, _bounds_ms(terms.statement_timeout_s)))
-        _leave_what_is_no_use(engine.sync_engine)
-        if terms.is_tried_first:
-            _try_first(engine.sync_engine)
+        _use_dial(engine.sync_engine, url, Session(options.name, _bounds_ms(options.statement_timeout_s)))
+        _drop_useless_connections(engine.sync_engine)
+        if options.checks_idle:
+            _check_idle(engine.sync_engine)
     try:
         yield engine
     finally:
         await engine.dispose()
 
 
-def is_postgres(opened: AsyncConnection | AsyncEngine) -> bool:
+def is_postgres(connection: AsyncConnection | AsyncEngine) -> bool:
     """Return whether the database is PostgreSQL; the other is SQLite."""
-    return opened.dialect.name == "postgresql"
+    return connection.dialect.name == "postgresql"
 
 
 @contextmanager
-def open_file(url: URL, terms: Terms) -> Iterator[Engine]:
+def open_file(url: URL, options: DatabaseOptions) -> Iterator[Engine]:
     """Open SQLite's file without an event loop, for migrations. Raises StartError where it can't be made."""
-    make_file(url)
-    engine = create_engine(url, connect_args=_local(terms), poolclass=NullPool)
-    _keep_sqlite_in_order(engine)
+    create_file(url)
+    engine = create_engine(url, connect_args=_sqlite_arguments(options), poolclass=NullPool)
+    _configure_sqlite(engine)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
-def _local(terms: Terms) -> dict[str, Any]:
-    return {"timeout": terms.busy_timeout_s, "factory": Unlocking, "cached_statements": STATEMENTS}
+def _sqlite_arguments(options: DatabaseOptions) -> dict[str, Any]:
+    return {"timeout": options.busy_timeout_s, "factory": RollingBackConnection, "cached_statements": STATEMENTS}
 
 
 def _bounds_ms(timeout_s: float | None) -> dict[str, int]:
-    """Bound what a statement takes, and for how long a client may stop in the middle of its transaction."""
+    """Return the settings that limit a statement's time and the idle time within a transaction (ms)."""
     if timeout_s is None:
         return {}
     timeout_ms = round(timeout_s * 1000)
     return {"statement_timeout": timeout_ms, "idle_in_transaction_session_timeout": timeout_ms * 3}
 
 
-def _connect_by(engine: Engine, url: URL, session: Session) -> None:
-    """Have connections come about as `dialing` makes them, and their transactions bounded.
+def _use_dial(engine: Engine, url: URL, session: Session) -> None:
+    """Make the engine connect by `dialing.dial`, and set the timeouts of transactions behind a pooler.
 
-    A session of our own is bounded once. Behind a pooler it is everybody's, and what one sets for it others get: there
-    each transaction is bounded by itself, by one statement more.
+    A session of our own has its timeouts from `dial`. A pooler shares its sessions among clients, so that there each
+    transaction sets its own timeouts, by one more statement.
     """
 
     @event.listens_for(engine, "do_connect")
     def on_connect(dialect: Dialect, record: ConnectionPoolEntry, *_: Any) -> DBAPIConnection:  # noqa: ANN401
-        opened = await_only(dial(url, session, record))
-        record.info[_POOLED] = opened.is_pooled
-        return dialect.connect(**opened.arguments())
+        dialed = await_only(dial(url, session, record))
+        record.info[_BEHIND_POOLER] = dialed.is_pooled
+        return dialect.connect(**dialed.arguments())
 
     if not session.bounds_ms:
         return
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        if connection.info.get(_POOLED):
+        if connection.info.get(_BEHIND_POOLER):
             local = ", ".join(f"set_config('{name}', '{bound}', true)" for name, bound in session.bounds_ms.items())
             connection.exec_driver_sql(f"SELECT {local}")
 
 
-def _leave_what_is_no_use(engine: Engine) -> None:
-    """Drop a connection that is about to close, or on which a write met a standby.
+def _drop_useless_connections(engine: Engine) -> None:
+    """Drop a connection that the server is ending, or on which a write reached a standby.
 
-    Where we come out next, behind the same name, takes writes.
+    The next connection, by the same host name, goes to the new primary.
     """
 
     @event.listens_for(engine, "handle_error")
     def on_error(context: ExceptionContext) -> None:
         state = getattr(context.original_exception, "sqlstate", None) or ""
-        if state == _READ_ONLY or state.startswith(_ENDED):
+        if state == _READ_ONLY or state.startswith(_DISCONNECTED):
             context.is_disconnect = True
 
 
-def _try_first(engine: Engine) -> None:
-    """Try a connection of the pool before it is used, where it has been idle for a while.
+def _check_idle(engine: Engine) -> None:
+    """Ping a connection of the pool before it is used, if it has been idle for `FRESH_S`.
 
-    One that the server has ended is known to be closed; what may have gone without a word costs three round trips to
-    find out (a ping is a transaction, for poolers), which a busy service would pay for each of its transactions.
+    A ping is a transaction of three round trips, too much to add to each transaction of a busy service.
     """
 
     @event.listens_for(engine, "checkin")
@@ -181,25 +180,25 @@ def _try_first(engine: Engine) -> None:
                 raise DisconnectionError from error
 
 
-def _keep_sqlite_in_order(engine: Engine) -> None:
-    """Let SQLAlchemy, not sqlite3, begin transactions: a writer takes the write lock at once.
+def _configure_sqlite(engine: Engine) -> None:
+    """Set the pragmas, and let SQLAlchemy, not sqlite3, begin transactions: a writer takes the write lock at once.
 
-    A reader that turns writer half-way gets SQLITE_BUSY without any wait, whatever the time-out says.
+    A read transaction that begins to write gets SQLITE_BUSY without any wait, whatever the timeout.
     """
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: _begin_sqlite does
+    connection.isolation_level = None  # sqlite3 begins no transaction; _begin_sqlite does
     cursor = connection.cursor()
     # WAL: readers never wait. FULL: what was acked or answered must survive a power cut.
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
-        "secure_delete = ON",  # what is removed is overwritten with zeros: an address must not be read from a free page
-        "cache_size = -2000",  # KiB, of each connection; 8 MB each filled step by step, for minutes of load
+        "secure_delete = ON",  # deleted data is overwritten: no address may remain in a free page
+        "cache_size = -2000",  # KiB for each connection
         "temp_store = MEMORY",
     ):
         cursor.execute(f"PRAGMA {pragma}")

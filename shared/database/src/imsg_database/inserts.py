@@ -1,4 +1,4 @@
-"""Inserts that say what becomes of a row that is there already, as each database has them."""
+"""INSERT … ON CONFLICT, which SQLAlchemy has in a dialect of each database."""
 
 from typing import TypeAlias
 
@@ -9,5 +9,5 @@ Insert: TypeAlias = postgresql.Insert | sqlite.Insert
 
 
 def insert_into(table: Table, *, is_postgres: bool) -> Insert:
-    """Begin an insert in the database's own dialect."""
+    """Return an insert in the database's dialect."""
     return postgresql.insert(table) if is_postgres else sqlite.insert(table)

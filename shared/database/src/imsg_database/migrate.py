@@ -1,4 +1,4 @@
-"""Bringing a database's tables up to date at start, safe when several processes start at once."""
+"""Run a service's migrations at start; of several processes that start at once, one runs them."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from imsg_database.address import is_sqlite
-from imsg_database.engines import BEGIN, Terms, open_engine, open_file
+from imsg_database.engines import BEGIN, DatabaseOptions, open_engine, open_file
 from imsg_database.unavailable import translate
 from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError
@@ -26,7 +26,7 @@ LOCK_TIMEOUT_S = 60
 ADDING_DIGITS = 2
 """The last digits of a migration's number: within a hundred, migrations only add."""
 
-TERMS = Terms("imsg-migrations", pool=1, busy_timeout_s=LOCK_TIMEOUT_S, statement_timeout_s=None)
+OPTIONS = DatabaseOptions("imsg-migrations", pool=1, busy_timeout_s=LOCK_TIMEOUT_S, statement_timeout_s=None)
 ENVIRONMENT = Path(__file__).with_name("environment")
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -127,7 +127,7 @@ def _escape(path: Path) -> str:
 
 async def _run_locked(url: URL, lock: int, work: Callable[[Connection], None]) -> None:
     """Call `work` in one transaction of PostgreSQL, under an advisory lock."""
-    async with open_engine(url, TERMS) as engine, engine.begin() as connection:
+    async with open_engine(url, OPTIONS) as engine, engine.begin() as connection:
         await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
         await connection.execute(select(func.pg_advisory_xact_lock(lock)))
         await connection.run_sync(work)
@@ -136,7 +136,7 @@ async def _run_locked(url: URL, lock: int, work: Callable[[Connection], None]) -
 @contextmanager
 def _lock_file(url: URL) -> Iterator[Connection]:
     """Open SQLite's file for one exclusive transaction."""
-    with open_file(url, TERMS) as engine, _open_patiently(engine) as connection:
+    with open_file(url, OPTIONS) as engine, _open_patiently(engine) as connection:
         connection.execution_options(**{BEGIN: "EXCLUSIVE"})
         with connection.begin():
             yield connection

@@ -1,19 +1,19 @@
-"""What a session with PostgreSQL is to be."""
+"""The settings of PostgreSQL sessions."""
 
 from dataclasses import dataclass
 
 CONNECT_TIMEOUT_S = 3
-"""How long a connection to one host may take to come about, or one of the pool to become free."""
+"""How long connecting to one host may take, or the wait for a connection of the pool."""
 
 UNREPLICATED = "imsg_unreplicated"
-"""In a connection's info once a commit came back that no synchronous standby had confirmed."""
+"""The key in a connection's info: whether a commit was not confirmed by the synchronous standby."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is asked of each session."""
+    """The settings of each session."""
 
     name: str
-    """What PostgreSQL shows as the application."""
+    """`application_name`."""
     bounds_ms: dict[str, int]
-    """Settings that bound statements and transactions, in milliseconds."""
+    """Timeouts of statements and transactions: name of the setting → milliseconds."""

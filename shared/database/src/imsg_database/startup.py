@@ -1,4 +1,4 @@
-"""A start waits for a database that is still starting."""
+"""Waiting, at the start of a service, for a dependency that is still starting."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)
@@ -45,7 +45,7 @@ async def wait_for(
     """Call `start` until it raises none of `unavailable`. Raises StartError, which names `what`, after `patience_s`."""
     loop = asyncio.get_running_loop()
     deadline, failures = loop.time() + patience_s, 0
-    trouble = Recurring(log, "waiting", what=what)
+    problem = RecurringProblem(log, "waiting", what=what)
     while True:
         try:
             await start()
@@ -53,9 +53,9 @@ async def wait_for(
             if loop.time() > deadline:
                 raise StartError(f"{what} did not answer: {error}") from error
             failures += 1
-            trouble.note(error)
+            problem.note(error)
         else:
-            trouble.clear()
+            problem.clear()
             return
         draw = random.random()  # noqa: S311  jitter is no secret
         await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))

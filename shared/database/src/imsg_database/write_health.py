@@ -1,4 +1,4 @@
-"""Whether writes go through: a database that is full, read-only or closed to us goes on answering reads."""
+"""Whether the database accepts writes: a full or read-only one, or one without our rights, still answers reads."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ from sqlalchemy.exc import DBAPIError
 from imsg_database.unavailable import DatabaseUnavailable, find_state
 
 HELD_S = 15.0
-"""How long a refused write counts: whoever records tries again within 5 s, so that nothing blinks in between."""
+"""How long a refused write counts: writers try again within 5 s, so that readiness does not flap."""
 
 LOST = ("08", "40", "55", "57")
-"""Classes of SQLSTATE that say that a connection ended, that another was in the way, or that it took too long."""
+"""SQLSTATE classes that refuse nothing: the connection ended, another transaction was in the way, or a timeout."""
 
 TOO_MANY_CONNECTIONS = "53300"
 
 
 class WriteHealth:
-    """Notes which writes the database refused."""
+    """Records when the database last refused a write."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,7 +31,7 @@ class WriteHealth:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Note what becomes of the write in the block."""
+        """Record a refusal of the write in the block."""
         try:
             yield
         except DatabaseUnavailable as unavailable:
@@ -41,7 +41,7 @@ class WriteHealth:
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Tell whether the database answered, and would not write: not that it was away, or busy."""
+    """Return whether the database answered and refused the write; False where it was unavailable or busy."""
     if not isinstance(error, DBAPIError) or (error.connection_invalidated and not find_state(error)):
         return False
     if state := find_state(error):

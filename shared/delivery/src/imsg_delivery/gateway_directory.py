@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, addresses_key, names_key
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 EVERY_S = 10.0
@@ -34,14 +34,14 @@ async def publish_addresses(redis: Redis, method: str, addresses: Iterable[str])
 
 
 async def _publish_for_ever(publish: Callable[[], Awaitable[object]], what: str, method: str) -> None:
-    trouble = Recurring(log, "directory_not_published", what=what, method=method)
+    problem = RecurringProblem(log, "directory_not_published", what=what, method=method)
     while True:
         try:
             await publish()
         except (RedisUnavailable, RedisRefused) as error:
-            trouble.note(error)
+            problem.note(error)
         else:
-            trouble.clear()
+            problem.clear()
         await asyncio.sleep(EVERY_S)
 
 

@@ -10,7 +10,7 @@ from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Job, Outcome, Outcomes
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -37,7 +37,7 @@ class OutcomePublisher:
         """
         self._broker = broker
         self._random = random
-        self._trouble = Recurring(log, "publish_repeated")
+        self._problem = RecurringProblem(log, "publish_repeated")
         self._route = broker.topology.new(OUTCOME)
         self._waiting: list[Waiting] = []
         self._size = 0
@@ -86,12 +86,12 @@ class OutcomePublisher:
             try:
                 await publish()
             except (PublishRefused, PublishUnknown) as error:
-                self._trouble.note(error)
+                self._problem.note(error)
                 tries += 1
                 draw = self._random.random()
                 await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
             else:
-                self._trouble.clear()
+                self._problem.clear()
                 return True
         return False
 

@@ -9,7 +9,7 @@ from typing import Any
 from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
 from imsg_delivery.provider_pool import Provider, ProviderPool
 from imsg_delivery.routes import Switch
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -32,14 +32,14 @@ class Reporter:
 
     async def watch(self) -> None:
         """Report and read every second, for ever."""
-        trouble = Recurring(log, "providers_not_reported", level="info", method=self._provider_pool.method)
+        problem = RecurringProblem(log, "providers_not_reported", level="info", method=self._provider_pool.method)
         while True:
             try:
                 await self._look()
             except (RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(EVERY_S)
 
     async def _look(self) -> None:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_runtime import redis
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, is_given, load
 from imsg_web.responses import refuse_with
@@ -46,13 +46,13 @@ def idle(method: str, remedy: str, settings: Common) -> Service:
 async def _report(connection: Redis, method: str, remedy: str) -> None:
     """Report to the gateways, which then refuse messages, and in the channel's state."""
     why = f"no provider is configured: {remedy}"
-    trouble = Recurring(log, "standby_not_reported", what="no_provider", method=method)
+    problem = RecurringProblem(log, "standby_not_reported", what="no_provider", method=method)
     while True:
         try:
             await connection.call("SET", no_provider_key(method), remedy, "EX", VALID_S)
             await connection.call("HSET", channel_key(method), "state", "blocked", "why", why, "until", "")
         except (RedisUnavailable, RedisRefused) as away:
-            trouble.note(away)
+            problem.note(away)
         else:
-            trouble.clear()
+            problem.clear()
         await asyncio.sleep(REPORT_EVERY_S)

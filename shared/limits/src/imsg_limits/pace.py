@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from imsg_contract.topology import pace_key
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 log = logger(__name__)
@@ -128,7 +128,7 @@ class SharedPace:
         self._ahead_us = self._refill_us * (rate.burst - 1)
         self._own = own
         self._sleep = sleep
-        self._trouble = Recurring(log, "pace_not_shared", level="info", method=method)
+        self._problem = RecurringProblem(log, "pace_not_shared", level="info", method=method)
 
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
         """Take a call, waiting for it up to `within_s`; return 0.0 once it may be made, else as `Pace.acquire` does."""
@@ -139,9 +139,9 @@ class SharedPace:
                 [self._refill_us, self._ahead_us, math.floor(within_s * 1e6)],
             )
         except (RedisUnavailable, RedisRefused) as error:
-            self._trouble.note(error)
+            self._problem.note(error)
             return await self._own.acquire(scope, within_s=within_s)
-        self._trouble.clear()
+        self._problem.clear()
         wait_s = int(wait_us) / 1e6
         if not taken:
             return wait_s

@@ -89,7 +89,7 @@ MAX_WHYS = 16
 """The most reasons of one problem that are logged."""
 
 
-class Recurring:
+class RecurringProblem:
     """A problem that recurs in a loop: logged when it begins, for each new reason, and when it is over.
 
     Make one before the loop, `note` each failure, and `clear` it after each success.

@@ -9,7 +9,7 @@ import asyncio
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_contract.topology import CHANGE
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -22,16 +22,16 @@ async def probe(life: Life, exchange: str) -> None:
 
     By a transaction that is never committed, under a key that everybody may write who takes requests: nobody gets it.
     """
-    trouble = Recurring(log, "broker_not_probed", level="info")
+    problem = RecurringProblem(log, "broker_not_probed", level="info")
     while True:
         link = await life.up()
         try:
             channel = await link.channel()
             await channel.transact()
-            trouble.clear()
+            problem.clear()
             await _probe_until_lost(link, channel, exchange)
         except LinkLost as lost:
-            trouble.note(lost)
+            problem.note(lost)
         await asyncio.sleep(PROBE_S)
 
 

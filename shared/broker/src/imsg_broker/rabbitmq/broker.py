@@ -19,7 +19,7 @@ from imsg_broker.rabbitmq.publisher import Publisher
 from imsg_broker.rabbitmq.tls import URL
 from imsg_broker.tasks import end, find_failure, run_consumer
 from imsg_contract.topology import DEAD, Route, Topology
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.settings import StartError
 
 log = logger(__name__)
@@ -146,7 +146,7 @@ class RabbitBroker:
 
     async def _keep_declared(self) -> None:
         """Declare the topology again from time to time, and soon after a queue is found missing."""
-        trouble = Recurring(log, "declare_failed")
+        problem = RecurringProblem(log, "declare_failed")
         while True:
             missed = await _wait_for_event(self._publisher.missed, self._redeclare_s)
             self._publisher.missed.clear()
@@ -154,9 +154,9 @@ class RabbitBroker:
             try:
                 await (await self._declaring.declare_all(link)).close()
             except LinkLost as lost:
-                trouble.note(lost)
+                problem.note(lost)
             else:
-                trouble.clear()
+                problem.clear()
             if missed:
                 await asyncio.sleep(1)  # one flood of returns is one declaration
 

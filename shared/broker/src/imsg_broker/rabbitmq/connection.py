@@ -8,7 +8,7 @@ from itertools import cycle
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -50,7 +50,7 @@ class Life:
         self._name = name
         self._prepare = prepare
         self._up = asyncio.Event()
-        self._trouble = Recurring(log, "broker_unavailable", connection=name)
+        self._problem = RecurringProblem(log, "broker_unavailable", connection=name)
         self.link: Link | None = None
         self.met: asyncio.Future[LinkLost | None] = asyncio.get_running_loop().create_future()
         """Done when the first try has ended: with None where a broker that fits answered, else with why not."""
@@ -70,7 +70,7 @@ class Life:
         for host in cycle(hosts):
             began = loop.time()
             reason = await self._live(host)
-            self._trouble.note(reason, host=host.name, port=host.port)
+            self._problem.note(reason, host=host.name, port=host.port)
             if loop.time() - began > STEADY_S:
                 pauses.reset()
             await pauses.pause()
@@ -83,7 +83,7 @@ class Life:
             self._meet(None)
             if self._prepare is not None:
                 await self._prepare(link)
-            self._trouble.clear()
+            self._problem.clear()
             log.info("broker_connected", connection=self._name, host=host.name, port=host.port)
             self.link = link
             self._up.set()

@@ -10,7 +10,7 @@ from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
 from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
 from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_contract.topology import DEAD, Topology
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -55,7 +55,7 @@ class Consumer:
         """Consume until cancelled, over every loss of connection, channel and queue."""
         loop = asyncio.get_running_loop()
         pauses = Pauses()
-        trouble = Recurring(log, "consumer_lost", queue=self.queue)
+        problem = RecurringProblem(log, "consumer_lost", queue=self.queue)
         while True:
             link = await self._life.up()
             began = loop.time()
@@ -63,8 +63,8 @@ class Consumer:
                 await self._consume(await self._declaring.one(link, self.queue))
             except LinkLost as lost:
                 if loop.time() - began > STEADY_S:
-                    trouble.clear()
-                trouble.note(lost)
+                    problem.clear()
+                problem.note(lost)
             if loop.time() - began > STEADY_S:
                 pauses.reset()
             await pauses.pause()

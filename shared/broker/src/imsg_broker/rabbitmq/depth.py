@@ -14,7 +14,7 @@ from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -84,7 +84,7 @@ class Management:
         self._told: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._ask_again_at = 0.0
-        self._trouble = Recurring(log, "management_unavailable")
+        self._problem = RecurringProblem(log, "management_unavailable")
         self._away_until: dict[Host, float] = {}
         self._client: httpx.AsyncClient | None = None
 
@@ -114,11 +114,11 @@ class Management:
                     self._look_again_at = loop.time() + self._look_s
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
             except (httpx.HTTPError, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
-                self._trouble.note(error, url=self._address.management(host))
+                self._problem.note(error, url=self._address.management(host))
                 self._away_until[host] = loop.time() + AWAY_S
                 await self.close()
             else:
-                self._trouble.clear()
+                self._problem.clear()
                 return counts
         return {}
 

@@ -14,7 +14,7 @@ from imsg_broker.port import Delivery
 from imsg_broker.redis_streams.reader import Entry, Reader
 from imsg_broker.redis_streams.scripts import ACK, GROUP, KEEP, LEAVE, PUBLISH
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, Topology
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -72,8 +72,8 @@ class Consumer:
         self._owed: deque[_Handle] = deque()
         self._owing = asyncio.Event()
         self._left_behind: set[str] = set()
-        self._loss = Recurring(log, "consumer_lost", queue=queue)
-        self._debt = Recurring(log, "acks_owed", queue=queue)
+        self._loss = RecurringProblem(log, "consumer_lost", queue=queue)
+        self._debt = RecurringProblem(log, "acks_owed", queue=queue)
 
     async def run(self) -> None:
         """Consume until cancelled, over every loss of the server."""

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from imsg_delivery.claims.scripts import load
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
@@ -78,15 +78,15 @@ class Compaction:
 
     async def keep_compacting(self) -> None:
         """Compact again and again, as long as the worker lives."""
-        trouble = Recurring(log, "not_compacted")
+        problem = RecurringProblem(log, "not_compacted")
         while True:
             self._gather()
             try:
                 await self.compact()
             except (RedisUnavailable, RedisRefused) as error:
-                trouble.note(error)
+                problem.note(error)
             else:
-                trouble.clear()
+                problem.clear()
             await asyncio.sleep(EVERY_S)
 
     async def compact(self) -> int:

@@ -32,7 +32,7 @@ from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Se
 from imsg_delivery.claims.scripts import load
 from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
 from imsg_people.lookups import NO_EXCLUSIONS, Exclusions, RecipientLookup
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
 log = logger(__name__)
@@ -317,7 +317,7 @@ class Claims:
 
     async def keep_leases(self) -> None:
         """Renew every lease held, all in one round trip, as long as the worker lives."""
-        trouble = Recurring(log, "leases_not_renewed")
+        problem = RecurringProblem(log, "leases_not_renewed")
         while True:
             await asyncio.sleep(self._lease_ms / 1000 / RENEWALS)
             renewals = [
@@ -326,11 +326,11 @@ class Claims:
             ]
             for renewed in await asyncio.gather(*renewals, return_exceptions=True):
                 if isinstance(renewed, RedisUnavailable):
-                    trouble.note(renewed)
+                    problem.note(renewed)
                     break
                 if isinstance(renewed, BaseException):
                     raise renewed
-                trouble.clear()
+                problem.clear()
 
     async def _call(self, *words: Argument) -> Any:  # noqa: ANN401  Redis' reply
         try:
