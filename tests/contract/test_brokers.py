@@ -312,7 +312,7 @@ async def test_postponed_messages_come_in_order_of_time_at_their_own_queue(broke
 
 
 async def test_a_step_that_does_not_exist_is_an_error_of_the_caller(broker: Broker, topology: Topology) -> None:
-    with pytest.raises(ValueError, match="none of the steps"):
+    with pytest.raises(ValueError, match="none of the delays"):
         await broker.delay(topology.queue("smtp", Lane.NORMAL), b"job", 3)
 
 

@@ -57,7 +57,9 @@ async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Ra
     async with management(operated.url) as client:
         (await client.put("/policies/%2F/worse", json=worse)).raise_for_status()
         address = parse(operated.url)
-        looking = Management(address, topology.prefix, look_s=0.1)  # the gateway's, but that it looks once a minute
+        looking = Management(
+            address, topology.prefix, policies_every_s=0.1
+        )  # the gateway's, but that it looks once a minute
         with structlog.testing.capture_logs() as logged:
             async with open_ready(operated.url, topology):
 

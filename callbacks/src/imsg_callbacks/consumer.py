@@ -68,7 +68,7 @@ class EventConsumer:
             try:
                 while not stopping.is_set():
                     self.erasure.watermark.wait()
-                    coming = asyncio.ensure_future(arriving.take(BATCH))
+                    coming = asyncio.ensure_future(arriving.receive_batch(BATCH))
                     waiting[1:] = [coming]
                     await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
                     if not coming.done() or not (batch := coming.result()):

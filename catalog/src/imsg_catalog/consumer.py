@@ -62,7 +62,7 @@ class SuppressionConsumer:
         """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
         async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
             self._watermark.wait()
-            while not stopping.is_set() and (batch := await deliveries.take(BATCH)):
+            while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
                 self._watermark.take()
                 await self._process_until_stored(batch)
                 self._watermark.wait()

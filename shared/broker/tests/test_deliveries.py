@@ -17,13 +17,13 @@ async def test_what_waits_is_taken_together_in_order_and_no_more_than_asked_for(
     deliveries, made = Deliveries(), [delivery(number) for number in range(5)]
     for one in made:
         deliveries.add(one)
-    assert await deliveries.take(3) == made[:3]
-    assert await deliveries.take(3) == made[3:]
+    assert await deliveries.receive_batch(3) == made[:3]
+    assert await deliveries.receive_batch(3) == made[3:]
 
 
 async def test_where_nothing_waits_the_next_is_waited_for() -> None:
     deliveries, made = Deliveries(), [delivery(number) for number in range(2)]
-    taking = asyncio.create_task(deliveries.take(3))
+    taking = asyncio.create_task(deliveries.receive_batch(3))
     await asyncio.sleep(0)
     deliveries.add(made[0])
     assert await taking == made[:1]
@@ -35,9 +35,9 @@ async def test_what_was_lost_meanwhile_is_not_taken() -> None:
     deliveries, made = Deliveries(), [delivery(number) for number in range(3)]
     for one in made[:2]:
         deliveries.add(one)
-    deliveries.lose()
+    deliveries.drop_all()
     deliveries.add(made[2])
-    assert await deliveries.take(9) == made[2:]
+    assert await deliveries.receive_batch(9) == made[2:]
 
 
 async def test_an_end_comes_after_what_arrived_before_it_and_stays() -> None:
@@ -47,7 +47,7 @@ async def test_an_end_comes_after_what_arrived_before_it_and_stays() -> None:
     assert not made.held
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
-            await deliveries.take(9)
+            await deliveries.receive_batch(9)
     with pytest.raises(OSError, match="gone"):
         await anext(deliveries)
 
@@ -55,5 +55,5 @@ async def test_an_end_comes_after_what_arrived_before_it_and_stays() -> None:
 async def test_an_orderly_end_is_nothing() -> None:
     deliveries = Deliveries()
     deliveries.end()
-    assert await deliveries.take(9) == []
-    assert await deliveries.take(9) == []
+    assert await deliveries.receive_batch(9) == []
+    assert await deliveries.receive_batch(9) == []

@@ -1,4 +1,4 @@
-"""Which broker a URL names."""
+"""Opening the broker by its URL."""
 
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
@@ -12,14 +12,14 @@ from imsg_runtime.settings import StartError, variable
 def open_broker(
     url: str, topology: Topology | None = None, *, probes_alarms: bool = False
 ) -> AbstractAsyncContextManager[Broker]:
-    """Open the broker that a URL names: `amqp(s)://` RabbitMQ, `redis://` or `unix://` Redis Streams.
+    """Open the broker of a URL: RabbitMQ for `amqp(s)://`, Redis Streams for `redis(s)://` and `unix://`.
 
-    Without a topology it is that of the channels there are. `probes_alarms` for who takes requests: an alarm of
-    RabbitMQ's is then known before a message meets it. Raises StartError for another scheme.
-    Returns before it is connected: `ready` tells.
+    The default topology is that of all channels. With `probes_alarms`, as the gateway has it, an alarm of RabbitMQ is
+    detected before a message is published. Returns before the broker is connected: see `Broker.ready`.
+    Raises StartError for another scheme.
     """
     scheme, chosen = urlsplit(url).scheme, topology or Topology(methods=METHODS)
-    # What is not used is not loaded: a history beside RabbitMQ is 6 MiB smaller without redis.
+    # Load only the adapter in use: without redis a service needs 6 MiB less.
     if scheme in ("amqp", "amqps"):
         from imsg_broker import rabbitmq  # noqa: PLC0415
 

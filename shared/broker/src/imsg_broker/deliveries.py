@@ -1,4 +1,4 @@
-"""The deliveries of one consumer: those that wait for their reader, and those that are not acked."""
+"""The deliveries of one consumer: a queue of those to be read, and the set of those that are unacked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ class Deliveries(AsyncIterator[Delivery]):
         self._unacked: set[Delivery] = set()
 
     def __len__(self) -> int:
-        """Return how many are unacked."""
+        """Return the number of unacked deliveries."""
         return len(self._unacked)
 
     def add(self, delivery: Delivery) -> None:
@@ -23,43 +23,43 @@ class Deliveries(AsyncIterator[Delivery]):
         self._arrived.put_nowait(delivery)
 
     def settle(self, delivery: Delivery) -> bool:
-        """Remove a delivery that is settled; return False where it is not held any more."""
+        """Remove a settled delivery from the unacked ones; return False where it was dropped before."""
         if delivery not in self._unacked:
             return False
         self._unacked.remove(delivery)
         return True
 
-    def lose(self) -> None:
-        """Drop all deliveries, which the broker may give to another consumer."""
+    def drop_all(self) -> None:
+        """Drop all deliveries: the broker may redeliver them to another consumer."""
         for delivery in self._unacked:
             delivery.held = False
         self._unacked.clear()
 
     def end(self, cause: BaseException | None = None) -> None:
-        """End the reader's loop, with an error where there is a cause."""
-        self.lose()
+        """End the reader's loop; raise `cause` in it where there is one."""
+        self.drop_all()
         self._arrived.put_nowait(cause or StopAsyncIteration())
 
-    async def take(self, most: int) -> list[Delivery]:
-        """Wait for the next held delivery and return it with those that have arrived; empty at the end."""
-        taken: list[Delivery] = []
-        while len(taken) < most and not (taken and self._arrived.empty()):
+    async def receive_batch(self, limit: int) -> list[Delivery]:
+        """Wait for a delivery and return it with those that have arrived, up to `limit`; empty at the end."""
+        batch: list[Delivery] = []
+        while len(batch) < limit and not (batch and self._arrived.empty()):
             arrived = await self._arrived.get()
             if isinstance(arrived, BaseException):
-                self._arrived.put_nowait(arrived)  # for who waits next
-                if taken or isinstance(arrived, StopAsyncIteration):
+                self._arrived.put_nowait(arrived)  # for the next call
+                if batch or isinstance(arrived, StopAsyncIteration):
                     break
                 raise arrived
             if arrived.held:
-                taken.append(arrived)
-        return taken
+                batch.append(arrived)
+        return batch
 
     async def __anext__(self) -> Delivery:
         """Wait for the next delivery that is still held."""
         while True:
             arrived = await self._arrived.get()
             if isinstance(arrived, BaseException):
-                self._arrived.put_nowait(arrived)  # for whoever else reads
+                self._arrived.put_nowait(arrived)  # for the next call
                 raise arrived
             if arrived.held:
                 return arrived

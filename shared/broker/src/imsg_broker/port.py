@@ -8,11 +8,11 @@ from typing import Protocol
 from imsg_contract.topology import Route, Topology
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""The longest body a publish takes: 10,000 recipients with long addresses fit; RabbitMQ's own limit is 16 MiB."""
+"""The longest body of a publish: 10,000 recipients with long addresses. RabbitMQ's own limit is 16 MiB."""
 
 
 class PublishRefused(Exception):  # noqa: N818  named for the outcome, as its pair is
-    """The message was not written, or the broker returned it: it is certainly not stored."""
+    """The message is certainly not stored: it was not written, or the broker returned it."""
 
 
 class PublishUnknown(Exception):  # noqa: N818
@@ -35,13 +35,13 @@ class Delivery:
     redelivered: bool
     """Whether a consumer may have received it before."""
     handle: object
-    """A value of the adapter."""
+    """The adapter's own data."""
     held: bool = field(default=True)
-    """False once the broker may redeliver it (connection lost): do no more work for it."""
+    """False once the broker may redeliver it, as after a lost connection: stop work on it."""
 
 
 class Deliveries(Protocol):
-    """The deliveries of a consumer, in order of arrival: one at a time, or several that have arrived."""
+    """The deliveries of a consumer in order of arrival, to be read singly or in batches."""
 
     def __aiter__(self) -> AsyncIterator[Delivery]:
         """Iterate over the deliveries."""
@@ -49,13 +49,13 @@ class Deliveries(Protocol):
     async def __anext__(self) -> Delivery:
         """Wait for the next delivery that is still held."""
 
-    async def take(self, most: int) -> list[Delivery]:
-        """Wait for the next delivery and return it with those that have arrived, `most` in all; empty at the end."""
+    async def receive_batch(self, limit: int) -> list[Delivery]:
+        """Wait for a delivery and return it with those that have arrived, up to `limit`; empty at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a queue is."""
+    """The depth and the consumers of a queue."""
 
     depth: int
     """Messages that are ready or unacked."""
@@ -63,9 +63,9 @@ class Load:
 
 
 class Broker(Protocol):
-    """Seven verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
+    """A broker. Every wait is bounded; a lost connection is reopened with back-off, for ever.
 
-    Messages of one publish reach all their queues or none that matters: history always hears what is new.
+    A publish reaches all queues of its route, or it raises.
     """
 
     topology: Topology
@@ -76,41 +76,41 @@ class Broker(Protocol):
 
     @property
     def blocked(self) -> str:
-        """Why the broker accepts no publish, in its own words (memory, disk); empty where it does."""
+        """The broker's reason for accepting no publish, such as `memory` or `disk`; empty where it accepts them."""
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Return once the message is on durable storage in every queue of the route.
 
-        Raises PublishRefused (nothing kept) or PublishUnknown (may be kept).
+        Raises PublishRefused (not stored) or PublishUnknown (perhaps stored).
         """
 
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
-        """Enter to consume: at most `prefetch` deliveries unacked at once; goes on over reconnects.
+        """Consume a queue while the context lasts, with at most `prefetch` unacked deliveries, across reconnects.
 
-        What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a
-        delivery that is merely slow is never given to another. Leaving hands back what is unacked, at once.
+        Unacked deliveries are redelivered after the connection is lost or the consumer dies, never for being slow.
+        Leaving the context requeues them at once.
         """
 
     async def ack(self, delivery: Delivery) -> None:
-        """Acknowledge a delivery; one that was requeued meanwhile is ignored and comes again."""
+        """Acknowledge a delivery; do nothing where it was requeued meanwhile and will be redelivered."""
 
     async def delay(self, queue: str, body: bytes, step_s: int) -> None:
-        """Keep a message, confirmed, to come to this work queue in `step_s` seconds (one of the topology's steps).
+        """Publish a message that enters this work queue after `step_s` seconds, one of `topology.waits_s`.
 
-        Raises like publish. It does not ack: ack the delivery after everything of it is kept elsewhere.
+        Raises like publish, and ValueError for another delay. It acks no delivery.
         """
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Give a delivery to history as dead (key `dead`, headers `reason` and `queue`), confirmed, and ack it.
+        """Publish a delivery to history as a dead letter (key `dead`, headers `reason` and `queue`), and ack it.
 
         Raises like publish.
         """
 
     async def depth(self, queue: str) -> int:
-        """Count what waits in a queue: ready and unacked; of a retry step no less than waits there.
+        """Return the number of ready and unacked messages; of a retry queue at least the number that it holds.
 
         Raises Unreachable.
         """
 
     async def load(self, queue: str) -> Load:
-        """Count what waits in a queue, and who consumes from it now in whatever process. Raises Unreachable."""
+        """Return the depth of a queue and the number of its consumers in all processes. Raises Unreachable."""

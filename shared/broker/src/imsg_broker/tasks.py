@@ -1,4 +1,4 @@
-"""The tasks of a broker's adapter."""
+"""Running and ending the tasks of a broker adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator

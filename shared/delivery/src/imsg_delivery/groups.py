@@ -49,7 +49,7 @@ class Groups(Generic[Prepared]):
 
         `requeue` is set once something can't be brought to an ack here: all that the lane holds is to be handed back.
         """
-        while group := await deliveries.take(GROUP):
+        while group := await deliveries.receive_batch(GROUP):
             if lane.lane is Lane.PRIORITY:
                 self._lag_throttle.note_code()
             task = asyncio.create_task(self._settle(lane, group, requeue))

@@ -1,4 +1,4 @@
-"""What a broker URL says: hosts, credentials, virtual host, TLS, and where the management API is."""
+"""Parsing of RabbitMQ URLs: hosts, credentials, virtual host, TLS and the management API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,18 +34,18 @@ class Address:
     """None for `amqp`."""
 
     def server_name(self, host: Host) -> str:
-        """Name what a host's certificate must be made for."""
+        """Return the name that a host's certificate must have."""
         return self.tls.server_name or host.name if self.tls is not None else host.name
 
     def management(self, host: Host) -> str:
-        """Make the URL under which a host's management API tells of the queues of our virtual host."""
+        """Return the URL of the management API that lists the queues of the virtual host."""
         scheme = "http" if self.tls is None else "https"
         name = f"[{host.name}]" if ":" in host.name else host.name
         return f"{scheme}://{name}:{host.management_port}/api/queues/{quote(self.vhost, safe='')}"
 
 
 def parse(url: str) -> Address:
-    """Read a broker URL. Raises ValueError with a sentence that names what is wrong, never the password."""
+    """Parse a broker URL. Raises ValueError with a sentence that names the fault and never the password."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS:
         raise ValueError("the broker's URL must begin with amqp:// or amqps://")
@@ -93,11 +93,11 @@ def _port(text: str, name: str) -> int:
 
 
 def _tls(scheme: str, query: Mapping[str, str]) -> Tls | None:
-    given = {name: query[name] for name in TLS_OPTIONS if name in query}
-    if empty := [name for name, value in given.items() if not value]:
+    options = {name: query[name] for name in TLS_OPTIONS if name in query}
+    if empty := [name for name, value in options.items() if not value]:
         raise ValueError(f"{empty[0]} in the broker's URL is empty; give it a value or leave it out")
     if scheme == "amqps":
-        return Tls(**given)
-    if given:
-        raise ValueError(f"{min(given)} in the broker's URL is of use with amqps:// only")
+        return Tls(**options)
+    if options:
+        raise ValueError(f"{min(options)} in the broker's URL is of use with amqps:// only")
     return None

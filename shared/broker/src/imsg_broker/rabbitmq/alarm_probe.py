@@ -1,30 +1,30 @@
-"""Finding out about an alarm of RabbitMQ's before a message does.
+"""A probe that detects an alarm of RabbitMQ (memory, disk) before a message is published.
 
-RabbitMQ tells a connection of an alarm when it publishes, and reads nothing of it from then on: the publish that finds
-out is neither kept nor refused until the alarm is over. So something publishes that counts for nothing.
+RabbitMQ blocks a connection at its first publish after an alarm, and neither confirms nor returns that publish until
+the alarm is over. So the probe publishes a message in a transaction that is rolled back.
 """
 
 import asyncio
 
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
-from imsg_broker.rabbitmq.connection import Life
+from imsg_broker.rabbitmq.connection import Reconnector
 from imsg_contract.topology import CHANGE
 from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
 PROBE_S = 0.2
-"""How often: an alarm is known after this; who publishes sooner hears that the outcome is unknown."""
+"""The time between probes. The outcome of a publish between the alarm and the next probe is unknown."""
 
 
-async def probe(life: Life, exchange: str) -> None:
-    """Probe a publishing connection for ever, over its losses.
+async def probe(reconnector: Reconnector, exchange: str) -> None:
+    """Probe the publishing connection for ever, across reconnects.
 
-    By a transaction that is never committed, under a key that everybody may write who takes requests: nobody gets it.
+    The routing key is one that every service with `probes_alarms` may publish to.
     """
     problem = RecurringProblem(log, "broker_not_probed", level="info")
     while True:
-        link = await life.up()
+        link = await reconnector.up()
         try:
             channel = await link.channel()
             await channel.transact()

@@ -1,4 +1,4 @@
-"""RabbitMQ behind the broker port: two connections, one that publishes and one that consumes."""
+"""The broker port on RabbitMQ, with a connection to publish and one to consume."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Broker, Delivery, Load
 from imsg_broker.rabbitmq.address import Address, parse
 from imsg_broker.rabbitmq.alarm_probe import probe
-from imsg_broker.rabbitmq.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
-from imsg_broker.rabbitmq.connection import Life
+from imsg_broker.rabbitmq.amqp import OLDEST_MAJOR, LinkLost, TooOld, wait_for_first
+from imsg_broker.rabbitmq.connection import Reconnector
 from imsg_broker.rabbitmq.consumer import Consumer, acknowledge
 from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_broker.rabbitmq.depth import Depths, Management
@@ -25,26 +25,26 @@ from imsg_runtime.settings import StartError
 log = logger(__name__)
 
 REDECLARE_S = 30.0
-"""How often the topology is declared again, in case an operator removed part of it."""
+"""The time between declarations of the topology, part of which an operator may have deleted."""
 
-MEET_S = 2.0
-"""How long a start waits for the broker to answer; a broker that is unavailable then does not stop the start."""
+FIRST_CONNECT_S = 2.0
+"""How long a start waits for the first connection; it goes on without one."""
 
 MAX_REASON = 2_000
-"""Characters of the reason of a dead letter: all headers of a message must fit into one frame."""
+"""The most characters of a dead letter's reason: all headers of a message must fit into one frame."""
 
 
 class RabbitBroker:
-    """The broker port on RabbitMQ. RabbitMQ blocks publishing connections only, so consumers have their own."""
+    """The broker port on RabbitMQ. An alarm blocks connections that publish, so consumers have their own."""
 
     def __init__(self, address: Address, topology: Topology, redeclare_s: float) -> None:
         self.topology = topology
         self._redeclare_s = redeclare_s
         name = f"imsg:{os.getpid()}"
-        self._declaring = TopologyDeclarer(topology)
-        self._publisher = Publisher(self._declaring)
-        self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
-        self._consuming = Life(address, f"{name}:consume")
+        self._declarer = TopologyDeclarer(topology)
+        self._publisher = Publisher(self._declarer)
+        self._publishing = Reconnector(address, f"{name}:publish", self._publisher.prepare)
+        self._consuming = Reconnector(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
         self._management = Management(address, topology.prefix)
         self._depths = Depths(self._consuming, self._count_held, self._management)
@@ -52,7 +52,7 @@ class RabbitBroker:
 
     @property
     def ready(self) -> bool:
-        """Connected, the whole topology declared, not blocked by an alarm, and every consumer consuming."""
+        """Whether it is connected, declared and not blocked by an alarm, and every consumer consumes."""
         return (
             self._publisher.is_ready
             and all(consumer.is_consuming for consumer in self._consumers)
@@ -61,7 +61,7 @@ class RabbitBroker:
 
     @property
     def blocked(self) -> str:
-        """The alarm that blocks publishing, in RabbitMQ's words; empty without one."""
+        """The reason of the alarm that blocks publishing; empty without one."""
         return self._publisher.blocked
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
@@ -75,22 +75,22 @@ class RabbitBroker:
         consumer = Consumer(
             self._consuming,
             self.topology,
-            self._declaring,
+            self._declarer,
             queue,
             prefetch,
-            on_queue_gone=self._publisher.missed.set,
+            on_queue_gone=self._publisher.queue_missing.set,
         )
         async with run_consumer(consumer, self._consumers, queue) as deliveries:
             yield deliveries
 
     async def ack(self, delivery: Delivery) -> None:
-        """Ack a delivery; nothing where it was handed back meanwhile."""
+        """Ack a delivery; do nothing where it was requeued meanwhile."""
         acknowledge(delivery)
 
     async def delay(self, queue: str, body: bytes, step_s: int) -> None:
-        """Publish into the retry queue of a step. Raises like publish."""
+        """Publish into the retry queue of this delay. Raises like publish, and ValueError for an unknown delay."""
         if step_s not in self.topology.waits_s:
-            raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
+            raise ValueError(f"{step_s} s is none of the delays {self.topology.waits_s}")
         await self.publish(body, self.topology.direct(self.topology.retry(queue, step_s)))
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
@@ -100,11 +100,11 @@ class RabbitBroker:
         await self.ack(delivery)
 
     async def depth(self, queue: str) -> int:
-        """Count ready and unacked. Raises Unreachable."""
+        """Return the number of ready and unacked messages. Raises Unreachable."""
         return (await self.load(queue)).depth
 
     async def load(self, queue: str) -> Load:
-        """Count what waits and who consumes. Raises Unreachable."""
+        """Return the depth and the number of consumers. Raises Unreachable."""
         await self._connect_to_consume()
         return await self._depths.of(queue)
 
@@ -116,24 +116,24 @@ class RabbitBroker:
         self._watch("declare", self._keep_declared)
 
     async def wait_for_first_answer(self) -> None:
-        """Wait for the first answer, a few seconds at most. Raises StartError where RabbitMQ is too old."""
-        met = self._publishing.met
-        await first_of(met, timeout_s=MEET_S)
-        if met.done() and isinstance(old := met.result(), TooOld):
+        """Wait up to `FIRST_CONNECT_S` for the first connection. Raises StartError if RabbitMQ is too old."""
+        first_connect = self._publishing.first_connect
+        await wait_for_first(first_connect, timeout_s=FIRST_CONNECT_S)
+        if first_connect.done() and isinstance(old := first_connect.result(), TooOld):
             raise StartError(
                 f"{URL}: {old}; iMSG needs RabbitMQ {OLDEST_MAJOR}.0 or later. Upgrade it, or name another."
             ) from old
 
     async def close(self) -> None:
-        """End both connections."""
+        """Close both connections."""
         await asyncio.gather(*(end(task) for task in self._tasks.values()))
         await self._management.close()
 
     async def _connect_to_consume(self) -> None:
-        """Open the connection for consumers, where it is not open; the first caller waits for its first try."""
+        """Open the consuming connection if it is not open; wait up to `FIRST_CONNECT_S` for the first attempt."""
         self._watch("consume", self._consuming.run)
-        if not self._consuming.met.done():
-            await first_of(self._consuming.met, timeout_s=MEET_S)
+        if not self._consuming.first_connect.done():
+            await wait_for_first(self._consuming.first_connect, timeout_s=FIRST_CONNECT_S)
 
     def _count_held(self, queue: str) -> int:
         return sum(len(consumer.deliveries) for consumer in self._consumers if consumer.queue == queue)
@@ -145,31 +145,30 @@ class RabbitBroker:
             self._tasks[name].add_done_callback(_report)
 
     async def _keep_declared(self) -> None:
-        """Declare the topology again from time to time, and soon after a queue is found missing."""
+        """Declare the topology every `redeclare_s` seconds, and at once when a queue is missing."""
         problem = RecurringProblem(log, "declare_failed")
         while True:
-            missed = await _wait_for_event(self._publisher.missed, self._redeclare_s)
-            self._publisher.missed.clear()
+            queue_missing = await _wait_for_event(self._publisher.queue_missing, self._redeclare_s)
+            self._publisher.queue_missing.clear()
             link = await self._publishing.up()
             try:
-                await (await self._declaring.declare_all(link)).close()
+                await (await self._declarer.declare_all(link)).close()
             except LinkLost as lost:
                 problem.note(lost)
             else:
                 problem.clear()
-            if missed:
-                await asyncio.sleep(1)  # one flood of returns is one declaration
+            if queue_missing:
+                await asyncio.sleep(1)  # many returned messages cause one declaration
 
 
 @asynccontextmanager
 async def connect(
     url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S, probes_alarms: bool = False
 ) -> AsyncIterator[Broker]:
-    """Open RabbitMQ for as long as the context lasts; `ready` tells when it is connected, now or later.
+    """Open RabbitMQ while the context lasts; it may connect later, see `ready`.
 
-    `probes_alarms` finds out about an alarm before a message does.
-
-    Raises StartError where the URL can't be read, or who answers there is too old.
+    With `probes_alarms` an alarm is detected before a message is published.
+    Raises StartError for a malformed URL, unreadable certificates, and a RabbitMQ that is too old.
     """
     try:
         address = parse(url)

@@ -1,4 +1,4 @@
-"""The life of one connection: made, prepared, lost and made anew, for as long as the broker is open."""
+"""A connection that is reopened after each loss, with back-off."""
 
 import asyncio
 import random
@@ -14,16 +14,16 @@ log = logger(__name__)
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-"""How long a lost connection waits for its next try at most: recovery must not need a hand, nor a minute."""
+"""The longest pause before a lost connection is reopened."""
 
-STEADY_S = 10.0
-"""A connection that lived so long was a good one: the next pause is the first again."""
+STABLE_S = 10.0
+"""After a connection of this length the next pause is the first again."""
 
 
-class Pauses:
-    """What a connection waits between its tries, longer each time until it has been a good one.
+class Backoff:
+    """Pauses between connection attempts, with exponential back-off and jitter.
 
-    Where several hosts are tried in turn each pause is shorter, so that a round of them takes no longer.
+    Each pause is divided by the number of hosts, which are tried in turn.
     """
 
     def __init__(self, hosts: int = 1) -> None:
@@ -31,19 +31,19 @@ class Pauses:
         self._hosts = hosts
 
     async def pause(self) -> None:
-        """Wait, and longer the next time."""
+        """Sleep; the next pause is longer."""
         self._failures += 1
         draw = random.random()  # noqa: S311  jitter is no secret
         pause_s = back_off_s(self._failures, draw, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         await asyncio.sleep(pause_s / self._hosts)
 
     def reset(self) -> None:
-        """Begin again with the first pause."""
+        """Make the next pause the first again."""
         self._failures = 0
 
 
-class Life:
-    """Keeps one connection. `link` is it while it is open and prepared, None while it is being made."""
+class Reconnector:
+    """Keeps one connection open. `link` is the open and prepared connection, None while there is none."""
 
     def __init__(self, address: Address, name: str, prepare: Callable[[Link], Awaitable[None]] | None = None) -> None:
         self._address = address
@@ -52,35 +52,35 @@ class Life:
         self._up = asyncio.Event()
         self._problem = RecurringProblem(log, "broker_unavailable", connection=name)
         self.link: Link | None = None
-        self.met: asyncio.Future[LinkLost | None] = asyncio.get_running_loop().create_future()
-        """Done when the first try has ended: with None where a broker that fits answered, else with why not."""
+        self.first_connect: asyncio.Future[LinkLost | None] = asyncio.get_running_loop().create_future()
+        """Done after the first attempt: None if it succeeded, else its error."""
 
     async def up(self) -> Link:
-        """Wait for the connection."""
+        """Return the connection, waiting until it is open."""
         while self.link is None:
             await self._up.wait()
         return self.link
 
     async def run(self) -> None:
-        """Keep the connection until cancelled. Hosts are tried in turn, beginning anywhere."""
+        """Keep the connection open until cancelled. Hosts are tried in turn, from a random one."""
         loop = asyncio.get_running_loop()
         hosts = list(self._address.hosts)
         random.shuffle(hosts)
-        pauses = Pauses(len(hosts))
+        backoff = Backoff(len(hosts))
         for host in cycle(hosts):
             began = loop.time()
-            reason = await self._live(host)
+            reason = await self._connect_and_wait(host)
             self._problem.note(reason, host=host.name, port=host.port)
-            if loop.time() - began > STEADY_S:
-                pauses.reset()
-            await pauses.pause()
+            if loop.time() - began > STABLE_S:
+                backoff.reset()
+            await backoff.pause()
 
-    async def _live(self, host: Host) -> LinkLost:
-        """Make the connection and stay until it is lost; return why."""
+    async def _connect_and_wait(self, host: Host) -> LinkLost:
+        """Connect, prepare, and wait until the connection is lost; return the reason."""
         link = Link(host)
         try:
             await link.open(self._address, self._name)
-            self._meet(None)
+            self._end_first_connect(None)
             if self._prepare is not None:
                 await self._prepare(link)
             self._problem.clear()
@@ -90,13 +90,13 @@ class Life:
             await asyncio.wait({link.lost})
             return link.lost.result()
         except LinkLost as lost:
-            self._meet(lost)
+            self._end_first_connect(lost)
             return lost
         finally:
             self.link = None
             self._up.clear()
             await link.close()
 
-    def _meet(self, why_not: LinkLost | None) -> None:
-        if not self.met.done():
-            self.met.set_result(why_not)
+    def _end_first_connect(self, why_not: LinkLost | None) -> None:
+        if not self.first_connect.done():
+            self.first_connect.set_result(why_not)

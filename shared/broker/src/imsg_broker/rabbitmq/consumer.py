@@ -1,4 +1,4 @@
-"""Consuming: one channel per consumer, that comes back with its connection or its queue."""
+"""Consumers: each has a channel, which is reopened after the loss of the connection or the queue."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
-from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
-from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
+from imsg_broker.rabbitmq.amqp import Channel, LinkLost, wait_for_first
+from imsg_broker.rabbitmq.connection import STABLE_S, Backoff, Reconnector
 from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_contract.topology import DEAD, Topology
 from imsg_runtime.logs import RecurringProblem, logger
@@ -17,7 +17,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Handle:
-    """Where a delivery came from: acks go to the channel of delivery, by its own tags."""
+    """The channel and the tag by which a delivery is acked."""
 
     consumer: "Consumer"
     channel: Channel
@@ -29,9 +29,9 @@ class Consumer:
 
     def __init__(
         self,
-        life: Life,
+        reconnector: Reconnector,
         topology: Topology,
-        declaring: TopologyDeclarer,
+        declarer: TopologyDeclarer,
         queue: str,
         prefetch: int,
         *,
@@ -39,35 +39,35 @@ class Consumer:
     ) -> None:
         self.queue = queue
         self.deliveries = Deliveries()
-        self._life = life
+        self._reconnector = reconnector
         self._topology = topology
-        self._declaring = declaring
+        self._declarer = declarer
         self._prefetch = prefetch
         self._on_queue_gone = on_queue_gone
         self._channel: Channel | None = None
 
     @property
     def is_consuming(self) -> bool:
-        """Whether deliveries can come now."""
+        """Whether its channel consumes now."""
         return self._channel is not None
 
     async def run(self) -> None:
-        """Consume until cancelled, over every loss of connection, channel and queue."""
+        """Consume until cancelled, across every loss of connection, channel and queue."""
         loop = asyncio.get_running_loop()
-        pauses = Pauses()
+        backoff = Backoff()
         problem = RecurringProblem(log, "consumer_lost", queue=self.queue)
         while True:
-            link = await self._life.up()
+            link = await self._reconnector.up()
             began = loop.time()
             try:
-                await self._consume(await self._declaring.one(link, self.queue))
+                await self._consume(await self._declarer.declare_queue(link, self.queue))
             except LinkLost as lost:
-                if loop.time() - began > STEADY_S:
+                if loop.time() - began > STABLE_S:
                     problem.clear()
                 problem.note(lost)
-            if loop.time() - began > STEADY_S:
-                pauses.reset()
-            await pauses.pause()
+            if loop.time() - began > STABLE_S:
+                backoff.reset()
+            await backoff.pause()
 
     async def _consume(self, channel: Channel) -> None:
         cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,14 +89,14 @@ class Consumer:
         try:
             self._channel = channel
             await channel.consume(self.queue, self._prefetch, on_delivery, on_cancel)
-            await first_of(channel.lost, cancelled)
+            await wait_for_first(channel.lost, cancelled)
             if cancelled.done():
                 log.warning("queue_gone", queue=self.queue)
                 self._on_queue_gone()
         finally:
             self._channel = None
-            self.deliveries.lose()
-            await channel.close()  # the broker takes back what is unacked, at once
+            self.deliveries.drop_all()
+            await channel.close()  # the broker requeues unacked deliveries at once
 
     def _delivery(
         self,
@@ -110,7 +110,7 @@ class Consumer:
     ) -> Delivery:
         texts = {name: _text(value) for name, value in headers.items()} if headers else {}
         if self.queue == self._topology.history and "x-death" in texts:
-            # RabbitMQ itself gave up on it (delivery limit): to history that is a burial like any other.
+            # RabbitMQ dead-lettered it at the delivery limit: deliver it like other dead letters.
             key = DEAD
             texts = {"reason": texts.get("x-last-death-reason", "dead-lettered"), **_origin(texts), **texts}
         handle = _Handle(self, channel, tag)
@@ -118,7 +118,7 @@ class Consumer:
 
 
 def acknowledge(delivery: Delivery) -> None:
-    """Ack a delivery on its own channel; nothing where it was handed back meanwhile."""
+    """Ack a delivery on its channel; do nothing where it was requeued meanwhile."""
     handle = delivery.handle
     if not isinstance(handle, _Handle):
         raise TypeError("this delivery came from another broker")

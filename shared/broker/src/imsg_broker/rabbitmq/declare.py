@@ -1,4 +1,4 @@
-"""The topology at RabbitMQ: all arguments are in the declarations, so that no operator has to set policies."""
+"""Declaration of the topology at RabbitMQ, with all queue arguments, so that it needs no policies."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -15,23 +15,23 @@ log = logger(__name__)
 
 
 class TopologyDeclarer:
-    """Declares the topology, or checks that it exists where our user may not declare.
+    """Declares the topology, or checks that it exists where the user has no right to configure.
 
-    Where each service has a user of its own, one of them has the right to configure, and declares for all.
+    Where each service has its own user, one of them has that right and declares for all.
     """
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._may = True
+        self._may_declare = True
 
     async def declare_all(self, link: Link) -> Channel:
-        """Declare or find the whole topology; return the channel it was done on. Raises LinkLost, NotFound too."""
+        """Declare or check the whole topology; return the channel that was used. Raises LinkLost, NotFound."""
         return await self._declare_or_find(
             link, lambda channel: declare(channel, self._topology), lambda channel: find(channel, self._topology)
         )
 
-    async def one(self, link: Link, queue: str) -> Channel:
-        """Declare or find one queue that is consumed; return the channel it was done on. Raises like everything."""
+    async def declare_queue(self, link: Link, queue: str) -> Channel:
+        """Declare or check one consumed queue; return the channel that was used. Raises LinkLost, NotFound."""
         return await self._declare_or_find(
             link, lambda channel: declare_one(channel, self._topology, queue), lambda channel: _count(channel, queue)
         )
@@ -39,20 +39,20 @@ class TopologyDeclarer:
     async def _declare_or_find(
         self,
         link: Link,
-        declaring: Callable[[Channel], Awaitable[None]],
-        finding: Callable[[Channel], Awaitable[None]],
+        declare: Callable[[Channel], Awaitable[None]],
+        find: Callable[[Channel], Awaitable[None]],
     ) -> Channel:
-        if self._may:
+        if self._may_declare:
             try:
-                return await _on_a_channel(link, declaring)
+                return await _run_on_channel(link, declare)
             except Forbidden as forbidden:
-                self._may = False
+                self._may_declare = False
                 log.info("declares_nothing", reason=str(forbidden), left_to="the service whose user may configure")
-        return await _on_a_channel(link, finding)
+        return await _run_on_channel(link, find)
 
 
-async def _on_a_channel(link: Link, work: Callable[[Channel], Awaitable[None]]) -> Channel:
-    """Do something on a new channel and return it; where that fails it is closed."""
+async def _run_on_channel(link: Link, work: Callable[[Channel], Awaitable[None]]) -> Channel:
+    """Run `work` on a new channel and return the channel; close it if `work` raises."""
     channel = await link.channel()
     try:
         await work(channel)
@@ -63,7 +63,7 @@ async def _on_a_channel(link: Link, work: Callable[[Channel], Awaitable[None]]) 
 
 
 async def declare(channel: Channel, topology: Topology) -> None:
-    """Declare everything; what dead-letters comes after where it goes. Raises LinkLost."""
+    """Declare the exchange, queues and bindings, dead-letter targets first. Raises LinkLost."""
     await channel.declare_exchange(topology.exchange)
     for queue, _ in topology.sinks():
         await _declare_sink(channel, topology, queue)
@@ -76,7 +76,7 @@ async def declare(channel: Channel, topology: Topology) -> None:
 
 
 async def find(channel: Channel, topology: Topology) -> None:
-    """See that everything is there. Raises NotFound where something is missing, LinkLost."""
+    """Check that the exchange and all queues exist. Raises NotFound, LinkLost."""
     await channel.find_exchange(topology.exchange)
     for queue, _ in topology.sinks():
         await _count(channel, queue)
@@ -92,13 +92,13 @@ async def _count(channel: Channel, queue: str) -> None:
 
 
 async def declare_one(channel: Channel, topology: Topology, queue: str) -> None:
-    """Declare one queue that is consumed, and what leads to it. Raises LinkLost."""
+    """Declare one consumed queue, the exchange and the binding. Raises LinkLost."""
     await channel.declare_exchange(topology.exchange)
     if queue in dict(topology.sinks()):
         await _declare_sink(channel, topology, queue)
         return
     await channel.declare_queue(queue, arguments(topology, queue))
-    if queue != topology.catalog:  # what is for the catalog goes past the exchange
+    if queue != topology.catalog:  # published to directly
         await channel.bind(queue, topology.exchange, dict(topology.work_queues())[queue])
 
 
@@ -110,9 +110,9 @@ async def _declare_sink(channel: Channel, topology: Topology, queue: str) -> Non
 
 
 def arguments(topology: Topology, queue: str) -> Mapping[str, object]:
-    """Return the arguments of a queue that is consumed.
+    """Return the arguments of a consumed queue.
 
-    A work queue gives what was delivered too often to history; history itself never gives up, nor does callbacks.
+    A work queue dead-letters to history after `DELIVERY_LIMIT` deliveries; those of history and callbacks never do.
     """
     if queue in dict(topology.sinks()):
         return {**_QUORUM, "x-delivery-limit": -1}
@@ -120,9 +120,9 @@ def arguments(topology: Topology, queue: str) -> Mapping[str, object]:
 
 
 def delay_arguments(queue: str, step_s: int) -> Mapping[str, object]:
-    """Return the arguments of a queue in which delayed jobs wait for `step_s` seconds to return to their own.
+    """Return the arguments of a retry queue: its messages return to `queue` after `step_s` seconds.
 
-    The time stands on the queue, not on messages: a quorum queue expires at its head only.
+    The TTL is the queue's, not the messages': a quorum queue expires messages at its head only.
     """
     return {**_QUORUM, "x-message-ttl": step_s * 1_000, **_dead_letter_to(queue)}
 

@@ -1,7 +1,4 @@
-"""How much waits in a queue: ready by AMQP, unacked by the management API, or at least what we hold (ADR 2).
-
-The same question of AMQP tells how many consume from it.
-"""
+"""The depth of queues: ready messages by AMQP, unacked ones by the management API or by our own count (ADR 2)."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,53 +9,52 @@ import httpx
 from imsg_broker.port import Load, Unreachable
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
-from imsg_broker.rabbitmq.connection import Life
-from imsg_broker.rabbitmq.policies import contradictions
+from imsg_broker.rabbitmq.connection import Reconnector
+from imsg_broker.rabbitmq.policies import find_contradictions
 from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
 
 MANAGEMENT_TIMEOUT_S = 1.0
-"""For one question to the management API: depth is asked once a second."""
+"""For one request to the management API; depths are read once a second."""
 
 FRESH_S = 0.5
-"""How long an answer of the management API serves every queue."""
+"""How long the counts of one reply of the management API are used."""
 
-AWAY_S = 30.0
-"""How long a management API that did not answer is left alone."""
+RETRY_HOST_S = 30.0
+"""How long a host whose management API failed is not called."""
 
-UNACKED = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,messages_unacknowledged"}
-"""The queues' own totals, renewed with every tick of theirs (5 s); collected statistics come later and cost more."""
-
+UNACKED_QUERY = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,messages_unacknowledged"}
+"""The query for the queues' totals, which RabbitMQ renews every 5 s; collected statistics are later and cost more."""
 
 POLICIES_S = 60.0
-"""How often policies are looked at: people change them, by hand."""
+"""The time between reads of the policies, which operators change."""
 
-POLICIES = {"columns": "name,policy,operator_policy,effective_policy_definition"}
+POLICIES_QUERY = {"columns": "name,policy,operator_policy,effective_policy_definition"}
 
 
 class Depths:
-    """Counts of queues, asked on the consuming connection: a publishing one answers nothing while an alarm lasts."""
+    """Counts of queues, read on the consuming connection: an alarm blocks the publishing one."""
 
-    def __init__(self, life: Life, held: Callable[[str], int], management: "Management") -> None:
-        self._life = life
+    def __init__(self, reconnector: Reconnector, held: Callable[[str], int], management: "Management") -> None:
+        self._reconnector = reconnector
         self._held = held
         self._management = management
         self._channel: Channel | None = None
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def of(self, queue: str) -> Load:
-        """Count what is ready and what is unacked, and who consumes. Raises Unreachable."""
+        """Return the depth of a queue and the number of its consumers. Raises Unreachable."""
         link = self._require_link()
-        async with self._asking:
+        async with self._lock:
             ready, consumers = await self._count(link, queue)
             unacked = await self._management.count_unacked(link.host, queue)
         return Load(ready + max(unacked, self._held(queue)), consumers)
 
     def _require_link(self) -> Link:
-        if self._life.link is None:
+        if self._reconnector.link is None:
             raise Unreachable("RabbitMQ is not connected")
-        return self._life.link
+        return self._reconnector.link
 
     async def _count(self, link: Link, queue: str) -> tuple[int, int]:
         try:
@@ -74,48 +70,48 @@ class Depths:
 
 
 class Management:
-    """Unacked counts of all queues of the virtual host, by one request to one of the hosts; and their policies."""
+    """The management API: unacked counts of all queues of the virtual host, and their policies."""
 
-    def __init__(self, address: Address, prefix: str, look_s: float = POLICIES_S) -> None:
+    def __init__(self, address: Address, prefix: str, policies_every_s: float = POLICIES_S) -> None:
         self._address = address
         self._prefix = prefix
-        self._look_s = look_s
-        self._look_again_at = 0.0
-        self._told: dict[str, list[str]] = {}
+        self._policies_every_s = policies_every_s
+        self._policies_at = 0.0
+        self._reported: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
-        self._ask_again_at = 0.0
+        self._counts_at = 0.0
         self._problem = RecurringProblem(log, "management_unavailable")
-        self._away_until: dict[Host, float] = {}
+        self._retry_at: dict[Host, float] = {}
         self._client: httpx.AsyncClient | None = None
 
     async def count_unacked(self, connected: Host, queue: str) -> int:
-        """Count what is unacked, as told by the host we are connected to, or another where it tells nothing."""
+        """Return the unacked messages of a queue, by the connected host or the next that answers; 0 if none does."""
         now = asyncio.get_running_loop().time()
-        if now >= self._ask_again_at:
-            self._ask_again_at = now + FRESH_S
-            self._counts = await self._ask(connected)
+        if now >= self._counts_at:
+            self._counts_at = now + FRESH_S
+            self._counts = await self._fetch_counts(connected)
         return self._counts.get(queue, 0)
 
     async def close(self) -> None:
-        """Close what is open to the hosts; the next call reads the certificates anew."""
+        """Close the HTTP client; the next call reads the certificates again."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
 
-    async def _ask(self, connected: Host) -> dict[str, int]:
+    async def _fetch_counts(self, connected: Host) -> dict[str, int]:
         loop = asyncio.get_running_loop()
         for host in sorted(self._address.hosts, key=lambda host: host != connected):
-            if loop.time() < self._away_until.get(host, 0.0):
+            if loop.time() < self._retry_at.get(host, 0.0):
                 continue
             try:
-                queues = await self._get(host, UNACKED)
+                queues = await self._get(host, UNACKED_QUERY)
                 counts = {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in queues}
-                if loop.time() >= self._look_again_at:
-                    self._look_again_at = loop.time() + self._look_s
-                    self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
+                if loop.time() >= self._policies_at:
+                    self._policies_at = loop.time() + self._policies_every_s
+                    self._report_policies(find_contradictions(await self._get(host, POLICIES_QUERY), self._prefix))
             except (httpx.HTTPError, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
                 self._problem.note(error, url=self._address.management(host))
-                self._away_until[host] = loop.time() + AWAY_S
+                self._retry_at[host] = loop.time() + RETRY_HOST_S
                 await self.close()
             else:
                 self._problem.clear()
@@ -123,7 +119,7 @@ class Management:
         return {}
 
     async def _get(self, host: Host, params: Mapping[str, str]) -> Any:  # noqa: ANN401  the API's own shapes
-        """Ask one host. Raises httpx.HTTPError, TimeoutError; ValueError for another answer than 200."""
+        """GET from one host. Raises httpx.HTTPError, TimeoutError; ValueError for another status than 200."""
         if self._client is None:
             self._client = self._open_client()
         name = self._address.server_name(host)
@@ -136,18 +132,16 @@ class Management:
         return answer.json()
 
     def _open_client(self) -> httpx.AsyncClient:
-        """Make the client; no proxy of the environment is used. Raises OSError, ValueError for a bad certificate."""
+        """Return a client that ignores proxies of the environment. Raises OSError, ValueError for a bad certificate."""
         verify = True if self._address.tls is None else self._address.tls.context()
         transport = httpx.AsyncHTTPTransport(verify=verify)
         auth = (self._address.username, self._address.password)
         return httpx.AsyncClient(transport=transport, auth=auth, timeout=MANAGEMENT_TIMEOUT_S)
 
-    def _tell(self, found: dict[str, list[str]]) -> None:
-        """Say once of each policy what an operator has to undo."""
-        for policy, says in found.items():
-            if self._told.get(policy) != says:
-                remedy = (
-                    f"take it off the queues {self._prefix}.*, such as by the policy of deploy/rabbitmq/policies.json"
-                )
-                log.error("policy_contradicts", policy=policy, says=says, remedy=remedy)
-        self._told = found
+    def _report_policies(self, contradictions: dict[str, list[str]]) -> None:
+        """Log each new contradiction of a policy: name → keys."""
+        for policy, keys in contradictions.items():
+            if self._reported.get(policy) != keys:
+                remedy = f"remove it from {self._prefix}.*, such as by the policy of deploy/rabbitmq/policies.json"
+                log.error("policy_contradicts", policy=policy, says=keys, remedy=remedy)
+        self._reported = contradictions

@@ -1,7 +1,7 @@
-"""What passes often, as AMQP 0-9-1 writes it (sections 2.3.5 and 4.2): publishes, acks, deliveries and confirms.
+"""Encoding and decoding of frequent AMQP 0-9-1 frames (sections 2.3.5 and 4.2): publish, ack, deliver and confirm.
 
-pika builds an object a frame and marshals or decodes each; written and read directly they cost a tenth of that
-(docs/performance.md). A test holds them to pika's own, byte by byte.
+It costs a tenth of what pika's object for each frame costs (docs/performance.md). A test compares the bytes with those
+of pika.
 """
 
 import struct
@@ -26,20 +26,20 @@ _CONTENT = struct.Struct(">HHQH")
 _DURABLE = b"\x02"
 
 _ACK = struct.Struct(">BHIHHQ?c")
-"""A whole frame: class basic, method ack, the tag, and whether all up to it are meant."""
+"""A whole frame: class basic, method ack, the tag, multiple."""
 
 _ACK_BYTES = 13
 _DELIVER, _ACKED = b"\0\x3c\0\x3c", b"\0\x3c\0\x50"
 """Class basic, methods deliver and ack."""
 
 _WITH_HEADERS = 1 << 13 | 1
-"""Properties that nobody skips: headers, and more flags behind these."""
+"""Flags of properties that are left to pika: headers, and a second word of flags."""
 
 _PREFIX_BYTES = 7
 _TAG = struct.Struct(">Q")
 
 OVERHEAD_BYTES = 8
-"""What a frame needs beside its payload: a body frame holds so much less than the connection's frame_max."""
+"""The bytes of a frame beside its payload, which frame_max includes."""
 
 
 def publish(channel: int, exchange: str, key: str, body: bytes, message_id: str) -> bytes:
@@ -86,10 +86,10 @@ class Confirmed(NamedTuple):
 
 
 def read(data: bytes, at: int) -> tuple[Delivered | Confirmed | None, int]:
-    """Read what begins at a place, and tell where the next begins: at the same one where not all of it is there.
+    """Decode the message at offset `at`; return it and the offset of the next frame, or `at` if it is incomplete.
 
-    None for a frame that is neither: it is for pika to read, and so are all that follow where the end is -1, since
-    what stands there is no frame.
+    The message is None for other frames, which pika decodes. The offset is -1 where no frame begins: pika decodes all
+    that follows.
     """
     end = _end_of(data, at)
     if end <= at or data[at] != _METHOD:
@@ -104,7 +104,7 @@ def read(data: bytes, at: int) -> tuple[Delivered | Confirmed | None, int]:
 
 
 def _end_of(data: bytes, at: int) -> int:
-    """Tell where a frame ends: where it begins, if not all of it is there; -1 where it is none."""
+    """Return the end of the frame at `at`: `at` itself if it is incomplete, -1 if it is no frame."""
     if len(data) < at + _PREFIX_BYTES:
         return at
     kind, _, size = _FRAME.unpack_from(data, at)
@@ -117,7 +117,7 @@ def _end_of(data: bytes, at: int) -> int:
 
 
 def _read_delivery(data: bytes, at: int, header_at: int) -> tuple[Delivered | None, int]:
-    """Read a delivery of one body frame, of which the method's frame is there."""
+    """Decode a delivery of one body frame, whose method frame is complete."""
     body_at = _end_of(data, header_at)
     if body_at == header_at:
         return None, at

@@ -1,7 +1,6 @@
-"""The inside of pika that the broker stands on, all of it here: how a connection reads, writes and ends.
+"""The private parts of pika that the adapter uses: how a connection reads, writes and ends.
 
-None of it is promised by pika: pyproject.toml bounds the versions, and `tests/contract/test_internals.py` names what is
-gone where a new one lacks it.
+pyproject.toml bounds pika's version, and `tests/contract/test_internals.py` checks that these parts exist.
 """
 
 import asyncio
@@ -24,10 +23,10 @@ log = logger(__name__)
 
 
 class Stream(asyncio.Protocol):
-    """A socket as pika wants it, on a transport of the loop's own (docs/performance.md).
+    """pika's stream interface on a transport of the event loop (docs/performance.md).
 
-    pika's asks the kernel for leave before each write and reads until it is refused: two turns of the loop and four
-    calls where the loop's needs one turn and two.
+    pika's own stream polls the socket before each write and reads until it would block: four system calls in two
+    iterations of the loop, instead of two calls in one.
     """
 
     def __init__(self, protocol: Any) -> None:  # noqa: ANN401  pika's, which has no types
@@ -37,33 +36,33 @@ class Stream(asyncio.Protocol):
         self._end: tuple[Exception | None] | None = None
 
     def link(self) -> None:
-        """Tell pika's protocol that the stream is there; what has ended meanwhile ends after that."""
+        """Connect pika's protocol to the stream, and report a connection that was lost meanwhile."""
         self._is_linked = True
         self._protocol.connection_made(self)
         if self._end is not None:
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, *self._end)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Store the transport."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what has come."""
+        """Pass data to pika."""
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool:
-        """Hand on that no more will come, and have the transport closed."""
+        """Pass the end of the data to pika; False closes the transport."""
         return bool(self._is_linked and self._protocol.eof_received())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on the end."""
+        """Pass the end of the connection to pika, once the stream is linked."""
         if self._is_linked:
             self._protocol.connection_lost(exc)
         else:
             self._end = (exc,)
 
     def write(self, data: bytes) -> None:
-        """Write, nothing where the stream is ending."""
+        """Write data; do nothing while the transport closes."""
         if not self._transport.is_closing():
             self._transport.write(data)
 
@@ -76,12 +75,12 @@ class Stream(asyncio.Protocol):
         return self._protocol
 
     def get_write_buffer_size(self) -> int:
-        """Return how many octets are not written yet."""
+        """Return the number of bytes that are not written yet."""
         return int(self._transport.get_write_buffer_size())
 
 
 class _Linking(AbstractIOReference):  # type: ignore[misc]
-    """TLS, where it is wanted, and the link of a stream to its protocol; `on_done` is told the pair, or the error."""
+    """Opens a stream on a socket, with TLS if wanted; calls `on_done` with (stream, protocol) or the error."""
 
     def __init__(
         self,
@@ -94,7 +93,7 @@ class _Linking(AbstractIOReference):  # type: ignore[misc]
         self._task = asyncio.ensure_future(self._link(make_protocol, sock, on_done, context, name))
 
     def cancel(self) -> bool:
-        """Give up, if it is not done."""
+        """Cancel the opening; return False if it was done."""
         return self._task.cancel()
 
     async def _link(
@@ -111,7 +110,7 @@ class _Linking(AbstractIOReference):  # type: ignore[misc]
             await asyncio.get_running_loop().create_connection(
                 lambda: stream, sock=sock, ssl=context, server_hostname=None if context is None else name or ""
             )
-        except Exception as error:  # noqa: BLE001  it is told to who waits for it
+        except Exception as error:  # noqa: BLE001  on_done gets it
             sock.close()
             on_done(error)
         except BaseException:
@@ -123,7 +122,7 @@ class _Linking(AbstractIOReference):  # type: ignore[misc]
 
 
 class _Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]
-    """pika's view of the loop, with streams that are the loop's own."""
+    """pika's adapter of the event loop, with `Stream` for its streams."""
 
     def create_streaming_connection(
         self,
@@ -133,61 +132,61 @@ class _Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]
         ssl_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
-        """Link a connected socket, which is ours from now on."""
+        """Open a stream on a connected socket, which it closes on errors."""
         return _Linking(protocol_factory, sock, on_done, ssl_context, server_hostname)
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc]
-    """pika's connection, with one write for all frames of a turn of the loop, and an end that waits for nobody.
+    """pika's connection with one write for all frames of an iteration of the loop, and an immediate abort.
 
-    Deliveries and confirms are read here, of channels that have said who takes them; all else is pika's to read.
+    Deliveries and confirms of channels with a callback are decoded here, all other frames by pika.
     """
 
     _unwritten: list[bytes] | None = None
 
     def __init__(self, parameters: Any, **callbacks: Any) -> None:  # noqa: ANN401  pika's own
-        self.takers: dict[int, Callable[[frames.Delivered], None]] = {}
-        """Channel → who takes its deliveries."""
-        self.confirmers: dict[int, Callable[[int, bool, bool], None]] = {}
-        """Channel → who is told which of its publishes are acked: tag, multiple, True."""
+        self.on_delivery: dict[int, Callable[[frames.Delivered], None]] = {}
+        """Channel number → callback of its deliveries."""
+        self.on_confirm: dict[int, Callable[[int, bool, bool], None]] = {}
+        """Channel number → callback of its confirms: tag, multiple, True."""
         self._unread = b""
         self._loop = asyncio.get_running_loop()
         super().__init__(parameters, custom_ioloop=_Services(self._loop), **callbacks)
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Read what has come: frame by frame, what passes often without an object for each frame."""
-        if self._frame_buffer:  # pika waits for the rest of what it was given
+        """Decode received data frame by frame, frequent frames without an object for each."""
+        if self._frame_buffer:  # pika has an incomplete frame
             super()._on_data_available(data_in)
             return
         data = self._unread + data_in if self._unread else data_in
         self._unread = b""
         at = 0
         while at < len(data):
-            found, end = frames.read(data, at)
+            message, end = frames.read(data, at)
             if end == at:
                 break
             if end < 0:
                 super()._on_data_available(data[at:])
                 return
-            if found is not None and self._hand_over(found):
-                self.bytes_received += end - at  # by which a heartbeat's absence is judged
+            if message is not None and self._dispatch(message):
+                self.bytes_received += end - at  # pika checks heartbeats by it
             else:
                 super()._on_data_available(data[at:end])
             at = end
         self._unread = data[at:]
 
-    def _hand_over(self, found: frames.Delivered | frames.Confirmed) -> bool:
-        if isinstance(found, frames.Delivered):
-            if (take := self.takers.get(found.channel)) is not None:
-                take(found)
+    def _dispatch(self, message: frames.Delivered | frames.Confirmed) -> bool:
+        if isinstance(message, frames.Delivered):
+            if (handle := self.on_delivery.get(message.channel)) is not None:
+                handle(message)
                 return True
-        elif (confirm := self.confirmers.get(found.channel)) is not None:
-            confirm(found.tag, found.multiple, True)  # noqa: FBT003  AMQP's own fields
+        elif (confirm := self.on_confirm.get(message.channel)) is not None:
+            confirm(message.tag, message.multiple, True)  # noqa: FBT003  AMQP's own fields
             return True
         return False
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        """Write with what else this turn has to say: a system call a turn instead of one a frame."""
+        """Collect frames and write them together at the end of the loop's iteration."""
         if self._unwritten is None:
             self._unwritten = []
             self._loop.call_soon(self._write)
@@ -203,10 +202,10 @@ class Connection(AsyncioConnection):  # type: ignore[misc]
             log.exception("bug", where="pika_connection")
 
     def write(self, written: bytes) -> None:
-        """Write frames that are bytes already."""
+        """Write encoded frames."""
         self._output_marshaled_frames((written,))
 
     def abort(self, reason: str) -> None:
-        """Close the socket without a goodbye."""
+        """Close the socket without the close handshake."""
         if not self.is_closed:
             self._terminate_stream(pika.exceptions.StreamLostError(reason))

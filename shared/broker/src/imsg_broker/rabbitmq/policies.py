@@ -1,10 +1,10 @@
-"""Policies that contradict our queues' arguments: RabbitMQ would obey them, and what is promised would not hold."""
+"""Policies of RabbitMQ that contradict the queues' arguments, by which messages would be lost."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-FORBIDDEN = frozenset(
+FORBIDDEN_KEYS = frozenset(
     {
         "dead-letter-exchange",
         "dead-letter-routing-key",
@@ -17,19 +17,19 @@ FORBIDDEN = frozenset(
         "overflow",
     }
 )
-"""What is in the arguments, or must be nowhere. Of an argument's limit and a policy's RabbitMQ takes the smaller, and a
-delivery limit of -1 is no limit to it: imsg.history would drop what it was handed back so often."""
+"""Keys that no policy may set. RabbitMQ uses the smaller limit of argument and policy, and any policy's delivery limit
+instead of an argument of -1: imsg.history would drop messages that were requeued so often."""
 
 
-def contradictions(queues: Iterable[Mapping[str, Any]], prefix: str) -> dict[str, list[str]]:
-    """Tell which policies say what they must not of our queues: the policy's name → what it says.
+def find_contradictions(queues: Iterable[Mapping[str, Any]], prefix: str) -> dict[str, list[str]]:
+    """Return the policies that set forbidden keys on queues with this prefix: name → keys.
 
-    A queue is as the management API has it, with `effective_policy_definition`; an operator policy counts too.
+    `queues` are those of the management API, with `effective_policy_definition`; operator policies count too.
     """
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    contradictions: defaultdict[str, set[str]] = defaultdict(set)
     for queue in queues:
         if not str(queue.get("name", "")).startswith(f"{prefix}."):
             continue
-        for key in FORBIDDEN & dict(queue.get("effective_policy_definition") or {}).keys():
-            found[str(queue.get("operator_policy") or queue.get("policy"))].add(key)
-    return {name: sorted(keys) for name, keys in found.items()}
+        for key in FORBIDDEN_KEYS & dict(queue.get("effective_policy_definition") or {}).keys():
+            contradictions[str(queue.get("operator_policy") or queue.get("policy"))].add(key)
+    return {name: sorted(keys) for name, keys in contradictions.items()}

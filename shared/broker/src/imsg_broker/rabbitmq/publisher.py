@@ -1,4 +1,4 @@
-"""Publishing: one channel, many confirms in flight, and an honest answer for each."""
+"""Publishing on one channel with many confirms in flight."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,25 +12,25 @@ from imsg_runtime.logs import logger
 log = logger(__name__)
 
 MAX_IN_FLIGHT = 512
-"""Publishes that wait for their confirm at once; pika buffers without bound, so this is the bound."""
+"""The most publishes without a confirm: pika's own buffer has no bound."""
 
-FULL_TIMEOUT_S = 1.0
-"""How long a publish waits for room before it fails: nothing of it is written yet."""
+SLOT_TIMEOUT_S = 1.0
+"""How long a publish waits for a slot before it is refused."""
 
 CONFIRM_TIMEOUT_S = 5.0
-"""How long a confirm may take; a healthy quorum queue needs milliseconds, hundreds of them under load."""
+"""How long a confirm may take; a healthy quorum queue needs up to hundreds of milliseconds under load."""
 
 BLOCKED_CONFIRM_S = 1.0
-"""How long a confirm may take once an alarm has begun: what RabbitMQ had read before is confirmed by then, the rest it
-reads only when the alarm is over."""
+"""How long a confirm may take once an alarm has begun. RabbitMQ confirms what it has read by then, and reads the rest
+after the alarm."""
 
 
-class _Line:
-    """One confirmed channel of one connection; when either is lost, what is in flight is unknown."""
+class _ConfirmChannel:
+    """A channel in confirm mode; when it or its connection is lost, publishes in flight are unknown."""
 
     def __init__(self, link: Link, channel: Channel) -> None:
         self.link = link
-        self.room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[int, tuple[asyncio.Future[None], float]] = {}
@@ -46,33 +46,34 @@ class _Line:
         return self._channel.is_open
 
     def send(self, body: bytes, route: Route, headers: Mapping[str, str] | None) -> asyncio.Future[None]:
-        """Write a publish; the future tells what became of it. Raises LinkLost where nothing was written.
+        """Write a publish and return the future of its confirm. Raises LinkLost if nothing was written.
 
-        The caller has taken a place in `room`; it is given back here, when the answer is known.
+        The future raises PublishRefused, PublishUnknown. The caller has acquired `slots`, which is released with the
+        future's result.
         """
         tag = self._tag + 1
         self._channel.publish(route.exchange, route.key, body, str(tag), headers)
-        self._tag = tag  # the broker counts what was written, and so do we
+        self._tag = tag  # counted as the broker does
         future: asyncio.Future[None] = self._loop.create_future()
         self._in_flight[tag] = (future, self._loop.time())
         if self._timer is None:
-            self._timer = self._loop.call_later(CONFIRM_TIMEOUT_S, self._give_up_on_the_late)
+            self._timer = self._loop.call_later(CONFIRM_TIMEOUT_S, self._expire_late)
         return future
 
     def on_return(self, message_id: str) -> None:
-        """Note that no queue takes a message; its confirm follows."""
+        """Note that a message was unroutable; its confirm follows."""
         self._returned.add(int(message_id))
 
     def on_confirm(self, tag: int, multiple: bool, acked: bool) -> None:  # noqa: FBT001  AMQP's own fields
-        """Answer a publish, or all up to it. A tag we gave up on is late news, not an error."""
+        """Settle a publish, or all up to it; ignore one that has expired."""
         self._confirmed_at = self._loop.time()
         if not multiple:
-            self._answer(tag, acked=acked)
+            self._settle(tag, acked=acked)
             return
-        for earlier in [known for known in self._in_flight if known <= tag]:
-            self._answer(earlier, acked=acked)
+        for earlier in [each for each in self._in_flight if each <= tag]:
+            self._settle(earlier, acked=acked)
 
-    def _answer(self, tag: int, *, acked: bool) -> None:
+    def _settle(self, tag: int, *, acked: bool) -> None:
         if not acked:
             # A nack by one of two bound queues leaves the message in the other.
             self._end(tag, PublishUnknown("RabbitMQ could not store it in every queue"))
@@ -86,7 +87,7 @@ class _Line:
         future, _ = self._in_flight.pop(tag, (None, 0.0))
         if future is None:
             return
-        self.room.release()
+        self.slots.release()
         if future.done():  # its caller was cancelled
             return
         if error is None:
@@ -94,28 +95,28 @@ class _Line:
         else:
             future.set_exception(error)
 
-    def _give_up_on_the_late(self) -> None:
+    def _expire_late(self) -> None:
         self._timer = None
         now = self._loop.time()
         late = [tag for tag, (_, sent_at) in self._in_flight.items() if sent_at <= now - CONFIRM_TIMEOUT_S]
         for tag in late:
             self._end(tag, PublishUnknown(f"RabbitMQ did not confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
         if late and self._confirmed_at <= now - CONFIRM_TIMEOUT_S and not self.link.blocked:
-            self.link.abort("no confirm came at all: the connection is in doubt")
+            self.link.abort("no confirm came: the connection is in doubt")
         if self._in_flight:
             oldest = next(iter(self._in_flight.values()))[1]
-            self._timer = self._loop.call_at(oldest + CONFIRM_TIMEOUT_S, self._give_up_on_the_late)
+            self._timer = self._loop.call_at(oldest + CONFIRM_TIMEOUT_S, self._expire_late)
 
     def _on_blocked(self) -> None:
         blocked_at = self._loop.time()
-        self._loop.call_later(BLOCKED_CONFIRM_S, self._give_up_on_the_unread, blocked_at)
+        self._loop.call_later(BLOCKED_CONFIRM_S, self._expire_unread, blocked_at)
 
-    def _give_up_on_the_unread(self, blocked_at: float) -> None:
-        """Say of what was written before an alarm began that it may come about, once the alarm is over."""
+    def _expire_unread(self, blocked_at: float) -> None:
+        """End publishes from before an alarm as unknown: RabbitMQ may store them after it."""
         if not self.link.blocked:
             return
         for tag in [tag for tag, (_, sent_at) in self._in_flight.items() if sent_at <= blocked_at]:
-            self._end(tag, PublishUnknown(f"RabbitMQ reads nothing for now: {self.link.blocked}"))
+            self._end(tag, PublishUnknown(f"RabbitMQ is blocked by an alarm: {self.link.blocked}"))
 
     def _on_lost(self, lost: asyncio.Future[LinkLost]) -> None:
         if self._timer is not None:
@@ -126,68 +127,68 @@ class _Line:
 
 
 class Publisher:
-    """The publishing side: sees that the topology is there on each connection, then publishes."""
+    """Publishes on the current connection, once the topology is declared there."""
 
-    def __init__(self, declaring: TopologyDeclarer) -> None:
-        self._declaring = declaring
-        self._line: _Line | None = None
-        self.missed = asyncio.Event()
-        """Set when a message found no queue: the topology needs declaring now."""
+    def __init__(self, declarer: TopologyDeclarer) -> None:
+        self._declarer = declarer
+        self._confirm_channel: _ConfirmChannel | None = None
+        self.queue_missing = asyncio.Event()
+        """Set when a message was unroutable: the topology has to be declared."""
 
     @property
     def is_ready(self) -> bool:
-        """Connected, declared, and not blocked by an alarm."""
-        line = self._line
-        return line is not None and line.is_open and not line.link.blocked
+        """Whether it is connected, declared and not blocked by an alarm."""
+        channel = self._confirm_channel
+        return channel is not None and channel.is_open and not channel.link.blocked
 
     @property
     def blocked(self) -> str:
-        """The alarm that blocks us, in RabbitMQ's words; empty without one."""
-        line = self._line
-        return line.link.blocked if line is not None and line.is_open else ""
+        """The reason of the alarm that blocks publishing; empty without one."""
+        channel = self._confirm_channel
+        return channel.link.blocked if channel is not None and channel.is_open else ""
 
     async def prepare(self, link: Link) -> None:
-        """See that the topology is there on a new connection and open its publishing channel. Raises LinkLost."""
-        self._line = None
-        channel = await self._declaring.declare_all(link)
-        confirmed = _Line(link, channel)
+        """Declare the topology on a new connection and turn on confirms. Raises LinkLost."""
+        self._confirm_channel = None
+        channel = await self._declarer.declare_all(link)
+        confirmed = _ConfirmChannel(link, channel)
         await channel.confirm(confirmed.on_confirm, lambda message_id: self._on_return(confirmed, message_id))
-        self._line = confirmed
+        self._confirm_channel = confirmed
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None) -> None:
-        """Publish, and return when every queue of the route has it on disk.
+        """Publish, and return when every queue of the route has stored the message.
 
-        Raises PublishRefused (nothing kept) or PublishUnknown (may be kept).
+        Raises PublishRefused (not stored) or PublishUnknown (perhaps stored).
         """
         if len(body) > MAX_BODY_BYTES:
             raise PublishRefused(f"a message is at most {MAX_BODY_BYTES} bytes, this one has {len(body)}")
-        line = self._open_line()
-        if line.room.locked():
-            await self._wait_for_room(line)
+        channel = self._require_channel()
+        if channel.slots.locked():
+            await self._wait_for_slot(channel)
         else:
-            await line.room.acquire()
+            await channel.slots.acquire()
         try:
-            confirmed = line.send(body, route, headers)
+            confirmed = channel.send(body, route, headers)
         except LinkLost as lost:
-            line.room.release()
+            channel.slots.release()
             raise PublishRefused(f"RabbitMQ is not connected: {lost}") from lost
         await confirmed
 
-    def _open_line(self) -> _Line:
-        line = self._line
-        if line is None or not line.is_open:
+    def _require_channel(self) -> _ConfirmChannel:
+        channel = self._confirm_channel
+        if channel is None or not channel.is_open:
             raise PublishRefused("RabbitMQ is not connected")
-        if line.link.blocked:
-            raise PublishRefused(f"RabbitMQ takes nothing now: {line.link.blocked}")
-        return line
+        if channel.link.blocked:
+            raise PublishRefused(f"RabbitMQ is blocked by an alarm: {channel.link.blocked}")
+        return channel
 
-    async def _wait_for_room(self, line: _Line) -> None:
+    async def _wait_for_slot(self, channel: _ConfirmChannel) -> None:
         try:
-            async with asyncio.timeout(FULL_TIMEOUT_S):
-                await line.room.acquire()
+            async with asyncio.timeout(SLOT_TIMEOUT_S):
+                await channel.slots.acquire()
         except TimeoutError as error:
             raise PublishRefused(f"{MAX_IN_FLIGHT} publishes already wait for RabbitMQ") from error
 
-    def _on_return(self, line: _Line, message_id: str) -> None:
-        line.on_return(message_id)
-        self.missed.set()
+    def _on_return(self, channel: _ConfirmChannel, message_id: str) -> None:
+        channel.on_return(message_id)
+        self.queue_missing.set()

@@ -1,4 +1,4 @@
-"""TLS to the broker: whose certificates we believe, which one we show, and in plain words why it fails."""
+"""TLS to the broker: trusted certificates, the client certificate, and explanations of errors."""
 
 import os
 import ssl
@@ -10,36 +10,39 @@ URL = variable("broker_url")
 
 REMEDIES = (
     ("CERTIFICATE_REQUIRED", f"it wants a client certificate: give certfile= and keyfile= in {URL}"),
-    ("UNKNOWN_CA", f"it does not know who signed our certificate: give another certfile= in {URL}, or it our CA"),
+    (
+        "UNKNOWN_CA",
+        f"it does not trust the issuer of our certificate: give another certfile= in {URL}, or add its CA there",
+    ),
     ("BAD_CERTIFICATE", f"it refuses our certificate: correct certfile= and keyfile= in {URL}"),
     ("CERTIFICATE_EXPIRED", f"our certificate has expired: renew certfile= in {URL}"),
-    ("WRONG_VERSION_NUMBER", f"what answers there speaks no TLS: correct the port in {URL}, or say amqp://"),
+    ("WRONG_VERSION_NUMBER", f"what answers there speaks no TLS: correct the port in {URL}, or use amqp://"),
 )
-"""OpenSSL's reasons (a part of their names) and what to do."""
+"""Part of the name of OpenSSL's reason → what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What the URL says of TLS; the broker's certificate and its name are always verified."""
+    """The TLS options of the URL; the broker's certificate and its name are always verified."""
 
     cafile: str | None = None
-    """Certificates of those who may have signed the broker's; the system's where None."""
+    """The trusted CA certificates; None: those of the system."""
     certfile: str | None = None
-    """Our own certificate, and what leads to its root; for a broker that wants to know its clients."""
+    """The client certificate with its chain, for a broker that verifies clients."""
     keyfile: str | None = None
-    """The key of our certificate; in `certfile` too where None."""
+    """The key of the client certificate; None: it is in `certfile`."""
     server_name: str | None = None
-    """The name that the broker's certificate is made for; the host's where None."""
+    """The name in the broker's certificate; None: the host's name."""
 
     def context(self) -> ssl.SSLContext:
-        """Read the files, anew for each connection, so that renewed ones need no restart.
+        """Return an SSL context, read from the files for each connection, so that renewed ones need no restart.
 
         Raises ValueError with a sentence that names the option.
         """
         context = self._make_trusting_context()
         if self.certfile is not None:
-            _readable("certfile", self.certfile)
-            _readable("keyfile", self.keyfile or self.certfile)
+            _require_readable("certfile", self.certfile)
+            _require_readable("keyfile", self.keyfile or self.certfile)
             try:
                 context.load_cert_chain(self.certfile, self.keyfile, password=_no_passphrase)
             except ssl.SSLError as error:
@@ -53,7 +56,7 @@ class Tls:
     def _make_trusting_context(self) -> ssl.SSLContext:
         if self.cafile is None:
             return ssl.create_default_context()
-        _readable("cafile", self.cafile)
+        _require_readable("cafile", self.cafile)
         try:
             return ssl.create_default_context(cafile=self.cafile)
         except ssl.SSLError as error:
@@ -61,20 +64,20 @@ class Tls:
 
 
 def explain(error: object) -> str | None:
-    """Say what is wrong between the broker's certificates and ours, and which option of the URL mends it.
+    """Return what is wrong with a certificate, and the option that corrects it; None for another error.
 
-    None where it is not that. pika passes some errors of OpenSSL on as text only.
+    pika passes some errors of OpenSSL on as text only.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"its certificate does not verify ({error.verify_message.rstrip('.')}): say in {URL} "
-            "whose signature to believe (cafile=), or which name it is made for (server_name=)"
+            f"its certificate does not verify ({error.verify_message.rstrip('.')}): set in {URL} "
+            "the issuer to trust (cafile=) or the name that it has (server_name=)"
         )
     text = str(error)
     return next((remedy for part, remedy in REMEDIES if part in text), None)
 
 
-def _readable(option: str, path: str) -> None:
+def _require_readable(option: str, path: str) -> None:
     try:
         with open(path, "rb"):  # noqa: PTH123  only whether it opens
             pass
@@ -84,5 +87,5 @@ def _readable(option: str, path: str) -> None:
 
 
 def _no_passphrase() -> str:
-    """Answer OpenSSL, which else would ask at the terminal and wait."""
+    """Raise ValueError: without a callback OpenSSL would read the passphrase from the terminal."""
     raise ValueError("the key in the broker's URL (keyfile) has a passphrase; give one without")

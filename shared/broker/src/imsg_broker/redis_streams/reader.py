@@ -1,4 +1,4 @@
-"""Reading a stream on a connection of its own, where a read may wait without holding up anybody else's call."""
+"""Reading a stream on its own connection, where a blocking read delays no other call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from imsg_broker.redis_streams.scripts import FETCH, GROUP
 from imsg_runtime.redis import CALL_TIMEOUT_S, Argument
 
 BLOCK_S = 5.0
-"""How long one read waits for news; the socket's own time-out must be longer (redis-py 8 has 5 s by default)."""
+"""How long one read blocks; the socket's timeout must be longer (redis-py 8 has 5 s by default)."""
 
 Entry = tuple[bytes, bytes, Sequence[bytes] | None]
-"""The stream, the id, and the fields with their names; None of one that was deleted."""
+"""The stream, the id, and the fields (name, value, and so on); None for a deleted entry."""
 
 
 class Reader:
-    """One consumer's reads."""
+    """The connection on which one consumer reads."""
 
     def __init__(self, url: str, queue: str, returned: str, consumer: str) -> None:
-        # Not a client with its pool: that closes by tasks, which never begin where a cancellation meets them.
+        # Not a client with its pool: it closes in tasks, which a cancellation prevents.
         self._connection = redis.asyncio.ConnectionPool.from_url(
             url,
             protocol=2,
@@ -34,7 +34,7 @@ class Reader:
         self._returned = returned
         self._consumer = consumer
         self.number: int | None = None
-        """The server's number of the connection, once it is open."""
+        """The connection's CLIENT ID, once it is open."""
 
     async def open(self) -> None:
         """Connect. Raises redis-py's errors."""
@@ -42,12 +42,12 @@ class Reader:
         self.number = await self._call("CLIENT", "ID")
 
     async def read(self, count: int) -> Sequence[Entry]:
-        """Take up to `count` messages, the returned first; wait a while where there are none.
+        """Return up to `count` entries, those handed back first; block up to `BLOCK_S` if there are none.
 
-        Raises redis-py's errors; what the server gave us by then is known to the server alone.
+        Raises redis-py's errors; the server may have assigned entries to the consumer by then.
         """
-        if got := await self._fetch(count):
-            return [(stream, number, fields) for stream, number, fields in got]
+        if entries := await self._fetch(count):
+            return [(stream, number, fields) for stream, number, fields in entries]
         reply = await self._call(
             "XREADGROUP", "GROUP", GROUP, self._consumer,
             "COUNT", count, "BLOCK", int(BLOCK_S * 1_000), "STREAMS", self._queue, ">",
@@ -66,5 +66,5 @@ class Reader:
         return await self._connection.read_response()
 
     async def close(self) -> None:
-        """Disconnect, in the middle of a read or of connecting too; it never waits, so that nothing breaks it off."""
+        """Disconnect without waiting, also during a read or a connect."""
         await self._connection.disconnect(nowait=True)

@@ -1,9 +1,9 @@
-"""The steps of the stream broker, each one atomic on the server, by the server's clock.
+"""The Lua scripts of the stream broker: each is atomic and uses the server's clock.
 
-A queue is the stream of its name. Beside it stand `NAME.returned` (handed back while others waited in front),
-`NAME.retry` (delayed: a sorted set by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
-Entries have four fields: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back). Whoever else wrote into a
-stream may have left others; whoever reads one makes it a dead letter.
+A queue is the stream of its name, with the keys `NAME.returned` (a stream of entries that were handed back),
+`NAME.retry` (a sorted set of delayed messages by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
+Entries have four fields: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back). Consumers dead-letter
+entries with other fields, which another program has written.
 """
 
 from imsg_runtime.redis import Script
@@ -20,7 +20,7 @@ end
 return 1
 """
 )
-"""KEYS streams. ARGV group. Makes what is missing; a group begins with the oldest message."""
+"""KEYS streams. ARGV group. Creates missing streams and groups; a group begins with the oldest message."""
 
 PUBLISH = Script.of(
     """
@@ -30,7 +30,7 @@ end
 return 1
 """
 )
-"""KEYS streams. ARGV body, key, headers. All of them or none."""
+"""KEYS streams. ARGV body, key, headers."""
 
 DELAY = Script.of(
     """
@@ -59,7 +59,7 @@ end
 return got
 """
 )
-"""KEYS returned, queue. ARGV group, consumer, count. Takes what is there, the returned first, without waiting."""
+"""KEYS returned, queue. ARGV group, consumer, count. Returns entries, those of `returned` first, without blocking."""
 
 ACK = Script.of(
     """
@@ -67,7 +67,7 @@ redis.call('XACK', KEYS[1], unpack(ARGV))
 return redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
 """
 )
-"""KEYS stream. ARGV group, ids. So that the stream's length is the queue's depth."""
+"""KEYS stream. ARGV group, ids. Acks and deletes, so that the stream's length is the queue's depth."""
 
 DEPTH = Script.of("return redis.call('XLEN', KEYS[1]) + redis.call('XLEN', KEYS[2])")
 """KEYS queue, returned. Ready and unacked."""
@@ -81,7 +81,7 @@ end
 return living
 """
 )
-"""KEYS queue. ARGV group. Those whose lease has not lapsed."""
+"""KEYS queue. ARGV group. Returns the number of consumers with a lease."""
 
 _HAND_BACK = """
 local queue, returned, retry, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -96,8 +96,8 @@ local function later_than(id, other)
   return tonumber(seq) > tonumber(other_seq)
 end
 
--- Where readers are blocked, nothing waits in the queue, and its end is its front: an entry there wakes them at once.
--- Where something waits nobody is blocked, and the returned are read before it.
+-- If nothing waits in the queue, its readers are blocked there, and an entry at its end wakes them at once.
+-- Otherwise no reader is blocked, and `returned` is read first.
 local function front()
   local last = redis.call('XREVRANGE', queue, '+', '-', 'COUNT', 1)[1]
   if not last then return queue end
@@ -126,7 +126,7 @@ local function hand_back(consumer)
           target = target or front()
           if f['b'] and f['k'] and f['h'] and f['n'] then
             redis.call('XADD', target, '*', 'b', body, 'k', f['k'], 'h', f['h'], 'n', times)
-          else  -- none of ours, of whatever size: no call of Lua's takes more than some thousand fields
+          else  -- malformed, of any size: a call of Lua takes some thousand arguments at most
             redis.call('XADD', target, '*', 'b', body, 'n', times)
           end
         end
@@ -140,7 +140,7 @@ end
 """
 """KEYS queue, returned, retry, history. ARGV group, consumer, delivery limit.
 
-What a consumer had goes back under a new id, so that a late ack of the old one touches nothing.
+A consumer's entries go back under new ids, so that a late ack of an old id has no effect.
 """
 
 LEAVE = Script.of(
@@ -152,7 +152,7 @@ return 1
 """
 )
 
-KEEP = Script.of(
+RENEW = Script.of(
     _HAND_BACK
     + """
 local lease, joining, batch = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
@@ -179,9 +179,9 @@ if next[2] then return math.min(3600000, math.max(0, next[2] - now)) end
 return 3600000
 """
 )
-"""ARGV also: lease in ms, 1 to join, how many delayed to move at most.
+"""ARGV also: lease in ms, 1 to join, the most delayed messages to move.
 
-Renews our lease, hands back what dead consumers had, moves what is due into the queue.
-Returns in how many milliseconds the next delayed is due, an hour at most; -1 where our lease had lapsed: others have
-our deliveries.
+Renews the lease, hands back the entries of consumers without one, moves due messages into the queue.
+Returns the milliseconds until the next message is due, an hour at most; -1 if the lease had expired, so that other
+consumers may have its entries.
 """
