@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from imsg_runtime.settings import StartError
 from imsg_smtp.bounce_settings import BounceListener
 from imsg_smtp.bounces.ingest import Ingester, make_counter
-from imsg_smtp.bounces.listener import Addresses, Listener, name_client
+from imsg_smtp.bounces.listener import Listener, RecipientCheck, client_key
 from imsg_smtp.bounces.process import IngestedBounce, RetryLater, Verdict
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
@@ -90,7 +90,7 @@ async def listening(recorder: Recorder | None = None, **settings: object) -> Asy
     recorder = recorder or Recorder()
     listener = Listener(
         BounceListener.model_validate({"port": port, "host": "127.0.0.1", **settings}),
-        Addresses({DOMAIN}, lambda local: local.lower() == "b+true"),
+        RecipientCheck({DOMAIN}, lambda local: local.lower() == "b+true"),
         Ingester(recorder, "listener", make_counter(registry)),
     )
     async with listener.listening():
@@ -248,7 +248,7 @@ async def test_a_connection_hands_over_so_many_and_no_more() -> None:
     async with listening(messages=2) as running:
         one = b"MAIL FROM:<>\r\nRCPT TO:<b+true@bounce.example.com>\r\nDATA\r\n" + BOUNCE + b".\r\n"
         answered = await running.talk(b"EHLO x\r\n", one * 3, until_closed=True)
-    assert b"421 4.7.0 that is enough" in answered
+    assert b"421 4.7.0 too many messages" in answered
     assert len(running.recorder.kept) == 2
 
 
@@ -294,7 +294,7 @@ def test_who_comes_too_often_is_told_so_in_the_loop_of_the_services_too() -> Non
     ],
 )
 def test_a_client_is_its_address_and_of_ipv6_its_network(address: str, name: str) -> None:
-    assert name_client(address) == name
+    assert client_key(address) == name
 
 
 async def test_who_says_nothing_is_let_go_and_makes_room() -> None:
@@ -342,7 +342,7 @@ async def test_a_message_that_is_being_kept_is_answered_before_the_end() -> None
         while b"354" not in (await reader.readline()):
             pass
         asyncio.get_running_loop().call_later(0.2, recorder.gate.set if recorder.gate else lambda: None)
-        while not any(session.is_keeping for session in running.listener.sessions):  # noqa: ASYNC110
+        while not any(session.is_ingesting for session in running.listener.sessions):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     async with asyncio.timeout(5):
         assert b"250 2.0.0 kept" in await reader.read(-1)

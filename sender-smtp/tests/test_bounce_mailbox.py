@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 from imsg_runtime.redis import Redis, connect
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces import imap, mailbox
-from imsg_smtp.bounces.imap import make_trust
+from imsg_smtp.bounces.imap import make_tls_context
 from imsg_smtp.bounces.ingest import Ingester, make_counter
-from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, Paces, Reader
+from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, MailboxReader, ReaderTimings
 from imsg_smtp.bounces.process import IngestedBounce, RetryLater, Verdict
 from imsg_smtp.settings import MailServerSettings, Smtp
 from imsg_testing.servers import Dovecot, Valkey
@@ -26,7 +26,7 @@ from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long  # Dovecot
 
-QUICK = Paces(lease_s=1, ask_s=0.1, idle_s=5, look_s=0.2)
+QUICK = ReaderTimings(lease_s=1, lease_retry_s=0.1, idle_s=5, poll_s=0.2)
 
 
 @dataclass
@@ -82,10 +82,10 @@ def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN4
 
 @contextlib.asynccontextmanager
 async def reading(
-    where: BounceMailbox, redis: Redis, recorder: Recorder, owner: str = "one", paces: Paces = QUICK
-) -> AsyncIterator[Reader]:
+    where: BounceMailbox, redis: Redis, recorder: Recorder, owner: str = "one", timings: ReaderTimings = QUICK
+) -> AsyncIterator[MailboxReader]:
     ingester = Ingester(recorder, "mailbox", make_counter(CollectorRegistry()))
-    reader = Reader(where, make_trust(where), redis, ingester, owner, paces, draw=lambda: 0)
+    reader = MailboxReader(where, make_tls_context(where), redis, ingester, owner, timings, draw=lambda: 0)
     task = asyncio.create_task(reader.run())
     try:
         yield reader
@@ -201,7 +201,7 @@ async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovec
             bounce_mailbox=own.model_copy(update={"username": "other"}),
             servers={"qq": MailServerSettings(host="127.0.0.1", bounce_mailbox=own)},
         )
-        said = await asyncio.to_thread(mailbox.look, smtp.bounce_mailboxes["qq"], None, 5)
+        said = await asyncio.to_thread(mailbox.check_mailbox, smtp.bounce_mailboxes["qq"], None, 5)
         assert said is not None
         assert f"IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__{named}" in said
 
@@ -210,13 +210,13 @@ async def test_a_large_mailbox_is_looked_through_once_in_pages_and_by_headers(
     dovecot: Dovecot, redis: Redis, user: str
 ) -> None:
     large = b"From: li@corp.cn\r\nSubject: news\r\n\r\n" + b"x" * 5_000
-    for _ in range(imap.PAGE + 300):
+    for _ in range(imap.SEARCH_SIZE + 300):
         dovecot.deliver(user, large)
     dovecot.deliver(user, message("ours"))
     recorder = Recorder()
     async with reading(at(dovecot, user), redis, recorder):
         await until(recorder, 1, within_s=60)
-        await eventually(lambda: _reads_to(redis, imap.PAGE + 301), 60)
+        await eventually(lambda: _reads_to(redis, imap.SEARCH_SIZE + 301), 60)
     (first,) = await _octets_sent(dovecot, user, sessions=1)
     assert first < 2_000_000, "the headers of 5,301 messages, of which the bodies have 26 MB"
     async with reading(at(dovecot, user), redis, recorder, "another"):
@@ -424,12 +424,12 @@ async def test_a_server_that_goes_away_is_found_again(redis: Redis, user: str) -
         async with reading(at(server, user), redis, recorder) as reader:
             await until(recorder, 1)
             server.kill()
-            await eventually(lambda: _is(reader.trouble), 10)
+            await eventually(lambda: _is(reader.failure), 10)
             assert not reader.is_reading
             server.start()
             server.deliver(user, message("ours 2"))
             await until(recorder, 2)
-            assert not reader.trouble
+            assert not reader.failure
     assert recorder.subjects() == ["ours 1", "ours 2"]
 
 
@@ -459,7 +459,7 @@ async def test_with_tls(dovecot: Dovecot, redis: Redis, user: str, security: str
 
 async def test_a_certificate_that_is_not_trusted_is_said_in_words(dovecot: Dovecot, user: str) -> None:
     where = at(dovecot, user, host="localhost", port=dovecot.tls_port, security="tls")
-    said = await asyncio.to_thread(mailbox.look, where, ssl.create_default_context(), 5)
+    said = await asyncio.to_thread(mailbox.check_mailbox, where, ssl.create_default_context(), 5)
     assert said is not None
     assert "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE" in said
 
@@ -470,12 +470,12 @@ async def test_a_wrong_password_is_said_in_words_and_not_tried_again_at_once(
     where = at(dovecot, user, password="wrong")
     before = dovecot_logins(dovecot)
     async with reading(where, redis, Recorder()) as reader:
-        await eventually(lambda: _is(reader.trouble))
+        await eventually(lambda: _is(reader.failure))
         assert "授权码" in reader.warnings()[0]
         assert "wrong" not in reader.warnings()[0]
         async with reading(where, redis, Recorder(), "another") as second:
             await asyncio.sleep(1.5)  # longer than the lease: it is kept meanwhile
-            assert not second.trouble
+            assert not second.failure
     assert dovecot_logins(dovecot) - before == 1
 
 
@@ -484,11 +484,11 @@ def dovecot_logins(server: Dovecot) -> int:
 
 
 async def test_what_is_wrong_is_told_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
-    assert await asyncio.to_thread(mailbox.look, at(dovecot, user), None, 5) is None
-    no_folder = await asyncio.to_thread(mailbox.look, at(dovecot, user, folder="退信"), None, 5)
+    assert await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user), None, 5) is None
+    no_folder = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, folder="退信"), None, 5)
     assert no_folder is not None
     assert "IMSG_SMTP__BOUNCE_MAILBOX__FOLDER" in no_folder
-    nobody = await asyncio.to_thread(mailbox.look, at(dovecot, user, port=reserved_port), None, 5)
+    nobody = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, port=reserved_port), None, 5)
     assert nobody is not None
     assert f"127.0.0.1:{reserved_port} does not answer" in nobody
 
@@ -532,4 +532,4 @@ async def test_netease_is_told_who_we_are(user: str) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         where = BounceMailbox(host="127.0.0.1", port=port, username=user, password=PASSWORD)
-        assert await asyncio.to_thread(mailbox.look, where, None, 5) is None
+        assert await asyncio.to_thread(mailbox.check_mailbox, where, None, 5) is None

@@ -81,7 +81,7 @@ async def _check_mail() -> list[ProviderFinding]:
 
 async def _check_sms() -> list[ProviderFinding]:
     checked = await imsg_sms.main.check_providers(load(imsg_sms.main.Settings).sms, TIMEOUT_S)
-    return [ProviderFinding("sms", one.provider, one.is_well, one.said) for one in checked]
+    return [ProviderFinding("sms", check.provider, check.is_well, check.said) for check in checked]
 
 
 async def _check_wechat() -> list[ProviderFinding]:

@@ -161,10 +161,10 @@ class Connection:
         options = f" SIZE={mail.size}" if self._extensions.size else ""
         options += " SMTPUTF8" if mail.needs_utf8 else ""
         sender, parameters = mail.sender, ""
-        if mail.returns is not None:
-            sender = mail.returns.path
+        if mail.return_path is not None:
+            sender = mail.return_path.address
             if self._extensions.dsn:
-                options += f" RET=HDRS ENVID={mail.returns.envelope_id}"
+                options += f" RET=HDRS ENVID={mail.return_path.envelope_id}"
                 parameters = _request_reports(mail.recipient)
         return (
             (f"MAIL FROM:<{_path(sender)}>{options}\r\n".encode(encoding), self._timeouts.command_s),

@@ -154,7 +154,7 @@ class Dialogue(asyncio.Protocol):
             shown = Reply.of(0, line[:80].decode("utf-8", "surrogateescape")).text
             self._fail(MalformedReplyError(f"it answered what is no reply: {shown}"))
         elif line[3:4] != b"-":
-            text = b"\n".join(one[4:].strip(b" \t\r") for one in self._lines)
+            text = b"\n".join(line[4:].strip(b" \t\r") for line in self._lines)
             self._lines, self._octets = [], 0
             self._replies.append(Reply.of(int(code), text.decode("utf-8", "surrogateescape")))
             self._arrived.set()

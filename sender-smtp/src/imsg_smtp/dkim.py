@@ -106,10 +106,10 @@ class Signatures:
 
     def __call__(self, domain: str, body: bytes, at_s: int) -> Signing | None:
         """Begin to sign mails of this body, which come from this domain; None where it has no key."""
-        found = next((one.domain for one in self._signers if f".{domain}".endswith(f".{one.domain}")), None)
+        found = next((signer.domain for signer in self._signers if f".{domain}".endswith(f".{signer.domain}")), None)
         if found is None:
             return None
-        return Signing([one for one in self._signers if one.domain == found], body, at_s)
+        return Signing([signer for signer in self._signers if signer.domain == found], body, at_s)
 
 
 def hash_body(body: bytes) -> str:

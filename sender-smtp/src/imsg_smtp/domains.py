@@ -104,7 +104,7 @@ class Domains:
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._terms: Mapping[str, DomainTerms] = {domain: one for one in terms for domain in one.domains}
+        self._terms: Mapping[str, DomainTerms] = {domain: term for term in terms for domain in term.domains}
         self._domains: OrderedDict[str, Domain] = OrderedDict()
 
     @asynccontextmanager
@@ -222,10 +222,12 @@ class Domains:
 def merge_presets(own: Iterable[DomainTerms]) -> list[DomainTerms]:
     """Merge the settings over the presets, by name; each domain appears once."""
     settings = list(own)
-    names, taken = {one.name for one in settings}, {domain for one in settings for domain in one.domains}
+    names, taken = {term.name for term in settings}, {domain for term in settings for domain in term.domains}
     kept = [
-        DomainTerms(one.name, one.domains - taken, one.connections, one.per_minute, one.slowed_per_minute)
-        for one in PRESETS
-        if one.name not in names
+        DomainTerms(
+            preset.name, preset.domains - taken, preset.connections, preset.per_minute, preset.slowed_per_minute
+        )
+        for preset in PRESETS
+        if preset.name not in names
     ]
     return [*settings, *kept]

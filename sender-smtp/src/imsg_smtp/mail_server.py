@@ -96,7 +96,7 @@ class MailServer:
 
     async def _send(self, mail: Mail, provider: Provider, *, is_forced: bool) -> Result:
         if self._return_paths is not None:
-            mail = self._return_paths.give(mail)
+            mail = self._return_paths.assign(mail)
         scopes = Scopes.of(self._scope, mail.sender, mail.recipient)
         about = scopes.narrow
         async with self._connections.slots:

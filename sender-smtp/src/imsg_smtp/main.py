@@ -135,10 +135,10 @@ async def open_channel(
     signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
     async with AsyncExitStack() as stack:
         servers = dict[str, MailServer]()
-        for name, one in smtp.all_servers.items():
-            address = await _server_address(one, sender.domain, name)
+        for name, server in smtp.all_servers.items():
+            address = await _server_address(server, sender.domain, name)
             connect = partial(connect_or_explain, address, timeouts or Timeouts())
-            connections = ConnectionPool(connect, address.scope, Limits(connections=one.connections), clock)
+            connections = ConnectionPool(connect, address.scope, Limits(connections=server.connections), clock)
             domain = smtp.bounce_domain_of(name)
             servers[name] = MailServer(
                 address.scope,
@@ -149,7 +149,7 @@ async def open_channel(
                 name=name if smtp.servers else PROVIDER,
             )
             stack.push_async_callback(servers[name].close)
-        routes = [one.route(name) for name, one in smtp.all_servers.items()]
+        routes = [server.route(name) for name, server in smtp.all_servers.items()]
         attachments = AttachmentClient(history, PROVIDER, kind="attachment")
         yield MailChannel(
             servers,
@@ -162,7 +162,7 @@ async def open_channel(
                 make_unsubscribe_headers,
                 sign_name=partial(sign_name, token_key) if token_key else None,
             ),
-            terms(sum(one.connections for one in smtp.all_servers.values()), smtp.uncertain),
+            terms(sum(server.connections for server in smtp.all_servers.values()), smtp.uncertain),
             bounces,
         )
 
@@ -183,7 +183,7 @@ def _prepare_unsubscribe(settings: Settings) -> MakeUnsubscribeHeaders | None:
 
 def _names(smtp: Smtp) -> Mapping[str, Names]:
     return {
-        "sender": {name: one.allowed for name, one in smtp.senders.items()},
+        "sender": {name: sender.allowed for name, sender in smtp.senders.items()},
         "reply_to": dict.fromkeys(smtp.reply_to, ()),
     }
 
@@ -191,17 +191,21 @@ def _names(smtp: Smtp) -> Mapping[str, Names]:
 def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
     return senders.Senders(
         default,
-        {name: senders.Choice(senders.parse(one.address), one.allowed) for name, one in smtp.senders.items()},
-        {name: senders.parse(one.address) for name, one in smtp.reply_to.items()},
+        {name: senders.Choice(senders.parse(sender.address), sender.allowed) for name, sender in smtp.senders.items()},
+        {name: senders.parse(address.address) for name, address in smtp.reply_to.items()},
     )
 
 
 def _paces(smtp: Smtp) -> list[DomainTerms]:
     own = [
         DomainTerms(
-            name, split_domains(one.match), one.connections, one.per_minute, one.per_minute or SLOWED_PER_MINUTE
+            name,
+            split_domains(domain.match),
+            domain.connections,
+            domain.per_minute,
+            domain.per_minute or SLOWED_PER_MINUTE,
         )
-        for name, one in smtp.domains.items()
+        for name, domain in smtp.domains.items()
     ]
     return merge_presets(own) if smtp.presets else own
 
@@ -227,8 +231,8 @@ async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, 
     Return the server that it belongs to, its own name, and what keeps us from reading it. Raises StartError.
     """
     mailboxes = smtp.bounce_mailboxes
-    failures = await asyncio.gather(*(bounce_sources.try_mailbox(one, timeout_s) for one in mailboxes.values()))
-    return [(name, one.name, failure) for (name, one), failure in zip(mailboxes.items(), failures, strict=True)]
+    failures = await asyncio.gather(*(bounce_sources.try_mailbox(mailbox, timeout_s) for mailbox in mailboxes.values()))
+    return [(name, mailbox.name, failure) for (name, mailbox), failure in zip(mailboxes.items(), failures, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +291,7 @@ def read_dkim_keys(smtp: Smtp) -> list[DkimPublic]:
     from imsg_smtp import dkim  # noqa: PLC0415  as in _begin_signing
 
     signers = _signers(smtp, sender_domain(smtp))
-    return [DkimPublic(one.domain, one.selector, dkim.public_part(one.key)) for one in signers]
+    return [DkimPublic(signer.domain, signer.selector, dkim.public_part(signer.key)) for signer in signers]
 
 
 def make_dkim_keys(selector: str) -> list[DkimKey]:

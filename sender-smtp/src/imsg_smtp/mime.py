@@ -57,11 +57,11 @@ class MailContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """Where what comes back of a mail goes."""
+class ReturnPath:
+    """The envelope sender of a mail, to which bounces go."""
 
-    path: str
-    """The envelope sender."""
+    address: str
+    """The envelope sender, `b+TOKEN@DOMAIN`."""
     envelope_id: str
     """RFC 3461's ENVID: letters and digits, which xtext leaves as they are."""
 
@@ -83,8 +83,8 @@ class Mail:
     """The message that it is: request and number."""
     needs_utf8: bool = False
     """Whether every server on the way has to accept an address that is not ASCII (RFC 6531)."""
-    returns: Return | None = None
-    """None: bounces go to the sender, as those of any mail."""
+    return_path: ReturnPath | None = None
+    """None: the envelope sender is the sender, and bounces go there."""
 
 
 Sign = Callable[[bytes], bytes]

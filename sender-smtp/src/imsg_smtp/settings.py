@@ -311,7 +311,7 @@ class Smtp(MailServerSettings):
         for name, server in self.all_servers.items():
             if server.bounce_mailbox is not None:
                 mailboxes.setdefault(server.bounce_mailbox, name)
-        return {name: one.set_by(variable_of(name, "bounce_mailbox")) for one, name in mailboxes.items()}
+        return {name: mailbox.set_by(variable_of(name, "bounce_mailbox")) for mailbox, name in mailboxes.items()}
 
     @property
     def all_servers(self) -> dict[str, MailServerSettings]:

@@ -42,7 +42,7 @@ class Signature:
     def fits(self, secrets: Sequence[bytes], body: bytes) -> bool:
         """Tell whether one of the secrets has signed the very body."""
         known = [hmac.digest(secret, self.signed + body, hashlib.sha256) for secret in secrets]
-        return any(equals(given, one) for one in known for given in self.digests)
+        return any(equals(given, secret) for secret in known for given in self.digests)
 
 
 def read_signature(headers: Mapping[str, str], now_s: float) -> Signature | None:
@@ -51,7 +51,7 @@ def read_signature(headers: Mapping[str, str], now_s: float) -> Signature | None
     if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= _DIGITS and abs(now_s - int(stamp)) <= FRESH_S):
         return None
     given = headers.get("webhook-signature", "").split(" ")[:MAX_SIGNATURES]
-    digests = [digest for one in given if (digest := _read_digest(one)) is not None]
+    digests = [digest for text in given if (digest := _read_digest(text)) is not None]
     if not name or not digests:
         return None
     return Signature(f"{name}.{stamp}.".encode("latin-1", "replace"), digests)

@@ -68,12 +68,13 @@ async def _check(
     try:
         async with asyncio.timeout(DNS_TIMEOUT_S):
             facts = await find_facts(setup.domain, setup.host, [selector for selector, _ in setup.keys], resolver)
-            bounces = [await find_bounce_facts(domain, resolver) for domain in find_bounce_domains(smtp)]
+            bounce_facts = [await find_bounce_facts(domain, resolver) for domain in find_bounce_domains(smtp)]
     except TimeoutError:
         remedy = translate(
             "检查本机的 DNS，或用 --dns 指定一台服务器。", "Check this machine's DNS, or name a server by --dns."
         )
         return [*findings, Finding("DNS", translate("未在时限内答复", "no answer in time"), remedy)], []
     findings += describe_records(facts, setup, translate)
-    findings += [finding for one in bounces for finding in describe_bounce_domain(one, facts, translate)]
+    for facts_of_domain in bounce_facts:
+        findings += describe_bounce_domain(facts_of_domain, facts, translate)
     return findings, judge_receivers(facts, setup, translate)

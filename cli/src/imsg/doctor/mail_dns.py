@@ -258,8 +258,8 @@ async def _evaluate(spf: Spf, record: str, domain: str, resolver: Resolver, dept
                 included = await _find_spf_records(value, resolver) if value and "%" not in value else []
                 if not included and value and "%" not in value:
                     spf.fault = spf.fault or f"include {value}"
-                for one in included[:1]:
-                    await _evaluate(spf, one, value, resolver, depth if name == "redirect" else depth + 1)
+                if included:
+                    await _evaluate(spf, included[0], value, resolver, depth if name == "redirect" else depth + 1)
             case "ptr" | "exists":
                 spf.lookups += 1
 

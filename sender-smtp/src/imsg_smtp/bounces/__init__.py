@@ -1,1 +1,1 @@
-"""The mail's way back: what mail servers say after they took a message, by three ways in (ADR 44)."""
+"""Bounces: what mail servers report after they accepted a message, received from three sources (ADR 44)."""

@@ -1,4 +1,4 @@
-"""Where bounces come from: mailboxes that are read, and the SMTP listener. Each is loaded where it is set."""
+"""Starts the bounce sources that are configured: readers of mailboxes and the SMTP listener."""
 
 import asyncio
 import secrets
@@ -16,15 +16,15 @@ from imsg_smtp.bounces.ingest import Ingester, make_counter
 from imsg_smtp.bounces.process import BounceProcessor
 
 if TYPE_CHECKING:
-    from imsg_smtp.bounces.mailbox import Reader
+    from imsg_smtp.bounces.mailbox import MailboxReader
 
 
 @dataclass(frozen=True, slots=True)
 class BounceSources:
-    """The sources that are set."""
+    """The configured sources."""
 
     mailboxes: Mapping[str, BounceMailbox]
-    """By the name of their server."""
+    """Name of the mail server → the mailbox of its bounces."""
     listener: BounceListener | None
     domains: Collection[str]
     """Bounce domains, in lower case."""
@@ -44,44 +44,44 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
         if not sources.domains:
             domain, port = variable("smtp", "bounce_domain"), variable("smtp", "bounce_listener", "port")
             raise StartError(
-                f"{domain} is not set, and {port} is: set the domain whose MX leads there, or unset the port."
+                f"{domain} is not set, and {port} is: set the domain whose MX is this host, or unset the port."
             )
-        from imsg_smtp.bounces.listener import Addresses, Listener  # noqa: PLC0415  3 MiB
+        from imsg_smtp.bounces.listener import Listener, RecipientCheck  # noqa: PLC0415  3 MiB
 
         listener = Listener(
-            sources.listener, Addresses(sources.domains, bounces.knows), Ingester(bounces, "listener", counter)
+            sources.listener, RecipientCheck(sources.domains, bounces.knows), Ingester(bounces, "listener", counter)
         )
         await sender.stack.enter_async_context(listener.listening())
 
 
 async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, ingester: Ingester) -> None:
-    """Read each mailbox, in this process or another. Raises StartError."""
-    from imsg_smtp.bounces.imap import make_trust  # noqa: PLC0415  2 MiB that most do not need
-    from imsg_smtp.bounces.mailbox import Reader  # noqa: PLC0415
+    """Start a reader for each mailbox; a lease decides which process reads. Raises StartError."""
+    from imsg_smtp.bounces.imap import make_tls_context  # noqa: PLC0415  2 MiB
+    from imsg_smtp.bounces.mailbox import MailboxReader  # noqa: PLC0415
 
     readers = []
     reading = Gauge(
         "imsg_bounce_mailbox_read",
-        "1 where this process reads the bounce mailbox of a server; one of all does",
+        "1 where this process reads the bounce mailbox of a server; one process of all does",
         ("server",),
         registry=sender.service.metrics,
     )
     for name, mailbox in mailboxes.items():
-        tls = await asyncio.to_thread(make_trust, mailbox)
-        reader = Reader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8))
+        tls = await asyncio.to_thread(make_tls_context, mailbox)
+        reader = MailboxReader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8))
         reading.labels(name).set_function(partial(_is_reading, reader))
         sender.service.watch(reader.run(), f"bounce mailbox of {name}")
         readers.append(reader)
-    sender.service.warn("bounce_mailbox", lambda: [warning for one in readers for warning in one.warnings()])
+    sender.service.warn("bounce_mailbox", lambda: [warning for reader in readers for warning in reader.warnings()])
 
 
-def _is_reading(reader: "Reader") -> float:
+def _is_reading(reader: "MailboxReader") -> float:
     return float(reader.is_reading)
 
 
-async def try_mailbox(where: BounceMailbox, timeout_s: float) -> str | None:
-    """Log in to the mailbox and open its folder; return what keeps it from that, as a sentence. Raises StartError."""
-    from imsg_smtp.bounces.imap import make_trust  # noqa: PLC0415
-    from imsg_smtp.bounces.mailbox import look  # noqa: PLC0415
+async def try_mailbox(settings: BounceMailbox, timeout_s: float) -> str | None:
+    """Log in to the mailbox and open its folder; return why that failed, as a sentence. Raises StartError."""
+    from imsg_smtp.bounces.imap import make_tls_context  # noqa: PLC0415
+    from imsg_smtp.bounces.mailbox import check_mailbox  # noqa: PLC0415
 
-    return await asyncio.to_thread(lambda: look(where, make_trust(where), timeout_s))
+    return await asyncio.to_thread(lambda: check_mailbox(settings, make_tls_context(settings), timeout_s))

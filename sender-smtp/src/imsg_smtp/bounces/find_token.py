@@ -1,7 +1,7 @@
-"""Finding the message in a mail that came back: by the token of its envelope, or by the signed name of our mail.
+"""Finds the identifiers in a bounce: tokens of the envelope, and signed names of the returned mail.
 
-Of a mail that came back only its own name counts: a person's answer to a mail of ours names that one in `References`,
-and may come back too.
+Only the returned mail's own name counts. A person's reply to a mail of iMSG names that mail in `References`, and may
+bounce itself.
 """
 
 import re
@@ -34,11 +34,11 @@ _RECIPIENT_HEADERS = (
 
 _TOKEN = re.compile(r"(?<![a-z0-9+])(b\+[a-z2-7]{45})(?=@)", re.IGNORECASE | re.ASCII)
 _BARE_TOKEN = re.compile(r"(?:b\+|b\+2b)?([a-z2-7]{45})", re.IGNORECASE | re.ASCII)
-"""As ENVID has it, whoever has undone its xtext or not."""
+"""A token in ENVID, with or without the xtext encoding of `+` (RFC 3461, 4)."""
 
 
 def find_tokens(mail: Part, parts: Sequence[Part], rcpt: Iterable[str]) -> Iterator[str]:
-    """Yield what may be tokens, as local parts: the way here tells first, what comes back with the mail last."""
+    """Yield candidates for tokens as local parts: from the envelope and headers first, then from the returned mail."""
     for address in rcpt:
         yield from _TOKEN.findall(address if "@" in address else f"{address}@")
     for name in _RECIPIENT_HEADERS:
@@ -46,19 +46,19 @@ def find_tokens(mail: Part, parts: Sequence[Part], rcpt: Iterable[str]) -> Itera
             yield from _TOKEN.findall(value)
     for part in parts:
         if part.type in STATUS_PARTS:
-            yield from _in_fields(part, "original-envelope-id", _BARE_TOKEN)
+            yield from _tokens_in_fields(part, "original-envelope-id", _BARE_TOKEN)
         elif part.type == FEEDBACK_PART:
-            yield from _in_fields(part, "original-mail-from", _TOKEN)
+            yield from _tokens_in_fields(part, "original-mail-from", _TOKEN)
         elif _is_returned(part):
-            paths = (value for name, value in _head_of(part) if name == "return-path")
-            for path in paths:
-                yield from _TOKEN.findall(path)
+            for name, value in _read_returned_head(part):
+                if name == "return-path":
+                    yield from _TOKEN.findall(value)
 
 
 SIGNED_HEADER = "x-imsg-id"
 
-_OF_THE_BOUNCE = ("x-cm-original-message-id", "x-original-message-id", "in-reply-to")
-"""Headers of a bounce that name the mail it speaks of: Coremail's (NetEase), Google's, Exchange's."""
+_BOUNCE_HEADERS = ("x-cm-original-message-id", "x-original-message-id", "in-reply-to")
+"""Headers of a bounce that contain the Message-ID of the returned mail: Coremail's (NetEase), Google's, Exchange's."""
 
 _NAME = re.compile(SIGNED_NAME, re.IGNORECASE | re.ASCII)
 
@@ -66,7 +66,7 @@ _LABELLED = re.compile(
     rf"(?<![\w-])({SIGNED_HEADER}|message-id)\s{{0,8}}:(?:\s|<|&lt;|&nbsp;){{0,12}}({SIGNED_NAME})?",
     re.IGNORECASE | re.ASCII,
 )
-"""A header of the mail that came back, within a text for people (qmail, QQ, Exchange)."""
+"""A header of the returned mail inside the text for people (qmail, QQ, Exchange)."""
 
 _TAG = re.compile(r"</?[a-z][^<>@]{0,400}>", re.IGNORECASE)
 
@@ -74,8 +74,8 @@ MAX_TEXT = 128 * 1024
 
 
 def find_names(mail: Part, parts: Sequence[Part]) -> Iterator[str]:
-    """Yield what may be signed names of the mail that came back: its signed header first, then its Message-ID."""
-    returned = next((head for part in parts if _is_returned(part) and (head := _head_of(part))), ())
+    """Yield candidates for the signed name of the returned mail: its signed header first, then its Message-ID."""
+    returned = next((head for part in parts if _is_returned(part) and (head := _read_returned_head(part))), ())
     yield from _names_in(returned, SIGNED_HEADER)
     yield from _names_in(returned, "message-id")
     if any(name == "message-id" for name, _ in returned):
@@ -84,7 +84,7 @@ def find_names(mail: Part, parts: Sequence[Part]) -> Iterator[str]:
         if part.type in STATUS_PARTS:
             for fields in read_blocks(part.octets):
                 yield from _names_in(fields.items(), "x-original-message-id")
-    for header in _OF_THE_BOUNCE:
+    for header in _BOUNCE_HEADERS:
         yield from _names_in(mail.headers, header)
     yield from _names_in((("last", value.rpartition("<")[2]) for value in mail.values("references")), "last")
     for part in parts:
@@ -99,25 +99,26 @@ def _names_in(headers: Iterable[tuple[str, str]], header: str) -> Iterator[str]:
 
 
 def _is_returned(part: Part) -> bool:
-    """Tell whether a part is the mail that came back, or its headers; QQ and others attach it as a file."""
+    """Return whether a part is the returned mail or its headers; QQ and others attach it as a file."""
     return part.type in _RETURNED_PARTS or any(
         ".eml" in part.value(header).lower() for header in ("content-type", "content-disposition")
     )
 
 
-def _head_of(part: Part) -> Sequence[tuple[str, str]]:
+def _read_returned_head(part: Part) -> Sequence[tuple[str, str]]:
     return read_head(part.octets.lstrip(b"\n"))
 
 
 def _names_in_text(part: Part) -> Iterator[str]:
-    """Yield the signed headers of a text, then the first Message-ID: those behind it are of what the mail quotes."""
+    """Yield the signed headers in a text, then its first Message-ID: later ones are of mails that it quotes."""
     text = part.text[:MAX_TEXT]
-    found = _LABELLED.findall(text if part.type == "text/plain" else _TAG.sub(" ", text))
-    yield from (name for label, name in found if name and label.lower() == SIGNED_HEADER)
-    first = next((name for label, name in found if label.lower() == "message-id"), "")
-    yield from filter(None, (first,))
+    headers = _LABELLED.findall(text if part.type == "text/plain" else _TAG.sub(" ", text))
+    yield from (name for label, name in headers if name and label.lower() == SIGNED_HEADER)
+    first = next((name for label, name in headers if label.lower() == "message-id"), "")
+    if first:
+        yield first
 
 
-def _in_fields(part: Part, name: str, pattern: re.Pattern[str]) -> Iterator[str]:
+def _tokens_in_fields(part: Part, name: str, pattern: re.Pattern[str]) -> Iterator[str]:
     for fields in read_blocks(part.octets):
-        yield from (PREFIX + found[-45:] for found in pattern.findall(fields.get(name, "")))
+        yield from (PREFIX + token[-45:] for token in pattern.findall(fields.get(name, "")))

@@ -1,4 +1,4 @@
-"""When a report without a believable date first came, so that the same report has the same time again."""
+"""Records when a report without a plausible date first arrived, so that a repeat of it gets the same time."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -7,17 +7,17 @@ from imsg_runtime.redis import Redis
 from imsg_smtp.bounces.report import Report
 
 KEPT = timedelta(days=7)
-"""For so long a report may be pushed again: mail servers give up after five days."""
+"""How long a report is remembered: mail servers stop repeating a delivery after five days."""
 
 
 class FirstSeen:
-    """Remembers reports in Redis, for all replicas and sources. Raises RedisUnavailable, RedisRefused."""
+    """Stores the arrival times of reports in Redis, shared by all replicas. Raises RedisUnavailable, RedisRefused."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def find(self, report: Report, message: str, now: datetime) -> datetime:
-        """Return when this report of a message came first; now, where it has not come before."""
+        """Return the time of the report's first arrival; `now` if this is the first. `message` is `REQUEST-N`."""
         identity = repr((message, report.kind.value, report.code, report.detail, report.recipient))
         key = f"imsg:smtp:bounces:seen:{hashlib.sha256(identity.encode(errors='replace')).hexdigest()}"
         now_ms = int(now.timestamp() * 1_000)

@@ -1,4 +1,4 @@
-"""Bounces that are pushed: `POST /hooks/smtp`, signed as Standard Webhooks says, or `/hooks/smtp/SECRET`.
+"""The webhook for bounces: `POST /hooks/smtp` with a signature by Standard Webhooks, or `POST /hooks/smtp/SECRET`.
 
 The body is the mail itself (`message/rfc822`, its recipients in `?recipient=`), or JSON `{recipient, raw}`.
 """
@@ -24,7 +24,7 @@ log = logger(__name__)
 PATH = "/hooks/smtp"
 
 MAX_BODY_BYTES = 1024 * 1024
-"""As for every webhook. Of a longer mail its report stands at the beginning: the rest may be cut off before it."""
+"""The limit of every webhook. A longer mail may be cut off by its sender: the report stands at its beginning."""
 
 MAX_RECIPIENTS = 10
 
@@ -35,39 +35,39 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class Pushed(BaseModel):
-    """A mail as JSON."""
+class PushedMail(BaseModel):
+    """The JSON body of a push."""
 
     model_config = ConfigDict(strict=True)
 
     recipient: Annotated[list[str], BeforeValidator(_as_list)] = []
     raw: str
-    """The mail, headers and all."""
+    """The whole mail with its headers."""
 
 
 class Hook:
     """An ASGI app at `PATH`. Raises Refusal, which the service answers."""
 
     def __init__(self, bounces: BounceProcessor, secrets: Sequence[SecretStr]) -> None:
-        known = [one.get_secret_value() for one in secrets]
+        texts = [secret.get_secret_value() for secret in secrets]
         self._bounces = bounces
-        self._signing = [read_secret(one) for one in known if one.startswith(SIGNED)]
-        self._spoken = [one for one in known if not one.startswith(SIGNED)]
+        self._signing_keys = [read_secret(text) for text in texts if text.startswith(SIGNED)]
+        self._url_secrets = [text for text in texts if not text.startswith(SIGNED)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one push: 200 once it is kept or changes nothing, 404 where it is nobody's, 503 to come again."""
+        """Answer a push: 200 once it is kept or ignored, 404 for an unknown token, 503 to ask for a repeat."""
         request = Request(scope, receive)
-        is_known = self._check_url(request)
+        has_url_secret = self._check_url(request)
         if request.method != "POST":
             allowed = {"Allow": "POST"}
             raise Refusal("no_such_method", path=PATH, method=request.method, allowed="POST", headers=allowed)
-        signature = None if is_known else read_signature(request.headers, time.time())
-        if signature is None and not is_known:  # said before a stranger's body is read
+        signature = None if has_url_secret else read_signature(request.headers, time.time())
+        if signature is None and not has_url_secret:  # before the body of an unknown client is read
             raise Refusal("not_signed")
         body = await bodies.read(scope, receive, MAX_BODY_BYTES)
-        if signature is not None and not signature.fits(self._signing, body):
+        if signature is not None and not signature.fits(self._signing_keys, body):
             raise Refusal("not_signed")
-        raw, recipients = _read(request, body)
+        raw, recipients = _read_mail(request, body)
         try:
             ingested = await self._bounces.process(raw, recipients)
         except RetryLater as later:
@@ -78,23 +78,23 @@ class Hook:
         await Answer(ok(result=ingested.verdict.value, why=ingested.why, id=ingested.message))(scope, receive, send)
 
     def _check_url(self, request: Request) -> bool:
-        """Tell whether the URL itself holds a secret. Raises Refusal no_such_url."""
+        """Return whether the URL contains a secret; False where the push has to be signed. Raises Refusal."""
         path = request.url.path
-        if path.rstrip("/") == PATH and self._signing:
+        if path.rstrip("/") == PATH and self._signing_keys:
             return False
-        given = path.removeprefix(f"{PATH}/")
-        if path.startswith(f"{PATH}/") and any(equals(given, one) for one in self._spoken):
+        last = path.removeprefix(f"{PATH}/")
+        if path.startswith(f"{PATH}/") and any(equals(last, secret) for secret in self._url_secrets):
             return True
-        raise Refusal("no_such_url", path=PATH if given else path)
+        raise Refusal("no_such_url", path=PATH if last else path)
 
 
-def _read(request: Request, body: bytes) -> tuple[bytes, list[str]]:
-    """Read the mail and its recipients. Raises Refusal."""
+def _read_mail(request: Request, body: bytes) -> tuple[bytes, list[str]]:
+    """Return the mail and its recipients. Raises Refusal."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        given = request.query_params.getlist("recipient")[:MAX_RECIPIENTS]
-        return body, [one.replace(" ", "+") for one in given]  # a + that was not written %2B is read as a blank
+        recipients = request.query_params.getlist("recipient")[:MAX_RECIPIENTS]
+        return body, [text.replace(" ", "+") for text in recipients]  # an unquoted + is decoded as a space
     try:
-        pushed = Pushed.model_validate_json(body)
+        pushed = PushedMail.model_validate_json(body)
     except ValidationError as error:
         raise wrong_fields(error.errors()) from error
     return pushed.raw.encode("utf-8", "surrogatepass"), pushed.recipient[:MAX_RECIPIENTS]

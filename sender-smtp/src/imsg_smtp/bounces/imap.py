@@ -1,6 +1,6 @@
-"""One connection to an IMAP server (RFC 9051, RFC 3501), by IMAPClient, whose calls block: they belong in a thread.
+"""One connection to an IMAP server (RFC 9051, RFC 3501) by IMAPClient. Its calls block: make them in a thread.
 
-Each call is over after `TIMEOUT_S`, and raises `MailboxTrouble` with one sentence for people.
+Each call returns within `TIMEOUT_S`, or raises `MailboxError` with one sentence for the operator.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ TIMEOUT_S = 30.0
 
 CONNECT_S = 10.0
 
-SHOWN = 300
-"""How much of a server's words is shown."""
+MAX_SHOWN_CHARACTERS = 300
+"""How many characters of a server's text are shown."""
 
 MAX_BYTES = 1024 * 1024
-"""How much of a message is fetched: what a report says stands at its beginning."""
+"""How much of a message is fetched: the report stands at its beginning."""
 
 HEAD_BYTES = 32 * 1024
-"""How much of a message's headers is fetched, to tell whether it may be a bounce."""
+"""How much of a message's headers is fetched, to decide whether it may be a bounce."""
 
-PAGE = 5_000
-"""Messages that are searched together: the library reads lines of a million octets at most."""
+SEARCH_SIZE = 5_000
+"""How many messages one SEARCH covers: the library reads lines of at most a million octets."""
 
-TAKEN = "iMSG"
-"""The keyword of what was taken, where the server lets clients make keywords (RFC 9051, 2.3.2)."""
+KEYWORD = "iMSG"
+"""The keyword that marks processed bounces, where the server lets clients create keywords (RFC 9051, 2.3.2)."""
 
 CODE_HINT = (
     "at QQ, Exmail and NetEase the password is an authorization code (授权码) that their web page gives, "
@@ -45,45 +45,45 @@ CODE_HINT = (
 )
 
 
-class MailboxTrouble(Exception):  # noqa: N818  a state of the world
-    """The mailbox can't be read; its text says why, and what to do."""
+class MailboxError(Exception):
+    """The mailbox can't be read; the text says why, and the remedy."""
 
-    def __init__(self, text: str, *, needs_people: bool) -> None:
+    def __init__(self, text: str, *, needs_operator: bool) -> None:
         super().__init__(text)
-        self.needs_people = needs_people
-        """Whether it stays so until somebody corrects a setting or the mailbox."""
+        self.needs_operator = needs_operator
+        """Whether the error lasts until the operator corrects a setting or the mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A message's beginning."""
+class FetchedMessage:
+    """The UID of a message, and the first octets of the message or of its headers."""
 
     uid: int
     raw: bytes
 
 
 class Imap:
-    """A folder that is open, for reading alone (EXAMINE): nothing in it changes but what is marked, by its UID."""
+    """An open folder. It is opened for reading only (EXAMINE); `mark` alone changes it."""
 
-    def __init__(self, where: BounceMailbox, client: IMAPClient) -> None:
-        self._where = where
+    def __init__(self, settings: BounceMailbox, client: IMAPClient) -> None:
+        self._settings = settings
         self._client = client
         self.validity = 0
-        """UIDVALIDITY: where it changes, all UIDs mean other messages (RFC 9051, 2.3.1.1)."""
+        """UIDVALIDITY: once it changes, all UIDs denote other messages (RFC 9051, 2.3.1.1)."""
         self.has_idle = False
 
     def open(self) -> None:
-        """Log in and open the folder. Raises MailboxTrouble."""
-        where, client = self._where, self._client
-        with _told(where):
+        """Log in and open the folder. Raises MailboxError."""
+        settings, client = self._settings, self._client
+        with _translate_errors(settings):
             self._identify()
             try:
-                client.login(where.username, where.password.get_secret_value())
+                client.login(settings.username, settings.password.get_secret_value())
             except LoginError as error:
-                raise MailboxTrouble(
-                    f"{where.host}:{where.server_port} refuses the log-in of {where.username}: {_words(error)}; "
-                    f"correct {where.variable('username')} and …__PASSWORD ({CODE_HINT})",
-                    needs_people=True,
+                raise MailboxError(
+                    f"{settings.host}:{settings.server_port} refuses the log-in of {settings.username}: "
+                    f"{_describe(error)}; correct {settings.variable('username')} and …__PASSWORD ({CODE_HINT})",
+                    needs_operator=True,
                 ) from error
             self._identify()
             self.has_idle = client.has_capability("IDLE")
@@ -92,80 +92,82 @@ class Imap:
             except (IMAPClientError, UnicodeError) as error:
                 if isinstance(error, client.AbortError):
                     raise
-                raise MailboxTrouble(
-                    f"{where.host} does not open the folder {where.folder}: {_words(error)}; correct "
-                    f"{where.variable('folder')}, or let mail programs in at the provider",
-                    needs_people=True,
+                raise MailboxError(
+                    f"{settings.host} does not open the folder {settings.folder}: {_describe(error)}; correct "
+                    f"{settings.variable('folder')}, or let mail programs in at the provider",
+                    needs_operator=True,
                 ) from error
             self._check_move()
 
     def _examine(self) -> int:
         """Open the folder for reading; return how many messages it has."""
-        examined = self._client.select_folder(self._where.folder, readonly=True)
+        examined = self._client.select_folder(self._settings.folder, readonly=True)
         self.validity = int(examined.get(b"UIDVALIDITY", 0))
         return int(examined.get(b"EXISTS", 0))
 
     def _check_move(self) -> None:
-        """Raise MailboxTrouble where messages can't be moved, and are to be."""
-        target, setting = self._where.move_to, self._where.variable("move_to")
+        """Raise MailboxError where `move_to` is set and the server can't move messages there."""
+        target, setting = self._settings.move_to, self._settings.variable("move_to")
         if target is None:
             return
         if not (self._client.has_capability("MOVE") or self._client.has_capability("UIDPLUS")):
-            raise MailboxTrouble(f"{self._where.host} can't move messages; unset {setting}", needs_people=True)
+            raise MailboxError(f"{self._settings.host} can't move messages; unset {setting}", needs_operator=True)
         if not self._client.folder_exists(target):
-            raise MailboxTrouble(
-                f"{self._where.host} has no folder {target}; make it, or unset {setting}", needs_people=True
+            raise MailboxError(
+                f"{self._settings.host} has no folder {target}; make it, or unset {setting}", needs_operator=True
             )
 
     def refresh(self) -> int:
-        """Have the server tell what there is, UIDVALIDITY too; return how many messages. Raises MailboxTrouble."""
-        with _told(self._where):
+        """Open the folder again and update `validity`; return the number of messages. Raises MailboxError."""
+        with _translate_errors(self._settings):
             return self._examine()
 
     def find(self, count: int, after: int | None, since: date) -> list[int]:
-        """Return the UIDs of messages above `after`, or of those of `count` that came since a day where there is none.
+        """Return the UIDs above `after`, ascending. With `after` None: those of all `count` messages since a day.
 
-        Raises MailboxTrouble.
+        Raises MailboxError.
         """
-        with _told(self._where):
+        with _translate_errors(self._settings):
             if after is None:
-                pages = (f"{first}:{min(first + PAGE - 1, count)}" for first in range(1, count + 1, PAGE))
+                pages = (f"{first}:{min(first + SEARCH_SIZE - 1, count)}" for first in range(1, count + 1, SEARCH_SIZE))
                 return sorted(uid for page in pages for uid in self._client.search([page, "SINCE", since, "UNDELETED"]))
-            # `n:*` holds the last message even where its UID is below n.
-            found = self._client.search(["UID", f"{after + 1}:*", "UNDELETED"])
-            return sorted(uid for uid in found if uid > after)
+            # `n:*` matches the last message even if its UID is below n.
+            uids = self._client.search(["UID", f"{after + 1}:*", "UNDELETED"])
+            return sorted(uid for uid in uids if uid > after)
 
-    def fetch_heads(self, uids: Sequence[int]) -> list[Found]:
-        """Fetch the headers of messages, and leave them unread; one that is gone is left out. Raises MailboxTrouble."""
+    def fetch_heads(self, uids: Sequence[int]) -> list[FetchedMessage]:
+        """Fetch the headers of messages and leave them unread; omit deleted messages. Raises MailboxError."""
         return self._fetch(uids, f"BODY.PEEK[HEADER]<0.{HEAD_BYTES}>")
 
-    def fetch(self, uids: Sequence[int]) -> list[Found]:
-        """Fetch the beginnings of messages and leave them unread; omit those that are gone. Raises MailboxTrouble."""
+    def fetch(self, uids: Sequence[int]) -> list[FetchedMessage]:
+        """Fetch the first MAX_BYTES of messages and leave them unread; omit deleted ones. Raises MailboxError."""
         return self._fetch(uids, f"BODY.PEEK[]<0.{MAX_BYTES}>")
 
-    def _fetch(self, uids: Sequence[int], what: str) -> list[Found]:
-        with _told(self._where):
-            answers = self._client.fetch(uids, [what])
-            pieces = [(uid, name, raw) for uid in uids if uid in answers for name, raw in answers[uid].items()]
+    def _fetch(self, uids: Sequence[int], what: str) -> list[FetchedMessage]:
+        with _translate_errors(self._settings):
+            responses = self._client.fetch(uids, [what])
+            pieces = [(uid, name, raw) for uid in uids if uid in responses for name, raw in responses[uid].items()]
             return [
-                Found(uid, raw) for uid, name, raw in pieces if name.startswith(b"BODY[") and isinstance(raw, bytes)
+                FetchedMessage(uid, raw)
+                for uid, name, raw in pieces
+                if name.startswith(b"BODY[") and isinstance(raw, bytes)
             ]
 
     def mark(self, uids: Sequence[int]) -> None:
-        """Mark messages as read and taken, and move them where that is set. Raises MailboxTrouble."""
+        """Mark messages as read, add the keyword, and move them if `move_to` is set. Raises MailboxError."""
         client = self._client
-        with _told(self._where):
-            selected = client.select_folder(self._where.folder)
+        with _translate_errors(self._settings):
+            selected = client.select_folder(self._settings.folder)
             if int(selected.get(b"UIDVALIDITY", 0)) != self.validity:
-                raise MailboxTrouble(f"{self._where.host} counts its messages anew", needs_people=False)
+                raise MailboxError(f"{self._settings.host} has renumbered its messages", needs_operator=False)
             has_keywords = b"\\*" in selected.get(b"PERMANENTFLAGS", ())
-            client.add_flags(uids, [SEEN, TAKEN] if has_keywords else [SEEN], silent=True)
-            if self._where.move_to is not None:
-                self._move(uids, self._where.move_to)
+            client.add_flags(uids, [SEEN, KEYWORD] if has_keywords else [SEEN], silent=True)
+            if self._settings.move_to is not None:
+                self._move(uids, self._settings.move_to)
             self._examine()
 
     def _move(self, uids: Sequence[int], target: str) -> None:
-        """Move them (RFC 6851); else copy them and remove these alone (RFC 4315): a crash in between leaves two."""
+        """Move messages (RFC 6851), or copy and expunge them (RFC 4315): then a crash in between leaves both."""
         if self._client.has_capability("MOVE"):
             self._client.move(uids, target)
             return
@@ -174,71 +176,71 @@ class Imap:
         self._client.expunge(uids)
 
     def begin_idle(self) -> None:
-        """Ask to be told of what comes (RFC 2177). Raises MailboxTrouble."""
-        with _told(self._where):
+        """Begin IDLE: the server reports new messages (RFC 2177). Raises MailboxError."""
+        with _translate_errors(self._settings):
             self._client.idle()
 
-    def wait(self, at_most_s: float) -> bool:
-        """Wait for news while idle; tell whether there may be a message. Raises MailboxTrouble."""
-        with _told(self._where):
+    def wait(self, timeout_s: float) -> bool:
+        """Wait during IDLE; return whether the server reported a message. Raises MailboxError."""
+        with _translate_errors(self._settings):
             began = time.monotonic()
-            responses = self._client.idle_check(timeout=at_most_s)
-            if not responses and time.monotonic() - began < at_most_s / 2:
-                raise MailboxTrouble(f"{self._where.host} closed the connection", needs_people=False)
-            return any(len(one) > 1 and one[1] in (b"EXISTS", b"RECENT") for one in responses)
+            responses = self._client.idle_check(timeout=timeout_s)
+            if not responses and time.monotonic() - began < timeout_s / 2:
+                raise MailboxError(f"{self._settings.host} closed the connection", needs_operator=False)
+            return any(len(response) > 1 and response[1] in (b"EXISTS", b"RECENT") for response in responses)
 
     def end_idle(self) -> None:
-        """Stop being told. Raises MailboxTrouble."""
-        with _told(self._where):
+        """End IDLE. Raises MailboxError."""
+        with _translate_errors(self._settings):
             self._client.idle_done()
 
     def log_out(self) -> None:
-        """Take leave, whatever comes of it."""
-        with contextlib.suppress(MailboxTrouble), _told(self._where):
+        """Send LOGOUT, and ignore errors."""
+        with contextlib.suppress(MailboxError), _translate_errors(self._settings):
             self._client.logout()
 
     def abort(self) -> None:
-        """Cut the connection off, from any thread: a call that blocks in another ends with MailboxTrouble."""
+        """Shut the socket down, from any thread: a call that blocks in another thread raises MailboxError."""
         with contextlib.suppress(OSError):
             self._client.socket().shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the connection, in the thread of its calls."""
+        """Close the connection; call it in the thread of the other calls."""
         with contextlib.suppress(OSError, IMAPClientError):
             self._client.shutdown()
 
     def _identify(self) -> None:
-        """Say who we are (RFC 2971), before the log-in and after it: NetEase opens no folder for a stranger."""
+        """Send ID (RFC 2971), before the log-in and after it: NetEase opens no folder without it."""
         if self._client.has_capability("ID"):
             self._client.id_({"name": "iMSG", "version": version("imsg-smtp"), "vendor": "iMSG"})
 
 
-def connect(where: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: float = TIMEOUT_S) -> Imap:
-    """Connect, and begin TLS; nobody is logged in yet. Raises MailboxTrouble."""
-    with _told(where):
+def connect(settings: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: float = TIMEOUT_S) -> Imap:
+    """Connect and start TLS, without a log-in. Raises MailboxError."""
+    with _translate_errors(settings):
         client = IMAPClient(
-            where.host,
-            where.server_port,
-            ssl=where.protection == "tls",
-            ssl_context=tls if where.protection == "tls" else None,
+            settings.host,
+            settings.server_port,
+            ssl=settings.protection == "tls",
+            ssl_context=tls if settings.protection == "tls" else None,
             timeout=SocketTimeout(connect=min(timeout_s, CONNECT_S), read=timeout_s),
         )
-        if where.protection == "starttls":
+        if settings.protection == "starttls":
             client.starttls(tls)
-        return Imap(where, client)
+        return Imap(settings, client)
 
 
-def make_trust(where: BounceMailbox) -> ssl.SSLContext | None:
-    """Make what TLS begins with; None without TLS. Raises StartError."""
-    if where.protection == "none":
+def make_tls_context(settings: BounceMailbox) -> ssl.SSLContext | None:
+    """Return the TLS context of a mailbox; None where its security is none. Raises StartError."""
+    if settings.protection == "none":
         return None
     context = ssl.create_default_context()
-    if where.ca_file is not None:
-        _trust(context, where.ca_file, where.variable("ca_file"))
+    if settings.ca_file is not None:
+        _load_authorities(context, settings.ca_file, settings.variable("ca_file"))
     return context
 
 
-def _trust(context: ssl.SSLContext, file: Path, name: str) -> None:
+def _load_authorities(context: ssl.SSLContext, file: Path, name: str) -> None:
     try:
         context.load_verify_locations(file)
     except (OSError, ssl.SSLError) as error:
@@ -246,24 +248,24 @@ def _trust(context: ssl.SSLContext, file: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(where: BounceMailbox) -> Iterator[None]:
-    """Say in words what the library raises."""
+def _translate_errors(settings: BounceMailbox) -> Iterator[None]:
+    """Raise MailboxError in place of the library's errors."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise MailboxTrouble(
-            f"the certificate of {where.host} is not trusted ({error.verify_message}); correct the host, or give its "
-            f"authority by {where.variable('ca_file')}",
-            needs_people=True,
+        raise MailboxError(
+            f"the certificate of {settings.host} is not trusted ({error.verify_message}); correct the host, or give "
+            f"its authority by {settings.variable('ca_file')}",
+            needs_operator=True,
         ) from error
     except (OSError, IMAPClientError, ValueError, EOFError) as error:
-        reason = _words(error)
-        raise MailboxTrouble(
-            f"{where.host}:{where.server_port} does not answer as it should: {reason}", needs_people=False
+        reason = _describe(error)
+        raise MailboxError(
+            f"{settings.host}:{settings.server_port} does not answer as it should: {reason}", needs_operator=False
         ) from error
 
 
-def _words(error: BaseException) -> str:
-    """Return what the server reason; the library hands on its bytes as Python writes them."""
-    reason = str(error) or type(error).__name__
-    return re.sub(r"b'([^']*)'", r"\1", reason)[:SHOWN]
+def _describe(error: BaseException) -> str:
+    """Return the text of an error; the library writes the server's bytes as `b'…'`."""
+    text = str(error) or type(error).__name__
+    return re.sub(r"b'([^']*)'", r"\1", text)[:MAX_SHOWN_CHARACTERS]

@@ -1,4 +1,4 @@
-"""What mailbox and listener share: they hand each mail to the processor within a time, and count the result."""
+"""Passes the mails of the mailbox and the listener to the processor, with a time limit, and counts the results."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from imsg_smtp.bounces.process import IngestedBounce, RetryLater
 Source = Literal["mailbox", "listener"]
 
 RETRY_LATER = (RetryLater, TimeoutError)
-"""Raised where a mail could not be kept for now, and has to come again."""
+"""Raised where a mail could not be kept now: the source must deliver it again."""
 
 
 class SupportsProcess(Protocol):
     """Processes a mail, as BounceProcessor does."""
 
     async def process(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
-        """Keep what a message says; it may come twice. `recipients` are those of its envelope, none where unknown.
+        """Publish the events of a mail; a repeat changes nothing. `recipients` are the envelope's, empty if unknown.
 
-        Raises RetryLater where it could not be kept.
+        Raises RetryLater where they could not be kept.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Ingester:
-    """Hands each mail of one source to the processor within a time, and counts the results."""
+    """Passes each mail of one source to the processor, and counts the results."""
 
     processor: SupportsProcess
     source: Source
@@ -35,7 +35,7 @@ class Ingester:
     within_s: float = 20.0
 
     async def ingest(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
-        """Process a mail within the time. Raises one of RETRY_LATER."""
+        """Process a mail within `within_s` seconds. Raises one of RETRY_LATER."""
         try:
             async with asyncio.timeout(self.within_s):
                 ingested = await self.processor.process(raw, recipients)
@@ -54,7 +54,7 @@ def make_counter(registry: CollectorRegistry) -> Counter:
     """Make the counter of all sources."""
     return Counter(
         "imsg_bounce_mails",
-        "Messages that came back by mail, by their source and what became of them",
+        "Bounces received by mail, by source and result",
         ("way", "result"),
         registry=registry,
     )

@@ -1,9 +1,9 @@
-"""The SMTP listener: takes mail to `b+TOKEN@` the bounce domain, and is nobody's relay.
+"""The SMTP listener: accepts mail to `b+TOKEN@` the bounce domain, and relays nothing.
 
-A recipient without a true token is refused at RCPT (550 5.1.1), another domain's likewise (550 5.7.1). What can't be
-kept for now is asked for again (451), so that the server that sent it keeps it.
-Mail to postmaster and abuse is taken, as RFC 5321, 4.5.1 and RFC 2142 want: a complaint in the form of RFC 5965 is
-read like any other, and of the rest a line stands in the log, since nobody reads mail here.
+It refuses a recipient without a valid token at RCPT (550 5.1.1), and one of another domain (550 5.7.1). It answers 451
+to a mail that can't be kept now, so that the client delivers it again.
+It accepts mail to postmaster and abuse (RFC 5321, 4.5.1; RFC 2142): it processes complaints in the form of RFC 5965,
+and logs the sender and subject of any other mail.
 """
 
 import asyncio
@@ -23,53 +23,53 @@ from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, File
 from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
 from imsg_smtp.bounces.process import Verdict
-from imsg_smtp.bounces.smtp_session import BounceSession, Limits, Reception
+from imsg_smtp.bounces.smtp_session import BounceHandler, BounceSession, Limits
 
 log = logger(__name__)
 
 CONNECTION_S = 600.0
-"""How long one connection may last in whole."""
+"""The longest duration of one connection."""
 
 STRESSED_S = 10.0
-"""How long a command may take while more than half of the connections are open (as Postfix does under stress)."""
+"""How long a command may take while more than half of the connections are open (as in Postfix under stress)."""
 
-CLOSE_S = 5.0
-"""How long what is being kept may take once the service ends."""
+SHUTDOWN_S = 5.0
+"""How long mails that are being processed may take once the service stops."""
 
-TO_PEOPLE = frozenset({"postmaster", "abuse"})
+ROLE_ACCOUNTS = frozenset({"postmaster", "abuse"})
 
-SHOWN = 200
-"""How much of what strangers wrote stands in the log."""
+MAX_SHOWN_CHARACTERS = 200
+"""How many characters of a mail's From and Subject are logged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """Which recipients are ours."""
+class RecipientCheck:
+    """Decides which recipients the listener accepts."""
 
     domains: Collection[str]
     """Bounce domains, in lower case."""
     is_token: Callable[[str], bool]
-    """Tells whether a local part is `b+TOKEN` with a true token."""
+    """Returns whether a local part is `b+TOKEN` with a valid token."""
 
-    def judge(self, address: str) -> str:
-        """Answer to a recipient, as SMTP does."""
+    def check(self, address: str) -> str:
+        """Return the SMTP reply to a recipient."""
         local, _, domain = address.rpartition("@")
         if not local:
-            local, domain = domain, ""  # RFC 5321, 4.5.1: postmaster goes without a domain
-        if domain.lower() not in self.domains and (domain or not self.is_people(address)):
+            local, domain = domain, ""  # RFC 5321, 4.5.1: postmaster is valid without a domain
+        if domain.lower() not in self.domains and (domain or not self.is_role_account(address)):
             return "550 5.7.1 relaying denied"
-        if self.is_people(address) or self.is_token(local):
+        if self.is_role_account(address) or self.is_token(local):
             return "250 2.1.5 OK"
         return "550 5.1.1 no such recipient"
 
-    def is_people(self, address: str) -> bool:
-        """Tell whether an address is one that people write to."""
-        return address.partition("@")[0].lower() in TO_PEOPLE
+    def is_role_account(self, address: str) -> bool:
+        """Return whether an address is postmaster's or abuse's."""
+        return address.partition("@")[0].lower() in ROLE_ACCOUNTS
 
 
 @dataclass
 class Certificate:
-    """The listener's certificate, read anew once its file changes: Let's Encrypt's is good for weeks."""
+    """The listener's certificate, read again when its file changes: Let's Encrypt's is valid for weeks."""
 
     cert_file: File
     key_file: File
@@ -77,7 +77,7 @@ class Certificate:
     _context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext | None:
-        """Return what TLS begins with; the one before, where the files can't be read just now."""
+        """Return the TLS context; the previous one where the files can't be read now, None without one."""
         try:
             changed_at = os.stat(self.cert_file).st_mtime_ns  # noqa: PTH116  once a connection, no I/O to wait for
             if changed_at != self._read_at:
@@ -91,33 +91,33 @@ class Certificate:
 
 @dataclass
 class Listener:
-    """Listens while its context lasts."""
+    """Listens on the configured port while the context `listening` is open."""
 
     settings: BounceListener
-    addresses: Addresses
+    recipients: RecipientCheck
     ingester: Ingester
     sessions: set[BounceSession] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Listen. Raises StartError where the port can't be had, or the certificate can't be read."""
+        """Listen. Raises StartError where the port can't be bound or the certificate can't be read."""
         certificate = self._certificate()
         host, port = self.settings.host, self.settings.port
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(lambda: _Door(partial(self._begin, certificate)), host, port)
+            server = await loop.create_server(lambda: _Admission(partial(self._accept, certificate)), host, port)
         except OSError as error:
             raise StartError(
                 f"{host}:{port} can't be listened on for bounces ({error.strerror or error}); end what uses it, or "
                 f"choose another {variable('smtp', 'bounce_listener', 'port')}: ports below 1024 are root's, and port "
-                "25 of the outside can be led to any."
+                "25 of the outside can be forwarded to any."
             ) from error
-        log.info("bounces_listened_for", host=host, port=port, domains=sorted(self.addresses.domains))
+        log.info("bounces_listened_for", host=host, port=port, domains=sorted(self.recipients.domains))
         try:
             yield
         finally:
             server.close()
-            await self._end()
+            await self._close_sessions()
 
     def _certificate(self) -> Certificate | None:
         if self.settings.cert_file is None or self.settings.key_file is None:
@@ -130,13 +130,16 @@ class Listener:
             )
         return certificate
 
-    def _begin(self, certificate: Certificate | None, client: str) -> asyncio.Protocol:
-        """Begin with a client; one alone gets half of the connections (as Postfix has it, smtpd_client_…_limit)."""
+    def _accept(self, certificate: Certificate | None, client: str) -> asyncio.Protocol:
+        """Return the protocol of a new connection. One client may hold half of the connections.
+
+        Postfix has the same limit (`smtpd_client_connection_count_limit`).
+        """
         settings, count = self.settings, len(self.sessions)
-        of_client = sum(one.client == client for one in self.sessions)
-        if count >= settings.connections or of_client >= max(settings.connections // 2, 1):
+        from_client = sum(session.client == client for session in self.sessions)
+        if count >= settings.connections or from_client >= max(settings.connections // 2, 1):
             self.ingester.count("busy")
-            return _Busy()
+            return _TooManyConnections()
         is_stressed = count > settings.connections // 2
         limits = Limits(
             message_bytes=settings.max_bytes,
@@ -145,8 +148,8 @@ class Listener:
             connection_s=CONNECTION_S,
         )
         session = BounceSession(
-            Reception(self.addresses.judge, self._keep, self.ingester.count),
-            min(self.addresses.domains),
+            BounceHandler(self.recipients.check, self._ingest, self.ingester.count),
+            min(self.recipients.domains),
             limits,
             certificate.context() if certificate is not None else None,
             self.sessions.discard,
@@ -155,17 +158,17 @@ class Listener:
         self.sessions.add(session)
         return session
 
-    async def _keep(self, content: bytes, recipients: list[str]) -> str:
-        """Have a message kept; return the answer."""
-        own = [address for address in recipients if not self.addresses.is_people(address)]
+    async def _ingest(self, content: bytes, recipients: list[str]) -> str:
+        """Process a message once for each token among its recipients; return the SMTP reply."""
+        own = [address for address in recipients if not self.recipients.is_role_account(address)]
         try:
-            for one in own:
-                ingested = await self.ingester.ingest(content, [one])
+            for address in own:
+                ingested = await self.ingester.ingest(content, [address])
             if not own:
                 ingested = await self.ingester.ingest(content, ())
         except RETRY_LATER as error:
             log.warning("bounce_not_kept", why=str(error) or type(error).__name__)
-            return "451 4.3.0 can't be kept for now"
+            return "451 4.3.0 can't be kept now, try again later"
         if not own and ingested.verdict is not Verdict.ACCEPTED:
             sender, subject = await asyncio.to_thread(_describe, content)
             log.warning("mail_to_postmaster", by=sender, subject=subject, remedy="nobody reads it; write to them")
@@ -173,54 +176,54 @@ class Listener:
             return "550 5.1.1 no such recipient"
         return "250 2.0.0 kept"
 
-    async def _end(self) -> None:
-        """Close what waits at once, and what is being kept once it is answered."""
-        for session in [one for one in self.sessions if not one.is_keeping]:
-            session.leave()
+    async def _close_sessions(self) -> None:
+        """Close idle sessions at once, the others once their message is answered."""
+        for session in [session for session in self.sessions if not session.is_ingesting]:
+            session.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                while any(session.is_keeping for session in self.sessions):  # noqa: ASYNC110  they are many
+            async with asyncio.timeout(SHUTDOWN_S):
+                while any(session.is_ingesting for session in self.sessions):  # noqa: ASYNC110  they are many
                     await asyncio.sleep(0.05)
         for session in list(self.sessions):
-            session.leave()
+            session.close()
 
 
-class _Door(asyncio.Protocol):
-    """Looks who comes, and leaves the connection to who is to speak with them."""
+class _Admission(asyncio.Protocol):
+    """Chooses the protocol of a connection by the client's address."""
 
     def __init__(self, begin: Callable[[str], asyncio.Protocol]) -> None:
-        self._begin = begin
+        self._accept = begin
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand it over."""
+        """Set the chosen protocol."""
         address, *_ = transport.get_extra_info("peername") or ("",)
-        protocol = self._begin(name_client(str(address)))
+        protocol = self._accept(client_key(str(address)))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
 
-def name_client(address: str) -> str:
-    """Name a client by its address; of IPv6 by the /64, which is one customer's."""
+def client_key(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or an IPv6 /64, which belongs to one customer."""
     if ":" not in address:
         return address
-    read = ipaddress.IPv6Address(address.partition("%")[0])
-    if read.ipv4_mapped is not None:
-        return str(read.ipv4_mapped)
-    return str(ipaddress.IPv6Network((read, 64), strict=False))
+    parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False))
 
 
-class _Busy(asyncio.Protocol):
-    """Tells somebody to come again."""
+class _TooManyConnections(asyncio.Protocol):
+    """Answers 421 and closes the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say so, and close."""
-        writing = cast("asyncio.Transport", transport)  # uvloop's own is none by name
-        writing.write(b"421 4.3.2 too many connections, come again\r\n")
-        writing.close()
+        """Send the reply and close."""
+        writable = cast("asyncio.Transport", transport)  # uvloop's class does not inherit from it
+        writable.write(b"421 4.3.2 too many connections, try again later\r\n")
+        writable.close()
 
 
 def _describe(content: bytes) -> tuple[str, str]:
-    """Return who wrote, and about what, cut short."""
+    """Return a mail's From and Subject, each of at most MAX_SHOWN_CHARACTERS."""
     head = content[: 64 * 1024]
     message = email.message_from_bytes(head, policy=email.policy.compat32)
-    return str(message.get("From", ""))[:SHOWN], str(message.get("Subject", ""))[:SHOWN]
+    return str(message.get("From", ""))[:MAX_SHOWN_CHARACTERS], str(message.get("Subject", ""))[:MAX_SHOWN_CHARACTERS]

@@ -1,9 +1,9 @@
-"""The reader of a bounce mailbox: one among all replicas, by a lease; told of new mail by IDLE, else it looks.
+"""The reader of a bounce mailbox. A lease lets one replica read; IDLE reports new mail, or the reader polls.
 
-It may be the sender's own mailbox, so of most messages only the headers are fetched. A bounce of ours is marked as read
-(and by the keyword iMSG) once it is kept, and moved where that is set; all else stays as it is, unread for people. How
-far it has read stands in Redis, so that what people read meanwhile is read too. A crash in between, or a Redis that was
-emptied, has messages taken twice, of which nothing happens twice.
+The mailbox may be the sender's own, so the reader fetches only the headers of most messages. It marks a bounce of iMSG
+as read, adds the keyword iMSG once the bounce is kept, and moves it if `move_to` is set. Other messages stay unread.
+The UID of the last processed message is stored in Redis, so that a message which a person has read is processed too.
+After a crash, or with an empty Redis, messages are processed again, which changes nothing.
 """
 
 import asyncio
@@ -23,355 +23,356 @@ from imsg_runtime.lease import Lease
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
-from imsg_smtp.bounces.imap import Found, Imap, MailboxTrouble, connect
+from imsg_smtp.bounces.imap import FetchedMessage, Imap, MailboxError, connect
 from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
 from imsg_smtp.bounces.report import may_be_bounce
 
 log = logger(__name__)
 
 LEASE_KEY = "imsg:smtp:bounces:reader:"
-"""Before a mailbox's name."""
+"""The prefix of a mailbox's lease."""
 
 CURSOR_KEY = "imsg:smtp:bounces:read"
-"""Hash: a mailbox → `UIDVALIDITY UID` of the last message that was read."""
+"""Hash: a mailbox → `UIDVALIDITY UID` of the last processed message."""
 
 LEASE_S = 30.0
 
-ASK_S = 5.0
-"""How often who has no lease asks for it."""
+LEASE_RETRY_S = 5.0
+"""How long a replica without the lease waits before it tries to acquire it again."""
 
 LOOK_BACK = timedelta(days=7)
-"""How old a message may be where nothing is known of what was read: servers give up after five days (RFC 5321,
-4.5.4.1)."""
+"""How old a message may be that is processed without a cursor: servers give up after five days (RFC 5321, 4.5.4.1)."""
 
-HEADS_AT_ONCE = 100
-"""Messages whose headers are fetched together."""
+HEADS_PER_FETCH = 100
+"""Messages whose headers are fetched in one call."""
 
-AT_ONCE = 8
-"""Messages fetched together, of a MiB at most each."""
+MESSAGES_PER_FETCH = 8
+"""Messages fetched in one call, of at most a MiB each."""
 
 IDLE_S = 240.0
-"""How long IDLE goes on: servers end it after 30 minutes (RFC 2177), routers forget a silent connection before."""
+"""How long one IDLE lasts: servers end it after 30 minutes (RFC 2177), routers drop a silent connection earlier."""
 
-SOON_S = 5.0
-"""How long it goes on where something was just ingested."""
+SHORT_IDLE_S = 5.0
+"""How long the first IDLE after a scan lasts."""
 
-LOOK_S = 30.0
-"""How often is looked where the server has no IDLE."""
+POLL_S = 30.0
+"""How long the reader waits between two scans where the server has no IDLE."""
 
 SLICE_S = 1.0
+"""How long one call waits during IDLE, so that a lost lease ends it soon."""
 
-LATE_IN_A_ROW = 3
-"""Messages that have to wait, one after another, before it is taken that all have to: the broker is away."""
+MAX_DEFERRED_IN_A_ROW = 3
+"""After so many deferred messages in a row the rest is deferred unprocessed: the broker is unavailable."""
 
-FIRST_S, LONGEST_S = 1.0, 60.0
-"""How long to wait before another try, where the server or our broker is away."""
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+"""The back-off while the mail server or the broker is unavailable."""
 
-TRIES = 5
-"""How often one tries a server that does not answer, before another has its turn."""
+MAX_FAILURES = 5
+"""Failures in a row after which a replica gives up the lease, since another one may reach the server."""
 
-REFUSED_FIRST_S, REFUSED_LONGEST_S = 60.0, 3_600.0
-"""The same where people have to correct something: providers lock accounts that log in wrongly again and again."""
+FIRST_OPERATOR_RETRY_S, LONGEST_OPERATOR_RETRY_S = 60.0, 3_600.0
+"""The back-off while the operator has to correct something: providers lock accounts after repeated wrong log-ins."""
 
-REDIS_RETRY_LATER = (RedisUnavailable, RedisRefused)
+REDIS_ERRORS = (RedisUnavailable, RedisRefused)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Paces:
-    """How long is waited for what."""
+class ReaderTimings:
+    """The reader's durations."""
 
     lease_s: float = LEASE_S
-    ask_s: float = ASK_S
+    lease_retry_s: float = LEASE_RETRY_S
     idle_s: float = IDLE_S
-    look_s: float = LOOK_S
+    poll_s: float = POLL_S
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
-    """What one look at the mailbox brought."""
+class _ScanResult:
+    """The result of one scan of the mailbox."""
 
-    taken: int
-    is_whole: bool
-    """Whether nothing has to wait."""
+    processed: int
+    is_complete: bool
+    """Whether no message was deferred."""
 
 
-class _LostError(Exception):
-    """Another process reads now."""
+class _LeaseLostError(Exception):
+    """The lease has ended: another process may read."""
 
 
 @dataclass
-class Reader:
-    """Reads for as long as the service runs."""
+class MailboxReader:
+    """Reads a mailbox while its process holds the lease."""
 
-    where: BounceMailbox
+    settings: BounceMailbox
     tls: SSLContext | None
     redis: Redis
     ingester: Ingester
     owner: str
-    """Unlike that of every other process."""
-    paces: Paces = Paces()
+    """The lease's owner, unique to this process."""
+    timings: ReaderTimings = ReaderTimings()
     clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random.random
-    trouble: str = ""
-    """Why the mailbox is not read just now, by us."""
+    failure: str = ""
+    """Why this process does not read the mailbox; empty while it reads, or while another process holds the lease."""
     is_reading: bool = False
-    """Whether we are the one."""
+    """Whether this process reads the mailbox."""
     _cursor: tuple[int, int] | None = None
     _validity: int | None = None
-    _done: set[int] = field(default_factory=set)
-    """UIDs beyond the cursor that were taken: one before them has to wait."""
-    _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _processed: set[int] = field(default_factory=set)
+    """Processed UIDs above the cursor: a message before them is deferred."""
+    _lease_lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        mailbox = f"{self.where.host}\n{self.where.username}\n{self.where.folder}"
+        mailbox = f"{self.settings.host}\n{self.settings.username}\n{self.settings.folder}"
         self._field = hashlib.sha256(mailbox.encode()).hexdigest()[:16]
-        self._lease = Lease(self.redis, LEASE_KEY + self._field, self.owner, self.paces.lease_s)
+        self._lease = Lease(self.redis, LEASE_KEY + self._field, self.owner, self.timings.lease_s)
 
     def warnings(self) -> Sequence[str]:
-        """Say what somebody has to put right."""
-        return [self.trouble] if self.trouble else []
+        """Return the failure, as a list for the service's warnings."""
+        return [self.failure] if self.failure else []
 
     async def run(self) -> None:
-        """Read, until cancelled."""
+        """Read until cancelled."""
         while True:
-            if not await self._ask():
-                await asyncio.sleep(self.paces.ask_s)
+            if not await self._acquire_lease():
+                await asyncio.sleep(self.timings.lease_retry_s)
                 continue
-            self._lost.clear()
-            renewing = asyncio.create_task(self._renew())
+            self._lease_lost.clear()
+            renewing = asyncio.create_task(self._renew_lease())
             try:
-                await self._hold()
+                await self._read_while_leased()
             finally:
-                self.trouble, self.is_reading = "", False
+                self.failure, self.is_reading = "", False
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
-                with contextlib.suppress(*REDIS_RETRY_LATER):
+                with contextlib.suppress(*REDIS_ERRORS):
                     await self._lease.give_up()
-            await asyncio.sleep(2 * self.paces.ask_s)  # others first
+            await asyncio.sleep(2 * self.timings.lease_retry_s)  # so that another replica gets the lease
 
-    async def _ask(self) -> bool:
+    async def _acquire_lease(self) -> bool:
         try:
             is_ours = await self._lease.take()
-        except REDIS_RETRY_LATER as error:
-            self._tell(f"who reads the bounce mailbox is not known: {error}")
+        except REDIS_ERRORS as error:
+            self._note_failure(f"the lease of the bounce mailbox can't be acquired: {error}")
             return False
-        self.trouble = ""
+        self.failure = ""
         return is_ours
 
-    async def _renew(self) -> None:
-        """Keep the lease, and say once it is lost, also where Redis was away for as long as it lasts."""
-        good_until = self.clock() + self.paces.lease_s
-        while self.clock() < good_until:
-            await asyncio.sleep(self.paces.lease_s / 3)
-            with contextlib.suppress(*REDIS_RETRY_LATER):
+    async def _renew_lease(self) -> None:
+        """Renew the lease; set `_lease_lost` once another process has it, or Redis was unavailable for its duration."""
+        expires_at = self.clock() + self.timings.lease_s
+        while self.clock() < expires_at:
+            await asyncio.sleep(self.timings.lease_s / 3)
+            with contextlib.suppress(*REDIS_ERRORS):
                 if not await self._lease.take():
                     break
-                good_until = self.clock() + self.paces.lease_s
-        self._lost.set()
+                expires_at = self.clock() + self.timings.lease_s
+        self._lease_lost.set()
 
-    async def _hold(self) -> None:
-        """Read while the lease is ours, and keep it where a log-in is refused: no other would be let in either."""
+    async def _read_while_leased(self) -> None:
+        """Read while the lease lasts. Keep it after a refused log-in: the server would refuse other replicas too."""
         failures = 0
-        while not self._lost.is_set():
+        while not self._lease_lost.is_set():
             began = self.clock()
             try:
-                trouble = await self._meet_trouble()
-            except _LostError:
+                error = await self._read_until_error()
+            except _LeaseLostError:
                 return
-            if self.clock() - began > LONGEST_S:
+            if self.clock() - began > LONGEST_RETRY_S:
                 failures = 0
             failures += 1
-            self._tell(str(trouble))
-            first_s, longest_s = (REFUSED_FIRST_S, REFUSED_LONGEST_S) if trouble.needs_people else (FIRST_S, LONGEST_S)
+            self._note_failure(str(error))
+            first_s, longest_s = FIRST_RETRY_S, LONGEST_RETRY_S
+            if error.needs_operator:
+                first_s, longest_s = FIRST_OPERATOR_RETRY_S, LONGEST_OPERATOR_RETRY_S
             await self._pause(back_off_s(failures, self.draw(), first_s=first_s, longest_s=longest_s))
-            if failures >= TRIES and not trouble.needs_people:
+            if failures >= MAX_FAILURES and not error.needs_operator:
                 return
 
-    async def _meet_trouble(self) -> MailboxTrouble:
-        """Read until that can't go on; return why. Raises _LostError."""
+    async def _read_until_error(self) -> MailboxError:
+        """Read until an error occurs; return it. Raises _LeaseLostError."""
         try:
             await self._read()
-        except MailboxTrouble as trouble:
-            return trouble
-        except _LostError:
+        except MailboxError as error:
+            return error
+        except _LeaseLostError:
             raise
-        except Exception as bug:  # a worker's edge: an answer that no library expects must not end the sending of mail
+        except Exception as bug:  # a worker's edge: a bug in reading must not end the sending of mail
             log.exception("bug")
-            reason = (
-                f"reading {self.where.name} failed in a way that nobody expected ({type(bug).__name__}); see the log"
-            )
-            return MailboxTrouble(reason, needs_people=True)
+            reason = f"reading {self.settings.name} failed unexpectedly ({type(bug).__name__}); see the log"
+            return MailboxError(reason, needs_operator=True)
 
-    def _tell(self, trouble: str) -> None:
+    def _note_failure(self, failure: str) -> None:
         self.is_reading = False
-        if trouble != self.trouble:
-            log.warning("bounce_mailbox_not_read", why=trouble)
-        self.trouble = trouble
+        if failure != self.failure:
+            log.warning("bounce_mailbox_not_read", why=failure)
+        self.failure = failure
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._lost.wait()
+                await self._lease_lost.wait()
 
     async def _read(self) -> NoReturn:
-        """Connect, take what is there, and wait for more. Raises MailboxTrouble, _LostError."""
+        """Connect, process the messages, and wait for more. Raises MailboxError, _LeaseLostError."""
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, "bounce-mailbox")
         imap: Imap | None = None
         try:
-            imap = await loop.run_in_executor(thread, connect, self.where, self.tls)
+            imap = await loop.run_in_executor(thread, connect, self.settings, self.tls)
             await loop.run_in_executor(thread, imap.open)
-            log.info("bounce_mailbox_read", mailbox=self.where.name, idle=imap.has_idle)
-            self.trouble, self.is_reading = "", True
-            opened = _Opened(imap, thread)
-            # What comes while a search is answered is told by that answer, which the library drops, and IDLE tells it
-            # no more. So it is looked until nothing is found, and once more soon after.
-            idle_s, failures = SOON_S, 0
+            log.info("bounce_mailbox_read", mailbox=self.settings.name, idle=imap.has_idle)
+            self.failure, self.is_reading = "", True
+            mailbox = _OpenMailbox(imap, thread)
+            # A message that arrives during a search is reported in the search's response, which the library drops;
+            # IDLE does not report it again. So scan until nothing is new, and once more after a short IDLE.
+            idle_s, failures = SHORT_IDLE_S, 0
             while True:
-                found = await self._take_new(opened)
-                if found.taken and found.is_whole:
-                    idle_s, failures = SOON_S, 0
+                scan = await self._process_new(mailbox)
+                if scan.processed and scan.is_complete:
+                    idle_s, failures = SHORT_IDLE_S, 0
                     continue
-                if not found.is_whole:
-                    failures = 1 if found.taken else failures + 1
-                    idle_s = back_off_s(failures, self.draw(), first_s=FIRST_S, longest_s=LONGEST_S)
-                await self._wait_for_news(opened, idle_s)
-                idle_s = self.paces.idle_s
+                if not scan.is_complete:
+                    failures = 1 if scan.processed else failures + 1
+                    idle_s = back_off_s(failures, self.draw(), first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S)
+                await self._wait_for_news(mailbox, idle_s)
+                idle_s = self.timings.idle_s
         finally:
             if imap is not None:
                 imap.abort()  # a call that still blocks in the thread ends
                 thread.submit(imap.close)
             thread.shutdown(wait=False)
 
-    async def _take_new(self, opened: "_Opened") -> _Pass:
-        """Take all that came, but what can't be kept for now. Raises MailboxTrouble, _LostError."""
-        imap = opened.imap
-        count = await opened.call(imap.refresh)
+    async def _process_new(self, mailbox: "_OpenMailbox") -> _ScanResult:
+        """Process the messages above the cursor. Raises MailboxError, _LeaseLostError."""
+        imap = mailbox.imap
+        count = await mailbox.call(imap.refresh)
         after = await self._read_cursor(imap.validity)
         since = (datetime.now(UTC) - LOOK_BACK).date()
-        there = await opened.call(imap.find, count, after, since)
-        if after is None and not self._done:
-            log.info("bounce_mailbox_looked_back", count=len(there), since=since.isoformat())
-        new = [uid for uid in there if uid not in self._done]
-        taken = 0
-        for at in range(0, len(new), HEADS_AT_ONCE):
-            some = new[at : at + HEADS_AT_ONCE]
-            heads = await opened.call(imap.fetch_heads, some)
-            late = await self._take_some(opened, [one.uid for one in heads if may_be_bounce(one.raw)])
-            self._done.update(uid for uid in some if uid not in late)
-            taken += len(some) - len(late)
-            await self._move_cursor(imap.validity, there)
-            if len(late) >= LATE_IN_A_ROW:
+        uids = await mailbox.call(imap.find, count, after, since)
+        if after is None and not self._processed:
+            log.info("bounce_mailbox_looked_back", count=len(uids), since=since.isoformat())
+        new = [uid for uid in uids if uid not in self._processed]
+        processed = 0
+        for at in range(0, len(new), HEADS_PER_FETCH):
+            batch = new[at : at + HEADS_PER_FETCH]
+            heads = await mailbox.call(imap.fetch_heads, batch)
+            deferred = await self._process_batch(mailbox, [head.uid for head in heads if may_be_bounce(head.raw)])
+            self._processed.update(uid for uid in batch if uid not in deferred)
+            processed += len(batch) - len(deferred)
+            await self._move_cursor(imap.validity, uids)
+            if len(deferred) >= MAX_DEFERRED_IN_A_ROW:
                 break
-        return _Pass(taken, is_whole=all(uid in self._done or uid <= self._read_to for uid in there))
+        is_complete = all(uid in self._processed or uid <= self._cursor_uid for uid in uids)
+        return _ScanResult(processed, is_complete)
 
-    async def _take_some(self, opened: "_Opened", uids: Sequence[int]) -> set[int]:
-        """Take messages, and mark those that are bounces of ours; return those that have to wait.
+    async def _process_batch(self, mailbox: "_OpenMailbox", uids: Sequence[int]) -> set[int]:
+        """Process messages and mark the bounces of iMSG; return the UIDs of those to process again later.
 
-        Raises MailboxTrouble, _LostError.
+        Raises MailboxError, _LeaseLostError.
         """
-        late, in_a_row = set[int](), 0
-        for at in range(0, len(uids), AT_ONCE):
-            if in_a_row >= LATE_IN_A_ROW:
-                return late.union(uids[at:])
+        deferred, in_a_row = set[int](), 0
+        for at in range(0, len(uids), MESSAGES_PER_FETCH):
+            if in_a_row >= MAX_DEFERRED_IN_A_ROW:
+                return deferred.union(uids[at:])
             marked: list[int] = []
-            for one in await opened.call(opened.imap.fetch, uids[at : at + AT_ONCE]):
-                if self._lost.is_set():
-                    raise _LostError  # who reads now takes and marks these once more
-                is_ours = await self._take(one)
+            for message in await mailbox.call(mailbox.imap.fetch, uids[at : at + MESSAGES_PER_FETCH]):
+                if self._lease_lost.is_set():
+                    raise _LeaseLostError  # the next reader processes and marks these again
+                is_ours = await self._process(message)
                 in_a_row = in_a_row + 1 if is_ours is None else 0
                 if is_ours is None:
-                    late.add(one.uid)
+                    deferred.add(message.uid)
                 if is_ours:
-                    marked.append(one.uid)
+                    marked.append(message.uid)
             if marked:
-                await opened.call(opened.imap.mark, marked)
-        return late
+                await mailbox.call(mailbox.imap.mark, marked)
+        return deferred
 
-    async def _take(self, found: Found) -> bool | None:
-        """Take a message; tell whether it is a bounce of ours, None where that has to wait."""
+    async def _process(self, message: FetchedMessage) -> bool | None:
+        """Process a message; return whether it is a bounce of iMSG, None to process it again later."""
         try:
-            ingested = await self.ingester.ingest(found.raw, ())
+            ingested = await self.ingester.ingest(message.raw, ())
         except RETRY_LATER as error:
-            log.warning("bounce_not_kept", uid=found.uid, why=str(error) or type(error).__name__)
+            log.warning("bounce_not_kept", uid=message.uid, why=str(error) or type(error).__name__)
             return None
-        except Exception:  # a worker's edge: one message of a stranger's must not stop all that come after it
-            log.exception("bug", uid=found.uid)
+        except Exception:  # a worker's edge: a bug with one message must not stop all that follow
+            log.exception("bug", uid=message.uid)
             self.ingester.count("left")
             return False
         return ingested.is_bounce
 
-    async def _wait_for_news(self, opened: "_Opened", idle_s: float) -> None:
-        """Wait until there may be a message. Raises MailboxTrouble, _LostError."""
-        if not opened.imap.has_idle:
-            await self._pause(min(idle_s, self.paces.look_s))
+    async def _wait_for_news(self, mailbox: "_OpenMailbox", idle_s: float) -> None:
+        """Wait until the server reports a message, or `idle_s` have passed. Raises MailboxError, _LeaseLostError."""
+        if not mailbox.imap.has_idle:
+            await self._pause(min(idle_s, self.timings.poll_s))
         else:
-            await opened.call(opened.imap.begin_idle)
+            await mailbox.call(mailbox.imap.begin_idle)
             until = self.clock() + idle_s
-            while self.clock() < until and not self._lost.is_set():
-                if await opened.call(opened.imap.wait, SLICE_S):
+            while self.clock() < until and not self._lease_lost.is_set():
+                if await mailbox.call(mailbox.imap.wait, SLICE_S):
                     break
-            await opened.call(opened.imap.end_idle)
-        if self._lost.is_set():
-            raise _LostError
+            await mailbox.call(mailbox.imap.end_idle)
+        if self._lease_lost.is_set():
+            raise _LeaseLostError
 
     async def _read_cursor(self, validity: int) -> int | None:
-        """Return up to which UID was read; None where nothing is known, or the UIDs mean other messages now."""
+        """Return the UID of the last processed message; None without a cursor, or after UIDVALIDITY has changed."""
         try:
             kept = await self.redis.call("HGET", CURSOR_KEY, self._field)
-        except REDIS_RETRY_LATER as error:
+        except REDIS_ERRORS as error:
             log.warning("bounce_mailbox_cursor_unknown", why=str(error))
             kept = None
         if kept is not None:
-            then, _, uid = kept.decode().partition(" ")
-            self._cursor = int(then), int(uid)
+            kept_validity, _, uid = kept.decode().partition(" ")
+            self._cursor = int(kept_validity), int(uid)
         if self._validity != validity:
             self._validity = validity
-            self._done.clear()
+            self._processed.clear()
         if self._cursor is not None and self._cursor[0] != validity:
             self._cursor = None
         return None if self._cursor is None else self._cursor[1]
 
     @property
-    def _read_to(self) -> int:
+    def _cursor_uid(self) -> int:
         return 0 if self._cursor is None else self._cursor[1]
 
-    async def _move_cursor(self, validity: int, there: Sequence[int]) -> None:
-        """Move it to the last message before which all are done."""
-        waiting = next((uid for uid in there if uid > self._read_to and uid not in self._done), None)
-        uid = max((uid for uid in there if waiting is None or uid < waiting), default=None)
-        if uid is None or uid <= self._read_to:
+    async def _move_cursor(self, validity: int, uids: Sequence[int]) -> None:
+        """Move the cursor to the last message before the first unprocessed one."""
+        unprocessed = next((uid for uid in uids if uid > self._cursor_uid and uid not in self._processed), None)
+        uid = max((uid for uid in uids if unprocessed is None or uid < unprocessed), default=None)
+        if uid is None or uid <= self._cursor_uid:
             return
-        self._done = {one for one in self._done if one > uid}
+        self._processed = {later for later in self._processed if later > uid}
         self._cursor = validity, uid
         try:
             await self.redis.call("HSET", CURSOR_KEY, self._field, f"{validity} {uid}")
-        except REDIS_RETRY_LATER as error:
+        except REDIS_ERRORS as error:
             log.warning("bounce_mailbox_cursor_not_kept", why=str(error))
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A connection with the one thread in which its calls block."""
+class _OpenMailbox:
+    """An IMAP connection with the thread in which its calls block."""
 
     imap: Imap
     thread: ThreadPoolExecutor
 
     async def call(self, function: "Callable[..., T]", *arguments: object) -> T:
-        """Call it there."""
+        """Call a function in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, function, *arguments)
 
 
-def look(where: BounceMailbox, tls: SSLContext | None, timeout_s: float) -> str | None:
-    """Log in and open the folder as the reader does, and change nothing; return what keeps it from that. Blocks."""
+def check_mailbox(settings: BounceMailbox, tls: SSLContext | None, timeout_s: float) -> str | None:
+    """Log in and open the folder as the reader does; return why that failed, as a sentence. Blocks."""
     try:
-        imap = connect(where, tls, timeout_s)
+        imap = connect(settings, tls, timeout_s)
         try:
             imap.open()
         finally:
             imap.log_out()
-    except MailboxTrouble as trouble:
-        return f"{trouble}."
+    except MailboxError as error:
+        return f"{error}."
     return None

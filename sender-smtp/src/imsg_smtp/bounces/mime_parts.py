@@ -1,7 +1,7 @@
-"""Reading mails of strangers: headers and MIME parts, in time that grows with the length of the mail alone.
+"""A parser of headers and MIME parts for untrusted mail: its time is linear in the length of the mail.
 
-The standard library's parser nests a generator for each level and tries every boundary on every line; hostile mail
-makes that quadratic, or too deep. A report needs its first levels, and the beginning of what it returns.
+The standard library's parser nests a generator for each level and tries every boundary on every line; a hostile mail
+makes that quadratic, or exceeds the recursion limit. A report needs only the first levels and the start of a mail.
 """
 
 import binascii
@@ -12,13 +12,13 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 
 MAX_OCTETS = 256 * 1024
-"""What is read of a mail: what is behind it is the mail that comes back, whole."""
+"""How much of a mail is read: the rest belongs to the returned mail."""
 
 MAX_DEPTH = 4
 MAX_PARTS = 40
 MAX_HEADERS = 300
 MAX_VALUE = 2_000
-"""Characters of one header; what is behind them is cut off."""
+"""Characters of one header; the rest is cut off."""
 
 _PARAMETER = re.compile(r';\s{0,8}([a-z*-]{1,32})\s{0,8}=\s{0,8}(?:"([^"]{0,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 
@@ -32,9 +32,9 @@ class Part:
     """A MIME entity; a whole mail is one."""
 
     headers: tuple[tuple[str, str], ...]
-    """(name in small letters, value on one line), in their order."""
+    """(name in lower case, value on one line), in their order."""
     body: bytes
-    """With line ends of one octet, as it travelled."""
+    """The encoded body, with LF as line ends."""
 
     def values(self, name: str) -> list[str]:
         """Return every value of a header."""
@@ -46,22 +46,22 @@ class Part:
 
     @property
     def type(self) -> str:
-        """The media type in small letters; `text/plain` where it says none."""
+        """The media type in lower case; `text/plain` if none is declared."""
         return self.value("content-type").split(";")[0].strip().lower() or "text/plain"
 
     def parameter(self, name: str) -> str:
         """Return a parameter of Content-Type; empty where there is none."""
-        found = _PARAMETER.findall(self.value("content-type")[:1_000])
-        return next((quoted or plain for known, quoted, plain in found if known.lower() == name), "")
+        parameters = _PARAMETER.findall(self.value("content-type")[:1_000])
+        return next((quoted or bare for known, quoted, bare in parameters if known.lower() == name), "")
 
     @property
     def octets(self) -> bytes:
-        """The body, decoded from base64 or quoted-printable; as it is where it can't be."""
+        """The body, decoded from base64 or quoted-printable; the encoded body where decoding fails."""
         encoding = self.value("content-transfer-encoding").strip().lower()
         try:
             if encoding == "base64":
-                return _one_line_end(_read_base64(self.body))
-            return _one_line_end(binascii.a2b_qp(self.body)) if encoding == "quoted-printable" else self.body
+                return _normalize_line_ends(_read_base64(self.body))
+            return _normalize_line_ends(binascii.a2b_qp(self.body)) if encoding == "quoted-printable" else self.body
         except binascii.Error:
             return self.body
 
@@ -72,7 +72,7 @@ class Part:
 
 
 def decode(octets: bytes, charset: str = "") -> str:
-    """Make text of octets: by their charset, else by UTF-8, else by GB18030, as servers in China write."""
+    """Decode octets by their charset, else by UTF-8, else by GB18030, which servers in China use."""
     wanted = (charset,) if charset in _CHARSETS and charset != "us-ascii" else ()
     for name in (*wanted, "utf-8", "gb18030"):
         try:
@@ -83,7 +83,7 @@ def decode(octets: bytes, charset: str = "") -> str:
 
 
 def decode_words(value: str) -> str:
-    """Read the encoded words of a header's value (RFC 2047); what can't be read stays as it is."""
+    """Decode the encoded words of a header's value (RFC 2047); return the value unchanged where that fails."""
     try:
         pieces = decode_header(value[:500])
     except (HeaderParseError, ValueError):
@@ -94,15 +94,15 @@ def decode_words(value: str) -> str:
 
 
 def read_mail(raw: bytes) -> Part:
-    """Read a mail: its headers and the beginning of its body. Raises nothing, whatever it is."""
-    lines = _one_line_end(raw[:MAX_OCTETS])
-    if lines.startswith((b"From ", b">From ")):  # a mailbox's own line before the mail
+    """Parse the headers and the beginning of the body. Raises nothing, whatever the octets are."""
+    lines = _normalize_line_ends(raw[:MAX_OCTETS])
+    if lines.startswith((b"From ", b">From ")):  # the separator line of mbox files
         lines = lines.partition(b"\n")[2]
     return _read_part(lines)
 
 
 def walk(part: Part, depth: int = 0) -> Iterator[Part]:
-    """Yield a part and those in it, in their order, as far as is worth it; what a returned mail holds is not."""
+    """Yield a part and the parts in it, in their order, to MAX_DEPTH levels; a returned mail is one part."""
     yield part
     if depth < MAX_DEPTH:
         for child in _children(part):
@@ -110,7 +110,7 @@ def walk(part: Part, depth: int = 0) -> Iterator[Part]:
 
 
 def read_head(octets: bytes) -> tuple[tuple[str, str], ...]:
-    """Read header lines up to the first empty one."""
+    """Parse header lines up to the first empty line: (name in lower case, value)."""
     head = octets.partition(b"\n\n")[0] if not octets.startswith(b"\n") else b""
     headers: list[list[str]] = []
     for line in decode(head).split("\n")[: 4 * MAX_HEADERS]:
@@ -125,7 +125,7 @@ def read_head(octets: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def read_blocks(octets: bytes) -> list[dict[str, str]]:
-    """Read blocks of fields with empty lines between them, as a DSN has them (RFC 3464, 2.1)."""
+    """Parse blocks of fields separated by empty lines, the form of a DSN (RFC 3464, 2.1)."""
     blocks = []
     for block in octets.strip(b"\n").split(b"\n\n")[:MAX_PARTS]:
         fields: dict[str, str] = {}
@@ -142,7 +142,7 @@ def _read_part(lines: bytes) -> Part:
 
 
 def _children(part: Part) -> list[Part]:
-    """Cut a multipart at its boundary (RFC 2046, 5.1.1); a last part that is cut off counts."""
+    """Split a multipart at its boundary (RFC 2046, 5.1.1); a truncated last part counts."""
     boundary = part.parameter("boundary").encode("utf-8", "replace")
     if not (boundary and part.type.startswith("multipart/")):
         return []
@@ -158,13 +158,13 @@ def _children(part: Part) -> list[Part]:
 
 
 def _read_base64(body: bytes) -> bytes:
-    """Decode base64, also such as was cut off within four letters. Raises binascii.Error."""
+    """Decode base64, also where it is truncated within a group of four. Raises binascii.Error."""
     try:
         return binascii.a2b_base64(body)
     except binascii.Error:
-        letters = body.translate(None, b" \t\n")
-        return binascii.a2b_base64(letters[: len(letters) // 4 * 4])
+        characters = body.translate(None, b" \t\n")
+        return binascii.a2b_base64(characters[: len(characters) // 4 * 4])
 
 
-def _one_line_end(octets: bytes) -> bytes:
+def _normalize_line_ends(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

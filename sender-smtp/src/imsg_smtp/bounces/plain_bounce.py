@@ -1,6 +1,6 @@
-"""Bounces that are no delivery reports: what servers wrote before RFC 3464, and some still do, as flufl.bounce knows.
+"""Recognizes bounces without a delivery report (RFC 3464), by flufl.bounce, the sender and the subject.
 
-It tells whether there is a bounce and whether it is for good, and no status: that is looked for in the text.
+flufl.bounce decides whether a mail is a bounce and whether it is permanent. The status is searched for in the text.
 """
 
 import html
@@ -18,11 +18,11 @@ log = logger(__name__)
 
 MAX_LINES = 150
 MAX_LINE = 200
-"""Characters. The library's patterns go back over a line, so that their time is that of the line squared."""
+"""Characters of a line: the time of the library's patterns is quadratic in it."""
 
 _HEADERS = ("from", "subject", "x-failed-recipients", "x-mailer", "return-path", "to")
 
-BOUNCES = (
+BOUNCE_SUBJECTS = (
     "退信",
     "无法送达",
     "undeliver",
@@ -32,73 +32,73 @@ BOUNCES = (
     "mail delivery",
     "delivery fail",
 )
-"""What subjects of bounces hold, in small letters, where a postmaster writes: QQ, NetEase and Coremail among them."""
+"""Parts of a bounce's subject in lower case, where a postmaster wrote the mail; QQ's, NetEase's, Coremail's too."""
 
-FINAL = ("退信", "无法送达", "undeliver", "returned mail", "failure notice", "returning message", "(failure)")
-"""Those of mail that is not tried any more; the others may tell of a delay."""
+FINAL_SUBJECTS = ("退信", "无法送达", "undeliver", "returned mail", "failure notice", "returning message", "(failure)")
+"""Parts of a permanent bounce's subject; with the others the mail may only be delayed."""
 
 _TAG = re.compile(r"<[^<>]{0,200}>")
 
 _STATUS = re.compile(r"(?<![\d.])(5\d\d[ -]#?(?:5\.\d{1,3}\.\d{1,3}|[^\d\s]).*|#?5\.\d{1,3}\.\d{1,3}(?![\d.]).*)")
-"""A line of a reply with its code, or the status of one. Both begin at digits, and no line is longer than MAX_LINE."""
+"""A reply with its code, or an enhanced status with the text behind it, in a line of at most MAX_LINE characters."""
 
 
 _HASH = re.compile(r"(?<!\()#(?=5\.\d)")
-"""Before a status that some write so; qmail's, in brackets at the end, is read with it."""
+"""The `#` that some servers write before a status; in qmail's `(#5.1.1)` it stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainBounce:
-    """What is known of a bounce without a delivery report."""
+    """The result for a mail without a delivery report."""
 
     is_bounce: bool = False
     is_permanent: bool = False
     text: str = ""
-    """The server's words, from its code on, or the sentence that names an unknown user; empty where none is found."""
+    """The server's reply from its code on, or the sentence about an unknown user; empty where neither is found."""
 
 
 def read_plain_bounce(mail: Part, parts: Sequence[Part]) -> PlainBounce:
-    """Tell whether a mail is a bounce by its sender, subject and text."""
-    from flufl.bounce import all_failures  # noqa: PLC0415  few bounces are none of RFC 3464, and it costs 2 MiB
+    """Decide whether a mail is a bounce, and a permanent one, by its sender, subject and text."""
+    from flufl.bounce import all_failures  # noqa: PLC0415  2 MiB, and most bounces have a delivery report
 
-    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # what it logs, it raises too
-    lines = _lines(parts)
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it raises everything that it logs
+    lines = _read_lines(parts)
     try:
-        temporary, permanent = all_failures(_rebuild(mail, lines))
-    except Exception as error:  # noqa: BLE001  its detectors expect what a mail has, and this is anybody's
+        temporary, permanent = all_failures(_make_flat_message(mail, lines))
+    except Exception as error:  # noqa: BLE001  its detectors fail on malformed mail, in any way
         log.warning("bounce_not_detected", why=type(error).__name__)
         temporary = permanent = frozenset()
-    words = _find_words(lines)
+    text = _find_reply_text(lines)
     if temporary or permanent:
-        return PlainBounce(is_bounce=True, is_permanent=bool(permanent), text=words)
+        return PlainBounce(is_bounce=True, is_permanent=bool(permanent), text=text)
     if not (is_from_postmaster(mail) and has_bounce_subject(mail)):
         return PlainBounce()
     subject = decode_words(mail.value("subject")).lower()
-    is_final = bool(words) or any(word in subject for word in FINAL)
-    return PlainBounce(is_bounce=True, is_permanent=is_final, text=words)
+    is_final = bool(text) or any(word in subject for word in FINAL_SUBJECTS)
+    return PlainBounce(is_bounce=True, is_permanent=is_final, text=text)
 
 
-WRITERS = ("mailer-daemon", "postmaster", "mail delivery system", "mail delivery subsystem", "mdaemon")
-"""Names that servers write by, in small letters."""
+POSTMASTER_NAMES = ("mailer-daemon", "postmaster", "mail delivery system", "mail delivery subsystem", "mdaemon")
+"""Parts of the From header of mail servers, in lower case."""
 
 
 def is_from_postmaster(mail: Part) -> bool:
-    """Tell whether a mail server wrote it: by an empty envelope sender, by a server's name, or by its own words."""
+    """Return whether a mail server wrote a mail: by its null sender, its From, or its headers and subject."""
     if mail.value("return-path").strip() == "<>" or mail.value("x-failed-recipients"):
         return True
-    if any(name in decode_words(mail.value("from")).lower() for name in WRITERS):
+    if any(name in decode_words(mail.value("from")).lower() for name in POSTMASTER_NAMES):
         return True
     return mail.value("auto-submitted").lower().startswith("auto-generated") and has_bounce_subject(mail)
 
 
 def has_bounce_subject(mail: Part) -> bool:
-    """Tell whether its subject is that of a bounce."""
+    """Return whether the subject of a mail is that of a bounce."""
     subject = decode_words(mail.value("subject")).lower()
-    return any(word in subject for word in BOUNCES)
+    return any(word in subject for word in BOUNCE_SUBJECTS)
 
 
-def _lines(parts: Sequence[Part]) -> list[str]:
-    """Return the text's lines, each of a bounded length; those of HTML where there is nothing else."""
+def _read_lines(parts: Sequence[Part]) -> list[str]:
+    """Return the lines of the plain text, else of the HTML; at most MAX_LINES, of at most MAX_LINE characters."""
     for kind in ("text/plain", "text/html"):
         lines: list[str] = []
         for part in parts:
@@ -111,27 +111,27 @@ def _lines(parts: Sequence[Part]) -> list[str]:
     return []
 
 
-def _rebuild(mail: Part, lines: Sequence[str]) -> Message:
-    """Make a plain mail of what the library looks at: nothing nested, no line that is long."""
+def _make_flat_message(mail: Part, lines: Sequence[str]) -> Message:
+    """Make a mail without MIME parts from the headers and lines that the library reads."""
     message = Message()
     for name in _HEADERS:
         for value in mail.values(name)[:3]:
             message[name] = value[:MAX_LINE].encode("ascii", "replace").decode()
     if message["from"] is None:
-        message["from"] = "nobody@invalid"  # some look at it, come what may
+        message["from"] = "nobody@invalid"  # some detectors fail without it
     message["content-type"] = "text/plain"
     message.set_payload("\n".join(lines))
     return message
 
 
-def find_words(parts: Sequence[Part]) -> str:
-    """Return what a page for people has of the server's words; empty where none is found."""
-    return _find_words(_lines(parts))
+def find_reply_text(parts: Sequence[Part]) -> str:
+    """Return the server's reply quoted in the text for people; empty where none is found."""
+    return _find_reply_text(_read_lines(parts))
 
 
-def _find_words(lines: Sequence[str]) -> str:
+def _find_reply_text(lines: Sequence[str]) -> str:
     for line in lines:
-        if found := _STATUS.search(line):
-            is_in_brackets = line[: found.start()].endswith("(")  # qmail's own: its words stand before
-            return line.strip() if is_in_brackets else _HASH.sub("", found[1])
+        if match := _STATUS.search(line):
+            is_in_brackets = line[: match.start()].endswith("(")  # qmail writes the text before the status
+            return line.strip() if is_in_brackets else _HASH.sub("", match[1])
     return next((line.strip() for line in lines if names_unknown_user(line)), "")

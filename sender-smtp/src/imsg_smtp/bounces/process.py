@@ -1,4 +1,4 @@
-"""Processing mails that come back: each makes a receipt for history, and perhaps a suppression for the catalog."""
+"""Processes bounces: publishes a receipt for history and, where it follows, a suppression for the catalog."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,42 +26,42 @@ log = logger(__name__)
 
 PUBLISH_TIMEOUT_S = 4.0
 
-OLDEST = timedelta(days=30)
-"""How far back a report's own date is believed; else it is as new as its arrival."""
+MAX_REPORT_AGE = timedelta(days=30)
+"""The age up to which a report's own date is used; with an older date its arrival counts."""
 
-CLOCKS_APART = timedelta(minutes=2)
+MAX_CLOCK_SKEW = timedelta(minutes=2)
 
 STATUSES = {Kind.DELIVERED: Status.DELIVERED, Kind.FAILED: Status.FAILED}
 
 COMPLAINT = "complaint"
-"""The code of a complaint in its message's timeline, and of a suppression's evidence where nobody said more."""
+"""The code of a complaint in the message's timeline, and a suppression's evidence where the report has no text."""
 
 
 class Verdict(StrEnum):
-    """What became of a mail that came back."""
+    """The result for a bounce."""
 
     ACCEPTED = "accepted"
     UNKNOWN_TOKEN = "unknown_token"  # noqa: S105  no password
-    """It names no message of ours: whoever can refuses it."""
+    """It names no message of iMSG: the source refuses it, if it can."""
     IGNORED = "ignored"
-    """It names one and changes nothing."""
+    """It names a message, and has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestedBounce:
-    """What became of it, and why."""
+    """The result of processing a mail."""
 
     verdict: Verdict
     why: str
     """The report's kind (`Kind`), or `token`."""
     message: str | None = None
-    """`REQUEST-N`."""
+    """The message's name, `REQUEST-N`."""
     is_bounce: bool = False
-    """Whether it tells what became of a message of ours; the answers of people and their machines do not."""
+    """Whether the mail reports on a message of iMSG; replies of people and automatic replies do not."""
 
 
 class BounceProcessor:
-    """Processes mails that came back, from whichever source."""
+    """Processes the mails of all bounce sources."""
 
     def __init__(self, broker: Broker, addressees: Addressees, first_seen: FirstSeen, keys: Sequence[bytes]) -> None:
         self._broker = broker
@@ -70,22 +70,23 @@ class BounceProcessor:
         self._keys = tuple(keys)
 
     def knows(self, recipient: str) -> bool:
-        """Tell whether an address holds a token of ours, so that others are refused before their mail is read."""
+        """Return whether an address or local part is a valid token: the listener refuses others at RCPT."""
         return read_token(self._keys, recipient.rpartition("@")[0] or recipient) is not None
 
     async def process(self, raw: bytes, recipients: Sequence[str] = ()) -> IngestedBounce:
-        """Process a mail; `recipients` are its envelope's, where they are known. The same twice changes nothing.
+        """Process a mail; `recipients` are the envelope's, where they are known. A repeat changes nothing.
 
-        Returns once all its events are kept. Raises RetryLater where broker or history is away: it has to come again.
+        Returns once the broker has confirmed all events. Raises RetryLater where broker, history or Redis is
+        unavailable: the source must deliver the mail again.
         """
         report = await asyncio.to_thread(read_report, raw, rcpt=recipients)
-        found = self._find_message(report)
-        if found is None:
+        message = self._find_message(report)
+        if message is None:
             log.info("bounce_without_message", kind=report.kind.value)
             return IngestedBounce(Verdict.UNKNOWN_TOKEN, "token")
-        name = message_id(*found)
-        at = await self._find_time(report, found[0], name)
-        events = [*await self._find_suppressions(report, *found, at), *_receipts(report, *found, at)]
+        name = message_id(*message)
+        at = await self._find_time(report, message[0], name)
+        events = [*await self._find_suppressions(report, *message, at), *_make_receipts(report, *message, at)]
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 for event in events:
@@ -99,13 +100,13 @@ class BounceProcessor:
         return IngestedBounce(verdict, report.kind.value, name, is_bounce=report.is_bounce)
 
     def _find_message(self, report: Report) -> tuple[str, int] | None:
-        """Find the message: by the envelope's token, else by the signed name of the mail that came back."""
-        by_token = (read_token(self._keys, one) for one in report.tokens)
-        by_name = (read_signed_name(self._keys, one) for one in report.names)
-        return next((found for found in chain(by_token, by_name) if found is not None), None)
+        """Return the message as `(request, n)`: by the envelope's token, else by the returned mail's signed name."""
+        by_token = (read_token(self._keys, token) for token in report.tokens)
+        by_name = (read_signed_name(self._keys, name) for name in report.names)
+        return next((message for message in chain(by_token, by_name) if message is not None), None)
 
     async def _find_time(self, report: Report, request: str, name: str) -> datetime:
-        """Return a report's own time where it can be true, else when it came first: the same twice is one.
+        """Return the report's own time if it is plausible, else its first arrival: a repeat gets the same time.
 
         Raises RetryLater.
         """
@@ -116,12 +117,12 @@ class BounceProcessor:
         try:
             return await self._first_seen.find(report, name, now)
         except (RedisUnavailable, RedisRefused) as error:
-            raise RetryLater(f"Redis is away: {error}") from error
+            raise RetryLater(f"Redis is unavailable: {error}") from error
 
     async def _find_suppressions(self, report: Report, request: str, n: int, at: datetime) -> list[Suppression]:
-        """Return the suppressions that follow. Raises RetryLater.
+        """Return the suppressions that follow from a report. Raises RetryLater.
 
-        A complaint about a code or a notice stops that sender's marketing too.
+        A complaint about a code or a notice also suppresses that sender's marketing.
         """
         if not report.is_hard and report.kind is not Kind.COMPLAINT:
             return []
@@ -129,7 +130,7 @@ class BounceProcessor:
         if addressee is None:
             return []
         is_complaint = report.kind is Kind.COMPLAINT
-        if not is_complaint and not (_is_of(report, addressee) and can_be_real(addressee.address)):
+        if not is_complaint and not (_names_mailbox_of(report, addressee) and can_be_real(addressee.address)):
             return []
         categories = dict.fromkeys((addressee.category, Category.MARKETING)) if is_complaint else (None,)
         return [
@@ -148,15 +149,15 @@ class BounceProcessor:
         ]
 
 
-def _is_of(report: Report, addressee: Addressee) -> bool:
-    """Tell whether a report names the mailbox that was written to: of an alias' members one may be gone."""
-    named = report.recipient.rpartition("@")[0].lower()
-    return not named or named == addressee.address.rpartition("@")[0].lower()
+def _names_mailbox_of(report: Report, addressee: Addressee) -> bool:
+    """Return whether the report is about the addressee's mailbox: an alias may have members that do not exist."""
+    local_part = report.recipient.rpartition("@")[0].lower()
+    return not local_part or local_part == addressee.address.rpartition("@")[0].lower()
 
 
-def _receipts(report: Report, request: str, n: int, at: datetime) -> list[Receipt]:
+def _make_receipts(report: Report, request: str, n: int, at: datetime) -> list[Receipt]:
     if report.kind is Kind.COMPLAINT:
-        return [_complaint(report, request, n, at)]
+        return [_make_complaint(report, request, n, at)]
     status = STATUSES.get(report.kind)
     if status is None:
         return []
@@ -175,8 +176,8 @@ def _receipts(report: Report, request: str, n: int, at: datetime) -> list[Receip
     ]
 
 
-def _complaint(report: Report, request: str, n: int, at: datetime) -> Receipt:
-    """Make a line of the timeline: the mail was delivered, and its status stays as it is."""
+def _make_complaint(report: Report, request: str, n: int, at: datetime) -> Receipt:
+    """Make the receipt that adds a complaint to the timeline: the mail was delivered, and its status stays."""
     return Receipt(
         provider=PROVIDER,
         provider_id=message_id(request, n),
@@ -191,11 +192,11 @@ def _complaint(report: Report, request: str, n: int, at: datetime) -> Receipt:
 
 
 def _read_time(report: Report, request: str, now: datetime) -> datetime | None:
-    """Return a report's own time; None where it has none, or one that can't be true.
+    """Return the report's own time; None where it is missing or implausible.
 
-    It knows seconds; the last of its own comes after the mail that it speaks of.
+    The Date header has whole seconds: their end is returned, so that the report follows the sending of its mail.
     """
     accepted_at = datetime.fromtimestamp(int(request[:12], 16) / 1_000, UTC)
-    if report.at is None or not max(now - OLDEST, accepted_at - CLOCKS_APART) <= report.at <= now:
+    if report.at is None or not max(now - MAX_REPORT_AGE, accepted_at - MAX_CLOCK_SKEW) <= report.at <= now:
         return None
     return report.at.replace(microsecond=999_999)

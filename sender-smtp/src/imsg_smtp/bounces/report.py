@@ -1,6 +1,6 @@
-"""What a mail that came back says: a delivery report, a complaint, a machine's answer, or nothing of the kind.
+"""Reads a bounce: a delivery report, a complaint, an automatic reply, or an unknown mail.
 
-Of a report only its kind is trusted. Its token names the message (`bounce_token`); anybody can forge its addresses.
+The token names the message (`bounce_token`). The addresses in a report can be forged and decide nothing.
 """
 
 import re
@@ -13,51 +13,51 @@ from enum import StrEnum
 from imsg_contract.wire import Refused
 from imsg_smtp.bounces.find_token import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
 from imsg_smtp.bounces.mime_parts import Part, decode_words, read_blocks, read_mail, walk
-from imsg_smtp.bounces.plain_bounce import find_words, has_bounce_subject, is_from_postmaster, read_plain_bounce
+from imsg_smtp.bounces.plain_bounce import find_reply_text, has_bounce_subject, is_from_postmaster, read_plain_bounce
 from imsg_smtp.hard_bounces import is_hard
 from imsg_smtp.refusals import Scopes, Stage, judge
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
 
 
 class Kind(StrEnum):
-    """What becomes of a message by a report."""
+    """What a report says about a message."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
     DELAYED = "delayed"
-    """It is tried further; nothing is known."""
+    """The server tries again."""
     RELAYED = "relayed"
-    """It went to a server that reports no delivery, or to several addresses: nothing more will be heard."""
+    """The mail went to a server that reports no delivery, or to several addresses: no further report follows."""
     COMPLAINT = "complaint"
-    """Whoever got it called it spam."""
+    """The recipient reported the mail as spam."""
     AUTO_REPLY = "auto_reply"
-    """A machine answered: a holiday's notice, a list, or a mail of ours that came round."""
+    """An automatic reply, such as an absence notice; a mail of a list; or a mail of iMSG itself."""
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A mail that came back, read."""
+    """The content of a bounce."""
 
     kind: Kind
     code: str = ""
-    """The status as history has it: `550 5.1.1`, or `5.1.1` where no reply is told; empty where there is none."""
+    """The status for history: `550 5.1.1`, or `5.1.1` without a reply's code; empty where there is none."""
     detail: str = ""
-    """The server's words, one line of at most 500 characters."""
+    """The server's text, one line of at most 500 characters."""
     is_hard: bool = False
-    """Whether it says that the address is not there."""
+    """Whether it says that the address does not exist."""
     recipient: str = ""
-    """Whom the report names: an alias or a forwarder may have made it of the address that was written to."""
+    """The recipient in the report: behind an alias or a forwarder not the address that the mail was sent to."""
     at: datetime | None = None
-    """When it says it was written."""
+    """The time in its Date header."""
     tokens: tuple[str, ...] = ()
-    """What may be a token of its envelope, the likeliest first."""
+    """Candidates for the envelope's token, the most reliable first."""
     names: tuple[str, ...] = ()
-    """What may be a signed name of the mail that came back, the likeliest first; none where no server wrote this."""
+    """Candidates for the returned mail's signed name, the most reliable first; empty unless a server wrote this."""
 
     @property
     def is_bounce(self) -> bool:
-        """Whether it tells what became of a mail: whatever people or their machines answer does not."""
+        """Whether it reports on a mail; replies of people and automatic replies do not."""
         return self.kind not in (Kind.AUTO_REPLY, Kind.UNKNOWN)
 
 
@@ -70,40 +70,41 @@ ACTIONS = {
 }
 """RFC 3464, 2.3.3."""
 
-STRONGEST = (Kind.DELIVERED, Kind.FAILED, Kind.RELAYED, Kind.DELAYED)
-"""Of several recipients in one report, which an alias may make of one: statuses climb in this order, too."""
+PRECEDENCE = (Kind.DELIVERED, Kind.FAILED, Kind.RELAYED, Kind.DELAYED)
+"""Which action counts where a report has several recipients, as behind an alias; history ranks statuses alike."""
 
 NO_STATUS = "5.0.0"
-"""What a failure has for its status where nobody gave it one (RFC 3463, 3.1)."""
+"""The status of a failure without one of its own (RFC 3463, 3.1)."""
 
-SHOWN = 100
-"""How much of a complaint's field is kept."""
+MAX_FIELD_CHARACTERS = 100
+"""Characters of a complaint's field that are kept."""
 
 _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b", re.ASCII)
 _DOMAIN = re.compile(r"@([a-z0-9.-]{1,100})>?\s{0,8}$", re.ASCII | re.IGNORECASE)
 _TYPE = re.compile(r"^\s{0,8}[A-Za-z0-9-]{1,32}\s{0,8};", re.ASCII)
 _LINE = re.compile(r"(?<!\S)([245]\d\d)[ -]", re.ASCII)
 _REPLY = re.compile(r"([245]\d\d)(?:[ -]|$)", re.ASCII)
-_BEFORE_REPLY = re.compile(r"[^;]{0,200}?\b(?:said|RCPT TO|MAIL FROM|DATA|DOT)\s?:\s{0,8}(?=[245]\d\d[ -])", re.ASCII)
-"""What stands before a reply at Coremail (`SMTP error, RCPT TO: 550 …`) and where one server quotes another."""
+_REPLY_PREFIX = re.compile(r"[^;]{0,200}?\b(?:said|RCPT TO|MAIL FROM|DATA|DOT)\s?:\s{0,8}(?=[245]\d\d[ -])", re.ASCII)
+"""The text before a reply: Coremail's (`SMTP error, RCPT TO: 550 …`), or that of a server that quotes another."""
 
 
 def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
-    """Read a mail that came back; `rcpt` are its envelope's recipients, as far as they are known.
+    """Read a bounce; `rcpt` are its envelope's recipients, as far as they are known.
 
-    Raises nothing, whatever the mail is; time grows with its length, of which 256 KiB are read.
+    Raises nothing, whatever the mail is. Reads at most 256 KiB, in linear time.
     """
     mail = read_mail(raw)
     parts = list(walk(mail))
-    report = replace(_read(mail, parts), at=_date(mail), tokens=tuple(dict.fromkeys(find_tokens(mail, parts, rcpt))))
-    is_servers = is_from_postmaster(mail) or any(part.type in (*STATUS_PARTS, FEEDBACK_PART) for part in parts)
-    if not (report.is_bounce and is_servers):
+    tokens = tuple(dict.fromkeys(find_tokens(mail, parts, rcpt)))
+    report = replace(_read(mail, parts), at=_read_date(mail), tokens=tokens)
+    is_from_server = is_from_postmaster(mail) or any(part.type in (*STATUS_PARTS, FEEDBACK_PART) for part in parts)
+    if not (report.is_bounce and is_from_server):
         return report
     return replace(report, names=tuple(dict.fromkeys(find_names(mail, parts))))
 
 
 def may_be_bounce(head: bytes) -> bool:
-    """Tell of a mail's headers whether it is worth reading: all other mail of a mailbox is people's own."""
+    """Return whether a mail may be a bounce by its headers; `head` is their octets."""
     mail = read_mail(head)
     if is_from_postmaster(mail) or mail.type == "multipart/report":
         return True
@@ -120,47 +121,49 @@ def _read(mail: Part, parts: Sequence[Part]) -> Report:
         return Report(Kind.AUTO_REPLY)
     plain = read_plain_bounce(mail, parts)
     if plain.is_bounce:
-        return _judge(Kind.FAILED, plain.text, NO_STATUS) if plain.is_permanent else _judge(Kind.DELAYED, plain.text)
+        return (
+            _classify(Kind.FAILED, plain.text, NO_STATUS) if plain.is_permanent else _classify(Kind.DELAYED, plain.text)
+        )
     is_automatic = mail.value("auto-submitted").lower() not in ("", "no")
     return Report(Kind.AUTO_REPLY if is_automatic else Kind.UNKNOWN)
 
 
 def _read_status(part: Part, parts: Sequence[Part]) -> Report | None:
-    """Read a DSN (RFC 3464); None where it tells of no recipient. Where it gives no reason, the page beside it may."""
-    found: dict[Kind, Report] = {}
+    """Read a DSN (RFC 3464); None where it has no recipient. A failure without a text takes it from the other parts."""
+    reports: dict[Kind, Report] = {}
     for fields in read_blocks(part.octets):
         kind = ACTIONS.get(fields.get("action", "").split("(")[0].strip().lower())
         if kind is None:
             continue
-        words = _TYPE.sub("", fields.get("diagnostic-code", "")).strip()
-        if not words and kind is Kind.FAILED:
-            words = find_words(parts)
+        text = _TYPE.sub("", fields.get("diagnostic-code", "")).strip()
+        if not text and kind is Kind.FAILED:
+            text = find_reply_text(parts)
         recipient = fields.get("final-recipient", "").rpartition(";")[2].strip().strip("<>")
-        found.setdefault(kind, replace(_judge(kind, words, fields.get("status", "")), recipient=recipient))
-    return next((found[kind] for kind in STRONGEST if kind in found), None)
+        reports.setdefault(kind, replace(_classify(kind, text, fields.get("status", "")), recipient=recipient))
+    return next((reports[kind] for kind in PRECEDENCE if kind in reports), None)
 
 
 def _read_feedback(part: Part, mail: Part) -> Report:
-    """Read an ARF (RFC 5965): only `abuse` is a complaint; `not-spam` and what is registered else change nothing.
+    """Read an ARF report (RFC 5965): `abuse` is a complaint, the other types have no effect.
 
-    Its words name the type, and the domain and program that report it; never the person.
+    The detail has the type, the reporting domain and its program, and no address of a person.
     """
     fields = next(iter(read_blocks(part.octets)), {})
     kind = fields.get("feedback-type", "").strip().lower()
-    reporter = found[1] if (found := _DOMAIN.search(mail.value("from")[-200:])) else ""
-    shown = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
-    detail = _clean("; ".join(f"{name}: {value[:SHOWN]}" for name, value in shown if value))
+    reporter = match[1] if (match := _DOMAIN.search(mail.value("from")[-200:])) else ""
+    kept = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
+    detail = _clean("; ".join(f"{name}: {value[:MAX_FIELD_CHARACTERS]}" for name, value in kept if value))
     return Report(Kind.COMPLAINT if kind == "abuse" else Kind.UNKNOWN, detail=detail)
 
 
 def is_auto_reply(mail: Part) -> bool:
-    """Tell whether a mail that holds no report answers by itself, or is our own that came round (RFC 3834).
+    """Return whether a mail without a report is an automatic reply (RFC 3834), or one of iMSG's own mails.
 
-    Some bounces say `auto-replied` too, with nobody's address as their sender: these are no answers.
+    Some bounces have `auto-replied` too; a postmaster as their sender tells them from replies.
     """
     automatic = mail.value("auto-submitted").split(";")[0].strip().lower()
     if mail.value(SIGNED_HEADER) or (automatic == "auto-generated" and mail.value("feedback-id")):
-        return True  # ours: bounces carry none
+        return True  # one of iMSG's own mails: bounces have neither header
     if any(mail.value(name) for name in ("x-autoreply", "x-autorespond", "x-autoresponder")):
         return True
     if mail.value("precedence").strip().lower() in ("auto_reply", "list", "bulk") and not is_from_postmaster(mail):
@@ -171,14 +174,14 @@ def is_auto_reply(mail: Part) -> bool:
     return automatic in ("auto-replied", "auto-notified") and not is_from_postmaster(mail)
 
 
-def _judge(kind: Kind, words: str, status: str = "") -> Report:
-    """Make code, words and hardness of what a server said, by the same table that judges it at the door."""
-    words = _clean(words)
-    before = found[0] if (found := _BEFORE_REPLY.match(words)) else ""
-    words = words[len(before) :]
+def _classify(kind: Kind, reply_text: str, status: str = "") -> Report:
+    """Make a report of a server's reply and the DSN's status, by the table for replies during sending (`refusals`)."""
+    reply_text = _clean(reply_text)
+    before = match[0] if (match := _REPLY_PREFIX.match(reply_text)) else ""
+    reply_text = reply_text[len(before) :]
     stated = _STATUS.match(status)
-    code = found[1] if (found := _REPLY.match(words)) else ""
-    text = _join_lines(words, code) if code else words
+    code = match[1] if (match := _REPLY.match(reply_text)) else ""
+    text = _join_lines(reply_text, code) if code else reply_text
     own = _STATUS.match(text) or _STATUS.match(Reply.of(0, text).enhanced or "")
     if own is None and stated and stated[2] != "0" and code[:1] in ("", stated[1]):
         text = f"{stated[0].strip()} {text}".strip()
@@ -192,21 +195,21 @@ def _judge(kind: Kind, words: str, status: str = "") -> Report:
 def _is_hard(reply: Reply, stage: Stage) -> bool:
     if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
         return False
-    judged = judge(reply, Scopes.of("", "@", "@"), stage)
-    return isinstance(judged, Refused) and is_hard(judged.code, reply.text)
+    result = judge(reply, Scopes.of("", "@", "@"), stage)
+    return isinstance(result, Refused) and is_hard(result.code, reply.text)
 
 
-def _join_lines(words: str, code: str) -> str:
-    """Make one text of a reply, each line of which begins with its code and status."""
-    if words[3:4] != "-":
-        return words[4:].strip()
-    lines = _LINE.sub(lambda found: "\n" if found[1] == code else found[0], words).split("\n")
+def _join_lines(reply_text: str, code: str) -> str:
+    """Join the lines of a reply, without the code and status that each line begins with."""
+    if reply_text[3:4] != "-":
+        return reply_text[4:].strip()
+    lines = _LINE.sub(lambda match: "\n" if match[1] == code else match[0], reply_text).split("\n")
     first, *others = (line.strip() for line in lines[1:])
-    status = found[0].strip() if (found := _STATUS.match(first)) else ""
+    status = match[0].strip() if (match := _STATUS.match(first)) else ""
     return " ".join([first, *(piece.removeprefix(status).strip() for piece in others)])
 
 
-def _date(mail: Part) -> datetime | None:
+def _read_date(mail: Part) -> datetime | None:
     try:
         at = parsedate_to_datetime(mail.value("date")[:80])
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -163,7 +163,7 @@ class ChunkWorkflow(Generic[Prepared]):
                     raise Requeue("interrupted")
                 claimed = await self._unit.claim([], ns[at : at + size])
                 results = await self._ask_once(
-                    prepared, [self._unit.recipients[one.n] for one in claimed if not one.erased]
+                    prepared, [self._unit.recipients[state.n] for state in claimed if not state.erased]
                 )
                 await self._unit.record(
                     [

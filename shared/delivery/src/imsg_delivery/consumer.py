@@ -148,7 +148,7 @@ class Worker(Generic[Prepared]):
             self._claims.compaction.keep_compacting(),
             self._lag_throttle.watch(),
         )
-        helpers = [asyncio.create_task(one) for one in clockwork]
+        helpers = [asyncio.create_task(coroutine) for coroutine in clockwork]
         topology, method = self._broker.topology, self._channel.method
         lanes = [asyncio.create_task(self._work(lane, topology.queue(method, lane.lane))) for lane in self._lanes]
         stopped = asyncio.create_task(self._stopping.wait())

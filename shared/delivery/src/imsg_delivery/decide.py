@@ -181,7 +181,7 @@ def _end(state: Claimed, status: Status, result: Result, now_s: float, terms: At
 def _ask_later(state: Claimed, result: Unknown, now_s: float, terms: AttemptTerms) -> Transition:
     """Delay a message until its provider is asked what became of it, however little is left of its life."""
     wanted_s = terms.channel.ask_after_s[terms.job.asking]
-    wait_s = next((one for one in terms.waits_s if one >= wanted_s), terms.waits_s[-1])
+    wait_s = next((step_s for step_s in terms.waits_s if step_s >= wanted_s), terms.waits_s[-1])
     outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
     return Transition(outcome, wait_s, uses_attempt=False, doubtful=True, asks=True)
 

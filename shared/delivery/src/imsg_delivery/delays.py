@@ -20,11 +20,11 @@ def step(steps_s: Sequence[int], attempt: int, asked_s: float, left_s: float, dr
     if asked_s >= left_s:
         return None
     floor = min(asked_s, steps_s[-1])
-    fitting = [one for one in steps_s if floor <= one < left_s]
+    fitting = [step_s for step_s in steps_s if floor <= step_s < left_s]
     if not fitting:
         return None
     wanted = max(steps_s[min(attempt, len(steps_s)) - 1], floor)
-    place = next((at for at, one in enumerate(fitting) if one >= wanted), len(fitting) - 1)
+    place = next((at for at, step_s in enumerate(fitting) if step_s >= wanted), len(fitting) - 1)
     neighbours = [fitting[at] for at in (place - 1, place + 1) if 0 <= at < len(fitting)]
     if draw < JITTER and neighbours:
         return neighbours[int(draw / JITTER * len(neighbours))]

@@ -53,9 +53,9 @@ class Groups(Generic[Prepared]):
             if lane.lane is Lane.PRIORITY:
                 self._lag_throttle.note_code()
             task = asyncio.create_task(self._settle(lane, group, requeue))
-            for one in tasks:
-                one.add(task)
-                task.add_done_callback(one.discard)
+            for task_set in tasks:
+                task_set.add(task)
+                task.add_done_callback(task_set.discard)
 
     async def _settle(self, lane: LaneContext[Prepared], group: Sequence[Delivery], requeue: asyncio.Event) -> None:
         try:

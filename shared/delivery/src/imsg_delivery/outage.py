@@ -117,7 +117,8 @@ class OutageGuard:
         now, accepted_s = self._clock(), job.accepted_at.timestamp()
         accepted = now - (now_s - accepted_s)
         lost_s = sum(
-            max(0.0, (now if one.ended is None else one.ended) - max(one.began, accepted)) for one in self.outages
+            max(0.0, (now if outage.ended is None else outage.ended) - max(outage.began, accepted))
+            for outage in self.outages
         )
         extra_s = min(int(lost_s), MAX_EXTENSION_S) - job.extended_s
         if extra_s <= 0:

@@ -234,10 +234,10 @@ def _join(refused: Sequence[tuple[Provider, Again | Blocked, float]], last: Resu
     if len(refused) == 1:
         return last
     results = [result for _, result, _ in refused]
-    chosen = next((one for one in results if isinstance(one, Again)), results[0])
+    chosen = next((result for result in results if isinstance(result, Again)), results[0])
     detail = "; ".join(f"{provider.name}: {result.code} {result.detail}" for provider, result, _ in refused)
-    hops = _hops([one for one in refused if one[1] is not chosen], now)
-    after_s, was_called = min(one.after_s for one in results), any(one.was_called for one in results)
+    hops = _hops([refusal for refusal in refused if refusal[1] is not chosen], now)
+    after_s, was_called = min(result.after_s for result in results), any(result.was_called for result in results)
     return replace(chosen, detail=detail, after_s=after_s, was_called=was_called, hops=hops)
 
 

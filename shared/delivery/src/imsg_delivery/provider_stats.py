@@ -76,7 +76,9 @@ class ProviderStats:
             case Sent():
                 self._slot().sent += 1
                 if self._blocks:
-                    self._blocks = {scope: one for scope, one in self._blocks.items() if one.concerns not in _WHOLE}
+                    self._blocks = {
+                        scope: block for scope, block in self._blocks.items() if block.concerns not in _WHOLE
+                    }
             case Blocked():
                 self._note_block(result)
             case Refused() | Again() | Unknown():
@@ -92,7 +94,7 @@ class ProviderStats:
     def blocks(self) -> list[Block]:
         """The blocks that are open, the widest first."""
         now = self._clock()
-        self._blocks = {scope: one for scope, one in self._blocks.items() if one.until + GRACE_S > now}
+        self._blocks = {scope: block for scope, block in self._blocks.items() if block.until + GRACE_S > now}
         return sorted(self._blocks.values(), key=lambda one: (one.concerns not in _WHOLE, one.since))
 
     def counts(self) -> tuple[int, int]:

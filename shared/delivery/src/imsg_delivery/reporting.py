@@ -97,14 +97,14 @@ def _describe(provider_pool: ProviderPool, provider: Provider, now: float) -> di
         "share": provider_pool.share(provider.name),
         "blocks": [
             {
-                "concerns": one.concerns,
-                "what": one.scope,
-                "code": one.code,
-                "detail": one.detail,
-                "since": _moment(one.since + offset),
-                "until": _moment(one.until + offset),
+                "concerns": block.concerns,
+                "what": block.scope,
+                "code": block.code,
+                "detail": block.detail,
+                "since": _moment(block.since + offset),
+                "until": _moment(block.until + offset),
             }
-            for one in blocks
+            for block in blocks
         ],
         "last_error": None
         if last is None

@@ -88,9 +88,9 @@ class Order:
         """Say which part of what is for all a route is given, from 0 to 1; None of one for some messages alone."""
         general = [route for route in self.routes if not route.is_special]
         total = sum(route.weight for route in general)
-        route = next((one for one in general if one.name == name), None)
+        route = next((route for route in general if route.name == name), None)
         if route is None:
-            return 0.0 if all(one.name != name for one in self.routes) else None
+            return 0.0 if all(route.name != name for route in self.routes) else None
         if not total:
             return 1.0 if route is general[0] else 0.0
         return route.weight / total

@@ -100,14 +100,14 @@ class Compaction:
             try:
                 done += await self._compact(due)
             except RedisUnavailable:
-                for one in due:  # again later: every step may be repeated
-                    heapq.heappush(self._waiting, one)
+                for chunk in due:  # again later: every step may be repeated
+                    heapq.heappush(self._waiting, chunk)
                 raise
         return done
 
     def _gather(self) -> None:
-        for one in self.ended[: MOST_WAITING - len(self._waiting)]:
-            heapq.heappush(self._waiting, one)
+        for chunk in self.ended[: MOST_WAITING - len(self._waiting)]:
+            heapq.heappush(self._waiting, chunk)
         self.ended.clear()
 
     def _next_due(self, before_s: float) -> list[SettledChunk]:
@@ -117,25 +117,25 @@ class Compaction:
         return due
 
     async def _compact(self, due: Sequence[SettledChunk]) -> int:
-        sure = [one for one in due if one.is_sure]
-        others = [one for one in due if not one.is_sure]
-        looks = await asyncio.gather(*(self._redis.run(self._check, [one.key], []) for one in others))
-        mixed = [one for one, found in zip(others, looks, strict=True) if found == MIXED]
-        sure += [one for one, found in zip(others, looks, strict=True) if found == SENT]
+        sure = [chunk for chunk in due if chunk.is_sure]
+        others = [chunk for chunk in due if not chunk.is_sure]
+        looks = await asyncio.gather(*(self._redis.run(self._check, [chunk.key], []) for chunk in others))
+        mixed = [chunk for chunk, found in zip(others, looks, strict=True) if found == MIXED]
+        sure += [chunk for chunk, found in zip(others, looks, strict=True) if found == SENT]
         await self._keep_all([*sure, *mixed])
         # Only now: whoever finds no hash has to find the set.
         if sure:
-            await self._redis.call("UNLINK", *(one.key for one in sure))
-        await asyncio.gather(*(self._redis.run(self._drop, [one.key], []) for one in mixed))
+            await self._redis.call("UNLINK", *(chunk.key for chunk in sure))
+        await asyncio.gather(*(self._redis.run(self._drop, [chunk.key], []) for chunk in mixed))
         return len(sure) + len(mixed)
 
     async def _keep_all(self, chunks: Iterable[SettledChunk]) -> None:
         members: dict[str, list[Argument]] = defaultdict(list)
         until: dict[str, int] = defaultdict(int)
-        for one in chunks:
-            bucket = bucket_of(one.accepted_s)
-            members[bucket].append(digest_of(one.name))
-            until[bucket] = max(until[bucket], one.keep_until_ms)
+        for chunk in chunks:
+            bucket = bucket_of(chunk.accepted_s)
+            members[bucket].append(digest_of(chunk.name))
+            until[bucket] = max(until[bucket], chunk.keep_until_ms)
         await asyncio.gather(
             *(self._redis.run(self._keep, [bucket], [until[bucket], *found]) for bucket, found in members.items())
         )

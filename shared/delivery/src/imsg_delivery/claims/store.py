@@ -240,7 +240,7 @@ class Claims:
 
     async def _find_excused(self, owners: Sequence[str]) -> list[str]:
         """Return the owners whose process was ended because it stood still."""
-        return [one for one in owners if await self._call("EXISTS", STOPPED_KEY + process_of(one))]
+        return [owner for owner in owners if await self._call("EXISTS", STOPPED_KEY + process_of(owner))]
 
     async def excuse_stopped(self) -> None:
         """Write once which processes before this one were merely stopped, for the workers that take over from them."""
