@@ -15,7 +15,7 @@ from imsg_gateway.routes import v1 as v1_routes
 from imsg_gateway.routes.parts import Parts
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.app import RETRY_AFTER_S, answer_errors
+from imsg_web.app import NO_TELEMETRY, RETRY_AFTER_S, answer_errors
 from imsg_web.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
@@ -23,8 +23,9 @@ log = logger(__name__)
 UNAVAILABLE = (ServiceUnavailable, RedisUnavailable, RedisRefused)
 
 ROUTERS: Sequence[APIRouter] = (
-    v1_routes.router,  # the two sends first: a path is compared with the routes in order
+    v1_routes.sending,  # the two sends first: a path is compared with the routes in order
     messages.sending,
+    v1_routes.router,
     v1_routes.login,
     messages.router,
     channels.router,
@@ -38,7 +39,14 @@ def make_app(parts: Parts) -> FastAPI:
     """Make the FastAPI app."""
     # The routes themselves rather than `include_router`, which would match each path twice.
     routes = [route for router in ROUTERS for route in router.routes]
-    app = FastAPI(routes=routes, title=info.TITLE, version=info.VERSION, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        routes=routes,
+        title=info.TITLE,
+        version=info.VERSION,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+    )
     app.state.parts = parts
     answer_errors(app, UNAVAILABLE, v1.refuse)
 
@@ -65,13 +73,13 @@ class GatewayApp:
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
+            scope = {**scope, "path": path}
         if path.endswith("\n"):  # the pattern of a route would match it
             raise Refusal("no_such_url", path=path)
-        inner = {**scope, "path": path}
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.body":
-                self._metrics.count(scope["method"], inner.get("route"), message.get("body", b""), begun)
+                self._metrics.count(scope["method"], scope.get("route"), message.get("body", b""), begun)
             await send(message)
 
-        await self.app(inner, receive, send_on)
+        await self.app(scope, receive, send_on)

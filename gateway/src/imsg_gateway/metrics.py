@@ -38,29 +38,26 @@ class RequestMetrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self._counters: dict[tuple[str, str, str, str], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._children: dict[tuple[str, str, bytes], tuple[Counter, Histogram]] = {}
 
     def count(self, verb: str, route: object, body: bytes, begun: float) -> None:
         """Count one answer by the route that was found, if any, and the beginning of its body."""
-        pattern = UNKNOWN_ROUTE
         if isinstance(route, APIRoute) and verb in (route.methods or ()):
             pattern = route.path_format
+        else:
+            verb, pattern = "", UNKNOWN_ROUTE
         found = _CODE.search(body[:_HEAD_OCTETS])
-        labels = (
-            "" if pattern == UNKNOWN_ROUTE else verb,
-            pattern,
-            _find_version(pattern),
-            "" if found is None else found[1].decode(),
-        )
-        counter = self._counters.get(labels)
-        if counter is None:  # a look-up among the children costs a lock and four comparisons a request
-            counter = self._counters[labels] = self._requests.labels(*labels)
+        key = (verb, pattern, b"" if found is None else found[1])
+        children = self._children.get(key)
+        if children is None:  # a look-up among the children costs a lock and four comparisons a request
+            children = self._children[key] = self._find_children(*key)
+        counter, histogram = children
         counter.inc()
-        histogram = self._histograms.get(pattern)
-        if histogram is None:
-            histogram = self._histograms[pattern] = self._seconds.labels(pattern)
         histogram.observe(self.clock() - begun)
+
+    def _find_children(self, verb: str, pattern: str, code: bytes) -> tuple[Counter, Histogram]:
+        version = _find_version(pattern)
+        return self._requests.labels(verb, pattern, version, code.decode()), self._seconds.labels(pattern)
 
 
 def _find_version(pattern: str) -> str:

@@ -44,22 +44,25 @@ class Body(NamedTuple):
 
 
 class ClientRequest(Request):
-    """A request that was read. FastAPI finds in it a JSON body and a query, both without the token."""
+    """A request that was read: the fields of its body and its query are without the token."""
 
     def __init__(self, request: Request, body: Body, query: Query, token: object) -> None:
         """`token` is the value as it was sent, whatever its type; None without one."""
-        headers = [item for item in request.scope["headers"] if item[0] != b"content-type"]
-        scope = {
-            **request.scope,
-            "headers": [*headers, (b"content-type", b"application/json")],  # whatever the client calls it
-            "query_string": urlencode(query).encode("ascii"),
-        }
-        super().__init__(scope, request.receive)
+        super().__init__(request.scope, request.receive)
         self.fields: Mapping[str, Any] = body.fields
         self.size = body.size
         self.may_have_nul = body.may_have_nul
         self.query = query
         self.token = token
+
+    def show_fastapi(self) -> None:
+        """Put into the scope what FastAPI is to read: a body of JSON, whatever the client calls it, and the query."""
+        headers = [item for item in self.scope["headers"] if item[0] != b"content-type"]
+        self.scope = {
+            **self.scope,
+            "headers": [*headers, (b"content-type", b"application/json")],
+            "query_string": urlencode(self.query).encode("ascii"),
+        }
 
     async def body(self) -> bytes:
         """Return something that is not empty: FastAPI then asks for `json`."""

@@ -28,7 +28,9 @@ class PublicRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def read_and_handle(request: Request) -> Response:
-            return await handle(await self.read(request))
+            read = await self.read(request)
+            read.show_fastapi()
+            return await handle(read)
 
         return read_and_handle
 

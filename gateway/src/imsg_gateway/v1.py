@@ -52,13 +52,13 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
 UNREAD = "/api/query"
 """The URL whose owner prints these keys alone: a page of messages is not parsed again here."""
 
-HEADERS: Mapping[str, str] = {
-    "id": "X-IMSG-Id",
-    "count": "X-IMSG-Count",
-    "segments": "X-IMSG-Segments",
-    "expires_in": "X-IMSG-Expires-In",
-    "reason": "X-IMSG-Reason",
-    "detail": "X-IMSG-Detail",
+HEADERS: Mapping[str, bytes] = {
+    "id": b"x-imsg-id",
+    "count": b"x-imsg-count",
+    "segments": b"x-imsg-segments",
+    "expires_in": b"x-imsg-expires-in",
+    "reason": b"x-imsg-reason",
+    "detail": b"x-imsg-detail",
 }
 """Key of v2's answer → the header that has its value in v1."""
 
@@ -80,18 +80,23 @@ def print_only(response: Response, url: str) -> Response:
     is_success = response.status_code < 300  # noqa: PLR2004  HTTP's own number
     if url != UNREAD or not is_success:
         keys = (*ALWAYS, *PRINTED[url]) if is_success else ALWAYS
-        content = response.content if isinstance(response, Answer) else from_json(bytes(response.body))
-        printed = Answer({key: content[key] for key in keys if key in content}, headers=write_headers(content))
-        own = {b"content-length", *(name for name, _ in printed.raw_headers)}
-        printed.raw_headers += [item for item in response.raw_headers if item[0] not in own]
-        response = printed
+        if not isinstance(response, Answer):
+            relayed = response
+            response = Answer(from_json(bytes(relayed.body)))
+            own = {b"content-length", *(name for name, _ in response.raw_headers)}
+            response.raw_headers += [item for item in relayed.raw_headers if item[0] not in own]
+        content = response.content
+        response.content = {key: content[key] for key in keys if key in content}
+        response.raw_headers += write_headers(content)
     response.status_code = 200
     return response
 
 
-def write_headers(content: Mapping[str, Any]) -> dict[str, str]:
+def write_headers(content: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """Write the X-IMSG-* headers of an answer's keys."""
-    return {header: percent_encode(str(content[key])) for key, header in HEADERS.items() if key in content}
+    return [
+        (name, percent_encode(str(content[key])).encode("ascii")) for key, name in HEADERS.items() if key in content
+    ]
 
 
 def write_ignored(names: Sequence[str]) -> str:

@@ -17,12 +17,14 @@ class V1Route(PublicRoute):
 
     def get_route_handler(self) -> Handler:
         """Return a handler that calls the endpoint with what v1 honours of a request, and cuts its answer down."""
+        url = url_of(self.path_format) or self.path_format
+        honoured = HONOURED[url]
 
         async def answer(request: Request) -> Response:
             read = await self.read(request)
-            url = url_of(read.path) or read.path
-            ignored = read.list_others(*HONOURED[url])
-            request.state.ignored = ignored  # a refusal says it too
+            ignored = read.list_others(*honoured)
+            if ignored:
+                request.state.ignored = ignored  # a refusal says it too
             response = print_only(await self.endpoint(read), url)
             if ignored:
                 response.headers[IGNORED] = write_ignored(ignored)
@@ -41,11 +43,12 @@ class V1OpenRoute(V1Route):
     is_open = True
 
 
+sending = APIRouter(prefix="/api", route_class=V1Route, include_in_schema=False)
 router = APIRouter(prefix="/api", route_class=V1Route, include_in_schema=False)
 login = APIRouter(prefix="/api", route_class=V1OpenRoute, include_in_schema=False)
 
 
-@router.post("/send")
+@sending.post("/send")
 async def send(request: ClientRequest) -> Response:
     """Send a message."""
     parts = find_parts(request)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -21,6 +22,9 @@ RETRY_AFTER_S = 3
 """When a caller may try again after a dependency of the service was unavailable."""
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own OpenTelemetry is off: it looks for providers at every request, and iMSG has none."""
 
 Refuse = Callable[[Refusal, Request], Response]
 """Answers a refusal of a request."""
@@ -46,7 +50,9 @@ def make_internal_app(
 
 def make_app(title: str, routers: Iterable[APIRouter], unavailable: Iterable[type[Exception]] = ()) -> FastAPI:
     """Make an app that answers every error in the public shape."""
-    app = FastAPI(title=title, openapi_url=None, redirect_slashes=False, strict_content_type=False)
+    app = FastAPI(
+        title=title, openapi_url=None, redirect_slashes=False, strict_content_type=False, telemetry=NO_TELEMETRY
+    )
     for router in routers:
         app.include_router(router)
     answer_errors(app, unavailable)

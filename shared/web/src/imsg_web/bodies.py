@@ -245,7 +245,8 @@ def check_length(scope: Scope, limit: int) -> None:
 
 async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Read a whole body. Raises Refusal too_large; body_incomplete where the client leaves."""
-    check_length(scope, limit)
+    if BODY_COMPLETE not in scope:
+        check_length(scope, limit)
     chunks: list[bytes] = []
     length = 0
     while True:

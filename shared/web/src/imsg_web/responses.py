@@ -61,18 +61,15 @@ PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 """Headers of every answer of the API: no cache stores it, and no browser takes it for a script."""
 
 
-def add_private_headers(send: Send) -> Send:
-    """Return a `send` that adds the missing headers of PRIVATE to an answer; other values are kept."""
-
-    async def send_on(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            if PRIVATE[0] not in headers or PRIVATE[1] not in headers:
-                has = {bytes(name).lower() for name, _ in headers}
-                message = {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
-        await send(message)
-
-    return send_on
+def add_private_headers(message: Message) -> Message:
+    """Add the missing headers of PRIVATE to the head of an answer; other values are kept."""
+    if message["type"] != "http.response.start":
+        return message
+    headers = list(message.get("headers", ()))
+    if PRIVATE[0] in headers and PRIVATE[1] in headers:
+        return message
+    has = {bytes(name).lower() for name, _ in headers}
+    return {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
 
 
 def encode(content: Mapping[str, Any]) -> bytes:

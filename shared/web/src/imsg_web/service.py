@@ -170,11 +170,11 @@ class Service:
         async def send_on(message: Any) -> None:  # noqa: ANN401  an ASGI message
             nonlocal started
             started = True
-            await send(message)
+            await send(add_private_headers(message))
 
         assert self._api is not None  # noqa: S101  checked by the caller
         try:
-            await self._api(scope, receive, add_private_headers(send_on))
+            await self._api(scope, receive, send_on)
         except Refusal as refusal:
             if not started:
                 await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
