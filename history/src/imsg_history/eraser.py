@@ -4,10 +4,10 @@ A message keeps its id, method, provider, segments, status, user and month. Ever
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.addresses import identity
 from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Status
-from imsg_history import batch_redaction, redaction
+from imsg_history import batch_redaction, day_facts, redaction
 from imsg_history.batch_redaction import ErasedPeople
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
@@ -258,10 +258,12 @@ async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: A
 async def _empty_messages(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
     of_request = messages.c.request == name
     found = await connection.execute(
-        select(messages.c.n, messages.c.at).where(of_request, messages.c.n.in_(list(erased))).order_by(messages.c.n)
+        select(messages).where(of_request, messages.c.n.in_(list(erased))).order_by(messages.c.n).with_for_update()
     )
+    found_rows = found.all()
     rows = [
-        {"one": row.n, "month": redaction.truncate_to_month(row.at), "erased": erased[row.n].until} for row in found
+        {"one": row.n, "month": redaction.truncate_to_month(row.at), "erased": erased[row.n].until}
+        for row in found_rows
     ]
     is_open = messages.c.rank < DEAD_RANK  # it was not settled, and will not be sent
     change = (
@@ -283,6 +285,14 @@ async def _empty_messages(connection: AsyncConnection, name: str, erased: Erased
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(erased))))
     waiting = update(events).where(events.c.request == name, events.c.n.in_(list(erased)))
     await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))
+    before = [day_facts.Counted(row.status, row.provider, row.sent_in, row.delivered_in) for row in found_rows]
+    failed = Status.FAILED.value
+    changed = [
+        day_facts.Change(name, counted, replace(counted, status=failed))
+        for counted, row in zip(before, found_rows, strict=True)
+        if row.rank < DEAD_RANK
+    ]
+    await day_facts.record(connection, Counter(changed))
 
 
 async def _empty_details(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:

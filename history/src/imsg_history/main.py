@@ -147,6 +147,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         wake=relay.wake,
         reply_matcher=reply_matcher,
         report_oldest=lambda oldest_at: lag.take(to_ms(oldest_at)),
+        zone=ZoneInfo(settings.timezone),
     )
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.ConsumerMetrics(service.metrics))
     expiry = PausedExpiry(store, connection, batch_writer, broker.topology.methods, _now)

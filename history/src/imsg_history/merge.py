@@ -7,10 +7,11 @@ maximum. So merging is commutative and idempotent: here within a batch, and in `
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
+from imsg_history.ids import time_of
 from imsg_history.records import (
     MAX_ADDRESS,
     MAX_CODE,
@@ -71,6 +72,8 @@ class MergedBatch:
     dead_jobs: dict[str, Job] = field(default_factory=dict)
     audit: dict[str, AuditRow] = field(default_factory=dict)
     late: int = 0
+    zone: tzinfo = UTC
+    """The zone of the days that requests are counted under."""
 
     def add(self, fact: Fact) -> None:
         """MergedBatch a fact. Raises ValueError or OverflowError where no row can hold it."""
@@ -111,7 +114,7 @@ class MergedBatch:
         job = accepted.job
         if self._is_late(job.request):
             return
-        self.requests[job.request] = _request_row(job)
+        self.requests[job.request] = _request_row(job, self.zone)
         self.jobs[job.request] = JobRow(job.request, accepted.body)
         for row in _message_rows(job, Status.QUEUED, RANK[Status.QUEUED], utc(job.accepted_at), 0):
             self._add_message(row)
@@ -215,7 +218,7 @@ class MergedBatch:
         )
         if job is None or self._is_late(job.request):
             return
-        self.requests.setdefault(job.request, _request_row(job))
+        self.requests.setdefault(job.request, _request_row(job, self.zone))
         self.dead_jobs[letter.id] = job
 
     def _add_message(self, row: MessageRow) -> None:
@@ -244,8 +247,9 @@ def _time_of_batch(at: datetime) -> datetime:
     return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
 
 
-def _request_row(job: Job) -> RequestRow:
-    subject = job.content.get("subject") if isinstance(job.content, dict) else None
+def _request_row(job: Job, zone: tzinfo) -> RequestRow:
+    content = job.content if isinstance(job.content, dict) else {}
+    subject, template = content.get("subject"), content.get("template")
     return RequestRow(
         job.request,
         clean(job.username, MAX_NAME),
@@ -261,6 +265,8 @@ def _request_row(job: Job) -> RequestRow:
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
         job.category.value,
+        time_of(job.request).astimezone(zone).date().isoformat(),
+        clean(template, MAX_CODE) if isinstance(template, str) else None,
         clean_optional(job.reference, MAX_REFERENCE),
         job.user_id,
     )

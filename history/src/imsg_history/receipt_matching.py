@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.wire import Status
 from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
+from imsg_history import day_facts
 from imsg_history.batch_redaction import MASK
 from imsg_history.database import Database
 from imsg_history.merge import RANK, MergedBatch
@@ -81,11 +82,12 @@ class ReceiptMatcher:
                     lines[request, n, receipt.at, receipt.mark] = _make_attempt_row(receipt, request, n)
                     lags.append((receipt.provider, max((receipt.kept_at - sent_at).total_seconds(), 0.0)))
                     joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
-        await self.writer.raise_status(connection, [raised[key] for key in sorted(raised)])
+        changes = await self.writer.raise_status(connection, [raised[key] for key in sorted(raised)])
         await self.writer.insert_new(connection, attempts, [lines[key] for key in sorted(lines)])
         for part in slices(sorted(joined), SLICE):
             is_joined = are_one_of(receipts.primary_key.columns.values(), part, is_postgres=is_postgres(connection))
             await connection.execute(delete(receipts).where(is_joined))
+        await day_facts.record(connection, changes.counted)
         return lags
 
 

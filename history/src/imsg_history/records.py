@@ -1,8 +1,13 @@
 """The rows that events become, one frozen record a table, and how text is made fit to be stored."""
 
 import zlib
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime
+
+from imsg_contract.wire import Status
+from imsg_history.ids import time_of
+from imsg_history.tables import LATENCIES_S
 
 MAX_ADDRESS = 320
 MAX_NAME = 64
@@ -32,6 +37,8 @@ class RequestRow:
     accepted_at: datetime
     expires_at: datetime
     category: str
+    day: str
+    template: str | None = None
     reference: str | None = None
     user_id: str | None = None
 
@@ -68,6 +75,18 @@ class MessageRow:
     user_id: str | None = None
     erased_at: datetime | None = None
     events: int | None = None
+    sent_in: int | None = None
+    delivered_in: int | None = None
+
+    def __post_init__(self) -> None:
+        """Find the bucket of the time that the message took, where it was sent or delivered."""
+        if self.status == Status.SENT:
+            self.sent_in = self._find_bucket()
+        elif self.status == Status.DELIVERED:
+            self.delivered_in = self._find_bucket()
+
+    def _find_bucket(self) -> int:
+        return bisect_left(LATENCIES_S, (self.at - time_of(self.request)).total_seconds())
 
     @property
     def precedence(self) -> tuple[int, int, datetime, int]:
@@ -81,6 +100,8 @@ class MessageRow:
             self.written, self.address = other.written, other.address
             self.user_id, self.events = other.user_id, other.events
         self.attempts = max(self.attempts, other.attempts)
+        self.sent_in = _least(self.sent_in, other.sent_in)
+        self.delivered_in = _least(self.delivered_in, other.delivered_in)
         if other.precedence > self.precedence:
             self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
             self.at, self.mark = other.at, other.mark
@@ -161,6 +182,10 @@ class AuditRow:
     details: str
     actor_id: str | None = None
     subject_id: str | None = None
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((bucket for bucket in (one, other) if bucket is not None), default=None)
 
 
 def clean(text: str, longest: int | None = None) -> str:

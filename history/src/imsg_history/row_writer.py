@@ -1,19 +1,20 @@
 """Rows written to the database: one statement a table, rows in the order of their keys."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Table, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, func, null, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import SETTLED
 from imsg_database.arrays import as_parameters, insert_rows
 from imsg_database.inserts import Insert, insert_into
-from imsg_history import batch_redaction
+from imsg_history import batch_redaction, day_facts
 from imsg_history.batch_redaction import ErasedPeopleFinder
 from imsg_history.merge import MergedBatch
 from imsg_history.records import (
@@ -67,8 +68,22 @@ EVENT_COLUMNS = (
     "provider", "provider_id", "code", "detail", "at",
 )  # fmt: skip
 
+COUNTED_COLUMNS = ("request", "username", "previous", "status", "provider", "sent_in", "delivered_in")
+"""Columns by which day facts count a message."""
+
+LATENCY_COLUMNS = ("sent_in", "delivered_in")
+"""Columns of the shortest time that is known."""
+
 STATUS_COLUMNS = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
 """Columns of the fact that sets the status."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What became of messages: how many events of it wait for callbacks, and what day facts count otherwise now."""
+
+    events: int = 0
+    counted: Counter[day_facts.Change] = field(default_factory=Counter)
 
 
 class RowWriter:
@@ -83,13 +98,10 @@ class RowWriter:
         self._is_postgres = is_postgres
         self._insert_new = {table: self._build_insert(table).on_conflict_do_nothing() for table in COLUMNS}
         self._raise_status = _build_status_upsert(self._build_insert(messages)).returning(
-            *(messages.c[name] for name in EVENT_COLUMNS)
+            *(messages.c[name] for name in dict.fromkeys(EVENT_COLUMNS + COUNTED_COLUMNS))
         )
-        self._insert_events = (
-            _build_event_insert(self._raise_status)
-            if is_postgres
-            else insert_into(events, is_postgres=False).on_conflict_do_nothing()
-        )
+        self._raise_and_insert_events = _build_event_insert(self._raise_status)
+        self._insert_events = insert_into(events, is_postgres=False).on_conflict_do_nothing()
 
     async def write(self, connection: AsyncConnection, batch: MergedBatch) -> int:
         """Write the rows of a batch, without the data of people who were erased since. The caller commits.
@@ -108,38 +120,43 @@ class RowWriter:
             await batch_redaction.redact_messages(connection, batch, erased)
         await self.insert_new(connection, requests, _in_order(batch.requests))
         await self.insert_new(connection, jobs, _in_order(batch.jobs))
-        event_count = await self.raise_status(connection, _in_order(batch.messages))
+        changes = await self.raise_status(connection, _in_order(batch.messages))
         await self.insert_new(connection, attempts, _in_order(batch.attempts))
         if erased is not None:
             await batch_redaction.delete_erased_attempts(connection, batch)
         await self.insert_new(connection, receipts, _in_order(batch.receipts))
         await self.insert_new(connection, replies, _in_order(batch.replies))
         await self.insert_new(connection, audit, _in_order(batch.audit))
-        return event_count
+        await day_facts.record(connection, changes.counted)  # last: these rows are everybody's
+        return changes.events
 
     async def insert_new(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, sorted by key, unless they exist."""
         for part in slices(rows):
             await connection.execute(self._insert_new[table], self._parameters(table, part))
 
-    async def raise_status(self, connection: AsyncConnection, rows: Sequence[MessageRow]) -> int:
+    async def raise_status(self, connection: AsyncConnection, rows: Sequence[MessageRow]) -> Changes:
         """Insert messages, sorted by key, or raise the existing ones to the status of higher precedence.
 
         The same statement inserts the events of the messages that it raised, where their user subscribed to events.
-        Returns the number of events.
+        The caller records the changes in the day facts, at the end of its transaction.
         """
-        event_count = 0
+        changes = Changes()
         for part in slices(rows):
             parameters = self._parameters(messages, part)
             if self._is_postgres:
-                event_count += (await connection.execute(self._insert_events, parameters)).rowcount
+                ways = (await connection.execute(self._raise_and_insert_events, parameters)).mappings().all()
+                changes.events += ways[0]["event_count"] if ways else 0
+                for way in ways:
+                    changes.counted[day_facts.Change.read(way)] += way["messages"]
                 continue
-            raised = (await connection.execute(self._raise_status, parameters)).mappings()
+            raised = (await connection.execute(self._raise_status, parameters)).mappings().all()
+            changes.counted.update(day_facts.Change.read(row) for row in raised if row["username"] is not None)
             new_events = [dict(row) for row in raised if row["events"] and row["status"] in EVENT_STATUSES]
             if new_events:
                 await connection.execute(self._insert_events, new_events)
-            event_count += len(new_events)
-        return event_count
+            changes.events += len(new_events)
+        return changes
 
     def _build_insert(self, table: Table) -> Insert:
         return insert_rows(table, COLUMNS[table], is_postgres=self._is_postgres)
@@ -165,6 +182,10 @@ def _build_status_upsert(added: Insert) -> Insert:
     is_changed = or_(is_changed, old.erased_at.is_(None) & new.erased_at.is_not(None))
     was_erased, is_erased = old.erased_at.is_not(None), new.erased_at.is_not(None)
     by_precedence = {name: case((is_higher, new[name]), else_=old[name]) for name in STATUS_COLUMNS}
+    sooner = {
+        name: new[name].is_not(None) & or_(old[name].is_(None), new[name] < old[name]) for name in LATENCY_COLUMNS
+    }
+    is_changed = or_(is_changed, *sooner.values())
     changes = {
         **{
             name: case((was_erased, old[name]), else_=func.coalesce(old[name], new[name])) for name in RECIPIENT_COLUMNS
@@ -177,20 +198,37 @@ def _build_status_upsert(added: Insert) -> Insert:
         "erased_at": func.coalesce(old.erased_at, new.erased_at),
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
         "seq": case((is_higher & (new.status != old.status), old.seq + 1), else_=old.seq),
+        **{name: case((is_sooner, new[name]), else_=old[name]) for name, is_sooner in sooner.items()},
+        "previous": case((old.username.is_(None), null()), else_=_write_counted(old)),
     }
     return added.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_changed)
 
 
-def _build_event_insert(raise_status: Any) -> Insert:  # noqa: ANN401  an insert that returns
+def _write_counted(columns: Any) -> ColumnElement[str]:  # noqa: ANN401  a table's columns
+    """Write how day facts count a message, as `day_facts.Counted.read` reads it."""
+    latencies = (func.coalesce(cast(columns[name], Text), "") for name in LATENCY_COLUMNS)
+    text: ColumnElement[str] = columns.status
+    for value in (*latencies, func.coalesce(columns.provider, "")):
+        text = text + "|" + value
+    return text
+
+
+def _build_event_insert(raise_status: Any) -> Select[Any]:  # noqa: ANN401  an insert that returns
     """Build the insert of an event for each row that the upsert returns, in one statement with it.
 
     A row whose status did not change makes the same event, by its key, as before. The insert skips it while that event
-    waits, and callbacks skips it later.
+    waits, and callbacks skips it later. The statement returns how many rows changed in which way, and at each the
+    number of events.
     """
     raised = raise_status.cte("moved")
     is_subscribed: ColumnElement[bool] = (raised.c.events > 0) & raised.c.status.in_(sorted(EVENT_STATUSES))
     rows = select(*(raised.c[name] for name in EVENT_COLUMNS)).where(is_subscribed)
-    return insert_into(events, is_postgres=True).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
+    inserted = insert_into(events, is_postgres=True).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
+    added = inserted.returning(events.c.n).cte("added")
+    counted = [raised.c[name] for name in COUNTED_COLUMNS]
+    event_count = select(func.count()).select_from(added).scalar_subquery().label("event_count")
+    ways = select(*counted, func.count().label("messages"), event_count)
+    return ways.where(raised.c.username.is_not(None)).group_by(*counted)
 
 
 def slices(rows: Sequence[R], size: int = SLICE) -> Iterator[Sequence[R]]:

@@ -114,6 +114,8 @@ requests = Table(
     Column("reference", Text),  # the client's own name for it
     Column("user_id", RequestId),
     Column("category", Text, nullable=False),
+    Column("template", Text),
+    Column("day", String(10), nullable=False),  # of the day facts that count it
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )
@@ -167,6 +169,9 @@ messages = Table(
     Column("erased_at", Moment),  # of the tombstone that took the recipient; of such a row only what counts is kept
     Column("events", SmallInteger),  # which events callbacks wants (`wire.EventKind`); null until the job arrives
     Column("seq", Integer, nullable=False, server_default="1"),  # counts its changes, that it came to be included
+    Column("sent_in", SmallInteger),  # which bucket of LATENCIES_S the time to sent is in
+    Column("delivered_in", SmallInteger),
+    Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
     **_BY_REQUEST,
@@ -359,4 +364,27 @@ erasures = Table(  # what of them is done in this very database: a restored one 
     Column("remains", Text, nullable=False),  # JSON
     Column("leased_until", Moment),
     PrimaryKeyConstraint("id"),
+)
+
+LATENCIES_S = (1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
+"""Upper bounds of the buckets of times from acceptance to sent and to delivered; one more bucket has none."""
+
+DIMENSIONS = ("day", "user_id", "username", "department", "key", "method", "provider", "template", "category")
+"""What day facts tell apart; what is not known is an empty text."""
+
+LATENCY_COUNTS = {
+    kind: tuple(f"{kind}_in_{bucket}" for bucket in range(len(LATENCIES_S) + 1)) for kind in ("sent", "delivered")
+}
+COUNTS = (
+    "messages", "segments", "sent", "delivered", "failed", "uncertain",
+    *LATENCY_COUNTS["sent"], *LATENCY_COUNTS["delivered"],
+)  # fmt: skip
+
+day_facts = Table(  # sums of messages, kept when the messages are gone; no person is in them
+    "day_facts",
+    metadata,
+    Column("day", String(10), nullable=False),  # in the zone of the settings when the request was recorded
+    *(Column(name, Text, nullable=False) for name in DIMENSIONS[1:]),
+    *(Column(name, BigInteger, nullable=False) for name in COUNTS),
+    PrimaryKeyConstraint(*DIMENSIONS),
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -62,14 +62,16 @@ class BatchWriter:
         wake: Callable[[], None] = lambda: None,
         reply_matcher: ReplyMatcher | None = None,
         report_oldest: Callable[[datetime], None] = lambda _: None,
+        zone: tzinfo = UTC,
     ) -> None:
         """`digests` find erased people; without a key nobody is erased. `wake` is called when events were inserted.
 
-        `report_oldest` is called with the time of the oldest fact of each batch.
+        `report_oldest` is called with the time of the oldest fact of each batch. Day facts count days of `zone`.
         """
         self._database = database
         self._now = now
         self._retention = retention
+        self._zone = zone
         self._metrics = metrics
         self._writer = RowWriter(digests, is_postgres=database.is_postgres)
         self._receipt_matcher = ReceiptMatcher(database, self._writer, digests, wake)
@@ -86,9 +88,9 @@ class BatchWriter:
         oldest = first_id(now - self._retention)
         try:
             if sum(len(delivery.body) for delivery in batch) > INLINE_BYTES:
-                merged = await asyncio.to_thread(_merge_batch, batch, now, oldest)
+                merged = await asyncio.to_thread(_merge_batch, batch, now, oldest, self._zone)
             else:
-                merged = _merge_batch(batch, now, oldest)
+                merged = _merge_batch(batch, now, oldest, self._zone)
             if (oldest_at := merged.find_oldest()) is not None:
                 self._report_oldest(oldest_at)
             await self._commit(merged)
@@ -102,14 +104,14 @@ class BatchWriter:
                 return
             if not isinstance(error, BadRow):
                 log.exception("bug")
-            merged = MergedBatch(now, oldest)
+            merged = MergedBatch(now, oldest, zone=self._zone)
             merged.add(make_dead_letter(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
             await self._commit(merged)
 
     async def write_outcomes(self, outcomes: Outcomes) -> None:
         """Write outcomes of history itself; they are committed when this returns. Raises DatabaseUnavailable."""
         now = self._now()
-        merged = MergedBatch(now, first_id(now - self._retention))
+        merged = MergedBatch(now, first_id(now - self._retention), zone=self._zone)
         merged.add(outcomes)
         await self._commit(merged)
 
@@ -126,8 +128,8 @@ class BatchWriter:
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
 
 
-def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> MergedBatch:
-    merged = MergedBatch(now, oldest)
+def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str, zone: tzinfo) -> MergedBatch:
+    merged = MergedBatch(now, oldest, zone=zone)
     for delivery in batch:
         merged.add(read_fact(delivery))
     return merged

@@ -1,10 +1,12 @@
 """Record into the database of history, and read it."""
 
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 
 from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
@@ -13,6 +15,7 @@ from imsg_history.database import Database
 from imsg_history.pagination import Page
 from imsg_history.queries import MessagesQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
+from imsg_history.tables import COUNTS, DIMENSIONS, LATENCY_COUNTS, day_facts, messages, requests
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, make_delivery
@@ -60,6 +63,41 @@ async def find_all_ids(database: Database, caller: Caller = ADMIN, **filters: st
 async def read_statuses(database: Database, of: Job) -> list[str]:
     """Return the statuses of a job's messages by their numbers."""
     return [message["status"] for message in await find(database, id=of.request, limit="500")]
+
+
+Facts = dict[tuple[str, ...], Counter[str]]
+"""Counts by the dimensions of day facts."""
+
+
+async def read_day_facts(database: Database) -> Facts:
+    """Read the day facts that count anything, and of them the counts that are not 0."""
+    rows = [row._mapping for row in await database.fetch(select(day_facts))]
+    facts = {tuple(row[name] for name in DIMENSIONS): Counter({n: row[n] for n in COUNTS if row[n]}) for row in rows}
+    return {key: fact for key, fact in facts.items() if fact}
+
+
+async def count_messages(database: Database) -> Facts:
+    """Count the rows of messages as day facts should have counted them."""
+    query = select(
+        *(requests.c[name] for name in ("day", "user_id", "username", "method", "template", "category", "segments")),
+        *(messages.c[name] for name in ("status", "provider", "sent_in", "delivered_in")),
+    ).join(requests, requests.c.request == messages.c.request)
+    facts: Facts = defaultdict(Counter)
+    for row in await database.fetch(query.where(messages.c.username.is_not(None))):
+        fact = facts[
+            row.day, row.user_id or "", row.username, "", "", row.method, row.provider or "", row.template or "",
+            row.category,
+        ]  # fmt: skip
+        fact["messages"] += 1
+        fact["sent"] += row.status in ("sent", "delivered")
+        fact["delivered"] += row.status == "delivered"
+        fact["failed"] += row.status in ("failed", "expired")
+        fact["uncertain"] += row.status == "uncertain"
+        fact["segments"] += row.segments or 0
+        for kind, bucket in (("sent", row.sent_in), ("delivered", row.delivered_in)):
+            if bucket is not None:
+                fact[LATENCY_COUNTS[kind][bucket]] += 1
+    return {key: +fact for key, fact in facts.items()}
 
 
 async def catch_refusal(call: Callable[[], Awaitable[object]]) -> str:

@@ -24,6 +24,7 @@ def upgrade() -> None:
     _create_attachments_dead_letters_and_audit()
     _create_events()
     _create_erasures()
+    _create_day_facts()
     if op.get_bind().dialect.name == "postgresql":
         for table in ("requests", "messages", "attempts"):
             op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
@@ -50,6 +51,8 @@ def _create_requests() -> None:
         sa.Column("reference", sa.Text),
         sa.Column("user_id", RequestId),
         sa.Column("category", sa.Text, nullable=False),
+        sa.Column("template", sa.Text),
+        sa.Column("day", sa.String(10), nullable=False),
         sa.PrimaryKeyConstraint("request"),
         postgresql_partition_by=BY_REQUEST,
     )
@@ -102,6 +105,9 @@ def _create_messages() -> None:
         sa.Column("erased_at", Moment),
         sa.Column("events", sa.SmallInteger),
         sa.Column("seq", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("sent_in", sa.SmallInteger),
+        sa.Column("delivered_in", sa.SmallInteger),
+        sa.Column("previous", sa.Text),
         sa.PrimaryKeyConstraint("request", "n"),
         sqlite_with_rowid=False,
         postgresql_partition_by=BY_REQUEST,
@@ -281,4 +287,18 @@ def _create_erasures() -> None:
         sa.Column("remains", sa.Text, nullable=False),
         sa.Column("leased_until", Moment),
         sa.PrimaryKeyConstraint("id"),
+    )
+
+
+def _create_day_facts() -> None:
+    names = ("username", "department", "key", "method", "provider", "template", "category")
+    latencies = [f"{kind}_in_{bucket}" for kind in ("sent", "delivered") for bucket in range(11)]
+    counts = ("messages", "segments", "sent", "delivered", "failed", "uncertain", *latencies)
+    op.create_table(
+        "day_facts",
+        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        *(sa.Column(name, sa.Text, nullable=False) for name in names),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in counts),
+        sa.PrimaryKeyConstraint("day", "user_id", *names),
     )

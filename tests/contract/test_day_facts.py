@@ -1,0 +1,91 @@
+"""Day facts equal the rows of messages, and stay when the messages are gone; on SQLite and PostgreSQL."""
+
+import secrets
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from sqlalchemy import delete
+
+from imsg_contract.wire import Status
+from imsg_history.database import Database
+from imsg_history.eraser import Eraser
+from imsg_history.tables import messages, requests
+from imsg_history.writer import BatchWriter, WriterMetrics
+from imsg_people.tombstones import Digests, Tombstone
+from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
+from imsg_testing.history_store import RETENTION, count_messages, keep, read_day_facts
+
+DIGESTS = Digests((SecretStr("a key of tombstones"),))
+PHONE = "+8613912345678"
+
+
+async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Database) -> None:
+    one = job(at=NOW - timedelta(days=3), method="sms", to=(PHONE,), segments=2, content={"template": "SMS_1"})
+    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="b-1")
+    await keep(database, one, sent)
+    late = receipt(sent, PHONE).model_copy(update={"at": one.accepted_at + timedelta(hours=1)})
+    await keep(database, late, late)
+
+    facts = await read_day_facts(database)
+    key = ("2026-11-22", one.user_id, one.username, "", "", "sms", "aliyun", "SMS_1", "notice")
+    assert facts == {
+        key: {"messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1}
+    }
+    assert facts == await count_messages(database)
+
+
+async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Database) -> None:
+    """Messages that an erasure settles as failed are counted so."""
+    listed = job(at=NOW, to=("li@example.com", "wang@example.com", "zhang@example.com"))
+    again = job(at=NOW + timedelta(seconds=1), to=("li@example.com",), resend_of=f"{listed.request}-0")
+    refused = outcome(listed, Status.FAILED, 0, code="550")
+    await keep(database, listed, again, refused, outcome(listed, Status.SENT, 1), outcome(again, Status.RETRYING))
+
+    stones = [
+        Tombstone(secrets.token_hex(16), DIGESTS.of(address), NOW + timedelta(minutes=1))
+        for address in ("zhang@example.com", "li@example.com")
+    ]
+    assert await Eraser(database, DIGESTS).erase(stones) == 3
+    assert await Eraser(database, DIGESTS).erase(stones) == 0
+    await keep(database, outcome(again, Status.SENT, attempt=2))  # it was at its provider already
+
+    facts = await read_day_facts(database)
+    assert facts == await count_messages(database)
+    assert {name: sum(fact[name] for fact in facts.values()) for name in ("messages", "sent", "failed")} == {
+        "messages": 4,
+        "sent": 2,
+        "failed": 2,
+    }
+
+
+async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -> None:
+    one = job(at=NOW)
+    early = outcome(one, Status.UNCERTAIN)
+    await keep(database, early)
+    assert await read_day_facts(database) == {}
+    await keep(database, one, early)
+    (fact,) = (await read_day_facts(database)).values()
+    assert fact == {"messages": 1, "uncertain": 1}
+
+
+async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one, outcome(one, Status.SENT))
+    before = await read_day_facts(database)
+    for table in (messages, requests):
+        await database.execute(delete(table))
+    await keep(database, outcome(one, Status.DELIVERED))  # without its request it belongs to nobody
+    assert await read_day_facts(database) == before != {}
+
+
+async def test_a_day_is_one_of_the_named_zone_and_never_changes(database: Database) -> None:
+    """A changed zone moves no request that was recorded before."""
+    late_evening = NOW.replace(hour=17)  # 01:00 of the next day in Shanghai
+    one = job(at=late_evening)
+    for zone, fact in ((ZoneInfo("Asia/Shanghai"), one), (ZoneInfo("UTC"), outcome(one, Status.SENT))):
+        writer = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), zone=zone)
+        await writer.write([make_delivery(fact)])
+    facts = await read_day_facts(database)
+    assert [(key[0], fact["sent"]) for key, fact in facts.items()] == [("2026-11-26", 1)]
