@@ -1,14 +1,16 @@
 """Requests that another service answers: passed on in the user's name, and their answers passed back unread."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 from urllib.parse import quote, urlencode
 
+import httpx
 from pydantic_core import from_json, to_json
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
+from imsg_web.callers import Caller
 from imsg_web.responses import JSON
 from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
@@ -18,11 +20,14 @@ CHANGE_TIMEOUT_S = 15.0
 """For what changes something: a log-in that is being slowed waits 5 s, and of a change that is given up nobody knows
 whether it was made. What only reads has the time of a call between services: to ask again costs nothing."""
 
-NOT_FOUND = 404
+SUCCESS, NOT_FOUND = 200, 404
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 
 RETURNED_HEADERS = ("retry-after", "cache-control", "allow")
+
+
+FILE_HEADERS = ("content-type", "content-disposition", "cache-control")
 
 
 class Relay:
@@ -63,6 +68,32 @@ class Relay:
             raise ServiceFailed(f"{owner} has no {url}")
         kept = {name: answer.headers[name] for name in RETURNED_HEADERS if name in answer.headers}
         return Response(answer.content, answer.status_code, kept, JSON)
+
+    async def pass_on_file(self, owner: Owner, request: ClientRequest, credential: Credential) -> Response:
+        """Return a file that its owner answers in parts: no more than one part is in memory.
+
+        Raises ServiceUnavailable; where it is raised later, the connection is cut before the file's end.
+        """
+        caller, url = await credential.authenticate(), _write_path(request.path)
+        first = await self._get_part(owner, url, caller, 0, request)
+        if first.status_code != SUCCESS:
+            return Response(first.content, first.status_code, media_type=JSON)
+
+        async def read() -> AsyncIterator[bytes]:
+            yield first.content
+            for n in range(1, int(first.headers["x-imsg-parts"])):
+                part = await self._get_part(owner, url, caller, n, request)
+                if part.status_code != SUCCESS:
+                    raise ServiceFailed(f"{url} has no part {n}")
+                yield part.content
+
+        kept = {name: first.headers[name] for name in FILE_HEADERS}
+        return StreamingResponse(read(), SUCCESS, kept)
+
+    async def _get_part(self, owner: Owner, url: str, caller: Caller, n: int, request: ClientRequest) -> httpx.Response:
+        language = request.language.encode("ascii", "ignore").decode()
+        headers = {"x-imsg-part": str(n), "accept-language": language}
+        return await self._owners[owner].call("GET", url, caller=caller, headers=headers)
 
 
 def _write_path(path: str) -> str:

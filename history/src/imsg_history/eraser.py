@@ -31,6 +31,8 @@ from imsg_history.tables import (
     messages,
     receipts,
     replies,
+    report_parts,
+    reports,
     requests,
 )
 from imsg_people.tombstones import Digests, Tombstone
@@ -77,6 +79,7 @@ class Eraser:
         await self._erase_from_replies(until)
         await self._erase_from_dead_letters(until)
         await self.erase_bodies(stones)
+        await self._database.write(_delete_reports)
         return count
 
     async def erase_bodies(self, stones: Sequence[Tombstone]) -> int:
@@ -196,6 +199,16 @@ class Eraser:
                 body, detail = batch_redaction.redact_dead_letter(row.body, row.detail, gone, is_job=is_job)
                 change = update(dead).where(dead.c.id == row.id).values(body=body, detail=detail)
                 await self._database.execute(change)
+
+
+async def _delete_reports(connection: AsyncConnection) -> None:
+    """Delete the reports that list messages, whoever they name: each can be made again.
+
+    One that is being made is deleted too, since it has read messages before they were erased.
+    """
+    of_messages = reports.c.kind == "messages"
+    await connection.execute(delete(reports).where(of_messages))
+    await connection.execute(delete(report_parts).where(~exists().where(reports.c.id == report_parts.c.report)))
 
 
 async def _erase(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> int:

@@ -40,6 +40,8 @@ from imsg_history.recipients import Recipients
 from imsg_history.redis_erasure import RedisErasure
 from imsg_history.replies import Replies
 from imsg_history.reply_matching import ReplyMatcher
+from imsg_history.report_builder import ReportBuilder
+from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.routes.parts import Parts
@@ -116,6 +118,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     store = await stack.enter_async_context(database.connect(url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     retention = timedelta(days=settings.retention_days)
+    zone = ZoneInfo(settings.timezone)
     digests = Digests(settings.erasure_key)
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     tombstones = TombstoneStore(store, Tombstones(connection, digests), settings.tombstones_file)
@@ -147,7 +150,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         wake=relay.wake,
         reply_matcher=reply_matcher,
         report_oldest=lambda oldest_at: lag.take(to_ms(oldest_at)),
-        zone=ZoneInfo(settings.timezone),
+        zone=zone,
     )
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.ConsumerMetrics(service.metrics))
     expiry = PausedExpiry(store, connection, batch_writer, broker.topology.methods, _now)
@@ -158,6 +161,8 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     periodic = Maintenance(
         stuck_jobs, store, _now, store.now, schedule, maintenance_metrics, content_retention, reply_matcher
     )
+
+    report_builder = ReportBuilder(store, zone, _now)
 
     async def work() -> None:
         """Migrate the tables once the database answers; then consume, and run maintenance."""
@@ -171,6 +176,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(periodic.run(service.stopping))
             tasks.create_task(expiry.run(service.stopping))
             tasks.create_task(relay.run(service.stopping))
+            tasks.create_task(report_builder.run(service.stopping))
             tasks.create_task(lag.run(service.stopping))
             tasks.create_task(_ping_database(store, service.stopping))
 
@@ -178,23 +184,27 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
-    parts = _make_parts(store, settings.timezone, erasures, lambda: from_ms(lag.as_of_ms))
+    reports = Reports(store, zone, _now, report_builder.wake)
+    parts = _make_parts(store, zone, erasures, reports, lambda: from_ms(lag.as_of_ms))
     return api(parts, CallerCheck("history", settings.service_key, settings.peer_keys))
 
 
-def _make_parts(store: Database, timezone: str, erasures: Erasures, find_as_of: Callable[[], datetime | None]) -> Parts:
+def _make_parts(
+    store: Database, zone: ZoneInfo, erasures: Erasures, reports: Reports, find_as_of: Callable[[], datetime | None]
+) -> Parts:
     """Make the parts that the routes call."""
     return Parts(
         MessageQuery(store),
         Overviews(store),
         RequestList(store),
         Replies(store),
-        Statistics(store, ZoneInfo(timezone)),
+        Statistics(store, zone),
         Attachments(store),
         Resends(store),
         Recipients(store),
         DeadLetters(store),
         erasures,
+        reports,
         _now,
         find_as_of,
     )

@@ -20,7 +20,19 @@ from imsg_history.migrations import MIGRATIONS
 from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
-from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, replies, requests
+from imsg_history.tables import (
+    attachments,
+    attempts,
+    audit,
+    dead,
+    jobs,
+    messages,
+    receipts,
+    replies,
+    report_parts,
+    reports,
+    requests,
+)
 from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
@@ -116,6 +128,9 @@ class Maintenance:
         await self._delete_rows(replies, replies.c.at < now - self.schedule.retention)
         await self._delete_rows(dead, dead.c.at < now - self.schedule.retention)
         await self._delete_rows(audit, audit.c.at < now - self.schedule.retention)
+        await self._delete_rows(reports, reports.c.expires_at < now)
+        is_kept = exists().where(reports.c.id == report_parts.c.report)
+        await self._delete_rows(report_parts, ~is_kept)
         unsettled = exists().where(
             messages.c.request == jobs.c.request,
             messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),

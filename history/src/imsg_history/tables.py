@@ -388,3 +388,35 @@ day_facts = Table(  # sums of messages, kept when the messages are gone; no pers
     *(Column(name, BigInteger, nullable=False) for name in COUNTS),
     PrimaryKeyConstraint(*DIMENSIONS),
 )
+
+reports = Table(  # files of counts or of messages, made on request and kept for a day
+    "reports",
+    metadata,
+    Column("id", String(32), nullable=False),
+    Column("username", Text, nullable=False),  # whose it is, and what they may see
+    Column("user_id", Text, nullable=False),
+    Column("is_admin", SmallInteger, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON
+    Column("state", Text, nullable=False),
+    Column("progress", SmallInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("tries", SmallInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("leased_until", Moment, nullable=False),  # by when a process that makes it has said that it is alive
+    PrimaryKeyConstraint("id"),
+)
+Index("reports_by_user", reports.c.user_id, reports.c.created_at.desc(), reports.c.id.desc())
+Index("reports_by_age", reports.c.expires_at)
+
+report_parts = Table(
+    "report_parts",
+    metadata,
+    Column("report", String(32), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("report", "n"),
+)

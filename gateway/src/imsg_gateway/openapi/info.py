@@ -35,6 +35,7 @@ CHAPTER_OF: Mapping[str, str] = {
     "resend": MESSAGES,
     "replies": MESSAGES,
     "stats": MESSAGES,
+    "reports": MESSAGES,
     "templates": MESSAGES,
     "callbacks": CALLBACKS,
     "events": CALLBACKS,

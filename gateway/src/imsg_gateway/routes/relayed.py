@@ -11,6 +11,7 @@ from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.channels import relayed as provider_routes
 from imsg_gateway.routes.erasures import router as erasure_routes
 from imsg_gateway.routes.parts import GatewayParts
+from imsg_gateway.routes.reports import router as report_routes
 from imsg_gateway.routing import OpenRelayRoute, RelayRoute
 
 PREFIX = "/api/v2"
@@ -35,6 +36,9 @@ RELAYED: Mapping[Owner, tuple[str, ...]] = {
         "GET /dead",
         "GET /dead/{id}",
         "GET /erasures/{id}",
+        "POST /reports",
+        "GET /reports",
+        "GET /reports/{id}",
     ),
     "catalog": (
         "GET /suppressions",
@@ -88,4 +92,4 @@ def _make_router() -> APIRouter:
     return router
 
 
-ROUTERS = (login, _make_router(), provider_routes, erasure_routes)
+ROUTERS = (login, _make_router(), provider_routes, erasure_routes, report_routes)

@@ -15,6 +15,7 @@ from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.replies import Replies
+from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
@@ -35,6 +36,7 @@ class Parts:
     recipients: Recipients
     dead_letters: DeadLetters
     erasures: Erasures
+    reports: Reports
     now: Callable[[], datetime]
     find_as_of: Callable[[], datetime | None]
     """Returns the time up to which everything is recorded; None while that is not known."""

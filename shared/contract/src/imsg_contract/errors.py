@@ -341,6 +341,12 @@ REASONS: Mapping[str, Reason] = {
         "每个用户最多 {most} 个回调地址；请先删除不用的。",
         "A user may have {most} callbacks; remove one that is not needed first.",
     ),
+    "too_many_reports": Reason(
+        10016,
+        409,
+        "您有 {count} 份报表尚未完成，请等其中一份完成后再试。",
+        "{count} of your reports are not done yet; try again once one of them is.",
+    ),
     "content_erased": Reason(
         10016,
         409,

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _create_events()
     _create_erasures()
     _create_day_facts()
+    _create_reports()
     if op.get_bind().dialect.name == "postgresql":
         for table in ("requests", "messages", "attempts"):
             op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
@@ -301,4 +302,35 @@ def _create_day_facts() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in names),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in counts),
         sa.PrimaryKeyConstraint("day", "user_id", *names),
+    )
+
+
+def _create_reports() -> None:
+    op.create_table(
+        "reports",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("username", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("is_admin", sa.SmallInteger, nullable=False),
+        sa.Column("registered_at", Moment, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("progress", sa.SmallInteger, nullable=False),
+        sa.Column("rows", sa.Integer, nullable=False),
+        sa.Column("parts", sa.Integer, nullable=False),
+        sa.Column("tries", sa.SmallInteger, nullable=False),
+        sa.Column("created_at", Moment, nullable=False),
+        sa.Column("expires_at", Moment, nullable=False),
+        sa.Column("leased_until", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("reports_by_user", "reports", ["user_id", sa.text("created_at DESC"), sa.text("id DESC")])
+    op.create_index("reports_by_age", "reports", ["expires_at"])
+    op.create_table(
+        "report_parts",
+        sa.Column("report", sa.String(32), nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("report", "n"),
     )

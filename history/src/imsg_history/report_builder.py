@@ -1,0 +1,179 @@
+"""Makes the reports that wait, one at a time; several processes on one PostgreSQL share them by leases."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_history.database import BadRow, Database
+from imsg_history.query import MessageQuery
+from imsg_history.query_fields import read_time
+from imsg_history.report_files import open_report_file
+from imsg_history.report_schemas import NewReport
+from imsg_history.reports import DONE, FAILED, LIFETIME, RUNNING, WAITING, describe
+from imsg_history.tables import report_parts, reports
+from imsg_history.usage import MEASURES, read_usage
+from imsg_runtime.logs import Recurring, logger
+from imsg_web.callers import Caller
+
+log = logger(__name__)
+
+POLL_S = 5.0
+"""How often a process looks for reports that another one was asked for, or has left unfinished."""
+
+LEASE = timedelta(seconds=60)
+"""For how long a report is its builder's after each batch; a query of a batch takes 4 s at most."""
+
+MAX_TRIES = 5
+
+PART_BYTES = 1024 * 1024
+
+MESSAGE_COLUMNS = (
+    "id", "created_at", "updated_at", "username", "method", "to", "status", "attempts", "provider", "provider_id",
+    "category", "reference", "segments", "error_code", "error_detail",
+)  # fmt: skip
+"""Never a message's content."""
+
+
+class _Gone(Exception):  # noqa: N818
+    """The report was deleted, or another process makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows to write, and how far the report is with them, in percent."""
+
+    rows: Sequence[dict[str, Any]]
+    progress: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBuilder:
+    """Makes reports until it is stopped."""
+
+    database: Database
+    zone: ZoneInfo
+    now: Callable[[], datetime]
+    _waiting: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Look for reports at once."""
+        self._waiting.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Make reports until `stopping`."""
+        trouble = Recurring(log, "reports_delayed")
+        while not stopping.is_set():
+            self._waiting.clear()
+            try:
+                while not stopping.is_set() and await self.build_next():
+                    trouble.clear()
+            except (DatabaseUnavailable, BadRow, OSError) as error:
+                trouble.note(error)
+            await _wait_for_any(self._waiting, stopping)
+
+    async def build_next(self) -> bool:
+        """Make a report that waits; return False without one. Raises DatabaseUnavailable, BadRow, OSError."""
+        row = await self.database.write(self._claim)
+        if row is None:
+            return False
+        if row.state == FAILED:
+            log.error("report_failed", id=row.id, tries=row.tries)
+            return True
+        with contextlib.suppress(_Gone):
+            await self._build(row)
+        return True
+
+    async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
+        """Take the oldest report that nobody makes; one that was begun too often fails."""
+        now = self.now()
+        is_free = or_(reports.c.state == WAITING, (reports.c.state == RUNNING) & (reports.c.leased_until < now))
+        oldest = select(reports).where(is_free, reports.c.expires_at > now).order_by(reports.c.created_at).limit(1)
+        found = (await connection.execute(oldest.with_for_update(skip_locked=True))).first()
+        if found is None:
+            return None
+        state = RUNNING if found.tries < MAX_TRIES else FAILED
+        change = update(reports).where(reports.c.id == found.id)
+        values = {"state": state, "tries": found.tries + 1, "progress": 0, "rows": 0, "parts": 0}
+        taken = change.values(**values, leased_until=now + LEASE).returning(*reports.c)
+        await connection.execute(delete(report_parts).where(report_parts.c.report == found.id))
+        return (await connection.execute(taken)).one()
+
+    async def _build(self, row: Row[Any]) -> None:
+        report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
+        shown = describe(row, self.zone)
+        about = {name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")}
+        columns = (*report.by, *MEASURES) if report.kind == "usage" else MESSAGE_COLUMNS
+        count = 0
+        with tempfile.TemporaryFile() as file:
+            written = await asyncio.to_thread(open_report_file, report.format, file, columns, about)
+            async for batch in self._read(report, caller):
+                await asyncio.to_thread(written.write, batch.rows)
+                count += len(batch.rows)
+                await self._note(row, progress=min(batch.progress, 99), rows=count)
+            await asyncio.to_thread(written.close)
+            await self._store(row, file)
+        log.info("report_made", id=row.id, kind=report.kind, rows=count)
+
+    async def _read(self, report: NewReport, caller: Caller) -> AsyncIterator[_Batch]:
+        if report.kind == "usage":
+            yield _Batch(await read_usage(self.database, report, caller, self.zone), 99)
+            return
+        messages, cursor, span_s = MessageQuery(self.database), "", (report.until - report.since).total_seconds()
+        while True:
+            page = await messages.find(report.list_messages(cursor), caller)
+            rows = list(map(_flatten, page.rows))
+            left = (read_time(rows[-1]["created_at"], "") - report.since).total_seconds() if rows else 0.0
+            yield _Batch(rows, round(100 * (1 - left / span_s)))
+            if page.next is None:
+                return
+            cursor = page.next
+
+    async def _store(self, row: Row[Any], file: IO[bytes]) -> None:
+        """Keep the file in parts, and set the report's state."""
+        file.seek(0)
+        n = 0
+        while body := await asyncio.to_thread(file.read, PART_BYTES):
+            await self._note(row, part=(n, body))
+            n += 1
+        await self._note(row, state=DONE, progress=100, parts=n, expires_at=self.now() + LIFETIME)
+
+    async def _note(self, row: Row[Any], part: tuple[int, bytes] | None = None, **values: Any) -> None:  # noqa: ANN401
+        """Write what has changed, if the report is still this process' own. Raises _Gone."""
+        own = (reports.c.id == row.id, reports.c.state == RUNNING, reports.c.tries == row.tries)
+        change = update(reports).where(*own).values(**values, leased_until=self.now() + LEASE)
+
+        async def write(connection: AsyncConnection) -> bool:
+            if not (await connection.execute(change)).rowcount:
+                return False
+            if part is not None:
+                await connection.execute(insert(report_parts).values(report=row.id, n=part[0], body=part[1]))
+            return True
+
+        if not await self.database.write(write):
+            raise _Gone
+
+
+def _read_caller(row: Row[Any]) -> Caller:
+    return Caller(row.username, bool(row.is_admin), row.user_id, row.registered_at)
+
+
+def _flatten(message: dict[str, Any]) -> dict[str, Any]:
+    error = message["error"] or {}
+    known = {**message, "error_code": error.get("code"), "error_detail": error.get("detail")}
+    return {name: known.get(name) for name in MESSAGE_COLUMNS}
+
+
+async def _wait_for_any(waiting: asyncio.Event, stopping: asyncio.Event) -> None:
+    tasks = [asyncio.create_task(event.wait()) for event in (waiting, stopping)]
+    await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

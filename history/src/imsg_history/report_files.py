@@ -1,0 +1,112 @@
+"""Files of reports: rows written as JSON, CSV or XLSX, a batch at a time."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any, Protocol
+
+import xlsxwriter
+
+MAX_SHEET_ROWS = 1_000_000
+"""Rows of one sheet: Excel takes 1,048,576."""
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+class ReportFile(Protocol):
+    """A file that is being written."""
+
+    def write(self, rows: Rows) -> None:
+        """Write rows that have the file's columns."""
+
+    def close(self) -> None:
+        """Write what ends the file; the file object stays open."""
+
+
+class JsonFile:
+    """An object with the report's own fields, and its `rows`."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[str], about: Mapping[str, Any]) -> None:
+        self._file, self._columns = file, columns
+        head = json.dumps(about, ensure_ascii=False)
+        self._file.write(f'{head[:-1]}, "rows": ['.encode())
+        self._separator = "\n"
+
+    def write(self, rows: Rows) -> None:
+        """Write rows, one a line."""
+        for row in rows:
+            text = json.dumps({name: row[name] for name in self._columns}, ensure_ascii=False)
+            self._file.write(f"{self._separator}{text}".encode())
+            self._separator = ",\n"
+
+    def close(self) -> None:
+        """End the list and the object."""
+        self._file.write(b"\n]}\n")
+
+
+class CsvFile:
+    """RFC 4180, in UTF-8 with a byte order mark: without it Excel reads Chinese as something else."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+        self._writer = csv.writer(self._text)
+        self._writer.writerow(columns)
+
+    def write(self, rows: Rows) -> None:
+        """Write rows; a text that a spreadsheet would compute gets an apostrophe before it."""
+        self._writer.writerows([_defuse(row[name]) for name in self._columns] for row in rows)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._text.detach()
+
+
+class XlsxFile:
+    """A workbook, of more sheets where a sheet is full."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
+        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        self._book = xlsxwriter.Workbook(file, options)
+        self._columns = columns
+        self._add_sheet()
+
+    def write(self, rows: Rows) -> None:
+        """Write rows; numbers stay numbers."""
+        for row in rows:
+            if self._next > MAX_SHEET_ROWS:
+                self._add_sheet()
+            self._sheet.write_row(self._next, 0, [row[name] for name in self._columns])
+            self._next += 1
+
+    def close(self) -> None:
+        """Write the workbook."""
+        self._book.close()
+
+    def _add_sheet(self) -> None:
+        self._sheet = self._book.add_worksheet()
+        self._sheet.freeze_panes(1, 0)
+        self._sheet.write_row(0, 0, self._columns)
+        self._next = 1
+
+
+def open_report_file(name: str, file: IO[bytes], columns: Sequence[str], about: Mapping[str, Any]) -> ReportFile:
+    """Begin a file of a format; only JSON says what it is about."""
+    match name:
+        case "csv":
+            return CsvFile(file, columns)
+        case "xlsx":
+            return XlsxFile(file, columns)
+    return JsonFile(file, columns, about)
+
+
+def _defuse(value: Any) -> Any:  # noqa: ANN401  a value of any column
+    is_formula = isinstance(value, str) and value[:1] in ("=", "@", "\t", "\r")
+    return f"'{value}" if is_formula else value
