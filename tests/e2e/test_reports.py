@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
@@ -15,8 +16,8 @@ RECIPIENTS = 5_000
 
 
 def test_a_long_report_arrives_whole_and_at_its_owner_alone(deployment: Deployment) -> None:
-    name = deployment.new_user(per_hour=100, per_day=100, recipients_per_day=None)
-    token = deployment.new_user_token()
+    name = deployment.new_user()
+    token = deployment.token(name, PASSWORD)
     to = [f"reader{n}@example.com" for n in range(RECIPIENTS)]
     content = {"subject": "hello", "text": "您好"}
     send = {"token": token, "to": to, "method": "smtp", "content": content, "reference": "r" * 200}
