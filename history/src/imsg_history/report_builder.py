@@ -21,7 +21,7 @@ from imsg_history.report_schemas import NewReport
 from imsg_history.reports import DONE, FAILED, LIFETIME, RUNNING, WAITING, describe
 from imsg_history.tables import report_parts, reports
 from imsg_history.usage import MEASURES, read_usage
-from imsg_runtime.logs import Recurring, logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_web.callers import Caller
 
 log = logger(__name__)
@@ -70,14 +70,14 @@ class ReportBuilder:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Make reports until `stopping`."""
-        trouble = Recurring(log, "reports_delayed")
+        problem = RecurringProblem(log, "reports_delayed")
         while not stopping.is_set():
             self._waiting.clear()
             try:
                 while not stopping.is_set() and await self.build_next():
-                    trouble.clear()
+                    problem.clear()
             except (DatabaseUnavailable, BadRow, OSError) as error:
-                trouble.note(error)
+                problem.note(error)
             await _wait_for_any(self._waiting, stopping)
 
     async def build_next(self) -> bool:
