@@ -1,13 +1,12 @@
 """The rows that events become, one frozen record a table, and how text is made fit to be stored."""
 
 import zlib
-from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime
 
 from imsg_contract.wire import Status
 from imsg_history.ids import time_of
-from imsg_history.tables import LATENCIES_S
+from imsg_history.latencies import find_bucket
 
 MAX_ADDRESS = 320
 MAX_NAME = 64
@@ -86,7 +85,7 @@ class MessageRow:
             self.delivered_in = self._find_bucket()
 
     def _find_bucket(self) -> int:
-        return bisect_left(LATENCIES_S, (self.at - time_of(self.request)).total_seconds())
+        return find_bucket((self.at - time_of(self.request)).total_seconds())
 
     @property
     def precedence(self) -> tuple[int, int, datetime, int]:

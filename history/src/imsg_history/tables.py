@@ -30,6 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from imsg_history.ids import EPOCH
+from imsg_history.latencies import LATENCIES_S
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -365,9 +366,6 @@ erasures = Table(  # what of them is done in this very database: a restored one 
     Column("leased_until", Moment),
     PrimaryKeyConstraint("id"),
 )
-
-LATENCIES_S = (1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
-"""Upper bounds of the buckets of times from acceptance to sent and to delivered; one more bucket has none."""
 
 DIMENSIONS = ("day", "user_id", "username", "department", "key", "method", "provider", "template", "category")
 """What day facts tell apart; what is not known is an empty text."""
