@@ -30,8 +30,8 @@ from imsg_testing.history_store import ADMIN, OWNER, RETENTION
 from imsg_web.callers import Caller
 
 ZONE = ZoneInfo("Asia/Shanghai")
-OCTOBER = {"since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"}
-NOVEMBER = {"since": "2026-11-01T00:00:00+08:00", "until": "2026-12-01T00:00:00+08:00"}
+OCTOBER: dict[str, Any] = {"since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"}
+NOVEMBER: dict[str, Any] = {"since": "2026-11-01T00:00:00+08:00", "until": "2026-12-01T00:00:00+08:00"}
 LIBRARY = user("library")
 
 
@@ -135,7 +135,7 @@ async def test_nobody_sees_in_a_report_what_another_user_sent(database: Database
 async def test_every_message_of_a_long_list_is_in_each_format(database: Database, desk: Desk) -> None:
     statuses = [Status.SENT] * 700 + [Status.FAILED] * 30
     await send(database, "library", NOW, statuses, reference="=1+1")
-    chosen = {"kind": "messages", "filters": {"method": "sms", "status": "sent"}, **NOVEMBER}
+    chosen: dict[str, Any] = {"kind": "messages", "filters": {"method": "sms", "status": "sent"}, **NOVEMBER}
     rows = await desk.read_rows(**chosen)
     assert len({row["id"] for row in rows}) == 700
     assert {row["to"][:6] for row in rows} == {"+86139"}
@@ -231,7 +231,7 @@ async def test_a_year_of_usage_is_summed_up_within_a_second(database: Database, 
     ]  # fmt: skip
     await database.write(lambda connection: connection.execute(day_facts.insert(), rows))
     began = datetime.now(ZONE)
-    year = {"since": "2025-11-26T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
+    year: dict[str, Any] = {"since": "2025-11-26T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
     found = await desk.read_rows(kind="usage", by=["user", "month"], **year)
     assert datetime.now(ZONE) - began < timedelta(seconds=1)
     assert sum(row["messages"] for row in found) == 365 * 50 * 2 * 100

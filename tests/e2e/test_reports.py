@@ -25,7 +25,7 @@ def test_a_long_report_arrives_whole_and_at_its_owner_alone(deployment: Deployme
 
     today = datetime.now(UTC)
     span = {"since": (today - timedelta(days=1)).isoformat(), "until": (today + timedelta(days=1)).isoformat()}
-    usage = {"token": token, "kind": "usage", "by": ["user", "method"], **span}
+    usage: dict[str, object] = {"token": token, "kind": "usage", "by": ["user", "method"], **span}
 
     def count() -> int:
         rows = json.loads(_fetch(deployment, token, _make(deployment, token, usage)).content)["rows"]
