@@ -13,6 +13,7 @@ from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
 from imsg_console.features.send import sent_page
 from imsg_console.features.suppressions import page as suppressions
+from imsg_console.features.usage import page as usage
 from imsg_console.features.users import page as users
 from imsg_console.view import Page
 
@@ -29,6 +30,7 @@ PAGES: tuple[Page, ...] = (
     sent_page.PAGE,
     mine_page.PAGE,
     replies.PAGE,
+    usage.PAGE,
     limits_page.PAGE,
     callbacks.PAGE,
     deliveries_page.PAGE,

@@ -23,6 +23,7 @@ from imsg_history.tables import report_parts, reports
 from imsg_history.usage import MEASURES, read_usage
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_web.callers import Caller
+from imsg_web.responses import ok
 
 log = logger(__name__)
 
@@ -110,7 +111,7 @@ class ReportBuilder:
     async def _build(self, row: Row[Any]) -> None:
         report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
         shown = describe(row, self.zone)
-        about = {name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")}
+        about = ok(**{name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")})
         columns = (*report.by, *MEASURES) if report.kind == "usage" else MESSAGE_COLUMNS
         count = 0
         with tempfile.TemporaryFile() as file:

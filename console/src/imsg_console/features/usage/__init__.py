@@ -1,0 +1,1 @@
+"""Usage: how much was sent in a month, by whom and by what."""
