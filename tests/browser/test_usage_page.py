@@ -25,8 +25,8 @@ def test_what_a_system_sent_this_month_is_seen_and_exported(
     export, user = NAMES[look.language]
     name = deployment.new_user()
     token = deployment.token(name, PASSWORD)
-    body = {"token": token, "method": "smtp", "to": [f"reader{n}@example.com" for n in range(37)]}
-    body["content"] = {"subject": "hello", "text": "您好"}
+    to, content = [f"reader{n}@example.com" for n in range(37)], {"subject": "hello", "text": "您好"}
+    body = {"token": token, "method": "smtp", "to": to, "content": content}
     request = deployment.call("POST", "/api/v2/messages", body)["id"]
 
     def is_sent() -> bool:

@@ -137,7 +137,7 @@ class Usage:
 
     def _export(self, kind: str) -> None:
         if not self._rows:
-            toast(self._t("usage.nothing", month=self._month), "warn")
+            toast(self._t("usage.nothing", month=self._month))
             return
         names = [self._t(f"usage.{name}") for name in (self._by, *MEASURES)]
         rows = [[self._name(row), *(row[name] for name in MEASURES)] for row in self._rows]
