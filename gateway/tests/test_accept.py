@@ -82,7 +82,11 @@ class Bench:
         """Accept the draft; return the answer or the refusal's reason and extra."""
         try:
             accepted = await self.accepting.accept(
-                draft or DRAFT, self.authenticator.read(token), request, Owner("zhang", id_of("zhang")), None
+                draft or DRAFT,
+                self.authenticator.read(token, "127.0.0.1"),
+                request,
+                Owner("zhang", id_of("zhang")),
+                None,
             )
         except Refusal as refusal:
             return {"reason": refusal.reason, **refusal.extra}

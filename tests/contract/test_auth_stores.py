@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,8 +12,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import REVOKED_MARGIN_S, FieldTaken, Store
+from imsg_auth.store import REVOKED_MARGIN_S, FieldTaken, Key, Store
 from imsg_auth.tables import METADATA
+from imsg_contract.ids import new_id
 from imsg_database.database import Database
 from imsg_testing.auth_store import PERSON, add, another, open_migrated, read_user
 
@@ -104,6 +106,42 @@ async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:
         assert [user.username for user in await rows.list_users("ab", (), 3)] == sorted(names)[5:8]
         assert await rows.find_user("Ab") is None
         assert await rows.find_user("a ") is None
+
+
+async def test_a_key_comes_back_as_it_was_written_and_goes_with_its_user(store: Store) -> None:
+    at = datetime(2026, 11, 25, 8, 0, 0, 123_000, tzinfo=UTC)
+    whole = Key(
+        id=new_id(1.0),
+        username="张三",
+        digest="d" * 64,
+        hint="imsg_live_…abcd",
+        name="图书馆系统",
+        kind="live",
+        scopes="send:smtp,query",
+        networks="192.0.2.0/24,2001:db8::/32",
+        created_at=at,
+        expires_at=at + timedelta(days=1),
+        last_used_at=at,
+        last_used_from="192.0.2.7",
+    )
+    endless = replace(whole, id=new_id(2.0), digest="e" * 64, expires_at=None, last_used_at=None, last_used_from=None)
+    await add(store, PERSON, another("b"))
+    async with store.writing() as rows:
+        await rows.add_key(whole)
+        await rows.add_key(endless)
+        await rows.note_key_use(whole.id, at - timedelta(seconds=1), "192.0.2.8")
+        assert await rows.find_key(whole.id) == whole
+        assert await rows.find_key_by_digest("e" * 64) == endless
+        assert await rows.list_keys("张三", None, 9) == [whole, endless]
+        assert await rows.list_keys(None, whole.id, 9) == [endless]
+        assert (await rows.list_keys("b", None, 9), await rows.count_keys("张三")) == ([], 2)
+        await rows.note_key_use(whole.id, at + timedelta(seconds=1), "192.0.2.8")
+        used = await rows.find_key(whole.id)
+        assert used is not None
+        assert (used.last_used_at, used.last_used_from) == (at + timedelta(seconds=1), "192.0.2.8")
+        await rows.remove_user("张三")
+    async with store.reading() as rows:
+        assert await rows.list_keys(None, None, 9) == []
 
 
 async def test_logged_out_tokens_are_forgotten_once_they_have_long_expired(store: Store) -> None:

@@ -15,6 +15,7 @@ from imsg_auth.api import api
 from imsg_auth.bootstrap import Bootstrap
 from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
 from imsg_auth.healthcheck import Healthcheck
+from imsg_auth.keys import ApiKeys
 from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.migrations import MIGRATIONS
@@ -118,7 +119,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
-            yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches))
+            yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches, ApiKeys(store, changes)))
 
     return Service("auth", settings, opening)
 

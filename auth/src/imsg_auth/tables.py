@@ -22,6 +22,9 @@ from sqlalchemy.types import TypeDecorator
 MAX_NAME = 64
 MAX_SENDERS = 1_024
 
+MAX_KEYS = 100
+"""The most keys of a user."""
+
 MAX_CONTACT = 254
 
 
@@ -82,6 +85,26 @@ REVOKED = Table(
     Column("expiry", BigInteger, nullable=False),
 )
 """Tokens that were logged out and have not expired yet."""
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("username", EXACT_NAME, ForeignKey("users.username", ondelete="CASCADE"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("hint", String(16), nullable=False),
+    Column("name", String(MAX_NAME), nullable=False),
+    Column("kind", String(4), nullable=False),
+    Column("scopes", Text, nullable=False),  # comma-separated
+    Column("networks", Text, nullable=False),  # comma-separated; empty: all
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("last_used_at", UtcTime),
+    Column("last_used_from", String(64)),
+    UniqueConstraint("digest", name="keys_digest_key"),
+    Index("keys_username", "username"),
+)
+"""API keys; what is ended is deleted."""
 
 PROVIDER_SWITCHES = Table(
     "provider_switches",

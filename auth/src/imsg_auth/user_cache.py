@@ -4,7 +4,9 @@ import secrets
 import time
 from collections.abc import Callable
 
-from imsg_auth.store import Rows, Store, User
+from imsg_auth.store import Key, Rows, Store, User
+from imsg_auth.tables import MAX_KEYS
+from imsg_contract.api_keys import CachedKey, key_field
 from imsg_contract.topology import counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.quota import ALL_SENDERS
@@ -98,6 +100,7 @@ class UserCache:
 
     async def _fields(self, rows: Rows, user: User) -> list[str | int]:
         revoked = await rows.read_revoked(user.username, int(self._now()))
+        keys = await rows.list_keys(user.username, None, MAX_KEYS)
         fields: dict[str, str | int] = {
             "id": user.id,
             "since": int(user.created_at.timestamp() * 1_000),
@@ -111,8 +114,20 @@ class UserCache:
             "events": user.events,
             "senders": ALL_SENDERS if user.senders is None else user.senders,
             **{f"revoked:{nonce}": expiry for nonce, expiry in revoked.items()},
+            **{key_field(key.digest): _cached_key(key).model_dump_json() for key in keys},
         }
         return [part for pair in fields.items() for part in pair]
+
+
+def _cached_key(key: Key) -> CachedKey:
+    return CachedKey(
+        id=key.id,
+        name=key.name,
+        kind=key.kind,
+        scopes=tuple(key.scopes.split(",")),
+        networks=tuple(filter(None, key.networks.split(","))),
+        expires_at=None if key.expires_at is None else int(key.expires_at.timestamp()),
+    )
 
 
 def _keys(username: str) -> list[str]:

@@ -16,6 +16,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
 from imsg_web.callers import Caller
 
+LEAK_CALLER = Caller("imsg:leaked-key", is_admin=True, user_id="", since=datetime.fromtimestamp(0, UTC))
+"""The actor in the audit who ends a key that was reported as leaked: a name no user can have."""
+
 LOGIN_CALLER = Caller("imsg:login", is_admin=False, user_id="", since=datetime.fromtimestamp(0, UTC))
 """The actor of failed log-ins in the audit: a name no user can have."""
 
@@ -141,6 +144,8 @@ class UserChanges:
 
 
 def _make_record(actor: Caller, action: str, user: User, details: dict[str, Any], at: datetime) -> Change:
+    if actor.key is not None:
+        details = {**details, "by_key": actor.key.name}
     return Change(
         actor=actor.username,
         action=action,

@@ -40,7 +40,8 @@ class Users:
         self._now = now
 
     async def register(self, actor: Caller, request: Registration) -> None:
-        """Add a user. Raises Refusal username_taken, contact_taken, wrong_type."""
+        """Add a user. Raises Refusal username_taken, contact_taken, wrong_type, not_by_key."""
+        _refuse_key(actor, changes_access=request.role == "admin")
         at = self._now()
         user = User(
             id=new_id(at),
@@ -71,8 +72,9 @@ class Users:
     async def change(self, actor: Caller, username: str, request: UserPatch) -> User:
         """Set the present fields and return the user; a new password ends every token of the user.
 
-        Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type.
+        Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type, not_by_key.
         """
+        _refuse_key(actor, changes_access=request.password is not None or request.role is not None)
         name = _normalize(username)
         values: dict[str, Any] = request.model_dump(exclude_none=True, exclude={"password"})
         for contact in CONTACTS:
@@ -202,6 +204,12 @@ class Users:
                     "it is a common password, which is guessed early; choose another, such as some unrelated words",
                 )
         return await self._passwords.hash(password)
+
+
+def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
+    """Refuse what no key may do: set passwords and roles. Raises Refusal not_by_key."""
+    if actor.key is not None and changes_access:
+        raise Refusal("not_by_key")
 
 
 def _refuse(field: str, why_zh: str, why_en: str) -> Refusal:

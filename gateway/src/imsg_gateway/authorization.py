@@ -1,37 +1,72 @@
-"""Who calls a route of the public API: FastAPI's dependencies."""
+"""Who calls a route of the public API: FastAPI's dependencies.
 
-from typing import Annotated
+Each route names here what a key needs to call it; the OpenAPI document is made from the same.
+"""
 
-from fastapi import Depends
+from collections.abc import Mapping
+from typing import Any
 
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+
+from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
 
+ANY_SCOPE = "*"
+"""Whatever the scopes of the key."""
 
-async def require_user(request: ClientRequest) -> Credential:
-    """Return the calling user's credential, verified.
-
-    Raises Refusal token_missing, token_invalid, and what the route's `check_fields` raises; ServiceUnavailable,
-    RedisUnavailable.
-    """
-    credential: Credential = request.app.state.parts.authenticator.read(request.token)
-    await credential.authenticate()
-    request.scope["route"].check_fields(request)
-    return credential
+SEND_SCOPE = f"{SEND}METHOD"
+"""The scope of the message's method, which the route itself requires once it has read the method."""
 
 
-async def require_administrator(credential: Annotated[Credential, Depends(require_user)]) -> Credential:
-    """Return the calling administrator's credential. Raises Refusal no_right, and what `require_user` raises."""
-    if not (await credential.authenticate()).is_admin:
-        raise Refusal("no_right")
-    return credential
+class Allow:
+    """A dependency that returns the calling user's credential, verified: a token, or a key with a scope."""
+
+    def __init__(self, scope: str | None, *, is_administrator: bool = False) -> None:
+        """`scope` is None for what no key may do."""
+        self.scope = scope
+        self._is_administrator = is_administrator
+
+    async def __call__(self, request: ClientRequest) -> Credential:
+        """Return the credential.
+
+        Raises Refusal token_missing, token_invalid, no_right, no_scope, not_by_key, network_not_allowed, and what the
+        route's `check_fields` raises; ServiceUnavailable, RedisUnavailable.
+        """
+        credential: Credential = request.app.state.parts.authenticator.read(request.token, request.address)
+        caller = await credential.authenticate()
+        request.scope["route"].check_fields(request)
+        if self.scope not in (ANY_SCOPE, SEND_SCOPE):
+            await credential.require(self.scope)
+        if self._is_administrator and not caller.is_admin:
+            raise Refusal("no_right")
+        return credential
+
+
+def allow(scope: str | None) -> Any:  # noqa: ANN401  as FastAPI's own
+    """Let a user call a route, or a key with a scope; None: no key."""
+    return Depends(Allow(scope))
+
+
+def allow_administrator(scope: str | None) -> Any:  # noqa: ANN401  as FastAPI's own
+    """Let an administrator call a route, or an administrator's key with a scope; None: no key."""
+    return Depends(Allow(scope, is_administrator=True))
+
+
+def find_scopes(app: FastAPI) -> Mapping[tuple[str, str], str | None]:
+    """Return by path and verb, in lower case, what a key needs to call each route that wants a token."""
+    return {
+        (route.path, verb.lower()): dependency.call.scope
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for dependency in route.dependant.dependencies
+        if isinstance(dependency.call, Allow)
+        for verb in route.methods or ()
+    }
 
 
 async def check_fields(request: ClientRequest) -> None:
     """Refuse what the route does not read, where nobody has to show a token. Raises Refusal unknown_field."""
     request.scope["route"].check_fields(request)
-
-
-User = Annotated[Credential, Depends(require_user)]
-Administrator = Annotated[Credential, Depends(require_administrator)]

@@ -8,6 +8,7 @@ from imsg_channels import BY_NAME, content, unknown_method
 from imsg_channels.content import Templates
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
+from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
@@ -118,6 +119,7 @@ class DraftReader:
             if fields.get(name) is None:
                 raise Refusal("missing", field=name)
         method = _method(fields["method"])
+        await credential.require(f"{SEND}{method.name}")
         if may_have_nul:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)

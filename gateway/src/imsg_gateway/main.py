@@ -167,6 +167,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     service.watch(lag_throttle.watch(), "lag_throttle")
+    service.watch(authenticator.key_usage.watch(), "key_usage")
     _show_queues(service, broker, backpressure)
     return GatewayApp(make_app(parts), RequestMetrics(service.metrics, time.perf_counter))
 

@@ -20,7 +20,7 @@ CHANGE_TIMEOUT_S = 15.0
 """For what changes something: a log-in that is being slowed waits 5 s, and of a change that is given up nobody knows
 whether it was made. What only reads has the time of a call between services: to ask again costs nothing."""
 
-SUCCESS, NOT_FOUND = 200, 404
+SUCCESS, NO_CONTENT, NOT_FOUND = 200, 204, 404
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 
@@ -62,6 +62,8 @@ class Relay:
         answer = await self._owners[owner].call(
             verb, url, caller=caller, content=content, headers=headers, timeout_s=timeout_s
         )
+        if answer.status_code == NO_CONTENT:
+            return Response(status_code=NO_CONTENT)
         if "json" not in answer.headers.get("content-type", ""):
             raise ServiceFailed(f"{request.path} was answered {answer.status_code} by something else than its owner")
         if answer.status_code == NOT_FOUND and from_json(answer.content).get("reason") == "no_such_url":

@@ -146,7 +146,7 @@ async def _check_bounds(request: Request, raw: bytes, authenticator: Authenticat
     refused = Refusal("token_missing")
     for token in (*([] if shown is None else [shown]), *await asyncio.to_thread(json_bounds.find_tokens, raw)):
         try:
-            await authenticator.read(token).owner()
+            await authenticator.read(token, request.app.state.parts.clients.address(request.scope)).owner()
         except Refusal as refusal:
             refused = refusal
             continue

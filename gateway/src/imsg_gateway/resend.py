@@ -9,10 +9,11 @@ from urllib.parse import quote
 from pydantic_core import from_json
 
 from imsg_channels import BY_NAME
+from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Attachment, Category, Recipient, Reference
 from imsg_gateway.attachments import File
-from imsg_gateway.authentication import Authenticator, Owner
+from imsg_gateway.authentication import Authenticator, Credential, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.fields import CODE_S
 from imsg_gateway.resend_lock import ResendLocks
@@ -45,18 +46,21 @@ class Resends:
         self._drafts = drafts
         self._locks = locks
 
-    async def read(self, wanted: Wanted, caller: Caller, new: str) -> tuple[Draft, Owner]:
+    async def read(self, wanted: Wanted, credential: Credential, new: str) -> tuple[Draft, Owner]:
         """Return the draft of a new request, and its owner: the first sender, whoever repeats it.
 
         Messages that another resend has taken are left out, unless `wanted.again`; the others are taken for `new`.
-        Raises Refusal not_found, nothing_to_resend, already_resent, no_right; ServiceUnavailable, RedisUnavailable.
+        Raises Refusal not_found, nothing_to_resend, already_resent, no_right, no_scope; ServiceUnavailable,
+        RedisUnavailable.
         """
         params = {"again": "1" if wanted.again else "0"}
         path = f"/internal/dead/{quote(wanted.id, safe='')}"
         if not wanted.is_dead_letter:
             params["uncertain"] = "1" if wanted.uncertain else "0"
             path = f"/internal/resend/{wanted.id}"
+        caller = await credential.authenticate()
         found = await self._find(path, caller, params, wanted.id)
+        await credential.require(f"{SEND}{found['method']}")
         owner = await self._find_owner(found, caller)
         recipients = found["recipients"]
         if not recipients:

@@ -73,12 +73,13 @@ class SendHandler:
         self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, *, is_v2: bool
     ) -> Response:
         async def read(_: str) -> tuple[Draft, Owner]:
+            owner = await credential.owner()
             try:
                 draft = await self._drafts.read(fields, credential, may_have_nul=request.may_have_nul, is_v2=is_v2)
             except Refusal:
                 await credential.authenticate()  # an invalid token is answered before what is wrong with the fields
                 raise
-            return draft, await credential.owner()
+            return draft, owner
 
         return await self._answer_request(request, fields, credential, read)
 
@@ -86,7 +87,7 @@ class SendHandler:
         """Send again what an earlier request or a dead letter holds."""
 
         async def read(new: str) -> tuple[Draft, Owner]:
-            return await self._resends.read(wanted, await credential.authenticate(), new)
+            return await self._resends.read(wanted, credential, new)
 
         return await self._answer_request(request, request.fields, credential, read)
 

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+from imsg_contract.api_keys import key_field
+from imsg_contract.topology import user_key
 from imsg_limits.quota import (
     CachedUser,
     Charged,
@@ -143,6 +145,22 @@ async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> 
     assert isinstance(await quota.charge(name, "nonce", 8, 1, ID), Charged)
     await cache_user(redis, name, role="admin", available=0)
     assert await quota.charge(name, "nonce", 1, 1, ID) == SendingDisabled("admin")
+    assert (await quota.read_used(name, ID)).hour == 1
+
+
+async def test_a_key_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
+    """Ended, changed since it was read, of a removed user: each said as itself, none of them counted."""
+    quota = Quota(redis, SHANGHAI)
+    await cache_user(redis, name, epoch=8)
+    await redis.call("HSET", user_key(name), key_field("abc"), "the key")
+    assert await quota.charge(name, "ended", 0, 1, ID, key=b"the key") == TokenRevoked()
+    assert await quota.charge(name, "abc", 0, 1, ID, key=b"as it was") == StaleToken(8, ID)
+    assert await quota.charge(name, "abc", 0, 1, "another", key=b"the key") == StaleToken(8, ID)
+    assert isinstance(await quota.charge(name, "abc", 0, 1, ID, key=b"the key"), Charged)
+    found = await quota.peek(name, "abc", is_key=True)
+    assert isinstance(found, CachedUser)
+    assert found.key == b"the key"
+    assert await quota.peek(name, "ended", is_key=True) == TokenRevoked()
     assert (await quota.read_used(name, ID)).hour == 1
 
 

@@ -18,7 +18,9 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, Delivery
-from imsg_contract import tokens
+from imsg_contract import api_keys, tokens
+from imsg_contract.api_keys import CachedKey, key_field
+from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane, user_key
 from imsg_contract.wire import Job
 from imsg_gateway.main import Settings, app
@@ -51,6 +53,8 @@ class User:
     contacts: dict[str, str] = field(default_factory=dict)
     may_send_codes: str = "0"
     senders: str = "*"
+    keys: dict[str, CachedKey] = field(default_factory=dict)
+    """Text → key."""
 
     async def write(self, store: Redis, name: str) -> None:
         """Write the user into the cache."""
@@ -65,8 +69,17 @@ class User:
             "senders": self.senders,
             "id": self.id or id_of(name),
             "since": int(self.since * 1_000),
+            **{key_field(digest_of(text)): key.model_dump_json() for text, key in self.keys.items()},
         }
+        await store.call("DEL", user_key(name))
         await store.call("HSET", user_key(name), *(part for field in cached.items() for part in field))
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of a key."""
+    key = api_keys.parse(text)
+    assert key is not None
+    return key.digest
 
 
 def token_of(name: str, *, user_id: str = "", epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
@@ -96,10 +109,13 @@ class Auth:
         self.refuses_tokens = False
         self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK"})
         self.is_broken = False
+        self.key_uses: list[Mapping[str, Any]] = []
         self._store = store
         self.app: ASGIApp = Starlette(
             routes=[
                 Route("/internal/mirror", self._cache, methods=["POST"]),
+                Route("/internal/keys/find", self._find_key, methods=["POST"]),
+                Route("/internal/keys/used", self._note_uses, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),
                 Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"]),
             ]
@@ -117,6 +133,18 @@ class Auth:
         if username not in self.users:
             return JSONResponse({"errorCode": 10006, "reason": "no_such_user"}, 404)
         await self.write(username)
+        return JSONResponse({"errorCode": 0})
+
+    async def _find_key(self, request: Request) -> Response:
+        body = await request.json()
+        for username, user in self.users.items():
+            if body["digest"] in map(digest_of, user.keys) and body["user_id"] == (user.id or id_of(username)):
+                await self.write(username)
+                return JSONResponse({"errorCode": 0, "username": username})
+        return JSONResponse({"errorCode": 10005, "reason": "token_invalid"}, 401)
+
+    async def _note_uses(self, request: Request) -> Response:
+        self.key_uses += (await request.json())["uses"]
         return JSONResponse({"errorCode": 0})
 
     async def write(self, username: str) -> None:
@@ -232,6 +260,33 @@ class RunningGateway:
         await self.redis.call("DEL", user_key(name))
         await self.auth.write(name)
         return token_of(name, user_id=user.id, epoch=user.epoch)
+
+    async def key(self, owner: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of CachedKey
+        """Give a user a key, by default one that may send mail and query, and return it."""
+        user = self.auth.users[owner]
+        text = api_keys.make("live", user.id or id_of(owner))
+        sound = {
+            "id": new_id(),
+            "name": "library system",
+            "kind": "live",
+            "scopes": ("send:smtp", "query"),
+            "networks": (),
+            "expires_at": None,
+        }
+        user.keys[text] = CachedKey.model_validate({**sound, **traits})
+        await self.auth.write(owner)
+        return text
+
+    async def change_key(self, text: str, name: str = "zhang", **traits: Any) -> None:  # noqa: ANN401
+        """Change a key."""
+        keys = self.auth.users[name].keys
+        keys[text] = keys[text].model_copy(update=traits)
+        await self.auth.write(name)
+
+    async def end_key(self, text: str, name: str = "zhang") -> None:
+        """End a key."""
+        del self.auth.users[name].keys[text]
+        await self.auth.write(name)
 
     def token(self, name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
         """Make a token as auth does."""

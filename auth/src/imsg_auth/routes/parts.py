@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from imsg_auth.keys import ApiKeys
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.sessions import Sessions
 from imsg_auth.tokens import Tokens
@@ -26,6 +27,7 @@ class Parts:
     tokens: Tokens
     quota: Quota
     switches: ProviderSwitches
+    keys: ApiKeys
 
 
 def find_address(request: Request) -> str:

@@ -10,6 +10,9 @@ from imsg_auth.schemas import (
     EventSubscription,
     HoldersAnswer,
     HoldersLookup,
+    KeyLookup,
+    KeyOwnerAnswer,
+    KeyUses,
     UserCacheRequest,
     UsernamesAnswer,
     UsernamesLookup,
@@ -33,6 +36,22 @@ async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
         raise Refusal("token_invalid")
     if user is None or not await parts.user_cache.write(body.username):
         raise Refusal("no_such_user", username=body.username[:MAX_SHOWN])
+    return Success()
+
+
+@router.post("/keys/find")
+async def find_key_owner(body: KeyLookup, parts: AuthParts) -> KeyOwnerAnswer:
+    """Write the user of an API key into Redis, and return the name."""
+    username = await parts.keys.find_username(body.user_id, body.digest)
+    if not await parts.user_cache.write(username):
+        raise Refusal("token_invalid")
+    return KeyOwnerAnswer(username=username)
+
+
+@router.post("/keys/used")
+async def note_key_uses(body: KeyUses, parts: AuthParts) -> Success:
+    """Note when and from where keys were used last."""
+    await parts.keys.note_uses(body.uses)
     return Success()
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from imsg_auth.routes.parts import AuthParts, ClientAddress
 from imsg_auth.routes.users import show_user
-from imsg_auth.schemas import Login, Logout, PasswordChange, TokenAnswer, UserAnswer
+from imsg_auth.schemas import Login, Logout, MeAnswer, OwnKey, PasswordChange, TokenAnswer
 from imsg_auth.tokens import IssuedToken
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
@@ -46,11 +46,15 @@ async def change_password(user: User, body: PasswordChange, parts: AuthParts, ad
 
 
 @router.get("/me", responses=describe_refusals())
-async def show_me(user: User, parts: AuthParts) -> UserAnswer:
-    """Show who one is."""
+async def show_me(user: User, parts: AuthParts) -> MeAnswer:
+    """Show who one is, and by which key one calls."""
     with _refuse_missing_user():
         found = await parts.users.find(user.username, user.user_id)
-    return await show_user(parts, found)
+    used, key = await parts.keys.find_used(user), None
+    if used is not None:
+        scopes = used.scopes.split(",")
+        key = OwnKey(id=used.id, name=used.name, kind=used.kind, scopes=scopes, expires_at=used.expires_at)
+    return MeAnswer(**(await show_user(parts, found)).model_dump(), key=key)
 
 
 def _show(issued: IssuedToken) -> TokenAnswer:

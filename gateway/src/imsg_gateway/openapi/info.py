@@ -13,8 +13,9 @@ DESCRIPTION = (
     "The path decides. `/api/{login,register,send,modify,query}` is the interface document (v1): exactly its keys "
     "and HTTP 200 to everything, fields that it does not list are ignored, and what is more to say stands in "
     "X-IMSG-* headers. All else is `/api/v2/…`: all keys in the body, true statuses, unknown fields refused.\n\n"
-    "A token is taken from the body's `token` (on GET too), else from the Authorization header, else from the "
-    "query's `token`. A body is read as JSON whatever its Content-Type. Nothing is coerced: 5.0 is no integer. "
+    "An API key, or the token of a log-in, is taken from the body's `token` (on GET too), else from the "
+    "Authorization header, else from the query's `token`. A body is read as JSON whatever its Content-Type. Nothing is "
+    "coerced: 5.0 is no integer. "
     "null in an optional field is as if it were absent, U+0000 is refused anywhere."
 )
 
@@ -43,13 +44,19 @@ CHAPTER_OF: Mapping[str, str] = {
     "logout": ACCOUNT,
     "password": ACCOUNT,
     "me": ACCOUNT,
+    "keys": ACCOUNT,
     "register": USERS,
     "users": USERS,
 }
 """First word of a path of v2 → its chapter; any other is of OPERATION."""
 
 SECURITY: Mapping[str, Any] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of /api/login."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of a log-in."},
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, wherever a token is taken; it needs the scope that the operation names.",
+    },
     "query": {
         "type": "apiKey",
         "in": "query",
@@ -61,6 +68,6 @@ SECURITY: Mapping[str, Any] = {
 TOKEN: Mapping[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "null"}],
     "title": "Token",
-    "description": "A token of /api/login: here, or in the Authorization header, or in the query.",
+    "description": "An API key, or a token of a log-in: here, or in the Authorization header, or in the query.",
 }
 """The field of a body, of which OpenAPI has no security scheme."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from imsg_channels import METHODS_SAID
 from imsg_contract import error_responses
+from imsg_gateway.authorization import ANY_SCOPE
 from imsg_gateway.openapi import v1
 from imsg_gateway.openapi.info import CHAPTER_OF, CHAPTERS, DESCRIPTION, OPERATION, SECURITY, TITLE, TOKEN, VERSION
 from imsg_gateway.openapi.references import REF, Json, reach, references, rename
@@ -27,8 +28,13 @@ _REQUEST = (
 """What every URL may refuse of a request as a whole: a body is read on GET too, and so is the query everywhere."""
 
 
-def merge(own_part: Json, owned: Mapping[Owner, Json], server: str) -> Json:
-    """Merge the documents of the owners into the gateway's, each path with what the gateway may refuse too."""
+def merge(
+    own_part: Json, owned: Mapping[Owner, Json], server: str, scopes: Mapping[tuple[str, str], str | None]
+) -> Json:
+    """Merge the documents of the owners into the gateway's, each path with what the gateway may refuse too.
+
+    `scopes` says by path and verb what a key needs to call it.
+    """
     schemas: Json = dict(own_part["components"]["schemas"])
     paths: Json = {path: _name(path, verbs) for path, verbs in own_part["paths"].items()}
     for owner, document in sorted(owned.items()):
@@ -44,7 +50,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], server: str) -> Json:
                 public = path if url_of(path) in v1.OWNED else path.replace(OWN, PUBLIC, 1)
                 paths.setdefault(public, {}).update(_name(path, verbs))
     paths = {
-        path: {verb: _complete(path, operation, schemas) for verb, operation in verbs.items()}
+        path: {verb: _complete(path, operation, schemas, scopes.get((path, verb))) for verb, operation in verbs.items()}
         for path, verbs in paths.items()
     }
     documented = v1.describe(paths, schemas)
@@ -71,7 +77,7 @@ def _name(path: str, verbs: Json) -> Json:
     }
 
 
-def _complete(path: str, operation: Json, schemas: Json) -> Json:
+def _complete(path: str, operation: Json, schemas: Json, scope: str | None) -> Json:
     """Add to an operation its chapter, who may call it, and the refusals that the gateway itself may answer."""
     responses = operation["responses"]
     reasons = [*error_responses.reasons_of(responses), *error_responses.ANY, *_REQUEST]
@@ -80,6 +86,11 @@ def _complete(path: str, operation: Json, schemas: Json) -> Json:
     security: list[Json] = []
     if "token_missing" in reasons:
         security = [{"bearer": []}, {"query": []}]
+        if scope is None:
+            reasons.append("not_by_key")
+        else:
+            security.append({"key": [] if scope == ANY_SCOPE else [scope]})
+            reasons += ["network_not_allowed"] if scope == ANY_SCOPE else ["network_not_allowed", "no_scope"]
         if "requestBody" in operation:
             security.append({})
     found = {key: value for key, value in operation.items() if key != "description"}

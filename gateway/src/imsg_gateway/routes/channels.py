@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from pydantic import WithJsonSchema
 from starlette.responses import Response
 
-from imsg_gateway.authorization import Administrator, User
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import allow, allow_administrator
 from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.messages import SENDING
@@ -22,7 +23,9 @@ relayed = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=
 
 
 @router.get("/channels", response_model=ChannelsAnswer, responses=describe_refusals())
-async def list_channels(user: User, request: ClientRequest, parts: GatewayParts) -> Response:
+async def list_channels(
+    user: Annotated[Credential, allow("channels")], request: ClientRequest, parts: GatewayParts
+) -> Response:
     """Show how each channel is."""
     return await parts.channels.list(request, user)
 
@@ -31,7 +34,11 @@ async def list_channels(user: User, request: ClientRequest, parts: GatewayParts)
     "/channels/{method}", response_model=ChannelAnswer, responses=describe_refusals("no_right", "missing", "not_found")
 )
 async def pause_channel(
-    administrator: Administrator, request: ClientRequest, method: Method, body: ChannelPatch, parts: GatewayParts
+    administrator: Annotated[Credential, allow_administrator("channels")],
+    request: ClientRequest,
+    method: Method,
+    body: ChannelPatch,
+    parts: GatewayParts,
 ) -> Response:
     """Pause a channel or let it go on."""
     return await parts.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
@@ -39,7 +46,11 @@ async def pause_channel(
 
 @relayed.patch("/channels/{method}/providers/{name}")
 async def switch_provider(
-    administrator: Administrator, request: ClientRequest, method: str, name: str, parts: GatewayParts
+    administrator: Annotated[Credential, allow_administrator("providers")],
+    request: ClientRequest,
+    method: str,
+    name: str,
+    parts: GatewayParts,
 ) -> Response:
     """Relay a provider's switch to auth, which stores it; see there."""
     await parts.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
@@ -56,7 +67,7 @@ async def switch_provider(
     responses=describe_refusals("no_right", "not_found", *SENDING),
 )
 async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
-    administrator: Administrator,
+    administrator: Annotated[Credential, allow_administrator("providers")],
     request: ClientRequest,
     method: Method,
     name: str,
@@ -69,6 +80,6 @@ async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
 
 
 @router.get("/templates", response_model=TemplatesAnswer, responses=describe_refusals())
-async def list_templates(_: User, parts: GatewayParts) -> Response:
+async def list_templates(_: Annotated[Credential, allow("templates")], parts: GatewayParts) -> Response:
     """Show the words around what is sent by SMS and WeChat."""
     return await parts.templates.list()

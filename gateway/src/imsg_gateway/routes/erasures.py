@@ -1,9 +1,12 @@
 """The beginning of an erasure, which history carries out."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from imsg_gateway.authorization import Administrator
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import allow_administrator
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.parts import GatewayParts
 from imsg_gateway.routing import RelayRoute
@@ -12,7 +15,9 @@ router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=F
 
 
 @router.post("/erasures")
-async def begin_erasure(administrator: Administrator, request: ClientRequest, parts: GatewayParts) -> Response:
+async def begin_erasure(
+    administrator: Annotated[Credential, allow_administrator("erasures")], request: ClientRequest, parts: GatewayParts
+) -> Response:
     """Relay an erasure to history, unless the address is a user's."""
     await parts.erasures.check(request.fields.get("method"), request.fields.get("to"))
     return await parts.relay.pass_on("history", request, administrator)

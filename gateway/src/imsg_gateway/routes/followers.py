@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from imsg_gateway.authorization import Administrator
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import allow_administrator
 from imsg_gateway.follower_schemas import (
     BindingAnswer,
     FollowerAnswer,
@@ -31,7 +32,7 @@ router = APIRouter(prefix="/api/v2/followers", route_class=PublicRoute)
     responses=describe_refusals("no_right", "wrong_type", "no_such_account", "no_such_user"),
 )
 async def list_followers(
-    administrator: Administrator,
+    administrator: Annotated[Credential, allow_administrator("followers")],
     request: ClientRequest,
     query: Annotated[FollowersQuery, Query()],
     parts: GatewayParts,
@@ -46,7 +47,10 @@ async def list_followers(
     responses=describe_refusals("no_right", "missing", "no_such_account", "no_such_user", "provider_refused"),
 )
 async def bind_follower(
-    administrator: Administrator, request: ClientRequest, body: NewBinding, parts: GatewayParts
+    administrator: Annotated[Credential, allow_administrator("followers")],
+    request: ClientRequest,
+    body: NewBinding,
+    parts: GatewayParts,
 ) -> Response:
     """Make a QR code by which a follower becomes a user's contact."""
     return await parts.followers.bind(request, administrator, body.account, body.username)
@@ -54,7 +58,7 @@ async def bind_follower(
 
 @router.get("/bind/{id}", response_model=BindingAnswer, responses=describe_refusals("no_right", "not_found"))
 async def show_binding(
-    administrator: Administrator,
+    administrator: Annotated[Credential, allow_administrator("followers")],
     request: ClientRequest,
     id: str,  # noqa: A002  its name in the path
     parts: GatewayParts,
@@ -71,7 +75,7 @@ async def show_binding(
     ),
 )
 async def confirm_binding(
-    administrator: Administrator,
+    administrator: Annotated[Credential, allow_administrator("followers")],
     request: ClientRequest,
     id: str,  # noqa: A002  its name in the path
     parts: GatewayParts,
@@ -81,12 +85,22 @@ async def confirm_binding(
 
 
 @router.post("/{tag}/renew", response_model=FollowerAnswer, responses=describe_refusals("no_right", "not_found"))
-async def renew_tag(administrator: Administrator, request: ClientRequest, tag: Tag, parts: GatewayParts) -> Response:
+async def renew_tag(
+    administrator: Annotated[Credential, allow_administrator("followers")],
+    request: ClientRequest,
+    tag: Tag,
+    parts: GatewayParts,
+) -> Response:
     """Give a follower another tag."""
     return await parts.followers.renew(request, administrator, tag)
 
 
 @router.delete("/{tag}", response_model=RevocationAnswer, responses=describe_refusals("no_right", "not_found"))
-async def revoke_tag(administrator: Administrator, request: ClientRequest, tag: Tag, parts: GatewayParts) -> Response:
+async def revoke_tag(
+    administrator: Annotated[Credential, allow_administrator("followers")],
+    request: ClientRequest,
+    tag: Tag,
+    parts: GatewayParts,
+) -> Response:
     """Take a tag away from its follower."""
     return await parts.followers.revoke(request, administrator, tag)

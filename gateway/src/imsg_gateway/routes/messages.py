@@ -1,13 +1,14 @@
 """Sending, checking and resending of messages."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authorization import Administrator, User
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import SEND_SCOPE, allow, allow_administrator
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Wanted
 from imsg_gateway.routes.parts import GatewayParts, find_parts
@@ -54,7 +55,7 @@ _KEYED: Mapping[str, Any] = {
 """What the routes that take an idempotency key have in common."""
 
 router = APIRouter(prefix="/api/v2", route_class=PublicRoute)
-sending = APIRouter(prefix="/api/v2", route_class=SendRoute)
+sending = APIRouter(prefix="/api/v2", route_class=SendRoute, dependencies=[allow(SEND_SCOPE)])
 
 
 def describe(*reasons: str) -> dict[int | str, dict[str, Any]]:
@@ -67,7 +68,7 @@ async def send_message(request: ClientRequest, body: MessageRequest) -> Response
     """Send a message."""
     del body
     parts = find_parts(request)
-    credential = parts.authenticator.read(request.token)
+    credential = parts.authenticator.read(request.token, request.address)
     if (unknown := _find_unknown(request)) is not None:
         await credential.authenticate()
         raise unknown
@@ -83,7 +84,7 @@ async def check_message(request: ClientRequest, body: MessageRequest) -> Respons
     """See what a send would meet; sends and counts nothing."""
     del body
     parts = find_parts(request)
-    credential = parts.authenticator.read(request.token)
+    credential = parts.authenticator.read(request.token, request.address)
     await credential.authenticate()
     if (unknown := _find_unknown(request)) is not None:
         raise unknown
@@ -99,7 +100,9 @@ def _find_unknown(request: ClientRequest) -> Refusal | None:
 
 
 @router.post("/resend", responses=describe("missing", *RESENDING), **_KEYED)
-async def resend(user: User, request: ClientRequest, body: Resend, parts: GatewayParts) -> Response:
+async def resend(
+    user: Annotated[Credential, allow(SEND_SCOPE)], request: ClientRequest, body: Resend, parts: GatewayParts
+) -> Response:
     """Send again what failed, as a new request."""
     wanted = Wanted(body.id, again=bool(body.again), uncertain=bool(body.uncertain))
     return await parts.sending.resend(request, user, wanted)
@@ -107,7 +110,7 @@ async def resend(user: User, request: ClientRequest, body: Resend, parts: Gatewa
 
 @router.post("/dead/{id}/resend", responses=describe(*RESENDING, "no_right"), **_KEYED)
 async def resend_dead_letter(
-    administrator: Administrator,
+    administrator: Annotated[Credential, allow_administrator(SEND_SCOPE)],
     request: ClientRequest,
     id: str,  # noqa: A002  its name in the path
     parts: GatewayParts,

@@ -1,11 +1,13 @@
 """The routes that other services answer. Each service describes its own, under `/api` in place of `/api/v2`."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from imsg_gateway.authorization import User, check_fields
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import ANY_SCOPE, allow, check_fields
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.channels import relayed as provider_routes
@@ -16,49 +18,57 @@ from imsg_gateway.routing import OpenRelayRoute, RelayRoute
 
 PREFIX = "/api/v2"
 
-RELAYED: Mapping[Owner, tuple[str, ...]] = {
-    "auth": (
-        "POST /register",
-        "POST /logout",
-        "POST /password",
-        "GET /me",
-        "GET /users",
-        "GET /users/{username}",
-        "PATCH /users/{username}",
-        "DELETE /users/{username}",
-    ),
-    "history": (
-        "GET /messages",
-        "GET /requests",
-        "GET /requests/{id}",
-        "GET /replies",
-        "GET /stats",
-        "GET /dead",
-        "GET /dead/{id}",
-        "GET /erasures/{id}",
-        "POST /reports",
-        "GET /reports",
-        "GET /reports/{id}",
-    ),
-    "catalog": (
-        "GET /suppressions",
-        "POST /suppressions",
-        "DELETE /suppressions/{id}",
-    ),
-    "callbacks": (
-        "GET /callbacks",
-        "POST /callbacks",
-        "PATCH /callbacks/{id}",
-        "DELETE /callbacks/{id}",
-        "POST /callbacks/{id}/test",
-        "POST /callbacks/{id}/rotate",
-        "POST /callbacks/{id}/recover",
-        "GET /callbacks/{id}/deliveries",
-        "POST /callbacks/{id}/deliveries/{event}/resend",
-        "GET /events",
-    ),
+RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
+    "auth": {
+        "POST /register": "users",
+        "POST /logout": None,
+        "POST /password": None,
+        "GET /me": ANY_SCOPE,
+        "GET /keys": None,
+        "POST /keys": None,
+        "PATCH /keys/{id}": None,
+        "DELETE /keys/{id}": None,
+        "POST /keys/{id}/rotate": None,
+        "GET /users": "users",
+        "GET /users/{username}": "users",
+        "PATCH /users/{username}": "users",
+        "DELETE /users/{username}": "users",
+    },
+    "history": {
+        "GET /messages": "query",
+        "GET /requests": "query",
+        "GET /requests/{id}": "query",
+        "GET /replies": "query",
+        "GET /stats": "query",
+        "GET /dead": "query",
+        "GET /dead/{id}": "query",
+        "GET /erasures/{id}": "erasures",
+        "POST /reports": "reports",
+        "GET /reports": "reports",
+        "GET /reports/{id}": "reports",
+    },
+    "catalog": {
+        "GET /suppressions": "suppressions",
+        "POST /suppressions": "suppressions",
+        "DELETE /suppressions/{id}": "suppressions",
+    },
+    "callbacks": {
+        "GET /callbacks": "callbacks",
+        "POST /callbacks": "callbacks",
+        "PATCH /callbacks/{id}": "callbacks",
+        "DELETE /callbacks/{id}": "callbacks",
+        "POST /callbacks/{id}/test": "callbacks",
+        "POST /callbacks/{id}/rotate": "callbacks",
+        "POST /callbacks/{id}/recover": "callbacks",
+        "GET /callbacks/{id}/deliveries": "callbacks",
+        "POST /callbacks/{id}/deliveries/{event}/resend": "callbacks",
+        "GET /events": "events",
+    },
 }
-"""Service → its routes that users call. The service checks the right; the gateway has verified the token."""
+"""Service → its routes that users call, and the scope that a key needs; None: no key may call it.
+
+The service checks the right of the user; the gateway has verified the token or key.
+"""
 
 TIMEOUTS_S = {
     "GET /events": 75.0,  # it waits up to 60 s for an event
@@ -76,8 +86,16 @@ async def log_in(request: ClientRequest, parts: GatewayParts) -> Response:
     return await parts.relay.pass_on("auth", request, None)
 
 
-def _make_endpoint(owner: Owner, timeout_s: float | None) -> Callable[..., Awaitable[Response]]:
-    async def pass_on(user: User, request: ClientRequest, parts: GatewayParts) -> Response:
+@login.post("/keys/leaked")
+async def report_leaked_key(request: ClientRequest, parts: GatewayParts) -> Response:
+    """Relay to auth that a key was found in public."""
+    return await parts.relay.pass_on("auth", request, None)
+
+
+def _make_endpoint(owner: Owner, scope: str | None, timeout_s: float | None) -> Callable[..., Awaitable[Response]]:
+    async def pass_on(
+        user: Annotated[Credential, allow(scope)], request: ClientRequest, parts: GatewayParts
+    ) -> Response:
         return await parts.relay.pass_on(owner, request, user, timeout_s)
 
     return pass_on
@@ -86,9 +104,9 @@ def _make_endpoint(owner: Owner, timeout_s: float | None) -> Callable[..., Await
 def _make_router() -> APIRouter:
     router = APIRouter(prefix=PREFIX, route_class=RelayRoute, include_in_schema=False)
     for owner, routes in RELAYED.items():
-        for route in routes:
+        for route, scope in routes.items():
             verb, path = route.split()
-            router.add_api_route(path, _make_endpoint(owner, TIMEOUTS_S.get(route)), methods=[verb])
+            router.add_api_route(path, _make_endpoint(owner, scope, TIMEOUTS_S.get(route)), methods=[verb])
     return router
 
 

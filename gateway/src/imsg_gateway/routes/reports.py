@@ -1,9 +1,12 @@
 """The files of reports, which history keeps."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from imsg_gateway.authorization import User
+from imsg_gateway.authentication import Credential
+from imsg_gateway.authorization import allow
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.parts import GatewayParts
 from imsg_gateway.routing import RelayRoute
@@ -12,7 +15,12 @@ router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=F
 
 
 @router.get("/reports/{id}/file")
-async def get_report_file(user: User, id: str, request: ClientRequest, parts: GatewayParts) -> Response:  # noqa: A002  its name in the path
+async def get_report_file(
+    user: Annotated[Credential, allow("reports")],
+    id: str,  # noqa: A002  its name in the path
+    request: ClientRequest,
+    parts: GatewayParts,
+) -> Response:
     """Pass on the file of a report."""
     del id  # in the path that is passed on
     return await parts.relay.pass_on_file("history", request, user)

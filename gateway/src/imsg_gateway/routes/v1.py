@@ -52,7 +52,7 @@ login = APIRouter(prefix="/api", route_class=V1OpenRoute, include_in_schema=Fals
 async def send(request: ClientRequest) -> Response:
     """Send a message."""
     parts = find_parts(request)
-    return await parts.sending.send_v1(request, parts.authenticator.read(request.token))
+    return await parts.sending.send_v1(request, parts.authenticator.read(request.token, request.address))
 
 
 @login.post("/login")
@@ -64,19 +64,19 @@ async def log_in(request: ClientRequest) -> Response:
 @router.post("/register")
 async def register(request: ClientRequest) -> Response:
     """Create a user."""
-    return await _relay("auth", request, await _require_administrator(request))
+    return await _relay("auth", request, await _require_administrator(request, "users"))
 
 
 @router.post("/modify/{username}")  # noqa: FAST003  the relay has the whole path
 async def modify(request: ClientRequest) -> Response:
     """Set a user's limits."""
-    return await _relay("auth", request, await _require_administrator(request))
+    return await _relay("auth", request, await _require_administrator(request, "users"))
 
 
 @router.get("/query")
 async def query(request: ClientRequest) -> Response:
     """List messages."""
-    return await _relay("history", request, await _require_user(request))
+    return await _relay("history", request, await _require_user(request, "query"))
 
 
 async def _relay(owner: Owner, request: ClientRequest, credential: Credential | None) -> Response:
@@ -86,16 +86,20 @@ async def _relay(owner: Owner, request: ClientRequest, credential: Credential | 
     return await find_parts(request).relay.pass_on(owner, request, credential)
 
 
-async def _require_user(request: ClientRequest) -> Credential:
-    """Return the caller's credential, verified. Raises Refusal token_missing, token_invalid."""
-    credential = find_parts(request).authenticator.read(request.token)
+async def _require_user(request: ClientRequest, scope: str) -> Credential:
+    """Return the caller's credential, verified: a token, or a key with a scope.
+
+    Raises Refusal token_missing, token_invalid, no_scope, network_not_allowed.
+    """
+    credential = find_parts(request).authenticator.read(request.token, request.address)
     await credential.authenticate()
+    await credential.require(scope)
     return credential
 
 
-async def _require_administrator(request: ClientRequest) -> Credential:
+async def _require_administrator(request: ClientRequest, scope: str) -> Credential:
     """Return an administrator's credential. Raises Refusal no_right, and what `_require_user` raises."""
-    credential = await _require_user(request)
+    credential = await _require_user(request, scope)
     if not (await credential.authenticate()).is_admin:
         raise Refusal("no_right")
     return credential

@@ -252,6 +252,30 @@ REASONS: Mapping[str, Reason] = {
         "此用户的发送功能已关闭，请联系管理员开启。",
         "Sending is turned off for this user; ask an administrator to turn it on.",
     ),
+    "no_scope": Reason(
+        10016,
+        403,
+        "该密钥没有权限范围 {scope}；请在“密钥”页面为其加上，或换用有此范围的密钥。",
+        "This key lacks the scope {scope}; add it to the key, or use one that has it.",
+    ),
+    "not_by_key": Reason(
+        10016,
+        403,
+        "密钥不能执行此操作；请用 /api/v2/login 登录，再用得到的 token 操作。",
+        "No key may do this; log in by /api/v2/login, and use the token.",
+    ),
+    "network_not_allowed": Reason(
+        10016,
+        403,
+        "该密钥不能从 {address} 使用；请把此地址加入密钥的 networks。",
+        "This key may not be used from {address}; add the address to the key's networks.",
+    ),
+    "too_many_keys": Reason(
+        10016,
+        409,
+        "该用户已有 {limit} 个密钥，请先删除不再使用的。",
+        "This user has {limit} keys already; end those that are not used any more.",
+    ),
     "no_right": Reason(10016, 403, "此操作需要管理员的 token。", "This needs an administrator's token."),
     "wrong_host": Reason(
         10016,

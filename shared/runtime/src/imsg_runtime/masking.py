@@ -26,6 +26,9 @@ _MEMBER = re.compile(
 
 _BEARER = re.compile(r"(?i)\b((?:bearer|basic)[ ]{1,4})[\w.~+/=-]{8,}")
 
+_API_KEY = re.compile(r"(imsg_(?:live|test)_)[0-9A-Za-z]{1,32}_[0-9A-Za-z]{8,64}")
+"""An API key of ours."""
+
 _PATH = re.compile(r"(?i)(/hooks/+smtp/|/hooks/+sms/+[^/?\s\"'<>]{1,64}/|/u/)[^?\s\"'<>]+")
 """A path of ours that ends with a secret: of pushes, and of who unsubscribes."""
 
@@ -76,6 +79,8 @@ def _mask_plain(text: str) -> str:
         text = _LOGIN.sub(rf"\1:{HIDDEN}@", text)
     if ":" in text:
         text = _MEMBER.sub(rf"\1\2\1{HIDDEN}\1", text)
+    if "imsg_" in text:
+        text = _API_KEY.sub(rf"\1{HIDDEN}", text)
     return _BEARER.sub(rf"\1{HIDDEN}", text) if " " in text else text
 
 

@@ -22,12 +22,22 @@ ROLE_HEADER = "x-imsg-role"
 ID_HEADER = "x-imsg-caller-id"
 SINCE_HEADER = "x-imsg-caller-since"
 """The user's immutable id, and when it was registered (Unix milliseconds)."""
+USED_KEY_HEADER = "x-imsg-used-key"
+"""The id of the API key that the user showed, a space, and its name, percent-encoded; absent for a token."""
 
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
 
 IS_SERVICE_CALL = "imsg.of_a_service"
 """The name in the scope of a request with a valid service key."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """The API key by which a call is made."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,13 @@ class Caller:
     """Immutable: a username may be given to another user later. Empty for a command of iMSG itself."""
     since: datetime
     """When the user was registered."""
+    key: UsedKey | None = None
+    """The API key by which the user calls; None: a token."""
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the caller; the name is percent-encoded, since headers are ASCII."""
-        return {
+        key = {} if self.key is None else {USED_KEY_HEADER: f"{self.key.id} {quote(self.key.name, safe='')}"}
+        return key | {
             CALLER_HEADER: quote(self.username, safe=""),
             ROLE_HEADER: "admin" if self.is_admin else "user",
             ID_HEADER: self.user_id,
@@ -107,7 +120,7 @@ class CallerCheck:
             return None
         is_admin = request.headers.get(ROLE_HEADER) == "admin"
         since = datetime.fromtimestamp(int(request.headers[SINCE_HEADER]) / 1_000, UTC)
-        return Caller(unquote(name), is_admin, request.headers[ID_HEADER], since)
+        return Caller(unquote(name), is_admin, request.headers[ID_HEADER], since, _read_key(request))
 
     def _is_shared(self, given: bytes) -> bool:
         return any(equals(given, key) for key in self._shared)
@@ -116,6 +129,11 @@ class CallerCheck:
         """Return whether a service with this key may call; several share one while keys are being separated."""
         services = {name for key, name in self._own if equals(given, key)}
         return not services.isdisjoint(find_callers(self._owner, request.method, request.url.path))
+
+
+def _read_key(request: Request) -> UsedKey | None:
+    key_id, space, name = request.headers.get(USED_KEY_HEADER, "").partition(" ")
+    return UsedKey(key_id, unquote(name)) if space else None
 
 
 def _encode(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:

@@ -1,4 +1,4 @@
-"""Create users, revoked tokens, provider switches, and the outbox of changes."""  # noqa: INP001  loaded by path
+"""Create users, revoked tokens, API keys, provider switches, and the outbox of changes."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -42,6 +42,23 @@ def upgrade() -> None:
         sa.Column("nonce", sa.String(32), primary_key=True),
         sa.Column("expiry", sa.BigInteger, nullable=False),
     )
+    op.create_table(
+        "keys",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("username", _NAME, sa.ForeignKey("users.username", ondelete="CASCADE"), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("hint", sa.String(16), nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(4), nullable=False),
+        sa.Column("scopes", sa.Text, nullable=False),
+        sa.Column("networks", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
+        sa.Column("last_used_at", sa.DateTime(timezone=True)),
+        sa.Column("last_used_from", sa.String(64)),
+        sa.UniqueConstraint("digest", name="keys_digest_key"),
+    )
+    op.create_index("keys_username", "keys", ["username"])
     op.create_table(
         "provider_switches",
         sa.Column("method", sa.String(32), primary_key=True),

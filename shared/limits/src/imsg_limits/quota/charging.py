@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from imsg_contract.api_keys import key_field
 from imsg_contract.topology import counts_key, user_key
 from imsg_limits.quota.results import (
     BURST_S,
@@ -25,7 +26,7 @@ from imsg_limits.quota.results import (
 )
 from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, SERVER_TIME, USED
 from imsg_limits.quota.zone import offsets
-from imsg_runtime.redis import Redis, Script
+from imsg_runtime.redis import Argument, Redis, Script
 
 _TABLE_AGE_S = 86_400
 
@@ -96,24 +97,33 @@ class Quota:
         user_id: str,
         *,
         kind: Kind | None = None,
+        key: bytes | None = None,
     ) -> Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
         """Check the token, `available` and the limits, and count one request, in one atomic step.
 
-        The caller has verified the token's MAC against `epoch` and `user_id`. The counts are kept under the
-        name and hold the user's id: a user who is registered anew under a name starts from nothing.
+        The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest and
+        `key` what `peek` found of it; StaleToken says that it was changed since, and `epoch` is not read.
+        The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
+        from nothing.
         """
         begun = math.nan if self._elapsed is None else self._elapsed()
         known = self._known
         now = None if known is None else known.time_at(begun)
-        arguments: list[str | int] = [epoch, nonce, recipients, user_id, "" if kind is None else kind[0]]
+        arguments: list[Argument] = [
+            epoch if key is None else key,
+            _field(nonce, is_key=key is not None),
+            recipients,
+            user_id,
+            "" if kind is None else kind[0],
+        ]
         script = self._charge
         if known is None or now is None:
             script = self._charge_and_return_time
             arguments += self._offsets()
         else:
             arguments += (f"{now:.6f}", known.day_opens, *known.fields)
-        key = counts_key(username)
-        reply = await self._redis.run(script, [user_key(username), key], arguments)
+        counts = counts_key(username)
+        reply = await self._redis.run(script, [user_key(username), counts], arguments)
         if isinstance(reply[0], list):
             reply, found = reply
             known = self._note(found, begun)
@@ -125,25 +135,30 @@ class Quota:
         role, windows = reply[1].decode(), _windows(reply, known, math.floor(now))
         if reply[0] == b"charged":
             hour, day, people = known.fields
-            charge = Charge(key, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
+            charge = Charge(counts, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
             return Charged(role, windows, charge, reply[9] == 1, reply[10], reply[11].decode())
         costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
         in_the_way = [window for window in windows if window.left < costs[window.name]]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
 
-    async def peek(self, username: str, nonce: str) -> CachedUser | UserNotCached | TokenRevoked:
-        """Return the cached user without counting: to learn the epoch, or where only the token is checked."""
-        fields = ("epoch", "role", "available", f"revoked:{nonce}", "id", "since", "events")
-        epoch, role, available, revoked, owner, since, events = await self._redis.call(
+    async def peek(
+        self, username: str, nonce: str, *, is_key: bool = False
+    ) -> CachedUser | UserNotCached | TokenRevoked:
+        """Return the cached user without counting: to learn the epoch, or where only the token is checked.
+
+        `is_key` says that `nonce` is the digest of an API key.
+        """
+        fields = ("epoch", "role", "available", _field(nonce, is_key=is_key), "id", "since", "events")
+        epoch, role, available, found, owner, since, events = await self._redis.call(
             "HMGET", user_key(username), *fields
         )
         if epoch is None:
             return UserNotCached()
-        if revoked is not None:
+        if (found is not None) is not is_key:
             return TokenRevoked()
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
+        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0), found)
 
     async def refund(self, charge: Charge) -> None:
         """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
@@ -171,6 +186,11 @@ class Quota:
         if abs(now - self._table_at) > _TABLE_AGE_S:
             self._table, self._table_at = offsets(self._zone, now), now
         return self._table
+
+
+def _field(nonce: str, *, is_key: bool) -> str:
+    """Return the field that says whether a token was revoked, or that a key is in force."""
+    return key_field(nonce) if is_key else f"revoked:{nonce}"
 
 
 def _why_not(reply: Sequence[bytes]) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:

@@ -88,7 +88,7 @@ class CodesForbidden:
 
 @dataclass(frozen=True, slots=True)
 class StaleToken:
-    """The user's epoch or id has changed: the token must be verified against these."""
+    """The user's epoch or id has changed: the token must be verified against these; or the key was changed."""
 
     epoch: int
     user_id: str
@@ -101,7 +101,7 @@ class UserNotCached:
 
 @dataclass(frozen=True, slots=True)
 class TokenRevoked:
-    """The token was revoked by a log-out."""
+    """The token was revoked by a log-out, or the key was ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,8 @@ class CachedUser:
     """The user's immutable id, and when it was registered."""
     events: int = 0
     """As in `Charged`."""
+    key: bytes | None = None
+    """The API key that was asked for, as auth wrote it (`api_keys.CachedKey`)."""
 
 
 @dataclass(frozen=True, slots=True)

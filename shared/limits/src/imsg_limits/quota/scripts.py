@@ -63,11 +63,15 @@ _BURST = """
 
 _JUDGE = """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
-                        'revoked:' .. ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
+                        ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
 local id = user[8]
 if not user[1] then return {{'no_mirror'}} end
-if user[1] ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
-if user[7] then return {{'revoked'}} end
+local known = user[1]
+if string.sub(ARGV[2], 1, 4) == 'key:' then
+  known = user[7]
+  if not known then return {{'revoked'}} end
+elseif user[7] then return {{'revoked'}} end
+if known ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
 local kind = ARGV[5]
 if kind == 'c' and user[9] ~= '1' then return {{'no_codes', user[2]}} end
@@ -121,9 +125,11 @@ local now, day_opens, h, d, r = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], AR
 return result
 """
 )
-"""ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up to the
-limit; or none), then the time as the caller knows it: now, the end of the day's window, the fields of the windows.
+"""ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
+to the limit; or none), then the time as the caller knows it: now, the end of the day's window, the fields of the
+windows.
 
+For an API key the first two are the key as the caller knows it, and `key:DIGEST`.
 Nearly all charges use this script.
 """
 

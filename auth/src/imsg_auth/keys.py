@@ -1,0 +1,209 @@
+"""API keys: made, changed, rotated, ended and listed; and when each was used last."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from imsg_auth import usernames
+from imsg_auth.schemas import KeyPatch, KeyUse, NewKey
+from imsg_auth.store import Key, Store, User
+from imsg_auth.tables import MAX_KEYS
+from imsg_auth.user_changes import LEAK_CALLER, UserChange, UserChanges
+from imsg_contract import api_keys
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_web.callers import Caller
+
+MAX_SHOWN = 80
+"""Characters of an unknown id that an answer repeats."""
+
+
+class ApiKeys:
+    """Operations on keys: a user's on their own, an administrator's on all.
+
+    Every method raises DatabaseUnavailable and RedisUnavailable, and then nothing was changed.
+    """
+
+    def __init__(self, store: Store, changes: UserChanges, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._changes = changes
+        self._now = now
+
+    async def add(self, actor: Caller, request: NewKey) -> tuple[Key, str]:
+        """Add a key and return it with its text. Raises Refusal no_right, no_such_user, wrong_type."""
+        username = actor.username if request.username is None else usernames.normal(request.username)
+        if username != actor.username and not actor.is_admin:
+            raise Refusal("no_right")
+        own_id = actor.user_id if username == actor.username else None
+        async with self._changes.open(username, user_id=own_id) as change:
+            self._require_future(request.expires_at)
+            _check_scopes(request.scopes, change.user)
+            text = api_keys.make(request.kind, change.user.id)
+            key = Key(
+                id=new_id(self._now()),
+                username=username,
+                digest=_digest(text),
+                hint=api_keys.hint(text),
+                name=request.name,
+                kind=request.kind,
+                scopes=",".join(request.scopes),
+                networks=",".join(request.networks or ()),
+                created_at=change.at,
+                expires_at=request.expires_at,
+            )
+            await _add(change, key)
+            await change.note(actor, "key_added", **_describe(key))
+        return key, text
+
+    async def change(self, actor: Caller, key_id: str, request: KeyPatch) -> Key:
+        """Set the present fields of a key and return it. Raises Refusal not_found, wrong_type."""
+        found = await self._find(actor, key_id)
+        values: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
+        async with self._changes.open(found.username) as change:
+            if request.scopes is not None:
+                _check_scopes(request.scopes, change.user)
+                values["scopes"] = ",".join(request.scopes)
+            if "networks" in values:
+                values["networks"] = ",".join(request.networks or ())
+            if "expires_at" in values:
+                self._require_future(request.expires_at)
+            values = {name: value for name, value in values.items() if value is not None or name == "expires_at"}
+            if values:
+                await change.rows.update_key(key_id, values)
+            changed = await change.rows.find_key(key_id)
+            if changed is None:
+                raise _not_found(key_id)
+            await change.note(actor, "key_changed", **_describe(changed))
+        return changed
+
+    async def end(self, actor: Caller, key_id: str) -> None:
+        """End a key at once. Raises Refusal not_found."""
+        await self._end(actor, await self._find(actor, key_id), "key_ended")
+
+    async def end_leaked(self, text: str) -> None:
+        """End a key that somebody found in public. Anybody may say so, and is not told whether it was a key."""
+        parsed = api_keys.parse(text)
+        if parsed is None:
+            return
+        async with self._store.reading() as rows:
+            found = await rows.find_key_by_digest(parsed.digest)
+        if found is not None:
+            await self._end(LEAK_CALLER, found, "key_leaked")
+
+    async def rotate(self, actor: Caller, key_id: str, old_valid_s: int) -> tuple[Key, str]:
+        """Make a key like another one, which ends after so many seconds, and return it with its text.
+
+        Raises Refusal not_found, wrong_type.
+        """
+        found = await self._find(actor, key_id)
+        async with self._changes.open(found.username) as change:
+            old = await change.rows.find_key(key_id)
+            if old is None:
+                raise _not_found(key_id)
+            text = api_keys.make(old.kind, change.user.id)
+            new = replace(
+                old,
+                id=new_id(self._now()),
+                digest=_digest(text),
+                hint=api_keys.hint(text),
+                created_at=change.at,
+                last_used_at=None,
+                last_used_from=None,
+            )
+            if old_valid_s:
+                ends_at = change.at + timedelta(seconds=old_valid_s)
+                if old.expires_at is None or ends_at < old.expires_at:
+                    await change.rows.update_key(key_id, {"expires_at": ends_at})
+            else:
+                await change.rows.remove_key(key_id)
+            await _add(change, new)
+            await change.note(actor, "key_rotated", **_describe(new), old=old.id, old_valid_s=old_valid_s)
+        return new, text
+
+    async def list_page(self, actor: Caller, after: str | None, limit: int) -> tuple[list[Key], bool]:
+        """Read keys after an id, an administrator those of all users, and whether there are more."""
+        async with self._store.reading() as rows:
+            keys = await rows.list_keys(None if actor.is_admin else actor.username, after, limit + 1)
+        return keys[:limit], len(keys) > limit
+
+    async def find_used(self, caller: Caller) -> Key | None:
+        """Return the key that the caller showed; None where that was a token, or the key was ended since."""
+        if caller.key is None:
+            return None
+        async with self._store.reading() as rows:
+            return await rows.find_key(caller.key.id)
+
+    async def find_username(self, user_id: str, digest: str) -> str:
+        """Return the name of the user whose key has a digest, if it is in force. Raises Refusal token_invalid.
+
+        Anybody can cause this call by a made-up key: it locks no row.
+        """
+        async with self._store.reading() as rows:
+            key = await rows.find_key_by_digest(digest)
+            user = None if key is None else await rows.find_user(key.username)
+        if key is None or user is None or user.id != user_id or self._has_ended(key):
+            raise Refusal("token_invalid")
+        return user.username
+
+    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when and from where keys were used last."""
+        async with self._store.writing() as rows:
+            for use in sorted(uses, key=lambda use: use.id):
+                at = datetime.fromtimestamp(use.at, UTC)
+                await rows.note_key_use(use.id, at, use.address)
+
+    async def _end(self, actor: Caller, found: Key, action: str) -> None:
+        async with self._changes.open(found.username) as change:
+            await change.rows.remove_key(found.id)
+            await change.note(actor, action, **_describe(found))
+
+    async def _find(self, actor: Caller, key_id: str) -> Key:
+        async with self._store.reading() as rows:
+            key = await rows.find_key(key_id)
+        if key is None or not (actor.is_admin or key.username == actor.username):
+            raise _not_found(key_id)
+        return key
+
+    def _require_future(self, expires_at: datetime | None) -> None:
+        if expires_at is not None and expires_at.timestamp() <= self._now():
+            raise _wrong("expires_at", "应晚于现在", "it must be later than now")
+
+    def _has_ended(self, key: Key) -> bool:
+        return key.expires_at is not None and key.expires_at.timestamp() <= self._now()
+
+
+async def _add(change: UserChange, key: Key) -> None:
+    if await change.rows.count_keys(key.username) >= MAX_KEYS:
+        raise Refusal("too_many_keys", limit=MAX_KEYS)
+    await change.rows.add_key(key)
+
+
+def _check_scopes(scopes: Sequence[str], user: User) -> None:
+    """Refuse scopes that only administrators have to a key of another user. Raises Refusal wrong_type."""
+    if user.role != "admin" and (beyond := sorted(api_keys.ADMINISTRATOR_SCOPES.intersection(scopes))):
+        names = ", ".join(beyond)
+        raise _wrong(
+            "scopes",
+            f"{names} 只能用于管理员的密钥；请去掉它",
+            f"only an administrator's key can have {names}; leave it out",
+        )
+
+
+def _digest(text: str) -> str:
+    parsed = api_keys.parse(text)
+    assert parsed is not None  # noqa: S101  it was just made
+    return parsed.digest
+
+
+def _describe(key: Key) -> dict[str, Any]:
+    return {"key": key.id, "name": key.name, "kind": key.kind, "scopes": key.scopes, "networks": key.networks}
+
+
+def _wrong(field: str, why_zh: str, why_en: str) -> Refusal:
+    return Refusal("wrong_type", field=field, why_zh=why_zh, why_en=why_en)
+
+
+def _not_found(key_id: str) -> Refusal:
+    return Refusal("not_found", what=key_id[:MAX_SHOWN])

@@ -1,0 +1,83 @@
+"""API keys: one's own, and for administrators everybody's."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from imsg_auth.routes.parts import AuthParts
+from imsg_auth.schemas import (
+    KeyAnswer,
+    KeyPatch,
+    KeyRecord,
+    KeyRotation,
+    KeysAnswer,
+    KeysQuery,
+    LeakedKey,
+    NewKey,
+    NewKeyAnswer,
+)
+from imsg_auth.store import Key
+from imsg_contract.error_responses import BODY
+from imsg_web.authorization import InternalRoute, User
+from imsg_web.schemas import Success, describe_refusals
+
+router = APIRouter(prefix="/api/keys", route_class=InternalRoute)
+
+
+@router.post("", responses=describe_refusals("no_right", *BODY, "no_such_user", "too_many_keys"))
+async def add_key(user: User, body: NewKey, parts: AuthParts) -> NewKeyAnswer:
+    """Make an API key, which is shown this once."""
+    key, text = await parts.keys.add(user, body)
+    return NewKeyAnswer(id=key.id, key=text)
+
+
+@router.get("", responses=describe_refusals("wrong_type"))
+async def list_keys(user: User, query: Annotated[KeysQuery, Query()], parts: AuthParts) -> KeysAnswer:
+    """List one's own API keys; administrators see those of all users."""
+    page, has_more = await parts.keys.list_page(user, query.cursor, query.limit)
+    return KeysAnswer(keys=[KeyRecord(**_show(key)) for key in page], next=page[-1].id if has_more else None)
+
+
+@router.post("/leaked", status_code=204, response_class=Response, responses=describe_refusals(*BODY, wants_token=False))
+async def report_leak(body: LeakedKey, parts: AuthParts) -> None:
+    """End a key that was found in public; the answer does not say whether it was one."""
+    await parts.keys.end_leaked(body.key)
+
+
+@router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
+async def change_key(
+    user: User,
+    id: str,  # noqa: A002  its name in the path
+    body: KeyPatch,
+    parts: AuthParts,
+) -> KeyAnswer:
+    """Change a key, in force for the very next call."""
+    return KeyAnswer(**_show(await parts.keys.change(user, id, body)))
+
+
+@router.delete("/{id}", responses=describe_refusals("not_found"))
+async def end_key(
+    user: User,
+    id: str,  # noqa: A002  its name in the path
+    parts: AuthParts,
+) -> Success:
+    """End a key at once."""
+    await parts.keys.end(user, id)
+    return Success()
+
+
+@router.post("/{id}/rotate", responses=describe_refusals(*BODY, "not_found", "too_many_keys"))
+async def rotate_key(
+    user: User,
+    id: str,  # noqa: A002  its name in the path
+    body: KeyRotation,
+    parts: AuthParts,
+) -> NewKeyAnswer:
+    """Make another key like this one, which ends after a while."""
+    key, text = await parts.keys.rotate(user, id, body.old_valid_s)
+    return NewKeyAnswer(id=key.id, key=text)
+
+
+def _show(key: Key) -> dict[str, object]:
+    fields = {name: getattr(key, name) for name in KeyRecord.model_fields}
+    return fields | {"scopes": key.scopes.split(","), "networks": [name for name in key.networks.split(",") if name]}
