@@ -1,4 +1,4 @@
-"""One call as it goes out: to an address that was checked, nowhere else, and no longer than it may take."""
+"""A call connects only to an address that was checked, and has a timeout."""
 
 import ssl
 from collections.abc import Iterator, Sequence
@@ -14,27 +14,27 @@ from imsg_testing.servers import reserve_port
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    """Run a receiver on loopback, which stands for what is inside."""
+    """Run a receiver on loopback, an internal address."""
     with receiving() as opened:
         yield opened
 
 
 class Names:
-    """A name server that answers otherwise each time."""
+    """A name server with a different answer each time; the last one repeats."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers = list(answers)
         self.asked = 0
 
     async def look_up(self, host: str, port: int) -> Sequence[str]:
-        """Answer the next."""
+        """Return the next answer."""
         del host, port
         self.asked += 1
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-async def test_a_name_that_changes_between_check_and_connection_reaches_nothing_inside(receiver: Receiver) -> None:
-    """What was checked when it was set is checked again where it is connected, and that very address is taken."""
+async def test_a_host_that_resolves_differently_after_the_check_reaches_no_internal_address(receiver: Receiver) -> None:
+    """The host is resolved and checked again at each connection, which uses the checked address."""
     names = Names(["93.184.215.14"], ["127.0.0.1"])
     before = len(receiver.calls)
     async with open_endpoint_client((), look_up=names.look_up) as client:
@@ -47,7 +47,7 @@ async def test_a_name_that_changes_between_check_and_connection_reaches_nothing_
     assert len(receiver.calls) == before
 
 
-async def test_one_answer_inside_among_many_forbids_them_all() -> None:
+async def test_one_internal_address_among_several_forbids_the_host() -> None:
     names = Names(["93.184.215.14", "127.0.0.1"])
     async with open_endpoint_client((), look_up=names.look_up) as client:
         assert await client.find_objection("mixed.example.com", 80) is not None
@@ -61,18 +61,18 @@ async def test_one_answer_inside_among_many_forbids_them_all() -> None:
 @pytest.mark.parametrize(
     "address", ["127.0.0.53", "10.255.0.9", "::1", "fd00::53", "::ffff:127.0.0.53", "db.corp.internal"]
 )
-async def test_an_error_names_nothing_that_only_the_inside_knows(address: str, allowed: tuple[str, ...]) -> None:
-    """Whoever sets a URL reads what became of it: no address that a name of theirs leads to, and nothing of a port."""
+async def test_an_error_names_no_internal_address_and_no_port(address: str, allowed: tuple[str, ...]) -> None:
+    """The user who set the URL reads the error: it must not help to scan the internal network."""
     port = reserve_port()
     async with open_endpoint_client(allowed, look_up=Names([address]).look_up, timeout_s=2) as client:
         answer = await client.post(f"https://mine.example.com:{port}/", b"{}", {})
         objection = await client.find_objection("mine.example.com", port)
 
     assert answer.error
-    for said in (answer.error, objection or ""):
-        assert address not in said
-        assert address.removeprefix("::ffff:") not in said
-        assert str(port) not in said
+    for text in (answer.error, objection or ""):
+        assert address not in text
+        assert address.removeprefix("::ffff:") not in text
+        assert str(port) not in text
 
 
 async def test_a_resolver_that_fails_is_not_quoted() -> None:
@@ -86,7 +86,7 @@ async def test_a_resolver_that_fails_is_not_quoted() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"])
-async def test_literals_and_odd_forms_go_the_same_way(receiver: Receiver, host: str) -> None:
+async def test_literal_addresses_and_odd_forms_are_checked_too(receiver: Receiver, host: str) -> None:
     before = len(receiver.calls)
     async with open_endpoint_client(()) as client:
         answer = await client.post(f"http://{host}:{receiver.port}/", b"{}", {})
@@ -96,7 +96,7 @@ async def test_literals_and_odd_forms_go_the_same_way(receiver: Receiver, host: 
     assert len(receiver.calls) == before
 
 
-async def test_what_is_opened_is_called_and_the_very_bytes_arrive(receiver: Receiver) -> None:
+async def test_an_allowed_address_gets_the_exact_body(receiver: Receiver) -> None:
     async with open_endpoint_client(("127.0.0.1",)) as client:
         answer = await client.post(receiver.url("/in"), b'{"a": 1}', {"webhook-id": "evt_1"})
 
@@ -107,7 +107,7 @@ async def test_what_is_opened_is_called_and_the_very_bytes_arrive(receiver: Rece
     assert answer.body is not None
 
 
-async def test_of_a_long_answer_four_kib_are_read(receiver: Receiver) -> None:
+async def test_only_4_kib_of_a_response_are_read(receiver: Receiver) -> None:
     receiver.status, receiver.answer = 500, b"x" * 1_000_000
     async with open_endpoint_client(("127.0.0.1",)) as client:
         answer = await client.post(receiver.url(), b"{}", {})
@@ -129,8 +129,7 @@ async def test_of_a_long_answer_four_kib_are_read(receiver: Receiver) -> None:
         "",
     ],
 )
-async def test_a_retry_after_that_is_none_is_none(receiver: Receiver, value: str) -> None:
-    """One of these ended the process, at every call of that endpoint anew."""
+async def test_an_invalid_retry_after_is_ignored(receiver: Receiver, value: str) -> None:
     receiver.status, receiver.headers = 503, {"retry-after": value}
     async with open_endpoint_client(("127.0.0.1",)) as client:
         answer = await client.post(receiver.url(), b"{}", {})
@@ -139,7 +138,7 @@ async def test_a_retry_after_that_is_none_is_none(receiver: Receiver, value: str
     assert (answer.status, answer.error, answer.retry_after_s) == (503, "HTTP 503", None)
 
 
-async def test_a_bug_of_ours_fails_one_call_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_bug_fails_one_call_only(capsys: pytest.CaptureFixture[str]) -> None:
     async def look_up(host: str, port: int) -> Sequence[str]:
         raise RuntimeError(f"{host}:{port}")
 
@@ -151,7 +150,7 @@ async def test_a_bug_of_ours_fails_one_call_and_ends_nothing(capsys: pytest.Capt
     assert "RuntimeError" in "".join(capsys.readouterr())
 
 
-async def test_nothing_is_followed_and_no_proxy_is_read_from_the_environment(
+async def test_redirects_are_not_followed_and_the_environments_proxy_is_not_used(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -165,7 +164,7 @@ async def test_nothing_is_followed_and_no_proxy_is_read_from_the_environment(
     assert receiver.calls[-1].path == "/"
 
 
-async def test_an_endpoint_that_hangs_or_is_not_there_is_an_answer_too(receiver: Receiver) -> None:
+async def test_a_hanging_or_unreachable_endpoint_is_a_failed_reply(receiver: Receiver) -> None:
     async with open_endpoint_client(("127.0.0.1",), timeout_s=0.3) as client:
         hung = await client.post(receiver.url("/hang"), b"{}", {})
         gone = await client.post("http://127.0.0.1:9/", b"{}", {})
@@ -177,8 +176,8 @@ async def test_an_endpoint_that_hangs_or_is_not_there_is_an_answer_too(receiver:
     assert not any(answer.is_success for answer in (hung, gone, nowhere))
 
 
-async def test_a_certificate_of_another_name_is_said() -> None:
-    """In the words of whoever set the URL; the test of the pool holds the rest of TLS."""
+async def test_a_certificate_for_another_name_is_reported() -> None:
+    """The other TLS cases are tests of the pool."""
     authority = trustme.CA()
     tls, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("callbacks.example.com").configure_cert(tls)

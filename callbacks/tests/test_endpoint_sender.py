@@ -1,4 +1,4 @@
-"""How one endpoint is served: within its bound, less once it fails, and nothing behind its back."""
+"""One endpoint gets a bounded number of concurrent calls, and one at a time while it fails."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,75 +18,75 @@ def due(number: int) -> DueDelivery:
 
 
 class Bench:
-    """A table, and an endpoint that answers when it is told to."""
+    """A table of due deliveries, and an endpoint that replies at `answer`."""
 
     def __init__(self, table: int = 0, failures: int = 0) -> None:
         self.table = [due(number) for number in range(1_000, 1_000 + table)]
-        self.takes: list[int] = []
+        self.leases: list[int] = []
         self.sent: list[int] = []
         self.open: list[asyncio.Future[EndpointReply]] = []
-        self.sender = EndpointSender("a", self.take, self.send, failures)
+        self.sender = EndpointSender("a", self.lease, self.send, failures)
 
-    async def take(self, name: str, most: int, lease_ms: int) -> Sequence[DueDelivery]:
-        """Give what there is."""
+    async def lease(self, name: str, max_count: int, lease_ms: int) -> Sequence[DueDelivery]:
+        """Return deliveries of the table."""
         del name, lease_ms
-        self.takes.append(most)
-        some, self.table = self.table[:most], self.table[most:]
-        return some
+        self.leases.append(max_count)
+        leased, self.table = self.table[:max_count], self.table[max_count:]
+        return leased
 
-    async def send(self, one: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
+    async def send(self, delivery: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  the type `Send`
         """Wait for `answer`."""
         del is_failing
-        self.sent.append(one.number)
+        self.sent.append(delivery.number)
         self.open.append(asyncio.get_running_loop().create_future())
         return await self.open[-1]
 
     async def answer(self, status: int) -> None:
-        """EndpointReply all that is open."""
-        some, self.open = self.open, []
-        for one in some:
-            one.set_result(EndpointReply(status))
+        """Reply to all open calls."""
+        calls, self.open = self.open, []
+        for call in calls:
+            call.set_result(EndpointReply(status))
         await settle()
 
 
 async def settle() -> None:
-    """Let everything run that can."""
+    """Run all tasks that are ready."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-async def test_what_is_handed_over_is_sent_within_the_bound_and_the_table_is_not_asked() -> None:
+async def test_enqueued_deliveries_are_sent_within_the_bound_and_the_table_is_not_queried() -> None:
     bench = Bench()
     bench.sender.enqueue([due(number) for number in range(AT_ONCE + 3)])
     running = asyncio.create_task(bench.sender.run())
     await settle()
-    assert (len(bench.sent), bench.sender.waiting, bench.sender.room) == (AT_ONCE, 3, MAX_WAITING - 3)
+    assert (len(bench.sent), bench.sender.waiting, bench.sender.capacity) == (AT_ONCE, 3, MAX_WAITING - 3)
 
     await bench.answer(204)
     await bench.answer(204)
     await asyncio.wait_for(running, 1)
 
-    assert (bench.sent, bench.takes, bench.sender.waiting) == (list(range(AT_ONCE + 3)), [], 0)
+    assert (bench.sent, bench.leases, bench.sender.waiting) == (list(range(AT_ONCE + 3)), [], 0)
 
 
-async def test_who_fails_again_and_again_gets_one_call_at_a_time_and_no_more_is_handed_over() -> None:
+async def test_a_failing_endpoint_gets_one_call_at_a_time_and_takes_no_more_deliveries() -> None:
     bench = Bench()
     bench.sender.enqueue([due(number) for number in range(AT_ONCE + 5)])
     running = asyncio.create_task(bench.sender.run())
     await settle()
     await bench.answer(500)
-    begun_before_it_was_known = FAILING_AFTER - 1
-    assert (len(bench.open), bench.sender.room) == (begun_before_it_was_known, 0)
+    started_before_the_third_failure = FAILING_AFTER - 1
+    assert (len(bench.open), bench.sender.capacity) == (started_before_the_third_failure, 0)
     await bench.answer(500)
     assert len(bench.open) == 1
 
     await bench.answer(204)
-    assert (len(bench.open), bench.sender.room > 0) == (2, True)
+    assert (len(bench.open), bench.sender.capacity > 0) == (2, True)
     await bench.answer(204)
     await asyncio.wait_for(running, 1)
 
 
-async def test_gone_leaves_what_waits() -> None:
+async def test_after_a_410_the_waiting_deliveries_are_not_sent() -> None:
     bench = Bench()
     bench.sender.enqueue([due(number) for number in range(AT_ONCE + 5)])
     running = asyncio.create_task(bench.sender.run())
@@ -97,7 +97,7 @@ async def test_gone_leaves_what_waits() -> None:
     assert (len(bench.sent), bench.sender.waiting) == (AT_ONCE, 0)
 
 
-async def test_what_stands_in_the_table_is_taken_until_there_is_no_more() -> None:
+async def test_deliveries_in_the_table_are_leased_until_there_are_no_more() -> None:
     bench = Bench(table=MAX_WAITING + 1)
     bench.sender.wake()
     running = asyncio.create_task(bench.sender.run())
@@ -106,17 +106,17 @@ async def test_what_stands_in_the_table_is_taken_until_there_is_no_more() -> Non
         await bench.answer(204)
 
     assert len(bench.sent) == MAX_WAITING + 1
-    assert bench.takes == [MAX_WAITING] * 2
+    assert bench.leases == [MAX_WAITING] * 2
 
 
-async def test_of_what_fails_one_is_taken_at_a_time() -> None:
+async def test_a_failing_endpoint_leases_one_delivery_at_a_time() -> None:
     bench = Bench(table=2, failures=FAILING_AFTER)
     bench.sender.wake()
     running = asyncio.create_task(bench.sender.run())
     await settle()
-    assert (bench.takes, len(bench.sent)) == ([1], 1)
+    assert (bench.leases, len(bench.sent)) == ([1], 1)
 
-    bench.sender.end()
+    bench.sender.stop()
     await bench.answer(500)
     await asyncio.wait_for(running, 1)
     assert len(bench.sent) == 1

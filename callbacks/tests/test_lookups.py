@@ -1,4 +1,4 @@
-"""Hosts are asked for in threads of their own: those whose name servers are silent hold up no others."""
+"""Hosts are resolved in threads of their own: silent name servers delay no other host."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from imsg_callbacks.lookups import Lookups
 
 @dataclass
 class Names:
-    """The system's resolver: of `silent…` it hears nothing until it is let go."""
+    """A resolver that answers for `silent…` only once `gate` is set, with an error."""
 
     asked: Counter[str] = field(default_factory=Counter)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -23,7 +23,7 @@ class Names:
         self.asked[host] += 1
         if host.startswith("silent"):
             self.gate.wait(10)
-            raise OSError("nobody answers")
+            raise OSError("no answer")
         return [f"93.184.215.{port % 200}"]
 
 
@@ -34,28 +34,28 @@ def names() -> Iterator[Names]:
     opened.gate.set()
 
 
-async def test_silent_hosts_hold_up_no_others_and_each_has_one_thread(names: Names) -> None:
+async def test_silent_hosts_delay_no_others_and_use_one_thread_each(names: Names) -> None:
     lookups = Lookups(names.ask)
     silent = [
         asyncio.create_task(lookups.resolve(f"silent{host}.example", 443)) for host in range(20) for _ in range(8)
     ]
     async with asyncio.timeout(5):
-        found = await asyncio.gather(*(lookups.resolve(f"good{host}.example", 443) for host in range(100)))
-    assert set(map(tuple, found)) == {("93.184.215.43",)}
+        addresses = await asyncio.gather(*(lookups.resolve(f"good{host}.example", 443) for host in range(100)))
+    assert set(map(tuple, addresses)) == {("93.184.215.43",)}
     assert {count for host, count in names.asked.items() if host.startswith("silent")} == {1}
-    assert not any(one.done() for one in silent)
+    assert not any(call.done() for call in silent)
 
     names.gate.set()
     async with asyncio.timeout(5):
-        failed = await asyncio.gather(*silent, return_exceptions=True)
-    assert {type(one) for one in failed} == {OSError}
-    with pytest.raises(OSError, match="nobody answers"):
+        errors = await asyncio.gather(*silent, return_exceptions=True)
+    assert {type(error) for error in errors} == {OSError}
+    with pytest.raises(OSError, match="no answer"):
         await lookups.resolve("silent0.example", 443)
-    assert names.asked["silent0.example"] == 2, "an answer is not kept"
+    assert names.asked["silent0.example"] == 2, "an answer is not cached"
     lookups.close()
 
 
-async def test_who_gives_up_waiting_takes_nothing_from_who_waits_on(names: Names) -> None:
+async def test_a_cancelled_call_leaves_the_look_up_to_the_others(names: Names) -> None:
     lookups = Lookups(names.ask)
     staying = asyncio.create_task(lookups.resolve("silent.example", 80))
     with pytest.raises(TimeoutError):
@@ -63,6 +63,6 @@ async def test_who_gives_up_waiting_takes_nothing_from_who_waits_on(names: Names
             await lookups.resolve("silent.example", 80)
     assert not staying.done()
     names.gate.set()
-    with pytest.raises(OSError, match="nobody answers"):
+    with pytest.raises(OSError, match="no answer"):
         await staying
     lookups.close()

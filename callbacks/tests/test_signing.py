@@ -1,4 +1,4 @@
-"""Signatures as the published library checks them, secrets under changing keys, and when it is tried again."""
+"""Signatures (checked by the library of Standard Webhooks), secrets under rotated keys, and the retry schedule."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,14 +8,14 @@ from standardwebhooks.webhooks import Webhook
 
 from imsg_callbacks.endpoint_client import read_retry_after
 from imsg_callbacks.schedule import DISABLED_AFTER, STEPS_S, EndpointReply, must_disable, next_in_s
-from imsg_callbacks.signatures import headers, make_secret, sign
+from imsg_callbacks.signatures import make_secret, sign, write_headers
 from imsg_callbacks.vault import Unreadable, Vault
 
 OLD, NEW, OTHER = (SecretStr(f"{name} key of the tests, long enough") for name in ("the old", "the new", "another"))
 DAY_MS = 86_400_000
 
 
-def test_the_standards_own_vector_is_signed_as_it_says() -> None:
+def test_the_test_vector_of_the_standard_is_signed_alike() -> None:
     signed = sign(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}'
     )
@@ -23,14 +23,14 @@ def test_the_standards_own_vector_is_signed_as_it_says() -> None:
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_two_secrets_sign_and_the_published_library_takes_either() -> None:
+def test_two_secrets_sign_and_the_library_accepts_either() -> None:
     first, second = make_secret(), make_secret()
     body = '{"到":"了"}'.encode()
 
-    sent = headers([first, second], "evt_1", int(datetime.now(UTC).timestamp()), body)
+    headers = write_headers([first, second], "evt_1", int(datetime.now(UTC).timestamp()), body)
 
     for secret in (first, second):
-        Webhook(secret).verify(body, sent)
+        Webhook(secret).verify(body, headers)
 
 
 def test_secrets_are_read_under_every_key_of_the_list_and_sealed_under_its_first() -> None:
@@ -55,7 +55,7 @@ def test_a_cursor_outlives_a_change_of_keys_and_can_not_be_made_up() -> None:
         assert Vault([NEW, OLD]).read_cursor(made_up) is None
 
 
-def test_it_is_tried_ten_times_over_76_hours() -> None:
+def test_a_delivery_is_tried_ten_times_over_76_hours() -> None:
     waits = [next_in_s(failures, 0.0) for failures in range(1, 11)]
 
     assert waits == [*STEPS_S, None]
@@ -63,7 +63,7 @@ def test_it_is_tried_ten_times_over_76_hours() -> None:
     assert next_in_s(1, 0.999) == pytest.approx(5.5, rel=0.01)
 
 
-def test_what_it_asks_to_wait_is_granted_up_to_twice_the_step() -> None:
+def test_a_retry_after_counts_up_to_twice_the_step() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
 
     assert next_in_s(2, 0.0, read_retry_after(b"400", now)) == 400

@@ -45,7 +45,7 @@ async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: R
     )
     await asyncio.gather(*(bench.add(f"ok{at}", receiver.url(f"/ok{at}"), user_id=f"{at:032x}") for at in range(10)))
     events = [event(f"evt_{at}_{number}", f"{at:032x}") for at in range(10) for number in range(20)]
-    await bench.tell(*events)
+    await bench.append(*events)
 
     def find_arrived() -> Sequence[str]:
         return [call.headers["webhook-id"] for call in receiver.calls if call.path.startswith("/ok")]
@@ -71,7 +71,7 @@ async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: S
         latest |= {one.id: asyncio.get_running_loop().time() for one in events}
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        sending.enqueue(appended.handed, appended.left)
+        sending.enqueue(appended.leased, appended.remaining)
         await asyncio.sleep(0.1)
     wanted = {name for name in latest if name.startswith("evt_ok")}
 
@@ -129,27 +129,27 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
     async with dispatching(bench) as sending:
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        assert (len(appended.handed), appended.left) == (MAX_WAITING, {"a"})
-        sending.enqueue(appended.handed, appended.left)
+        assert (len(appended.leased), appended.remaining) == (MAX_WAITING, {"a"})
+        sending.enqueue(appended.leased, appended.remaining)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 
     assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
-    shown, _ = await bench.deliveries.page("a", "delivered", 500, None)
+    shown, _ = await bench.deliveries.list_page("a", "delivered", 500, None)
     assert len(shown) == len(events), "what came of them is kept before the end"
 
 
 async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
     bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "MAX_WAITING_IN_ALL", MAX_WAITING + 1)
+    monkeypatch.setattr(dispatcher, "MAX_WAITING_TOTAL", MAX_WAITING + 1)
     for name in ("a", "b"):
         await bench.add(name, receiver.url(f"/{name}"), user_id=name * 32)
     events = [event(f"evt_{name}_{number}", name * 32) for name in ("a", "b") for number in range(MAX_WAITING)]
     async with dispatching(bench) as sending:
         async with bench.database.writing() as connection:
             appended = await append(connection, events, bench.now, lease=sending.lease())
-        assert (len(appended.handed), appended.left) == (MAX_WAITING + 1, {"b"})
-        sending.enqueue(appended.handed, appended.left)
+        assert (len(appended.leased), appended.remaining) == (MAX_WAITING + 1, {"b"})
+        sending.enqueue(appended.leased, appended.remaining)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
 
     told = sorted(call.headers["webhook-id"] for call in receiver.calls)
@@ -158,7 +158,7 @@ async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
 
 async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench: Bench, receiver: Receiver) -> None:
     await bench.add("a", receiver.url())
-    await bench.tell(event("evt_1"))
+    await bench.append(event("evt_1"))
     receiver.status = 503
     async with dispatching(bench) as sending:
         sending.wake()
@@ -172,8 +172,8 @@ async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench
 
     assert receiver.ids() == {"evt_1": 2}
     assert {call.headers["webhook-signature"].split(",")[0] for call in receiver.calls} == {"v1"}
-    assert (await bench.endpoints.one("a", USER)).state == "ok"
+    assert (await bench.endpoints.find("a", USER)).state == "ok"
 
 
 async def _has_failed_once(bench: Bench) -> bool:
-    return (await bench.endpoints.one("a", USER)).failures == 1
+    return (await bench.endpoints.find("a", USER)).failures == 1

@@ -23,33 +23,33 @@ async def test_an_endpoint_hears_what_it_asked_for_and_nobody_elses(bench: Bench
     await bench.add("sms", methods=("sms",))
     await bench.add("another", user_id=OTHER)
 
-    await bench.tell(event("evt_1"), event("evt_2", kind="message.failed"), event("evt_3", method="sms"))
+    await bench.append(event("evt_1"), event("evt_2", kind="message.failed"), event("evt_3", method="sms"))
 
     assert [await bench.try_all(name, EndpointReply(200)) for name in ("mail", "sms", "another")] == [1, 1, 0]
 
 
 async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_ends(bench: Bench) -> None:
     await bench.add("a")
-    await bench.tell(event("evt_1"))
+    await bench.append(event("evt_1"))
 
-    assert len(await bench.deliveries.take("a", 10, LEASE_MS)) == 1
-    assert await bench.deliveries.take("a", 10, LEASE_MS) == []
+    assert len(await bench.deliveries.lease("a", 10, LEASE_MS)) == 1
+    assert await bench.deliveries.lease("a", 10, LEASE_MS) == []
     assert await bench.deliveries.find_due() == {}
     bench.now += LEASE_MS
 
     assert await bench.deliveries.find_due() == {"a": 0}
-    (again,) = await bench.deliveries.take("a", 10, LEASE_MS)
+    (again,) = await bench.deliveries.lease("a", 10, LEASE_MS)
     assert again.event == "evt_1"
 
 
 async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None:
     await bench.add("gone")
     await bench.add("other")
-    await bench.tell(event("evt_1"), event("evt_2"))
+    await bench.append(event("evt_1"), event("evt_2"))
 
     await bench.try_all("gone", EndpointReply(410, "HTTP 410"))
 
-    (gone, other) = await bench.endpoints.of_user(USER)
+    (gone, other) = await bench.endpoints.list_of_user(USER)
     assert (gone.state, gone.disabled_why, other.state) == ("disabled", "gone", "new")
     body = json.loads((await bench.reader.read(USER, None, 0, 100)).bodies[-1])
     assert (body["type"], body["data"]["callback"], body["data"]["why"]) == ("callback.disabled", "gone", "gone")
@@ -59,7 +59,7 @@ async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None
 
 async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_anew(bench: Bench) -> None:
     await bench.add("a")
-    await bench.tell(event("evt_1"))
+    await bench.append(event("evt_1"))
     days = DISABLED_AFTER // timedelta(milliseconds=1)
     for wait, answer in (
         (0, EndpointReply(500)),
@@ -70,26 +70,26 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
         bench.now += wait
         await bench.deliveries.resend("a", "evt_1")
         await bench.try_all("a", answer)
-    assert (await bench.endpoints.one("a", USER)).state == "failing"
+    assert (await bench.endpoints.find("a", USER)).state == "failing"
 
     bench.now += 1
     await bench.deliveries.resend("a", "evt_1")
     await bench.try_all("a", EndpointReply(500))
 
-    assert (await bench.endpoints.one("a", USER)).disabled_why == "failing"
+    assert (await bench.endpoints.find("a", USER)).disabled_why == "failing"
 
 
 async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> None:
     await bench.add("a")
-    await bench.tell(event("evt_old"))
+    await bench.append(event("evt_old"))
     await bench.try_all("a", EndpointReply(500))
     since = bench.now = bench.now + 60_000
-    await bench.tell(event("evt_arrived"))
+    await bench.append(event("evt_arrived"))
     await bench.try_all("a", EndpointReply(200))
-    await bench.tell(event("evt_failed"), event("evt_unwanted", kind="message.failed"))
+    await bench.append(event("evt_failed"), event("evt_unwanted", kind="message.failed"))
     await bench.try_all("a", EndpointReply(500))
     await bench.endpoints.change("a", USER, {"disabled_at": bench.now, "disabled_why": "owner"})
-    await bench.tell(event("evt_missed"))
+    await bench.append(event("evt_missed"))
     await bench.endpoints.change("a", USER, {"disabled_at": None, "disabled_why": None})
 
     async with bench.database.writing() as connection:
@@ -99,7 +99,7 @@ async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> N
     while await bench.maintenance.recover():
         pass
 
-    taken = await bench.deliveries.take("a", 10, LEASE_MS)
+    taken = await bench.deliveries.lease("a", 10, LEASE_MS)
     assert [one.event for one in taken] == ["evt_failed", "evt_missed"]
 
 
@@ -113,4 +113,4 @@ async def test_a_change_of_keys_keeps_every_secret(bench: Bench) -> None:
 
     alone = Endpoints(bench.database, Vault([NEWER]), clock)
     assert await alone.reseal() == 0
-    assert alone.valid_secrets(await alone.one("a", USER)) == ["whsec_c2VjcmV0"]
+    assert alone.valid_secrets(await alone.find("a", USER)) == ["whsec_c2VjcmV0"]

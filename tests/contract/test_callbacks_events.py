@@ -15,9 +15,9 @@ from sqlalchemy import func, select
 from imsg_callbacks.channel_watch import ChannelWatch
 from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.event_log import append
-from imsg_callbacks.event_reader import MOST_WAITING
-from imsg_callbacks.listeners import LOST_MS
-from imsg_callbacks.maintenance import KEPT
+from imsg_callbacks.event_reader import MAX_WAITING_READS
+from imsg_callbacks.listeners import READER_EXPIRES_AFTER_MS
+from imsg_callbacks.maintenance import EVENT_RETENTION
 from imsg_callbacks.matching import READER
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.records import Attempt
@@ -69,14 +69,14 @@ async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, databas
 
 
 async def test_a_reader_waits_and_gets_their_own_alone_and_an_empty_answer_leads_on(bench: Bench) -> None:
-    await bench.tell(event("evt_1"), event("evt_2", OTHER))
+    await bench.append(event("evt_1"), event("evt_2", OTHER))
     found, cursor = await bench.read()
     assert found == ["evt_1"]
 
     waiting = asyncio.create_task(bench.read(cursor, wait_s=20))
     await asyncio.sleep(0)
-    await bench.tell(event("evt_3", OTHER))
-    await bench.tell(event("evt_4"))
+    await bench.append(event("evt_3", OTHER))
+    await bench.append(event("evt_4"))
 
     found, cursor = await waiting
     assert found == ["evt_4"]
@@ -87,7 +87,7 @@ async def test_a_reader_waits_and_gets_their_own_alone_and_an_empty_answer_leads
 
 async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_often(bench: Bench) -> None:
     _, cursor = await bench.read()
-    waiting = [asyncio.create_task(bench.read(cursor, wait_s=20)) for _ in range(MOST_WAITING)]
+    waiting = [asyncio.create_task(bench.read(cursor, wait_s=20)) for _ in range(MAX_WAITING_READS)]
     await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
         assert (await bench.read(cursor, wait_s=20))[0] == [], "one more is answered soon"
@@ -99,8 +99,8 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
     assert not any(one.done() for one in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
     bench.reader.wake([USER])
     async with asyncio.timeout(5):
-        assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MOST_WAITING
-    await bench.tell(event("evt_2", OTHER))
+        assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MAX_WAITING_READS
+    await bench.append(event("evt_2", OTHER))
     async with asyncio.timeout(5):
         assert (await another)[0] == ["evt_2"]
         assert (await bench.read(cursor, wait_s=20))[0] == ["evt_1"]
@@ -108,8 +108,8 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
 
 async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:
     await bench.add("a")
-    await bench.tell(event("evt_1"))
-    await bench.tell(event("evt_1"), event("evt_2"))
+    await bench.append(event("evt_1"))
+    await bench.append(event("evt_1"), event("evt_2"))
 
     assert (await bench.read())[0] == ["evt_1", "evt_2"]
     assert await bench.try_all("a", EndpointReply(200)) == 2
@@ -118,12 +118,12 @@ async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:
 
 async def test_what_is_past_its_time_goes_and_a_cursor_from_before_has_expired(bench: Bench) -> None:
     await bench.add("a")
-    await bench.tell(event("evt_1"))
+    await bench.append(event("evt_1"))
     _, before = await bench.read()
-    await bench.tell(event("evt_2"))
-    bench.now += KEPT // timedelta(milliseconds=1) + 1
+    await bench.append(event("evt_2"))
+    bench.now += EVENT_RETENTION // timedelta(milliseconds=1) + 1
     await bench.maintenance.remove_old()
-    await bench.tell(event("evt_3"))
+    await bench.append(event("evt_3"))
 
     with pytest.raises(Refusal, match="cursor_expired"):
         await bench.read(before)
@@ -141,7 +141,7 @@ async def erase(bench: Bench, address: str) -> None:
 async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     await bench.add("a")
     of_li, of_wang = (event(f"evt_{who}", digests=ERASURE.all_of(f"{who}@a.cn")) for who in ("li", "wang"))
-    await bench.tell(of_li, of_wang)
+    await bench.append(of_li, of_wang)
     await bench.try_all("a", EndpointReply(500, "HTTP 500", "li@a.cn is unknown here"))
     bench.now += 5
     await erase(bench, "LI@a.cn")
@@ -150,7 +150,7 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
 
     bodies = [json.loads(body) for body in (await bench.reader.read(USER, None, 0, 10)).bodies]
     assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
-    shown, _ = await bench.deliveries.page("a", None, 10, None)
+    shown, _ = await bench.deliveries.list_page("a", None, 10, None)
     assert [one["answer"] for one in shown if one["event"] == "evt_li"] == [None]
 
 
@@ -168,18 +168,18 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     named = bench.erasure.find_named(told)
     mine = event("evt_wang", data=told, digests=ERASURE.all_of("wang@a.cn"), named=named)
     settled = event("evt_all", kind="request.settled", data=told, named=named)
-    await bench.tell(mine)
-    taken = await bench.deliveries.take("a", 10, LEASE_MS)
+    await bench.append(mine)
+    taken = await bench.deliveries.lease("a", 10, LEASE_MS)
     bench.now += 5
     await erase(bench, "li@a.cn")
 
     await bench.erasure.erase_recorded()
     bench.now += 60_000  # what is told late is of a request that was accepted before
-    await bench.tell(*await bench.erasure.redact_arriving([(settled, bench.now)]))
+    await bench.append(*await bench.erasure.redact_arriving([(settled, bench.now)]))
     answer = EndpointReply(500, "HTTP 500", "no such customer: li@a.cn")
     await bench.deliveries.settle([Attempt("a", one.number, answer, bench.now, None) for one in taken])
 
-    shown, _ = await bench.deliveries.page("a", None, 10, None)
+    shown, _ = await bench.deliveries.list_page("a", None, 10, None)
     assert "li@a.cn" not in json.dumps(shown)
     bodies = [json.loads(body)["data"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
     assert [(one["to"], one["reference"], one["provider_id"]) for one in bodies] == [("wang@a.cn", None, "Q1")] * 2
@@ -193,7 +193,7 @@ async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
     await erase(bench, "li@a.cn")
     await bench.erasure.erase_recorded()
     bench.now += 60_000
-    await bench.tell(event("evt_1", digests=ERASURE.all_of("li@a.cn")))
+    await bench.append(event("evt_1", digests=ERASURE.all_of("li@a.cn")))
     await bench.erasure.erase_recorded()
     assert [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies] == [
         "li@a.cn"
@@ -213,7 +213,7 @@ async def test_what_was_on_its_way_when_somebody_was_erased_arrives_empty(bench:
     await bench.erasure.erase_recorded()
     late, after = (event(f"evt_{at}", digests=ERASURE.all_of("li@a.cn")) for at in ("late", "after"))
 
-    await bench.tell(*await bench.erasure.redact_arriving([(late, before), (after, bench.now + 5_000)]))
+    await bench.append(*await bench.erasure.redact_arriving([(late, before), (after, bench.now + 5_000)]))
 
     told = [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
     assert told == [None, "li@a.cn"], "the second is of a new relation"
@@ -254,7 +254,13 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
     await bench.add("user", user_id=OTHER)
     rows = [
         {"user_id": reader, "username": "r", "events": 3, "read_at": bench.now, "is_admin": True},
-        {"user_id": former, "username": "f", "events": 0, "read_at": bench.now - LOST_MS, "is_admin": True},
+        {
+            "user_id": former,
+            "username": "f",
+            "events": 0,
+            "read_at": bench.now - READER_EXPIRES_AFTER_MS,
+            "is_admin": True,
+        },
         {"user_id": USER, "username": "u", "events": 3, "read_at": bench.now, "is_admin": False},
     ]
     async with bench.database.writing() as connection:
@@ -266,14 +272,14 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
         bodies = [json.loads(body) for body in (await bench.reader.read(user, None, 0, 9)).bodies]
         return [(one["type"], one["data"]["method"], one["data"]["why"]) for one in bodies]
 
-    await watch.look()
+    await watch.check()
     assert await types(boss) == []
     await bench.redis.call("HSET", channel_key("sms"), "state", "blocked", "why", "余额不足")
     for _ in range(2):
-        await watch.look()
+        await watch.check()
     await bench.redis.call("HSET", channel_key("sms"), "state", "open")
     bench.now += 1
-    await watch.look()
+    await watch.check()
 
     assert await types(boss) == [("channel.blocked", "sms", "余额不足"), ("channel.open", "sms", None)]
     assert await types(reader) == await types(boss)

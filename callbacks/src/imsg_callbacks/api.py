@@ -1,18 +1,18 @@
-"""callbacks' API."""
+"""The internal HTTP API of callbacks."""
 
 from fastapi import FastAPI
 
 from imsg_callbacks.routes import deliveries, endpoints, events
-from imsg_callbacks.routes.dependencies import Parts
+from imsg_callbacks.routes.dependencies import RouteServices
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_web.app import make_internal_app
 from imsg_web.callers import CallerCheck
 from imsg_web.service_client import ServiceUnavailable
 
 
-def api(parts: Parts, internal: CallerCheck) -> FastAPI:
-    """Make the API."""
+def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
+    """Make the app: `services` are what its routes call, `internal` checks the service key of its callers."""
     routers = (endpoints.router, deliveries.router, events.router)
     app = make_internal_app("iMSG callbacks", internal, routers, (DatabaseUnavailable, ServiceUnavailable))
-    app.state.parts = parts
+    app.state.parts = services
     return app

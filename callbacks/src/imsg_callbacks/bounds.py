@@ -1,8 +1,8 @@
-"""How much may be asked for at once."""
+"""The limits of one page of deliveries or events."""
 
-DEFAULT_LIMIT, MOST = 50, 500
+DEFAULT_LIMIT = 50
 """Deliveries of a page."""
 
-MOST_EVENTS = 500
-LONGEST_WAIT_S = 60
-"""How long a reader of events may have its answer wait for one."""
+MAX_EVENTS = 500
+MAX_WAIT_S = 60
+"""How long GET /api/events may wait for an event."""

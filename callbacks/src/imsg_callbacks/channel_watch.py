@@ -1,4 +1,4 @@
-"""Telling administrators that a channel was blocked, and is open again: seen in what its sender says in Redis."""
+"""Writes events for administrators when a channel is blocked or opens again, as its sender records it in Redis."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import append, insert_ignoring
-from imsg_callbacks.listeners import LOST_MS
+from imsg_callbacks.listeners import READER_EXPIRES_AFTER_MS
 from imsg_callbacks.records import LoggedEvent
 from imsg_callbacks.tables import channels, endpoints, listeners
 from imsg_callbacks.times import rfc3339
@@ -22,13 +22,13 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 OPEN, BLOCKED = "open", "blocked"
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelWatch:
-    """Watches the channels' states. Of several processes the first that notes a change writes its events."""
+    """Watches the channels' states. Of several processes, the first that records a change writes its events."""
 
     database: Database
     redis: Redis
@@ -37,48 +37,55 @@ class ChannelWatch:
     wake: Callable[[], None]
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look again and again."""
+        """Check the channels until `stopping`."""
         while not stopping.is_set():
-            with suppress(RedisUnavailable, RedisRefused, DatabaseUnavailable):  # the next look finds it
-                await self.look()
+            with suppress(RedisUnavailable, RedisRefused, DatabaseUnavailable):  # the next check finds the change
+                await self.check()
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(CHECK_EVERY_S):
                     await stopping.wait()
 
-    async def look(self) -> None:
-        """Look once. Raises RedisUnavailable, DatabaseUnavailable."""
-        seen = {method: await self.redis.call("HMGET", channel_key(method), "state", "why") for method in self.methods}
-        states = {method: (BLOCKED if state == b"blocked" else OPEN, why) for method, (state, why) in seen.items()}
+    async def check(self) -> None:
+        """Check the channels once. Raises RedisUnavailable, DatabaseUnavailable."""
+        replies = {
+            method: await self.redis.call("HMGET", channel_key(method), "state", "why") for method in self.methods
+        }
+        states = {method: (BLOCKED if state == b"blocked" else OPEN, why) for method, (state, why) in replies.items()}
         async with self.database.reading() as connection:
             known = {row.method: row.state for row in await connection.execute(select(channels))}
         if all(known.get(method, OPEN) == state for method, (state, _) in states.items()):
             return
         async with self.database.writing() as connection:
-            told = [
-                await self._note(
+            has_events = [
+                await self._record_change(
                     connection, method, state, why.decode(errors="replace") if why and state == BLOCKED else None
                 )
                 for method, (state, why) in states.items()
             ]
-        if any(told):
+        if any(has_events):
             self.wake()
 
-    async def _note(self, connection: AsyncConnection, method: str, state: str, why: str | None) -> bool:
-        """Record a channel's state; where it has changed, write an event for each administrator who listens."""
+    async def _record_change(self, connection: AsyncConnection, method: str, state: str, why: str | None) -> bool:
+        """Record a channel's state and, if it has changed, an event for each listening administrator.
+
+        Return whether an event was appended.
+        """
         await connection.execute(insert_ignoring(connection, channels).values(method=method, state=OPEN))
         change = update(channels).where(channels.c.method == method, channels.c.state != state).values(state=state)
         if not (await connection.execute(change)).rowcount:
             return False
         now = self.now()
-        with_endpoint = select(endpoints.c.user_id).where(endpoints.c.is_admin)
-        reading = select(listeners.c.user_id).where(listeners.c.is_admin, listeners.c.read_at > now - LOST_MS)
-        found = await connection.execute(with_endpoint.union(reading))
-        events = [write_event(user, method, state, why, now) for user in sorted(found.scalars())]
+        owners = select(endpoints.c.user_id).where(endpoints.c.is_admin)
+        readers = select(listeners.c.user_id).where(
+            listeners.c.is_admin, listeners.c.read_at > now - READER_EXPIRES_AFTER_MS
+        )
+        users = await connection.execute(owners.union(readers))
+        events = [write_event(user, method, state, why, now) for user in sorted(users.scalars())]
         return bool((await append(connection, events, now)).numbers)
 
 
 def write_event(user_id: str, method: str, state: str, why: str | None, now: int) -> LoggedEvent:
-    """Write one administrator's event of a channel's change."""
+    """Make one administrator's event of a channel's change at `now` (Unix ms)."""
     name, kind = f"evt_{method}-{state}-{now}-{user_id}", f"channel.{state}"
     data = {"method": method, "state": state, "why": why}
     body = to_json({"id": name, "type": kind, "timestamp": rfc3339(now), "data": data}).decode()

@@ -1,4 +1,4 @@
-"""Consumes events from the broker into the log, and changes of users that touch their endpoints."""
+"""Consumes the callbacks queue: records events in the log, and applies changes of users to their endpoints."""
 
 import asyncio
 import random
@@ -33,17 +33,17 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 log = logger(__name__)
 
 BATCH = 64
-"""Deliveries of the broker in one transaction; each holds up to 500 events."""
+"""Broker deliveries in one transaction; each holds up to 500 events."""
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 
 
 class ConsumerMetrics:
-    """The metrics of the consumer."""
+    """The Prometheus metrics of the consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter("imsg_callback_events_total", "Events put into the log", registry=registry)
+        self.events = Counter("imsg_callback_events_total", "Events appended to the log", registry=registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class EventConsumer:
     broker: Broker
     database: Database
     erasure: EventErasure
-    sending: Dispatcher
+    dispatcher: Dispatcher
     now: Callable[[], int]
     wake: Callable[[Collection[str]], None]
     """Wakes the readers of these users' events."""
@@ -62,85 +62,85 @@ class EventConsumer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until `stopping`; the broker redelivers what is not acked by then."""
-        async with self.broker.consume(self.broker.topology.callbacks, 2 * BATCH) as arriving:
+        async with self.broker.consume(self.broker.topology.callbacks, 2 * BATCH) as queue:
             stopped = asyncio.create_task(stopping.wait())
-            waiting: list[asyncio.Future[Any]] = [stopped]
+            tasks: list[asyncio.Future[Any]] = [stopped]
             try:
                 while not stopping.is_set():
                     self.erasure.watermark.wait()
-                    coming = asyncio.ensure_future(arriving.receive_batch(BATCH))
-                    waiting[1:] = [coming]
-                    await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done() or not (batch := coming.result()):
+                    received = asyncio.ensure_future(queue.receive_batch(BATCH))
+                    tasks[1:] = [received]
+                    await asyncio.wait({received, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                    if not received.done() or not (batch := received.result()):
                         return
                     self.erasure.watermark.take()
-                    await self._keep(batch, stopping)
+                    await self._record(batch, stopping)
             finally:
-                for one in waiting:
-                    one.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _keep(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        """Record a batch and ack it; dead-letter what can't be read."""
+    async def _record(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
+        """Record a batch and ack it; dead-letter unreadable deliveries. The broker redelivers the rest at a stop."""
         events: list[Event] = []
         changes: list[Change] = []
-        good: list[Delivery] = []
+        readable: list[Delivery] = []
         for delivery in batch:
             try:
                 if delivery.key == CHANGE:
                     changes.append(Change.model_validate_json(delivery.body))
                 else:
                     events += Events.model_validate_json(delivery.body).events
-                good.append(delivery)
+                readable.append(delivery)
             except ValidationError as error:
-                with suppress(PublishRefused, PublishUnknown):  # then it comes again
+                with suppress(PublishRefused, PublishUnknown):  # then the broker redelivers it
                     await self.broker.dead_letter(delivery, f"unreadable: {str(error)[:300]}")
         failures, problem = 0, RecurringProblem(log, "events_not_kept")
-        while good and not stopping.is_set():
+        while readable and not stopping.is_set():
             try:
                 await self._write(events, changes)
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
+            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
                 failures += 1
-                problem.note(away, waiting=len(good))
+                problem.note(error, waiting=len(readable))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
                 continue
             problem.clear()
-            for delivery in good:
+            for delivery in readable:
                 with suppress(Unreachable):
                     await self.broker.ack(delivery)
             return
 
     async def _write(self, events: Sequence[Event], changes: Sequence[Change]) -> None:
-        arriving = [(self._log(one), to_ms(one.at.astimezone(UTC))) for one in events]
+        arriving = [(self._make_logged(event), to_ms(event.at.astimezone(UTC))) for event in events]
         if arriving:
             self.lag.take(min(at for _, at in arriving))
         async with self.database.writing() as connection:
             for change in changes:
-                await follow(connection, change)
+                await apply_change(connection, change)
             await lock_log(connection)
-            named = await self.erasure.redact_arriving(arriving)
-            appended = await append(connection, named, self.now(), lease=self.sending.lease())
+            logged = await self.erasure.redact_arriving(arriving)
+            appended = await append(connection, logged, self.now(), lease=self.dispatcher.lease())
         self.erasure.watermark.take(max((at for _, at in arriving), default=0))
         if appended.numbers:
-            self.sending.enqueue(appended.handed, appended.left)
+            self.dispatcher.enqueue(appended.leased, appended.remaining)
             self.metrics.events.inc(len(appended.numbers))
-            self.wake({one.user_id for one in named})
+            self.wake({event.user_id for event in logged})
 
-    def _log(self, event: Event) -> LoggedEvent:
+    def _make_logged(self, event: Event) -> LoggedEvent:
         digests = self.erasure.digests.all_of(event.address) if event.address else ()
         named = self.erasure.find_named(event.data)
         return LoggedEvent(event.id, event.type, event.user_id, event.method, write_body(event), digests, named)
 
 
 def write_body(event: Event) -> str:
-    """Write the body of an event's calls, in the shape of Standard Webhooks with the id inside too."""
+    """Write the body of an event's calls: JSON with `id`, and with Standard Webhooks' `type`, `timestamp`, `data`."""
     at = rfc3339(to_ms(event.at.astimezone(UTC)))
     return to_json({"id": event.id, "type": event.type, "timestamp": at, "data": event.data}).decode()
 
 
-async def follow(connection: AsyncConnection, change: Change) -> None:
-    """Apply a change of a user: a removed user loses the endpoints, and only administrators get events of channels."""
+async def apply_change(connection: AsyncConnection, change: Change) -> None:
+    """Apply a change of a user: update the role of their endpoints, or remove the endpoints with the user."""
     if change.subject_id is None:
         return
     if change.action == "update" and change.details.get("role") in ("user", "admin"):
@@ -153,10 +153,10 @@ async def follow(connection: AsyncConnection, change: Change) -> None:
         names = list(
             (await connection.execute(select(endpoints.c.id).where(endpoints.c.user_id == change.subject_id))).scalars()
         )
-        await _forget(connection, names, change.subject_id)
+        await _remove_user(connection, names, change.subject_id)
 
 
-async def _forget(connection: AsyncConnection, names: Iterable[str], user_id: str) -> None:
+async def _remove_user(connection: AsyncConnection, names: Iterable[str], user_id: str) -> None:
     await connection.execute(delete(deliveries).where(deliveries.c.endpoint.in_(names)))
     await connection.execute(delete(recoveries).where(recoveries.c.endpoint.in_(names)))
     await connection.execute(delete(endpoints).where(endpoints.c.user_id == user_id))

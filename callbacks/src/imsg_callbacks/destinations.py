@@ -1,7 +1,7 @@
-"""Where a callback may go: what a URL may say, and which addresses may be connected to.
+"""The URLs and IP addresses that a callback may call.
 
-Whoever sets a URL chooses where this very server connects to; what is inside its networks must stay out of reach, but
-for what the operator opens. `ipaddress.is_global` is not enough: it lets multicast, NAT64, 6to4 and others through.
+A user chooses the URL that this server connects to, and must not reach its internal networks (SSRF), except those
+that the operator allows. `ipaddress.is_global` is not enough: it accepts multicast, NAT64, 6to4 and others.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PORTS = {"https": 443, "http": 80}
 MAX_URL = 2_000
 
-INSIDE: tuple[Network, ...] = tuple(
+INTERNAL_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16",
@@ -27,16 +27,14 @@ INSIDE: tuple[Network, ...] = tuple(
         "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
     )
 )  # fmt: skip
-"""What is nobody's on the internet (IANA's special-purpose registries), carries an IPv4 address inside it, or answers
-the machines of a cloud alone."""
-
+"""IANA's special-purpose registries, prefixes that embed an IPv4 address, and the metadata addresses of clouds."""
 
 UNESCAPED = "/%:@!$&'()*+,;=~-._"
-"""What stands in a path or query as it is; anything else, Chinese above all, is percent-encoded."""
+"""The punctuation of a path or query that is not percent-encoded."""
 
 
 class BadUrl(Exception):  # noqa: N818  a finding
-    """No URL of ours: why, in Chinese and in English."""
+    """A URL that a callback can't have; `zh` and `en` say why."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
@@ -45,17 +43,17 @@ class BadUrl(Exception):  # noqa: N818  a finding
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL that can be called."""
+    """A URL that a callback may have, and the host and port that it names."""
 
     url: str
-    """In ASCII, as it is called."""
+    """In ASCII, percent-encoded."""
     host: str
     port: int
 
 
 @lru_cache(1_024)
 def read_url(url: str) -> Destination:
-    """Read a callback's URL. Raises BadUrl."""
+    """Parse the URL of a callback; Chinese hosts and paths are encoded. Raises BadUrl."""
     if len(url) > MAX_URL or any(character <= " " or character == "\x7f" for character in url):
         raise BadUrl(
             f"应为不超过 {MAX_URL} 个字符、不含空白的网址",
@@ -65,13 +63,13 @@ def read_url(url: str) -> Destination:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode() if ":" not in (parts.hostname or "") else parts.hostname
-    except ValueError as error:  # UnicodeError is one
+    except ValueError as error:  # UnicodeError is a ValueError
         raise BadUrl("不是合法的网址", "it is no URL") from error
     if parts.scheme not in PORTS or not host:
         raise BadUrl(
             "应以 https:// 或 http:// 开头，并写明主机", "it must begin with https:// or http:// and name a host"
         )
-    if ":" in host and (not host.isascii() or "%" in host):  # an IPv6 address, of which no zone means anything here
+    if ":" in host and (not host.isascii() or "%" in host):  # an IPv6 address; zones are refused
         raise BadUrl("不是合法的网址", "it is no URL")
     if parts.username is not None or parts.password is not None:
         raise BadUrl(
@@ -80,33 +78,33 @@ def read_url(url: str) -> Destination:
         )
     if parts.fragment:
         raise BadUrl("网址里不能有 # 之后的部分", "it must hold no fragment")
-    place = f"[{host}]" if ":" in host else host
+    authority = f"[{host}]" if ":" in host else host
     path = quote(parts.path or "/", safe=UNESCAPED)
     query = f"?{quote(parts.query, safe=UNESCAPED + '?')}" if parts.query else ""
-    written = f"{parts.scheme}://{place}{f':{port}' if port else ''}{path}{query}"
-    return Destination(written, host, port or PORTS[parts.scheme])
+    ascii_url = f"{parts.scheme}://{authority}{f':{port}' if port else ''}{path}{query}"
+    return Destination(ascii_url, host, port or PORTS[parts.scheme])
 
 
-class Gate:
-    """Says which addresses may be connected to."""
+class AddressPolicy:
+    """The addresses that callbacks may connect to."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        """Take the operator's networks, in which any port may be called (`IMSG_CALLBACKS__ALLOW`)."""
-        self._allowed = tuple(ipaddress.ip_network(one, strict=False) for one in allowed)
+        """Allow any port of the operator's networks (`IMSG_CALLBACKS__ALLOW`) beside public addresses."""
+        self._allowed = tuple(ipaddress.ip_network(network, strict=False) for network in allowed)
 
     def find_objection(self, address: str, port: int) -> str | None:
-        """Say why an address may not be connected to; None where it may.
+        """Return why an address may not be connected to, without naming it; None if it may.
 
-        What the address is stays unsaid: who set the URL is told this, and knows a name alone.
+        The user who set the URL reads the reason, and must not learn which address the host has.
         """
         try:
-            read = ipaddress.ip_address(address.partition("%")[0])
+            parsed = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return "the host has no address that can be called"
-        meant = unwrap(read)
-        if any(meant in network or read in network for network in self._allowed):
+        unwrapped = unwrap(parsed)
+        if any(unwrapped in network or parsed in network for network in self._allowed):
             return None
-        if any(one in network for one in (read, meant) for network in INSIDE):
+        if any(parsed in network or unwrapped in network for network in INTERNAL_NETWORKS):
             return "the host is inside a network that callbacks may not reach (IMSG_CALLBACKS__ALLOW)"
         if port not in PORTS.values():
             return f"port {port} may not be called: only 80 and 443 may, outside IMSG_CALLBACKS__ALLOW"
@@ -114,7 +112,7 @@ class Gate:
 
 
 def unwrap(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for: mapped (`::ffff:127.0.0.1`); else the address itself."""
+    """Return the IPv4 address that is mapped into an IPv6 one (`::ffff:127.0.0.1`); any other address unchanged."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

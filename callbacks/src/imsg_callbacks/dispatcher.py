@@ -1,7 +1,7 @@
-"""Sending what is due: each endpoint by itself, so many at once, and none at the cost of the others.
+"""Sends due deliveries, so that slow endpoints do not delay the others.
 
-An endpoint that does not answer holds as many calls as its bound; once it fails again and again, one. So however many
-hang, what is left of the calls in flight is everybody else's.
+Each endpoint has a bound of calls in flight (`endpoint_sender.AT_ONCE`; 1 once it keeps failing), and failing
+endpoints together have `FAILING_IN_FLIGHT`: the rest of `IN_FLIGHT` stays free for the others.
 """
 
 import asyncio
@@ -30,40 +30,43 @@ log = logger(__name__)
 
 IN_FLIGHT = 1_024
 FAILING_IN_FLIGHT = 512
-"""Calls in flight of all endpoints, and of those that fail."""
+"""Calls in flight of all endpoints, and of failing ones."""
 
-MAX_WAITING_IN_ALL = 8_192
-"""Deliveries of all endpoints up to which new ones are handed over; the others wait in the table."""
+MAX_WAITING_TOTAL = 8_192
+"""Leased deliveries that wait in memory, for all endpoints; the others wait in the table."""
 
-LOOK_EVERY_S = 1.0
-GATHER_S = 0.02
-"""How long news is gathered before it is looked for what is due."""
+FIND_DUE_EVERY_S = 1.0
+WAKE_DELAY_S = 0.02
+"""How long to wait after a wake before the table is queried, so that several wakes cost one query."""
 
 SETTLE_EVERY_S = 0.2
-"""How long what attempts came to is gathered before it is kept: a transaction costs what dozens of rows do."""
+"""How long finished attempts are collected before one transaction records them."""
 
 SETTLE_AT_ONCE = 500
-UNSETTLED = 2_000
-"""Attempts that are under way or not kept yet: so many at most are made twice where a process is killed."""
+MAX_UNSETTLED = 2_000
+"""Attempts in flight or not yet recorded. A killed process repeats at most this many."""
 
-AWAY_S = 1.0
-TOOK_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
+DATABASE_RETRY_S = 1.0
+DURATION_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 
 
 class DispatcherMetrics:
-    """The metrics of sending."""
+    """The Prometheus metrics of calls."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter("imsg_callback_calls_total", "Calls of endpoints", ["result"], registry=registry)
         self.disabled = Counter("imsg_callbacks_disabled_total", "Endpoints disabled", ["why"], registry=registry)
         self.in_flight = Gauge("imsg_callback_calls_in_flight", "Calls of endpoints in flight", registry=registry)
         self.seconds = Histogram(
-            "imsg_callback_call_duration_seconds", "How long endpoints take", buckets=TOOK_S, registry=registry
+            "imsg_callback_call_duration_seconds",
+            "How long endpoints take",
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
         )
 
 
 class Dispatcher:
-    """Sends until it is stopped; several processes share the table by leases."""
+    """Sends deliveries until it is stopped. Several processes share the table by leases."""
 
     def __init__(
         self,
@@ -80,154 +83,156 @@ class Dispatcher:
         self._metrics = metrics
         self._senders: dict[str, EndpointSender] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_ending = False
-        self._news = asyncio.Event()
-        self._all = asyncio.Semaphore(IN_FLIGHT)
-        self._failing = asyncio.Semaphore(FAILING_IN_FLIGHT)
+        self._is_stopping = False
+        self._woken = asyncio.Event()
+        self._calls = asyncio.Semaphore(IN_FLIGHT)
+        self._failing_calls = asyncio.Semaphore(FAILING_IN_FLIGHT)
         self._attempts: list[tuple[Attempt, asyncio.Event]] = []
         self._has_attempts = asyncio.Event()
-        self._unsettled = asyncio.Semaphore(UNSETTLED)
+        self._unsettled = asyncio.Semaphore(MAX_UNSETTLED)
 
     def wake(self) -> None:
-        """Say that something is due."""
-        self._news.set()
+        """Query the table soon: something may be due."""
+        self._woken.set()
 
     def lease(self) -> Lease:
-        """Say how much of what is appended now may be handed over."""
+        """Return how many new deliveries an append may lease for this process."""
         waiting = sum(sender.waiting for sender in self._senders.values())
-        room_in_all = 0 if self._is_ending else max(0, MAX_WAITING_IN_ALL - waiting)
-        return Lease(self._now() + LEASE_MS, self._find_room, room_in_all)
+        total_capacity = 0 if self._is_stopping else max(0, MAX_WAITING_TOTAL - waiting)
+        return Lease(self._now() + LEASE_MS, self._find_capacity, total_capacity)
 
-    def enqueue(self, handed: Sequence[DueDelivery], left: Collection[str]) -> None:
-        """Send what is leased to us; of the endpoints in `left` there is more in the table."""
-        of: defaultdict[str, list[DueDelivery]] = defaultdict(list)
-        for due in handed:
-            of[due.endpoint.id].append(due)
-        for name, some in of.items():
-            self._find(name, some[0].endpoint.failures).enqueue(some)
-        for name in left:
+    def enqueue(self, leased: Sequence[DueDelivery], remaining: Collection[str]) -> None:
+        """Send leased deliveries. The endpoints in `remaining` have more due in the table."""
+        by_endpoint: defaultdict[str, list[DueDelivery]] = defaultdict(list)
+        for due in leased:
+            by_endpoint[due.endpoint.id].append(due)
+        for name, some in by_endpoint.items():
+            self._get_sender(name, some[0].endpoint.failures).enqueue(some)
+        for name in remaining:
             if name in self._senders:
                 self._senders[name].wake()
             else:
                 self.wake()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Send until `stopping`; what was taken and not tried by then is taken again once its lease ends."""
-        settling = asyncio.create_task(self._record_attempts())
-        problem = RecurringProblem(log, "database_unavailable", what="what is due")
+        """Send until `stopping`. Leased deliveries that were not tried are sent after their lease ends."""
+        recording = asyncio.create_task(self._record_attempts())
+        problem = RecurringProblem(log, "database_unavailable", what="due deliveries")
         try:
             while not stopping.is_set():
-                self._news.clear()
+                self._woken.clear()
                 try:
                     for name, failures in (await self._deliveries.find_due()).items():
-                        self._find(name, failures).wake()
-                except DatabaseUnavailable as away:
-                    problem.note(away)
+                        self._get_sender(name, failures).wake()
+                except DatabaseUnavailable as error:
+                    problem.note(error)
                 else:
                     problem.clear()
-                self._reap(settling)
-                await _rest(self._news, stopping, LOOK_EVERY_S)
-                await asyncio.sleep(GATHER_S)
-            await self._end()
+                self._reap(recording)
+                await _wait_for_either(self._woken, stopping, FIND_DUE_EVERY_S)
+                await asyncio.sleep(WAKE_DELAY_S)
+            await self._stop()
         finally:
             for task in self._tasks:
                 task.cancel()
-            settling.cancel()
-            await asyncio.gather(settling, *self._tasks, return_exceptions=True)
+            recording.cancel()
+            await asyncio.gather(recording, *self._tasks, return_exceptions=True)
 
-    async def _end(self) -> None:
-        """Let calls end, and keep what came of them."""
-        self._is_ending = True
+    async def _stop(self) -> None:
+        """Wait, with a bound, for the calls in flight and the record of their attempts."""
+        self._is_stopping = True
         for sender in self._senders.values():
-            sender.end()
+            sender.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TIMEOUT_S + 1)
         with suppress(TimeoutError):
-            async with asyncio.timeout(AWAY_S):
-                for _, kept in list(self._attempts):
-                    await kept.wait()
+            async with asyncio.timeout(DATABASE_RETRY_S):
+                for _, recorded in list(self._attempts):
+                    await recorded.wait()
 
-    def _find_room(self, endpoint: Endpoint) -> int:
+    def _find_capacity(self, endpoint: Endpoint) -> int:
         if endpoint.failures >= FAILING_AFTER:
             return 0
         sender = self._senders.get(endpoint.id)
-        return MAX_WAITING if sender is None else sender.room
+        return MAX_WAITING if sender is None else sender.capacity
 
-    def _find(self, name: str, failures: int) -> EndpointSender:
-        """Return the sender of an endpoint; start one where there is none."""
+    def _get_sender(self, name: str, failures: int) -> EndpointSender:
+        """Return the sender of an endpoint; start one if there is none."""
         if name not in self._senders:
-            self._senders[name] = EndpointSender(name, self._deliveries.take, self._send, failures)
+            self._senders[name] = EndpointSender(name, self._deliveries.lease, self._send, failures)
             self._tasks.add(asyncio.create_task(self._serve(name)))
         return self._senders[name]
 
     async def call(self, endpoint: Endpoint, event: str, body: bytes) -> EndpointReply:
-        """Call an endpoint once, now."""
+        """Call an endpoint once, now; every failure is a reply with an error."""
         try:
             destination = read_url(endpoint.url)
             secrets = self._endpoints.valid_secrets(endpoint)
         except (BadUrl, Unreadable) as error:
             return EndpointReply(None, str(error))
         timestamp = int(datetime.now(UTC).timestamp())
-        answer = await self._client.post(destination.url, body, signatures.headers(secrets, event, timestamp, body))
-        self._metrics.calls.labels("delivered" if answer.is_success else "failed").inc()
-        self._metrics.seconds.observe(answer.took_ms / 1_000)
-        return answer
+        reply = await self._client.post(
+            destination.url, body, signatures.write_headers(secrets, event, timestamp, body)
+        )
+        self._metrics.calls.labels("delivered" if reply.is_success else "failed").inc()
+        self._metrics.seconds.observe(reply.took_ms / 1_000)
+        return reply
 
-    def _reap(self, settling: asyncio.Task[None]) -> None:
-        """Drop what has ended; a bug in one of them ends the process, as everywhere."""
-        if settling.done():
-            settling.result()
+    def _reap(self, recording: asyncio.Task[None]) -> None:
+        """Forget finished tasks. Raises the exception of one that failed: a bug, which ends the process."""
+        if recording.done():
+            recording.result()
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()
 
     async def _serve(self, name: str) -> None:
-        """Send what is to be sent to one endpoint, until nothing is."""
+        """Run the sender of one endpoint until nothing is due."""
         try:
             await self._senders[name].run()
         finally:
             del self._senders[name]
 
-    async def _send(self, due: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  as Send has it
-        """Try one delivery. Its endpoint's place is free with the answer; what came of it is kept a moment later."""
+    async def _send(self, due: DueDelivery, is_failing: bool) -> EndpointReply:  # noqa: FBT001  the type `Send`
+        """Try one delivery and return the reply; `_record_attempts` records it a moment later."""
         await self._unsettled.acquire()
-        async with self._all, self._failing if is_failing else nullcontext():
+        async with self._calls, self._failing_calls if is_failing else nullcontext():
             with self._metrics.in_flight.track_inprogress():
-                answer = await self.call(due.endpoint, due.event, due.body.encode())
+                reply = await self.call(due.endpoint, due.event, due.body.encode())
         now = self._now()
         wait_s = None
-        if not answer.is_success and not answer.is_gone:
-            wait_s = next_in_s(due.round + 1, random.random(), answer.retry_after_s)  # noqa: S311  jitter
+        if not reply.is_success and not reply.is_gone:
+            wait_s = next_in_s(due.round + 1, random.random(), reply.retry_after_s)  # noqa: S311  jitter
         due_at = None if wait_s is None else now + round(wait_s * 1_000)
-        kept = asyncio.Event()
-        self._attempts.append((Attempt(due.endpoint.id, due.number, answer, now, due_at), kept))
+        recorded = asyncio.Event()
+        self._attempts.append((Attempt(due.endpoint.id, due.number, reply, now, due_at), recorded))
         self._has_attempts.set()
-        if answer.is_gone:
-            await kept.wait()  # nothing more is sent to it before it is disabled
-        return answer
+        if reply.is_gone:
+            await recorded.wait()  # no other delivery starts before the endpoint is disabled
+        return reply
 
     async def _record_attempts(self) -> None:
-        """Keep what attempts came to, many at once; what can't be kept yet is kept later."""
-        problem = RecurringProblem(log, "database_unavailable", what="what was attempted")
+        """Record finished attempts in batches, again and again while the database is unavailable."""
+        problem = RecurringProblem(log, "database_unavailable", what="attempts")
         while True:
             await self._has_attempts.wait()
             if len(self._attempts) < SETTLE_AT_ONCE:
                 await asyncio.sleep(SETTLE_EVERY_S)
-            some = self._attempts[:SETTLE_AT_ONCE]
+            batch = self._attempts[:SETTLE_AT_ONCE]
             while True:
                 try:
-                    disabled = await self._deliveries.settle([attempt for attempt, _ in some])
+                    disabled = await self._deliveries.settle([attempt for attempt, _ in batch])
                     break
-                except DatabaseUnavailable as away:
-                    problem.note(away)
-                    await asyncio.sleep(AWAY_S)
+                except DatabaseUnavailable as error:
+                    problem.note(error)
+                    await asyncio.sleep(DATABASE_RETRY_S)
             problem.clear()
-            del self._attempts[: len(some)]
+            del self._attempts[: len(batch)]
             if not self._attempts:
                 self._has_attempts.clear()
             self._log_disabled(disabled)
-            for _, kept in some:
-                kept.set()
+            for _, recorded in batch:
+                recorded.set()
                 self._unsettled.release()
 
     def _log_disabled(self, disabled: Sequence[tuple[Endpoint, str]]) -> None:
@@ -238,13 +243,13 @@ class Dispatcher:
             self.wake()
 
 
-async def _rest(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:
-    waits = [asyncio.create_task(one.wait()) for one in {first, second}]
+async def _wait_for_either(first: asyncio.Event, second: asyncio.Event, timeout_s: float) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in {first, second}]
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout_s):
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in waits:
-            one.cancel()
+        for wait in waits:
+            wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)

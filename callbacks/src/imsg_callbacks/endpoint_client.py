@@ -1,8 +1,8 @@
-"""Calls of endpoints, to addresses that were checked.
+"""Calls endpoints, at addresses that `AddressPolicy` allows.
 
-The connection is made to an address that was checked just before: a name that resolves otherwise a moment later gains
-nothing. Literal addresses and odd forms (`127.1`, `2130706433`) go the same way. No redirect is followed, no proxy is
-read from the environment, and 4 KiB of an answer are read.
+Each connection is made to an address that was checked just before it (against DNS rebinding). Literal addresses and
+odd forms (`127.1`, `2130706433`) are checked too. Redirects are not followed, the environment's proxy is not used, and
+only 4 KiB of a response are read.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from imsg_callbacks.destinations import Gate
+from imsg_callbacks.destinations import AddressPolicy
 from imsg_callbacks.lookups import Lookups
 from imsg_callbacks.schedule import EndpointReply
 from imsg_runtime.logs import logger
@@ -23,71 +23,71 @@ from imsg_web.http_pool import BodyBound, HttpPool, NoAnswer, NotSent, Resolve
 log = logger(__name__)
 
 TIMEOUT_S = 15.0
-"""For all of a call (standard-webhooks.md: 15 to 30 s)."""
+"""The timeout of a whole call (standard-webhooks.md: 15 to 30 s)."""
 
 REPLY_BOUND = BodyBound(4 * 1024, is_cut=True)
 
 LOOKUP_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
-"""For the look-up and the connection together."""
+"""The timeout of the look-up and the connection together."""
 
 IDLE_S = 5.0
-"""How long a connection waits for the next call: for so long it is believed that the name means this address."""
+"""How long an idle connection is kept: the address behind the host is not checked again meanwhile."""
 
 MAX_CONNECTIONS = 1_100
 """More than the calls that `Dispatcher` and the tests of endpoints make at once."""
 
-MAX_CHECKS = 16
-"""Look-ups at once for URLs that are being set: a user who sets many holds up no call."""
+MAX_URL_CHECKS = 16
+"""Look-ups at once for URLs that users set; they have threads of their own, apart from those of calls."""
 
 HEADERS = {"user-agent": "iMSG-Callbacks/1", "accept": "*/*", "content-type": "application/json"}
 
 
-class Forbidden(Exception):  # noqa: N818  named for the outcome
-    """An address of the host may not be connected to."""
+class AddressForbidden(Exception):  # noqa: N818  named for the outcome
+    """The host has an address that callbacks may not call."""
 
 
-class Unresolved(Exception):  # noqa: N818  named for the outcome
-    """The host has no address, or its name servers do not answer."""
+class HostUnresolved(Exception):  # noqa: N818  named for the outcome
+    """The host has no address, or its name servers do not response."""
 
 
 class CheckedResolver:
     """Resolves a host and checks each of its addresses."""
 
-    def __init__(self, gate: Gate, look_up: Resolve) -> None:
-        self._gate = gate
+    def __init__(self, policy: AddressPolicy, look_up: Resolve) -> None:
+        self._policy = policy
         self._look_up = look_up
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of a host. Raises Forbidden where one may not be called, and Unresolved.
+        """Return the addresses of a host. Raises AddressForbidden if one may not be called, and HostUnresolved.
 
-        Users read these errors: they say no address and no port that the resolver or the system named.
+        Users read these errors, which therefore name no address and no port of the internal network.
         """
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 addresses = await self._look_up(host, port)
-        except TimeoutError as error:  # an OSError too
-            raise Unresolved(f"{host} can't be resolved: no answer within {LOOKUP_TIMEOUT_S:.0f} s") from error
+        except TimeoutError as error:  # a subclass of OSError
+            raise HostUnresolved(f"{host} can't be resolved: no answer within {LOOKUP_TIMEOUT_S:.0f} s") from error
         except OSError as error:
-            raise Unresolved(f"{host} can't be resolved") from error
+            raise HostUnresolved(f"{host} can't be resolved") from error
         if not addresses:
-            raise Unresolved(f"{host} has no address")
+            raise HostUnresolved(f"{host} has no address")
         for address in addresses:
-            if objection := self._gate.find_objection(address, port):
-                raise Forbidden(objection)
+            if objection := self._policy.find_objection(address, port):
+                raise AddressForbidden(objection)
         return addresses
 
 
 class EndpointClient:
-    """Calls endpoints."""
+    """Posts events to endpoints."""
 
-    def __init__(self, pool: HttpPool, checks: CheckedResolver, timeout_s: float) -> None:
+    def __init__(self, pool: HttpPool, resolver: CheckedResolver, timeout_s: float) -> None:
         self._pool = pool
-        self._checks = checks
+        self._resolver = resolver
         self._timeout_s = timeout_s
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> EndpointReply:
-        """Call an endpoint; a failure is a reply with an error."""
+        """Post a body to an endpoint; every failure is a reply with an error."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -96,34 +96,34 @@ class EndpointClient:
             reply = EndpointReply(None, f"no answer within {self._timeout_s:.0f} s")
         except NotSent as error:
             reply = EndpointReply(None, _describe(error))
-        except (Forbidden, Unresolved, NoAnswer) as error:
+        except (AddressForbidden, HostUnresolved, NoAnswer) as error:
             reply = EndpointReply(None, str(error)[:500])
-        except Exception:  # a worker's edge: what a stranger answers must not end everybody's callbacks
+        except Exception:  # a worker's edge: no response may end the process
             log.exception("bug")
             reply = EndpointReply(None, "iMSG failed to read the answer: a bug of ours, in its log")
         took_ms = round((time.monotonic() - began) * 1_000)
         return EndpointReply(reply.status, reply.error, reply.body, reply.retry_after_s, took_ms)
 
     async def find_objection(self, host: str, port: int) -> str | None:
-        """Say why a host may not be called as it resolves now; None where it may, or can't be resolved yet."""
+        """Return why a host may not be called, by its addresses now; None if it may, or can't be resolved yet."""
         try:
-            await self._checks.resolve(host, port)
-        except Forbidden as error:
+            await self._resolver.resolve(host, port)
+        except AddressForbidden as error:
             return str(error)
-        except Unresolved:
+        except HostUnresolved:
             pass
         return None
 
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> EndpointReply:
-        answer = await self._pool.call("POST", url, {**HEADERS, **headers}, body)
-        text = answer.content.decode(errors="replace").replace("\0", "\ufffd")
-        error = None if 200 <= answer.status_code < 300 else f"HTTP {answer.status_code}"  # noqa: PLR2004  HTTP's own
-        retry_after_s = read_retry_after(answer.find_header(b"retry-after"), datetime.now(UTC))
-        return EndpointReply(answer.status_code, error, text, retry_after_s)
+        response = await self._pool.call("POST", url, {**HEADERS, **headers}, body)
+        text = response.content.decode(errors="replace").replace("\0", "\ufffd")
+        error = None if 200 <= response.status_code < 300 else f"HTTP {response.status_code}"  # noqa: PLR2004  HTTP's own
+        retry_after_s = read_retry_after(response.find_header(b"retry-after"), datetime.now(UTC))
+        return EndpointReply(response.status_code, error, text, retry_after_s)
 
 
 def read_retry_after(value: bytes | None, now: datetime) -> float | None:
-    """Read a Retry-After header (RFC 9110, section 10.2.3), seconds or a date; None where it is neither."""
+    """Parse a Retry-After header (RFC 9110, section 10.2.3), seconds or a date, as seconds; None if it is neither."""
     if value is None:
         return None
     text = value.decode("latin-1").strip()
@@ -131,13 +131,13 @@ def read_retry_after(value: bytes | None, now: datetime) -> float | None:
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter of a year, an hour or a zone of twenty digits
+    except (ValueError, OverflowError):  # OverflowError: a year, an hour or a zone of twenty digits
         return None
     return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
 
 
 def _describe(not_sent: NotSent) -> str:
-    """Say why a call was not sent, without an address that the system named."""
+    """Return why a call was not sent, without the address that the system's message names."""
     cause = not_sent.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {cause.verify_message}"
@@ -156,21 +156,21 @@ async def open_endpoint_client(
     timeout_s: float = TIMEOUT_S,
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[EndpointClient]:
-    """Open what calls endpoints; connections are made when they are needed."""
-    gate, lookups, checks = Gate(allowed), Lookups(), Lookups(threads=MAX_CHECKS)
+    """Open the client. `allowed` are the operator's networks; `look_up` replaces the system's resolver in tests."""
+    policy, lookups, url_lookups = AddressPolicy(allowed), Lookups(), Lookups(threads=MAX_URL_CHECKS)
     pool = HttpPool(
         REPLY_BOUND,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         answer_timeout_s=timeout_s,
         idle_s=IDLE_S,
         max_connections=MAX_CONNECTIONS,
-        resolve=CheckedResolver(gate, look_up or lookups.resolve).resolve,
+        resolve=CheckedResolver(policy, look_up or lookups.resolve).resolve,
         context=context,
         repeats_stale=True,
     )
     try:
-        yield EndpointClient(pool, CheckedResolver(gate, look_up or checks.resolve), timeout_s)
+        yield EndpointClient(pool, CheckedResolver(policy, look_up or url_lookups.resolve), timeout_s)
     finally:
         pool.close()
         lookups.close()
-        checks.close()
+        url_lookups.close()

@@ -1,4 +1,4 @@
-"""Users' endpoints: made, changed, removed, and which signatures hold."""
+"""Users' endpoints in the database, and their encrypted secrets."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,28 +14,28 @@ from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.errors import Refusal
 from imsg_database.database import Database
 
-MOST = 20
+MAX_ENDPOINTS = 20
 """Endpoints of one user."""
 
-OLD_HOLDS = timedelta(hours=24)
-"""For how long the secret before signs too (docs.svix.com, "Rotating signing secrets")."""
+OLD_SECRET_VALID_FOR = timedelta(hours=24)
+"""How long the previous secret still signs after a rotation (docs.svix.com, "Rotating signing secrets")."""
 
 
 class Endpoints:
-    """The endpoints of a database. Every method raises DatabaseUnavailable."""
+    """The endpoints in a database. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, vault: Vault, now: Callable[[], int]) -> None:
         self._database = database
         self._vault = vault
         self._now = now
 
-    async def of_user(self, user_id: str) -> list[Endpoint]:
+    async def list_of_user(self, user_id: str) -> list[Endpoint]:
         """List a user's endpoints, the oldest first."""
         query = select(endpoints).where(endpoints.c.user_id == user_id).order_by(endpoints.c.created_at, endpoints.c.id)
         async with self._database.reading() as connection:
             return [read_endpoint(row) for row in (await connection.execute(query)).mappings()]
 
-    async def one(self, name: str, user_id: str) -> Endpoint:
+    async def find(self, name: str, user_id: str) -> Endpoint:
         """Find a user's endpoint. Raises Refusal not_found."""
         query = select(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
         async with self._database.reading() as connection:
@@ -45,7 +45,7 @@ class Endpoints:
         return read_endpoint(row)
 
     async def count_waiting(self, names: Sequence[str]) -> dict[str, int]:
-        """Count what waits for each of some endpoints."""
+        """Count the waiting deliveries of endpoints: id → count; an endpoint without any is left out."""
         query = (
             select(deliveries.c.endpoint, func.count())
             .where(deliveries.c.endpoint.in_(names), IS_WAITING)
@@ -60,37 +60,37 @@ class Endpoints:
         values |= _write_lists(endpoint.events, endpoint.methods)
         async with self._database.writing() as connection:
             of_user = select(func.count()).where(endpoints.c.user_id == endpoint.user_id)
-            if (await connection.scalar(of_user) or 0) >= MOST:
-                raise Refusal("too_many_callbacks", most=MOST)
+            if (await connection.scalar(of_user) or 0) >= MAX_ENDPOINTS:
+                raise Refusal("too_many_callbacks", most=MAX_ENDPOINTS)
             await connection.execute(insert(endpoints).values(values))
 
     async def change(self, name: str, user_id: str, values: dict[str, Any]) -> Endpoint:
         """Set columns of a user's endpoint and return it. Raises Refusal not_found."""
         async with self._database.writing() as connection:
-            mine = (endpoints.c.id == name) & (endpoints.c.user_id == user_id)
+            is_own = (endpoints.c.id == name) & (endpoints.c.user_id == user_id)
             if values:
-                await connection.execute(update(endpoints).where(mine).values(values))
-            row = (await connection.execute(select(endpoints).where(mine))).mappings().first()
+                await connection.execute(update(endpoints).where(is_own).values(values))
+            row = (await connection.execute(select(endpoints).where(is_own))).mappings().first()
         if row is None:
             raise Refusal("not_found", what=name[:80])
         return read_endpoint(row)
 
     async def remove(self, name: str, user_id: str) -> None:
-        """Remove a user's endpoint, and what was on its way to it. Raises Refusal not_found."""
+        """Remove a user's endpoint with its deliveries and recoveries. Raises Refusal not_found."""
         async with self._database.writing() as connection:
-            gone = delete(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
-            if not (await connection.execute(gone)).rowcount:
+            removal = delete(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
+            if not (await connection.execute(removal)).rowcount:
                 raise Refusal("not_found", what=name[:80])
             await connection.execute(delete(deliveries).where(deliveries.c.endpoint == name))
             await connection.execute(delete(recoveries).where(recoveries.c.endpoint == name))
 
     async def rotate(self, endpoint: Endpoint) -> str:
-        """Give an endpoint a new secret and return it; the one before signs too for a day."""
+        """Give an endpoint a new secret and return it; the previous one signs too for a day."""
         secret = signatures.make_secret()
         values = {
             "secret": self.seal(secret, endpoint.id),
             "old_secret": endpoint.secret,
-            "old_until": self._now() + OLD_HOLDS // timedelta(milliseconds=1),
+            "old_until": self._now() + OLD_SECRET_VALID_FOR // timedelta(milliseconds=1),
         }
         await self.change(endpoint.id, endpoint.user_id, values)
         return secret
@@ -100,15 +100,15 @@ class Endpoints:
         return self._vault.seal(secret, name)
 
     def valid_secrets(self, endpoint: Endpoint) -> list[str]:
-        """Decrypt the secrets that sign now. Raises vault.Unreadable."""
+        """Return the decrypted secrets that sign now. Raises vault.Unreadable."""
         return [self._vault.open(sealed, endpoint.id) for sealed in endpoint.list_sealed_secrets(self._now())]
 
     async def reseal(self) -> int:
-        """Encrypt secrets under older keys again, under the first key; return how many there were.
+        """Re-encrypt secrets that are not under the first key; return the number of endpoints changed.
 
-        Raises vault.Unreadable where a key is missing under which something stands.
+        Raises vault.Unreadable if none of the keys decrypts a secret.
         """
-        done = 0
+        count = 0
         async with self._database.writing() as connection:
             rows = (await connection.execute(select(endpoints.c.id, endpoints.c.secret, endpoints.c.old_secret))).all()
             for row in rows:
@@ -119,19 +119,21 @@ class Endpoints:
                 }
                 if stale:
                     await connection.execute(update(endpoints).where(endpoints.c.id == row.id).values(stale))
-                    done += 1
-        return done
+                    count += 1
+        return count
 
     async def count_unreadable(self) -> int:
-        """Count the endpoints of which a secret can't be opened."""
+        """Count the endpoints with a secret that none of the keys decrypts."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(select(endpoints.c.id, endpoints.c.secret, endpoints.c.old_secret))).all()
-        return sum(not self._opens(row.id, [one for one in (row.secret, row.old_secret) if one]) for row in rows)
+        return sum(
+            not self._can_open(row.id, [secret for secret in (row.secret, row.old_secret) if secret]) for row in rows
+        )
 
-    def _opens(self, name: str, sealed: Sequence[str]) -> bool:
+    def _can_open(self, name: str, sealed: Sequence[str]) -> bool:
         try:
-            for one in sealed:
-                self._vault.open(one, name)
+            for secret in sealed:
+                self._vault.open(secret, name)
         except (Unreadable, ValueError):
             return False
         return True
@@ -141,10 +143,10 @@ def _write_lists(events: Sequence[str], methods: Sequence[str] | None) -> dict[s
     return {"events": json.dumps(events), "methods": None if methods is None else json.dumps(methods)}
 
 
-def write_changes(
+def write_list_columns(
     events: Sequence[str] | None, methods: Sequence[str] | None, *, all_methods: bool = False
 ) -> dict[str, Any]:
-    """Write what is given of the lists as columns; `all_methods` takes the bound on methods away."""
+    """Return the columns that a change of the lists sets; `all_methods` means every channel."""
     values: dict[str, Any] = {}
     if events is not None:
         values["events"] = json.dumps(list(events))

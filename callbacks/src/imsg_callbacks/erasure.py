@@ -1,12 +1,11 @@
-"""Erases people from the log of events, and from events that are on their way to it.
+"""Redacts events about erased people: recorded ones, and new ones before they are appended.
 
-An event names whom it is about, and its texts may mention others: a reference is of a whole request. What is on its
-way is emptied as it is taken in, by the same tombstones; history hears how far this has come, and says until then that
-something remains.
+An event has the address of its recipient, and its texts may mention others: a reference belongs to a whole request.
+The last processed tombstone is published for history, which lists `events of callbacks` as remaining until then.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,18 +28,18 @@ log = logger(__name__)
 
 NAME = "callbacks"
 SLICE = 500
-"""Events looked at in one transaction."""
+"""Events or deliveries read in one transaction."""
 
 TEXTS = ("provider_id", "reference", "text")
-"""What of an event's data a client, a provider or a person has written, beside the detail of its error."""
+"""The fields of an event's data that clients, providers or recipients write; the detail of its error is another."""
 
 REPLY = "message.reply"
 
 ErasureTimes = Mapping[str, int]
-"""Digest → until when what is known of them is erased (Unix ms)."""
+"""Digest of an address → the time up to which its data is erased (Unix ms)."""
 
-Names = Callable[[str], bool]
-"""Tells whether a text mentions an erased person."""
+Mentions = Callable[[str], bool]
+"""Returns whether a text mentions an erased person."""
 
 
 @dataclass(slots=True)
@@ -53,16 +52,16 @@ class EventErasure:
     watermark: Watermark
     now: Callable[[], int]
     seen: ErasureTimes | None = None
-    """The erased people of the last run."""
+    """The erasures that the last run processed."""
 
     async def erase_recorded(self) -> None:
-        """Redact the log if people were erased since the last run. Raises DatabaseUnavailable too."""
+        """Redact the log if there are new erasures since the last run. Raises DatabaseUnavailable too."""
         if not self.digests:
             return
         stones = await self._read()
         if stones != self.seen:
             if stones:
-                count = await self._go_through(stones) + await self._go_through_answers(stones)
+                count = await self._redact_log(stones) + await self._redact_answers(stones)
                 await self.database.purge()
                 log.info("events_erased", count=count)
             self.seen = stones
@@ -71,21 +70,21 @@ class EventErasure:
             await self.redis.call("HSET", ERASED, NAME, until_ms)
 
     def find_named(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the digests of those whom the texts of an event's data mention."""
+        """Return the digests of the addresses that the texts of an event's data mention."""
         mentioned = find_mentions("\n".join(_read_texts(data))) if self.digests else ()
         return tuple(digest for address in sorted(mentioned) for digest in self.digests.all_of(address))
 
     async def redact_arriving(self, arriving: Sequence[tuple[LoggedEvent, int]]) -> list[LoggedEvent]:
-        """Redact those of some new events, with their times (Unix ms), that name people erased later.
+        """Redact new events, given with their times (Unix ms), about people erased after them; return all events.
 
-        Asked while others are kept out of the log.
+        Call it under `lock_log`, so that no erasure is missed.
         """
-        digests = sorted({digest for one, _ in arriving for digest in (*one.digests, *one.named)})
+        digests = sorted({digest for event, _ in arriving for digest in (*event.digests, *event.named)})
         if not digests:
-            return [one for one, _ in arriving]
+            return [event for event, _ in arriving]
         reply = await self.redis.call("HMGET", TOMBSTONES, *digests)
         stones = {name: int(stone.split()[0]) for name, stone in zip(digests, reply, strict=True) if stone}
-        return [self._erase(one, at_ms, stones) for one, at_ms in arriving]
+        return [self._redact(event, at_ms, stones) for event, at_ms in arriving]
 
     async def _read(self) -> ErasureTimes:
         stones = Tombstones(self.redis, self.digests)
@@ -93,11 +92,11 @@ class EventErasure:
             return {}
         return {digest: at_ms for digest, (at_ms, _) in (await stones.read()).items()}
 
-    async def _go_through(self, stones: ErasureTimes) -> int:
+    async def _redact_log(self, stones: ErasureTimes) -> int:
         after, count = 0, 0
         while True:
             async with self.database.writing() as connection:
-                await lock_log(connection)  # who appends after us has seen these tombstones
+                await lock_log(connection)  # later appends then read these tombstones
                 query = (
                     select(events)
                     .where(events.c.digests.is_not(None), events.c.number > after)
@@ -111,13 +110,13 @@ class EventErasure:
                 for row in rows:
                     digests, named = map(tuple, json.loads(row.digests))
                     known = LoggedEvent(row.id, row.type, row.user_id, row.method, row.body, digests, named)
-                    emptied = self._erase(known, row.kept_at, stones)
-                    if emptied is not known:
+                    redacted = self._redact(known, row.kept_at, stones)
+                    if redacted is not known:
                         count += 1
-                        await _replace(connection, row.number, emptied)
+                        await _replace(connection, row.number, redacted)
 
-    async def _go_through_answers(self, stones: ErasureTimes) -> int:
-        """Remove what endpoints answered that mentions these people, to whichever event it was."""
+    async def _redact_answers(self, stones: ErasureTimes) -> int:
+        """Remove recorded responses of endpoints that mention erased people; return how many."""
         place, count = ("", 0), 0
         key = tuple_(deliveries.c.endpoint, deliveries.c.number)
         while True:
@@ -136,57 +135,60 @@ class EventErasure:
             count += len(named)
             async with self.database.writing() as connection:
                 for row in named:
-                    this = deliveries.c.endpoint == row.endpoint, deliveries.c.number == row.number
-                    same = deliveries.c.tried_at == row.tried_at
-                    await connection.execute(update(deliveries).where(*this, same).values(answer=None))
+                    is_delivery = deliveries.c.endpoint == row.endpoint, deliveries.c.number == row.number
+                    is_same_attempt = deliveries.c.tried_at == row.tried_at
+                    await connection.execute(
+                        update(deliveries).where(*is_delivery, is_same_attempt).values(answer=None)
+                    )
 
     def _is_named(self, text: str, at_ms: int, stones: ErasureTimes) -> bool:
         digests = (digest for address in find_mentions(text) for digest in self.digests.all_of(address))
         return any(at_ms <= stones.get(digest, -1) + 1 for digest in digests)
 
     async def _is_being_sent(self) -> bool:
-        """Tell whether somebody may still hold the old body of an event that was emptied, to send it."""
-        is_held = IS_WAITING & deliveries.c.is_erased & (deliveries.c.leased_until > self.now())
+        """Return whether a process may still send the old body of a redacted event."""
+        is_leased = IS_WAITING & deliveries.c.is_erased & (deliveries.c.leased_until > self.now())
         async with self.database.reading() as connection:
-            return bool(await connection.scalar(select(exists().where(is_held))))
+            return bool(await connection.scalar(select(exists().where(is_leased))))
 
-    def _erase(self, one: LoggedEvent, at_ms: int, stones: ErasureTimes) -> LoggedEvent:
-        """Return the redacted event; the same one where it names no person erased after its time."""
-        gone = {name for name in (*one.digests, *one.named) if name in stones}
-        if not gone:
-            return one
-        at_ms = find_time_ms(one, at_ms)
-        gone = {name for name in gone if at_ms <= stones[name] + 1}
-        if not gone:
-            return one
-        if gone & set(one.digests):
-            return replace(one, body=redact(one.body, None), digests=(), named=())
+    def _redact(self, event: LoggedEvent, at_ms: int, stones: ErasureTimes) -> LoggedEvent:
+        """Return the redacted event; the same object if it names no person erased after its time."""
+        erased = {name for name in (*event.digests, *event.named) if name in stones}
+        if not erased:
+            return event
+        at_ms = find_time_ms(event, at_ms)
+        erased = {name for name in erased if at_ms <= stones[name] + 1}
+        if not erased:
+            return event
+        if erased & set(event.digests):
+            return replace(event, body=redact(event.body, None), digests=(), named=())
 
-        def names(text: str) -> bool:
-            return any(digest in gone for address in find_mentions(text) for digest in self.digests.all_of(address))
+        def mentions(text: str) -> bool:
+            return any(digest in erased for address in find_mentions(text) for digest in self.digests.all_of(address))
 
-        return replace(one, body=redact(one.body, names), named=_without(one.named, gone))
-
-
-def find_time_ms(one: LoggedEvent, at_ms: int) -> int:
-    """Return when what an event tells of began: an erasure takes all that was accepted before it, told late or not."""
-    request = json.loads(one.body)["data"].get("request")
-    return at_ms if one.type == REPLY or request is None else min(at_ms, int(request[:12], 16))
+        named = tuple(name for name in event.named if name not in erased)
+        return replace(event, body=redact(event.body, mentions), named=named)
 
 
-def redact(body: str, names: Names | None) -> str:
-    """Remove from an event the texts that mention erased people; without `names` all texts and the recipient.
+def find_time_ms(event: LoggedEvent, at_ms: int) -> int:
+    """Return the time that an erasure compares: when the request was accepted, or a reply arrived (Unix ms)."""
+    request = json.loads(event.body)["data"].get("request")
+    return at_ms if event.type == REPLY or request is None else min(at_ms, int(request[:12], 16))
 
-    What counts stays.
+
+def redact(body: str, mentions: Mentions | None) -> str:
+    """Remove from an event's body the texts of which `mentions` is true; if it is None, all texts and the recipient.
+
+    Ids, statuses and counts stay.
     """
     event = json.loads(body)
     data = event["data"]
-    fields = ("to", *TEXTS) if names is None else TEXTS
-    data |= {name: None for name in fields if data.get(name) and (names is None or names(data[name]))}
+    fields = ("to", *TEXTS) if mentions is None else TEXTS
+    data |= {name: None for name in fields if data.get(name) and (mentions is None or mentions(data[name]))}
     error = data.get("error")
-    if error and names is None:
+    if error and mentions is None:
         data["error"] = {"code": "erased", "detail": None}
-    elif error and names is not None and error["detail"] and names(error["detail"]):
+    elif error and mentions is not None and error["detail"] and mentions(error["detail"]):
         error["detail"] = None
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
@@ -196,13 +198,9 @@ def _read_texts(data: Mapping[str, Any]) -> list[str]:
     return [text for text in texts if text]
 
 
-def _without(named: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name in named if name not in gone)
-
-
-async def _replace(connection: AsyncConnection, number: int, emptied: LoggedEvent) -> None:
+async def _replace(connection: AsyncConnection, number: int, redacted: LoggedEvent) -> None:
     change = update(events).where(events.c.number == number)
-    await connection.execute(change.values(body=emptied.body, digests=write_digests(emptied)))
-    # What an endpoint answered, or answers yet, may name whom it was told of.
-    told = update(deliveries).where(deliveries.c.number == number)
-    await connection.execute(told.values(answer=None, is_erased=True))
+    await connection.execute(change.values(body=redacted.body, digests=write_digests(redacted)))
+    # The responses of endpoints, also later ones, may repeat the old body.
+    change_deliveries = update(deliveries).where(deliveries.c.number == number)
+    await connection.execute(change_deliveries.values(answer=None, is_erased=True))

@@ -1,6 +1,7 @@
-"""The log of events. All processes append to it in one order, so that a reader who goes on from a cursor misses none.
+"""Appends events to the log, and their deliveries to the table.
 
-A number is given under a lock that is held until the commit: no lower one can appear after a higher was seen.
+Events are numbered under a lock that is held until the commit. A reader that has seen a number therefore misses no
+lower one.
 """
 
 import json
@@ -20,7 +21,7 @@ from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
 
 APPENDING = MIGRATIONS.lock + 1
-"""PostgreSQL's advisory lock for appending. SQLite has one writer at a time anyway."""
+"""The PostgreSQL advisory lock for appends. SQLite allows one writer at a time anyway."""
 
 
 async def lock_log(connection: AsyncConnection) -> None:
@@ -30,34 +31,35 @@ async def lock_log(connection: AsyncConnection) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
-    """What came of events that were appended."""
+class AppendResult:
+    """The result of `append`."""
 
     numbers: Mapping[str, int]
-    """Of those that are new, by their ids."""
-    handed: Sequence[DueDelivery] = ()
-    """Deliveries that are ours to make: leased, once this is committed."""
-    left: Collection[str] = ()
-    """Endpoints with more deliveries in the table."""
+    """Id → number of each new event."""
+    leased: Sequence[DueDelivery] = ()
+    """Deliveries leased for this process, once the transaction is committed."""
+    remaining: Collection[str] = ()
+    """Endpoints with due deliveries that are not leased."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How many new deliveries an append leases for its own process, which then need not look for them."""
+    """How many new deliveries an append leases for its own process."""
 
     until: int
-    room: Callable[[Endpoint], int]
-    """How many deliveries of an endpoint at most."""
-    room_in_all: int
-    """How many of all endpoints."""
+    """Unix milliseconds."""
+    capacity_of: Callable[[Endpoint], int]
+    """Returns the most deliveries of one endpoint."""
+    total_capacity: int
+    """The most deliveries of all endpoints."""
 
 
-NOTHING_NEW = Appended({})
+NOTHING_APPENDED = AppendResult({})
 
-LOGGED = ("id", "type", "user_id", "method", "digests", "body", "kept_at")
-DELIVERY = ("endpoint", "number", "state", "attempts", "round", "due_at", "leased_until")
-Delivery = tuple[str, int, str, int, int, int, int]
-"""A row of `deliveries`, in the order of these columns."""
+EVENT_COLUMNS = ("id", "type", "user_id", "method", "digests", "body", "kept_at")
+DELIVERY_COLUMNS = ("endpoint", "number", "state", "attempts", "round", "due_at", "leased_until")
+DeliveryRow = tuple[str, int, str, int, int, int, int]
+"""A row of `deliveries`, in the order of `DELIVERY_COLUMNS`."""
 
 
 async def append(
@@ -65,95 +67,98 @@ async def append(
     events: Sequence[LoggedEvent],
     now_ms: int,
     *,
-    but_for: Collection[str] = (),
+    excluding: Collection[str] = (),
     lease: Lease | None = None,
-) -> Appended:
-    """Append the events that are new, and a delivery for each endpoint that subscribes to one of them.
+) -> AppendResult:
+    """Append new events, and a delivery for each enabled endpoint that subscribes to one of them.
 
-    Those that are known are left: an event may be told more than once. `but_for` are endpoints that hear nothing of it.
+    Events whose ids are in the log are ignored. The endpoints `excluding` get no delivery.
     """
-    by_id = {one.id: one for one in events}
+    by_id = {event.id: event for event in events}
     if not by_id:
-        return NOTHING_NEW
+        return NOTHING_APPENDED
     await lock_log(connection)
     postgres = is_postgres(connection)
-    rows = ((one.id, one.type, one.user_id, one.method, write_digests(one), one.body, now_ms) for one in by_id.values())
-    added = insert_rows(log, LOGGED, is_postgres=postgres).on_conflict_do_nothing(index_elements=["id"])
-    statement = added.returning(log.c.id, log.c.number)
-    found = await connection.execute(statement, as_parameters(LOGGED, rows, is_postgres=postgres))
-    numbers: dict[str, int] = dict(found.all())
-    wanting = await _find_wanting(connection, [by_id[name] for name in numbers], but_for)
+    rows = (
+        (event.id, event.type, event.user_id, event.method, write_digests(event), event.body, now_ms)
+        for event in by_id.values()
+    )
+    insertion = insert_rows(log, EVENT_COLUMNS, is_postgres=postgres).on_conflict_do_nothing(index_elements=["id"])
+    statement = insertion.returning(log.c.id, log.c.number)
+    added = await connection.execute(statement, as_parameters(EVENT_COLUMNS, rows, is_postgres=postgres))
+    numbers: dict[str, int] = dict(added.all())
+    subscribers = await _find_enabled(connection, [by_id[name] for name in numbers], excluding)
     return await _deliver(
-        connection, [(number, by_id[name]) for name, number in numbers.items()], wanting, now_ms, lease
+        connection, [(number, by_id[name]) for name, number in numbers.items()], subscribers, now_ms, lease
     )
 
 
-def write_digests(one: LoggedEvent) -> str | None:
+def write_digests(event: LoggedEvent) -> str | None:
     """Write the digests of the people an event names, as JSON; None where it names none."""
-    return json.dumps([one.digests, one.named]) if one.digests or one.named else None
+    return json.dumps([event.digests, event.named]) if event.digests or event.named else None
 
 
-async def _find_wanting(
-    connection: AsyncConnection, new: Sequence[LoggedEvent], but_for: Collection[str]
+async def _find_enabled(
+    connection: AsyncConnection, new: Sequence[LoggedEvent], excluding: Collection[str]
 ) -> Mapping[str, Sequence[Endpoint]]:
-    """Find the enabled endpoints of those whom events are of, by their users."""
-    wanting: defaultdict[str, list[Endpoint]] = defaultdict(list)
-    if users := sorted({one.user_id for one in new}):
+    """Return the enabled endpoints of the events' users, by user."""
+    subscribers: defaultdict[str, list[Endpoint]] = defaultdict(list)
+    if users := sorted({event.user_id for event in new}):
         is_theirs = is_one_of(endpoints.c.user_id, users, is_postgres=is_postgres(connection))
         query = select(endpoints).where(is_theirs, endpoints.c.disabled_at.is_(None))
         for row in (await connection.execute(query)).mappings():
-            if row["id"] not in but_for:
-                wanting[row["user_id"]].append(read_endpoint(row))
-    return wanting
+            if row["id"] not in excluding:
+                subscribers[row["user_id"]].append(read_endpoint(row))
+    return subscribers
 
 
 async def _deliver(
     connection: AsyncConnection,
     new: Sequence[tuple[int, LoggedEvent]],
-    wanting: Mapping[str, Sequence[Endpoint]],
+    subscribers: Mapping[str, Sequence[Endpoint]],
     now_ms: int,
     lease: Lease | None,
-) -> Appended:
-    rows: list[Delivery] = []
-    handed: list[DueDelivery] = []
-    left: set[str] = set()
-    room: dict[str, int] = {}
-    room_in_all = 0 if lease is None else lease.room_in_all
-    for number, one in new:
-        for endpoint in wanting.get(one.user_id, ()):
-            if not wants(endpoint.events, endpoint.methods, one.type, one.method):
+) -> AppendResult:
+    rows: list[DeliveryRow] = []
+    leased: list[DueDelivery] = []
+    remaining: set[str] = set()
+    capacity: dict[str, int] = {}
+    total_capacity = 0 if lease is None else lease.total_capacity
+    for number, event in new:
+        for endpoint in subscribers.get(event.user_id, ()):
+            if not wants(endpoint.events, endpoint.methods, event.type, event.method):
                 continue
-            if lease is not None and endpoint.id not in room:
-                room[endpoint.id] = lease.room(endpoint)
-            if lease is not None and room[endpoint.id] > 0 and len(handed) < room_in_all:
-                room[endpoint.id] -= 1
-                handed.append(DueDelivery(endpoint, number, one.id, one.body, 0))
+            if lease is not None and endpoint.id not in capacity:
+                capacity[endpoint.id] = lease.capacity_of(endpoint)
+            if lease is not None and capacity[endpoint.id] > 0 and len(leased) < total_capacity:
+                capacity[endpoint.id] -= 1
+                leased.append(DueDelivery(endpoint, number, event.id, event.body, 0))
                 rows.append(make_delivery(endpoint.id, number, now_ms, lease.until))
             else:
-                left.add(endpoint.id)
+                remaining.add(endpoint.id)
                 rows.append(make_delivery(endpoint.id, number, now_ms))
     await add_deliveries(connection, rows)
-    return Appended({one.id: number for number, one in new}, handed, left)
+    return AppendResult({event.id: number for number, event in new}, leased, remaining)
 
 
-def make_delivery(endpoint: str, number: int, due_at: int, leased_until: int = 0) -> Delivery:
-    """Make the row of a delivery that is due."""
+def make_delivery(endpoint: str, number: int, due_at: int, leased_until: int = 0) -> DeliveryRow:
+    """Make the row of a new delivery."""
     return endpoint, number, WAITING, 0, 0, due_at, leased_until
 
 
-async def add_deliveries(connection: AsyncConnection, rows: Sequence[Delivery]) -> None:
-    """Add deliveries that there are not yet."""
+async def add_deliveries(connection: AsyncConnection, rows: Sequence[DeliveryRow]) -> None:
+    """Insert deliveries."""
     if rows:
         postgres = is_postgres(connection)
-        statement = insert_rows(deliveries, DELIVERY, is_postgres=postgres)
-        await connection.execute(statement, as_parameters(DELIVERY, rows, is_postgres=postgres))
+        statement = insert_rows(deliveries, DELIVERY_COLUMNS, is_postgres=postgres)
+        await connection.execute(statement, as_parameters(DELIVERY_COLUMNS, rows, is_postgres=postgres))
 
 
 async def find_head(connection: AsyncConnection) -> int:
-    """Return the highest number there is, or ever was on SQLite; 0 where there is none."""
+    """Return the highest event number in the log; 0 if it is empty."""
     return int(await connection.scalar(select(func.max(log.c.number))) or 0)
 
 
 def insert_ignoring(connection: AsyncConnection, table: Table) -> Insert:
-    """Begin an insert that leaves what is there."""
+    """Begin an insert that ignores rows whose key exists."""
     return insert_into(table, is_postgres=is_postgres(connection)).on_conflict_do_nothing()

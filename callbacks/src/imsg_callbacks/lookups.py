@@ -1,7 +1,7 @@
-"""What a host means, asked of the system's resolver: hosts whose name servers are silent hold up no others.
+"""Resolves hosts in threads of their own, so that silent name servers delay no other host.
 
-The resolver blocks, for ten seconds and more where nobody answers, and an event loop has a handful of threads for it:
-four such hosts would have everybody wait. Here there are more, and each host has one of them at most.
+`getaddrinfo` blocks for ten seconds and more where name servers do not answer, and the event loop's default executor
+has a handful of threads. Here each host uses one thread at most, of `THREADS`.
 """
 
 import asyncio
@@ -13,22 +13,22 @@ from contextlib import suppress
 from functools import partial
 
 THREADS = 64
-"""Hosts that are asked for at once; the container of callbacks may have 128 threads (docker-compose.yml)."""
+"""Look-ups at once; the container of callbacks may have 128 threads (docker-compose.yml)."""
 
 Addresses = Sequence[str]
 
 
-def ask(host: str, port: int) -> Addresses:
-    """Ask the system, as it reads names, literals and odd forms (`127.1`, `2130706433`). Blocks. Raises OSError."""
+def look_up(host: str, port: int) -> Addresses:
+    """Return the addresses of a host by `getaddrinfo`, which reads `127.1` too. Blocks. Raises OSError."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise OSError(f"{host} is no name") from error
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def _is_address(host: str) -> bool:
-    """Tell whether a host is an address as it is written, about which nobody needs to be asked."""
+    """Return whether a host is an IP address, which needs no look-up."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -37,57 +37,57 @@ def _is_address(host: str) -> bool:
 
 
 class Lookups:
-    """Asks the resolver in daemon threads of its own."""
+    """Resolves hosts in daemon threads."""
 
-    def __init__(self, asking: Callable[[str, int], Addresses] = ask, threads: int = THREADS) -> None:
-        self._asking = asking
+    def __init__(self, look_up: Callable[[str, int], Addresses] = look_up, threads: int = THREADS) -> None:
+        self._look_up = look_up
         self._threads = asyncio.Semaphore(threads)
-        self._under_way: dict[tuple[str, int], asyncio.Task[Addresses]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[Addresses]] = {}
 
     async def resolve(self, host: str, port: int) -> Addresses:
-        """Return a host's addresses. Calls for the same host at a time share one look-up. Raises OSError."""
+        """Return a host's addresses. Concurrent calls for the same host share one look-up. Raises OSError."""
         if _is_address(host):
             return [host]
         key = host, port
-        asked = self._under_way.get(key)
-        if asked is None:
-            asked = asyncio.create_task(self._ask(host, port))
-            self._under_way[key] = asked
-            asked.add_done_callback(lambda done: self._end(key, done))
-        return await asyncio.shield(asked)
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.create_task(self._run_thread(host, port))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._end(key, done))
+        return await asyncio.shield(task)
 
     def close(self) -> None:
-        """Wait for nothing more; what is being asked for ends by itself."""
-        for asked in self._under_way.values():
-            asked.cancel()
+        """Cancel the waiting calls; their threads end by themselves."""
+        for task in self._running.values():
+            task.cancel()
 
-    async def _ask(self, host: str, port: int) -> Addresses:
+    async def _run_thread(self, host: str, port: int) -> Addresses:
         async with self._threads:
             loop = asyncio.get_running_loop()
-            answer: asyncio.Future[Addresses] = loop.create_future()
-            threading.Thread(target=self._run, args=(loop, answer, host, port), name="lookup", daemon=True).start()
-            return await answer
+            result: asyncio.Future[Addresses] = loop.create_future()
+            threading.Thread(target=self._run, args=(loop, result, host, port), name="lookup", daemon=True).start()
+            return await result
 
-    def _run(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Addresses], host: str, port: int) -> None:
-        """Ask the resolver in this thread, and hand the result to the loop."""
+    def _run(self, loop: asyncio.AbstractEventLoop, result: asyncio.Future[Addresses], host: str, port: int) -> None:
+        """Look the host up in this thread, and set the result in the loop."""
         try:
-            tell = partial(_answer, answer, self._asking(host, port))
-        except Exception as error:  # noqa: BLE001  whoever waits is told of it
-            tell = partial(_fail, answer, error)
+            finish = partial(_set_result, result, self._look_up(host, port))
+        except Exception as error:  # noqa: BLE001  the waiting calls raise it
+            finish = partial(_set_exception, result, error)
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(tell)
+            loop.call_soon_threadsafe(finish)
 
     def _end(self, key: tuple[str, int], done: asyncio.Task[Addresses]) -> None:
-        self._under_way.pop(key, None)
+        self._running.pop(key, None)
         if not done.cancelled():
-            done.exception()  # whoever waited may have given up, and then nobody reads it
+            done.exception()  # retrieved, so that asyncio does not log it if all calls were cancelled
 
 
-def _answer(answer: asyncio.Future[Addresses], found: Addresses) -> None:
-    if not answer.done():
-        answer.set_result(found)
+def _set_result(result: asyncio.Future[Addresses], addresses: Addresses) -> None:
+    if not result.done():
+        result.set_result(addresses)
 
 
-def _fail(answer: asyncio.Future[Addresses], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _set_exception(result: asyncio.Future[Addresses], error: Exception) -> None:
+    if not result.done():
+        result.set_exception(error)

@@ -1,4 +1,4 @@
-"""Callbacks' wiring: settings, the database, the broker; taking events in, sending them, the API."""
+"""Callbacks' wiring: settings, the database, the broker; taking events in, dispatcher them, the API."""
 
 import asyncio
 import math
@@ -14,21 +14,20 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
-from imsg_callbacks import consumer, dispatcher, maintenance
 from imsg_callbacks.api import api
 from imsg_callbacks.channel_watch import ChannelWatch
-from imsg_callbacks.consumer import EventConsumer
+from imsg_callbacks.consumer import ConsumerMetrics, EventConsumer
 from imsg_callbacks.delivery_log import DeliveryLog
-from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.dispatcher import Dispatcher, DispatcherMetrics
 from imsg_callbacks.endpoint_client import open_endpoint_client
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.erasure import EventErasure
-from imsg_callbacks.event_reader import Reader
+from imsg_callbacks.event_reader import EventReader
 from imsg_callbacks.listeners import Listeners
-from imsg_callbacks.maintenance import Maintenance
+from imsg_callbacks.maintenance import Maintenance, MaintenanceMetrics
 from imsg_callbacks.migrations import MIGRATIONS
 from imsg_callbacks.records import Endpoint, LoggedEvent
-from imsg_callbacks.routes.dependencies import Parts
+from imsg_callbacks.routes.dependencies import RouteServices
 from imsg_callbacks.times import rfc3339
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.ids import new_id
@@ -59,7 +58,7 @@ PING_EVERY_S = 2.0
 
 
 class CallbackSettings(BaseModel):
-    """Where callbacks may go."""
+    """The destinations of callbacks."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
@@ -83,26 +82,26 @@ class Settings(Common):
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
-    chosen = settings or load(Settings)
-    callers = chosen.peer_keys.by_service()
-    if not (chosen.service_key or callers):
+    loaded = settings or load(Settings)
+    callers = loaded.peer_keys.by_service()
+    if not (loaded.service_key or callers):
         raise StartError(f"{variable('service_key')} is not set; give callbacks the same one that the gateway has.")
-    if not chosen.secret_key:
+    if not loaded.secret_key:
         raise StartError(
             f"{variable('secret_key')} is not set; give it a long random value, such as `openssl rand -hex 32` makes, "
             "and keep it with the backups: endpoints' secrets can't be read without it."
         )
     for name in ("service_key", "secret_key", "erasure_key"):
-        require_strong(chosen, name, keys=getattr(chosen, name))
-    require_strong_callers(chosen, callers)
-    read_url(chosen.database_url)
+        require_strong(loaded, name, keys=getattr(loaded, name))
+    require_strong_callers(loaded, callers)
+    read_url(loaded.database_url)
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _open_parts(chosen, apps or {}, service, stack)
+            yield await _open_parts(loaded, apps or {}, service, stack)
 
-    return Service("callbacks", chosen, opening)
+    return Service("callbacks", loaded, opening)
 
 
 async def count_unreadable(settings: Settings) -> int:
@@ -127,30 +126,29 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
     client = await stack.enter_async_context(open_endpoint_client(settings.callbacks.allow))
     deliveries = DeliveryLog(database, _now, write_disabled)
-    sending = Dispatcher(deliveries, endpoints, client, _now, dispatcher.DispatcherMetrics(service.metrics))
-    reader = Reader(database, vault, service.stopping)
+    dispatcher = Dispatcher(deliveries, endpoints, client, _now, DispatcherMetrics(service.metrics))
+    reader = EventReader(database, vault, service.stopping)
     listeners = Listeners(database, auth, _now)
 
     def wake() -> None:
-        sending.wake()
+        dispatcher.wake()
         reader.wake()
 
     erasure = EventErasure(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
     queue = broker.topology.callbacks
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, store, registry=service.metrics, now_ms=_now)
-    counts = consumer.ConsumerMetrics(service.metrics)
-    taking = EventConsumer(broker, database, erasure, sending, _now, reader.wake, counts, lag)
+    consumer_metrics = ConsumerMetrics(service.metrics)
+    consumer = EventConsumer(broker, database, erasure, dispatcher, _now, reader.wake, consumer_metrics, lag)
     channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
-    gauges = maintenance.MaintenanceMetrics(service.metrics)
-    maintaining = Maintenance(database, listeners, erasure, _now, wake, gauges)
+    maintenance = Maintenance(database, listeners, erasure, _now, wake, MaintenanceMetrics(service.metrics))
     health = _Health()
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: health.has_database and database.takes_writes)
     for name, work in (
-        ("consumer", taking.run),
-        ("dispatcher", sending.run),
+        ("consumer", consumer.run),
+        ("dispatcher", dispatcher.run),
         ("channels", channels.run),
-        ("maintenance", maintaining.run),
+        ("maintenance", maintenance.run),
         ("reader", reader.watch),
         ("lag", lag.run),
     ):
@@ -164,22 +162,22 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
             return None
         return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))
 
-    parts = Parts(database, endpoints, deliveries, sending, client, listeners, reader, _now, find_as_of)
-    return api(parts, CallerCheck("callbacks", settings.service_key, settings.peer_keys))
+    services = RouteServices(database, endpoints, deliveries, dispatcher, client, listeners, reader, _now, find_as_of)
+    return api(services, CallerCheck("callbacks", settings.service_key, settings.peer_keys))
 
 
 async def _reseal(endpoints: Endpoints) -> None:
-    """Bring every secret under the first key. Raises StartError where a key is missing."""
+    """Re-encrypt every secret under the first key. Raises StartError if a key is missing."""
     try:
-        if done := await endpoints.reseal():
-            log.info("secrets_resealed", endpoints=done)
+        if count := await endpoints.reseal():
+            log.info("secrets_resealed", endpoints=count)
     except Unreadable as error:
         raise StartError(
-            f"{variable('secret_key')} has changed, and the one before is not in its list: endpoints' secrets can't be "
-            "read; write both with a comma between them, the new one first."
+            f"{variable('secret_key')} has changed, and the previous key is not in its list: endpoints' secrets can't "
+            "be read; write both with a comma between them, the new one first."
         ) from error
-    except DatabaseUnavailable as away:
-        log.warning("secrets_not_resealed", why=str(away)[:300])
+    except DatabaseUnavailable as error:
+        log.warning("secrets_not_resealed", why=str(error)[:300])
 
 
 class _Health:
@@ -189,7 +187,7 @@ class _Health:
         self.has_database = False
 
     async def watch(self, database: Database, stopping: asyncio.Event) -> None:
-        """Ask for a sign of life again and again."""
+        """Ping the database every 2 s until `stopping`."""
         while not stopping.is_set():
             try:
                 async with database.reading() as connection:
@@ -201,7 +199,7 @@ class _Health:
 
 
 def write_disabled(endpoint: Endpoint, why: str, now: int) -> LoggedEvent:
-    """Write the event that an endpoint was disabled, for its owner."""
+    """Make the `callback.disabled` event for the owner of an endpoint; `now` is in Unix milliseconds."""
     name = f"evt_{new_id()}"
     data = {
         "callback": endpoint.id,
@@ -210,8 +208,8 @@ def write_disabled(endpoint: Endpoint, why: str, now: int) -> LoggedEvent:
         "last_error": endpoint.last_error,
         "failing_since": None if endpoint.failing_since is None else rfc3339(endpoint.failing_since),
     }
-    told = {"id": name, "type": "callback.disabled", "timestamp": rfc3339(now), "data": data}
-    return LoggedEvent(name, "callback.disabled", endpoint.user_id, None, to_json(told).decode())
+    body = {"id": name, "type": "callback.disabled", "timestamp": rfc3339(now), "data": data}
+    return LoggedEvent(name, "callback.disabled", endpoint.user_id, None, to_json(body).decode())
 
 
 def _now() -> int:

@@ -1,4 +1,4 @@
-"""Periodic work: recoveries, erasures, removal of old events, and listeners that expired."""
+"""The periodic work of callbacks: recoveries, erasures, removal of old events, and expiry of listeners."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Row, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_callbacks.delivery_log import begin
+from imsg_callbacks.delivery_log import make_due
 from imsg_callbacks.erasure import EventErasure
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.matching import wants
@@ -28,23 +28,23 @@ from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 
-EVERY_S = 5.0
+RUN_EVERY_S = 5.0
 SYNCHRONIZE_EVERY_S = 3_600.0
 SLICE = 500
-"""Events looked at, or removed, in one transaction."""
+"""Events read or removed in one transaction."""
 
-KEPT = timedelta(days=18)
+EVENT_RETENTION = timedelta(days=18)
 """How long an event is kept: the 14 days of a recovery, and the 76 hours that its last attempt may take."""
 
 
 class MaintenanceMetrics:
-    """What is measured for Prometheus."""
+    """The Prometheus gauges of deliveries and endpoints."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.waiting = Gauge("imsg_callback_deliveries_waiting", "Deliveries that wait", registry=registry)
         self.oldest = Gauge(
             "imsg_callback_delivery_oldest_seconds",
-            "How long the delivery has been due that waits longest for an enabled endpoint",
+            "How long the oldest due delivery of an enabled endpoint has been due",
             registry=registry,
         )
         self.failing = Gauge("imsg_callback_endpoints_failing", "Endpoints whose last call failed", registry=registry)
@@ -52,7 +52,7 @@ class MaintenanceMetrics:
 
 @dataclass(slots=True)
 class Maintenance:
-    """Runs until it is stopped; several processes do no harm to one another."""
+    """Runs the periodic work until it is stopped. Several processes may run it at the same time."""
 
     database: Database
     listeners: Listeners
@@ -63,21 +63,21 @@ class Maintenance:
     synchronize_at: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work again and again."""
+        """Run everything every 5 s until `stopping`."""
         problem = RecurringProblem(log, "maintenance_delayed")
         while not stopping.is_set():
             try:
-                await self.once()
-            except (DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-                problem.note(away)
+                await self.run_once()
+            except (DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
+                problem.note(error)
             else:
                 problem.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(RUN_EVERY_S):
                     await stopping.wait()
 
-    async def once(self) -> None:
-        """Do all of it once. Raises what can be away."""
+    async def run_once(self) -> None:
+        """Run everything once. Raises DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused."""
         while await self.recover():
             self.wake()
         await self._measure()
@@ -85,35 +85,43 @@ class Maintenance:
         await self.remove_old()
         now = asyncio.get_running_loop().time()
         if now >= self.synchronize_at:
-            await self.listeners.synchronize(everybody=not self.synchronize_at)
+            await self.listeners.synchronize(all_users=not self.synchronize_at)
             self.synchronize_at = now + SYNCHRONIZE_EVERY_S
 
     async def recover(self) -> bool:
-        """Continue one recovery by a slice; False where there is none."""
+        """Make due the undelivered events in one slice of a recovery; return False if there is no recovery."""
         async with self.database.writing() as connection:
             query = select(recoveries).order_by(recoveries.c.id).limit(1).with_for_update(skip_locked=True)
-            asked = (await connection.execute(query)).first()
-            if asked is None:
+            recovery = (await connection.execute(query)).first()
+            if recovery is None:
                 return False
             row = (
-                (await connection.execute(select(endpoints).where(endpoints.c.id == asked.endpoint))).mappings().first()
+                (await connection.execute(select(endpoints).where(endpoints.c.id == recovery.endpoint)))
+                .mappings()
+                .first()
             )
-            some = [] if row is None else await self._slice(connection, row["user_id"], asked.position, asked.until)
-            if row is None or not some:
-                await connection.execute(delete(recoveries).where(recoveries.c.id == asked.id))
+            rows = (
+                []
+                if row is None
+                else await self._read_slice(connection, row["user_id"], recovery.position, recovery.until)
+            )
+            if row is None or not rows:
+                await connection.execute(delete(recoveries).where(recoveries.c.id == recovery.id))
                 return True
             endpoint = read_endpoint(row)
-            wanted = [one.number for one in some if wants(endpoint.events, endpoint.methods, one.type, one.method)]
-            done = deliveries.c.endpoint == endpoint.id, deliveries.c.state == DELIVERED
-            known = select(deliveries.c.number).where(*done, deliveries.c.number.in_(wanted))
+            wanted = [
+                event.number for event in rows if wants(endpoint.events, endpoint.methods, event.type, event.method)
+            ]
+            is_delivered = deliveries.c.endpoint == endpoint.id, deliveries.c.state == DELIVERED
+            known = select(deliveries.c.number).where(*is_delivered, deliveries.c.number.in_(wanted))
             delivered = set((await connection.execute(known)).scalars())
             if numbers := [number for number in wanted if number not in delivered]:
-                await begin(connection, endpoint.id, numbers, self.now())
-            position = update(recoveries).where(recoveries.c.id == asked.id).values(position=some[-1].number)
+                await make_due(connection, endpoint.id, numbers, self.now())
+            position = update(recoveries).where(recoveries.c.id == recovery.id).values(position=rows[-1].number)
             await connection.execute(position)
         return True
 
-    async def _slice(
+    async def _read_slice(
         self, connection: AsyncConnection, user_id: str, position: int, until: int
     ) -> Sequence[Row[Any, Any, Any]]:
         query = (
@@ -137,8 +145,8 @@ class Maintenance:
         self.metrics.failing.set(failing or 0)
 
     async def remove_old(self) -> None:
-        """Remove what is past its time, the fact of it first: a cursor that points before it has expired."""
-        before = self.now() - KEPT // timedelta(milliseconds=1)
+        """Remove events older than `EVENT_RETENTION`. Cursors before the highest removed number then have expired."""
+        before = self.now() - EVENT_RETENTION // timedelta(milliseconds=1)
         while True:
             async with self.database.writing() as connection:
                 query = select(events.c.number).where(events.c.kept_at < before).order_by(events.c.kept_at).limit(SLICE)
@@ -152,6 +160,6 @@ class Maintenance:
 
 async def _raise_fact(connection: AsyncConnection, name: str, value: int) -> None:
     statement = insert_into(facts, is_postgres=is_postgres(connection)).values(name=name, value=value)
-    is_news = facts.c.value < statement.excluded.value
-    change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}, where=is_news)
+    is_higher = facts.c.value < statement.excluded.value
+    change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}, where=is_higher)
     await connection.execute(change)

@@ -14,7 +14,7 @@ MESSAGE_EVENTS = (
 )
 REQUEST_EVENTS = ("request.settled",)
 CHANNEL_EVENTS = ("channel.blocked", "channel.open")
-"""For administrators alone."""
+"""Events that only administrators may subscribe to."""
 
 CALLBACK_EVENTS = ("callback.disabled",)
 EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *CHANNEL_EVENTS, *CALLBACK_EVENTS)
@@ -23,19 +23,22 @@ TEST_EVENT = "callback.test"
 """The type of a test call; no endpoint can subscribe to it."""
 
 READER = int(EventKind.MESSAGE | EventKind.REQUEST)
-"""The events of users who read them without an endpoint."""
+"""The kinds of events that are recorded for users who read them without an endpoint."""
 
 
 def kinds_of(events: Collection[str]) -> int:
-    """Return which events of messages have to be recorded for an endpoint of these types."""
+    """Return the bits of `EventKind` that history must record for an endpoint of these event types."""
     kinds = 0
-    if any(one in MESSAGE_EVENTS for one in events):
+    if any(event in MESSAGE_EVENTS for event in events):
         kinds |= EventKind.MESSAGE
-    if any(one in REQUEST_EVENTS for one in events):
+    if any(event in REQUEST_EVENTS for event in events):
         kinds |= EventKind.REQUEST
     return int(kinds)
 
 
 def wants(events: Collection[str], methods: Collection[str] | None, kind: str, method: str | None) -> bool:
-    """Tell whether an endpoint of these events and methods wants an event; what is of no channel, whatever its own."""
+    """Return whether an endpoint of these event types and channels gets an event.
+
+    `methods` None means every channel. An event without a channel (`method` None) goes to any endpoint of its type.
+    """
     return kind in events and (methods is None or method is None or method in methods)

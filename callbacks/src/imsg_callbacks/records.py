@@ -10,7 +10,7 @@ from imsg_callbacks.schedule import EndpointReply
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One URL that a user has events sent to."""
+    """A URL that gets a user's events. Times are Unix milliseconds."""
 
     id: str
     user_id: str
@@ -21,7 +21,7 @@ class Endpoint:
     methods: tuple[str, ...] | None
     description: str
     secret: str
-    """Encrypted, as the old one is."""
+    """Encrypted, as `old_secret` is."""
     old_secret: str | None
     old_until: int | None
     created_at: int
@@ -34,7 +34,7 @@ class Endpoint:
 
     @property
     def state(self) -> str:
-        """How it is: `ok`, `new` (nothing was sent yet), `failing`, `disabled`."""
+        """The state of the endpoint: `ok`, `new` (nothing was sent yet), `failing`, `disabled`."""
         if self.disabled_at is not None:
             return "disabled"
         if self.failing_since is not None:
@@ -42,14 +42,14 @@ class Endpoint:
         return "new" if self.reached_at is None else "ok"
 
     def list_sealed_secrets(self, now_ms: int) -> Sequence[str]:
-        """Return the secrets that sign now: the old one too while it holds."""
+        """Return the encrypted secrets that sign at a time: the old one too until `old_until`."""
         if self.old_secret is not None and self.old_until is not None and now_ms < self.old_until:
             return (self.secret, self.old_secret)
         return (self.secret,)
 
 
 def read_endpoint(row: Any) -> Endpoint:  # noqa: ANN401  a row's mapping
-    """Make an endpoint of its row."""
+    """Make an endpoint from its row."""
     methods = row["methods"]
     return Endpoint(
         **{name: row[name] for name in Endpoint.__dataclass_fields__ if name not in ("events", "methods", "is_admin")},
@@ -61,14 +61,14 @@ def read_endpoint(row: Any) -> Endpoint:  # noqa: ANN401  a row's mapping
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at one delivery, made."""
+    """One finished attempt of a delivery. Times are Unix milliseconds."""
 
     endpoint: str
     number: int
-    answer: EndpointReply
+    reply: EndpointReply
     at: int
     due_at: int | None
-    """When it is tried again; None: it is not."""
+    """The time of the next attempt; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,18 @@ class LoggedEvent:
     method: str | None
     body: str
     digests: tuple[str, ...] = ()
-    """Of whom it is about, as erasures know them."""
+    """Digests of the recipient's address, one under each erasure key."""
     named: tuple[str, ...] = ()
-    """Of whom its texts mention beside."""
+    """Digests of the other addresses that its texts mention."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """One delivery, ours until its lease ends."""
+    """A delivery that this process has leased."""
 
     endpoint: Endpoint
     number: int
     event: str
     body: str
     round: int
-    """Attempts before this one since the delivery was made or sent again."""
+    """Attempts since the delivery was made or last resent."""

@@ -1,16 +1,16 @@
-"""When a delivery is tried again, and when an endpoint is given up: Standard Webhooks' schedule, 76 hours in all."""
+"""The retry schedule of deliveries (Standard Webhooks, 76 hours in all), and when an endpoint is disabled."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 STEPS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""What follows each failure (standard-webhooks.md, "Retry schedule and deliverability"): ten attempts in all."""
+"""The delay after each failure (standard-webhooks.md, "Retry schedule and deliverability"): ten attempts in all."""
 
 JITTER = 0.1
-"""By how much of a step it may come later, so that what failed together does not return together."""
+"""The share of a delay that is added at random, so that calls that failed together are not retried together."""
 
 DISABLED_AFTER = timedelta(days=5)
-"""Nothing but failures for so long disables an endpoint."""
+"""An endpoint whose calls have all failed for this long is disabled."""
 
 GONE = 410
 """The status by which an endpoint unsubscribes (standard-webhooks.md, "Webhook consumers")."""
@@ -18,35 +18,35 @@ GONE = 410
 SUCCESS = range(200, 300)
 
 READER_EXPIRES_AFTER = timedelta(days=7)
-"""After so long without a read, a user's messages are no longer recorded as events."""
+"""Events of a user without endpoints are no longer recorded this long after their last read."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointReply:
-    """What an attempt came to: an HTTP status, or what kept us from one."""
+    """The result of a call: an HTTP status, or an error without one."""
 
     status: int | None
     error: str | None = None
     body: str | None = None
-    """Its first 4 KiB."""
+    """The first 4 KiB of the response."""
     retry_after_s: float | None = None
     took_ms: int = 0
 
     @property
     def is_success(self) -> bool:
-        """Whether the endpoint took it; 3xx is none: nothing is followed."""
+        """Whether the status is 2xx. A redirect is a failure: it is not followed."""
         return self.status is not None and self.status in SUCCESS
 
     @property
     def is_gone(self) -> bool:
-        """Whether the endpoint has unsubscribed."""
+        """Whether the endpoint has unsubscribed (410)."""
         return self.status == GONE
 
 
 def next_in_s(failures: int, draw: float, retry_after_s: float | None = None) -> float | None:
-    """Say after how many seconds a delivery is tried again that has failed so often; None: no more.
+    """Return the delay in seconds before a delivery with so many failures is retried; None after the last attempt.
 
-    `draw` is a random number in [0, 1). What the endpoint asks to wait is granted up to twice the step.
+    `draw` is a random number in [0, 1). A Retry-After of the endpoint counts up to twice the step.
     """
     if failures > len(STEPS_S):
         return None
@@ -55,9 +55,9 @@ def next_in_s(failures: int, draw: float, retry_after_s: float | None = None) ->
     return wait_s if retry_after_s is None else min(max(wait_s, retry_after_s), 2.0 * step_s)
 
 
-def must_disable(answer: EndpointReply, failing_since_ms: int | None, now_ms: int) -> str | None:
-    """Say why an endpoint is to be disabled after a failure: `gone`, `failing`, or None."""
-    if answer.is_gone:
+def must_disable(reply: EndpointReply, failing_since_ms: int | None, now_ms: int) -> str | None:
+    """Return why an endpoint must be disabled after a failure (`gone`, `failing`); None if it must not."""
+    if reply.is_gone:
         return "gone"
     if failing_since_ms is not None and now_ms - failing_since_ms >= DISABLED_AFTER // timedelta(milliseconds=1):
         return "failing"

@@ -1,10 +1,10 @@
-"""The bodies and queries that callbacks takes, and its answers."""
+"""The requests and responses of callbacks."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from imsg_callbacks.bounds import DEFAULT_LIMIT, LONGEST_WAIT_S, MOST_EVENTS
+from imsg_callbacks.bounds import DEFAULT_LIMIT, MAX_EVENTS, MAX_WAIT_S
 from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
 from imsg_web.request_models import RequestModel
@@ -33,14 +33,14 @@ MAX_DESCRIPTION = 200
 DELIVERIES_CURSOR = "^([A-P][A-Za-z0-9_-]{9}[AEIMQUYcgkosw048]=?)?$"
 
 
-def _check_state(given: object) -> object:
-    if given not in ("waiting", "delivered", "failed"):
+def _check_state(state: object) -> object:
+    if state not in ("waiting", "delivered", "failed"):
         raise wrong("应为 waiting、delivered 或 failed", "it must be waiting, delivered or failed")
-    return given
+    return state
 
 
 def _check_events(events: list[str]) -> list[str]:
-    if not events or any(one not in EVENTS for one in events):
+    if not events or any(event not in EVENTS for event in events):
         raise wrong(
             f"应为非空的列表，可选 {'、'.join(EVENTS)}", f"it must be a list of one or more of {', '.join(EVENTS)}"
         )
@@ -48,14 +48,14 @@ def _check_events(events: list[str]) -> list[str]:
 
 
 def _check_methods(methods: list[str]) -> list[str]:
-    if not methods or any(one not in METHODS for one in methods):
+    if not methods or any(method not in METHODS for method in methods):
         raise wrong(
             f"应为非空的列表，可选 {'、'.join(METHODS)}", f"it must be a list of one or more of {', '.join(METHODS)}"
         )
     return list(dict.fromkeys(methods))
 
 
-Names = Annotated[
+EventNames = Annotated[
     list[str], AfterValidator(_check_events), Field(json_schema_extra={"minItems": 1, "items": {"enum": list(EVENTS)}})
 ]
 Methods = Annotated[
@@ -83,18 +83,20 @@ class NewEndpoint(RequestModel):
     )
 
     url: Url
-    events: Names
-    methods: Annotated[Methods | None, Field(description="Of these channels alone; left out: of every one.")] = None
+    events: EventNames
+    methods: Annotated[
+        Methods | None, Field(description="Only events of these channels; left out: of every channel.")
+    ] = None
     description: Description | None = None
 
 
 class EndpointPatch(RequestModel):
-    """What of an endpoint is to be otherwise."""
+    """The changes of an endpoint; what is left out stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
 
     url: Url | None = None
-    events: Names | None = None
+    events: EventNames | None = None
     methods: Methods | None = None
     all_methods: Annotated[bool | None, Field(description="true: of every channel again.")] = None
     description: Description | None = None
@@ -102,7 +104,7 @@ class EndpointPatch(RequestModel):
 
 
 class Recovery(RequestModel):
-    """From when to when what failed is to be sent once more."""
+    """The period whose undelivered events are sent again."""
 
     model_config = ConfigDict(strict=False, json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]})
 
@@ -138,16 +140,16 @@ class EventsQuery(BaseModel):
             {
                 "type": "string",
                 "pattern": "^([A-Za-z0-9_-]{32})?$",
-                "description": "`next` of the answer before; left out: from the oldest that is kept.",
+                "description": "`next` of the previous answer; left out: from the oldest event that is kept.",
             }
         ),
     ] = None
     wait: Annotated[
         int,
-        Field(ge=0, le=LONGEST_WAIT_S, description="For how many seconds an answer may wait for an event."),
+        Field(ge=0, le=MAX_WAIT_S, description="For how many seconds an answer may wait for an event."),
         BeforeValidator(read_whole_number),
     ] = 0
-    limit: Annotated[int, Field(ge=1, le=MOST_EVENTS), BeforeValidator(read_whole_number)] = 100
+    limit: Annotated[int, Field(ge=1, le=MAX_EVENTS), BeforeValidator(read_whole_number)] = 100
 
 
 class EndpointShape(AnswerPart):
@@ -171,7 +173,7 @@ class EndpointShape(AnswerPart):
     reached_at: Annotated[Time | None, Field(description="Its last success.")]
     last_error: str | None
     waiting: Annotated[int, Field(description="Deliveries that are still to be tried.")]
-    old_secret_until: Annotated[Time | None, Field(description="Until then the secret before signs too.")]
+    old_secret_until: Annotated[Time | None, Field(description="Until then the previous secret signs too.")]
     created_at: Time
 
 
@@ -194,14 +196,14 @@ class NewAnswer(Success):
 
 
 class SecretAnswer(Success):
-    """A new secret, shown this once; the one before signs too for 24 hours."""
+    """A new secret, shown this once; the previous one signs too for 24 hours."""
 
     secret: str
     old_until: Time
 
 
 class TestAnswer(Success):
-    """What a test call came to."""
+    """The result of a test call."""
 
     delivered: bool
     status: int | None
@@ -211,14 +213,14 @@ class TestAnswer(Success):
 
 
 class RecoveryAnswer(Success):
-    """A recovery that was begun."""
+    """The period that a recovery covers."""
 
     since: Time
     until: Time
 
 
 class DeliveryShape(AnswerPart):
-    """One event on its way to the endpoint."""
+    """The delivery of one event to one endpoint."""
 
     event: str
     type: str
@@ -242,7 +244,7 @@ class DeliveriesAnswer(Success):
 
 
 class EventShape(AnswerPart):
-    """One event, as callbacks carry it."""
+    """One event, in the shape of a callback."""
 
     id: str
     type: EventName
@@ -251,11 +253,11 @@ class EventShape(AnswerPart):
 
 
 class EventsAnswer(Success):
-    """Events, the oldest first, and where to go on: `next` always leads on, also from an empty answer."""
+    """Events, the oldest first, and `next`, the cursor of the next call; an empty answer has one too."""
 
     events: list[EventShape]
     next: str
     as_of: Annotated[
         Time | None,
-        Field(description="Up to when all that happened is among the events: now, where nothing waits to be recorded."),
+        Field(description="The events are complete up to this time: now, where nothing waits to be recorded."),
     ]

@@ -19,7 +19,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 NUMBER = BigInteger().with_variant(Integer, "sqlite")
-"""The number of an event in the log. SQLite numbers rows by itself only in a column of this type."""
+"""The type of an event's number. SQLite numbers rows automatically only in an INTEGER column."""
 
 endpoints = Table(
     "endpoints",
@@ -27,10 +27,10 @@ endpoints = Table(
     Column("id", String(32), nullable=False),
     Column("user_id", String(32), nullable=False),
     Column("username", Text, nullable=False),
-    Column("is_admin", Boolean, nullable=False),  # of its owner, when it was last made or changed
+    Column("is_admin", Boolean, nullable=False),  # whether the owner was an administrator at the last change
     Column("url", Text, nullable=False),
     Column("events", Text, nullable=False),  # JSON
-    Column("methods", Text),  # JSON; null: of every channel
+    Column("methods", Text),  # JSON; null: every channel
     Column("description", Text, nullable=False),
     Column("secret", Text, nullable=False),  # encrypted
     Column("old_secret", Text),
@@ -46,7 +46,7 @@ endpoints = Table(
 )
 Index("endpoints_by_user", endpoints.c.user_id)
 
-log = Table(  # every event, in the order in which they can be read
+log = Table(  # every event, in the order of their numbers
     "log",
     metadata,
     Column("number", NUMBER, Identity(), primary_key=True),
@@ -54,8 +54,8 @@ log = Table(  # every event, in the order in which they can be read
     Column("type", Text, nullable=False),
     Column("user_id", String(32), nullable=False),
     Column("method", Text),
-    Column("digests", Text),  # JSON: of whom it is about and whom its texts mention, as erasures know them
-    Column("body", Text, nullable=False),  # what is sent, to the byte
+    Column("digests", Text),  # JSON: [digests of the recipient, digests of others in the texts]
+    Column("body", Text, nullable=False),  # as it is sent
     Column("kept_at", BigInteger, nullable=False),
     UniqueConstraint("id", name="log_id_key"),
     sqlite_autoincrement=True,
@@ -65,22 +65,24 @@ Index("log_by_age", log.c.kept_at)
 
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 
-deliveries = Table(  # one event on its way to one endpoint
+deliveries = Table(  # one event for one endpoint
     "deliveries",
     metadata,
     Column("endpoint", String(32), nullable=False),
     Column("number", NUMBER, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("round", Integer, nullable=False),  # attempts since it was begun, or begun anew
+    Column("round", Integer, nullable=False),  # attempts since it was made or last resent
     Column("due_at", BigInteger, nullable=False),
     Column("leased_until", BigInteger, nullable=False),
     Column("tried_at", BigInteger),
     Column("took_ms", Integer),
-    Column("status", Integer),  # HTTP's
+    Column("status", Integer),  # the HTTP status
     Column("error", Text),
     Column("answer", Text),
-    Column("is_erased", Boolean, nullable=False, server_default=false()),  # its event was: no answer is kept any more
+    Column(
+        "is_erased", Boolean, nullable=False, server_default=false()
+    ),  # the event is redacted; responses are not kept
     PrimaryKeyConstraint("endpoint", "number"),
 )
 IS_WAITING = deliveries.c.state == WAITING
@@ -92,18 +94,18 @@ Index(
     sqlite_where=IS_WAITING,
 )
 
-listeners = Table(  # whose messages are stamped, and who reads events without an endpoint
+listeners = Table(  # the users whose messages are recorded as events
     "listeners",
     metadata,
     Column("user_id", String(32), nullable=False),
     Column("username", Text, nullable=False),
-    Column("events", Integer, nullable=False),  # as auth was told
+    Column("events", Integer, nullable=False),  # bits of EventKind, as registered at auth
     Column("read_at", BigInteger),
-    Column("is_admin", Boolean),  # when they read last; null: not known
+    Column("is_admin", Boolean),  # at the last read; null: not known
     PrimaryKeyConstraint("user_id"),
 )
 
-recoveries = Table(  # what is to be sent once more, as far as it is done
+recoveries = Table(  # recoveries that are not finished; position: the last event looked at
     "recoveries",
     metadata,
     Column("id", String(32), nullable=False),
@@ -113,7 +115,7 @@ recoveries = Table(  # what is to be sent once more, as far as it is done
     PrimaryKeyConstraint("id"),
 )
 
-channels = Table(  # how each channel was when it was last told of
+channels = Table(  # the state of each channel that the last event reported
     "channels",
     metadata,
     Column("method", Text, nullable=False),
@@ -130,4 +132,4 @@ facts = Table(
 )
 
 REMOVED = "removed"
-"""The fact up to which number events were removed for their age."""
+"""The fact that holds the highest number of a removed event."""

@@ -1,6 +1,6 @@
-"""Encrypts endpoints' secrets, and cursors, which so do not show how much other users send.
+"""Encrypts endpoints' secrets, and cursors, so that a cursor does not show how many events there are.
 
-`IMSG_SECRET_KEY` is a list: the first encrypts, all decrypt, so that a key can be changed without a gap.
+`IMSG_SECRET_KEY` is a list: the first key encrypts, all decrypt, so that keys can be rotated.
 """
 
 import base64
@@ -18,11 +18,11 @@ NUMBER_BYTES = 8
 
 
 class Unreadable(Exception):  # noqa: N818  a state of the world
-    """None of the keys decrypts it."""
+    """None of the keys decrypts a secret."""
 
 
 class Vault:
-    """Seals and opens under some keys."""
+    """Encrypts and decrypts under a list of keys."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         secret_keys = [_derive(key.get_secret_value(), "endpoint secrets", 32) for key in keys]
@@ -31,13 +31,13 @@ class Vault:
         self._marks = [hashlib.sha256(key).hexdigest()[:8] for key in secret_keys]
 
     def seal(self, text: str, owner: str) -> str:
-        """Encrypt a text for the row of an owner, under the first key."""
+        """Encrypt a text under the first key; `owner`, the id of its row, is authenticated with it."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = self._secret_ciphers[0].encrypt(nonce, text.encode(), owner.encode())
         return f"{self._marks[0]}.{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, owner: str) -> str:
-        """Decrypt what was sealed for this owner. Raises Unreadable."""
+        """Decrypt a text that was sealed for this owner. Raises Unreadable."""
         _, _, data = sealed.partition(".")
         raw = base64.b64decode(data)
         for cipher in self._secret_ciphers:
@@ -45,19 +45,19 @@ class Vault:
                 return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode()).decode()
             except InvalidTag:
                 continue
-        raise Unreadable("IMSG_SECRET_KEY holds none of the keys under which this was kept")
+        raise Unreadable("IMSG_SECRET_KEY holds none of the keys under which this secret was encrypted")
 
     def is_fresh(self, sealed: str) -> bool:
-        """Tell whether a text was sealed under the first key."""
+        """Return whether a text is encrypted under the first key."""
         return sealed.startswith(f"{self._marks[0]}.")
 
     def write_cursor(self, number: int) -> str:
-        """Make the cursor of a place in the log; the same place makes the same one."""
+        """Return the cursor of a number in the log; the same number has the same cursor."""
         sealed = self._cursor_ciphers[0].encrypt(number.to_bytes(NUMBER_BYTES, "big"), None)
         return base64.urlsafe_b64encode(sealed).decode()
 
     def read_cursor(self, cursor: str) -> int | None:
-        """Read a cursor; None where it is none of ours."""
+        """Return the number of a cursor; None if `write_cursor` did not make it."""
         try:
             sealed = base64.b64decode(cursor, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):

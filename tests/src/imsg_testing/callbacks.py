@@ -16,7 +16,7 @@ from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.erasure import EventErasure
 from imsg_callbacks.event_log import append
-from imsg_callbacks.event_reader import Reader
+from imsg_callbacks.event_reader import EventReader
 from imsg_callbacks.main import write_disabled
 from imsg_callbacks.maintenance import Maintenance
 from imsg_callbacks.migrations import MIGRATIONS
@@ -38,10 +38,10 @@ OPTIONS = DatabaseOptions("imsg-callbacks", pool=5, busy_timeout_s=10)
 ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
 
 
-class Nobody:
-    """Listeners who are told nothing here."""
+class NoListeners:
+    """Stands in for `Listeners`: auth is not called."""
 
-    async def synchronize(self, *, everybody: bool = False) -> None:
+    async def synchronize(self, *, all_users: bool = False) -> None:
         """Do nothing."""
 
 
@@ -59,14 +59,14 @@ class Bench:
         clock: Callable[[], int] = lambda: self.now  # noqa: E731
         self.endpoints = Endpoints(self.database, Vault([KEY]), clock)
         self.deliveries = DeliveryLog(self.database, clock, write_disabled)
-        nobody: Any = Nobody()
+        listeners: Any = NoListeners()
         self.watermark = Watermark(clock)
         self.erasure = EventErasure(self.database, self.redis, ERASURE, self.watermark, clock)
         gauges = maintenance.MaintenanceMetrics(CollectorRegistry())
-        self.maintenance = Maintenance(self.database, nobody, self.erasure, clock, lambda: None, gauges)
-        self.reader = Reader(self.database, Vault([KEY]), asyncio.Event())
+        self.maintenance = Maintenance(self.database, listeners, self.erasure, clock, lambda: None, gauges)
+        self.reader = EventReader(self.database, Vault([KEY]), asyncio.Event())
 
-    async def add(self, name: str, url: str = "https://example.com/", **given: Any) -> Endpoint:  # noqa: ANN401
+    async def add(self, name: str, url: str = "https://example.com/", **columns: Any) -> Endpoint:  # noqa: ANN401
         """Add an endpoint."""
         endpoint = Endpoint(
             id=name,
@@ -82,11 +82,11 @@ class Bench:
             old_until=None,
             created_at=self.now,
         )
-        endpoint = replace(endpoint, **given)
+        endpoint = replace(endpoint, **columns)
         await self.endpoints.add(endpoint)
         return endpoint
 
-    async def tell(self, *events: LoggedEvent) -> None:
+    async def append(self, *events: LoggedEvent) -> None:
         """Append events."""
         async with self.database.writing() as connection:
             await append(connection, events, self.now)
@@ -94,22 +94,22 @@ class Bench:
 
     async def read(self, after: str | None = None, wait_s: float = 0, user: str = USER) -> tuple[list[str], str]:
         """Read on; return the events' ids and the next cursor."""
-        found = await self.reader.read(user, after, wait_s, 100)
-        return [json.loads(body)["id"] for body in found.bodies], found.next
+        page = await self.reader.read(user, after, wait_s, 100)
+        return [json.loads(body)["id"] for body in page.bodies], page.next
 
-    async def try_all(self, name: str, answer: EndpointReply, due_at: int | None = None) -> int:
-        """Deliver everything due for an endpoint with one answer; return the number of deliveries."""
-        taken = await self.deliveries.take(name, 100, LEASE_MS)
-        if taken:
-            await self.deliveries.settle([Attempt(name, one.number, answer, self.now, due_at) for one in taken])
-        return len(taken)
+    async def try_all(self, name: str, reply: EndpointReply, due_at: int | None = None) -> int:
+        """Deliver everything due for an endpoint with one reply; return the number of deliveries."""
+        leased = await self.deliveries.lease(name, 100, LEASE_MS)
+        if leased:
+            await self.deliveries.settle([Attempt(name, due.number, reply, self.now, due_at) for due in leased])
+        return len(leased)
 
 
-def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any) -> LoggedEvent:  # noqa: ANN401
+def event(name: str, user: str = USER, kind: str = "message.sent", **fields: Any) -> LoggedEvent:  # noqa: ANN401
     """Make an event."""
-    data = given.pop("data", {"to": "li@a.cn"})
+    data = fields.pop("data", {"to": "li@a.cn"})
     body = json.dumps({"id": name, "type": kind, "timestamp": "2026-11-25T00:00:00.000Z", "data": data})
-    return LoggedEvent(name, kind, user, given.pop("method", "smtp"), body, **given)
+    return LoggedEvent(name, kind, user, fields.pop("method", "smtp"), body, **fields)
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""callbacks' routes, a module for each resource; the gateway relays them."""
+"""The routes of callbacks, one module for each resource; the gateway relays them."""

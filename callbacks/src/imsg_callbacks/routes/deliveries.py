@@ -1,4 +1,4 @@
-"""What is sent to an endpoint: listed, sent again, recovered."""
+"""The routes of an endpoint's deliveries: list, resend, recover."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import insert, select
 
 from imsg_callbacks.event_log import find_head
-from imsg_callbacks.routes.dependencies import CallbackParts, EndpointOwner
+from imsg_callbacks.routes.dependencies import CallbackServices, EndpointOwner
 from imsg_callbacks.schemas import DeliveriesAnswer, DeliveriesQuery, DeliveryShape, Recovery, RecoveryAnswer
 from imsg_callbacks.tables import log as events
 from imsg_callbacks.tables import recoveries
@@ -25,18 +25,18 @@ router = APIRouter(prefix="/api/callbacks/{id}", route_class=InternalRoute)
 
 
 @router.post("/recover", status_code=202, responses=describe_refusals(*BODY, "not_found"))
-async def recover(owner: EndpointOwner, id: str, body: Recovery, parts: CallbackParts) -> RecoveryAnswer:  # noqa: A002  its name in the path
-    """Send once more what failed since a time."""
-    await parts.endpoints.one(id, owner.user_id)
-    since, until = to_ms(body.since), parts.now() if body.until is None else to_ms(body.until)
-    if not parts.now() - RECOVERED_MS <= since < until:
+async def recover(owner: EndpointOwner, id: str, body: Recovery, services: CallbackServices) -> RecoveryAnswer:  # noqa: A002  its name in the path
+    """Resend the undelivered events of a period."""
+    await services.endpoints.find(id, owner.user_id)
+    since, until = to_ms(body.since), services.now() if body.until is None else to_ms(body.until)
+    if not services.now() - RECOVERED_MS <= since < until:
         raise Refusal(
             "wrong_type",
             field="since",
             why_zh="应早于 until，且不早于 14 天前",
             why_en="it must be before `until`, and not more than 14 days ago",
         )
-    await _begin_recovery(parts.database, id, since, until)
+    await _begin_recovery(services.database, id, since, until)
     return RecoveryAnswer(since=rfc3339(since), until=rfc3339(until))
 
 
@@ -45,20 +45,20 @@ async def list_deliveries(
     owner: EndpointOwner,
     id: str,  # noqa: A002  as above
     query: Annotated[DeliveriesQuery, Query()],
-    parts: CallbackParts,
+    services: CallbackServices,
 ) -> DeliveriesAnswer:
-    """List what was sent to an endpoint, and what waits."""
-    await parts.endpoints.one(id, owner.user_id)
-    found, cursor = await parts.deliveries.page(id, query.state, query.limit, query.cursor or None)
-    return DeliveriesAnswer(deliveries=[DeliveryShape(**delivery) for delivery in found], next=cursor)
+    """List the deliveries of an endpoint."""
+    await services.endpoints.find(id, owner.user_id)
+    rows, cursor = await services.deliveries.list_page(id, query.state, query.limit, query.cursor or None)
+    return DeliveriesAnswer(deliveries=[DeliveryShape(**row) for row in rows], next=cursor)
 
 
 @router.post("/deliveries/{event}/resend", status_code=202, responses=describe_refusals("not_found"))
-async def resend_delivery(owner: EndpointOwner, id: str, event: str, parts: CallbackParts) -> Success:  # noqa: A002  as above
+async def resend_delivery(owner: EndpointOwner, id: str, event: str, services: CallbackServices) -> Success:  # noqa: A002  as above
     """Send one event again."""
-    await parts.endpoints.one(id, owner.user_id)
-    await parts.deliveries.resend(id, event)
-    parts.dispatcher.wake()
+    await services.endpoints.find(id, owner.user_id)
+    await services.deliveries.resend(id, event)
+    services.dispatcher.wake()
     return Success()
 
 

@@ -1,4 +1,4 @@
-"""What the routes call, as FastAPI's dependencies give it to them."""
+"""The FastAPI dependencies of the routes: the service's parts, and the calling user."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import EndpointClient
 from imsg_callbacks.endpoints import Endpoints
-from imsg_callbacks.event_reader import Reader
+from imsg_callbacks.event_reader import EventReader
 from imsg_callbacks.listeners import Listeners
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
@@ -19,8 +19,8 @@ from imsg_web.authorization import User
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the routes call."""
+class RouteServices:
+    """The parts of the service that the routes call."""
 
     database: Database
     endpoints: Endpoints
@@ -28,17 +28,17 @@ class Parts:
     dispatcher: Dispatcher
     client: EndpointClient
     listeners: Listeners
-    reader: Reader
+    reader: EventReader
     now: Callable[[], int]
     find_as_of: Callable[[], Awaitable[str | None]]
-    """Returns up to when all that happened is in the log; None where that can't be told."""
+    """Returns the time (RFC 3339) up to which the log is complete; None if it is not known."""
     tests: ConcurrentRequests = field(default_factory=ConcurrentRequests)
-    """The test calls of each user that run now."""
+    """The running test calls of each user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The user whose endpoints are meant."""
+    """The calling user, who owns the endpoints."""
 
     user_id: str
     username: str
@@ -50,5 +50,5 @@ def find_owner(user: User) -> Owner:
     return Owner(user.user_id, user.username, user.is_admin)
 
 
-CallbackParts = Annotated[Parts, Depends(find_parts)]
+CallbackServices = Annotated[RouteServices, Depends(find_parts)]
 EndpointOwner = Annotated[Owner, Depends(find_owner)]

@@ -1,4 +1,4 @@
-"""The endpoints to which a user's events go."""
+"""The routes of a user's endpoints."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from pydantic_core import to_json
 from imsg_callbacks import signatures
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
-from imsg_callbacks.endpoints import write_changes
+from imsg_callbacks.endpoints import write_list_columns
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.records import Endpoint
-from imsg_callbacks.routes.dependencies import CallbackParts, EndpointOwner, Owner
+from imsg_callbacks.routes.dependencies import CallbackServices, EndpointOwner, Owner
 from imsg_callbacks.schemas import (
     EndpointAnswer,
     EndpointPatch,
@@ -30,7 +30,7 @@ from imsg_web.authorization import InternalRoute
 from imsg_web.schemas import Success, describe_refusals
 
 MAX_TESTS = 4
-"""Test calls of one user at once: an endpoint that hangs holds each for as long as a call may take."""
+"""Concurrent test calls of one user; each may last as long as the timeout of a call."""
 
 TESTS_RETRY_AFTER_S = round(TIMEOUT_S)
 
@@ -38,20 +38,20 @@ router = APIRouter(prefix="/api/callbacks", route_class=InternalRoute)
 
 
 @router.get("", responses=describe_refusals())
-async def list_callbacks(owner: EndpointOwner, parts: CallbackParts) -> EndpointsAnswer:
+async def list_callbacks(owner: EndpointOwner, services: CallbackServices) -> EndpointsAnswer:
     """List the user's endpoints."""
-    found = await parts.endpoints.of_user(owner.user_id)
-    waiting = await parts.endpoints.count_waiting([endpoint.id for endpoint in found])
-    shown = [EndpointShape(**_show(endpoint, waiting.get(endpoint.id, 0))) for endpoint in found]
+    endpoints = await services.endpoints.list_of_user(owner.user_id)
+    waiting = await services.endpoints.count_waiting([endpoint.id for endpoint in endpoints])
+    shown = [EndpointShape(**_show(endpoint, waiting.get(endpoint.id, 0))) for endpoint in endpoints]
     return EndpointsAnswer(callbacks=shown, next=None)
 
 
 @router.post("", responses=describe_refusals(*BODY, "too_many_callbacks"))
-async def add_callback(owner: EndpointOwner, body: NewEndpoint, parts: CallbackParts) -> NewAnswer:
+async def add_callback(owner: EndpointOwner, body: NewEndpoint, services: CallbackServices) -> NewAnswer:
     """Add an endpoint."""
-    await _check_url(parts.client, body.url)
-    _check_right(body.events, owner)
-    await parts.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
+    await _check_url(services.client, body.url)
+    _require_admin_for_channels(body.events, owner)
+    await services.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
     name, secret = new_id(), signatures.make_secret()
     endpoint = Endpoint(
         id=name,
@@ -62,49 +62,54 @@ async def add_callback(owner: EndpointOwner, body: NewEndpoint, parts: CallbackP
         events=tuple(body.events),
         methods=None if body.methods is None else tuple(body.methods),
         description=body.description or "",
-        secret=parts.endpoints.seal(secret, name),
+        secret=services.endpoints.seal(secret, name),
         old_secret=None,
         old_until=None,
-        created_at=parts.now(),
+        created_at=services.now(),
     )
-    await parts.endpoints.add(endpoint)
+    await services.endpoints.add(endpoint)
     return NewAnswer(id=name, secret=secret)
 
 
 @router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
-async def change_callback(owner: EndpointOwner, id: str, body: EndpointPatch, parts: CallbackParts) -> EndpointAnswer:  # noqa: A002  its name in the path
+async def change_callback(
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    body: EndpointPatch,
+    services: CallbackServices,
+) -> EndpointAnswer:
     """Change an endpoint."""
-    known = await parts.endpoints.one(id, owner.user_id)
+    known = await services.endpoints.find(id, owner.user_id)
     if body.url is not None:
-        await _check_url(parts.client, body.url)
+        await _check_url(services.client, body.url)
     if body.events is not None:
-        _check_right(body.events, owner)
-        await parts.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
-    changed = await parts.endpoints.change(id, owner.user_id, _write_change(body, known, owner, parts.now()))
-    parts.dispatcher.wake()
-    waiting = await parts.endpoints.count_waiting([id])
+        _require_admin_for_channels(body.events, owner)
+        await services.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
+    changed = await services.endpoints.change(id, owner.user_id, _write_change(body, known, owner, services.now()))
+    services.dispatcher.wake()
+    waiting = await services.endpoints.count_waiting([id])
     return EndpointAnswer(**_show(changed, waiting.get(id, 0)))
 
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
-async def remove_callback(owner: EndpointOwner, id: str, parts: CallbackParts) -> Success:  # noqa: A002  as above
+async def remove_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> Success:  # noqa: A002  as above
     """Remove an endpoint."""
-    await parts.endpoints.remove(id, owner.user_id)
+    await services.endpoints.remove(id, owner.user_id)
     return Success()
 
 
 @router.post("/{id}/rotate", responses=describe_refusals("not_found"))
-async def rotate_secret(owner: EndpointOwner, id: str, parts: CallbackParts) -> SecretAnswer:  # noqa: A002  as above
+async def rotate_secret(owner: EndpointOwner, id: str, services: CallbackServices) -> SecretAnswer:  # noqa: A002  as above
     """Give an endpoint a new secret."""
-    secret = await parts.endpoints.rotate(await parts.endpoints.one(id, owner.user_id))
-    rotated = await parts.endpoints.one(id, owner.user_id)
+    secret = await services.endpoints.rotate(await services.endpoints.find(id, owner.user_id))
+    rotated = await services.endpoints.find(id, owner.user_id)
     return SecretAnswer(secret=secret, old_until=rfc3339(rotated.old_until or 0))
 
 
 @router.post("/{id}/test", responses=describe_refusals("not_found", "too_many_tries"))
-async def test_callback(owner: EndpointOwner, id: str, parts: CallbackParts) -> TestAnswer:  # noqa: A002  as above
+async def test_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> TestAnswer:  # noqa: A002  as above
     """Call an endpoint with a test event."""
-    with parts.tests.count(owner.user_id) as at_once:
+    with services.tests.count(owner.user_id) as at_once:
         if at_once > MAX_TESTS:
             raise Refusal(
                 "too_many_tries",
@@ -113,16 +118,16 @@ async def test_callback(owner: EndpointOwner, id: str, parts: CallbackParts) -> 
                 after=TESTS_RETRY_AFTER_S,
                 retry_after_s=TESTS_RETRY_AFTER_S,
             )
-        endpoint = await parts.endpoints.one(id, owner.user_id)
+        endpoint = await services.endpoints.find(id, owner.user_id)
         event = f"evt_test-{new_id()}"
-        told = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(parts.now()), "data": {"callback": id}}
-        answer = await parts.dispatcher.call(endpoint, event, to_json(told))
+        body = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(services.now()), "data": {"callback": id}}
+        reply = await services.dispatcher.call(endpoint, event, to_json(body))
     return TestAnswer(
-        delivered=answer.is_success,
-        status=answer.status,
-        error=answer.error,
-        answer=answer.body,
-        took_ms=answer.took_ms,
+        delivered=reply.is_success,
+        status=reply.status,
+        error=reply.error,
+        answer=reply.body,
+        took_ms=reply.took_ms,
     )
 
 
@@ -146,11 +151,11 @@ def _show(endpoint: Endpoint, waiting: int) -> dict[str, Any]:
 
 
 def _write_change(body: EndpointPatch, known: Endpoint, owner: Owner, now: int) -> dict[str, Any]:
-    values = write_changes(body.events, body.methods, all_methods=body.all_methods is True)
+    values = write_list_columns(body.events, body.methods, all_methods=body.all_methods is True)
     values["is_admin"] = owner.is_admin
     for name in ("url", "description"):
-        if (given := getattr(body, name)) is not None:
-            values[name] = given
+        if (value := getattr(body, name)) is not None:
+            values[name] = value
     if body.enabled is False and known.disabled_at is None:
         values |= {"disabled_at": now, "disabled_why": "owner"}
     if body.enabled is True:
@@ -159,7 +164,7 @@ def _write_change(body: EndpointPatch, known: Endpoint, owner: Owner, now: int) 
 
 
 async def _check_url(client: EndpointClient, url: str) -> None:
-    """Refuse what can't be called, and what would be called inside. Raises Refusal wrong_type."""
+    """Check that callbacks may call a URL. Raises Refusal wrong_type."""
     try:
         destination = read_url(url)
     except BadUrl as bad:
@@ -168,13 +173,13 @@ async def _check_url(client: EndpointClient, url: str) -> None:
         raise _wrong(
             "url",
             "这个地址在内部网络中，或不是 80、443 端口；确需使用，请管理员加入 IMSG_CALLBACKS__ALLOW",
-            "it leads into an inner network, or to a port other than 80 and 443; an administrator may open it by "
+            "it leads into an internal network, or to a port other than 80 and 443; an administrator may allow it by "
             "IMSG_CALLBACKS__ALLOW",
         )
 
 
-def _check_right(wanted: list[str], owner: Owner) -> None:
-    if not owner.is_admin and any(one in CHANNEL_EVENTS for one in wanted):
+def _require_admin_for_channels(events: list[str], owner: Owner) -> None:
+    if not owner.is_admin and any(event in CHANNEL_EVENTS for event in events):
         raise Refusal("no_right")
 
 
