@@ -1,4 +1,4 @@
-"""`imsg providers check` for SMS: what each provider says is told in words, and nothing is sent."""
+"""`imsg providers check` for SMS reports each provider's answer, and sends nothing."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider, con
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
-    """Run a provider that answers as told."""
+    """Run a provider whose answers a test sets."""
     provider = Provider()
     async with provider.running():
         yield provider
@@ -23,13 +23,13 @@ async def provider() -> AsyncIterator[Provider]:
 async def check(name: str, account: Any, provider: Provider) -> tuple[bool | None, str]:  # noqa: ANN401  a settings' group
     """Check one provider."""
     settings = configure({name: {**account, "endpoint": provider.url}})
-    (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
-    assert found.provider == name
-    return found.is_well, found.said
+    (result,) = await sms.check_providers(settings, answer_timeout_s=1.0)
+    assert result.provider == name
+    return result.is_ok, result.detail
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_well", "said"),
+    ("answer", "is_ok", "detail"),
     [
         ({"Code": "OK", "TemplateStatus": 1}, True, "1 templates approved"),
         ({"Code": "OK", "TemplateStatus": 2}, False, "SMS_100000001 is rejected"),
@@ -37,15 +37,15 @@ async def check(name: str, account: Any, provider: Provider) -> tuple[bool | Non
     ],
 )
 async def test_aliyun_is_asked_for_each_template(
-    provider: Provider, answer: dict[str, Any], *, is_well: bool, said: str
+    provider: Provider, answer: dict[str, Any], *, is_ok: bool, detail: str
 ) -> None:
     provider.always = reply(answer)
-    found = await check("aliyun", ACCOUNT, provider)
-    assert found[0] is is_well
-    assert said in found[1]
+    result = await check("aliyun", ACCOUNT, provider)
+    assert result[0] is is_ok
+    assert detail in result[1]
 
 
-async def test_tencent_tells_its_templates_and_what_is_left(provider: Provider) -> None:
+async def test_tencent_reports_its_templates_and_the_messages_left(provider: Provider) -> None:
     listed = {"DescribeTemplateStatusSet": [{"TemplateId": 1110, "StatusCode": 0}]}
     later, before = int(time.time()) + 86_400, 1_700_000_000
     packages = {
@@ -66,34 +66,34 @@ async def test_tencent_tells_its_templates_and_what_is_left(provider: Provider) 
 
 
 @pytest.mark.parametrize(
-    ("template", "packages", "said"),
+    ("template", "packages", "detail"),
     [
         ("SMS_100000001", [], "template SMS_100000001 is no number"),
         ("1110", [None, {"PackageAmount": "many", "PackageExpiredTime": None}], "0 left in its packages"),
     ],
 )
-async def test_what_tencent_can_t_take_or_nobody_can_read_ends_no_other_check(
-    provider: Provider, template: str, packages: list[Any], said: str
+async def test_an_invalid_template_id_or_an_unreadable_package_is_reported(
+    provider: Provider, template: str, packages: list[Any], detail: str
 ) -> None:
     listed = {"DescribeTemplateStatusSet": [{"TemplateId": 1110, "StatusCode": 0}]}
     provider.always = reply({"Response": {**listed, "SmsPackagesStatisticsSet": packages}})
-    assert said in (await check("tencent", {**TENCENT, "template": template}, provider))[1]
+    assert detail in (await check("tencent", {**TENCENT, "template": template}, provider))[1]
 
 
-async def test_twilio_tells_its_balance(provider: Provider) -> None:
+async def test_twilio_reports_its_balance(provider: Provider) -> None:
     provider.always = reply({"balance": "12.30", "currency": "USD"})
     assert await check("twilio", TWILIO, provider) == (True, "the log-in works; balance 12.30 USD")
     provider.always = reply({"code": 20003, "message": "Authenticate"}, 401)
     assert await check("twilio", TWILIO, provider) == (False, "20003 Authenticate")
 
 
-async def test_who_can_t_be_asked_is_said_to_be_so(provider: Provider) -> None:
+async def test_a_provider_without_a_check_is_neither_ok_nor_wrong(provider: Provider) -> None:
     assert (await check("volcengine", VOLCENGINE, provider))[0] is None
     assert provider.asked == []
 
 
-async def test_a_provider_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_provider_is_reported() -> None:
     settings = configure({"twilio": {**TWILIO, "endpoint": "http://127.0.0.1:1"}})
-    (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
-    assert found.is_well is False
-    assert "can't be reached" in found.said
+    (result,) = await sms.check_providers(settings, answer_timeout_s=1.0)
+    assert result.is_ok is False
+    assert "can't be reached" in result.detail

@@ -1,4 +1,4 @@
-"""Receipts of the provider, read from whatever arrives."""
+"""Receipts and times of providers are parsed from any input without errors."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imsg_contract.wire import Status
 from imsg_sms.providers.aliyun import read_inbound, read_receipt
 from imsg_sms.providers.entries import read_entries
-from imsg_sms.providers.meanings import any_moment, moment
+from imsg_sms.providers.meanings import parse_beijing_time, parse_time
 from imsg_sms.providers.template_provider import read_all
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
@@ -33,20 +33,20 @@ def test_any_body_is_entries_or_none(body: bytes) -> None:
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys((*NAMES, *WRITTEN), JSON)) | JSON)
 def test_any_entry_is_a_receipt_an_inbound_message_or_nothing(entry: object) -> None:
     for reading in (read_receipt, read_inbound):
-        read = read_all([entry, entry], partial(reading, "aliyun"), NOW)
-        assert len(read.read) + len(read.inbound) + read.unreadable == 2
+        batch = read_all([entry, entry], partial(reading, "aliyun"), NOW)
+        assert len(batch.receipts) + len(batch.inbound) + batch.unreadable == 2
 
 
 @given(success=JSON, code=JSON, message=JSON, time=JSON, out_id=JSON)
-def test_whatever_stands_beside_the_number_a_receipt_can_be_kept(**beside: object) -> None:
+def test_a_receipt_with_any_other_fields_can_be_stored(**other: object) -> None:
     entry = {
         "biz_id": "932702304080415357^0",
         "phone_number": "13800138000",
-        "success": beside["success"],
-        "err_code": beside["code"],
-        "err_msg": beside["message"],
-        "report_time": beside["time"],
-        "out_id": beside["out_id"],
+        "success": other["success"],
+        "err_code": other["code"],
+        "err_msg": other["message"],
+        "report_time": other["time"],
+        "out_id": other["out_id"],
     }
     read = read_receipt("aliyun", entry, NOW)
     assert read is not None
@@ -60,7 +60,7 @@ def test_whatever_stands_beside_the_number_a_receipt_can_be_kept(**beside: objec
 @example("0001-01-01 00:00:00")
 @example("9999-12-31 23:59:59-14:00")
 def test_any_time_of_the_provider_is_a_moment_or_none(text: str) -> None:
-    at = moment(text)
+    at = parse_beijing_time(text)
     assert at is None or at.tzinfo is UTC
 
 
@@ -72,7 +72,7 @@ def test_any_time_of_the_provider_is_a_moment_or_none(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_time_is_read_in_the_forms_that_providers_write(text: str) -> None:
-    read = any_moment(text, NOW)
+    read = parse_time(text, NOW)
     assert read is not None
     assert abs((read.replace(year=2026, second=1) - datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC)).total_seconds()) < 1
 
@@ -81,5 +81,5 @@ def test_a_time_is_read_in_the_forms_that_providers_write(text: str) -> None:
 @example("²")
 @example("99999999999999")
 def test_any_time_in_any_form_is_a_moment_or_none(text: str) -> None:
-    at = any_moment(text, NOW)
+    at = parse_time(text, NOW)
     assert at is None or at.tzinfo is not None

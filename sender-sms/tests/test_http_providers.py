@@ -1,4 +1,4 @@
-"""The descriptions that come with iMSG, each against a stand-in that answers as its provider's documents say."""
+"""The descriptions that come with iMSG, each called against a stub that answers like the provider's documents."""
 
 import base64
 import hashlib
@@ -13,8 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
-from imsg_sms.http_settings import Computed, Http
-from imsg_sms.providers import Answer, NotSigned, Push
+from imsg_sms.http_settings import ComputedValue, Http
+from imsg_sms.providers import HookRequest, NotSigned, ProviderReply
 from imsg_sms.providers.calls import open_pool
 from imsg_sms.providers.http import HttpProvider
 from imsg_sms.providers.http_filling import compute
@@ -23,7 +23,7 @@ from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_web.http_pool import NoAnswer
 
 ZHANG, LI = "+8613800138000", "+8613800138001"
-WORDS = Message("", {}, "【天存】您的验证码为4370", is_free=True)
+WORDS = Message("", {}, "【天存】您的验证码为4370", is_free_text=True)
 SECRETS = {
     "chuanglan": {"account": "N1", "password": "p&w"},
     "luosimao": {"key": "k"},
@@ -34,7 +34,7 @@ SECRETS = {
 
 
 class StandIn:
-    """Answers as told, and remembers what it was asked."""
+    """A provider that answers with `says` and records its calls."""
 
     def __init__(self) -> None:
         self.says: Any = {}
@@ -55,11 +55,11 @@ async def stand_in() -> AsyncIterator[StandIn]:
 
 
 def describe(name: str, **more: Any) -> Http:  # noqa: ANN401
-    """ProviderTemplate a description."""
+    """Return the settings of a description."""
     return Http.model_validate({"use": name, "secrets": SECRETS[name], **more})
 
 
-async def send(stand_in: StandIn, described: Http, *numbers: str, message: Message = WORDS) -> Answer:
+async def send(stand_in: StandIn, described: Http, *numbers: str, message: Message = WORDS) -> ProviderReply:
     """Send by a description, at the stand-in's address."""
     there = described.url.partition("://")[2].partition("/")[2]
     moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
@@ -118,7 +118,7 @@ async def test_yunpian_answers_for_each_number(stand_in: StandIn) -> None:
         ],
     }
     answer = await send(stand_in, describe("yunpian"), ZHANG, LI)
-    first, second = answer.each[ZHANG].result, answer.each[LI]
+    first, second = answer.by_number[ZHANG].result, answer.by_number[LI]
     assert isinstance(first, Sent)
     assert first.provider_id == "1310228982"
     assert (type(second.result), second.concerns) == (Refused, "recipient")
@@ -185,7 +185,7 @@ async def test_too_fast_paces_and_trouble_does_not(
 ) -> None:
     stand_in.says = says
     answer = await send(stand_in, describe(name), ZHANG)
-    assert answer.wants_less is paces
+    assert answer.is_rate_limited is paces
 
 
 async def test_gbk_goes_out_and_comes_in(stand_in: StandIn) -> None:
@@ -195,10 +195,10 @@ async def test_gbk_goes_out_and_comes_in(stand_in: StandIn) -> None:
     given = {"url": "http://x/send?c={text}", "method": "GET", "success": "text=成功", "charset": "gbk"}
     described = Http.model_validate(given)
     assert isinstance(
-        (await send(stand_in, described, ZHANG, message=Message("", {}, "您好", is_free=True))).result, Sent
+        (await send(stand_in, described, ZHANG, message=Message("", {}, "您好", is_free_text=True))).result, Sent
     )
     assert stand_in.asked.target == "/send?c=%C4%FA%BA%C3"
-    answer = await send(stand_in, described, ZHANG, message=Message("", {}, "😀", is_free=True))
+    answer = await send(stand_in, described, ZHANG, message=Message("", {}, "😀", is_free_text=True))
     assert isinstance(answer.result, Refused)
     assert len(stand_in.stub.asked) == 1
 
@@ -226,7 +226,7 @@ async def test_xml_is_read(stand_in: StandIn) -> None:
 )
 def test_a_placeholder_is_computed(computed: dict[str, str], value: str) -> None:
     """RFC 4231's second test case among them."""
-    assert compute(Computed.model_validate(computed), {"a": "a"}) == value
+    assert compute(ComputedValue.model_validate(computed), {"a": "a"}) == value
 
 
 def provider(name: str) -> HttpProvider:
@@ -236,20 +236,20 @@ def provider(name: str) -> HttpProvider:
     return HttpProvider("http", described, None, TemplateBook("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
 
 
-PUSHES: Mapping[str, Callable[[], Push]] = {
-    "chuanglan": lambda: Push(
+PUSHES: Mapping[str, Callable[[], HookRequest]] = {
+    "chuanglan": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x?" + urlencode({"msgid": "7", "mobile": "13800138000", "status": "DELIVRD"}),
         {},
         b"",
     ),
-    "yunpian": lambda: Push(
+    "yunpian": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x",
         {},
         urlencode(
             {"sms_status": json.dumps([{"sid": 7, "mobile": "13800138000", "report_status": "SUCCESS"}])}
         ).encode(),
     ),
-    "mas": lambda: Push(
+    "mas": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x",
         {},
         json.dumps({"msgGroup": "7", "mobile": "13800138000", "reportStatus": "CM:0000"}).encode(),
@@ -274,7 +274,7 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
             "http", Http.model_validate(given), pool, TemplateBook("", {}, {}), lambda: 1735704000.0
         )
         reports = await described.pulls[0]()
-        assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
+        assert [(one.receipt.provider_id, one.receipt.status) for one in reports.receipts] == [("7", "delivered")]
         stand_in.says = {"code": 5}
         with pytest.raises(NoAnswer, match="5"):
             await described.pulls[0]()
@@ -286,7 +286,7 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
 def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
     reports = provider(name).read(PUSHES[name]())
     assert reports is not None
-    ((receipt,),) = ([one.receipt for one in reports.read],)
+    ((receipt,),) = ([one.receipt for one in reports.receipts],)
     assert (receipt.provider_id, receipt.address, receipt.status) == ("7", ZHANG, "delivered")
     assert receipt.at == datetime.fromtimestamp(1735704000, UTC)
 
@@ -300,9 +300,9 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
     reading = HttpProvider("http", described, None, TemplateBook("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
     entry = {"id": 7, "to": "13800138000", "state": "FAIL"}
     body = json.dumps([{**entry, "why": "2:70"}, {**entry, "state": "2:70"}, {**entry, "why": "2:12"}, entry])
-    reports = reading.read(Push("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
+    reports = reading.read(HookRequest("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
     assert reports is not None
-    assert [one.opted_out for one in reports.read] == [True, True, False, False]
+    assert [one.opted_out for one in reports.receipts] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -321,29 +321,29 @@ def test_digits_are_a_number_of_the_countries_that_the_provider_takes(countries:
         }
     )
     reading = HttpProvider("http", described, None, TemplateBook("", {}, {}))  # type: ignore[arg-type]
-    read = reading.read(Push("https://imsg.test/x", {}, b'{"id": 7, "to": "13865551234", "state": "OK"}'))
-    written = reading.read(Push("https://imsg.test/x", {}, b'{"to": "13865551234", "text": "STOP"}'))
+    read = reading.read(HookRequest("https://imsg.test/x", {}, b'{"id": 7, "to": "13865551234", "state": "OK"}'))
+    written = reading.read(HookRequest("https://imsg.test/x", {}, b'{"to": "13865551234", "text": "STOP"}'))
     assert read is not None
     assert written is not None
-    assert [one.receipt.address for one in read.read] == [number]
+    assert [one.receipt.address for one in read.receipts] == [number]
     assert [one.address for one in written.inbound] == [number]
 
 
 @pytest.mark.parametrize("name", PUSHES)
 def test_what_is_no_receipt_is_none(name: str) -> None:
-    nothing = provider(name).read(Push("https://imsg.test/hooks/sms/http/x", {}, b"5"))
-    assert nothing is None or not nothing.read
+    nothing = provider(name).read(HookRequest("https://imsg.test/hooks/sms/http/x", {}, b"5"))
+    assert nothing is None or not nothing.receipts
 
 
-WRITTEN: Mapping[str, Callable[[], Push]] = {
-    "chuanglan": lambda: Push(
+WRITTEN: Mapping[str, Callable[[], HookRequest]] = {
+    "chuanglan": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x/inbound?"
         + urlencode({"mobile": "13800138000", "msg": "退订", "destcode": "10690", "moTime": "2501011200"}),
         {},
         b"",
         is_inbound=True,
     ),
-    "yunpian": lambda: Push(
+    "yunpian": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x",
         {},
         urlencode(
@@ -355,7 +355,7 @@ WRITTEN: Mapping[str, Callable[[], Push]] = {
             }
         ).encode(),
     ),
-    "mas": lambda: Push(
+    "mas": lambda: HookRequest(
         "https://imsg.test/hooks/sms/http/x/inbound",
         {},
         json.dumps(
@@ -371,10 +371,10 @@ def test_what_people_write_is_read_as_the_description_says(name: str) -> None:
     """By a URL of its own, or by that of receipts where the provider has one for both."""
     reports = provider(name).read(WRITTEN[name]())
     assert reports is not None
-    ((one,), reports_of_messages) = (reports.inbound, reports.read)
+    ((one,), reports_of_messages) = (reports.inbound, reports.receipts)
     assert (one.address, one.text, one.to, list(reports_of_messages)) == (ZHANG, "退订", "10690", [])
     assert one.at == datetime(2025, 1, 1, 4, 0, tzinfo=UTC)
-    assert reports.kept is not None
+    assert reports.reply is not None
 
 
 def _make_signed(**changed: Any) -> HttpProvider:  # noqa: ANN401
@@ -392,8 +392,10 @@ def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:
     sign = hashlib.md5(b"13800138000" + b"1735704000" + b"k", usedforsecurity=False).hexdigest()
     fields = {"mobile": "13800138000", "time": "1735704000", "msg": "退订谢谢", "sign": sign}
 
-    def push(**changed: str) -> Push:
-        return Push("https://imsg.test/hooks/sms/http/x", {}, urlencode(fields | changed, encoding="gbk").encode())
+    def push(**changed: str) -> HookRequest:
+        return HookRequest(
+            "https://imsg.test/hooks/sms/http/x", {}, urlencode(fields | changed, encoding="gbk").encode()
+        )
 
     reports = _make_signed().read(push())
     assert reports is not None
@@ -408,8 +410,8 @@ def test_a_push_may_be_signed_in_a_header_over_its_body() -> None:
     body = urlencode({"mobile": "13800138000", "msg": "1", "time": "1735704000"}).encode()
     sign = base64.b64encode(hmac.digest(b"k", body, "sha256")).decode()
     described = _make_signed(signed=signed)
-    reports = described.read(Push("https://imsg.test/x", {"x-sign": sign}, body))
+    reports = described.read(HookRequest("https://imsg.test/x", {"x-sign": sign}, body))
     assert reports is not None
     assert [one.address for one in reports.inbound] == [ZHANG]
     with pytest.raises(NotSigned):
-        described.read(Push("https://imsg.test/x", {}, body))
+        described.read(HookRequest("https://imsg.test/x", {}, body))

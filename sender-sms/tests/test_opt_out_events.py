@@ -114,7 +114,9 @@ def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, 
 def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None:
     plain = receipt("http", "2:70", "网关拒绝")
     assert read_receipt_opt_out(plain, None, kind="http") == ()
-    assert [(one.sender, one.category) for one in read_receipt_opt_out(plain, None, kind="http", is_said=True)] == [
+    assert [
+        (one.sender, one.category) for one in read_receipt_opt_out(plain, None, kind="http", is_described=True)
+    ] == [
         (None, "notice"),
         (None, "marketing"),
     ]

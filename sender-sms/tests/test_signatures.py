@@ -1,7 +1,7 @@
 """Under which signature a message goes."""
 
 from imsg_contract.wire import TemplateLimits
-from imsg_sms.signatures import FREE, find_only, find_signatures
+from imsg_sms.signatures import FREE_TEXT, find_only_signature, find_signatures
 
 
 def limits(signature: str, *, default: bool = False) -> TemplateLimits:
@@ -12,7 +12,7 @@ def limits(signature: str, *, default: bool = False) -> TemplateLimits:
 def test_a_signature_is_said_where_every_provider_has_the_same() -> None:
     one = {"code": limits("【天存】"), "text": limits("【天存】", default=True), "visit": limits("【天存】")}
     other = {"code": limits("【天存】"), "visit": limits("【天存医院】")}
-    assert find_signatures([(one, False), (other, False)]) == {"code": "天存", "text": "天存", FREE: "天存"}
+    assert find_signatures([(one, False), (other, False)]) == {"code": "天存", "text": "天存", FREE_TEXT: "天存"}
 
 
 def test_nothing_is_said_where_a_provider_of_words_knows_none() -> None:
@@ -22,7 +22,7 @@ def test_nothing_is_said_where_a_provider_of_words_knows_none() -> None:
 
 
 def test_a_provider_has_one_signature_where_all_of_its_templates_have_it() -> None:
-    assert find_only({"code": limits("【天存】"), "visit": limits("【天存】")}) == "天存"
-    assert find_only({"code": limits("【天存】"), "visit": limits("【天存医院】")}) is None
-    assert find_only({"code": limits("")}) is None
-    assert find_only({}) is None
+    assert find_only_signature({"code": limits("【天存】"), "visit": limits("【天存】")}) == "天存"
+    assert find_only_signature({"code": limits("【天存】"), "visit": limits("【天存医院】")}) is None
+    assert find_only_signature({"code": limits("")}) is None
+    assert find_only_signature({}) is None

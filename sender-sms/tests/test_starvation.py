@@ -8,19 +8,19 @@ import pytest
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, TemplateLimits
-from imsg_sms.providers import Answer, aliyun, tencent, twilio, volcengine
-from imsg_sms.providers.meanings import Codes, unreadable
-from imsg_sms.route import Route
+from imsg_sms.providers import ProviderReply, aliyun, tencent, twilio, volcengine
+from imsg_sms.providers.meanings import CodeTable, judge_unreadable
+from imsg_sms.router import SmsRouter
 from imsg_sms.templates import Message
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 
-TABLES: Mapping[str, Codes] = {module.KIND: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
+TABLES: Mapping[str, CodeTable] = {module.KIND: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
 WORDS = Message("code", {"code": "4370"}, "码4370")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 BAD = "+8613800000000"
 
 
-class Minding:
+class RefusesOneNumber:
     """A provider that minds one number, in whatever call it stands."""
 
     mixes_countries = True
@@ -28,16 +28,16 @@ class Minding:
     countries: tuple[str, ...] = ("+86",)
     limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}
 
-    def __init__(self, name: str, answer: Answer, most: int = 1) -> None:
+    def __init__(self, name: str, answer: ProviderReply, most: int = 1) -> None:
         self.name = self.kind = name
-        self.answer, self.most = answer, most
+        self.answer, self.max_numbers = answer, most
         self.calls: list[Sequence[str]] = []
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Answer."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """ProviderReply."""
         del message, reference
         self.calls.append(numbers)
-        return self.answer if BAD in numbers else Answer(Sent(self.name, "1"))
+        return self.answer if BAD in numbers else ProviderReply(Sent(self.name, "1"))
 
 
 def job(name: str) -> Job:
@@ -55,18 +55,18 @@ def job(name: str) -> Job:
     )
 
 
-def answers(name: str) -> list[Answer]:
+def answers(name: str) -> list[ProviderReply]:
     """Return what a provider may answer: by each of its codes, by one nobody knows, and by none."""
     table = TABLES[name]
-    codes = (*table.listed, *(f"{kind}NEW" for kind in table.classes))
-    return [*(table.judge(name, code, "no", now=1e9, about="x") for code in codes), unreadable(name, 429)]
+    codes = (*table.listed, *(f"{kind}NEW" for kind in table.by_prefix))
+    return [*(table.judge(name, code, "no", now=1e9, about="x") for code in codes), judge_unreadable(name, 429)]
 
 
-async def find_starved_by(answer: Answer, name: str, seed: int) -> dict[str, object]:
+async def find_starved_by(answer: ProviderReply, name: str, seed: int) -> dict[str, object]:
     """Send messages, one of them to the number that is minded; return the others that were not sent in time."""
     random, clock = begin(seed)
     arrivals = draw_arrivals(random)
-    route = Route([Minding(name, answer)], clock)
+    route = SmsRouter([RefusesOneNumber(name, answer)], clock)
     people = {one: Recipient(n=n, to=one, address=f"+86139{n:08d}") for n, one in enumerate(arrivals)}
     people[POISON] = people[POISON].model_copy(update={"address": BAD})
 
@@ -92,8 +92,8 @@ async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(
     for answer in answers(name):
         if not answer.is_refused_whole:
             continue
-        provider = Minding(name, answer, 1_000)
-        results = await Route([provider], Clock()).send(WORDS, people, job("x"))
+        provider = RefusesOneNumber(name, answer, 1_000)
+        results = await SmsRouter([provider], Clock()).send(WORDS, people, job("x"))
         assert [n for n, result in results.items() if not isinstance(result, Sent)] == [37]
         assert len(provider.calls) <= 15
 
@@ -101,7 +101,7 @@ async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(
 async def test_a_template_refused_for_one_number_again_and_again_fails_for_that_number_alone() -> None:
     clock = Clock()
     answer = aliyun.TABLE.judge("aliyun", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
-    route = Route([Minding("aliyun", answer)], clock)
+    route = SmsRouter([RefusesOneNumber("aliyun", answer)], clock)
     results = []
     for n, number in enumerate(("+8613900000001", BAD, "+8613900000002", BAD)):
         recipient = Recipient(n=n % 2 or n, to=number, address=number)

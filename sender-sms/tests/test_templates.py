@@ -5,14 +5,14 @@ from typing import Any
 from imsg_channels.templates import fill
 from imsg_contract.wire import Refused, TemplateLimits
 from imsg_sms.templates import (
-    Account,
     Message,
+    TemplateAccount,
     Templates,
-    describe,
+    build_account_book,
+    build_text_book,
+    can_send,
     describe_limits,
-    describe_text,
     merge_limits,
-    takes,
 )
 
 KNOWN = Templates(
@@ -24,27 +24,29 @@ KNOWN = Templates(
 
 
 def test_free_text_goes_into_the_one_variable_of_the_default_template() -> None:
-    assert KNOWN.message("明天下雨") == Message("SMS_1", {"content": "明天下雨"}, "通知：明天下雨。", is_free=True)
+    assert KNOWN.make_message("明天下雨") == Message(
+        "SMS_1", {"content": "明天下雨"}, "通知：明天下雨。", is_free_text=True
+    )
 
 
 def test_a_template_is_sent_with_its_own_variables() -> None:
     content = {"template": "SMS_2", "params": {"code": "123456"}}
-    assert KNOWN.message(content) == Message("SMS_2", {"code": "123456"}, "123456", has_words=False)
+    assert KNOWN.make_message(content) == Message("SMS_2", {"code": "123456"}, "123456", has_words=False)
 
 
 def test_without_templates_a_text_is_sent_as_it_is() -> None:
-    assert Templates({}).message("明天下雨") == Message("", {}, "明天下雨", is_free=True)
+    assert Templates({}).make_message("明天下雨") == Message("", {}, "明天下雨", is_free_text=True)
 
 
 def test_what_no_provider_could_send_is_refused() -> None:
     contents: list[Any] = [None, {"params": {}}, {"template": "SMS_2"}, {"template": "SMS_2", "params": {"code": 1}}]
     for content in contents:
-        assert isinstance(KNOWN.message(content), Refused)
+        assert isinstance(KNOWN.make_message(content), Refused)
 
 
-def account(provider: str, longest: int | None) -> Account:
+def account(provider: str, longest: int | None) -> TemplateAccount:
     """Name an account."""
-    return Account(provider, "天存", longest)
+    return TemplateAccount(provider, "天存", longest)
 
 
 def free(variables: dict[str, int | None]) -> TemplateLimits:
@@ -53,29 +55,29 @@ def free(variables: dict[str, int | None]) -> TemplateLimits:
 
 
 def test_free_text_is_bounded_by_the_default_template_that_takes_most() -> None:
-    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
-    tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
+    aliyun = build_account_book(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    tencent = build_account_book(account("tencent", 6), {}, {"1110": free({"text": None})})
     assert merge_limits([tencent.limits, aliyun.limits], takes_text=False)["1110"].variables == {"text": 35}
     assert merge_limits([aliyun.limits], takes_text=True)["SMS_1"].variables == {"content": None}
 
 
 def test_a_text_too_long_for_one_provider_is_left_to_another() -> None:
-    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
-    tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
+    aliyun = build_account_book(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    tencent = build_account_book(account("tencent", 6), {}, {"1110": free({"text": None})})
     known = merge_limits([tencent.limits, aliyun.limits], takes_text=False)
-    message = Templates(known).message("明天下午三点开会")
+    message = Templates(known).make_message("明天下午三点开会")
     assert isinstance(message, Message)
-    assert not takes(tencent.limits, message, takes_text=False, is_known=True)
-    assert takes(aliyun.limits, message, takes_text=False, is_known=True)
+    assert not can_send(tencent.limits, message, takes_text=False, is_known=True)
+    assert can_send(aliyun.limits, message, takes_text=False, is_known=True)
     assert aliyun.find(message).params == {"content": "明天下午三点开会"}
 
 
 def test_a_text_with_a_link_is_left_to_a_provider_that_takes_links() -> None:
-    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
-    message = Templates(aliyun.limits).message("看 http://a.cn/b")
+    aliyun = build_account_book(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    message = Templates(aliyun.limits).make_message("看 http://a.cn/b")
     assert isinstance(message, Message)
-    assert not takes(aliyun.limits, message, takes_text=False, is_known=True)
-    assert takes({}, message, takes_text=True, is_known=False)
+    assert not can_send(aliyun.limits, message, takes_text=False, is_known=True)
+    assert can_send({}, message, takes_text=True, is_known=False)
 
 
 def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_are() -> None:
@@ -90,15 +92,15 @@ def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_
 
 
 def test_an_account_without_variables_takes_no_free_text() -> None:
-    tencent = describe(account("tencent", 0), {}, {"1110": free({"text": None})})
+    tencent = build_account_book(account("tencent", 0), {}, {"1110": free({"text": None})})
     assert not any(one.default for one in tencent.limits.values())
 
 
 def test_what_stands_around_a_text_is_counted() -> None:
     """The gateway counts segments by what is published: signature, words, suffix."""
-    book = describe_text("http", {}, signature="【天存】", suffix="拒收请回复R")
+    book = build_text_book("http", {}, signature="【天存】", suffix="拒收请回复R")
     limits = merge_limits([book.limits], takes_text=True)
-    message = Templates(limits).message("明天下雨")
+    message = Templates(limits).make_message("明天下雨")
     assert isinstance(message, Message)
     assert fill("明天下雨", limits) == "【天存】明天下雨拒收请回复R"
     assert (book.find(message).signature, book.find(message).text) == ("【天存】", "明天下雨拒收请回复R")

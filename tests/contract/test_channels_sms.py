@@ -157,7 +157,7 @@ async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: Ope
     await sandbox.order("reset_after", method="sms")
     assert {type(result) for result in (await deliver(at_root(sandbox), new)).values()} == {Unknown}
     found = await ask(at_root(sandbox), new, told, asking=1)
-    assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "ReceiptFields by asking the provider."))
+    assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the provider."))
     assert [(receipt.provider_id, receipt.address, receipt.status) for receipt in told.receipts] == [
         (new.name, ZHANG, "delivered"),
         (new.name, LI, "delivered"),

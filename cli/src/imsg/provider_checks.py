@@ -80,8 +80,8 @@ async def _check_mail() -> list[ProviderFinding]:
 
 
 async def _check_sms() -> list[ProviderFinding]:
-    checked = await imsg_sms.main.check_providers(load(imsg_sms.main.Settings).sms, TIMEOUT_S)
-    return [ProviderFinding("sms", check.provider, check.is_well, check.said) for check in checked]
+    checks = await imsg_sms.main.check_providers(load(imsg_sms.main.Settings).sms, TIMEOUT_S)
+    return [ProviderFinding("sms", check.provider, check.is_ok, check.detail) for check in checks]
 
 
 async def _check_wechat() -> list[ProviderFinding]:

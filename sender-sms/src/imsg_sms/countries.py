@@ -1,4 +1,4 @@
-"""Which countries' numbers an account takes, by their calling codes."""
+"""The country codes of the numbers that an account accepts."""
 
 import re
 from typing import Annotated
@@ -10,31 +10,31 @@ from imsg_runtime.settings import Strings
 MAINLAND = "+86"
 
 ANYWHERE = "+"
-"""What every number in E.164 begins with."""
+"""The prefix of every number in E.164."""
 
 _CODE = re.compile(r"\+?[1-9][0-9]{0,14}")
 
 
-def read_codes(written: tuple[str, ...]) -> tuple[str, ...]:
-    """Read `+86`, `852` as what numbers in E.164 begin with. Raises ValueError."""
-    for code in written:
+def read_codes(codes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return codes such as `+86` or `852` as prefixes of E.164 numbers. Raises ValueError."""
+    for code in codes:
         if not _CODE.fullmatch(code):
             raise ValueError(f"holds {code}, which begins no number; write +86, +852")
-    return tuple(f"+{code.removeprefix('+')}" for code in written)
+    return tuple(f"+{code.removeprefix('+')}" for code in codes)
 
 
-def _read_countries(written: tuple[str, ...]) -> tuple[str, ...]:
-    if "*" in written:
+def _read_countries(codes: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in codes:
         return (ANYWHERE,)
-    if not written:
+    if not codes:
         raise ValueError("names no country; write +86, +852, or * for every one")
-    return read_codes(written)
+    return read_codes(codes)
 
 
 Countries = Annotated[Strings, AfterValidator(_read_countries)]
 """Calling codes such as `+86, +852`; `*`: every country."""
 
 
-def show(countries: tuple[str, ...]) -> str:
-    """Write countries as settings have them."""
+def format_countries(countries: tuple[str, ...]) -> str:
+    """Write prefixes as country codes, for people."""
     return "every country" if ANYWHERE in countries else ", ".join(countries)

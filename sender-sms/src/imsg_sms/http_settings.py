@@ -1,4 +1,4 @@
-"""How a provider with a plain HTTP API is described: an account of the kind `http`, and files that come with iMSG."""
+"""The settings of an account of the kind `http`: the description of a provider with a plain HTTP API."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from imsg_sms.countries import MAINLAND, Countries
 
 
 def _with_scheme(value: object) -> object:
-    """Read `dysmsapi.aliyuncs.com`, as the provider's own documents write it, too."""
+    """Accept a host without a scheme, as the providers' documents write it."""
     return f"https://{value}" if isinstance(value, str) and value and "://" not in value else value
 
 
@@ -27,10 +27,10 @@ def _is_url(value: str) -> str:
 Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
 
 WithPlaceholders = Annotated[str, HOLDS_SECRETS]
-"""A text with placeholders. A secret is best one of them (`secrets`), and may stand between them all the same."""
+"""A text with placeholders. Secrets belong into placeholders (`secrets`), but are hidden in the text too."""
 
 
-class Computed(BaseModel):
+class ComputedValue(BaseModel):
     """A placeholder that is computed from others: a digest, a signature, an encoding."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -39,7 +39,7 @@ class Computed(BaseModel):
     """The text, with placeholders."""
     by: Literal["md5", "sha1", "sha256", "sha512", "hmac-md5", "hmac-sha1", "hmac-sha256", "plain"]
     key: WithPlaceholders = ""
-    """Of an HMAC, with placeholders."""
+    """The key of an HMAC, with placeholders."""
     form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
 
 
@@ -51,15 +51,15 @@ class ErrorMeaning(BaseModel):
     result: Literal["refused", "again", "blocked", "unknown"]
     concerns: Literal["recipient", "content", "template", "signature", "sender", "account", "provider"]
     after_s: Annotated[float, Field(ge=0)] = 0.0
-    """Of `again`: how long the number, or all of the provider, is given nothing; it uses up no attempt."""
-    of_one: bool = False
-    """The call is refused whole, though perhaps for one of its numbers."""
+    """For `again`: how long the number, or the account, gets no call; the wait uses up no attempt."""
+    for_one_number: bool = False
+    """The whole call is refused, perhaps because of one of its numbers."""
     opted_out: bool = False
-    """The number opted out there, or stands on its black list."""
+    """The number opted out at the provider, or is on its blacklist."""
 
 
-class Each(BaseModel):
-    """Where an answer says what became of each number of a call."""
+class NumberReplies(BaseModel):
+    """The paths, in an answer, of the result of each number of a call."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,18 +70,18 @@ class Each(BaseModel):
     id: str = ""
 
 
-class Signed(Computed):
-    """How a push is signed: as is computed here of its fields, `{body}` and the secrets."""
+class PushSignature(ComputedValue):
+    """The signature of a push, computed from its fields, `{body}` and the secrets."""
 
     field: str = ""
-    """The field that holds it."""
+    """The field that holds the signature."""
     header: str = ""
-    """The header that holds it instead."""
+    """The header that holds it, instead of a field."""
 
     @model_validator(mode="after")
-    def _stands_somewhere(self) -> "Signed":
+    def _has_one_place(self) -> "PushSignature":
         if bool(self.field) == bool(self.header):
-            raise ValueError("wants either a field or a header")
+            raise ValueError("needs either a field or a header")
         return self
 
 
@@ -89,7 +89,7 @@ Charset = Literal["utf-8", "gbk", "gb18030"]
 
 
 class HttpPull(BaseModel):
-    """How a described provider's reports are fetched; they are read as JSON, by the rest of what describes them."""
+    """The call that fetches reports of a described provider, as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -97,11 +97,11 @@ class HttpPull(BaseModel):
     url: Annotated[Url, HOLDS_SECRETS]
     body: WithPlaceholders = ""
     success: str
-    """What an answer that holds reports, or says that there are none, looks like."""
+    """The rule of a successful answer, with or without reports."""
 
 
 class HttpPush(BaseModel):
-    """What a described provider pushes to `/hooks/sms/NAME/HOOK_SECRET`."""
+    """The format of what a described provider pushes to `/hooks/sms/NAME/HOOK_SECRET`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -109,38 +109,38 @@ class HttpPush(BaseModel):
     field: str = ""
     """The field of a form or a query that holds JSON."""
     list: str = ""
-    """The path of the entries; empty: the whole is one, or a list of them."""
+    """The path of the entries; empty: the whole body is one entry or a list."""
     time: str = ""
     answer: str = "OK"
     charset: Charset | None = None
-    """None: that of the calls."""
-    signed: Signed | None = None
+    """None: the charset of the calls."""
+    signed: PushSignature | None = None
 
 
 class HttpReceipts(HttpPush):
-    """Receipts."""
+    """The fields of a receipt."""
 
     id: str
     number: str
     status: str
     delivered: tuple[str, ...]
-    """Values of `status` that mean so; all others mean that it failed."""
+    """The values of `status` that mean delivered; any other means failed."""
     opted_out: tuple[str, ...] = ()
-    """Values of `status` or `detail` that mean that the number opted out, beside those that say so by themselves."""
+    """Values of `status` or `detail` that mean an opt-out, beside those that `is_blacklisted` recognizes."""
     detail: str = ""
 
 
 class HttpInbound(HttpPush):
-    """What people write, pushed to `…/HOOK_SECRET/inbound`, or to the URL of receipts."""
+    """The fields of an inbound message, pushed to `…/HOOK_SECRET/inbound` or to the URL of receipts."""
 
     number: str
-    """Who wrote it."""
+    """The field of the sender's number."""
     text: str
     id: str = ""
     to: str = ""
     signature: str = ""
     pull: HttpPull | None = None
-    """Fetch it instead: only where the provider hands each out once."""
+    """Fetch inbound messages instead; only for providers that hand each out once."""
 
 
 class Http(BaseModel):
@@ -168,7 +168,7 @@ class Http(BaseModel):
     """How the whole body is encoded before the call."""
     charset: Charset = "utf-8"
     """The character set of the call and of its answer."""
-    computed: Mapping[str, Computed] = {}
+    computed: Mapping[str, ComputedValue] = {}
     """More placeholders, computed in this order."""
     success: str
     """What an answer that accepts the message looks like: `PATH=VALUE`, `status=200` or `text=…`."""
@@ -178,7 +178,7 @@ class Http(BaseModel):
     """The path of the provider's code in its answer; `text`: the whole answer."""
     errors: Mapping[str, ErrorMeaning] = {}
     """What each code means; `*` stands for any other."""
-    each: Each | None = None
+    each: NumberReplies | None = None
     """Where an answer says what became of each number."""
     receipts: HttpReceipts | None = None
     """How receipts are read."""
@@ -203,45 +203,48 @@ class Http(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_described(cls, given: object) -> object:
-        if not isinstance(given, Mapping) or not given.get("use"):
-            return given
-        return {**_read_description(str(given["use"])), **given}
+    def _add_description(cls, values: object) -> object:
+        if not isinstance(values, Mapping) or not values.get("use"):
+            return values
+        return {**_read_description(str(values["use"])), **values}
 
     @model_validator(mode="after")
     def _has_secrets(self) -> "Http":
         if missing := [name for name in self.needs if name not in self.secrets]:
             raise ValueError(f"{self.use} needs {', '.join(missing)} under its `secrets`")
         if self.pull is not None and self.receipts is None:
-            raise ValueError("`pull` wants `receipts` too: how they are read")
+            raise ValueError("`pull` needs `receipts` too: how they are read")
         return self
 
     @model_validator(mode="after")
-    def _tells_countries_apart(self) -> "Http":
-        """Refuse `{national}` for others than mainland China: +1 386 555 1234 is 13865551234 without its plus."""
-        if self._writes("{national}") and not all(one.startswith(MAINLAND) for one in self.countries):
+    def _has_unambiguous_national(self) -> "Http":
+        """Allow `{national}` for mainland China only: +1 386 555 1234 looks like a number of China without its plus.
+
+        Raises ValueError.
+        """
+        if self._uses("{national}") and not all(code.startswith(MAINLAND) for code in self.countries):
             raise ValueError(
                 "countries are more than +86, and {national} leaves out that code: a number of elsewhere may then be "
                 "one of mainland China; write {number}, {digits} or {international} instead"
             )
         return self
 
-    def _writes(self, placeholder: str) -> bool:
-        computed = (text for one in self.computed.values() for text in (one.of, one.key))
+    def _uses(self, placeholder: str) -> bool:
+        computed = (text for value in self.computed.values() for text in (value.of, value.key))
         return any(placeholder in text for text in (self.url, self.body, self.basic, *self.headers.values(), *computed))
 
     def name_code(self, code: object) -> str:
-        """Name a code as results have it: `yunpian:3` where a description of ours says what it means."""
+        """Return a code as results have it: `yunpian:3` for a description that comes with iMSG."""
         return f"{self.use}:{code}" if self.use else str(code)
 
     @property
     def hook(self) -> str | None:
-        """Return the last part of the URL for receipts; None: none are taken."""
+        """The last part of the URL for receipts; None: the hook is closed."""
         return self.hook_secret.get_secret_value() if self.hook_secret and (self.receipts or self.inbound) else None
 
     @property
     def is_silent(self) -> bool:
-        """Whether the provider could report what became of messages, and may not."""
+        """Whether the provider has receipts, but no way to deliver them is set."""
         return self.receipts is not None and self.pull is None and self.hook is None
 
 

@@ -1,4 +1,4 @@
-"""The wiring of sender-sms: the providers, the channel, the templates, the hooks."""
+"""The sender-sms service: wires its providers, channel, templates and hooks."""
 
 import asyncio
 import time
@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Protocol, cast
 from starlette.types import ASGIApp
 
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
-from imsg_delivery.routes import Route as ProviderRoute
+from imsg_delivery.routes import Route
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.providers import Provider, Pulling, Reporting
+from imsg_sms.providers import Provider, PullsReports, PushesReports
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
-from imsg_sms.route import Route
+from imsg_sms.router import SmsRouter
 from imsg_sms.settings import AnyAccount, Settings, Sms
-from imsg_sms.signatures import find_only
+from imsg_sms.signatures import find_only_signature
 from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
@@ -37,24 +37,24 @@ __all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channe
 log = logger(__name__)
 
 PUBLISH_EVERY_S = 10.0
-"""How long the gateways may lack the templates after Redis was emptied: meanwhile the sender judges by itself."""
+"""How often the templates are published, for a Redis that lost them. Without them the gateways check none."""
 
 
-class Module(Protocol):
-    """What a provider's module offers."""
+class ProviderModule(Protocol):
+    """The interface of a provider's module."""
 
     def make(self, name: str, account: AnyAccount, context: ProviderContext) -> Provider:
         """Make an account's provider."""
 
 
-def load_provider(kind: str) -> Module:
-    """Load a provider's module: only those that are configured, for each costs memory."""
-    return cast("Module", import_module(f"imsg_sms.providers.{kind}"))
+def load_provider(kind: str) -> ProviderModule:
+    """Import a provider's module. Modules of providers that are not configured are not imported, to save memory."""
+    return cast("ProviderModule", import_module(f"imsg_sms.providers.{kind}"))
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
-    del apps  # it calls no other service
+    del apps  # the service calls no other
     remedy = f"set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its companions"
     return make_sender("sms", Settings, settings, _open_parts, remedy=remedy)
 
@@ -66,13 +66,17 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     )
     sender.work(channel)
     sender.service.watch(_publish(channel.templates, sender.redis), "templates")
-    reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
-    signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
-    kinds = {one.name: one.kind for one in channel.providers}
+    pushing = [provider for provider in channel.providers if isinstance(provider, PushesReports)]
+    signatures = {
+        provider.name: signature
+        for provider in channel.providers
+        if (signature := find_only_signature(provider.limits)) is not None
+    }
+    kinds = {provider.name: provider.kind for provider in channel.providers}
     recorder = hooks.ReportRecorder(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
-    api = make_app("iMSG sender-sms", [hooks.make_router(recorder, reporting, settings.public_url)])
+    api = make_app("iMSG sender-sms", [hooks.make_router(recorder, pushing, settings.public_url)])
     for provider in channel.providers:
-        for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
+        for number, fetch in enumerate(provider.pulls if isinstance(provider, PullsReports) else ()):
             sender.service.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
     return api
 
@@ -86,23 +90,23 @@ async def open_channel(
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[SmsChannel]:
-    """Open the channel alone; no connection is made before the first message."""
+    """Open the channel. It makes no connection before the first message."""
     async with open_pool(answer_timeout_s) as pool:
         context = ProviderContext(pool, sms.templates, receipts, public_url)
         providers = [load_provider(account.kind).make(name, account, context) for name, account in sms.used.items()]
         known = merge_limits(
-            [provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers)
+            [provider.limits for provider in providers], takes_text=any(provider.takes_text for provider in providers)
         )
-        route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
-        most = max(provider.most for provider in providers)
-        wanted = terms(sms.uncertain, can_ask=route.can_ask, most=most)
+        router = SmsRouter(providers, clock, routes=sms.provider_routes, known=frozenset(known))
+        max_numbers = max(provider.max_numbers for provider in providers)
+        channel_terms = terms(sms.uncertain, can_ask=router.can_ask, max_numbers=max_numbers)
         published = [_describe(provider, sms.provider_routes[provider.name], known) for provider in providers]
         templates = Templates(known, RouteLimits(providers=tuple(published)))
-        yield SmsChannel(route, templates, wanted, providers, receipts.suppress)
+        yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress)
 
 
-def _describe(provider: Provider, route: ProviderRoute, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
-    """Say what the gateways need of a provider: for which messages it is, and what it takes."""
+def _describe(provider: Provider, route: Route, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
+    """Return what the gateways need of a provider: the conditions of its route, and its limits."""
     return ProviderLimits(
         name=provider.name,
         weight=route.weight,
@@ -115,7 +119,7 @@ def _describe(provider: Provider, route: ProviderRoute, known: Mapping[str, Temp
 
 
 async def _publish(templates: Templates, connection: Redis) -> None:
-    """Publish the templates for the gateways every few seconds: Redis may be emptied, and senders reconfigured."""
+    """Publish the templates for the gateways every `PUBLISH_EVERY_S`, until cancelled."""
     problem = RecurringProblem(log, "templates_not_published")
     while True:
         try:
@@ -128,8 +132,8 @@ async def _publish(templates: Templates, connection: Redis) -> None:
 
 
 async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> "list[ProviderCheck]":
-    """Ask every provider, without sending, whether it knows the account and its templates."""
-    from imsg_sms.checks import check  # noqa: PLC0415  only the command line asks
+    """Check every account and its templates at its provider, without sending."""
+    from imsg_sms.checks import check  # noqa: PLC0415  only the command line checks
 
     async with open_pool(answer_timeout_s) as pool:
         return await check(sms, pool)

@@ -1,44 +1,44 @@
-"""Whether what a person writes back asks for no more messages, or for messages again."""
+"""Recognizes replies that opt out of messages, or opt in again."""
 
 import unicodedata
 from collections.abc import Iterable
 
-WORDS = ("退订", "TD", "T", "N", "R", "拒收", "STOP", "UNSUBSCRIBE")
-"""What senders in mainland China tell people to reply with, and what carriers elsewhere listen to."""
+OPT_OUT_WORDS = ("退订", "TD", "T", "N", "R", "拒收", "STOP", "UNSUBSCRIBE")
+"""The words that senders in mainland China name in their messages, and those that carriers elsewhere recognize."""
 
-BACK = ("START", "UNSTOP", "恢复", "恢复订阅")
-"""What takes it back: Twilio's words but YES, which people answer to much else, and what is written in Chinese."""
+OPT_IN_WORDS = ("START", "UNSTOP", "恢复", "恢复订阅")
+"""Twilio's opt-in words except YES, which answers many other questions, and Chinese ones."""
 
-SHORT = 6
-"""Characters of a reply that may say a little beside a Chinese word (退订谢谢); more may be a question about it."""
+MAX_SHORT_REPLY = 6
+"""Characters of a reply that may add to a Chinese word (退订谢谢). A longer one may be a question about it."""
 
 
-def is_opt_out(text: str, words: Iterable[str] = WORDS) -> bool:
-    """Tell whether a reply is one of these words, whatever its case, width, spaces and punctuation.
+def is_opt_out(text: str, words: Iterable[str] = OPT_OUT_WORDS) -> bool:
+    """Return whether a reply is one of these words. Case, width, spaces and punctuation are ignored.
 
-    Of 回复TD退订 people also write the whole: 回复 and 回 before a word are left out.
+    A prefix 回复 or 回 is ignored too: people copy it from 回复TD退订.
     """
-    said = _say(text)
-    for word in map(_bare, words):
-        if said == word:
+    reply = _normalize_reply(text)
+    for word in map(_normalize, words):
+        if reply == word:
             return True
-        if not word.isascii() and len(said) <= SHORT and said.startswith(word):
+        if not word.isascii() and len(reply) <= MAX_SHORT_REPLY and reply.startswith(word):
             return True
     return False
 
 
-def is_opt_in(text: str, words: Iterable[str] = BACK) -> bool:
-    """Tell whether a reply is one of these words, and says nothing beside: 恢复了吗 is a question."""
-    return _say(text) in map(_bare, words)
+def is_opt_in(text: str, words: Iterable[str] = OPT_IN_WORDS) -> bool:
+    """Return whether a reply is exactly one of these words: 恢复了吗 is a question."""
+    return _normalize_reply(text) in map(_normalize, words)
 
 
-def _say(text: str) -> str:
-    said = _bare(text)
-    for begin in ("回复", "回"):
-        said = said.removeprefix(begin)
-    return said
+def _normalize_reply(text: str) -> str:
+    reply = _normalize(text)
+    for prefix in ("回复", "回"):
+        reply = reply.removeprefix(prefix)
+    return reply
 
 
-def _bare(text: str) -> str:
-    """Write a text in one case and width, letters and digits alone."""
+def _normalize(text: str) -> str:
+    """Return the letters and digits of a text, in one case and width."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum())

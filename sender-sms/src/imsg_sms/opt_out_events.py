@@ -1,4 +1,4 @@
-"""Opt-outs and opt-ins: read from replies, refusals and receipts, and published for catalog."""
+"""Turns replies, refusals and receipts into opt-outs and opt-ins, and publishes them for catalog."""
 
 import asyncio
 import re
@@ -18,18 +18,18 @@ METHOD = "sms"
 Suppress = Callable[[Suppression], Awaitable[None]]
 """Publishes a suppression for catalog. Raises PublishRefused, PublishUnknown."""
 
-TELL_TIMEOUT_S = 4.0
+PUBLISH_TIMEOUT_S = 4.0
 
 OPT_OUT_CATEGORIES = (Category.NOTICE, Category.MARKETING)
-"""Opting out never blocks codes, which people need to log in (ADR 37)."""
+"""An opt-out never blocks codes, which people need to log in (ADR 37)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """The opt-out that a provider's code stands for."""
+    """The extent of the opt-out that a provider's code means."""
 
     is_of_signature: bool = True
-    """Else it holds for every signature."""
+    """Whether it holds for the signature only; if not, for every signature."""
     categories: Sequence[Category] = OPT_OUT_CATEGORIES
 
 
@@ -40,16 +40,16 @@ OPTED_OUT: Mapping[tuple[str, str], OptOut] = {
     ("tencent", "FailedOperation.PhoneNumberInBlacklist"): OptOut(),
     ("twilio", "21610"): OptOut(is_of_signature=False),
 }
-"""(Kind of provider, code) of an answer, a receipt or what was found by asking that says that a number opted out.
+"""(Kind of provider, code) of a reply, a receipt or a status query that means that a number opted out.
 
-Aliyun: the first is of marketing alone; the others come in receipts, of who opted out of the signature or stands on a
-carrier's list (help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026). 21610: it
-answered STOP to our number, whichever words came from there (twilio.com/docs/api/errors/21610). Tencent keeps a list
-for each account (cloud.tencent.com/document/product/382/3773). Described providers say it in their files (`opted_out`).
+Aliyun: the first means marketing only; the others come in receipts, if the number opted out of the signature or is on
+a carrier's list (help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026). 21610: the
+recipient answered STOP to our number (twilio.com/docs/api/errors/21610). Tencent keeps a list for each account
+(cloud.tencent.com/document/product/382/3773). The codes of described providers are in their files (`opted_out`).
 """
 
 _BLACKLIST_CODE = re.compile(r"(?:[A-Z0-9]{0,6}[-_:]?)?BLACK(?:LIST(?:ED)?)?", re.ASCII | re.IGNORECASE)
-"""Carriers' codes as providers pass them on: BLACK, MBBLACK, TDBLACK, W-BLACK. Who has them opted out, or complained of
+"""Carriers' codes that providers pass on: BLACK, MBBLACK, TDBLACK, W-BLACK. The recipient opted out, or complained of
 such messages (support.huaweicloud.com/api-msgsms/sms_05_0051.html, help.aliyun.com/document_detail/2679007.html)."""
 
 _OPT_OUT_WORDS = re.compile(r"(?:已|用户|号码)退订|opted out|unsubscribed", re.IGNORECASE)
@@ -59,25 +59,25 @@ _BLACKLIST_WORDS = re.compile(r"黑名单|blacklist", re.IGNORECASE)
 _NOT_A_NUMBER = re.compile(
     r"关键|敏感|签名|内容|模板|sign|key|content|template|sender|(?<![a-z])IP(?![a-z])", re.IGNORECASE
 )
-"""Words of lists that hold something else than numbers."""
+"""Words in receipts about a blacklist of something other than numbers."""
 
 
-def read_reply(said: Inbound) -> Sequence[Suppression]:
-    """Say what a reply asks for: of an opt-out, no marketing; of its opposite, everything that opt-outs kept back.
+def read_reply(reply: Inbound) -> Sequence[Suppression]:
+    """Return the suppressions of a reply: an opt-out suppresses marketing, an opt-in lifts all opt-outs.
 
-    Whether it was a notice that was answered, history knows, and tells too (`imsg_history.reply_matching`).
+    History knows whether a notice was answered, and then suppresses notices too (`imsg_history.reply_matching`).
     """
-    categories = (Category.MARKETING,) if said.opt_out else OPT_OUT_CATEGORIES if said.opt_in else ()
+    categories = (Category.MARKETING,) if reply.opt_out else OPT_OUT_CATEGORIES if reply.opt_in else ()
     return [
         Suppression(
-            method=said.method,
-            address=said.address,
+            method=reply.method,
+            address=reply.address,
             reason=Reason.OPT_OUT,
-            sender=said.signature,
+            sender=reply.signature,
             category=category,
-            evidence=said.text,
-            at=said.at,
-            lifts=said.opt_in,
+            evidence=reply.text,
+            at=reply.at,
+            lifts=reply.opt_in,
         )
         for category in categories
     ]
@@ -93,36 +93,38 @@ def read_refusal(
     kind: str,
     described: Collection[str] = (),
 ) -> Sequence[Suppression]:
-    """Say what follows where a provider refuses a number because it opted out; nothing of any other refusal.
+    """Return the suppressions of a refusal because the number opted out; none for any other refusal.
 
-    `kind` is its provider's; `described` are the codes that say the same by its description.
+    `kind` is the kind of provider; `described` are further codes that its description lists as opt-outs.
     """
-    known = OPTED_OUT.get((kind, refused.code)) or (OptOut() if refused.code in described else None)
-    if known is None:
+    opt_out = OPTED_OUT.get((kind, refused.code)) or (OptOut() if refused.code in described else None)
+    if opt_out is None:
         return ()
-    base = _suppress(recipient.address, f"{refused.code} {refused.detail}", signature, known, at)
-    return [one.model_copy(update={"request": job.request, "n": recipient.n}) for one in base]
+    base = _suppress(recipient.address, f"{refused.code} {refused.detail}", signature, opt_out, at)
+    return [each.model_copy(update={"request": job.request, "n": recipient.n}) for each in base]
 
 
 def read_receipt_opt_out(
-    receipt: Receipt, signature: str | None, *, kind: str, is_said: bool = False
+    receipt: Receipt, signature: str | None, *, kind: str, is_described: bool = False
 ) -> Sequence[Suppression]:
-    """Say what follows where a receipt says that the number opted out, or stands on a black list; else nothing.
+    """Return the suppressions of a receipt that reports an opt-out or a blacklisted number; none for any other.
 
-    `signature` is that of all that the provider sends for us, None where it has several: then it is of all of them.
-    `kind` is its provider's. `is_said`: by the provider's own description it says so, whatever its words.
+    `signature` is the only one of the account; None if it has several: the opt-out then holds for all of them.
+    `kind` is the kind of provider. `is_described` means that the provider's description lists the code as an opt-out.
     """
     if receipt.status is not Status.FAILED:
         return ()
-    known = OPTED_OUT.get((kind, receipt.code or ""))
-    if known is None and not is_said and not is_blacklisted(receipt.code or "", receipt.detail or ""):
+    opt_out = OPTED_OUT.get((kind, receipt.code or ""))
+    if opt_out is None and not is_described and not is_blacklisted(receipt.code or "", receipt.detail or ""):
         return ()
     words = f"{receipt.code or ''} {receipt.detail or ''}"
-    return _suppress(receipt.address, words, signature, known or OptOut(), receipt.at)
+    return _suppress(receipt.address, words, signature, opt_out or OptOut(), receipt.at)
 
 
-def _suppress(address: str, said: str, signature: str | None, opt_out: OptOut, at: datetime) -> Sequence[Suppression]:
-    """Write what follows of an opt-out that a provider tells; what it said is the evidence."""
+def _suppress(
+    address: str, evidence: str, signature: str | None, opt_out: OptOut, at: datetime
+) -> Sequence[Suppression]:
+    """Return one suppression for each category of an opt-out."""
     return [
         Suppression(
             method=METHOD,
@@ -130,7 +132,7 @@ def _suppress(address: str, said: str, signature: str | None, opt_out: OptOut, a
             reason=Reason.OPT_OUT,
             sender=signature if opt_out.is_of_signature else None,
             category=category,
-            evidence=said.strip(),
+            evidence=evidence.strip(),
             at=at,
         )
         for category in opt_out.categories
@@ -138,12 +140,13 @@ def _suppress(address: str, said: str, signature: str | None, opt_out: OptOut, a
 
 
 def is_blacklisted(code: str, detail: str) -> bool:
-    """Tell whether a receipt's code, or else its words, say that the number stands on a black list or opted out.
+    """Return whether a receipt's code or detail means that the number is on a blacklist or opted out.
 
-    Some providers give the carrier's code as the words.
+    Some providers put the carrier's code into the detail.
     """
-    if found := next((one for one in (code, detail.strip()) if _BLACKLIST_CODE.fullmatch(one)), None):
-        return _NOT_A_NUMBER.search(found) is None
+    for text in (code, detail.strip()):
+        if _BLACKLIST_CODE.fullmatch(text):
+            return _NOT_A_NUMBER.search(text) is None
     is_listed = _BLACKLIST_WORDS.search(detail) is not None and _NOT_A_NUMBER.search(detail) is None
     return is_listed or _OPT_OUT_WORDS.search(detail) is not None
 
@@ -158,12 +161,12 @@ async def publish_opt_out(
     kind: str,
     described: Collection[str] = (),
 ) -> None:
-    """Tell the catalog of a number that opted out at its provider; without the broker it is told at the next no."""
+    """Publish the suppressions of a refusal. If the broker fails, the next refusal of the number publishes them."""
     try:
-        async with asyncio.timeout(TELL_TIMEOUT_S):
-            for one in read_refusal(
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            for suppression in read_refusal(
                 job, recipient, refused, signature, datetime.now(UTC), kind=kind, described=described
             ):
-                await suppress(one)
+                await suppress(suppression)
     except (PublishRefused, PublishUnknown, TimeoutError) as error:
-        log.warning("opt_out_not_told", why=str(error) or type(error).__name__)
+        log.warning("opt_out_not_published", why=str(error) or type(error).__name__)

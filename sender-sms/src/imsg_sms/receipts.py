@@ -1,7 +1,4 @@
-"""Receipts and inbound messages on their way to history.
-
-A receipt goes under our own id too where its message was only found by asking.
-"""
+"""Publishes receipts, inbound messages and suppressions."""
 
 from collections.abc import Collection
 
@@ -12,13 +9,13 @@ from imsg_contract.wire import Inbound, Receipt
 from imsg_runtime.redis import Redis
 
 KEEP_S = 4 * 86_400
-"""Longer than carriers try: their last receipt comes after 72 h at most."""
+"""Longer than 72 h, after which carriers send no more receipts."""
 
 
 class Receipts:
-    """Publishes receipts and inbound messages, and remembers in Redis which of our ids were asked about.
+    """Publishes receipts, and remembers in Redis which messages were looked up by our own id.
 
-    Whose call was never answered has no id of the provider; it is settled under our own, and so its receipts must be.
+    A message whose call got no reply has no id of the provider. It is recorded under our id, and its receipts too.
     """
 
     def __init__(self, broker: Broker, redis: Redis) -> None:
@@ -38,16 +35,16 @@ class Receipts:
         await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
 
     async def remember(self, reference: str) -> None:
-        """Note, before the provider is asked, that a chunk is asked about. Raises RedisUnavailable."""
+        """Record, before the look-up, that a chunk is looked up by our id. Raises RedisUnavailable."""
         await self._redis.call("SET", _key(reference), "1", "EX", KEEP_S)
 
     async def recall(self, references: Collection[str]) -> set[str]:
-        """Say which of these chunks were asked about. Raises RedisUnavailable."""
+        """Return which of these chunks were looked up by our id. Raises RedisUnavailable."""
         if not references:
             return set()
         names = sorted(references)
-        found = await self._redis.call("MGET", *(_key(name) for name in names))
-        return {name for name, one in zip(names, found, strict=True) if one is not None}
+        flags = await self._redis.call("MGET", *(_key(name) for name in names))
+        return {name for name, flag in zip(names, flags, strict=True) if flag is not None}
 
 
 def _key(reference: str) -> str:

@@ -21,7 +21,7 @@ from imsg_delivery.routes import Route, check_categories, split_categories
 from imsg_runtime.settings import Common, Strings, variable
 from imsg_sms.countries import ANYWHERE, MAINLAND, Countries, read_codes
 from imsg_sms.http_settings import Http, Url
-from imsg_sms.opt_out import BACK, WORDS, is_opt_out
+from imsg_sms.opt_out import OPT_IN_WORDS, OPT_OUT_WORDS, is_opt_out
 
 ALIYUN_ENDPOINT = "https://dysmsapi.aliyuncs.com/"
 TENCENT_ENDPOINT = "https://sms.tencentcloudapi.com/"
@@ -29,24 +29,24 @@ VOLCENGINE_ENDPOINT = "https://sms.volcengineapi.com/"
 TWILIO_ENDPOINT = "https://api.twilio.com/"
 
 KINDS = ("aliyun", "tencent", "volcengine", "twilio", "http")
-"""The kinds of providers there are, in the order in which they are tried where none is given: each is a module in
-`providers/`, and its settings here."""
+"""The kinds of providers, in the order in which they are tried by default. Each has a module in `providers/`, and its
+settings here."""
 
 
 class Template(BaseModel):
-    """A template that was approved by the provider, as far as it is known here."""
+    """A template that the provider approved."""
 
     model_config = ConfigDict(frozen=True)
 
     text: str = ""
-    """Its words around `${variable}`: with them segments are counted exactly."""
+    """The text with `${variable}`. With it, segments are counted exactly."""
     variables: Mapping[str, int | None] = {}
-    """Name → the most characters the provider lets it have; None: no limit of its own."""
+    """Name → the most characters of the variable; None: no limit of its own."""
     links: bool = False
 
 
 class Account(BaseModel):
-    """What the accounts of providers that send by approved templates have in common."""
+    """The common settings of accounts that send by approved templates."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -61,12 +61,12 @@ class Account(BaseModel):
 
     @property
     def hook(self) -> str | None:
-        """Return the last part of the URL for receipts; None: none are taken."""
+        """The last part of the URL for receipts; None: the hook is closed."""
         return self.hook_secret.get_secret_value() if self.hook_secret else None
 
     @property
     def is_silent(self) -> bool:
-        """Whether the provider could report what became of messages, and may not."""
+        """Whether no way to deliver receipts is set."""
         return self.hook is None
 
 
@@ -113,7 +113,7 @@ class Tencent(Account):
 
     @property
     def is_silent(self) -> bool:
-        """Whether Tencent could report what became of messages, and may not."""
+        """Whether no way to deliver receipts is set."""
         return not self.pull and super().is_silent
 
 
@@ -172,12 +172,12 @@ class Twilio(BaseModel):
 
     @property
     def hook(self) -> str | None:
-        """Return the last part of the URL for status callbacks; None: none are taken."""
+        """The last part of the URL for status callbacks; None: the hook is closed."""
         return self.hook_secret.get_secret_value() if self.hook_secret else None
 
     @property
     def is_silent(self) -> bool:
-        """Whether Twilio could report what became of messages, and may not."""
+        """Whether no way to deliver receipts is set."""
         return self.hook is None
 
     @model_validator(mode="after")
@@ -202,13 +202,13 @@ MODELS: Mapping[str, type[AnyAccount]] = {
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
-def _are_different(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("names an account twice")
     return names
 
 
-def _is_prefixes(text: str) -> str:
+def _check_prefixes(text: str) -> str:
     read_codes(_split(text))
     return text
 
@@ -225,15 +225,15 @@ class SmsRoute(BaseModel):
     weight: Annotated[int, Field(ge=0, le=1_000)] | None = None
     """The account's share of the messages. 0: only where the others are unavailable. Unset: 1 for the first account, 0
     for the rest."""
-    numbers: Annotated[str, AfterValidator(_is_prefixes)] = ""
+    numbers: Annotated[str, AfterValidator(_check_prefixes)] = ""
     """The account takes numbers that begin so. Empty: any."""
     templates: str = ""
     """The account takes these templates alone. Empty: any."""
     categories: Annotated[str, AfterValidator(check_categories)] = ""
     """The account takes these categories alone. Empty: any."""
 
-    def of(self, name: str, place: int) -> Route:
-        """Make the route of the provider at this place of the order."""
+    def to_route(self, name: str, place: int) -> Route:
+        """Return the route of an account; `place` is its index in the order."""
         return Route(
             name,
             int(place == 0) if self.weight is None else self.weight,
@@ -248,7 +248,7 @@ class Sms(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    providers: Annotated[Strings, AfterValidator(_are_different)] = ()
+    providers: Annotated[Strings, AfterValidator(_check_distinct)] = ()
     """The accounts in the order in which they are tried. Empty: all, by kind and name."""
     accounts: dict[str, AnyAccount] = {}
     """The accounts at providers, by the name that results, routes, hooks and the web page use."""
@@ -258,59 +258,59 @@ class Sms(BaseModel):
     """What each account is used for, by its name."""
     uncertain: Uncertain = "stop"
     """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
-    opt_out: Strings = WORDS
+    opt_out: Strings = OPT_OUT_WORDS
     """The words by which a person opts out."""
-    opt_in: Strings = BACK
+    opt_in: Strings = OPT_IN_WORDS
     """The words by which a person opts in again."""
 
     @field_validator("accounts", mode="before")
     @classmethod
-    def _read_accounts(cls, given: object) -> object:
-        """Read each account as its kind wants it, so that a complaint names its own field."""
-        if not isinstance(given, Mapping):
-            return given
-        read: dict[str, object] = {}
-        for name, account in given.items():
+    def _read_accounts(cls, accounts: object) -> object:
+        """Validate each account by the model of its kind, so that errors name its own fields."""
+        if not isinstance(accounts, Mapping):
+            return accounts
+        validated: dict[str, object] = {}
+        for name, account in accounts.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"an account can't be called {name}; its name has 1 to 32 of a-z, 0-9, _ and -")
             if not isinstance(account, Mapping):
-                read[name] = account
+                validated[name] = account
                 continue
             kind = account.get("kind", name)
             if not isinstance(kind, str) or kind not in MODELS:
-                has = f"is of the kind {kind}, which there is not" if "kind" in account else "has no kind"
-                raise ValueError(f"the account {name} {has}; set its KIND to one of {', '.join(KINDS)}")
+                problem = f"is of the kind {kind}, which there is not" if "kind" in account else "has no kind"
+                raise ValueError(f"the account {name} {problem}; set its KIND to one of {', '.join(KINDS)}")
             if name in MODELS and name != kind:
                 raise ValueError(f"the account {name} is of the kind {kind}; call it by no other kind's name")
             model: Any = MODELS[kind]
-            read |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
-        return read
+            validated |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
+        return validated
 
     @model_validator(mode="after")
-    def _tells_words_apart(self) -> "Sms":
-        """Refuse a word that asks for both. Raises ValueError."""
+    def _has_distinct_words(self) -> "Sms":
+        """Refuse a word in both `opt_out` and `opt_in`. Raises ValueError."""
         if both := [word for word in self.opt_in if is_opt_out(word, self.opt_out)]:
-            raise ValueError(f"{both[0]} can't stand in opt_in and opt_out; take it out of one of them")
+            raise ValueError(f"{both[0]} is in both opt_in and opt_out; remove it from one of them")
         return self
 
     @property
     def provider_routes(self) -> dict[str, Route]:
-        """What each account is used for."""
-        return {name: self.routes.get(name, SmsRoute()).of(name, place) for place, name in enumerate(self.order)}
+        """The route of each account in use."""
+        return {name: self.routes.get(name, SmsRoute()).to_route(name, place) for place, name in enumerate(self.order)}
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The names of the accounts that are used."""
+        """The names of the accounts in use, in the order in which they are tried."""
         return self.providers or tuple(sorted(self.accounts, key=lambda name: (KINDS.index(self._kind(name)), name)))
 
     @property
     def used(self) -> dict[str, AnyAccount]:
-        """The accounts that are used, in their order."""
+        """The accounts in use, in their order."""
         return {name: self.accounts[name] for name in self.order}
 
     @property
     def without_hook(self) -> tuple[str, ...]:
-        """The accounts that could report what became of messages, and may not."""
+        """The accounts whose provider has receipts, but no way to deliver them is set."""
         return tuple(name for name, account in self.used.items() if account.is_silent)
 
     @model_validator(mode="after")
@@ -327,26 +327,28 @@ class Sms(BaseModel):
                     f"{variable('sms', 'providers')} names {name}, which is no account; there are "
                     f"{', '.join(self.accounts) or 'none'}"
                 )
-        if strays := sorted(set(self.routes) - set(self.order)):
-            raise ValueError(f"{variable('sms', 'routes')} names {', '.join(strays)}, which is not used")
+        if unused := sorted(set(self.routes) - set(self.order)):
+            raise ValueError(f"{variable('sms', 'routes')} names {', '.join(unused)}, which is not used")
         if sum(template.default for template in self.templates.values()) > 1:
             raise ValueError("[sms.templates] has more than one default")
         for name, template in self.templates.items():
             kinds = {account.kind for account in self.accounts.values()}
-            # A kind of which there is no account yet may stand there: it is told apart from a misspelt name.
+            # A kind without an account is allowed; any other unknown name is misspelt.
             if unknown := sorted(set(template.providers) - set(self.accounts) - (set(KINDS) - kinds)):
                 raise ValueError(
                     f"[sms.templates.{name}] names {', '.join(unknown)}, which is no account; there are "
                     f"{', '.join(self.accounts)}"
                 )
             if missing := [
-                one for one, way in template.providers.items() if not way.id and self._kind(one) in _BY_TEMPLATE
+                account
+                for account, way in template.providers.items()
+                if not way.id and self._kind(account) in _BY_TEMPLATE
             ]:
                 raise ValueError(f"[sms.templates.{name}] gives no id for {', '.join(missing)}")
         return self
 
     def _kind(self, name: str) -> str:
-        """Return an account's kind; a name that none has is a kind."""
+        """Return the kind of an account; the name itself if there is no such account."""
         return self.accounts[name].kind if name in self.accounts else name
 
 
@@ -355,6 +357,6 @@ _BY_TEMPLATE = ("aliyun", "tencent", "volcengine")
 
 
 class Settings(Common):
-    """All that sender-sms reads."""
+    """The settings of sender-sms."""
 
     sms: Annotated[Sms, Field(default_factory=dict, validate_default=True)]

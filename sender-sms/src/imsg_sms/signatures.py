@@ -1,34 +1,34 @@
-"""The signature of a message, for which an opt-out holds."""
+"""The signature of a message: an opt-out holds for one signature."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from imsg_contract.wire import TemplateLimits
 
-FREE = ""
-"""Stands for free text, beside the names of templates."""
+FREE_TEXT = ""
+"""The key of free text, beside the names of templates."""
 
 
 def find_signatures(providers: Iterable[tuple[Mapping[str, TemplateLimits], bool]]) -> dict[str, str]:
-    """Say the signature of each template that has the same at every provider, without 【】.
+    """Return the signature, without 【】, of each template that has the same one at every provider.
 
-    Of each provider are given its templates and whether it sends any words. Where providers differ, or one knows none,
-    nothing is said: the person then gets nothing of which they may have opted out.
+    `providers` are pairs of limits by template, and whether the provider sends any text. A template whose signature
+    differs, or is unknown at one provider, is left out: an opt-out of any signature then suppresses it.
     """
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    by_template: defaultdict[str, set[str]] = defaultdict(set)
     for limits, takes_text in providers:
-        default = next((one for one in limits.values() if one.default), None)
+        default = next((template for template in limits.values() if template.default), None)
         if default is not None:
-            found[FREE].add(default.signature)
+            by_template[FREE_TEXT].add(default.signature)
         elif takes_text:
-            found[FREE].add("")
-        for name, one in limits.items():
-            found[name].add(one.signature)
-    bare = {name: next(iter(each)).strip("【】") for name, each in found.items() if len(each) == 1}
+            by_template[FREE_TEXT].add("")
+        for name, template in limits.items():
+            by_template[name].add(template.signature)
+    bare = {name: next(iter(each)).strip("【】") for name, each in by_template.items() if len(each) == 1}
     return {name: signature for name, signature in bare.items() if signature}
 
 
-def find_only(limits: Mapping[str, TemplateLimits]) -> str | None:
-    """Say the one signature of all of a provider's templates, without 【】; None where there are several, or none."""
-    found = {one.signature.strip("【】") for one in limits.values()}
-    return next(iter(found)) or None if len(found) == 1 else None
+def find_only_signature(limits: Mapping[str, TemplateLimits]) -> str | None:
+    """Return the signature, without 【】, that all templates of a provider have; None if they differ or have none."""
+    signatures = {template.signature.strip("【】") for template in limits.values()}
+    return next(iter(signatures)) or None if len(signatures) == 1 else None

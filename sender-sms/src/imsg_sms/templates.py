@@ -1,4 +1,4 @@
-"""Templates: how a content becomes a provider's call, and the limits by which the gateway checks it."""
+"""Templates: which one a content uses at each provider, and the limits by which the gateway checks it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,44 +18,44 @@ if #ARGV > 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
 return 1
 """
 )
-"""In one step, so that no gateway sees half of the templates."""
+"""A script, so that no gateway reads a part of the templates."""
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 
 SCOPE = "sms"
-"""Who refuses what no provider was asked for."""
+"""The `provider` of refusals by the channel itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The message that all recipients of a chunk get."""
+    """The message of a chunk, the same for all its recipients."""
 
     template: str
-    """Empty where the providers know no templates."""
+    """Empty if no provider has templates."""
     params: Mapping[str, str]
     text: str
-    """As it arrives but for the signature, as far as the template's words are known."""
-    is_free: bool = False
-    """It came as a text: each provider puts it into its own default template, or sends it as it is."""
+    """The text without signature; if the template's text is unknown, the values of its variables."""
+    is_free_text: bool = False
+    """The content is a text: each provider puts it into its own default template, or sends it unchanged."""
     has_words: bool = True
-    """Whether `text` is the whole message; else it is the variables alone, and no provider of words can send it."""
+    """Whether `text` is the whole message. If not, providers that send any text can't send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderTemplate:
-    """An approved template as a provider is told it."""
+    """The parameters of a call by an approved template."""
 
     id: str
     signature: str
     params: Mapping[str, str]
-    """By the provider's names, in its order."""
+    """Values by the provider's names, in its order."""
     text: str
-    """The words as they arrive, but for the signature."""
+    """The text without signature."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateMapping:
-    """An approved template of a provider: what it is there, and its variables, ours → theirs in their order."""
+    """An approved template at a provider: its id, and its variables (our name → theirs, in their order)."""
 
     id: str
     signature: str
@@ -63,7 +63,7 @@ class TemplateMapping:
 
 
 class TemplateBook:
-    """The templates that one provider sends by, under our names, and what each of them takes."""
+    """The templates of one account by our names, and their limits."""
 
     def __init__(
         self, signature: str, entries: Mapping[str, TemplateMapping], limits: Mapping[str, TemplateLimits]
@@ -71,11 +71,11 @@ class TemplateBook:
         self.limits = limits
         self._signature = signature
         self._entries = entries
-        self._default = next((name for name, one in limits.items() if one.default), None)
+        self._default = next((name for name, template in limits.items() if template.default), None)
 
     def find(self, message: Message) -> ProviderTemplate:
-        """Say by what a message is sent there; a template that nobody described goes as it was given."""
-        if message.is_free and self._default is not None:
+        """Return the template and values of a message; a template without a description is used unchanged."""
+        if message.is_free_text and self._default is not None:
             name, text = self._default, next(iter(message.params.values()), message.text)
             params: Mapping[str, str] = dict.fromkeys(self.limits[name].variables, text)
         else:
@@ -91,32 +91,32 @@ class TemplateBook:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What of an account's settings its templates depend on."""
+class TemplateAccount:
+    """The settings of an account that its templates depend on."""
 
     provider: str
     signature: str
     longest: int | None
-    """Characters that a variable takes, whatever its template says; 0: the account has no variables at all."""
+    """The most characters of any variable; 0: the account has no variables."""
 
 
 TEXT = "text"
-"""The template that stands for free text at providers that send any words, where something is put around it."""
+"""The name of the template of free text with a signature or suffix, at providers that send any text."""
 
 
-def describe_text(
+def build_text_book(
     provider: str, templates: Mapping[str, SmsTemplate], *, signature: str = "", suffix: str = ""
 ) -> TemplateBook:
-    """Make the book of a provider that sends any words: it knows every logical template, whoever else is named."""
+    """Return the templates of a provider that sends any text: it has every logical template."""
     entries: dict[str, TemplateMapping] = {}
     limits: dict[str, TemplateLimits] = {}
     for name, template in templates.items():
         way = template.providers.get(provider, Way())
         order = way.order or template.variables
         entries[name] = TemplateMapping(way.id or name, signature, {each: way.names.get(each, each) for each in order})
-        one = _limit(template, "", None)
-        limits[name] = one.model_copy(update={"signature": signature, "text": template.text + suffix})
-    if (signature or suffix) and not any(one.default for one in limits.values()):
+        base = _limit(template, "", None)
+        limits[name] = base.model_copy(update={"signature": signature, "text": template.text + suffix})
+    if (signature or suffix) and not any(template.default for template in limits.values()):
         entries[TEXT] = TemplateMapping("", signature, {TEXT: TEXT})
         limits[TEXT] = TemplateLimits(
             default=True,
@@ -129,8 +129,10 @@ def describe_text(
     return TemplateBook(signature, entries, limits)
 
 
-def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mapping[str, TemplateLimits]) -> TemplateBook:
-    """Make the book of an account: logical templates that name it, and what its own settings say of others."""
+def build_account_book(
+    account: TemplateAccount, templates: Mapping[str, SmsTemplate], own: Mapping[str, TemplateLimits]
+) -> TemplateBook:
+    """Return the templates of an account: the logical templates that name it, and those of its own settings (`own`)."""
     entries: dict[str, TemplateMapping] = {}
     limits: dict[str, TemplateLimits] = {}
     for name, template in templates.items():
@@ -141,7 +143,7 @@ def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mappin
         order = way.order or template.variables
         entries[name] = TemplateMapping(way.id, signature, {each: way.names.get(each, each) for each in order})
         limits[name] = _limit(template, signature, account.longest)
-    has_default = any(one.default for one in limits.values())
+    has_default = any(template.default for template in limits.values())
     for name, one in own.items():
         if name in limits:
             continue
@@ -152,8 +154,8 @@ def describe(account: Account, templates: Mapping[str, SmsTemplate], own: Mappin
     return TemplateBook(account.signature, entries, limits)
 
 
-def mark(signature: str) -> str:
-    """Write a signature as it arrives."""
+def bracket(signature: str) -> str:
+    """Return a signature in 【】; empty stays empty."""
     return f"【{signature}】" if signature else ""
 
 
@@ -161,7 +163,7 @@ def _limit(template: SmsTemplate, signature: str, longest: int | None) -> Templa
     parameters = {name: template.parameter(name) for name in template.variables}
     return TemplateLimits(
         default=template.default,
-        signature=mark(signature),
+        signature=bracket(signature),
         text=template.text,
         variables={name: _smaller(one.most, longest) for name, one in parameters.items()},
         least={name: one.least for name, one in parameters.items() if one.least},
@@ -171,9 +173,9 @@ def _limit(template: SmsTemplate, signature: str, longest: int | None) -> Templa
 
 
 def merge_limits(books: Sequence[Mapping[str, TemplateLimits]], *, takes_text: bool) -> dict[str, TemplateLimits]:
-    """Say what any provider of a route takes: words and signature as the first has them, the largest of the limits.
+    """Merge the limits of a route's providers: text and signature of the first, the largest limit of each variable.
 
-    Free text is bounded by the default template that takes most; with `takes_text`, one of them takes any text.
+    Free text has the largest limit of any default template; `takes_text` says that a provider sends any text.
     """
     known: dict[str, TemplateLimits] = {}
     for limits in books:
@@ -192,18 +194,18 @@ def merge_limits(books: Sequence[Mapping[str, TemplateLimits]], *, takes_text: b
         known[other] = known[other].model_copy(update={"default": False})
     if defaults:
         first = known[defaults[0]]
-        free = [most for limits in books for one in limits.values() if one.default for most in one.variables.values()]
-        most = None if takes_text or None in free else max(one for one in free if one is not None)
+        bounds = [most for limits in books for one in limits.values() if one.default for most in one.variables.values()]
+        most = None if takes_text or None in bounds else max(bound for bound in bounds if bound is not None)
         known[defaults[0]] = first.model_copy(update={"variables": dict.fromkeys(first.variables, most)})
     return known
 
 
-def takes(limits: Mapping[str, TemplateLimits], message: Message, *, takes_text: bool, is_known: bool) -> bool:
-    """Tell whether a provider can send a message: others are passed by.
+def can_send(limits: Mapping[str, TemplateLimits], message: Message, *, takes_text: bool, is_known: bool) -> bool:
+    """Return whether a provider can send a message.
 
-    `limits` are its own, `is_known` says that some provider of the route describes the message's template.
+    `limits` are its own; `is_known` says that any provider of the route describes the message's template.
     """
-    if message.is_free:
+    if message.is_free_text:
         default = next((one for one in limits.values() if one.default), None)
         if default is None:
             return takes_text
@@ -215,37 +217,37 @@ def takes(limits: Mapping[str, TemplateLimits], message: Message, *, takes_text:
 
 
 def _fits(limits: TemplateLimits, name: str, message: Message) -> bool:
-    value = next(iter(message.params.values()), message.text) if message.is_free else message.params.get(name, "")
+    value = next(iter(message.params.values()), message.text) if message.is_free_text else message.params.get(name, "")
     return takes_value(name, value, limits)
 
 
 def describe_limits(
     limits: Mapping[str, TemplateLimits], known: Mapping[str, TemplateLimits], *, takes_text: bool
 ) -> dict[str, TemplateLimits] | None:
-    """Say all that a provider takes, by which the gateway judges as `takes` does; None where no template is known.
+    """Return a provider's limits, by which the gateway judges as `can_send` does; None if no template is known.
 
-    A provider of words also takes free text of any length, and the templates whose words another one knows.
+    A provider that sends any text has no limit on free text, and can send every template whose text is known.
     """
     if not known or not takes_text:
         return dict(limits) if known else None
-    signature = next((one.signature for one in limits.values()), "")
-    words = {
-        name: _open(one).model_copy(update={"default": False, "signature": signature})
+    signature = next((template.signature for template in limits.values()), "")
+    others = {
+        name: _without_bounds(one).model_copy(update={"default": False, "signature": signature})
         for name, one in known.items()
         if one.text and name not in limits
     }
-    default = next((name for name, one in limits.items() if one.default), TEXT)
-    free = _open(limits.get(default) or TemplateLimits(default=True, variables={TEXT: None}))
-    return {**words, **limits, default: free}
+    default = next((name for name, template in limits.items() if template.default), TEXT)
+    free_text = _without_bounds(limits.get(default) or TemplateLimits(default=True, variables={TEXT: None}))
+    return {**others, **limits, default: free_text}
 
 
-def _open(limits: TemplateLimits) -> TemplateLimits:
+def _without_bounds(limits: TemplateLimits) -> TemplateLimits:
     return limits.model_copy(update={"variables": dict.fromkeys(limits.variables), "links": True, "breaks": True})
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:
-    given = [each for each in (one, other) if each is not None]
-    return min(given) if given else None
+    bounds = [bound for bound in (one, other) if bound is not None]
+    return min(bounds) if bounds else None
 
 
 def _larger(one: int | None, other: int | None) -> int | None:
@@ -253,21 +255,21 @@ def _larger(one: int | None, other: int | None) -> int | None:
 
 
 class Templates:
-    """The templates there are; one may be the default, into whose one variable free text goes."""
+    """The templates of all providers. Free text fills the one variable of the default template, if there is one."""
 
     def __init__(self, limits: Mapping[str, TemplateLimits], routes: RouteLimits | None = None) -> None:
-        """`routes` say what each provider takes of them."""
+        """Hold the merged limits; `routes` are the limits of each provider."""
         self.limits = limits
         self._routes = routes or RouteLimits()
-        self._default = next((name for name, one in limits.items() if one.default), None)
+        self._default = next((name for name, template in limits.items() if template.default), None)
 
-    def message(self, content: str | dict[str, Any] | None) -> Message | Refused:
-        """Make ready what a client wrote: a str, or `{template, params}`."""
+    def make_message(self, content: str | dict[str, Any] | None) -> Message | Refused:
+        """Return the message of a content, a str or `{template, params}`, or why it is refused."""
         if isinstance(content, str):
             if self._default is None:
-                return Message("", {}, content, is_free=True)
+                return Message("", {}, content, is_free_text=True)
             params = {next(iter(self.limits[self._default].variables)): content}
-            return Message(self._default, params, self._fill(self._default, params), is_free=True)
+            return Message(self._default, params, self._fill(self._default, params), is_free_text=True)
         if not isinstance(content, dict) or not isinstance(name := content.get("template"), str):
             return Refused(SCOPE, "content", "It is neither a text nor {template, params}; send it again as one.")
         params = content.get("params") or {}

@@ -1,4 +1,4 @@
-"""The interface of SMS providers. Each kind is one module here, loaded only where it is configured."""
+"""The interfaces of SMS providers. Each kind of provider is one module here, loaded only if it is configured."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,92 +7,92 @@ from typing import Protocol, runtime_checkable
 from imsg_contract.wire import Again, Blocked, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
 
-__all__ = ["Answer", "Concern", "Provider", "Traceable"]
+__all__ = ["Concern", "Provider", "ProviderReply", "Traceable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a provider said to one call."""
+class ProviderReply:
+    """A provider's reply to one call."""
 
     result: Result
-    """For every number of the call that is not in `each`."""
+    """The result for every number of the call that is not in `by_number`."""
     concerns: Concern | None = None
-    """What its trouble is about; None where there is none."""
-    of_one: bool = False
-    """It was refused whole, perhaps for one number only: `imsg_sms.bad_numbers` finds that number."""
-    is_rate: bool = False
-    """All that the provider is given is too much at once, and nothing is wrong with it."""
-    each: Mapping[str, "Answer"] = field(default_factory=dict)
-    """Number → what was said of it alone, where the provider answers for each."""
+    """What the error is about; None if there is none."""
+    for_one_number: bool = False
+    """The whole call was refused, perhaps because of one number: `imsg_sms.bad_numbers` finds that number."""
+    is_rate_limit: bool = False
+    """The account exceeds the provider's rate limit; the messages are fine."""
+    by_number: Mapping[str, "ProviderReply"] = field(default_factory=dict)
+    """Number (E.164) → its reply, if the provider answers for each number."""
 
     @property
-    def wants_less(self) -> bool:
-        """Whether it is a limit of so many in so much time, of the number or of all that the provider is given."""
+    def is_rate_limited(self) -> bool:
+        """Whether a rate limit was exceeded: that of a number, or of the account."""
         if not isinstance(self.result, Again):
             return False
-        return self.is_rate or (self.concerns == "recipient" and self.result.after_s > 0)
+        return self.is_rate_limit or (self.concerns == "recipient" and self.result.after_s > 0)
 
     @property
     def is_refused_whole(self) -> bool:
-        """Whether the provider took nothing of the call, perhaps for one number only."""
-        is_refusal = isinstance(self.result, Again | Blocked) and not self.wants_less
-        return not self.each and (self.of_one or is_refusal)
+        """Whether the provider accepted no number of the call, perhaps because of one of them."""
+        is_refusal = isinstance(self.result, Again | Blocked) and not self.is_rate_limited
+        return not self.by_number and (self.for_one_number or is_refusal)
 
 
 class Provider(Protocol):
-    """An account at a provider: one call for as many numbers as it takes."""
+    """An account at a provider. One call sends one message to up to `max_numbers` numbers."""
 
     name: str
-    """What settings, results and pages call it."""
+    """The name of the account in settings, results and pages."""
     kind: str
-    """What its codes are known by."""
-    most: int
-    """Numbers of one call."""
+    """The kind of provider, which its codes belong to."""
+    max_numbers: int
+    """The most numbers of one call."""
     mixes_countries: bool
     """Whether one call may hold numbers of mainland China and of elsewhere."""
     takes_text: bool
-    """Whether it sends any words; else it sends by approved templates only."""
+    """Whether it sends any text; if not, only approved templates."""
     limits: Mapping[str, TemplateLimits]
-    """Template → its limits; empty where the provider knows none."""
+    """Template → its limits; empty if the account has no templates."""
     countries: tuple[str, ...]
-    """What the numbers that it takes begin with (E.164)."""
+    """The prefixes of the numbers that it accepts (E.164)."""
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Make one call for these numbers (E.164). `reference` is ours, the same for every try; never raises."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """Make one call for these numbers (E.164); never raises. `reference` is our id, the same at every try."""
 
 
 @runtime_checkable
 class Traceable(Protocol):
-    """A provider that can be asked what became of a message."""
+    """A provider that can be asked for the status of a message."""
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Find out what became of these, as `imsg_delivery.channel.SupportsStatusQuery` says."""
+        """Return the status of each number, by the rules of `imsg_delivery.channel.SupportsStatusQuery`."""
 
 
 @runtime_checkable
 class DescribesOptOuts(Protocol):
-    """A provider whose description says which refusals are of numbers that opted out."""
+    """A provider whose description lists the codes of numbers that opted out."""
 
     name: str
     opted_out: frozenset[str]
-    """Their codes, as results have them."""
+    """The codes, as results have them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class HookRequest:
     """A request of a provider to its hook."""
 
     url: str
-    """The whole URL as the provider called it, as far as it is known."""
+    """The URL that the provider called, with `public_url` if that is set."""
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
     is_inbound: bool = False
-    """It came to `/hooks/sms/NAME/SECRET/inbound`."""
+    """Whether it came to `/hooks/sms/NAME/SECRET/inbound`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HookReply:
     """The answer to a request at a hook."""
 
     body: str
@@ -101,58 +101,57 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A receipt that was read, and our own id that it carried; empty where it carried none."""
+class ReceiptReport:
+    """A receipt, and our own id that it carried; empty if it carried none."""
 
     receipt: Receipt
     reference: str = ""
     opted_out: bool = False
-    """Whether its provider's description says that such a receipt is of a number that opted out."""
+    """Whether the provider's description counts it as an opt-out of the number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
-    """What a push or a pull held."""
+class ReportBatch:
+    """The receipts and inbound messages of one push or pull."""
 
-    read: Sequence[Report]
+    receipts: Sequence[ReceiptReport]
     unreadable: int = 0
-    """Entries that can't be matched with anything."""
+    """The number of entries that are neither."""
     inbound: Sequence[Inbound] = ()
-    """What people wrote."""
-    kept: "Reply | None" = None
-    """The answer once it is recorded, where it is not the provider's usual one."""
+    reply: "HookReply | None" = None
+    """The answer once it is recorded; None: `accepted_reply`."""
 
 
-Pull = Callable[[], Awaitable[Reports]]
-"""Fetches the next receipts, or the next inbound messages; nothing where there are none. Raises NotSent, NoAnswer."""
+FetchReports = Callable[[], Awaitable[ReportBatch]]
+"""Fetches the next receipts or inbound messages; an empty batch if there are none. Raises NotSent, NoAnswer."""
 
 
 class NotSigned(Exception):  # noqa: N818  named for the outcome
-    """A push that its provider did not sign."""
+    """The signature of a push is missing or wrong."""
 
 
 @runtime_checkable
-class Reporting(Protocol):
-    """A provider that pushes receipts, and what people write, to `/hooks/sms/NAME/SECRET`."""
+class PushesReports(Protocol):
+    """A provider that pushes receipts and inbound messages to `/hooks/sms/NAME/SECRET`."""
 
     name: str
     secret: str | None
-    """The last part of the URL; None: none are taken."""
-    kept: Reply
-    """Says that all is kept."""
-    unreadable_reply: Reply
-    """Says that the push can't be read."""
-    lost: Reply
-    """Says that it was not kept, and asks for a repeat."""
+    """The last part of the URL; None: the hook is closed."""
+    accepted_reply: HookReply
+    """Tells the provider that everything was recorded."""
+    unreadable_reply: HookReply
+    """Tells the provider that the push can't be read."""
+    retry_reply: HookReply
+    """Tells the provider to push again, because recording failed."""
 
-    def read(self, push: Push) -> Reports | None:
-        """Read a push; None where it is none. Raises NotSigned."""
+    def read(self, push: HookRequest) -> ReportBatch | None:
+        """Read a push; None if it can't be read. Raises NotSigned."""
 
 
 @runtime_checkable
-class Pulling(Protocol):
-    """A provider whose receipts and inbound messages are fetched, each only once."""
+class PullsReports(Protocol):
+    """A provider whose receipts and inbound messages are fetched; it hands each out once."""
 
     name: str
-    pulls: Sequence[Pull]
-    """Each is repeated for itself; none where everything is pushed."""
+    pulls: Sequence[FetchReports]
+    """The fetches, each repeated on its own; empty if everything is pushed."""

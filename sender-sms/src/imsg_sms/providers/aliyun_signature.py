@@ -14,7 +14,7 @@ UNRESERVED = "-_.~"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is signed: an RPC call has path `/`, its parameters in the query or in a form body."""
+    """The signed request: an RPC call has path `/`, its parameters in the query or in a form body."""
 
     method: str
     host: str
@@ -24,13 +24,13 @@ class Request:
     body: bytes = b""
     content_type: str | None = None
     path: str = "/"
-    """Anything else only where the endpoint is not the provider's own."""
+    """Another path only if the endpoint is not the provider's own."""
     encoded: str | None = None
-    """The query as `encode` has it, where that is done already."""
+    """The result of `encode` for the query, if it is known already."""
 
 
 def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce: str) -> dict[str, str]:
-    """Make all headers of a signed request, `Authorization` included.
+    """Return all headers of a signed request, `Authorization` included.
 
     `now` must be within 15 minutes of the provider's clock; `nonce` must never have been used.
     """
@@ -50,7 +50,7 @@ def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce:
 
 
 def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
-    """Write the canonical request: the one form in which both sides see the call."""
+    """Return the canonical request, which both sides sign."""
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
     path = quote(request.path, safe=f"/{UNRESERVED}")
     query = encode(request.query) if request.encoded is None else request.encoded
@@ -58,7 +58,7 @@ def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
 
 
 def encode(parameters: Mapping[str, str]) -> str:
-    """Encode parameters sorted by key, as RFC 3986 has it."""
+    """Encode parameters sorted by key, by RFC 3986."""
     return "&".join(f"{_quote_text(key)}={_quote_text(parameters[key])}" for key in sorted(parameters))
 
 

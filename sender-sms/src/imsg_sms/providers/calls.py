@@ -1,4 +1,4 @@
-"""The pool that all calls of providers go by."""
+"""The HTTP pool of all calls to providers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,21 +10,21 @@ from imsg_web.http_pool import BodyBound, HttpPool, Proxy
 CONNECT_TIMEOUT_S = 3.0
 
 ANSWER_TIMEOUT_S = 10.0
-"""Aliyun asks for at least a second; a call for 1,000 numbers takes longer."""
+"""Aliyun requires at least a second; a call for 1,000 numbers takes longer."""
 
 IDLE_S = 3.0
-"""Shorter than servers keep a connection. On one that is just being closed a call is lost, and its fate is unknown."""
+"""Shorter than the idle time of servers: a call on a connection that the server closes has an unknown result."""
 
 ANSWER_BOUND = BodyBound(4 * 1024 * 1024)
-"""A thousand results have some 200 KB."""
+"""A response with 1,000 results has some 200 KB."""
 
 MAX_CONNECTIONS = 256
-"""More than there are calls at once: `imsg_sms.channel.CONCURRENCY` times `imsg_sms.route.AT_ONCE` for lists."""
+"""More than the concurrent calls by `imsg_sms.channel.CONCURRENCY` and `imsg_sms.router.MAX_CONCURRENT_CALLS`."""
 
 
 @asynccontextmanager
 async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[HttpPool]:
-    """Open the pool. It makes no connection before the first call, and repeats no call: a provider may have it."""
+    """Open the pool. It makes no connection before the first call, and never repeats a call, which may have arrived."""
     pool = HttpPool(
         ANSWER_BOUND,
         connect_timeout_s=CONNECT_TIMEOUT_S,
@@ -41,7 +41,7 @@ async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator
 
 @lru_cache(64)
 def _find_proxy(scheme: str, host: str) -> Proxy | None:
-    """Find the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` and so on), as curl does. Raises NotSent."""
+    """Return the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` …, as in curl). Raises NotSent."""
     proxies = getproxies()
     url = proxies.get(scheme, proxies.get("all"))
     return None if url is None or proxy_bypass(host) else Proxy.read(url)

@@ -1,4 +1,4 @@
-"""What all providers are made with, beside their own settings."""
+"""The objects that all providers share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Arrays of receipts, as most providers push them."""
+"""Parses the JSON arrays of receipts that most providers push."""
 
 import json
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def read_entries(body: bytes) -> Sequence[Any] | None:
-    """Read a JSON array of entries, or a single one; None where it is neither."""
+    """Parse a JSON array of entries, or a single entry; None if the body is neither."""
     try:
-        said = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if isinstance(said, dict):
-        return [said]
-    return said if isinstance(said, list) else None
+    if isinstance(parsed, dict):
+        return [parsed]
+    return parsed if isinstance(parsed, list) else None

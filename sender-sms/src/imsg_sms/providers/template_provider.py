@@ -1,4 +1,4 @@
-"""The base of providers that send by approved templates, answer in JSON and push JSON to our hook."""
+"""The base class of providers that send by approved templates, answer in JSON and push JSON to our hook."""
 
 import json
 import time
@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.wire import Inbound, Receipt, Status, TemplateLimits
-from imsg_sms.providers import Answer, Push, Reply, Report, Reports
+from imsg_sms.providers import HookReply, HookRequest, ProviderReply, ReceiptReport, ReportBatch
 from imsg_sms.providers.entries import read_entries
-from imsg_sms.providers.meanings import Codes, judge_failure, plain
+from imsg_sms.providers.meanings import CodeTable, clean_text, judge_failure
 from imsg_sms.settings import Aliyun, Tencent, Volcengine
-from imsg_sms.templates import Account, Message, ProviderTemplate, TemplateBook, describe, mark
+from imsg_sms.templates import Message, ProviderTemplate, TemplateAccount, TemplateBook, bracket, build_account_book
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
 Signing = Callable[[bytes], Mapping[str, str]]
@@ -24,16 +24,16 @@ Signing = Callable[[bytes], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a provider's API is."""
+    """The address of a provider's API."""
 
     host: str
-    """With its port where one is given: as it is signed."""
+    """With its port if there is one, as it is signed."""
     path: str
     url: str
 
     @classmethod
     def read(cls, url: str) -> "Endpoint":
-        """Read a URL; a login in it is left out."""
+        """Parse a URL; a login in it is left out."""
         parts = urlsplit(url)
         host, path = parts.netloc.rpartition("@")[2], parts.path or "/"
         return cls(host, path, f"{parts.scheme}://{host}{path}")
@@ -41,20 +41,20 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """The answers at our hook: the two fields that a provider reads."""
+    """The two JSON fields of the answer at our hook that a provider reads."""
 
     number: str
     words: str
-    kept_words: str = "OK"
+    accepted_words: str = "OK"
 
-    def reply(self, number: int, words: str, status: int = 200) -> Reply:
-        """Make an answer; 0 says that all is kept."""
-        return Reply(json.dumps({self.number: number, self.words: words}, ensure_ascii=False), status)
+    def reply(self, number: int, words: str, status: int = 200) -> HookReply:
+        """Make an answer; the number 0 means that everything was recorded."""
+        return HookReply(json.dumps({self.number: number, self.words: words}, ensure_ascii=False), status)
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFields:
-    """The fields of a receipt as a provider wrote them, not checked yet."""
+    """The unchecked fields of a receipt."""
 
     identity: object
     address: str | None
@@ -66,12 +66,12 @@ class ReceiptFields:
 
 
 class TemplateProvider(ABC):
-    """The frame: a message becomes a call by one of the account's templates, and what it answers an Answer."""
+    """Sends messages by the templates of an account. Subclasses make the calls and judge the responses."""
 
     kind: ClassVar[str]
-    table: ClassVar[Codes]
+    table: ClassVar[CodeTable]
     hook: ClassVar[Hook]
-    most: ClassVar[int]
+    max_numbers: ClassVar[int]
     mixes_countries: ClassVar[bool] = False
     takes_text: ClassVar[bool] = False
 
@@ -87,54 +87,54 @@ class TemplateProvider(ABC):
         self.limits = book.limits
         self.countries = account.countries
         self.secret = account.hook
-        self.kept = self.hook.reply(0, self.hook.kept_words)
+        self.accepted_reply = self.hook.reply(0, self.hook.accepted_words)
         self.unreadable_reply = self.hook.reply(1, "not a JSON array of reports", 400)
-        self.lost = self.hook.reply(1, "not kept, please repeat", 503)
-        self._at = Endpoint.read(account.endpoint)
+        self.retry_reply = self.hook.reply(1, "not recorded, please repeat", 503)
+        self._endpoint = Endpoint.read(account.endpoint)
         self._pool = pool
         self._book = book
         self._now = now
 
-    async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
+    async def send(self, message: Message, addresses: Sequence[str], reference: str) -> ProviderReply:
         """Make one call for these numbers (E.164); never raises."""
-        used = self._book.find(message)
+        template = self._book.find(message)
         try:
-            status, said = await self._call_api(used, numbers_, reference)
+            status, body = await self._call_api(template, addresses, reference)
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
-        return self._judge_answer(status, said, numbers_, used)
+        return self._judge_answer(status, body, addresses, template)
 
-    def read(self, push: Push) -> Reports | None:
-        """Read a push; it is not signed, so that its secret path alone keeps others away."""
+    def read(self, push: HookRequest) -> ReportBatch | None:
+        """Read a push. It is not signed: only the secret in the path protects the hook."""
         entries = read_entries(push.body)
         return None if entries is None else read_all(entries, self._read_entry, self._moment())
 
     @abstractmethod
     async def _call_api(
-        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+        self, template: ProviderTemplate, addresses: Sequence[str], reference: str
     ) -> tuple[int, Mapping[str, Any]]:
-        """Make the call; its status, and what it answers, empty where that is no JSON. Raises NotSent, NoAnswer."""
+        """Make the call; return the status and the JSON object, empty if it is none. Raises NotSent, NoAnswer."""
 
     @abstractmethod
     def _judge_answer(
-        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
-    ) -> Answer:
-        """Say what became of the numbers."""
+        self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
+    ) -> ProviderReply:
+        """Return the reply for the numbers of a call."""
 
     @abstractmethod
-    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
-        """Read one entry of a push; None where it matches nothing."""
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | Inbound | None:
+        """Read one entry of a push; None if it belongs to no message."""
 
-    async def _post_json(self, asked: Mapping[str, Any], signing: Signing, query: str = "") -> HttpAnswer:
-        """Post JSON, signed over the very bytes that are sent. Raises NotSent, NoAnswer."""
-        body = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
-        return await self._pool.call("POST", f"{self._at.url}{query}", signing(body), body)
+    async def _post_json(self, parameters: Mapping[str, Any], signing: Signing, query: str = "") -> HttpAnswer:
+        """Post JSON, signed over its bytes. Raises NotSent, NoAnswer."""
+        body = json.dumps(parameters, ensure_ascii=False, separators=(",", ":")).encode()
+        return await self._pool.call("POST", f"{self._endpoint.url}{query}", signing(body), body)
 
-    def _judge_code(self, code: str, detail: str, said: Mapping[str, Any], used: ProviderTemplate) -> Answer:
-        """Say what a code means; what is blocked goes by the template or signature that was used."""
+    def _judge_code(self, code: str, detail: str, body: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
+        """Return the reply for a code; a block is of the template or signature that was used."""
         meaning = self.table.listed.get(code)
-        about = {"template": used.id, "signature": used.signature}.get(meaning.concerns, "") if meaning else ""
-        raw = json.dumps(said, ensure_ascii=False)
+        about = {"template": template.id, "signature": template.signature}.get(meaning.concerns, "") if meaning else ""
+        raw = json.dumps(body, ensure_ascii=False)
         return self.table.judge(self.name, code, detail, now=self._now(), about=about, raw=raw)
 
     def _moment(self) -> datetime:
@@ -142,42 +142,44 @@ class TemplateProvider(ABC):
 
 
 def read_object(answer: HttpAnswer) -> Mapping[str, Any]:
-    """Read an answer as a JSON object; empty where it is none."""
+    """Parse a response as a JSON object; empty if it is none."""
     try:
-        said = answer.json()
+        body = answer.json()
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
 def read_all(
-    entries: Sequence[object], read: Callable[[Mapping[str, Any], datetime], Report | Inbound | None], now: datetime
-) -> Reports:
-    """Read entries into receipts and inbound messages; what is neither is counted."""
-    found = [read(entry, now) if isinstance(entry, Mapping) else None for entry in entries]
-    receipts = [one for one in found if isinstance(one, Report)]
-    inbound = [one for one in found if isinstance(one, Inbound)]
-    return Reports(receipts, len(entries) - len(receipts) - len(inbound), inbound)
+    entries: Sequence[object],
+    read_entry: Callable[[Mapping[str, Any], datetime], ReceiptReport | Inbound | None],
+    now: datetime,
+) -> ReportBatch:
+    """Read entries into receipts and inbound messages, and count those that are neither."""
+    reports = [read_entry(entry, now) if isinstance(entry, Mapping) else None for entry in entries]
+    receipts = [report for report in reports if isinstance(report, ReceiptReport)]
+    inbound = [report for report in reports if isinstance(report, Inbound)]
+    return ReportBatch(receipts, len(entries) - len(receipts) - len(inbound), inbound)
 
 
-def report(provider: str, found: ReceiptFields) -> Report | None:
-    """Make a receipt; None where no message can be found by it."""
-    if not isinstance(found.identity, str | int) or not str(found.identity) or found.address is None:
+def make_report(provider: str, fields: ReceiptFields) -> ReceiptReport | None:
+    """Make a receipt; None if it has no message id or no number."""
+    if not isinstance(fields.identity, str | int) or not str(fields.identity) or fields.address is None:
         return None
     receipt = Receipt(
         provider=provider,
-        provider_id=plain(found.identity),
-        address=found.address,
-        status=Status.DELIVERED if found.is_delivered else Status.FAILED,
-        code=plain(found.code) if found.code else None,
-        detail=plain(found.detail) if found.detail else None,
-        at=found.at.astimezone(UTC),
+        provider_id=clean_text(fields.identity),
+        address=fields.address,
+        status=Status.DELIVERED if fields.is_delivered else Status.FAILED,
+        code=clean_text(fields.code) if fields.code else None,
+        detail=clean_text(fields.detail) if fields.detail else None,
+        at=fields.at.astimezone(UTC),
     )
-    return Report(receipt, str(found.reference or ""))
+    return ReceiptReport(receipt, str(fields.reference or ""))
 
 
-def build_templates(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> TemplateBook:
-    """Say what an account's templates take, its default template among them where it has one."""
-    default = TemplateLimits(default=True, signature=mark(account.sign_name), variables={account.variable: None})
+def build_template_book(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> TemplateBook:
+    """Return an account's templates, its default template among them if it has one."""
+    default = TemplateLimits(default=True, signature=bracket(account.sign_name), variables={account.variable: None})
     own = {account.template: default} if account.template else {}
-    return describe(Account(name, account.sign_name, account.variable_characters), templates, own)
+    return build_account_book(TemplateAccount(name, account.sign_name, account.variable_characters), templates, own)

@@ -1,4 +1,4 @@
-"""Tencent Cloud's SMS service, version 2021-01-11: SendSms, which answers for each number, and its receipts."""
+"""Tencent Cloud's SMS service, version 2021-01-11: SendSms, with a result for each number, and receipts."""
 
 import json
 import time
@@ -8,28 +8,28 @@ from functools import partial
 from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
-from imsg_sms.providers import Answer, Concern, Pull, Report, Reports, numbers
+from imsg_sms.providers import Concern, FetchReports, ProviderReply, ReceiptReport, ReportBatch, numbers
 from imsg_sms.providers.context import ProviderContext
-from imsg_sms.providers.inbound import InboundFields, inbound
+from imsg_sms.providers.inbound import InboundFields, make_inbound
 from imsg_sms.providers.meanings import (
-    Codes,
+    CodeTable,
+    Delay,
     Meaning,
-    Wait,
-    moment,
-    moment_of,
-    unreadable,
-    until_hour,
-    until_next_hour,
-    until_tomorrow,
+    from_unix_time,
+    judge_unreadable,
+    parse_beijing_time,
+    seconds_until_hour,
+    seconds_until_next_hour,
+    seconds_until_tomorrow,
 )
 from imsg_sms.providers.template_provider import (
     Hook,
     ReceiptFields,
     TemplateProvider,
-    build_templates,
+    build_template_book,
+    make_report,
     read_all,
     read_object,
-    report,
 )
 from imsg_sms.providers.tencent_signature import Request, headers
 from imsg_sms.settings import Tencent
@@ -40,65 +40,68 @@ KIND = "tencent"
 VERSION = "2021-01-11"
 SERVICE = "sms"
 OK = "Ok"
-"""Not Aliyun's OK."""
 
 SUCCESS = "SUCCESS"
-MOST = 200
-PULLED_AT_ONCE = 100
+MAX_NUMBERS = 200
+MAX_PULLED = 100
 MARKETING_FROM = 8
-"""Marketing goes out from 8:00 to 22:00 only."""
+"""The hour from which marketing is allowed; it is until 22:00."""
 
 
-def _all(kind: str, names: str, meaning: Meaning) -> dict[str, Meaning]:
+def _list_codes(kind: str, names: str, meaning: Meaning) -> dict[str, Meaning]:
     return {f"{kind}.{name}": meaning for name in names.split()}
 
 
-def _rate(concerns: Concern, after_s: Wait) -> Meaning:
-    return Meaning(Again, concerns, after_s, is_rate=concerns == "provider")
+def _rate_limit(concerns: Concern, after_s: Delay) -> Meaning:
+    return Meaning(Again, concerns, after_s, is_rate_limit=concerns == "provider")
 
 
 CODES: Mapping[str, Meaning] = {
-    **_all(
+    **_list_codes(
         "InternalError",
         "Timeout SendAndRecvFail ParseBackendResponseFail OtherError UnknownError",
         Meaning(Unknown, "provider"),
     ),
-    "RequestLimitExceeded": _rate("provider", 0.0),
-    "LimitExceeded.GlobalSmsSendingRateLimit": _rate("provider", 0.0),
-    "LimitExceeded.PhoneNumberThirtySecondLimit": _rate("recipient", 30.0),
-    "LimitExceeded.DeliveryFrequencyLimit": _rate("recipient", 60.0),
-    "LimitExceeded.PhoneNumberOneHourLimit": _rate("recipient", until_next_hour),
-    **_all("LimitExceeded", "PhoneNumberDailyLimit PhoneNumberSameContentDailyLimit", Meaning(Refused, "recipient")),
-    **_all(
+    "RequestLimitExceeded": _rate_limit("provider", 0.0),
+    "LimitExceeded.GlobalSmsSendingRateLimit": _rate_limit("provider", 0.0),
+    "LimitExceeded.PhoneNumberThirtySecondLimit": _rate_limit("recipient", 30.0),
+    "LimitExceeded.DeliveryFrequencyLimit": _rate_limit("recipient", 60.0),
+    "LimitExceeded.PhoneNumberOneHourLimit": _rate_limit("recipient", seconds_until_next_hour),
+    **_list_codes(
+        "LimitExceeded", "PhoneNumberDailyLimit PhoneNumberSameContentDailyLimit", Meaning(Refused, "recipient")
+    ),
+    **_list_codes(
         "LimitExceeded",
         "AppDailyLimit AppMainlandChinaDailyLimit AppGlobalDailyLimit AppCountryOrRegionDailyLimit DailyLimit",
-        Meaning(Blocked, "account", until_tomorrow),
+        Meaning(Blocked, "account", seconds_until_tomorrow),
     ),
-    "FailedOperation.MarketingSendTimeConstraint": _rate("content", lambda now: until_hour(now, MARKETING_FROM)),
+    "FailedOperation.MarketingSendTimeConstraint": _rate_limit(
+        "content", lambda now: seconds_until_hour(now, MARKETING_FROM)
+    ),
     "FailedOperation.PhoneNumberInBlacklist": Meaning(Refused, "recipient"),
-    "FailedOperation.PhoneNumberParseFail": Meaning(Refused, "recipient", of_one=True),
-    "InvalidParameterValue.IncorrectPhoneNumber": Meaning(Refused, "recipient", of_one=True),
-    "UnsupportedOperation.UnsupportedRegion": Meaning(Refused, "recipient", of_one=True),
-    "LimitExceeded.AppCountryOrRegionInBlacklist": Meaning(Refused, "recipient", of_one=True),
-    **_all(
+    "FailedOperation.PhoneNumberParseFail": Meaning(Refused, "recipient", for_one_number=True),
+    "InvalidParameterValue.IncorrectPhoneNumber": Meaning(Refused, "recipient", for_one_number=True),
+    "UnsupportedOperation.UnsupportedRegion": Meaning(Refused, "recipient", for_one_number=True),
+    "LimitExceeded.AppCountryOrRegionInBlacklist": Meaning(Refused, "recipient", for_one_number=True),
+    **_list_codes(
         "FailedOperation",
         "ContainSensitiveWord TemplateParamSetNotMatchApprovedTemplate JsonParseFail FailResolvePacket",
         Meaning(Refused, "content"),
     ),
-    **_all(
+    **_list_codes(
         "InvalidParameterValue",
         "ContentLengthLimit TemplateParameterFormatError TemplateParameterLengthLimit "
         "ProhibitedUseUrlInTemplateParameter UnsupportedTemplateVariable",
         Meaning(Refused, "content"),
     ),
-    **_all("FailedOperation", "SignatureIncorrectOrUnapproved MissingSignature", Meaning(Blocked, "signature")),
-    **_all("FailedOperation", "NotEnterpriseCertification ProhibitSubAccountUse", Meaning(Blocked, "account")),
-    **_all(
+    **_list_codes("FailedOperation", "SignatureIncorrectOrUnapproved MissingSignature", Meaning(Blocked, "signature")),
+    **_list_codes("FailedOperation", "NotEnterpriseCertification ProhibitSubAccountUse", Meaning(Blocked, "account")),
+    **_list_codes(
         "FailedOperation",
         "TemplateIncorrectOrUnapproved TemplateUnapprovedOrNotExist TemplateIdNotExist",
         Meaning(Blocked, "template"),
     ),
-    **_all(
+    **_list_codes(
         "UnsupportedOperation",
         "ChineseMainlandTemplateToGlobalPhone GlobalTemplateToChineseMainlandPhone "
         "ContainDomesticAndInternationalPhoneNumber",
@@ -107,19 +110,19 @@ CODES: Mapping[str, Meaning] = {
     "FailedOperation.InsufficientBalanceInSmsPackage": Meaning(Blocked, "account"),
     "InvalidParameter.AppidAndBizId": Meaning(Blocked, "account"),
     "InvalidParameterValue.SdkAppIdNotExist": Meaning(Blocked, "account"),
-    **_all("InternalError", "RequestTimeException RestApiInterfaceNotExist", Meaning(Blocked, "account")),
-    **_all("InternalError", "SigFieldMissing SigVerificationFail", Meaning(Blocked, "account")),
+    **_list_codes("InternalError", "RequestTimeException RestApiInterfaceNotExist", Meaning(Blocked, "account")),
+    **_list_codes("InternalError", "SigFieldMissing SigVerificationFail", Meaning(Blocked, "account")),
     "LimitExceeded.PhoneNumberCountLimit": Meaning(Refused, "content"),
 }
 """cloud.tencent.com/document/api/382/59177 and the codes that tencentcloud-sdk-python-sms 3.1.153 names; Nov. 2026."""
 
-CLASSES: Mapping[str, Meaning] = {
+BY_PREFIX: Mapping[str, Meaning] = {
     "AuthFailure": Meaning(Blocked, "account"),
     "UnauthorizedOperation": Meaning(Blocked, "account"),
     "ResourceInsufficient": Meaning(Blocked, "account"),
     "ResourceUnavailable": Meaning(Blocked, "account"),
-    "LimitExceeded": _rate("recipient", 60.0),
-    "RequestLimitExceeded": _rate("provider", 0.0),
+    "LimitExceeded": _rate_limit("recipient", 60.0),
+    "RequestLimitExceeded": _rate_limit("provider", 0.0),
     "InternalError": Meaning(Unknown, "provider"),
     "FailedOperation": Meaning(Refused, "content"),
     "InvalidParameter": Meaning(Refused, "content"),
@@ -127,67 +130,69 @@ CLASSES: Mapping[str, Meaning] = {
     "UnsupportedOperation": Meaning(Refused, "recipient"),
     "": Meaning(Again, "content"),
 }
-"""The common kinds of Tencent Cloud's codes (cloud.tencent.com/document/api/382/52072)."""
+"""The common codes of Tencent Cloud (cloud.tencent.com/document/api/382/52072)."""
 
-TABLE = Codes(CODES, CLASSES)
+TABLE = CodeTable(CODES, BY_PREFIX)
 
 
 def make(name: str, account: Tencent, context: ProviderContext) -> "TencentProvider":
-    """Make an account's provider."""
-    return TencentProvider(name, account, context.pool, build_templates(name, account, context.templates))
+    """Make the provider of an account."""
+    return TencentProvider(name, account, context.pool, build_template_book(name, account, context.templates))
 
 
 class TencentProvider(TemplateProvider):
-    """The provider. It has no way to be asked by our own id; a call that is not answered stays unknown."""
+    """An account at Tencent Cloud. It can't be asked by our own id: a call without a response stays unknown."""
 
     kind = KIND
     table = TABLE
     hook = Hook("result", "errmsg")
-    most = MOST
+    max_numbers = MAX_NUMBERS
 
     def __init__(
         self, name: str, settings: Tencent, pool: HttpPool, book: TemplateBook, now: Callable[[], float] = time.time
     ) -> None:
         super().__init__(name, settings, pool, book, now)
         self._settings = settings
-        self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
+        self.pulls: Sequence[FetchReports] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 
     async def _call_api(
-        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+        self, template: ProviderTemplate, addresses: Sequence[str], reference: str
     ) -> tuple[int, Mapping[str, Any]]:
-        """SendSms: one content for up to 200 numbers, all of mainland China or none; each is answered by itself."""
-        asked = {
-            "PhoneNumberSet": list(numbers_),
-            "SignName": used.signature,
-            "TemplateId": used.id,
-            "TemplateParamSet": list(used.params.values()),
+        """Call SendSms: one content for up to 200 numbers, all in mainland China or none; each has a result."""
+        parameters = {
+            "PhoneNumberSet": list(addresses),
+            "SignName": template.signature,
+            "TemplateId": template.id,
+            "TemplateParamSet": list(template.params.values()),
             "SessionContext": reference,
         }
-        return await self._call("SendSms", asked)
+        return await self._call("SendSms", parameters)
 
-    async def _pull_receipts(self) -> Reports:
+    async def _pull_receipts(self) -> ReportBatch:
         return read_all(await self._pull("PullSmsSendStatus"), partial(read_pulled, self.name), self._moment())
 
-    async def _pull_inbound(self) -> Reports:
+    async def _pull_inbound(self) -> ReportBatch:
         return read_all(await self._pull("PullSmsReplyStatus"), partial(read_pulled_inbound, self.name), self._moment())
 
     async def _pull(self, action: str) -> Sequence[object]:
-        """Fetch the next entries, each of which is handed out once. Raises NotSent, NoAnswer."""
-        status, said = await self._call(action, {"Limit": PULLED_AT_ONCE})
-        error, entries = said.get("Error"), said.get(f"{action}Set")
+        """Fetch the next entries; the provider hands each out once. Raises NotSent, NoAnswer."""
+        status, body = await self._call(action, {"Limit": MAX_PULLED})
+        error, entries = body.get("Error"), body.get(f"{action}Set")
         if error or not isinstance(entries, list):
             raise NoAnswer(f"{status}: {json.dumps(error, ensure_ascii=False)}")
         return entries
 
-    async def _call(self, action: str, asked: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
-        """Make one signed call; `Response` of the answer, empty where there is none. Raises NotSent, NoAnswer."""
-        answer = await self._post_json({**asked, "SmsSdkAppId": self._settings.app_id}, partial(self._sign, action))
+    async def _call(self, action: str, parameters: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
+        """Make one signed call; return the status and `Response`, `{}` if there is none. Raises NotSent, NoAnswer."""
+        answer = await self._post_json(
+            {**parameters, "SmsSdkAppId": self._settings.app_id}, partial(self._sign, action)
+        )
         response = read_object(answer).get("Response")
         return answer.status_code, response if isinstance(response, dict) else {}
 
     def _sign(self, action: str, body: bytes) -> Mapping[str, str]:
         return headers(
-            Request(self._at.host, SERVICE, action, VERSION, body, self._at.path),
+            Request(self._endpoint.host, SERVICE, action, VERSION, body, self._endpoint.path),
             self._settings.secret_id,
             self._settings.secret_key.get_secret_value(),
             now=self._moment(),
@@ -195,42 +200,42 @@ class TencentProvider(TemplateProvider):
         )
 
     def _judge_answer(
-        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
-    ) -> Answer:
-        error = said.get("Error")
+        self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
+    ) -> ProviderReply:
+        error = body.get("Error")
         if isinstance(error, dict):
-            return self._judge(error, used)
-        entries = said.get("SendStatusSet")
+            return self._judge(error, template)
+        entries = body.get("SendStatusSet")
         if not isinstance(entries, list):
-            return unreadable(self.name, status)
-        by_number = {str(entry.get("PhoneNumber")): entry for entry in entries if isinstance(entry, dict)}
-        # By its place where a number comes back in another spelling.
-        each = {
-            number: self._judge_one(by_number.get(number, entry), used)
-            for number, entry in zip(numbers_, entries, strict=False)
+            return judge_unreadable(self.name, status)
+        entry_of = {str(entry.get("PhoneNumber")): entry for entry in entries if isinstance(entry, dict)}
+        # An entry whose number is spelled differently is matched by its position.
+        by_number = {
+            number: self._judge_one(entry_of.get(number, entry), template)
+            for number, entry in zip(addresses, entries, strict=False)
             if isinstance(entry, dict)
         }
-        left_out = Unknown(self.name, "not_answered", "The provider said nothing of this number.")
-        return Answer(left_out, each=each)
+        not_listed = Unknown(self.name, "not_answered", "The provider said nothing of this number.")
+        return ProviderReply(not_listed, by_number=by_number)
 
-    def _judge_one(self, entry: Mapping[str, Any], used: ProviderTemplate) -> Answer:
+    def _judge_one(self, entry: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
         if entry.get("Code") == OK:
-            return Answer(Sent(self.name, str(entry.get("SerialNo") or "") or None))
-        # It is refused alone: nothing is to be halved.
-        answer = self._judge(entry, used)
-        return Answer(answer.result, answer.concerns)
+            return ProviderReply(Sent(self.name, str(entry.get("SerialNo") or "") or None))
+        # A refusal of one number: `for_one_number` stays False, so that no batch is searched.
+        answer = self._judge(entry, template)
+        return ProviderReply(answer.result, answer.concerns)
 
-    def _judge(self, said: Mapping[str, Any], used: ProviderTemplate) -> Answer:
-        return self._judge_code(str(said.get("Code") or "no_code"), str(said.get("Message") or ""), said, used)
+    def _judge(self, body: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
+        return self._judge_code(str(body.get("Code") or "no_code"), str(body.get("Message") or ""), body, template)
 
-    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | Inbound | None:
         read = read_pushed if "report_status" in entry else read_pushed_inbound
         return read(self.name, entry, now)
 
 
-def read_pushed(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
-    """Read a receipt of a push (cloud.tencent.com/document/product/382/5807); None where it matches nothing."""
-    at = moment(str(entry.get("user_receive_time") or "")) or now
+def read_pushed(name: str, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | None:
+    """Read a pushed receipt (cloud.tencent.com/document/product/382/5807); None if it belongs to no message."""
+    at = parse_beijing_time(str(entry.get("user_receive_time") or "")) or now
     status, address = entry.get("report_status"), _number(entry.get("nationcode"), entry.get("mobile"))
     return _receipt(
         name,
@@ -239,31 +244,33 @@ def read_pushed(name: str, entry: Mapping[str, Any], now: datetime) -> Report | 
     )
 
 
-def read_pulled(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
-    """Read one entry of PullSmsSendStatus; None where it matches nothing."""
-    at, status = moment_of(entry.get("UserReceiveTime")) or now, entry.get("ReportStatus")
-    said = entry.get("Description"), at, entry.get("SessionContext")
+def read_pulled(name: str, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | None:
+    """Read one entry of PullSmsSendStatus; None if it belongs to no message."""
+    at, status = from_unix_time(entry.get("UserReceiveTime")) or now, entry.get("ReportStatus")
+    details = entry.get("Description"), at, entry.get("SessionContext")
     return _receipt(
-        name, status, ReceiptFields(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said)
+        name,
+        status,
+        ReceiptFields(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *details),
     )
 
 
 def read_pushed_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
-    """Read what somebody wrote out of a push (cloud.tencent.com/document/product/382/5809)."""
-    address, at = _number(entry.get("nationcode"), entry.get("mobile")), moment_of(entry.get("time")) or now
+    """Read a pushed inbound message (cloud.tencent.com/document/product/382/5809)."""
+    address, at = _number(entry.get("nationcode"), entry.get("mobile")), from_unix_time(entry.get("time")) or now
     to, signature = entry.get("extend"), entry.get("sign")
-    return inbound(name, InboundFields(address, entry.get("text"), at, to=to, signature=signature))
+    return make_inbound(name, InboundFields(address, entry.get("text"), at, to=to, signature=signature))
 
 
 def read_pulled_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
     """Read one entry of PullSmsReplyStatus (its SDK's models)."""
-    at, text = moment_of(entry.get("ReplyTime")) or now, entry.get("ReplyContent")
+    at, text = from_unix_time(entry.get("ReplyTime")) or now, entry.get("ReplyContent")
     to, signature = entry.get("ExtendCode"), entry.get("SignName")
-    return inbound(name, InboundFields(_read_pulled_number(entry), text, at, to=to, signature=signature))
+    return make_inbound(name, InboundFields(_read_pulled_number(entry), text, at, to=to, signature=signature))
 
 
-def _receipt(name: str, status: object, found: ReceiptFields) -> Report | None:
-    return report(name, found) if status in (SUCCESS, "FAIL") and isinstance(found.identity, str) else None
+def _receipt(name: str, status: object, fields: ReceiptFields) -> ReceiptReport | None:
+    return make_report(name, fields) if status in (SUCCESS, "FAIL") and isinstance(fields.identity, str) else None
 
 
 def _read_pulled_number(entry: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ TERMINATOR = "tc3_request"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is signed: always a POST of JSON; the very bytes that are sent."""
+    """The signed request: always a POST of JSON; `body` is sent unchanged."""
 
     host: str
     service: str
@@ -21,14 +21,17 @@ class Request:
     version: str
     body: bytes
     path: str = "/"
-    """Anything else only where the endpoint is not the provider's own."""
+    """Another path only if the endpoint is not the provider's own."""
 
 
 def headers(request: Request, secret_id: str, secret_key: str, *, now: datetime, region: str = "") -> dict[str, str]:
-    """Make all headers of a signed request, `Authorization` included; `now` is within 5 min of the provider's clock."""
+    """Return all headers of a signed request, `Authorization` included.
+
+    `now` must be within 5 minutes of the provider's clock.
+    """
     signed = {"content-type": JSON, "host": request.host, "x-tc-action": request.action.lower()}
     seconds = int(now.timestamp())
-    # The date is UTC's: by a local one every call between 0:00 and 8:00 in Beijing would be refused.
+    # The date must be in UTC.
     scope = f"{now.astimezone(UTC):%Y-%m-%d}/{request.service}/{TERMINATOR}"
     names = ";".join(sorted(signed))
     signature = sign(canonical(request, signed, names), secret_key, seconds, scope)
@@ -44,7 +47,7 @@ def headers(request: Request, secret_id: str, secret_key: str, *, now: datetime,
 
 
 def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
-    """Write the canonical request: the one form in which both sides see the call."""
+    """Return the canonical request, which both sides sign."""
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
     return "\n".join(("POST", request.path, "", lines, names, hashlib.sha256(request.body).hexdigest()))
 

@@ -1,4 +1,4 @@
-"""Twilio's Messages, version 2010-04-01: any words to one number a call, and the status callbacks that follow."""
+"""Twilio's Messages API, version 2010-04-01: one call sends any text to one number; status callbacks follow."""
 
 import base64
 import json
@@ -9,19 +9,27 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
-from imsg_sms.providers import Answer, NotSigned, Push, Reply, Report, Reports, numbers
+from imsg_sms.providers import HookReply, HookRequest, NotSigned, ProviderReply, ReceiptReport, ReportBatch, numbers
 from imsg_sms.providers.context import ProviderContext
-from imsg_sms.providers.inbound import InboundFields, inbound
-from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, judge_failure, plain, unreadable
+from imsg_sms.providers.inbound import InboundFields, make_inbound
+from imsg_sms.providers.meanings import (
+    RETRY_BLOCKED_S,
+    SERVER_ERROR,
+    CodeTable,
+    Meaning,
+    clean_text,
+    judge_failure,
+    judge_unreadable,
+)
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.settings import Twilio
-from imsg_sms.templates import Message, TemplateBook, describe_text
+from imsg_sms.templates import Message, TemplateBook, build_text_book
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 KIND = "twilio"
 VERSION = "2010-04-01"
 FORM = "application/x-www-form-urlencoded"
-MOST_CHARACTERS = 1_600
+MAX_CHARACTERS = 1_600
 
 _RECIPIENT = ("21211", "21614", "21610", "21612", "21635", "21408", "21421", "21217", "21401")
 _CONTENT = ("21602", "21617", "21619", "21605")
@@ -33,23 +41,23 @@ CODES: Mapping[str, Meaning] = {
     **dict.fromkeys(_CONTENT, Meaning(Refused, "content")),
     **dict.fromkeys(_SENDER, Meaning(Blocked, "sender")),
     **dict.fromkeys(_ACCOUNT, Meaning(Blocked, "account")),
-    "20429": Meaning(Again, "provider", is_rate=True),
+    "20429": Meaning(Again, "provider", is_rate_limit=True),
     "20500": Meaning(Again, "provider"),
     "20503": Meaning(Again, "provider"),
 }
 """twilio.com/docs/api/errors, read November 2026; 21608 is a trial account, which may write to verified numbers only.
 20429 says that nothing was taken."""
 
-CLASSES: Mapping[str, Meaning] = {
+BY_PREFIX: Mapping[str, Meaning] = {
     "204": Meaning(Blocked, "account"),
     "200": Meaning(Blocked, "account"),
     "205": Meaning(Unknown, "provider"),
     "21": Meaning(Refused, "content"),
     "": Meaning(Again, "content"),
 }
-"""By a code's beginning: 20 the API and its login, 21 what was asked of it."""
+"""Prefixes of codes: 20 the API and the login, 21 the request."""
 
-TABLE = Codes(CODES, CLASSES)
+TABLE = CodeTable(CODES, BY_PREFIX)
 
 STATUSES: Mapping[str, Status] = {
     "delivered": Status.DELIVERED,
@@ -58,25 +66,25 @@ STATUSES: Mapping[str, Status] = {
     "failed": Status.FAILED,
     "canceled": Status.FAILED,
 }
-"""What settles a message; accepted, scheduled, queued, sending and sent say no more than its answer did."""
+"""The final statuses; accepted, scheduled, queued, sending and sent add nothing to the response."""
 
 
 def make(name: str, account: Twilio, context: ProviderContext) -> "TwilioProvider":
-    """Make an account's provider."""
-    book = describe_text(name, context.templates, signature=account.signature, suffix=account.suffix)
+    """Make the provider of an account."""
+    book = build_text_book(name, context.templates, signature=account.signature, suffix=account.suffix)
     return TwilioProvider(name, account, context.pool, book, context.public_url)
 
 
 class TwilioProvider:
-    """The provider. It has no idempotency key, and can't be asked by an id of ours."""
+    """An account at Twilio. It has no idempotency keys, and can't be asked by our own id."""
 
     kind = KIND
-    most = 1
+    max_numbers = 1
     mixes_countries = True
     takes_text = True
-    kept = Reply("", 204)
-    unreadable_reply = Reply("not a status callback", 400, "text/plain")
-    lost = Reply("not kept, please repeat", 503, "text/plain")
+    accepted_reply = HookReply("", 204)
+    unreadable_reply = HookReply("not a status callback", 400, "text/plain")
+    retry_reply = HookReply("not recorded, please repeat", 503, "text/plain")
 
     def __init__(
         self,
@@ -109,19 +117,21 @@ class TwilioProvider:
             f"{public_url.rstrip('/')}/hooks/sms/{self.name}/{self.secret}" if public_url and self.secret else ""
         )
 
-    async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
-        """Create one message."""
-        del reference  # nothing of ours comes back
+    async def send(self, message: Message, addresses: Sequence[str], reference: str) -> ProviderReply:
+        """Create one message; never raises."""
+        del reference  # Twilio returns no id of ours
         if not message.has_words:
-            detail = f"Nobody told the words of the template {message.template}: describe it under [sms.templates]."
-            blocked = Blocked(self.name, f"{self.name} template {message.template}", "no_words", detail, LOOK_AGAIN_S)
-            return Answer(blocked, concerns="template")
-        used = self._book.find(message)
-        text = f"{used.signature}{used.text}"
-        if len(text) > MOST_CHARACTERS:
-            detail = f"Twilio takes at most {MOST_CHARACTERS} characters, this has {len(text)}."
-            return Answer(Refused(self.name, "21617", detail), concerns="content")
-        form = {"To": numbers_[0], "Body": text}
+            detail = f"The text of the template {message.template} is not known: describe it under [sms.templates]."
+            blocked = Blocked(
+                self.name, f"{self.name} template {message.template}", "no_words", detail, RETRY_BLOCKED_S
+            )
+            return ProviderReply(blocked, concerns="template")
+        template = self._book.find(message)
+        text = f"{template.signature}{template.text}"
+        if len(text) > MAX_CHARACTERS:
+            detail = f"Twilio takes at most {MAX_CHARACTERS} characters, this has {len(text)}."
+            return ProviderReply(Refused(self.name, "21617", detail), concerns="content")
+        form = {"To": addresses[0], "Body": text}
         if self._settings.messaging_service_sid:
             form["MessagingServiceSid"] = self._settings.messaging_service_sid
         else:
@@ -133,13 +143,13 @@ class TwilioProvider:
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
         try:
-            said = answer.json()
+            body = answer.json()
         except ValueError:
-            said = {}
-        return self._find_meaning(answer.status_code, said if isinstance(said, dict) else {})
+            body = {}
+        return self._judge_response(answer.status_code, body if isinstance(body, dict) else {})
 
-    def read(self, push: Push) -> Reports | None:
-        """Read a status callback, or a message that came in. Raises NotSigned where the account did not sign it."""
+    def read(self, push: HookRequest) -> ReportBatch | None:
+        """Read a status callback or an inbound message. Raises NotSigned if the account did not sign it."""
         key = self._settings.signing_key
         if not is_signed(
             push.url,
@@ -153,62 +163,62 @@ class TwilioProvider:
         if fields is None:
             return None
         now = datetime.fromtimestamp(self._now(), UTC)
-        if (written := read_inbound(self.name, fields, now)) is not None:
-            return Reports((), inbound=(written,))
-        read = read_status(self.name, fields, now)
-        if read is None:
-            return Reports((), 0 if fields.get("MessageStatus") else 1)
-        return Reports((read,))
+        if (message := read_inbound(self.name, fields, now)) is not None:
+            return ReportBatch((), inbound=(message,))
+        report = read_status(self.name, fields, now)
+        if report is None:
+            return ReportBatch((), 0 if fields.get("MessageStatus") else 1)
+        return ReportBatch((report,))
 
-    def _find_meaning(self, status: int, said: Mapping[str, Any]) -> Answer:
-        if status < 300 and said.get("sid"):  # noqa: PLR2004  HTTP's successes
-            return Answer(Sent(self.name, str(said["sid"])))
-        code = said.get("code")
+    def _judge_response(self, status: int, body: Mapping[str, Any]) -> ProviderReply:
+        if status < 300 and body.get("sid"):  # noqa: PLR2004  HTTP's successes
+            return ProviderReply(Sent(self.name, str(body["sid"])))
+        code = body.get("code")
         if not isinstance(code, int):
-            return unreadable(self.name, status)
+            return judge_unreadable(self.name, status)
         if str(code) not in CODES and status >= SERVER_ERROR:
-            return Answer(Unknown(self.name, str(code), str(said.get("message") or "")), concerns="provider")
+            return ProviderReply(Unknown(self.name, str(code), str(body.get("message") or "")), concerns="provider")
         return TABLE.judge(
             self.name,
             str(code),
-            str(said.get("message") or ""),
+            str(body.get("message") or ""),
             now=self._now(),
-            raw=json.dumps(said, ensure_ascii=False),
+            raw=json.dumps(body, ensure_ascii=False),
         )
 
 
 def _find_origin(url: str) -> str:
-    """Return the beginning of a URL, which the account signs too: scheme and host. Its path holds a secret."""
+    """Return the scheme and host of a URL, for the log: its path holds a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _read_fields(push: Push) -> Mapping[str, str] | None:
-    """Read a form, or JSON where the account was set to it; None where it is neither."""
+def _read_fields(push: HookRequest) -> Mapping[str, str] | None:
+    """Parse a form or JSON, depending on the account's settings; None if it is neither."""
     text = push.body.decode("utf-8", "replace")
     if push.headers.get("content-type", "").startswith(FORM):
         return dict(parse_qsl(text, keep_blank_values=True))
     try:
-        said = json.loads(text)
+        body = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else None
+    return {str(name): str(value) for name, value in body.items()} if isinstance(body, dict) else None
 
 
 def read_inbound(name: str, fields: Mapping[str, str], now: datetime) -> Inbound | None:
-    """Read what somebody wrote (twilio.com/docs/messaging/guides/webhook-request); None of a status callback."""
+    """Read an inbound message (twilio.com/docs/messaging/guides/webhook-request); None for a status callback."""
     if "Body" not in fields or "MessageStatus" in fields:
         return None
     address, to = numbers.read(fields.get("From", "")), fields.get("To")
     kind = fields.get("OptOutType")
-    written = InboundFields(
+    inbound_fields = InboundFields(
         address, fields["Body"], now, fields.get("MessageSid"), to, opt_out=kind == "STOP", opt_in=kind == "START"
     )
-    return inbound(name, written)
+    return make_inbound(name, inbound_fields)
 
 
-def read_status(name: str, fields: Mapping[str, str], now: datetime) -> Report | None:
-    """Read a callback; None where it settles nothing, or matches nothing."""
+def read_status(name: str, fields: Mapping[str, str], now: datetime) -> ReceiptReport | None:
+    """Read a status callback; None if the status is not final, or it belongs to no message."""
     status = STATUSES.get(fields.get("MessageStatus", ""))
     identity, address = fields.get("MessageSid", ""), numbers.read(fields.get("To", ""))
     if status is None or not identity or address is None:
@@ -216,11 +226,12 @@ def read_status(name: str, fields: Mapping[str, str], now: datetime) -> Report |
     code = fields.get("ErrorCode", "")
     receipt = Receipt(
         provider=name,
-        provider_id=plain(identity),
+        provider_id=clean_text(identity),
         address=address,
         status=status,
-        code=plain(code) if code and code != "0" else None,
-        detail=plain(fields.get("ErrorMessage", "")) or (fields["MessageStatus"] if status is Status.FAILED else None),
+        code=clean_text(code) if code and code != "0" else None,
+        detail=clean_text(fields.get("ErrorMessage", ""))
+        or (fields["MessageStatus"] if status is Status.FAILED else None),
         at=now.astimezone(UTC),
     )
-    return Report(receipt)
+    return ReceiptReport(receipt)

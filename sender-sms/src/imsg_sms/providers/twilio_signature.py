@@ -1,4 +1,4 @@
-"""Twilio's signature on what it calls back (twilio.com/docs/usage/security, read 2026-11)."""
+"""The signature of Twilio's callbacks (twilio.com/docs/usage/security, read November 2026)."""
 
 import base64
 import hashlib
@@ -16,39 +16,39 @@ _ALGORITHM = re.compile(r"algorithm=HMAC_(SHA1|SHA256)")
 _PORTS = {"http": 80, "https": 443}
 
 Fields = Mapping[str, Sequence[str]]
-"""A form's names and all values of each."""
+"""Name → values of the fields of a form."""
 
 
 def is_signed(url: str, headers: Mapping[str, str], body: bytes, token: str, key: str | None = None) -> bool:
-    """Tell whether a call carries the signature of the account that has this token.
+    """Return whether a request carries the signature of the account with this token.
 
-    `key` is the shared key of accounts that sign by HMAC-SHA256. JSON has to be named in the URL by its hash: without
-    it the body would not be signed at all, and anybody who saw one signed URL could send another body to it.
+    `key` is the shared key of accounts that sign by HMAC-SHA256. A JSON body must have its hash in the URL: only the
+    URL is signed, so without the hash any body would pass.
     """
-    given = headers.get(SIGNATURE, "")
-    found = _ALGORITHM.search(headers.get(SETTINGS, ""))
-    algorithm = found[1].lower() if found else "sha1"
+    signature = headers.get(SIGNATURE, "")
+    setting = _ALGORITHM.search(headers.get(SETTINGS, ""))
+    algorithm = setting[1].lower() if setting else "sha1"
     secret = token if algorithm == "sha1" else key
-    if not given or not secret:
+    if not signature or not secret:
         return False
     fields: Fields = {}
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
     elif body or "bodySHA256" in url:
-        named = dict(parse_qsl(urlsplit(url).query)).get("bodySHA256", "")
-        if not equals(named, hashlib.sha256(body).hexdigest()):
+        digest = dict(parse_qsl(urlsplit(url).query)).get("bodySHA256", "")
+        if not equals(digest, hashlib.sha256(body).hexdigest()):
             return False
-    return any(equals(given, sign(one, fields, secret, algorithm)) for one in _spellings(url))
+    return any(equals(signature, sign(spelling, fields, secret, algorithm)) for spelling in _spellings(url))
 
 
 def sign(url: str, fields: Fields, secret: str, algorithm: str = "sha1") -> str:
-    """Sign a URL and the form behind it: every name followed by its values, each different one once, sorted."""
+    """Return the signature of a URL and a form: the URL, then each name with its distinct values, sorted."""
     text = url + "".join(name + value for name in sorted(fields) for value in sorted(set(fields[name])))
     return base64.b64encode(hmac.digest(secret.encode(), text.encode(), algorithm)).decode()
 
 
 def _spellings(url: str) -> tuple[str, str]:
-    """Write a URL with its port and without: Twilio signs either, by its version and the scheme."""
+    """Return a URL without and with its port: Twilio signs either, depending on the scheme."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     name, _, port = host.rpartition(":")

@@ -8,17 +8,17 @@ from functools import partial
 from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
-from imsg_sms.providers import Answer, Report, numbers
+from imsg_sms.providers import ProviderReply, ReceiptReport, numbers
 from imsg_sms.providers.context import ProviderContext
-from imsg_sms.providers.inbound import InboundFields, inbound
-from imsg_sms.providers.meanings import Codes, Meaning, moment_of, unreadable
+from imsg_sms.providers.inbound import InboundFields, make_inbound
+from imsg_sms.providers.meanings import CodeTable, Meaning, from_unix_time, judge_unreadable
 from imsg_sms.providers.template_provider import (
     Hook,
     ReceiptFields,
     TemplateProvider,
-    build_templates,
+    build_template_book,
+    make_report,
     read_object,
-    report,
 )
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
 from imsg_sms.settings import Volcengine
@@ -28,9 +28,9 @@ from imsg_web.http_pool import HttpPool
 KIND = "volcengine"
 VERSION = "2020-01-01"
 SERVICE = "volcSMS"
-MOST = 200
+MAX_NUMBERS = 200
 LIMITED_S = 30.0
-"""How long the account is given nothing once it had too much; how long its limit holds is not said."""
+"""How long an account over its rate limit gets no call; the documents name no time."""
 
 CODES: Mapping[str, Meaning] = {
     "RE:0000": Meaning(Blocked, "account"),
@@ -39,48 +39,48 @@ CODES: Mapping[str, Meaning] = {
     "RE:0003": Meaning(Blocked, "account"),
     "RE:0004": Meaning(Blocked, "signature"),
     "RE:0005": Meaning(Blocked, "template"),
-    "RE:0006": Meaning(Refused, "recipient", of_one=True),
+    "RE:0006": Meaning(Refused, "recipient", for_one_number=True),
     "RE:0007": Meaning(Blocked, "account"),
     "RE:0009": Meaning(Refused, "content"),
     "RE:0010": Meaning(Blocked, "account"),
-    "RE:0011": Meaning(Refused, "recipient", of_one=True),
+    "RE:0011": Meaning(Refused, "recipient", for_one_number=True),
     "RE:0012": Meaning(Blocked, "template"),
-    "RE:0013": Meaning(Again, "account", LIMITED_S, is_rate=True),
+    "RE:0013": Meaning(Again, "account", LIMITED_S, is_rate_limit=True),
     "RE:0500": Meaning(Again, "provider"),
 }
 """volcengine.com/docs/6361/173288, read November 2026."""
 
-CLASSES: Mapping[str, Meaning] = {
+BY_PREFIX: Mapping[str, Meaning] = {
     "RE:05": Meaning(Again, "provider"),
     "RE:": Meaning(Blocked, "account"),
     "InvalidParameter": Meaning(Refused, "content"),
     "MissingParameter": Meaning(Refused, "content"),
     "InternalError": Meaning(Unknown, "provider"),
     "ServiceUnavailable": Meaning(Again, "provider"),
-    "FlowLimitExceeded": Meaning(Again, "provider", is_rate=True),
+    "FlowLimitExceeded": Meaning(Again, "provider", is_rate_limit=True),
     "SignatureDoesNotMatch": Meaning(Blocked, "account"),
     "Invalid": Meaning(Blocked, "account"),
     "AccessDenied": Meaning(Blocked, "account"),
     "": Meaning(Again, "content"),
 }
-"""Beside the service's own RE: codes, those of Volcengine's gateway (volcengine.com/docs/6369/68677; unverified)."""
+"""Prefixes of the service's RE: codes, and of those of its gateway (volcengine.com/docs/6369/68677; unverified)."""
 
-TABLE = Codes(CODES, CLASSES)
+TABLE = CodeTable(CODES, BY_PREFIX)
 
 
 def make(name: str, account: Volcengine, context: ProviderContext) -> "VolcengineProvider":
-    """Make an account's provider."""
-    return VolcengineProvider(name, account, context.pool, build_templates(name, account, context.templates))
+    """Make the provider of an account."""
+    return VolcengineProvider(name, account, context.pool, build_template_book(name, account, context.templates))
 
 
 class VolcengineProvider(TemplateProvider):
-    """The provider. A call that is not answered stays unknown."""
+    """An account at Volcengine. It can't be asked by our own id: a call without a response stays unknown."""
 
     kind = KIND
     table = TABLE
     hook = Hook("code", "msg")
-    """Which answer it wants is unverified: HTTP 200 counts."""
-    most = MOST
+    """The fields are unverified; HTTP 200 is what counts."""
+    max_numbers = MAX_NUMBERS
 
     def __init__(
         self, name: str, settings: Volcengine, pool: HttpPool, book: TemplateBook, now: Callable[[], float] = time.time
@@ -89,24 +89,24 @@ class VolcengineProvider(TemplateProvider):
         self._settings = settings
 
     async def _call_api(
-        self, used: ProviderTemplate, numbers_: Sequence[str], reference: str
+        self, template: ProviderTemplate, addresses: Sequence[str], reference: str
     ) -> tuple[int, Mapping[str, Any]]:
-        """SendSms: one content for up to 200 numbers, accepted or refused whole; `Tag` comes back as `ext`."""
-        asked = {
+        """Call SendSms: one content for up to 200 numbers, accepted or refused whole; receipts have `Tag` as `ext`."""
+        parameters = {
             "SmsAccount": self._settings.sms_account,
-            "Sign": used.signature,
-            "TemplateID": used.id,
-            "TemplateParam": json.dumps(dict(used.params), ensure_ascii=False, separators=(",", ":")),
-            "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
+            "Sign": template.signature,
+            "TemplateID": template.id,
+            "TemplateParam": json.dumps(dict(template.params), ensure_ascii=False, separators=(",", ":")),
+            "PhoneNumbers": ",".join(map(numbers.format_number, addresses)),
             "Tag": reference,
         }
         query = {"Action": "SendSms", "Version": VERSION}
-        answer = await self._post_json(asked, partial(self._sign, query), f"?{encode(query)}")
+        answer = await self._post_json(parameters, partial(self._sign, query), f"?{encode(query)}")
         return answer.status_code, read_object(answer)
 
     def _sign(self, query: Mapping[str, str], body: bytes) -> Mapping[str, str]:
         signed = headers(
-            Request(self._at.host, query, body, self._at.path),
+            Request(self._endpoint.host, query, body, self._endpoint.path),
             self._settings.access_key_id,
             self._settings.access_key_secret.get_secret_value(),
             now=self._moment(),
@@ -116,48 +116,49 @@ class VolcengineProvider(TemplateProvider):
         return {**signed, "accept": "application/json"}
 
     def _judge_answer(
-        self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: ProviderTemplate
-    ) -> Answer:
-        metadata = said.get("ResponseMetadata")
+        self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
+    ) -> ProviderReply:
+        metadata = body.get("ResponseMetadata")
         error = metadata.get("Error") if isinstance(metadata, dict) else None
         if isinstance(error, dict):
             code, detail = str(error.get("Code") or "no_code"), str(error.get("Message") or "")
-            return self._judge_code(code, detail, error, used)
-        result = said.get("Result")
-        found = result.get("MessageID") if isinstance(result, dict) else None
-        identities = [str(one) for one in found] if isinstance(found, list) else []
+            return self._judge_code(code, detail, error, template)
+        result = body.get("Result")
+        listed = result.get("MessageID") if isinstance(result, dict) else None
+        identities = [str(identity) for identity in listed] if isinstance(listed, list) else []
         if not identities:
-            return unreadable(self.name, status)
-        # One id for the call, or one for each number: the documents show a list and say no more.
-        each = {}
-        if len(identities) == len(numbers_):
-            each = {number: Answer(Sent(self.name, one)) for number, one in zip(numbers_, identities, strict=True)}
-        return Answer(Sent(self.name, identities[0]), each=each)
+            return judge_unreadable(self.name, status)
+        # The documents show a list of ids, and do not say whether it has one for each number.
+        by_number: dict[str, ProviderReply] = {}
+        if len(identities) == len(addresses):
+            results = (ProviderReply(Sent(self.name, identity)) for identity in identities)
+            by_number = dict(zip(addresses, results, strict=True))
+        return ProviderReply(Sent(self.name, identities[0]), by_number=by_number)
 
-    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | Inbound | None:
         read = read_receipt if "status_code" in entry else read_inbound
         return read(self.name, entry, now)
 
 
-def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> Report | None:
-    """Read a receipt of a push (volcengine.com/docs/6361/171584); None where it matches nothing."""
+def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | None:
+    """Read a pushed receipt (volcengine.com/docs/6361/171584); None if it belongs to no message."""
     identity, status = entry.get("message_id"), entry.get("status_code")
     if not isinstance(identity, str) or not isinstance(status, str | int):
         return None
-    address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
+    address, at = numbers.read(str(entry.get("mobile") or "")), _from_unix_ms(entry.get("recv_time")) or now
     is_delivered = str(status) == "0"
     code = None if is_delivered else str(status)
-    return report(
+    return make_report(
         name, ReceiptFields(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext"))
     )
 
 
 def read_inbound(name: str, entry: Mapping[str, Any], now: datetime) -> Inbound | None:
-    """Read what somebody wrote out of a push; its fields are unverified (volcengine.com/docs/6361/171585)."""
-    address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
+    """Read a pushed inbound message; its fields are unverified (volcengine.com/docs/6361/171585)."""
+    address, at = numbers.read(str(entry.get("mobile") or "")), _from_unix_ms(entry.get("recv_time")) or now
     identity, to, signature = entry.get("message_id"), entry.get("ext_code"), entry.get("sign")
-    return inbound(name, InboundFields(address, entry.get("content"), at, identity, to, signature))
+    return make_inbound(name, InboundFields(address, entry.get("content"), at, identity, to, signature))
 
 
-def _moment_of(ms: object) -> datetime | None:
-    return moment_of(ms / 1_000) if isinstance(ms, int) and ms else None
+def _from_unix_ms(ms: object) -> datetime | None:
+    return from_unix_time(ms / 1_000) if isinstance(ms, int) and ms else None

@@ -14,7 +14,7 @@ TERMINATOR = "request"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is signed: a POST of JSON; the very bytes that are sent."""
+    """The signed request: a POST of JSON; `body` is sent unchanged."""
 
     host: str
     query: Mapping[str, str]
@@ -23,12 +23,12 @@ class Request:
 
 
 def encode(query: Mapping[str, str]) -> str:
-    """Encode parameters sorted by key, as RFC 3986 has it."""
+    """Encode parameters sorted by key, by RFC 3986."""
     return "&".join(f"{quote(key, safe='-_.~')}={quote(query[key], safe='-_.~')}" for key in sorted(query))
 
 
 def headers(request: Request, key_id: str, secret: str, *, now: datetime, region: str, service: str) -> dict[str, str]:
-    """Make all headers of a signed request, `Authorization` included."""
+    """Return all headers of a signed request, `Authorization` included."""
     at = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     signed = {
         "content-type": JSON,
@@ -44,7 +44,7 @@ def headers(request: Request, key_id: str, secret: str, *, now: datetime, region
 
 
 def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
-    """Write the canonical request."""
+    """Return the canonical request, which both sides sign."""
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
     return "\n".join(("POST", request.path, encode(request.query), lines, names, signed["x-content-sha256"]))
 

@@ -1,4 +1,4 @@
-"""Which calls a route makes: few for one bad number, none twice for a good one, none to who can't send it."""
+"""Which calls a router makes: few for bad numbers, and none twice for a good one."""
 
 import asyncio
 import math
@@ -11,8 +11,8 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Sent, TemplateLimits
 from imsg_delivery.routes import Switch
 from imsg_sms.bad_numbers import MAX_REFUSED_CALLS, REFUSED_CALLS_EACH
-from imsg_sms.providers import Answer
-from imsg_sms.route import AT_ONCE, Route
+from imsg_sms.providers import ProviderReply
+from imsg_sms.router import MAX_CONCURRENT_CALLS, SmsRouter
 from imsg_sms.templates import Message
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -39,34 +39,34 @@ class Strict:
     limits: Mapping[str, TemplateLimits] = {}
     countries: tuple[str, ...] = ("+86",)
 
-    def __init__(self, most: int, *bad: str) -> None:
-        self.most = most
+    def __init__(self, max_numbers: int, *bad: str) -> None:
+        self.max_numbers = max_numbers
         self.bad = set(bad)
         self.calls: list[Sequence[str]] = []
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Answer."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """Return the reply."""
         del message, reference
         self.calls.append(numbers)
         if self.bad & set(numbers):
-            return Answer(Refused(self.name, "bad", ""), "recipient", of_one=True)
-        return Answer(Sent(self.name, "1"))
+            return ProviderReply(Refused(self.name, "bad", ""), "recipient", for_one_number=True)
+        return ProviderReply(Sent(self.name, "1"))
 
 
 class Broken(Strict):
-    """A provider that has a trouble of its own."""
+    """A provider that always returns the same reply."""
 
     name = "first"
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ProviderReply) -> None:
         super().__init__(1_000)
-        self.answer = answer
+        self.reply = answer
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Answer."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """Return the reply."""
         del message, reference
         self.calls.append(numbers)
-        return self.answer
+        return self.reply
 
 
 class SwitchedOff(Strict):
@@ -74,27 +74,27 @@ class SwitchedOff(Strict):
 
     switch_off: Callable[[], None]
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Answer."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """Return the reply."""
         self.switch_off()
         await asyncio.sleep(0)
         return await super().send(message, numbers, reference)
 
 
-def everybody(count: int) -> list[Recipient]:
-    """Name recipients."""
+def make_recipients(count: int) -> list[Recipient]:
+    """Make recipients."""
     return [Recipient(n=n, to=str(n), address=f"+86138{n:08d}") for n in range(count)]
 
 
-def route(*providers: Strict) -> Route:
-    """Make a route over providers that are trusted."""
-    return Route(providers, lambda: 0.0)
+def route(*providers: Strict) -> SmsRouter:
+    """Make a router over providers."""
+    return SmsRouter(providers, lambda: 0.0)
 
 
 @pytest.mark.parametrize("most", [1_000, 200])
 @pytest.mark.parametrize("at", [0, 499, 637, 999])
 async def test_one_bad_number_among_a_thousand_costs_21_calls_at_most(most: int, at: int) -> None:
-    people = everybody(1_000)
+    people = make_recipients(1_000)
     provider = Strict(most, people[at].address)
     results = await route(provider).send(WORDS, people, JOB)
     assert [n for n, result in results.items() if isinstance(result, Refused)] == [at]
@@ -103,68 +103,66 @@ async def test_one_bad_number_among_a_thousand_costs_21_calls_at_most(most: int,
     assert len(taken) == len(set(taken)) == 999
 
 
-async def test_who_was_answered_alone_is_tried_elsewhere_alone() -> None:
-    """The others have it already."""
-    people = everybody(3)
-    blocked = Answer(Blocked("first", "first", "x", "", 60.0), "account")
-    first = Broken(Answer(Sent("first", "1"), each={people[1].address: blocked}))
+async def test_a_number_that_failed_alone_is_sent_by_the_next_provider_alone() -> None:
+    people = make_recipients(3)
+    blocked = ProviderReply(Blocked("first", "first", "x", "", 60.0), "account")
+    first = Broken(ProviderReply(Sent("first", "1"), by_number={people[1].address: blocked}))
     second = Strict(10)
     results = await route(first, second).send(WORDS, people, JOB)
     assert second.calls == [[people[1].address]]
     assert [result.provider for result in results.values()] == ["first", "strict", "first"]
 
 
-async def test_a_provider_that_is_switched_off_in_the_middle_of_a_list_is_called_no_more() -> None:
+async def test_a_provider_that_is_disabled_during_a_list_gets_no_more_calls() -> None:
     provider = SwitchedOff(1)
-    one = route(provider)
-    provider.switch_off = lambda: one.provider_pool.apply({"strict": Switch(enabled=False)})
-    results = await one.send(WORDS, everybody(100), JOB)
-    assert len(provider.calls) <= AT_ONCE
+    router = route(provider)
+    provider.switch_off = lambda: router.provider_pool.apply({"strict": Switch(enabled=False)})
+    results = await router.send(WORDS, make_recipients(100), JOB)
+    assert len(provider.calls) <= MAX_CONCURRENT_CALLS
     assert {result.code for result in results.values() if isinstance(result, Blocked)} == {"switched_off"}
-    assert one.find_outage() is not None, "what follows waits until it is switched on"
+    assert router.find_outage() is not None, "what follows waits until it is switched on"
 
 
-async def test_a_trouble_of_the_recipient_is_not_tried_elsewhere() -> None:
-    """Another provider would only send once more to who had too many."""
+async def test_an_error_about_the_recipient_is_not_sent_by_another_provider() -> None:
+    """Another provider would circumvent the limit."""
     second = Strict(10)
-    results = await route(Broken(Answer(Again("first", "limit", ""), "recipient")), second).send(
-        WORDS, everybody(1), JOB
+    results = await route(Broken(ProviderReply(Again("first", "limit", ""), "recipient")), second).send(
+        WORDS, make_recipients(1), JOB
     )
     assert second.calls == []
     assert isinstance(results[0], Again)
 
 
-async def test_an_account_that_had_too_much_waits_and_uses_up_no_attempt() -> None:
-    """All of it is given nothing for so long, whoever the message is for."""
-    provider = Broken(Answer(Again("first", "RE:0013", "too much", 30.0), "account", is_rate=True))
-    one = route(provider)
+async def test_a_rate_limit_of_an_account_makes_all_its_messages_wait_without_an_attempt() -> None:
+    provider = Broken(ProviderReply(Again("first", "RE:0013", "too much", 30.0), "account", is_rate_limit=True))
+    router = route(provider)
     for _ in range(2):
-        results = await one.send(WORDS, everybody(2), JOB)
+        results = await router.send(WORDS, make_recipients(2), JOB)
         assert [(result.after_s, result.is_paced) for result in results.values() if isinstance(result, Again)] == [
             (30.0, True),
             (30.0, True),
         ]
     assert len(provider.calls) == 1
-    assert one.find_outage() is None, "it answers"
+    assert router.find_outage() is None, "it answers"
 
 
-async def test_what_an_account_that_had_too_much_may_not_have_goes_by_the_next_at_once() -> None:
-    first = Broken(Answer(Again("first", "RE:0013", "too much", 30.0), "account", is_rate=True))
+async def test_messages_of_an_account_over_its_rate_limit_go_by_the_next_provider_at_once() -> None:
+    first = Broken(ProviderReply(Again("first", "RE:0013", "too much", 30.0), "account", is_rate_limit=True))
     second = Strict(10)
-    one = route(first, second)
+    router = route(first, second)
     for _ in range(2):
-        results = await one.send(WORDS, everybody(2), JOB)
+        results = await router.send(WORDS, make_recipients(2), JOB)
         assert [result.provider for result in results.values() if isinstance(result, Sent)] == ["strict", "strict"]
     assert (len(first.calls), len(second.calls)) == (1, 2)
 
 
-async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away() -> None:
-    down = Answer(Blocked("first", "first", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0), "account")
+async def test_there_is_an_outage_only_if_every_enabled_provider_is_down() -> None:
+    down = ProviderReply(Blocked("first", "first", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0), "account")
     first, second = Broken(down), Broken(down)
     second.name = "second"
     over_both = route(first, second)
-    second.answer = Answer(Sent("second", "1"))
-    await over_both.send(WORDS, everybody(2), JOB)
+    second.reply = ProviderReply(Sent("second", "1"))
+    await over_both.send(WORDS, make_recipients(2), JOB)
     assert over_both.find_outage() is None
 
     over_both.provider_pool.apply({"second": Switch(enabled=False)})
@@ -173,8 +171,8 @@ async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away
     assert (outage.scope, outage.code) == ("first", "isv.AMOUNT_NOT_ENOUGH")
 
 
-async def test_a_country_that_only_a_provider_takes_that_is_switched_off_waits_for_it() -> None:
-    """What is refused for good is what nobody takes."""
+async def test_a_country_that_only_a_disabled_provider_accepts_waits_for_it() -> None:
+    """A country that no provider accepts is refused."""
     abroad = [Recipient(n=0, to="", address="+13865551234")]
     first, second = Strict(10), Strict(10)
     second.name, second.countries = "second", ("+",)
@@ -188,32 +186,32 @@ async def test_a_country_that_only_a_provider_takes_that_is_switched_off_waits_f
 
 
 class Named(Strict):
-    """A provider that says which numbers spoil a call."""
+    """A provider that names the bad numbers of a call."""
 
-    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
-        """Answer."""
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> ProviderReply:
+        """Return the reply."""
         answer = await super().send(message, numbers, reference)
         if isinstance(answer.result, Sent):
             return answer
         bad = ",".join(number.removeprefix("+86") for number in numbers if number in self.bad)
-        return Answer(Refused(self.name, "bad", f"{bad}invalid mobile number"), "recipient", of_one=True)
+        return ProviderReply(Refused(self.name, "bad", f"{bad}invalid mobile number"), "recipient", for_one_number=True)
 
 
 @pytest.mark.parametrize("most", [1_000, 200, 99, 10, 2])
 async def test_a_list_of_bad_numbers_costs_a_call_for_each_batch_and_few_more(most: int) -> None:
-    people = everybody(1_000)
+    people = make_recipients(1_000)
     provider = Strict(most, *(one.address for one in people))
     results = await route(provider).send(WORDS, people, JOB)
-    assert len(provider.calls) <= math.ceil(1_000 / most) + MAX_REFUSED_CALLS + AT_ONCE
+    assert len(provider.calls) <= math.ceil(1_000 / most) + MAX_REFUSED_CALLS + MAX_CONCURRENT_CALLS
     assert {type(result) for result in results.values()} == {Refused}
     assert len(results) == 1_000
 
 
 @pytest.mark.parametrize("most", [1_000, 99, 10])
 @pytest.mark.parametrize("good_ones", [range(0, 1_000, 2), range(500), range(0, 1_000, 3), range(5, 1_000, 20)])
-async def test_good_numbers_among_bad_ones_go_or_come_again(most: int, good_ones: range) -> None:
-    """None is refused for the others; where a third of the list is good, all of them go at once."""
-    people = everybody(1_000)
+async def test_good_numbers_among_bad_ones_are_sent_or_retried(most: int, good_ones: range) -> None:
+    """No good number is refused; if a third of the list is good, all of them are sent at once."""
+    people = make_recipients(1_000)
     good = {people[n].address for n in good_ones}
     provider = Strict(most, *(one.address for one in people if one.address not in good))
     results = await route(provider).send(WORDS, people, JOB)
@@ -221,21 +219,23 @@ async def test_good_numbers_among_bad_ones_go_or_come_again(most: int, good_ones
     assert {type(results[n]) for n in good_ones} <= {Sent, Again}
     assert len(sent) == len(good_ones) if len(good_ones) > 300 else sent
     refused = [call for call in provider.calls if provider.bad & set(call)]
-    assert len(refused) <= math.ceil(1_000 / most) + MAX_REFUSED_CALLS + AT_ONCE + REFUSED_CALLS_EACH * len(sent)
+    assert len(refused) <= math.ceil(
+        1_000 / most
+    ) + MAX_REFUSED_CALLS + MAX_CONCURRENT_CALLS + REFUSED_CALLS_EACH * len(sent)
 
 
 @pytest.mark.parametrize("count", [1, 500, 999])
 async def test_bad_numbers_that_the_provider_names_cost_one_call_more(count: int) -> None:
-    people = everybody(1_000)
+    people = make_recipients(1_000)
     provider = Named(1_000, *(people[n].address for n in range(count)))
     results = await route(provider).send(WORDS, people, JOB)
     assert len(provider.calls) == 2
     assert [n for n in sorted(results) if isinstance(results[n], Refused)] == list(range(count))
 
 
-async def test_a_refusal_of_the_content_is_everybodys_after_few_calls() -> None:
-    """As of a described provider that says no by a code that nobody listed."""
-    provider = Broken(Answer(Refused("first", "http_200", "no"), "content", of_one=True))
-    results = await route(provider).send(WORDS, everybody(1_000), JOB)
+async def test_a_refusal_of_the_content_counts_for_all_numbers_after_few_calls() -> None:
+    """Such as an unlisted code of a described provider."""
+    provider = Broken(ProviderReply(Refused("first", "http_200", "no"), "content", for_one_number=True))
+    results = await route(provider).send(WORDS, make_recipients(1_000), JOB)
     assert len(provider.calls) <= 1 + MAX_REFUSED_CALLS
     assert {(type(result), result.provider) for result in results.values()} == {(Refused, "first")}
