@@ -20,7 +20,7 @@ async def members(redis: Redis, key: str) -> set[str]:
 
 @asynccontextmanager
 async def mirroring(followers: Followers) -> AsyncIterator[None]:
-    task = asyncio.create_task(followers.keep_mirrored())
+    task = asyncio.create_task(followers.mirror())
     try:
         yield
     finally:
@@ -50,12 +50,12 @@ async def test_an_event_that_comes_late_changes_nothing(followers: Followers) ->
     tag = await followers.follow("main", "oA", 100)
     await followers.unfollow("main", "oA", 300)
     await followers.follow("main", "oA", 200)
-    assert not (await followers.by_tags([tag]))[tag].following
+    assert not (await followers.find_by_tags([tag]))[tag].following
 
 
 async def test_a_stranger_who_leaves_gets_no_tag(followers: Followers) -> None:
     await followers.unfollow("main", "oA", 1)
-    assert await followers.tag_of("main", "oA") is None
+    assert await followers.find_tag("main", "oA") is None
 
 
 async def test_a_tag_that_is_taken_is_drawn_anew(store: Store) -> None:
@@ -104,7 +104,7 @@ async def test_what_redis_missed_is_mended_at_the_start(store: Store, redis: Red
 async def test_pages_reach_every_follower(store: Store) -> None:
     made = {(await store.follow("main", f"o{n}", 1)).tag for n in range(7)}
     found: list[str] = []
-    while page := await store.page("main", found[-1] if found else "", 3):
+    while page := await store.list_page("main", found[-1] if found else "", 3):
         found += [follower.tag for follower in page]
     assert found == sorted(made)
 
@@ -161,7 +161,7 @@ async def test_who_has_a_new_tag_is_still_known_by_the_old_one_for_a_while(follo
     assert second is not None
     third = await followers.renew(second.tag, 5_000)
     assert third is not None
-    assert await followers.tags_of("main", "oA", 4_000) == [third.tag, second.tag]
-    assert await followers.tags_of("main", "oA", 500) == [third.tag, second.tag, first]
-    assert await followers.tags_of("main", "oA", 5_001) == [third.tag]
-    assert await followers.tags_of("main", "stranger", 0) == []
+    assert await followers.find_tags("main", "oA", 4_000) == [third.tag, second.tag]
+    assert await followers.find_tags("main", "oA", 500) == [third.tag, second.tag, first]
+    assert await followers.find_tags("main", "oA", 5_001) == [third.tag]
+    assert await followers.find_tags("main", "stranger", 0) == []

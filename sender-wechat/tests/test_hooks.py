@@ -128,7 +128,7 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
 
 
 def content(reply: httpx.Response) -> str:
-    read = replies.elements(reply.content)
+    read = replies.parse_elements(reply.content)
     assert (read["ToUserName"], read["FromUserName"], read["MsgType"]) == (OPENID, "gh_1", "text")
     return read["Content"]
 
@@ -153,15 +153,15 @@ async def test_the_button_and_two_texts_tell_the_tag_the_same_each_time(side: Si
 
 async def test_following_is_greeted_with_the_buttons_name(side: Side, followers: Followers) -> None:
     assert "获取我的openID" in content(await side.post(event("subscribe", EventKey="")))
-    assert await followers.tag_of("main", OPENID) is not None
+    assert await followers.find_tag("main", OPENID) is not None
 
 
 async def test_leaving_is_noted_and_the_tag_kept(side: Side, followers: Followers) -> None:
     told = content(await side.post(PRESS))
     assert (await side.post(event("unsubscribe"))).text == "success"
-    assert not (await followers.by_tags([told]))[told].following
+    assert not (await followers.find_by_tags([told]))[told].following
     assert content(await side.post(PRESS, nonce="2")) == told
-    assert (await followers.by_tags([told]))[told].following
+    assert (await followers.find_by_tags([told]))[told].following
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,10 @@ async def test_everything_else_is_taken_in_silence(side: Side, fields: dict[str,
 
 
 async def test_in_safe_mode_the_reply_is_encrypted_and_signed(side: Side) -> None:
-    answer = replies.elements((await side.post(PRESS, safe=True)).content)
+    answer = replies.parse_elements((await side.post(PRESS, safe=True)).content)
     signed = (TOKEN, answer["TimeStamp"], answer["Nonce"], answer["Encrypt"])
     assert crypto.is_genuine(answer["MsgSignature"], *signed)
-    told = replies.elements(crypto.decrypt(answer["Encrypt"], KEY, APPID))
+    told = replies.parse_elements(crypto.decrypt(answer["Encrypt"], KEY, APPID))
     assert tag(told["Content"]) is not None
 
 
@@ -202,7 +202,7 @@ async def test_wechats_own_sample_is_taken_in_its_time_alone(side: Side, followe
 async def test_what_is_forged_is_refused_and_does_nothing(side: Side, followers: Followers, *, safe: bool) -> None:
     answer = await side.post(event("subscribe"), safe=safe, token="guessed")
     assert answer.status_code == 403
-    assert await followers.tag_of("main", OPENID) is None
+    assert await followers.find_tag("main", OPENID) is None
 
 
 async def test_a_body_under_another_bodys_signature_is_refused_in_safe_mode(side: Side, followers: Followers) -> None:
@@ -212,7 +212,7 @@ async def test_a_body_under_another_bodys_signature_is_refused_in_safe_mode(side
     other = crypto.encrypt(xml(event("subscribe")), KEY, APPID, bytes(16))
     answer = await side.client.post("/hooks/wechat/main", params=query, content=xml({"Encrypt": other}))
     assert answer.status_code == 403
-    assert await followers.tag_of("main", OPENID) is None
+    assert await followers.find_tag("main", OPENID) is None
 
 
 @pytest.mark.parametrize(("account", "safe"), [("safe", False), ("other", True)])
@@ -317,9 +317,9 @@ async def test_leaving_and_coming_back_within_a_second_is_no_repeat(side: Side, 
     at = {"CreateTime": "1700000000"}
     for n, kind in enumerate(["subscribe", "unsubscribe", "subscribe"]):
         assert (await side.post(event(kind) | at, nonce=str(n))).status_code == 200
-    known = await followers.tag_of("main", OPENID)
+    known = await followers.find_tag("main", OPENID)
     assert known is not None
-    assert (await followers.by_tags([known]))[known].following
+    assert (await followers.find_by_tags([known]))[known].following
 
 
 async def test_the_very_same_call_again_has_no_second_answer(side: Side) -> None:
@@ -336,7 +336,7 @@ async def test_what_was_signed_long_ago_is_refused(
     now = time.time()
     answer = await side.post(event("subscribe"), at=now - aged_s, safe=safe)
     assert (answer.status_code, answer.json()["reason"]) == (403, "stale")
-    assert await followers.tag_of("main", OPENID) is None
+    assert await followers.find_tag("main", OPENID) is None
     assert (await side.post(event("subscribe"), at=now - math.copysign(280, aged_s), safe=safe)).status_code == 200
 
 
@@ -348,7 +348,7 @@ async def test_another_message_under_an_overheard_signature_is_answered_and_not_
     told = content(await side.post(PRESS, nonce="77", at=now))
     answer = await side.post(event("unsubscribe"), nonce="77", at=now)
     assert (answer.status_code, answer.text) == (200, "success")
-    assert (await followers.by_tags([told]))[told].following
+    assert (await followers.find_by_tags([told]))[told].following
     assert (await side.post(FINISHED, nonce="77", at=now)).text == "success"
     assert side.receipts == []
 
@@ -400,10 +400,10 @@ async def test_a_scanned_code_is_answered_with_whose_it_is_and_the_tag_to_compar
     side: Side, followers: Followers
 ) -> None:
     for kind, key in (("subscribe", f"qrscene_{SCENE}1"), ("SCAN", f"{SCENE}1")):
-        told = replies.elements((await side.post(event(kind, EventKey=key, Ticket="t"))).content)["Content"]
+        told = replies.parse_elements((await side.post(event(kind, EventKey=key, Ticket="t"))).content)["Content"]
         assert "张三" in told
-        assert str(await followers.tag_of("main", OPENID)) in told
-    over = replies.elements((await side.post(event("SCAN", EventKey=f"{SCENE}2"))).content)["Content"]
+        assert str(await followers.find_tag("main", OPENID)) in told
+    over = replies.parse_elements((await side.post(event("SCAN", EventKey=f"{SCENE}2"))).content)["Content"]
     assert over == replies.CODE_OVER
     assert (await side.post(event("SCAN", EventKey="a shop's own code"))).text == "success"
 

@@ -86,7 +86,7 @@ async def push(made: Service, **fields: str) -> httpx.Response:
 
 async def ask_tag(made: Service, openid: str) -> str:
     answer = await push(made, FromUserName=openid, Event="CLICK", EventKey="获取我的openID")
-    return replies.elements(answer.content)["Content"]
+    return replies.parse_elements(answer.content)["Content"]
 
 
 async def heard(broker: Broker, made: Job) -> dict[int, Outcome]:

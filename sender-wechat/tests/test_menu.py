@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from imsg_wechat.menu import ABOVE, OURS, CannotMerge, merge
+from imsg_wechat.menu import OPENID_BUTTON, PARENT_NAME, CannotMerge, merge
 
 NEWS = {"type": "view", "name": "新闻", "url": "https://example.com/?a=1&b=2", "sub_button": []}
 APP = {
@@ -27,20 +27,20 @@ def group(name: str, count: int) -> dict[str, Any]:
 
 def test_a_bar_with_room_gets_a_button_more_and_keeps_the_others() -> None:
     merged = merge([NEWS, group("服务", 5)])
-    assert merged == [WRITABLE_NEWS, group("服务", 5), {"name": ABOVE, "sub_button": [OURS]}]
-    assert merge([]) == [{"name": ABOVE, "sub_button": [OURS]}]
+    assert merged == [WRITABLE_NEWS, group("服务", 5), {"name": PARENT_NAME, "sub_button": [OPENID_BUTTON]}]
+    assert merge([]) == [{"name": PARENT_NAME, "sub_button": [OPENID_BUTTON]}]
 
 
 def test_below_a_button_of_the_same_name_it_joins_the_others() -> None:
-    merged = merge([group(ABOVE, 2), NEWS])
+    merged = merge([group(PARENT_NAME, 2), NEWS])
     assert merged is not None
-    assert [one["name"] for one in merged[0]["sub_button"]] == ["我的0", "我的1", OURS["name"]]
+    assert [one["name"] for one in merged[0]["sub_button"]] == ["我的0", "我的1", OPENID_BUTTON["name"]]
 
 
 def test_a_full_bar_takes_it_below_the_last_button_that_has_a_place() -> None:
     merged = merge([NEWS, group("服务", 4), group("更多", 5)])
     assert merged is not None
-    assert merged[1]["sub_button"][-1] == OURS
+    assert merged[1]["sub_button"][-1] == OPENID_BUTTON
     assert len(merged[2]["sub_button"]) == 5
 
 
@@ -50,8 +50,8 @@ def test_a_menu_without_any_place_says_so() -> None:
 
 
 def test_a_menu_that_has_it_is_left_alone() -> None:
-    assert merge([NEWS, {"name": "别的", "sub_button": [OURS]}]) is None
-    assert merge([dict(OURS)]) is None
+    assert merge([NEWS, {"name": "别的", "sub_button": [OPENID_BUTTON]}]) is None
+    assert merge([dict(OPENID_BUTTON)]) is None
 
 
 def test_a_menu_made_in_the_console_is_read_in_its_own_form() -> None:

@@ -1,4 +1,4 @@
-"""What WeChat sends, read from whatever arrives."""
+"""Messages of WeChat are parsed from any input without other errors than UnreadableXml."""
 
 from contextlib import suppress
 from xml.sax.saxutils import escape
@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imsg_wechat.replies import Unreadable, elements, message
+from imsg_wechat.replies import UnreadableXml, parse_elements, parse_message
 
 NAMES = ("ToUserName", "FromUserName", "CreateTime", "MsgType", "Event", "EventKey", "MsgID", "MsgId", "Content")
 PIECES = ["<xml>", "</xml>", "<![CDATA[", "]]>", "<Event>", "</Event>", "<!DOCTYPE x>", "&#0;", "&lt;", "\0", "<a/>"]
@@ -19,10 +19,10 @@ def write_xml(fields: dict[str, str]) -> bytes:
 
 @given(st.binary() | st.lists(st.sampled_from(PIECES) | st.text(max_size=5)).map(lambda all_: "".join(all_).encode()))
 def test_any_body_is_read_or_unreadable(body: bytes) -> None:
-    with suppress(Unreadable):
-        assert all(isinstance(value, str) for value in elements(body).values())
-    with suppress(Unreadable):
-        read = message(body)
+    with suppress(UnreadableXml):
+        assert all(isinstance(value, str) for value in parse_elements(body).values())
+    with suppress(UnreadableXml):
+        read = parse_message(body)
         assert read.openid
         assert read.at >= 0
         assert all(isinstance(part, str) for part in read.name)
@@ -31,8 +31,8 @@ def test_any_body_is_read_or_unreadable(body: bytes) -> None:
 @example({"FromUserName": "o1", "MsgType": "text", "CreateTime": str(2**63)})
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(st.characters()) | st.integers().map(str)))
 def test_any_message_is_read_or_unreadable(fields: dict[str, str]) -> None:
-    with suppress(Unreadable):
-        read = message(write_xml(fields))
+    with suppress(UnreadableXml):
+        read = parse_message(write_xml(fields))
         assert read.asks_for_tag in (True, False)
         assert read.event == "" or fields["MsgType"] == "event"
         assert 0 <= read.at < 2**63

@@ -21,7 +21,7 @@ NEEDED = {
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _get_without_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Read no `.env` or `imsg.toml` of the folder the tests run in."""
     monkeypatch.chdir(tmp_path)
 

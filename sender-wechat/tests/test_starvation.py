@@ -8,9 +8,9 @@ from imsg_contract.wire import Result, Sent
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 from imsg_wechat.codes import RULES, ErrorAnswer, Scopes
 from imsg_wechat.delivery_options import judge, make_breakers
-from imsg_wechat.transport import Answer, CallFailure
+from imsg_wechat.transport import ApiAnswer, CallFailure
 
-ANSWERS: dict[str, Answer] = {str(code): ErrorAnswer(code, "no") for code in (*RULES, 99_999)}
+ANSWERS: dict[str, ApiAnswer] = {str(code): ErrorAnswer(code, "no") for code in (*RULES, 99_999)}
 ANSWERS |= {
     "silent": CallFailure("timeout", "no answer", may_have_it=True),
     "away": CallFailure("unreachable", "nobody", may_have_it=False),

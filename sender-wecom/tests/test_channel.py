@@ -1,4 +1,4 @@
-"""The channel against a real socket: what a robot's webhook answers, and what of it becomes of a message."""
+"""The results of the channel for each answer of a robot's webhook, over a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,18 +25,18 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def write_answer(code: int, words: str) -> bytes:
-    """Write an answer of WeCom's."""
+    """Make an answer of WeCom."""
     return reply({"errcode": code, "errmsg": words})
 
 
 @asynccontextmanager
 async def open_channel(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, HttpStub]]:
     """Open a channel with one robot, and the webhook that it calls; an answer that breaks off ends its connection."""
-    left = list(answers)
+    remaining = list(answers)
 
     def answer(_: Asked) -> Step:
-        said = left.pop(0)
-        return said if said.endswith(b"}") else BreakOff(said)
+        content = remaining.pop(0)
+        return content if content.endswith(b"}") else BreakOff(content)
 
     stub = HttpStub(answer)
     async with stub.running(), open_client() as client:
@@ -70,7 +70,7 @@ async def deliver(
     return (await channel.deliver(job, prepared, recipients))[0]
 
 
-async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
+async def test_a_text_and_markdown_are_posted_in_the_robots_format() -> None:
     async with open_channel(write_answer(0, "ok"), write_answer(0, "ok")) as (channel, stub):
         assert await deliver(channel) == Sent("wecom", detail="ok")
         assert await deliver(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
@@ -113,7 +113,7 @@ async def test_an_answer_becomes_a_result_without_the_key(answer: bytes, kind: t
     assert KEY not in repr(result)
 
 
-async def test_nobody_there_is_tried_again() -> None:
+async def test_an_unreachable_server_is_tried_again() -> None:
     async with open_client() as client:
         robots = {"ops": Robot(key=SecretStr(KEY), endpoint="http://127.0.0.1:1")}
         channel = WeComChannel(WeCom(robots=robots), client, Pace(Rate(20, 60.0, 20), lambda: 0.0))
@@ -123,7 +123,7 @@ async def test_nobody_there_is_tried_again() -> None:
     assert KEY not in repr(result)
 
 
-async def test_a_robot_that_nobody_configured_is_refused_without_a_call() -> None:
+async def test_an_unknown_robot_is_refused_without_a_call() -> None:
     async with open_channel() as (channel, stub):
         assert await deliver(channel, to="nobody") == Refused(
             "wecom", "no_robot", "No robot of this name is configured."
@@ -131,7 +131,7 @@ async def test_a_robot_that_nobody_configured_is_refused_without_a_call() -> Non
     assert stub.asked == []
 
 
-async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
+async def test_a_message_that_would_wait_long_is_tried_again_later() -> None:
     async with open_channel(write_answer(0, "ok"), rate=Rate(1, 60.0)) as (channel, stub):
         assert isinstance(await deliver(channel), Sent)
         result = await deliver(channel)
@@ -141,8 +141,8 @@ async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
     assert len(stub.asked) == 1
 
 
-async def test_a_list_makes_room_where_a_code_waits() -> None:
-    """A call every 5 s: a list would hold the next ones, however much of it there is."""
+async def test_a_list_is_tried_again_later_while_a_code_waits() -> None:
+    """The robot posts every 5 s: a list would take all of its next calls."""
     async with open_channel(write_answer(0, "ok"), write_answer(0, "ok"), rate=Rate(12, 60.0)) as (channel, stub):
         assert isinstance(await deliver(channel), Sent)
         held_up = await deliver(channel, lane=Lane.BULK)
@@ -158,7 +158,7 @@ async def test_other_content_is_refused() -> None:
 
 
 @pytest.mark.parametrize("robots", [{}, {"a b": {"key": KEY}}, {"ops": {"key": ""}}, {"ops": {"key": "a&b=c"}}])
-def test_settings_that_can_t_be_are_refused(robots: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(robots: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         WeCom.model_validate({"robots": robots})
 
@@ -178,15 +178,15 @@ def test_a_name_is_read_in_lower_case_and_a_key_is_not_shown() -> None:
         (write_answer(45009, "api freq out of limit"), True),
     ],
 )
-async def test_a_check_of_a_robots_key_can_write_nothing_whatever_is_answered(answer: bytes, *, wrong: bool) -> None:
+async def test_a_check_of_a_robots_key_posts_nothing(answer: bytes, *, wrong: bool) -> None:
     async with open_channel(answer) as (channel, stub):
-        found = await check_robots(WeCom(robots=channel._robots))
-    assert (found["ops"] is not None) is wrong
+        faults = await check_robots(WeCom(robots=channel._robots))
+    assert (faults["ops"] is not None) is wrong
     assert [one.target for one in stub.asked] == [f"/cgi-bin/webhook/upload_media?type=file&key={KEY}"]
     assert [one.body for one in stub.asked] == [b""]
 
 
-async def test_a_robot_that_is_switched_off_writes_nothing_and_says_so() -> None:
+async def test_a_disabled_robot_posts_nothing() -> None:
     async with open_channel(write_answer(0, "ok")) as (channel, stub):
         channel.provider_pool.apply({"ops": Switch(enabled=False)})
         result = await deliver(channel)
@@ -197,7 +197,7 @@ async def test_a_robot_that_is_switched_off_writes_nothing_and_says_so() -> None
     assert len(stub.asked) == 1
 
 
-async def test_a_key_that_is_not_known_is_not_tried_for_every_message() -> None:
+async def test_an_invalid_key_is_not_tried_for_every_message() -> None:
     async with open_channel(write_answer(93000, "invalid key")) as (channel, stub):
         results = [await deliver(channel) for _ in range(3)]
     assert {type(result) for result in results} == {Blocked}

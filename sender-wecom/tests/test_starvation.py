@@ -1,4 +1,4 @@
-"""Whatever WeCom answers about one message, a robot's others go within a minute: each of its codes."""
+"""After any answer to one message, the other messages of a robot are sent within a minute."""
 
 import asyncio
 import secrets
@@ -53,5 +53,5 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
 
 
 def is_poison(asked: Asked) -> bool:
-    """Tell which message a call holds."""
+    """Return whether a call has the message that fails."""
     return POISON.encode() in asked.body

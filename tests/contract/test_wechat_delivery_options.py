@@ -21,7 +21,7 @@ from imsg_runtime.redis import Redis
 from imsg_testing.http_stub import Act
 from imsg_testing.wechat import Step, WeChatServer, wechat_server
 from imsg_wechat import replies, transport
-from imsg_wechat.allowances import WRITTEN, Allowances
+from imsg_wechat.allowances import MESSAGE_ACTION, Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.delivery_options import FAILURES, DeliveryOptions, make_breakers
 from imsg_wechat.follower_events import CHANGING, GRANTING, FollowerEvents
@@ -71,7 +71,7 @@ async def send(options: DeliveryOptions, outgoing: Sequence[Outgoing] = ALL, mes
 
 
 async def write(options: DeliveryOptions, times: int = 5) -> None:
-    await options.allowances.open_window("main", "oA", WRITTEN, int(NOW) + 100, times)
+    await options.allowances.open_window("main", "oA", MESSAGE_ACTION, int(NOW) + 100, times)
 
 
 async def test_the_first_way_that_is_open_is_taken_and_used_up(pair: tuple[Database, Database], redis: Redis) -> None:
@@ -189,31 +189,31 @@ async def test_grants_are_counted_once_each_by_however_many_replicas(pair: tuple
 def message(event: str, **items: str) -> replies.Message:
     body = f"<FromUserName>oA</FromUserName><CreateTime>{int(NOW)}</CreateTime>"
     if not event:
-        return replies.message(f"<xml>{body}<MsgType>text</MsgType><Content>hi</Content></xml>".encode())
+        return replies.parse_message(f"<xml>{body}<MsgType>text</MsgType><Content>hi</Content></xml>".encode())
     listed = "".join(
         f"<List><TemplateId>{name}</TemplateId><SubscribeStatusString>{said}</SubscribeStatusString></List>"
         for name, said in items.items()
     )
-    return replies.message(
+    return replies.parse_message(
         f"<xml>{body}<MsgType>event</MsgType><Event>{event}</Event><Some>{listed}</Some></xml>".encode()
     )
 
 
 async def test_what_followers_do_is_counted_from_what_wechat_tells(pair: tuple[Database, Database]) -> None:
     allowances = Allowances(pair[0])
-    acts = FollowerEvents(allowances, {"main": 2}, lambda: NOW)
-    await acts.note("main", message(GRANTING, SUB1="accept", SUB2="reject", SUB3="accept"))
-    await acts.note("main", message(GRANTING, SUB1="accept"))
+    events = FollowerEvents(allowances, {"main": 2}, lambda: NOW)
+    await events.record("main", message(GRANTING, SUB1="accept", SUB2="reject", SUB3="accept"))
+    await events.record("main", message(GRANTING, SUB1="accept"))
     counts = [await allowances.count_grants("main", "oA", name) for name in ("SUB1", "SUB2", "SUB3")]
     assert counts == [2, 0, 1]
-    await acts.note("main", message(CHANGING, SUB1="reject"))
+    await events.record("main", message(CHANGING, SUB1="reject"))
     assert await allowances.count_grants("main", "oA", "SUB1") == 0
-    await acts.note("main", message(""))
-    await acts.note("main", message("CLICK"))
-    await acts.note("silent", message(""))
+    await events.record("main", message(""))
+    await events.record("main", message("CLICK"))
+    await events.record("silent", message(""))
     used = [await allowances.use_window("main", "oA", int(NOW)) for _ in range(6)]
-    assert used == ["CLICK"] * 3 + [WRITTEN] * 2 + [None], "what ends first is used first"
-    await acts.note("main", message(""))
+    assert used == ["CLICK"] * 3 + [MESSAGE_ACTION] * 2 + [None], "what ends first is used first"
+    await events.record("main", message(""))
     assert await allowances.use_window("main", "oA", int(NOW) + 48 * 3_600) is None
     assert await allowances.use_window("silent", "oA", int(NOW)) is None
 

@@ -66,10 +66,10 @@ async def test_pages_and_tags_find_everybody(pair: tuple[Database, Database]) ->
     kept = store(pair[0])
     made = [(await kept.follow("main", f"o{n}", 1)).tag for n in range(12)]
     await kept.follow("other", "o1", 1)
-    page = await kept.page("main", "", 5)
+    page = await kept.list_page("main", "", 5)
     assert [follower.tag for follower in page] == sorted(made)[:5]
-    assert [follower.tag for follower in await kept.page("main", page[-1].tag, 50)] == sorted(made)[5:]
-    assert set(await kept.by_tags([*made, "7K3-M9Q-2XF"])) == set(made)
+    assert [follower.tag for follower in await kept.list_page("main", page[-1].tag, 50)] == sorted(made)[5:]
+    assert set(await kept.find_by_tags([*made, "7K3-M9Q-2XF"])) == set(made)
 
 
 async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
@@ -81,7 +81,7 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
     new = renewed[0].tag
     assert [one.tag for one in renewed] == [new] * 4
     assert new != old
-    assert await replicas[0].tag_of("main", "oA") == new
+    assert await replicas[0].find_tag("main", "oA") == new
     assert await redis.call("SMISMEMBER", left_key("main"), old, new) == [1, 0]
     assert await redis.call("SMISMEMBER", followers_key("main"), old, new) == [0, 1]
     newest = await replicas[0].renew(new, 6)
@@ -157,7 +157,7 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
         await asyncio.gather(
             replicas[second % 2].unfollow("main", "oA", second), replicas[1 - second % 2].follow("main", "oA", second)
         )
-        follows = (await replicas[0].by_tags([tag]))[tag].following
+        follows = (await replicas[0].find_by_tags([tag]))[tag].following
         here = await redis.call("SISMEMBER", followers_key("main"), tag)
         gone = await redis.call("SISMEMBER", left_key("main"), tag)
         assert (bool(here), bool(gone)) == (follows, not follows), second

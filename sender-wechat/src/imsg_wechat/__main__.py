@@ -1,4 +1,4 @@
-"""`python -m imsg_wechat menu [ACCOUNT]`, inside a container of the sender, which has its settings."""
+"""The command `python -m imsg_wechat menu [ACCOUNT]`; run it in a container of the sender, which has the settings."""
 
 import argparse
 import asyncio

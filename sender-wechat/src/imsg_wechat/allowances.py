@@ -1,4 +1,4 @@
-"""What a follower allows: grants for subscribe notices, each for one message, and reply windows."""
+"""The tables of grants for subscribe notices, each for one message, and of followers' reply windows."""
 
 from collections.abc import Mapping
 
@@ -9,13 +9,13 @@ from imsg_database.database import Database
 from imsg_wechat.tables import GRANTS, WINDOWS
 
 MINUTE_S = 60
-WRITTEN_S = 48 * 3_600
+MESSAGE_WINDOW_S = 48 * 3_600
 
-ACTS: Mapping[str, tuple[int, int]] = {"subscribe": (MINUTE_S, 3), "CLICK": (MINUTE_S, 3), "SCAN": (MINUTE_S, 3)}
-"""Event → the seconds of its reply window, and how many texts it allows (WeChat's documentation of 2023)."""
+ACTION_WINDOWS: Mapping[str, tuple[int, int]] = dict.fromkeys(("subscribe", "CLICK", "SCAN"), (MINUTE_S, 3))
+"""Event → the length of its reply window in seconds, and the texts it allows (WeChat's documentation of 2023)."""
 
-WRITTEN = "message"
-"""The act of writing a message: its window is 48 h, and the settings say how many texts it allows."""
+MESSAGE_ACTION = "message"
+"""The action of writing a message. Its window is 48 h; `texts_per_window` is the number of texts."""
 
 
 class Allowances:
@@ -46,7 +46,7 @@ class Allowances:
         return bool(changed.rowcount)
 
     async def void_grants(self, account: str, openid: str, template: str) -> None:
-        """Remove all grants: they were revoked, or WeChat has none."""
+        """Remove all grants, because they were revoked or WeChat has none."""
         async with self._database.writing() as connection:
             await connection.execute(delete(GRANTS).where(_is_grant(account, openid, template)))
 
@@ -56,47 +56,47 @@ class Allowances:
             statement = select(GRANTS.c.count).where(_is_grant(account, openid, template))
             return int((await connection.execute(statement)).scalar() or 0)
 
-    async def open_window(self, account: str, openid: str, act: str, until: int, times: int) -> None:
-        """Open a reply window for `times` texts until then (Unix time)."""
-        row = _is_window(account, openid, act)
+    async def open_window(self, account: str, openid: str, action: str, until: int, times: int) -> None:
+        """Open a reply window for `times` texts until `until` (Unix seconds)."""
+        row = _is_window(account, openid, action)
         values = {"until": until, "remaining": times}
         for _ in range(2):
             try:
                 async with self._database.writing() as connection:
                     changed = await connection.execute(update(WINDOWS).where(row).values(values))
                     if changed.rowcount == 0:
-                        key = {"account": account, "openid": openid, "act": act}
+                        key = {"account": account, "openid": openid, "action": action}
                         await connection.execute(insert(WINDOWS).values(key | values))
             except IntegrityError:
                 continue
             return
 
     async def use_window(self, account: str, openid: str, now: int) -> str | None:
-        """Use one text of the window that ends first; return the act of that window, None if none is open."""
-        mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
-        is_open = and_(mine, WINDOWS.c.until > now, WINDOWS.c.remaining > 0)
+        """Use one text of the window that ends first; return the action of that window, None if none is open."""
+        is_own = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
+        is_open = and_(is_own, WINDOWS.c.until > now, WINDOWS.c.remaining > 0)
         async with self._database.writing() as connection:
-            statement = select(WINDOWS.c.act).where(is_open).order_by(WINDOWS.c.until).limit(1)
-            act: str | None = (await connection.execute(statement)).scalar()
-            if act is None:
+            statement = select(WINDOWS.c.action).where(is_open).order_by(WINDOWS.c.until).limit(1)
+            action: str | None = (await connection.execute(statement)).scalar()
+            if action is None:
                 return None
-            row = is_open & (WINDOWS.c.act == act)
+            row = is_open & (WINDOWS.c.action == action)
             changed = await connection.execute(update(WINDOWS).where(row).values(remaining=WINDOWS.c.remaining - 1))
-        return act if changed.rowcount else None
+        return action if changed.rowcount else None
 
-    async def return_text(self, account: str, openid: str, act: str) -> None:
-        """Give back one text of a window: it was not sent."""
-        row = _is_window(account, openid, act)
+    async def return_text(self, account: str, openid: str, action: str) -> None:
+        """Add one text to a window again, because it was not sent."""
+        row = _is_window(account, openid, action)
         async with self._database.writing() as connection:
             await connection.execute(update(WINDOWS).where(row).values(remaining=WINDOWS.c.remaining + 1))
 
     async def close_windows(self, account: str, openid: str) -> None:
-        """Remove all windows: WeChat has none."""
-        mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
+        """Remove all windows of a follower, because WeChat has none open."""
+        is_own = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
         async with self._database.writing() as connection:
-            await connection.execute(delete(WINDOWS).where(mine))
+            await connection.execute(delete(WINDOWS).where(is_own))
 
-    async def tidy(self, now: int) -> None:
+    async def remove_ended(self, now: int) -> None:
         """Remove ended windows."""
         async with self._database.writing() as connection:
             await connection.execute(delete(WINDOWS).where(WINDOWS.c.until < now))
@@ -106,5 +106,5 @@ def _is_grant(account: str, openid: str, template: str) -> ColumnElement[bool]:
     return and_(GRANTS.c.account == account, GRANTS.c.openid == openid, GRANTS.c.template == template)
 
 
-def _is_window(account: str, openid: str, act: str) -> ColumnElement[bool]:
-    return and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid, WINDOWS.c.act == act)
+def _is_window(account: str, openid: str, action: str) -> ColumnElement[bool]:
+    return and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid, WINDOWS.c.action == action)

@@ -1,4 +1,7 @@
-"""Binding codes: made for a user, scanned once by a follower, confirmed on the web page."""
+"""The table of binding codes, QR codes by which a user adds a follower as contact.
+
+A code is made for a user, scanned by one follower, and confirmed on the web page.
+"""
 
 import secrets
 import time
@@ -12,15 +15,15 @@ from imsg_database.database import Database
 from imsg_wechat.tables import BINDINGS
 
 SCENE = "imsg-bind-"
-"""The prefix of the scenes of our codes; an account may have other codes. A scene has at most 64 characters."""
+"""The prefix of the scenes of binding codes; an account may have other codes. A scene has at most 64 characters."""
 
 LIFE_S = 600
 """How long a code can be scanned."""
 
 CONFIRM_S = 600
-"""How long after that a scan can be confirmed."""
+"""How long after `expires_at` a scan can be confirmed."""
 
-KEPT_S = 86_400
+RETENTION_S = 86_400
 """How long an ended code is kept for the page that shows it."""
 
 State = Literal["waiting", "scanned", "confirmed", "expired"]
@@ -28,7 +31,7 @@ State = Literal["waiting", "scanned", "confirmed", "expired"]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One code."""
+    """A binding code."""
 
     id: str
     scene: str
@@ -38,7 +41,7 @@ class Binding:
     expires_at: int
     """Unix seconds."""
     tag: str | None = None
-    """The tag of the first follower who scanned it; no other can."""
+    """The tag of the follower who scanned it first; another follower's scan is ignored."""
     confirmed: bool = False
 
     def state_at(self, now: float) -> State:
@@ -51,38 +54,38 @@ class Binding:
 
 
 class Bindings:
-    """The table of codes. Every method raises DatabaseUnavailable."""
+    """Reads and writes the table. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self.now = now
 
     async def make(self, account: str, username: str, user_id: str) -> Binding:
-        """Add a code for a user; remove those that ended long ago."""
+        """Add a code for a user; remove codes that ended more than `RETENTION_S` ago."""
         now = int(self.now())
         binding = Binding(
             secrets.token_hex(16), SCENE + secrets.token_hex(24), account, username, user_id, now + LIFE_S
         )
         async with self._database.writing() as connection:
-            await connection.execute(delete(BINDINGS).where(BINDINGS.c.expires_at < now - KEPT_S))
+            await connection.execute(delete(BINDINGS).where(BINDINGS.c.expires_at < now - RETENTION_S))
             await connection.execute(insert(BINDINGS).values(asdict(binding)))
         return binding
 
     async def find(self, name: str) -> Binding | None:
         """Return the code of an id."""
         async with self._database.reading() as connection:
-            result_row = (await connection.execute(select(BINDINGS).where(BINDINGS.c.id == name))).mappings().first()
-        return None if result_row is None else Binding(**result_row)
+            values = (await connection.execute(select(BINDINGS).where(BINDINGS.c.id == name))).mappings().first()
+        return None if values is None else Binding(**values)
 
     async def scan(self, account: str, scene: str, tag: str) -> Binding | None:
-        """Record the scan of a code; return None if it is not ours, has ended, or another follower scanned it."""
+        """Record the scan of a code; return None if it is unknown, has ended, or another follower scanned it."""
         is_free = or_(BINDINGS.c.tag.is_(None), BINDINGS.c.tag == tag)
         row = (BINDINGS.c.scene == scene) & (BINDINGS.c.account == account) & (BINDINGS.c.expires_at > int(self.now()))
         async with self._database.writing() as connection:
             await connection.execute(update(BINDINGS).where(row, is_free).values(tag=tag))
             statement = select(BINDINGS).where(row, BINDINGS.c.tag == tag)
-            result_row = (await connection.execute(statement)).mappings().first()
-        return None if result_row is None else Binding(**result_row)
+            values = (await connection.execute(statement)).mappings().first()
+        return None if values is None else Binding(**values)
 
     async def confirm(self, binding: Binding) -> Binding:
         """Record that the user confirmed the contact."""
@@ -91,7 +94,7 @@ class Bindings:
         return replace(binding, confirmed=True)
 
 
-def scene_of(event: str, key: str) -> str | None:
-    """Return the scene of one of our codes from an event's key; None if it has none."""
+def find_scene(event: str, key: str) -> str | None:
+    """Return the scene of a binding code in an event's key; None if there is none."""
     scene = key.removeprefix("qrscene_") if event == "subscribe" else key
     return scene if event in ("subscribe", "SCAN") and scene.startswith(SCENE) else None

@@ -16,7 +16,7 @@ from imsg_delivery.routes import Route
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
 from imsg_wechat.api import Api
-from imsg_wechat.codes import LEFT, PROVIDER, ErrorAnswer
+from imsg_wechat.codes import NOT_FOLLOWING, PROVIDER, ErrorAnswer
 from imsg_wechat.delivery_options import DeliveryOptions
 from imsg_wechat.followers import Followers
 from imsg_wechat.placeholders import MessageContext
@@ -27,9 +27,9 @@ from imsg_wechat.transport import CALLS
 
 CHUNK_SIZE = 100
 REPEAT_FOR_S = 540.0
-"""WeChat remembers a client_msg_id for 10 minutes; one minute of that is for the call."""
+"""WeChat ignores a repeated client_msg_id for 10 minutes; one minute of that is for the call."""
 
-STORE_AGAIN_S = 10.0
+STORE_RETRY_S = 10.0
 
 log = logger(__name__)
 
@@ -47,7 +47,7 @@ _CONTENT: TypeAdapter[str | TemplateContent] = TypeAdapter(str | TemplateContent
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ChannelAccount:
     """One official account with its templates."""
 
     options: DeliveryOptions
@@ -55,11 +55,11 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the recipients of a chunk share: the message of each account, and the followers."""
+class PreparedMessages:
+    """The data that the recipients of a chunk share: the message of each account, and the followers."""
 
     messages: Mapping[str, Sequence[Outgoing] | Refused]
-    """Account → its delivery options in order, or why its template can't say the content."""
+    """Account → the message by each delivery option, or why the content does not fit."""
     followers: Mapping[str, Follower]
     """By tag."""
     retired: Container[str]
@@ -79,12 +79,12 @@ def terms(uncertain: Uncertain) -> Terms:
 
 
 class WeChatChannel:
-    """A template message to each recipient."""
+    """Sends a message to each recipient, by the delivery options of its template."""
 
     method = "wechat"
 
     def __init__(
-        self, accounts: Mapping[str, Account], followers: Followers, contents: AttachmentClient, terms: Terms
+        self, accounts: Mapping[str, ChannelAccount], followers: Followers, contents: AttachmentClient, terms: Terms
     ) -> None:
         self.terms = terms
         self._accounts = accounts
@@ -118,22 +118,24 @@ class WeChatChannel:
             if (provider := self.provider_pool.find(name)) is not None
         }
 
-    async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
+    async def prepare(self, job: Job) -> PreparedMessages | Again | Blocked | Refused:
         """Read the content, and look up the followers of the tags."""
-        content = await self._content(job)
+        content = await self._read_content(job)
         if isinstance(content, Again | Blocked | Refused):
             return content
         try:
-            followers = await self._followers.by_tags([recipient.address for recipient in job.recipients])
+            followers = await self._followers.find_by_tags([recipient.address for recipient in job.recipients])
             absent = [recipient.address for recipient in job.recipients if recipient.address not in followers]
             retired = await self._followers.find_retired(absent) if absent else {}
         except DatabaseUnavailable as error:
             why = f"Followers can't be looked up for now: {error}."
-            return Blocked(PROVIDER, "followers", "store_away", why, STORE_AGAIN_S)
+            return Blocked(PROVIDER, "followers", "store_away", why, STORE_RETRY_S)
         names = {follower.account for follower in followers.values()} & self._accounts.keys()
-        return Prepared({name: self._render(name, content, job) for name in names}, followers, retired)
+        return PreparedMessages({name: self._render(name, content, job) for name in names}, followers, retired)
 
-    async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async def deliver(
+        self, job: Job, prepared: PreparedMessages, recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
         """Send to each recipient; a repeat has the same client_msg_id."""
         return {recipient.n: await self._send(job, prepared, recipient) for recipient in recipients}
 
@@ -141,7 +143,7 @@ class WeChatChannel:
         """Return a block if every account is switched off; any other block stops one account alone."""
         return self.provider_pool.find_outage(lambda _: None)
 
-    async def _send(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
+    async def _send(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Result:
         """Send by the follower's account, unless that is switched off; count the result."""
         follower = prepared.followers.get(recipient.address)
         provider = None if follower is None else self.provider_pool.find(follower.account)
@@ -157,7 +159,7 @@ class WeChatChannel:
         provider.stats.note(result, self.provider_pool.clock() - began)
         return result
 
-    async def _deliver(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
+    async def _deliver(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Result:
         follower = self._find_follower(job, prepared, recipient)
         if isinstance(follower, Refused):
             return follower
@@ -166,12 +168,12 @@ class WeChatChannel:
         if isinstance(message, Refused):
             return message
         began = int(time.time())
-        tried = await account.options.send(follower, message, message_id(job.request, recipient.n))
-        if isinstance(tried.answer, ErrorAnswer) and tried.answer.code in LEFT:
-            await self._note_left(follower, began)
-        return tried.result
+        sent = await account.options.send(follower, message, message_id(job.request, recipient.n))
+        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NOT_FOLLOWING:
+            await self._record_unfollow(follower, began)
+        return sent.result
 
-    def _find_follower(self, job: Job, prepared: Prepared, recipient: Recipient) -> Follower | Refused:
+    def _find_follower(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Follower | Refused:
         """Return the follower with the recipient's tag, or why nothing can be sent to them."""
         if recipient.address in prepared.retired:
             return Refused(PROVIDER, "10014", "The tag was renewed or revoked; ask the follower for the new one.")
@@ -185,7 +187,7 @@ class WeChatChannel:
             return Refused(PROVIDER, "10014", "The follower has left; they must follow the account first.")
         return follower
 
-    async def _note_left(self, follower: Follower, at: int) -> None:
+    async def _record_unfollow(self, follower: Follower, at: int) -> None:
         """Record an unfollow that WeChat's answer reports; a follower who returned since stays."""
         try:
             await self._followers.unfollow(follower.account, follower.openid, at)
@@ -193,14 +195,14 @@ class WeChatChannel:
             log.warning("unfollow_not_recorded", account=follower.account, why=str(error))
 
     def _render(self, account: str, content: str | TemplateContent, job: Job) -> Sequence[Outgoing] | Refused:
-        read = content if isinstance(content, str) else (content.template, content.params)
+        template_content = content if isinstance(content, str) else (content.template, content.params)
         context = MessageContext(job.request, job.username, account, job.accepted_at)
         try:
-            return self._accounts[account].templates.fill(read, context)
+            return self._accounts[account].templates.fill(template_content, context)
         except UnfitValue as unfit:
             return Refused(PROVIDER, "content", f"The content does not fit: {unfit}.")
 
-    async def _content(self, job: Job) -> str | TemplateContent | Again | Blocked | Refused:
+    async def _read_content(self, job: Job) -> str | TemplateContent | Again | Blocked | Refused:
         try:
             if job.content_at is None:
                 return _CONTENT.validate_python(job.content)

@@ -14,23 +14,23 @@ PROVIDER = "wechat"
 BUSY_S = 10.0
 MINUTE_S = 60.0
 CONFIGURATION_S = 300.0
-"""How long an account waits whose settings in WeChat's console are wrong."""
+"""How long an account with wrong settings in WeChat's console waits."""
 
 DAILY_QUOTA_S = 1_800.0
-"""The quota opens at midnight in China, or when an administrator clears it."""
+"""How long an account over its daily quota waits. WeChat resets the quota at midnight in China."""
 
 RAW_CHARACTERS = 300
-"""How much of an unlisted answer is shown."""
+"""The part of an answer with an unlisted code that the detail quotes."""
 
 MAX_TEXT_CHARACTERS = 500
-"""How much of WeChat's own text is kept."""
+"""The part of WeChat's text that the detail quotes."""
 
 OK = 0
 ALREADY_SENT = 45065
-"""The client_msg_id was used: WeChat has the message."""
+"""The client_msg_id was used before: WeChat has the message."""
 
 STALE_TOKEN = frozenset({40001, 40014, 42001})
-"""The token is not valid any more: it is fetched again, once."""
+"""The token is not valid any more; a new one is fetched, once."""
 
 NOT_GRANTED = frozenset({43101})
 """The follower has no grant left, or refuses notices."""
@@ -38,23 +38,23 @@ NOT_GRANTED = frozenset({43101})
 NO_WINDOW = frozenset({45015, 45047})
 """The reply window is closed, or its texts are used."""
 
-LEFT = frozenset({43004, 50005})
+NOT_FOLLOWING = frozenset({43004, 50005})
 """The recipient does not follow: recorded as an unfollow."""
 
 
 class Meaning(Enum):
     """The consequence of a code."""
 
-    LATER = auto()
+    RETRY = auto()
     """The message is tried again."""
-    NEVER = auto()
+    REFUSE = auto()
     """The message is refused."""
     BLOCK_ACCOUNT = auto()
     """The account is blocked."""
     BLOCK_TEMPLATE = auto()
     """The template is blocked."""
     BLOCK_OPTION = auto()
-    """Nothing goes through by this option to send; for template messages that is all of the account."""
+    """The delivery option is blocked; for template messages that blocks the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,15 @@ class Rule:
     """For a refused message: its recipient or its content."""
 
 
-_UNLISTED = Rule(Meaning.LATER)
-_REFUSED_RECIPIENT = Rule(Meaning.NEVER, concerns="recipient")
-_REFUSED_CONTENT = Rule(Meaning.NEVER, concerns="content")
+_UNLISTED = Rule(Meaning.RETRY)
+_REFUSED_RECIPIENT = Rule(Meaning.REFUSE, concerns="recipient")
+_REFUSED_CONTENT = Rule(Meaning.REFUSE, concerns="content")
 _CONFIGURATION = Rule(Meaning.BLOCK_ACCOUNT, CONFIGURATION_S)
 _NOT_ALLOWED = Rule(Meaning.BLOCK_OPTION, CONFIGURATION_S)
 
 RULES: Mapping[int, Rule] = {
-    -1: Rule(Meaning.LATER, BUSY_S, "provider"),  # the system is busy
-    # The account is not set up right: an operator has to act.
+    -1: Rule(Meaning.RETRY, BUSY_S, "provider"),  # the system is busy
+    # The account is configured wrongly.
     40001: _CONFIGURATION,  # with a fresh token too: the secret is wrong
     40013: _CONFIGURATION,  # appid
     40014: _CONFIGURATION,
@@ -87,17 +87,17 @@ RULES: Mapping[int, Rule] = {
     42001: _CONFIGURATION,
     48001: _NOT_ALLOWED,  # this kind of account may not
     48004: _NOT_ALLOWED,  # the API is banned
-    # Too much.
-    45009: Rule(Meaning.BLOCK_ACCOUNT, DAILY_QUOTA_S),  # of a day
-    45011: Rule(Meaning.BLOCK_ACCOUNT, MINUTE_S),  # of a minute
-    # This recipient.
+    # Quotas and limits.
+    45009: Rule(Meaning.BLOCK_ACCOUNT, DAILY_QUOTA_S),  # the daily quota
+    45011: Rule(Meaning.BLOCK_ACCOUNT, MINUTE_S),  # the limit of a minute
+    # The recipient.
     40003: _REFUSED_RECIPIENT,  # no openid of this account
     43004: _REFUSED_RECIPIENT,  # does not follow
-    43019: _REFUSED_RECIPIENT,  # is on the black list
+    43019: _REFUSED_RECIPIENT,  # is on the blacklist
     43101: _REFUSED_RECIPIENT,  # refused the subscription
     48002: _REFUSED_RECIPIENT,  # blocks the account
     50005: _REFUSED_RECIPIENT,  # has left
-    # This content, or this template.
+    # The content or the template.
     40037: Rule(Meaning.BLOCK_TEMPLATE, CONFIGURATION_S),  # no such template
     41030: _REFUSED_CONTENT,
     45002: _REFUSED_CONTENT,  # the text is too long
@@ -105,15 +105,15 @@ RULES: Mapping[int, Rule] = {
     45047: _REFUSED_RECIPIENT,
     47003: _REFUSED_CONTENT,  # a value does not fit its field
     **dict.fromkeys(range(40015, 40028), _REFUSED_CONTENT),  # menus
-    # Ours to get right.
+    # Malformed calls.
     41001: _REFUSED_CONTENT,  # no token
     43002: _REFUSED_CONTENT,  # must be POST
     44002: _REFUSED_CONTENT,  # empty body
     47001: _REFUSED_CONTENT,  # no JSON
 }
-"""errcode → what it means (docs/providers.md, WeChat: its global code list and pages as read in November 2026).
+"""errcode → rule (docs/providers.md, WeChat: its global code list and pages as read in November 2026).
 
-An unlisted code is tried again, and shown with the whole answer."""
+After an unlisted code the message is tried again; the detail quotes the answer."""
 
 REMEDIES: Mapping[int, str] = {
     40013: "Correct APPID.",
@@ -123,7 +123,7 @@ REMEDIES: Mapping[int, str] = {
     48001: "The account may not do this: template messages want a verified service account.",
     40037: "Correct the template's id: the account has none of this name.",
 }
-"""errcode → what an administrator does."""
+"""errcode → what an administrator should do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +151,16 @@ class ErrorAnswer:
 
 
 class Scopes(NamedTuple):
-    """The names of what a call concerns, in results and the log."""
+    """The account, template and delivery option of a call, as results and logs name them."""
 
     account: str
     template: str
     option: str
-    """All that is sent in the same option."""
+    """The delivery option."""
 
     @property
     def about(self) -> Mapping[Concern, str]:
-        """The same for breakers: a option to send is to an account what a sender is to a server."""
+        """The scopes for the circuit breakers, which know the delivery option as `sender`."""
         return {"template": self.template, "sender": self.option}
 
 
@@ -169,7 +169,7 @@ def make_result(answer: ErrorAnswer, scopes: Scopes) -> Result:
     rule = RULES.get(answer.code, _UNLISTED)
     code = str(answer.code)
     match rule.meaning:
-        case Meaning.NEVER:
+        case Meaning.REFUSE:
             return Refused(PROVIDER, code, answer.detail, rule.concerns)
         case Meaning.BLOCK_ACCOUNT:
             return Blocked(PROVIDER, scopes.account, code, answer.detail, rule.after_s, "account", passes=True)
@@ -178,5 +178,5 @@ def make_result(answer: ErrorAnswer, scopes: Scopes) -> Result:
         case Meaning.BLOCK_OPTION:
             concerns: Concern = "account" if scopes.option == scopes.account else "sender"
             return Blocked(PROVIDER, scopes.option, code, answer.detail, rule.after_s, concerns)
-        case Meaning.LATER:
+        case Meaning.RETRY:
             return Again(PROVIDER, code, answer.detail, rule.after_s, rule.concerns)

@@ -21,7 +21,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class NotGenuine(Exception):  # noqa: N818  its name says the error
-    """The message is not WeChat's, or for another account; the cause is not told to the caller."""
+    """The message is not from WeChat, or for another account. The response must not tell the caller which."""
 
 
 def sign(*parts: str) -> str:
@@ -40,7 +40,7 @@ def is_genuine(signature: str, *parts: str) -> bool:
 
 
 def decode_key(aes_key: str) -> bytes:
-    """Decode an EncodingAESKey: 43 characters, the last of which carries spare bits. Raises ValueError."""
+    """Decode an EncodingAESKey: 43 characters, the last of which has spare bits. Raises ValueError."""
     if len(aes_key) != KEY_CHARACTERS:
         raise ValueError(f"must have {KEY_CHARACTERS} characters")
     try:

@@ -1,4 +1,4 @@
-"""Sending a message by the first open delivery option; after an unknown result no other is tried."""
+"""Sends a message by the first open delivery option; after an unknown result no other is sent."""
 
 import asyncio
 import time
@@ -15,23 +15,23 @@ from imsg_wechat.api import Api
 from imsg_wechat.codes import ALREADY_SENT, NO_WINDOW, NOT_GRANTED, PROVIDER, ErrorAnswer, Scopes, make_result
 from imsg_wechat.store import Follower
 from imsg_wechat.templates import Notice, Outgoing, TemplateMessage, Text
-from imsg_wechat.transport import Answer, CallFailure, Fields
+from imsg_wechat.transport import ApiAnswer, CallFailure, Fields
 from imsg_wechat.unconfirmed import UnconfirmedCalls
 
-STORE_AGAIN_S = 10.0
+STORE_RETRY_S = 10.0
 
 NAMES = {TemplateMessage: "template", Notice: "subscribe", Text: "text"}
-"""Kind of option → its name in settings, logs and details."""
+"""Kind of delivery option → its name in settings, logs and details."""
 
 NEXT_OPTION_CODES = NO_WINDOW | NOT_GRANTED | {40037, 41030, 47003}
-"""Codes that concern one option alone: no grant, no window, or its template."""
+"""Codes about one delivery option: no grant, no window, or its template."""
 
 OPTION_CONCERNS = frozenset({"template", "sender"})
-"""Concerns of blocks that concern one option alone."""
+"""The `concerns` of blocks of one delivery option."""
 
 FAILURES = 5
 COOL_OFF_S = 15.0
-"""The circuit breaker of an account opens for so long after so many failures in a row."""
+"""The circuit breaker of an account opens for `COOL_OFF_S` after `FAILURES` failures in a row."""
 
 log = logger(__name__)
 
@@ -46,10 +46,10 @@ class OptionResult:
     """The result of one delivery option."""
 
     result: Result
-    answer: Answer | None = None
+    answer: ApiAnswer | None = None
     """WeChat's answer; None if it was not called."""
-    passes_on: bool = False
-    """Whether the next option may be tried."""
+    may_try_next: bool = False
+    """Whether the next option may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +74,25 @@ class DeliveryOptions:
             return await self._send_in_order(follower, outgoing, message)
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
             why = f"The follower's grants and windows can't be looked up for now: {error}."
-            return OptionResult(Blocked(PROVIDER, "followers", "store_away", why, STORE_AGAIN_S))
+            return OptionResult(Blocked(PROVIDER, "followers", "store_away", why, STORE_RETRY_S))
 
     async def _send_in_order(self, follower: Follower, outgoing: Sequence[Outgoing], message: str) -> OptionResult:
         skipped: list[str] = []
-        tried = OptionResult(Refused(PROVIDER, "no_option", "The template has no open delivery option."))
+        sent = OptionResult(Refused(PROVIDER, "no_option", "The template has no open delivery option."))
         for n, each in enumerate(outgoing):
-            tried = await self._try(follower, each, message)
+            sent = await self._send_by(follower, each, message)
             is_last = n == len(outgoing) - 1
-            if not tried.passes_on or is_last:
+            if not sent.may_try_next or is_last:
                 break
-            assert not isinstance(tried.result, Sent)  # noqa: S101  a message that is sent needs no other option
-            skipped.append(f"{NAMES[type(each)]}: {tried.result.detail}")
+            assert not isinstance(sent.result, Sent)  # noqa: S101  a message that is sent needs no other option
+            skipped.append(f"{NAMES[type(each)]}: {sent.result.detail}")
         if len(outgoing) == 1:
-            return tried
-        text = tried.result.detail or f"Sent as “{NAMES[type(each)]}”."
+            return sent
+        text = sent.result.detail or f"Sent as “{NAMES[type(each)]}”."
         detail = " ".join((text, *(f"Before it, {why}" for why in skipped)))
-        return replace(tried, result=replace(tried.result, detail=detail))
+        return replace(sent, result=replace(sent.result, detail=detail))
 
-    async def _try(self, follower: Follower, outgoing: Outgoing, message: str) -> OptionResult:
+    async def _send_by(self, follower: Follower, outgoing: Outgoing, message: str) -> OptionResult:
         match outgoing:
             case TemplateMessage():
                 return await self._send_template(follower, outgoing, message)
@@ -104,45 +104,45 @@ class DeliveryOptions:
     async def _send_template(self, follower: Follower, outgoing: TemplateMessage, message: str) -> OptionResult:
         scopes = Scopes(self.account, f"{self.account}/{outgoing.template}", self.account)
         if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
-            return OptionResult(blocked, passes_on=blocked.concerns in OPTION_CONCERNS)
+            return OptionResult(blocked, may_try_next=blocked.concerns in OPTION_CONCERNS)
         return self._judge(await self.api.send(follower.openid, outgoing, message), scopes, message)
 
     async def _send_notice(self, follower: Follower, outgoing: Notice, message: str) -> OptionResult:
         scopes = Scopes(self.account, f"{self.account}/{outgoing.template}", f"{self.account}/subscribe")
         if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
-            return OptionResult(blocked, passes_on=blocked.concerns in OPTION_CONCERNS)
+            return OptionResult(blocked, may_try_next=blocked.concerns in OPTION_CONCERNS)
         if not await self.allowances.use_grant(self.account, follower.openid, outgoing.template):
             why = "The follower has no grant left for this template."
-            return OptionResult(Refused(PROVIDER, "not_granted", why), passes_on=True)
-        await self.unconfirmed.note(message, "subscribe")
-        tried = self._judge(await self.api.send_notice(follower.openid, outgoing), scopes, message)
-        if isinstance(tried.result, Unknown):
-            return tried
+            return OptionResult(Refused(PROVIDER, "not_granted", why), may_try_next=True)
+        await self.unconfirmed.record(message, "subscribe")
+        sent = self._judge(await self.api.send_notice(follower.openid, outgoing), scopes, message)
+        if isinstance(sent.result, Unknown):
+            return sent
         await self._settle(message)
-        if isinstance(tried.answer, ErrorAnswer) and tried.answer.code in NOT_GRANTED:
+        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NOT_GRANTED:
             await self.allowances.void_grants(self.account, follower.openid, outgoing.template)
-        elif not isinstance(tried.result, Sent):
+        elif not isinstance(sent.result, Sent):
             await self.allowances.grant(self.account, follower.openid, outgoing.template)
-        return tried
+        return sent
 
     async def _send_text(self, follower: Follower, outgoing: Text, message: str) -> OptionResult:
         scopes = Scopes(self.account, f"{self.account}/text", f"{self.account}/text")
         if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
-            return OptionResult(blocked, passes_on=blocked.concerns in OPTION_CONCERNS)
-        act = await self.allowances.use_window(self.account, follower.openid, int(self.now()))
-        if act is None:
-            why = "The follower has no open reply window: no message within 48 h, no act within a minute."
-            return OptionResult(Refused(PROVIDER, "no_window", why), passes_on=True)
-        await self.unconfirmed.note(message, "text")
-        tried = self._judge(await self.api.send_text(follower.openid, outgoing), scopes, message)
-        if isinstance(tried.result, Unknown):
-            return tried
+            return OptionResult(blocked, may_try_next=blocked.concerns in OPTION_CONCERNS)
+        action = await self.allowances.use_window(self.account, follower.openid, int(self.now()))
+        if action is None:
+            why = "The follower has no open reply window: no message within 48 h, no action within a minute."
+            return OptionResult(Refused(PROVIDER, "no_window", why), may_try_next=True)
+        await self.unconfirmed.record(message, "text")
+        sent = self._judge(await self.api.send_text(follower.openid, outgoing), scopes, message)
+        if isinstance(sent.result, Unknown):
+            return sent
         await self._settle(message)
-        if isinstance(tried.answer, ErrorAnswer) and tried.answer.code in NO_WINDOW:
+        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NO_WINDOW:
             await self.allowances.close_windows(self.account, follower.openid)
-        elif not isinstance(tried.result, Sent):
-            await self.allowances.return_text(self.account, follower.openid, act)
-        return tried
+        elif not isinstance(sent.result, Sent):
+            await self.allowances.return_text(self.account, follower.openid, action)
+        return sent
 
     async def _settle(self, message: str) -> None:
         """Remove the record of the call; without Redis it stays, and a message that failed may end `uncertain`."""
@@ -151,14 +151,14 @@ class DeliveryOptions:
         except (RedisUnavailable, RedisRefused) as error:
             log.info("unconfirmed_not_cleared", why=str(error))
 
-    def _judge(self, answer: Answer, scopes: Scopes, message: str) -> OptionResult:
-        judged = judge(answer, scopes)
-        concerns_option = isinstance(judged, Blocked) and judged.concerns in OPTION_CONCERNS
-        passes_on = concerns_option or (isinstance(answer, ErrorAnswer) and answer.code in NEXT_OPTION_CODES)
-        return OptionResult(self.breakers.note(scopes.about, judged, message), answer, passes_on)
+    def _judge(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
+        result = judge(answer, scopes)
+        concerns_option = isinstance(result, Blocked) and result.concerns in OPTION_CONCERNS
+        may_try_next = concerns_option or (isinstance(answer, ErrorAnswer) and answer.code in NEXT_OPTION_CODES)
+        return OptionResult(self.breakers.note(scopes.about, result, message), answer, may_try_next)
 
 
-def judge(answer: Answer, scopes: Scopes) -> Result:
+def judge(answer: ApiAnswer, scopes: Scopes) -> Result:
     """Return the result of an answer."""
     match answer:
         case CallFailure(code, detail, may_have_it=True):

@@ -1,11 +1,11 @@
-"""Events of followers that allow messages: granted and revoked notices, and acts that open a reply window."""
+"""Events of followers that allow messages: granted and revoked notices, and actions that open a reply window."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger
-from imsg_wechat.allowances import ACTS, WRITTEN, WRITTEN_S, Allowances
+from imsg_wechat.allowances import ACTION_WINDOWS, MESSAGE_ACTION, MESSAGE_WINDOW_S, Allowances
 from imsg_wechat.receipts import NotPublished
 from imsg_wechat.replies import Message
 
@@ -13,29 +13,32 @@ STORE_TIMEOUT_S = 1.5
 TIDY_EVERY_S = 3_600.0
 
 GRANTING = "subscribe_msg_popup_event"
-"""A follower answered the question for notices: each yes is a grant for one message."""
+"""A follower answered WeChat's question about notices; each accepted one is a grant for one message."""
 
 CHANGING = "subscribe_msg_change_event"
-"""A follower changed it in WeChat's settings: a no revokes the grants."""
+"""A follower changed notices in WeChat's settings; a rejected one revokes its grants."""
 
 log = logger(__name__)
 
 
 class FollowerEvents:
-    """Records the events; the caller passes each message once."""
+    """Records the events. The caller must pass each message only once."""
 
     def __init__(self, allowances: Allowances, texts: Mapping[str, int], now: Callable[[], float]) -> None:
-        """`texts` has the accounts that send customer-service texts → how many in a reply window of 48 h."""
+        """Record windows for `texts`: account → the customer-service texts in a reply window of 48 h."""
         self._allowances = allowances
         self._texts = texts
         self._now = now
 
-    async def note(self, account: str, message: Message) -> None:
-        """Record what a message allows. Raises NotPublished if a grant is not recorded: WeChat then repeats it."""
+    async def record(self, account: str, message: Message) -> None:
+        """Record grants and reply windows of a message.
+
+        Raises NotPublished if a grant can't be recorded: WeChat then repeats the message.
+        """
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 if message.event in (GRANTING, CHANGING):
-                    await self._count(account, message)
+                    await self._record_grants(account, message)
                 elif account in self._texts:
                     await self._open_window(account, message)
         except (DatabaseUnavailable, TimeoutError) as error:
@@ -43,10 +46,10 @@ class FollowerEvents:
                 raise NotPublished(str(error) or "it took too long") from error
             log.warning("window_not_recorded", account=account, why=str(error) or "it took too long")
 
-    async def _count(self, account: str, message: Message) -> None:
+    async def _record_grants(self, account: str, message: Message) -> None:
         for item in message.items:
             template, answer = item.get("TemplateId", ""), item.get("SubscribeStatusString", "").lower()
-            if not template or len(template) > 128:  # noqa: PLR2004  the column's
+            if not template or len(template) > 128:  # noqa: PLR2004  the length of the column
                 continue
             if message.event == GRANTING and answer == "accept":
                 await self._allowances.grant(account, message.openid, template)
@@ -54,18 +57,18 @@ class FollowerEvents:
                 await self._allowances.void_grants(account, message.openid, template)
 
     async def _open_window(self, account: str, message: Message) -> None:
-        act, (for_s, times) = message.event, ACTS.get(message.event, (0, 0))
+        action, (for_s, times) = message.event, ACTION_WINDOWS.get(message.event, (0, 0))
         if not message.event:
-            act, for_s, times = WRITTEN, WRITTEN_S, self._texts[account]
+            action, for_s, times = MESSAGE_ACTION, MESSAGE_WINDOW_S, self._texts[account]
         if times:
-            await self._allowances.open_window(account, message.openid, act, message.at + for_s, times)
+            await self._allowances.open_window(account, message.openid, action, message.at + for_s, times)
 
-    async def tidy(self) -> None:
-        """Remove ended windows every TIDY_EVERY_S, for ever."""
+    async def remove_ended_windows(self) -> None:
+        """Remove ended windows every `TIDY_EVERY_S`, until cancelled."""
         problem = RecurringProblem(log, "windows_not_tidied", level="info")
         while True:
             try:
-                await self._allowances.tidy(int(self._now()))
+                await self._allowances.remove_ended(int(self._now()))
             except DatabaseUnavailable as error:
                 problem.note(error)
             else:

@@ -1,4 +1,4 @@
-"""Followers and tags: kept in the table, and mirrored to Redis, where the gateway asks who follows."""
+"""Followers and their tags: the table is mirrored to sets in Redis, which the gateway reads."""
 
 import asyncio
 import time
@@ -9,33 +9,33 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_wechat.store import Follower, Retired, Store
+from imsg_wechat.store import Follower, RetiredTag, Store
 from imsg_wechat.unfollows import Unfollows
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 """How often Redis is checked for lost sets."""
 
 REBUILD_EVERY_S = 3_600.0
-"""How often the sets are written anew in any case."""
+"""How often the sets are rebuilt in any case."""
 
 MIRROR_TIMEOUT_S = 0.5
-"""How long the reply to a follower waits for the mirror."""
+"""How long the reply to a follower waits for the mirror in Redis."""
 
 PAGE = 1_000
 
 SEEN = "imsg:wechat:seen:"
-"""The prefix of the keys of seen messages; the account follows, then text with the openid."""
+"""The prefix of the keys of processed messages; then come the account, and text with the openid."""
 
 NO_DIGESTS = Digests(())
 
 MAX_ROUNDS = 5
-"""How often one page is written until it equals the table; another round means a change in between."""
+"""The most attempts to write one page until it equals the table, which may change meanwhile."""
 
 log = logger(__name__)
 
 
 class Followers:
-    """The followers: the table is the truth, and Redis mirrors it."""
+    """The followers in the table, and their mirror in Redis."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Followers:
         digests: Digests = NO_DIGESTS,
         unfollows: Unfollows | None = None,
     ) -> None:
-        """`digests` find erased tags; an installation without an erasure key has none."""
+        """Mirror the followers of `accounts`; `digests` find erased tags (none without an erasure key)."""
         self._store = store
         self._unfollows = unfollows
         self._redis = redis
@@ -53,7 +53,7 @@ class Followers:
         self._tombstones = Tombstones(redis, digests)
         self._erased: Mapping[str, tuple[int, str]] | None = None
         self._stale = set(accounts)
-        """Accounts whose sets may differ from the table; at the start all."""
+        """Accounts whose sets may differ from the table; all of them at the start."""
 
     async def follow(self, account: str, openid: str, at: int) -> str:
         """Record a follower; return their tag. Raises DatabaseUnavailable."""
@@ -72,30 +72,30 @@ class Followers:
             if self._unfollows is not None and not follower.following:
                 await self._unfollows.leave(account, follower.tag, at)
 
-    async def tag_of(self, account: str, openid: str) -> str | None:
+    async def find_tag(self, account: str, openid: str) -> str | None:
         """Return the tag of a follower; None for a stranger. Raises DatabaseUnavailable."""
         follower = await self._store.find(account, openid)
         return None if follower is None else follower.tag
 
-    async def tags_of(self, account: str, openid: str, since: int) -> list[str]:
-        """Return the tag of a follower, and those that they had at `since` or after; none for a stranger.
+    async def find_tags(self, account: str, openid: str, since: int) -> list[str]:
+        """Return the tag of a follower, and earlier ones that ended at `since` or after; empty for a stranger.
 
         Raises DatabaseUnavailable.
         """
-        tag = await self.tag_of(account, openid)
-        return [] if tag is None else [tag, *await self._store.tags_before(tag, since)]
+        tag = await self.find_tag(account, openid)
+        return [] if tag is None else [tag, *await self._store.find_earlier_tags(tag, since)]
 
-    async def by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
+    async def find_by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
         """Find followers by their tags; unknown ones are absent. Raises DatabaseUnavailable."""
-        return await self._store.by_tags(tags)
+        return await self._store.find_by_tags(tags)
 
-    async def find_retired(self, tags: Sequence[str]) -> dict[str, Retired]:
+    async def find_retired(self, tags: Sequence[str]) -> dict[str, RetiredTag]:
         """Find which tags were renewed or revoked. Raises DatabaseUnavailable."""
         return await self._store.find_retired(tags)
 
-    async def page(self, account: str | None, after: str, limit: int) -> list[Follower]:
-        """Read a page of followers, those who have left too. Raises DatabaseUnavailable."""
-        return await self._store.page(account, after, limit)
+    async def list_page(self, account: str | None, after: str, limit: int) -> list[Follower]:
+        """Return a page of followers, including those who left. Raises DatabaseUnavailable."""
+        return await self._store.list_page(account, after, limit)
 
     async def renew(self, tag: str, at: int) -> Follower | None:
         """Give the follower with this tag another one; a repeat returns the same. None for an unknown tag.
@@ -104,20 +104,20 @@ class Followers:
         """
         follower = await self._store.renew(tag, at)
         if follower is not None:
-            await self._mirror_changes([follower], retired=[Retired(tag, follower.account, at, follower.tag)])
+            await self._mirror_changes([follower], retired=[RetiredTag(tag, follower.account, at, follower.tag)])
             if self._unfollows is not None and not follower.following:
                 await self._unfollows.leave(follower.account, follower.tag, at)
         return follower
 
-    async def revoke(self, tag: str, at: int) -> Retired | None:
+    async def revoke(self, tag: str, at: int) -> RetiredTag | None:
         """Revoke a tag; return None for an unknown one. Raises DatabaseUnavailable."""
         retired = await self._store.revoke(tag, at)
         if retired is not None:
             await self._mirror_changes([], retired=[retired])
         return retired
 
-    async def keep_mirrored(self) -> None:
-        """Write the sets at the start, whenever Redis lost them, and every REBUILD_EVERY_S, for ever."""
+    async def mirror(self) -> None:
+        """Write the sets at the start, when Redis lost them, and every `REBUILD_EVERY_S`, until cancelled."""
         written_at = time.monotonic()
         problem = RecurringProblem(log, "followers_not_published")
         while True:
@@ -133,7 +133,7 @@ class Followers:
                 problem.note(error)
             else:
                 problem.clear()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
 
     async def _erase(self) -> None:
         """Remove followers whose tags were erased, also from a restored table; report the progress to history."""
@@ -144,7 +144,7 @@ class Followers:
             return
         for account in self._accounts:
             after = ""
-            while page := await self._store.page(account, after, PAGE):
+            while page := await self._store.list_page(account, after, PAGE):
                 after = page[-1].tag
                 digests = await self._tombstones.digests.of_many(follower.tag for follower in page)
                 removed = [row for row in page if any(digest in erased for digest in digests[row.tag])]
@@ -186,11 +186,11 @@ class Followers:
         return bool(await self._redis.call("SISMEMBER", followers_key(account), FOLLOWERS_COMPLETE))
 
     async def _rebuild(self, account: str) -> None:
-        """Write every row of an account. An erasure removes its tags one by one, so the sets have no others."""
+        """Write every row of an account to the sets. Tags that the table lacks are not removed: erasures do that."""
         self._stale.discard(account)
         count, after = 0, ""
         try:
-            while page := await self._store.page(account, after, PAGE):
+            while page := await self._store.list_page(account, after, PAGE):
                 await self._mirror(page)
                 count, after = count + len(page), page[-1].tag
             after = ""
@@ -203,7 +203,7 @@ class Followers:
             raise
         log.info("followers_published", account=account, followers=count)
 
-    async def _mirror_changes(self, followers: Sequence[Follower], retired: Sequence[Retired] = ()) -> None:
+    async def _mirror_changes(self, followers: Sequence[Follower], retired: Sequence[RetiredTag] = ()) -> None:
         """Mirror rows that changed; without Redis the whole account is mirrored again later."""
         try:
             async with asyncio.timeout(MIRROR_TIMEOUT_S):
@@ -220,15 +220,15 @@ class Followers:
         """
         for _ in range(MAX_ROUNDS):
             await self._write(followers)
-            now = await self._store.by_tags([follower.tag for follower in followers])
+            now = await self._store.find_by_tags([follower.tag for follower in followers])
             if absent := [follower for follower in followers if follower.tag not in now]:
-                await self._unwrite(absent)
+                await self._remove_absent(absent)
             followers = [follower for follower in followers if follower.tag in now]
             if all(now[follower.tag].following == follower.following for follower in followers):
                 return
             followers = list(now.values())
 
-    async def _unwrite(self, followers: Sequence[Follower]) -> None:
+    async def _remove_absent(self, followers: Sequence[Follower]) -> None:
         """Remove tags without a row: erased ones from the sets, retired ones as retired."""
         retired = await self._store.find_retired([row.tag for row in followers])
         await self._retire(list(retired.values()))
@@ -237,8 +237,8 @@ class Followers:
                 await self._redis.call("SREM", followers_key(row.account), row.tag)
                 await self._redis.call("SREM", left_key(row.account), row.tag)
 
-    async def _retire(self, retired: Sequence[Retired]) -> None:
-        """Move tags to the set of followers who left: the gateway refuses them alike (10014)."""
+    async def _retire(self, retired: Sequence[RetiredTag]) -> None:
+        """Move tags to the set of followers who left: the gateway refuses both with 10014."""
         for account in {row.account for row in retired}:
             tags = [row.tag for row in retired if row.account == account]
             await self._redis.call("SADD", left_key(account), *tags)
@@ -247,15 +247,19 @@ class Followers:
     async def _write(self, followers: Sequence[Follower]) -> None:
         by_account: dict[str, tuple[list[str], list[str]]] = {}
         for follower in followers:
-            following, left = by_account.setdefault(follower.account, ([], []))
-            (following if follower.following else left).append(follower.tag)
-        for account, (following, left) in by_account.items():
+            following, unfollowed = by_account.setdefault(follower.account, ([], []))
+            (following if follower.following else unfollowed).append(follower.tag)
+        for account, (following, unfollowed) in by_account.items():
             calls = [
                 *(
                     (("SADD", followers_key(account), *following), ("SREM", left_key(account), *following))
                     if following
                     else ()
                 ),
-                *((("SADD", left_key(account), *left), ("SREM", followers_key(account), *left)) if left else ()),
+                *(
+                    (("SADD", left_key(account), *unfollowed), ("SREM", followers_key(account), *unfollowed))
+                    if unfollowed
+                    else ()
+                ),
             ]
             await asyncio.gather(*(self._redis.call(*call) for call in calls))

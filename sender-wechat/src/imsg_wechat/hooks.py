@@ -1,4 +1,4 @@
-"""The webhook that WeChat calls: GET and POST /hooks/wechat/ACCOUNT, in plain and in safe mode."""
+"""The webhook that WeChat calls: GET and POST /hooks/wechat/ACCOUNT, in plain and safe mode."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
 from imsg_web import bodies
 from imsg_wechat import crypto, replies
-from imsg_wechat.nonces import FRESH_S, Nonces, Repeated
+from imsg_wechat.nonces import FRESH_S, Nonces, RepeatedCall
 from imsg_wechat.receipts import NotPublished
-from imsg_wechat.replies import Message, Unreadable
+from imsg_wechat.replies import Message, UnreadableXml
 from imsg_wechat.webhook import Webhook
 from imsg_wechat.webhook_modes import WebhookModes
 
@@ -22,12 +22,12 @@ PATH = "/hooks/wechat/{account}"
 
 MAX_BODY_BYTES = 64 * 1024
 ANSWER_WITHIN_S = 4.5
-"""WeChat hangs up after 5 s."""
+"""WeChat closes the connection after 5 s."""
 
 MAX_ECHO_CHARACTERS = 256
 
 WRONG_MODES = frozenset({("safe", False), ("plain", True)})
-"""(mode of the account, whether the call is encrypted): the combinations that are refused."""
+"""The refused combinations of the account's mode and whether the call is encrypted."""
 
 log = logger(__name__)
 
@@ -46,32 +46,32 @@ class HookAccount:
 
 @dataclass(frozen=True, slots=True)
 class HookChecks:
-    """Checks of a call before its body is read, and the record of calls."""
+    """The checks of a call before its body is read, and the records of calls."""
 
     nonces: Nonces
     webhook_modes: WebhookModes
     now: Callable[[], float]
 
-    async def admit(self, account: HookAccount, request: Request, *, is_safe: bool) -> None:
+    async def check(self, account: HookAccount, request: Request, *, is_safe: bool) -> None:
         """Check signature, time and mode of a call. Raises Refusal forged, stale."""
         if not _has_signature(account, request, is_safe=is_safe):
             raise _refuse_forged(account.name)
         self.require_fresh(account.name, request)
         if not is_safe and account.key is not None:
-            await self.webhook_modes.note(account.name, is_plain=True, is_accepted=account.mode != "safe")
+            await self.webhook_modes.record(account.name, is_plain=True, is_accepted=account.mode != "safe")
         if (account.mode, is_safe) in WRONG_MODES:
             raise Refusal("forged")
 
     def require_fresh(self, account: str, request: Request) -> None:
-        """Refuse an old signature, which somebody may have recorded. Raises Refusal stale."""
-        timestamp, _ = _stamps(request)
+        """Refuse a call with an old signature, which may be a replay. Raises Refusal stale."""
+        timestamp, _ = _read_stamps(request)
         if not timestamp.isascii() or not timestamp.isdigit() or abs(self.now() - int(timestamp[:12])) > FRESH_S:
             log.warning("wechat_stale", account=account, timestamp=timestamp[:20])
             raise Refusal("stale", minutes=FRESH_S // 60)
 
 
 def make_router(accounts: Mapping[str, HookAccount], webhook: Webhook, checks: HookChecks) -> APIRouter:
-    """Make the routes; a call that is not WeChat's is refused before its body is read."""
+    """Make the routes. A call that is not from WeChat is refused before its body is read."""
     handler = _Handler(accounts, webhook, checks)
     router = APIRouter(include_in_schema=False)
     router.add_api_route(PATH, handler.verify, methods=["GET"])
@@ -88,7 +88,7 @@ class _Handler:
     async def verify(self, account: str, request: Request) -> Response:
         """Answer WeChat's check of the URL with its echostr."""
         known, query = self._find(account, request), request.query_params
-        if not crypto.is_genuine(query.get("signature", ""), known.token, *_stamps(request)):
+        if not crypto.is_genuine(query.get("signature", ""), known.token, *_read_stamps(request)):
             raise _refuse_forged(known.name)
         self._checks.require_fresh(known.name, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
@@ -98,15 +98,15 @@ class _Handler:
         known = self._find(account, request)
         deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
         is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
-        await self._checks.admit(known, request, is_safe=is_safe)
+        await self._checks.check(known, request, is_safe=is_safe)
         body = await _read_body(request, deadline)
         message = _read_message(known, body, request, is_safe=is_safe)
         if is_safe:
-            await self._checks.webhook_modes.note(known.name, is_plain=False, is_accepted=True)
+            await self._checks.webhook_modes.record(known.name, is_plain=False, is_accepted=True)
         try:
-            async with asyncio.timeout_at(deadline), self._checks.nonces.once(known.name, *_stamps(request)):
+            async with asyncio.timeout_at(deadline), self._checks.nonces.once(known.name, *_read_stamps(request)):
                 text = await self._webhook.process(known.name, message, request.query_params.get("nonce", ""))
-        except Repeated:
+        except RepeatedCall:
             log.info("wechat_replayed", account=known.name, what=message.event)
             return PlainTextResponse("success")
         except (NotPublished, TimeoutError) as error:
@@ -115,16 +115,16 @@ class _Handler:
         if text is None:
             return PlainTextResponse("success")
         at = int(self._checks.now())
-        reply = replies.text_reply(message, text, at)
+        reply = replies.write_text_reply(message, text, at)
         if is_safe and known.key is not None:
             reply = replies.seal(reply, known.key, known.appid, known.token, at)
         return Response(reply, media_type="application/xml")
 
     def _find(self, account: str, request: Request) -> HookAccount:
-        known = self._accounts.get(account)
-        if known is None:
+        hook_account = self._accounts.get(account)
+        if hook_account is None:
             raise Refusal("no_such_url", path=request.url.path)
-        return known
+        return hook_account
 
 
 def _refuse_forged(account: str) -> Refusal:
@@ -132,43 +132,43 @@ def _refuse_forged(account: str) -> Refusal:
     return Refusal("forged")
 
 
-def _stamps(request: Request) -> tuple[str, str]:
+def _read_stamps(request: Request) -> tuple[str, str]:
     return request.query_params.get("timestamp", ""), request.query_params.get("nonce", "")
 
 
 def _has_signature(account: HookAccount, request: Request, *, is_safe: bool) -> bool:
-    """Check the signature of the query; in safe mode also the form of the one that covers the body."""
+    """Return whether the query is signed; in safe mode, check also the form of the signature of the body."""
     signature = request.query_params.get("signature")
     if is_safe and (account.key is None or not crypto.is_signature(request.query_params.get("msg_signature", ""))):
         return False
     if signature is None and is_safe:
         return True
-    return crypto.is_genuine(signature or "", account.token, *_stamps(request))
+    return crypto.is_genuine(signature or "", account.token, *_read_stamps(request))
 
 
 def _read_message(account: HookAccount, body: bytes, request: Request, *, is_safe: bool) -> Message:
     """Read a message. Raises Refusal forged, not_json."""
     try:
-        return _open_message(account, body, request) if is_safe else replies.message(body)
+        return _open_message(account, body, request) if is_safe else replies.parse_message(body)
     except crypto.NotGenuine as error:
         raise _refuse_forged(account.name) from error
-    except Unreadable as error:
+    except UnreadableXml as error:
         raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat") from error
 
 
 def _open_message(account: HookAccount, body: bytes, request: Request) -> Message:
-    """Decrypt a message after its own signature is checked."""
+    """Check the signature of an encrypted message, and decrypt it. Raises NotGenuine, UnreadableXml."""
     query = request.query_params
     if account.key is None:
         raise crypto.NotGenuine
-    encrypted = replies.elements(body).get("Encrypt", "")
-    if not crypto.is_genuine(query.get("msg_signature", ""), account.token, *_stamps(request), encrypted):
+    encrypted = replies.parse_elements(body).get("Encrypt", "")
+    if not crypto.is_genuine(query.get("msg_signature", ""), account.token, *_read_stamps(request), encrypted):
         raise crypto.NotGenuine
-    return replies.message(crypto.decrypt(encrypted, account.key, account.appid))
+    return replies.parse_message(crypto.decrypt(encrypted, account.key, account.appid))
 
 
 async def _read_body(request: Request, deadline: float) -> bytes:
-    """Read the body, up to its limit. Raises Refusal too_large, body_incomplete."""
+    """Read the body, up to `MAX_BODY_BYTES`. Raises Refusal too_large, body_incomplete."""
     try:
         async with asyncio.timeout_at(deadline):
             return await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)

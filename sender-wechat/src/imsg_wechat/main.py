@@ -1,4 +1,4 @@
-"""The wiring of sender-wechat: database, accounts, followers, channel and webhook."""
+"""The sender-wechat service: wires its database, accounts, followers, channel and webhook."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -33,7 +33,7 @@ from imsg_wechat import transport
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import Bindings
-from imsg_wechat.channel import Account, WeChatChannel, terms
+from imsg_wechat.channel import ChannelAccount, WeChatChannel, terms
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.crypto import decode_key
 from imsg_wechat.delivery_options import DeliveryOptions, make_breakers
@@ -75,7 +75,7 @@ log = logger(__name__)
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
-    """Make the service. Raises StartError where a setting is wrong or missing."""
+    """Make the service. Raises StartError if a setting is wrong or missing."""
     remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
     return make_sender("wechat", Settings, settings, open_parts, remedy=remedy, reads_history=True)
@@ -94,17 +94,17 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
         connection,
         tuple(wechat.accounts),
         Digests(settings.erasure_key),
-        Unfollows(receipts.report, connection),
+        Unfollows(receipts.publish_suppression, connection),
     )
     allowances, zone = Allowances(database), ZoneInfo(settings.timezone)
     channel = await enter(open_channel(wechat, connection, followers, allowances, history, zone=zone))
-    acts = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
-    webhook = Webhook(followers, connection, receipts.publish, bindings.scan, acts.note, now=time.time)
-    sender.service.watch(followers.keep_mirrored(), "followers")
+    follower_events = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
+    webhook = Webhook(followers, connection, receipts.publish, bindings.scan, follower_events.record, now=time.time)
+    sender.service.watch(followers.mirror(), "followers")
     sender.service.watch(
-        PublishedLimits(connection, channel.method, merge_limits(channel.templates)).keep(), "templates"
+        PublishedLimits(connection, channel.method, merge_limits(channel.templates)).run(), "templates"
     )
-    sender.service.watch(acts.tidy(), "windows")
+    sender.service.watch(follower_events.remove_ended_windows(), "windows")
     for name, check in channel.checks(connection).items():
         sender.service.watch(check.run(), f"templates of {name}")
         sender.service.warn(f"templates of {name}", check.describe)
@@ -112,9 +112,9 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     sender.work(channel)
     webhook_modes = WebhookModes(connection)
     await _warn_of_plain(webhook_modes, wechat)
-    guard = CallerCheck("wechat", settings.service_key, settings.peer_keys)
+    caller_check = CallerCheck("wechat", settings.service_key, settings.peer_keys)
     hooks = make_router(_make_hook_accounts(wechat), webhook, HookChecks(Nonces(connection), webhook_modes, time.time))
-    api = make_internal_app("iMSG sender-wechat", guard, [router, hooks], [DatabaseUnavailable])
+    api = make_internal_app("iMSG sender-wechat", caller_check, [router, hooks], [DatabaseUnavailable])
     api.state.parts = RouteServices(followers, bindings, channel.apis)
     return api
 
@@ -130,15 +130,17 @@ async def open_channel(
     timeouts: Timeouts | None = None,
     zone: tzinfo = UTC,
 ) -> AsyncIterator[WeChatChannel]:
-    """Open the channel alone; no connection to WeChat is made before the first message."""
+    """Open the channel. It makes no connection to WeChat before the first message."""
     async with transport.connect(timeouts or Timeouts()) as calls:
         unconfirmed = UnconfirmedCalls(connection)
         accounts = {
-            name: Account(
+            name: ChannelAccount(
                 DeliveryOptions(name, api, make_breakers(name), allowances, unconfirmed, time.time),
                 Templates.of(one.template, one.variable, one.templates, zone),
             )
-            for (name, api), one in zip(_apis(wechat, connection, calls).items(), wechat.accounts.values(), strict=True)
+            for (name, api), one in zip(
+                _make_apis(wechat, connection, calls).items(), wechat.accounts.values(), strict=True
+            )
         }
         contents = AttachmentClient(history, PROVIDER, kind="content")
         yield WeChatChannel(accounts, followers, contents, terms(wechat.uncertain))
@@ -167,7 +169,7 @@ async def _warn_of_plain(webhook_modes: WebhookModes, wechat: WeChat) -> None:
     try:
         accounts = await webhook_modes.find_plain(_list_encrypted(wechat))
     except (RedisUnavailable, RedisRefused, TimeoutError):
-        return  # each plain message is warned of again
+        return  # every plain message is logged anyway
     for account in accounts:
         log.warning(
             "wechat_console_sends_plain",
@@ -182,18 +184,18 @@ def _list_encrypted(wechat: WeChat) -> list[str]:
 
 
 async def make_menus(settings: Settings, account: str | None, *, replace: bool = False) -> dict[str, MenuResult]:
-    """Add our button to the menu of one account, or of all. Raises StartError for an account that is not configured."""
+    """Add the button to the menu of one account, or of all. Raises StartError if the account is not configured."""
     accounts = settings.wechat.accounts
     if account is not None and account not in accounts:
         known = ", ".join(sorted(accounts))
         raise StartError(f"{variable('wechat', 'accounts')} names no account {account}; there is {known or 'none'}.")
     names = sorted(accounts) if account is None else [account]
     async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
-        apis = _apis(settings.wechat, connection, calls)
+        apis = _make_apis(settings.wechat, connection, calls)
         return {name: await make_menu(apis[name], replace=replace) for name in names}
 
 
-def _apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]:
+def _make_apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]:
     return {
         name: Api(
             Tokens(Credentials(account.appid, account.secret, account.endpoint), connection, calls),
@@ -223,7 +225,7 @@ def _make_hook_accounts(wechat: WeChat) -> dict[str, HookAccount]:
 
 
 async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
-    """Log in to each account and list its templates; return account → what is wrong, None where all is well."""
+    """Log in to each account and list its templates; return account → fault, None if there is none."""
     faults: dict[str, str | None] = {}
     async with transport.connect(Timeouts()) as calls:
         for name, account in wechat.accounts.items():

@@ -1,4 +1,4 @@
-"""The nonces of processed calls: a recorded call that somebody sends again is not processed."""
+"""The nonces of processed calls, so that a replayed call is not processed again."""
 
 import asyncio
 import hashlib
@@ -10,13 +10,13 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.receipts import NotPublished
 
 FRESH_S = 300
-"""How far a time stamp may be from our clock: older calls are refused, so that nonces need not be kept for ever."""
+"""The most difference between a time stamp and our clock. Other calls are refused, so nonces can expire."""
 
 DONE_S = 2 * FRESH_S + 60
-"""Longer than any time stamp is fresh: it may be ahead of our clock by FRESH_S too."""
+"""Longer than any time stamp is valid: it may be ahead of our clock by FRESH_S too."""
 
 IN_WORK_S = 6
-"""How long a call may take; WeChat hangs up after 5 s."""
+"""How long a call may take; WeChat closes the connection after 5 s."""
 
 REDIS_TIMEOUT_S = 0.5
 
@@ -25,12 +25,12 @@ IN_WORK, DONE = b"in work", b"done"
 log = logger(__name__)
 
 
-class Repeated(Exception):  # noqa: N818  it is no failure
+class RepeatedCall(Exception):  # noqa: N818  not a failure
     """The call was processed before."""
 
 
 class Nonces:
-    """Records calls. Without Redis each is new: processing a call twice does no harm."""
+    """Records calls. Without Redis every call counts as new: processing a call twice does no harm."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -39,12 +39,12 @@ class Nonces:
     async def once(self, account: str, timestamp: str, nonce: str) -> AsyncIterator[None]:
         """Record the nonce of the call that the context processes; remove it if that raises.
 
-        Raises Repeated if the call was processed, NotPublished if it is in work, since it may yet fail.
+        Raises RepeatedCall if the call was processed, NotPublished if it is in work, since it may yet fail.
         """
         key = f"imsg:wechat:nonce:{account}:{hashlib.sha256(f'{timestamp}:{nonce}'.encode()).hexdigest()}"
         if await self._call("SET", key, IN_WORK, "NX", "EX", IN_WORK_S, absent=False) is None:
             if await self._call("GET", key) == DONE:
-                raise Repeated
+                raise RepeatedCall
             raise NotPublished("the same call is in work")
         try:
             yield
@@ -54,7 +54,7 @@ class Nonces:
         await self._call("SET", key, DONE, "EX", DONE_S)
 
     async def _call(self, *command: str | bytes | int, absent: object = None) -> object:
-        """Call Redis; return `absent` where Redis is away."""
+        """Call Redis; return `absent` if it is unavailable."""
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 return await self._redis.call(*command)

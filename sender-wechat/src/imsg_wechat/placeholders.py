@@ -10,7 +10,7 @@ COMPUTED = "imsg."
 
 TIME, DATE = "%Y年%m月%d日 %H:%M", "%Y年%m月%d日"
 
-_PLACE = re.compile(r"\$\{([^{}:]{1,64})(?::([^{}]{1,64}))?\}")
+_PLACEHOLDER = re.compile(r"\$\{([^{}:]{1,64})(?::([^{}]{1,64}))?\}")
 _PART_OF_TIME = re.compile(r"%([A-Za-z%])")
 _TIME_PARTS: Mapping[str, Callable[[datetime], str]] = {
     "Y": lambda at: f"{at.year:04}",
@@ -26,7 +26,7 @@ _TIME_PARTS: Mapping[str, Callable[[datetime], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """`${name}`, or `${name:form}` of a time."""
+    """`${name}`, or `${name:form}` for a time."""
 
     name: str
     form: str = ""
@@ -34,7 +34,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class MessageContext:
-    """The data of computed values; it is the same at every attempt."""
+    """The data for computed values, the same at every attempt."""
 
     request: str
     username: str
@@ -45,9 +45,9 @@ class MessageContext:
 _VALUES: Mapping[str, Callable[[MessageContext, datetime, str], str]] = {
     f"{COMPUTED}time": lambda _, at, form: write_time(at, form or TIME),
     f"{COMPUTED}date": lambda _, at, form: write_time(at, form or DATE),
-    f"{COMPUTED}request": lambda of, _, __: of.request,
-    f"{COMPUTED}username": lambda of, _, __: of.username,
-    f"{COMPUTED}account": lambda of, _, __: of.account,
+    f"{COMPUTED}request": lambda context, _, __: context.request,
+    f"{COMPUTED}username": lambda context, _, __: context.username,
+    f"{COMPUTED}account": lambda context, _, __: context.account,
 }
 """Name → its value, given the context, the time in the time zone, and the form."""
 
@@ -62,7 +62,7 @@ def is_computed(name: str) -> bool:
 def read(text: str) -> Iterator[str | Placeholder]:
     """Yield the fixed parts and the placeholders of a text. Raises ValueError for a malformed placeholder."""
     end = 0
-    for match in _PLACE.finditer(text):
+    for match in _PLACEHOLDER.finditer(text):
         yield from _yield_fixed(text[end : match.start()])
         yield _check(Placeholder(match[1], match[2] or ""))
         end = match.end()
@@ -76,21 +76,21 @@ def _yield_fixed(words: str) -> Iterator[str]:
         yield words
 
 
-def _check(place: Placeholder) -> Placeholder:
-    if is_computed(place.name) and place.name not in _VALUES:
-        raise ValueError(f"has no value ${{{place.name}}}; there are {', '.join(_VALUES)}")
-    if place.form:
-        if place.name not in _TIMES:
-            raise ValueError(f"gives a form to ${{{place.name}}}, and only {' and '.join(_TIMES)} have one")
-        for part in _PART_OF_TIME.findall(place.form):
+def _check(placeholder: Placeholder) -> Placeholder:
+    if is_computed(placeholder.name) and placeholder.name not in _VALUES:
+        raise ValueError(f"has no value ${{{placeholder.name}}}; there are {', '.join(_VALUES)}")
+    if placeholder.form:
+        if placeholder.name not in _TIMES:
+            raise ValueError(f"gives a form to ${{{placeholder.name}}}, and only {' and '.join(_TIMES)} have one")
+        for part in _PART_OF_TIME.findall(placeholder.form):
             if part not in _TIME_PARTS:
-                raise ValueError(f"has %{part} in a time; there are {', '.join(f'%{one}' for one in _TIME_PARTS)}")
-    return place
+                raise ValueError(f"has %{part} in a time; there are {', '.join(f'%{code}' for code in _TIME_PARTS)}")
+    return placeholder
 
 
-def compute(place: Placeholder, context: MessageContext, zone: tzinfo) -> str:
+def compute(placeholder: Placeholder, context: MessageContext, zone: tzinfo) -> str:
     """Return a computed value."""
-    return _VALUES[place.name](context, context.accepted_at.astimezone(zone), place.form)
+    return _VALUES[placeholder.name](context, context.accepted_at.astimezone(zone), placeholder.form)
 
 
 def write_time(at: datetime, form: str) -> str:

@@ -1,4 +1,4 @@
-"""The limits of templates that the gateway reads in Redis: published at start, and again where Redis lost them."""
+"""Publishes the limits of templates in Redis for the gateway, at the start and when Redis lost them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
-LOOK_EVERY_S = 5.0
+CHECK_EVERY_S = 5.0
 
 _REPLACE = Script.of(
     "redis.call('DEL', KEYS[1]) if #ARGV > 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end return 1"
@@ -25,8 +25,8 @@ class PublishedLimits:
         self._key = template_limits_key(method)
         self._limits = {name.encode(): limit.model_dump_json().encode() for name, limit in limits.items()}
 
-    async def keep(self) -> None:
-        """Publish, and compare every LOOK_EVERY_S, for ever."""
+    async def run(self) -> None:
+        """Publish the limits, and check them every `CHECK_EVERY_S`, until cancelled."""
         problem = RecurringProblem(log, "templates_not_published", level="info")
         while True:
             try:
@@ -38,4 +38,4 @@ class PublishedLimits:
                 problem.note(error)
             else:
                 problem.clear()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)

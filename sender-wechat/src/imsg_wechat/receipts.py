@@ -1,4 +1,4 @@
-"""Publishing receipts to history and unfollows to the catalog; without the broker they wait here."""
+"""Publishes receipts for history and unfollows for the catalog; without the broker they wait in memory."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from imsg_contract.topology import RECEIPT, Route
 from imsg_contract.wire import Receipt
 from imsg_runtime.logs import RecurringProblem, logger
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 
 UNFOLLOW_TIMEOUT_S = 0.4
-"""How long a webhook's call waits for the publication of an unfollow."""
+"""How long a call of the webhook waits for the publication of an unfollow."""
 
 MAX_WAITING = 10_000
-"""How many wait while the broker is away; each has some 300 bytes."""
+"""The most publications that wait for the broker; each has some 300 bytes."""
 
 log = logger(__name__)
 
@@ -24,19 +24,19 @@ class NotPublished(Exception):  # noqa: N818  it is tried again
 
 
 class Receipts:
-    """Publishes receipts, and repeats what fails: WeChat itself repeats a receipt for some seconds only."""
+    """Publishes receipts and suppressions, and retries failures: WeChat repeats a receipt for some seconds only."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._waiting: dict[tuple[str, str], tuple[bytes, Route]] = {}
 
     async def publish(self, receipt: Receipt, timeout_s: float) -> None:
-        """Publish a receipt. Raises NotPublished: then this process tries again until it succeeds."""
+        """Publish a receipt. After NotPublished, `run` tries again until it succeeds."""
         route = self._broker.topology.new(RECEIPT)
         await self._publish((receipt.provider_id, receipt.address), receipt.encode(), route, timeout_s)
 
-    async def report(self, suppression: Suppression) -> None:
-        """Publish an unfollow or return, at once or later; of one tag only the last waits."""
+    async def publish_suppression(self, suppression: Suppression) -> None:
+        """Publish an unfollow or return, now or later; for each tag only the last one waits."""
         name, route = ("left", suppression.address), self._broker.topology.suppressions
         try:
             await self._publish(name, suppression.encode(), route, UNFOLLOW_TIMEOUT_S)
@@ -44,10 +44,10 @@ class Receipts:
             log.info("unfollow_waits", why=str(error))
 
     async def run(self) -> None:
-        """Publish what waits, for ever; consumers accept a second copy."""
+        """Publish waiting receipts and suppressions until cancelled; consumers ignore duplicates."""
         problem = RecurringProblem(log, "receipts_wait", level="info")
         while True:
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
             for name, waiting in list(self._waiting.items()):
                 try:
                     await self._broker.publish(*waiting)

@@ -1,4 +1,4 @@
-"""The XML of WeChat's webhook: reading messages, and writing passive replies."""
+"""Parses the XML messages of WeChat's webhook, and writes passive replies."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from imsg_wechat import crypto
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-ASKING_KEY = "获取我的openID"
-"""The key of our menu's button."""
+TAG_BUTTON_KEY = "获取我的openID"
+"""The key of the button in an account's menu."""
 
-ASKING_TEXTS = frozenset({"openid", "我的openid"})
+TAG_TEXTS = frozenset({"openid", "我的openid"})
 """The texts that ask for the tag, in any letter case."""
 
 WELCOME = "感谢关注！点击菜单“我的”中的“获取我的openID”，或发送“openID”，即可得到您的标记；凭这个标记就能给您发送消息。"
@@ -24,7 +24,7 @@ CODE_OVER = "这个二维码已经失效或已被别人扫过。请在 iMSG 的�
 
 
 def write_scanned(username: str, tag: str) -> str:
-    """Return the reply to a scan: it names the user, since a person may have got another one's code."""
+    """Return the reply to a scan. It names the user, so that a follower can detect the code of another person."""
     return (
         f"您扫的是把微信绑定到用户“{username}”的二维码。您的标记是 {tag}，请核对它与 iMSG 页面上显示的是否一致；"
         "在页面上确认后，绑定才生效。如果您不认识这个用户名，不必理会。"
@@ -35,8 +35,8 @@ LATEST_S = 2**40
 """The latest valid CreateTime (Unix seconds): a larger one would not fit the database."""
 
 
-class Unreadable(Exception):  # noqa: N818  its name says the error
-    """The body is no XML of WeChat."""
+class UnreadableXml(Exception):  # noqa: N818  its name says the error
+    """The body is not XML of WeChat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,20 @@ class Message:
 
     @property
     def event(self) -> str:
-        """The kind of event; empty for a text of a person."""
+        """The kind of event; empty for a message of a follower."""
         return self.fields.get("Event", "") if self.fields.get("MsgType") == "event" else ""
 
     @property
     def asks_for_tag(self) -> bool:
         """Whether the follower asks for their tag."""
         if self.event:
-            return self.event == "CLICK" and self.fields.get("EventKey") == ASKING_KEY
+            return self.event == "CLICK" and self.fields.get("EventKey") == TAG_BUTTON_KEY
         text = self.fields.get("Content", "") if self.fields.get("MsgType") == "text" else ""
-        return text.strip().casefold() in ASKING_TEXTS
+        return text.strip().casefold() in TAG_TEXTS
 
     @property
     def name(self) -> tuple[str, ...]:
-        """What identifies the message and its repeats: the MsgId, or these fields of an event."""
+        """The identity of the message, also of its repeats: the MsgId, or several fields of an event."""
         if not self.event and (msgid := self.fields.get("MsgId")):
             return (msgid,)
         fields = tuple(
@@ -82,13 +82,13 @@ class Message:
         return (*fields, *(value for item in self.items for value in item.values()))
 
 
-def elements(body: bytes) -> dict[str, str]:
-    """Read `<xml><Name>text</Name>…</xml>`; no entities, no document types. Raises Unreadable."""
-    return _texts(_parse(body))
+def parse_elements(body: bytes) -> dict[str, str]:
+    """Parse `<xml><Name>text</Name>…</xml>` without entities and document types. Raises UnreadableXml."""
+    return _read_texts(_parse(body))
 
 
 def _parse(body: bytes) -> "Element":
-    # Loaded with the first call of WeChat: an account may have none for days.
+    # Imported at the first call of WeChat, to save memory.
     from xml.etree.ElementTree import ParseError  # noqa: PLC0415
 
     from defusedxml.common import DefusedXmlException  # noqa: PLC0415
@@ -97,28 +97,30 @@ def _parse(body: bytes) -> "Element":
     try:
         root: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        raise Unreadable from error
+        raise UnreadableXml from error
     return root
 
 
-def _texts(parent: "Element") -> dict[str, str]:
+def _read_texts(parent: "Element") -> dict[str, str]:
     return {child.tag: (child.text or "").strip() for child in parent}
 
 
-def message(body: bytes) -> Message:
-    """Read a decrypted message. Raises Unreadable if a required field is missing."""
+def parse_message(body: bytes) -> Message:
+    """Parse a decrypted message. Raises UnreadableXml if a required field is missing."""
     root = _parse(body)
-    read = Message(_texts(root), tuple(_texts(item) for child in root for item in child if item.tag == "List"))
+    parsed = Message(
+        _read_texts(root), tuple(_read_texts(item) for child in root for item in child if item.tag == "List")
+    )
     try:
-        is_whole = bool(read.openid) and 0 <= read.at <= LATEST_S and bool(read.fields["MsgType"])
+        is_complete = bool(parsed.openid) and 0 <= parsed.at <= LATEST_S and bool(parsed.fields["MsgType"])
     except (KeyError, ValueError) as error:
-        raise Unreadable from error
-    if not is_whole:
-        raise Unreadable
-    return read
+        raise UnreadableXml from error
+    if not is_complete:
+        raise UnreadableXml
+    return parsed
 
 
-def text_reply(to: Message, text: str, now: int) -> bytes:
+def write_text_reply(to: Message, text: str, now: int) -> bytes:
     """Return the passive reply to a message."""
     return (
         "<xml>"

@@ -1,4 +1,4 @@
-"""What the gateway asks of us: followers listed, tags renewed and revoked, binding codes made and confirmed."""
+"""The internal routes of sender-wechat: list followers, renew and revoke tags, make and confirm binding codes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from imsg_wechat.store import Follower
 from imsg_wechat.transport import CallFailure
 
 MAX_SHOWN = 32
-"""Characters of an unknown tag or code that an answer repeats."""
+"""The characters of an unknown tag or code that an error quotes."""
 
 log = logger(__name__)
 
@@ -40,7 +40,7 @@ class FollowersQuery(BaseModel):
 
 
 class NewBinding(RequestModel):
-    """POST /internal/bindings."""
+    """The body of POST /internal/bindings."""
 
     account: str
     username: Annotated[str, Field(min_length=1, max_length=64)]
@@ -61,14 +61,14 @@ class FollowerAnswer(FollowerShape, Success):
 
 
 class FollowersAnswer(Success):
-    """A page of followers, and after which tag the next one begins."""
+    """A page of followers; `next` is the cursor of the next page."""
 
     followers: list[FollowerShape]
     next: str | None
 
 
 class RevokedAnswer(Success):
-    """Whose tag was revoked."""
+    """The account of a revoked tag."""
 
     account: str
 
@@ -93,7 +93,7 @@ class NewBindingAnswer(BindingAnswer):
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The parts of the service that the routes call."""
 
     followers: Followers
     bindings: Bindings
@@ -102,27 +102,27 @@ class RouteServices:
     now: Callable[[], float] = field(default=time.time)
 
 
-WechatParts = Annotated[RouteServices, Depends(find_parts)]
+WechatServices = Annotated[RouteServices, Depends(find_parts)]
 
 router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
 
 
 @router.get("/followers")
-async def list_followers(query: Annotated[FollowersQuery, Query()], parts: WechatParts) -> FollowersAnswer:
+async def list_followers(query: Annotated[FollowersQuery, Query()], services: WechatServices) -> FollowersAnswer:
     """List followers in the order of their tags, or the one who has a tag."""
     if query.tag is not None:
-        known = (await parts.followers.by_tags([query.tag])).values()
-        found = [follower for follower in known if query.account in (None, follower.account)]
-        return FollowersAnswer(followers=[_describe(follower) for follower in found], next=None)
-    found = await parts.followers.page(query.account, query.after, query.limit + 1)
-    following = found[query.limit - 1].tag if len(found) > query.limit else None
-    return FollowersAnswer(followers=[_describe(follower) for follower in found[: query.limit]], next=following)
+        known = (await services.followers.find_by_tags([query.tag])).values()
+        followers = [follower for follower in known if query.account in (None, follower.account)]
+        return FollowersAnswer(followers=[_describe(follower) for follower in followers], next=None)
+    rows = await services.followers.list_page(query.account, query.after, query.limit + 1)
+    cursor = rows[query.limit - 1].tag if len(rows) > query.limit else None
+    return FollowersAnswer(followers=[_describe(follower) for follower in rows[: query.limit]], next=cursor)
 
 
 @router.post("/followers/{tag}/renew")
-async def renew_tag(tag: str, parts: WechatParts) -> FollowerAnswer:
-    """Give a follower another tag, also where this is asked again."""
-    follower = await parts.followers.renew(tag, int(parts.now()))
+async def renew_tag(tag: str, services: WechatServices) -> FollowerAnswer:
+    """Give a follower another tag; a repeat returns the same one."""
+    follower = await services.followers.renew(tag, int(services.now()))
     if follower is None:
         raise Refusal("not_found", what=tag[:MAX_SHOWN])
     log.info("tag_renewed", account=follower.account)
@@ -130,9 +130,9 @@ async def renew_tag(tag: str, parts: WechatParts) -> FollowerAnswer:
 
 
 @router.delete("/followers/{tag}")
-async def revoke_tag(tag: str, parts: WechatParts) -> RevokedAnswer:
-    """Take the tag from a follower."""
-    retired = await parts.followers.revoke(tag, int(parts.now()))
+async def revoke_tag(tag: str, services: WechatServices) -> RevokedAnswer:
+    """Revoke the tag of a follower."""
+    retired = await services.followers.revoke(tag, int(services.now()))
     if retired is None:
         raise Refusal("not_found", what=tag[:MAX_SHOWN])
     log.info("tag_revoked", account=retired.account)
@@ -140,36 +140,36 @@ async def revoke_tag(tag: str, parts: WechatParts) -> RevokedAnswer:
 
 
 @router.post("/bindings")
-async def make_binding(body: NewBinding, parts: WechatParts) -> NewBindingAnswer:
-    """Have WeChat make a code that a follower scans."""
-    api = parts.apis.get(body.account)
+async def make_binding(body: NewBinding, services: WechatServices) -> NewBindingAnswer:
+    """Make a binding code at WeChat, for a follower to scan."""
+    api = services.apis.get(body.account)
     if api is None:
         raise Refusal("no_such_account", account=body.account[:64])
-    binding = await parts.bindings.make(body.account, body.username, body.user_id)
-    answer = await api.make_code(binding.scene, LIFE_S)
+    binding = await services.bindings.make(body.account, body.username, body.user_id)
+    answer = await api.make_qr_code(binding.scene, LIFE_S)
     if isinstance(answer, ErrorAnswer):
         raise Refusal("provider_refused", why=f"{answer.code} {answer.detail}")
     url = None if isinstance(answer, CallFailure) else answer.get("url")
     if not isinstance(url, str) or not url:
         log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
         raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return NewBindingAnswer(url=url, **_show(binding, parts.now()).model_dump())
+    return NewBindingAnswer(url=url, **_show(binding, services.now()).model_dump())
 
 
 @router.get("/bindings/{name}")
-async def show_binding(name: str, parts: WechatParts) -> BindingAnswer:
-    """Show how far a code is, and who has scanned it."""
-    return _show(await _find_binding(parts, name), parts.now())
+async def show_binding(name: str, services: WechatServices) -> BindingAnswer:
+    """Return the state of a code, and the tag of the follower who scanned it."""
+    return _show(await _find_binding(services, name), services.now())
 
 
 @router.post("/bindings/{name}/confirmed")
-async def confirm_binding(name: str, parts: WechatParts) -> BindingAnswer:
-    """Note that the user has the contact now."""
-    return _show(await parts.bindings.confirm(await _find_binding(parts, name)), parts.now())
+async def confirm_binding(name: str, services: WechatServices) -> BindingAnswer:
+    """Record that the user confirmed the contact."""
+    return _show(await services.bindings.confirm(await _find_binding(services, name)), services.now())
 
 
-async def _find_binding(parts: RouteServices, name: str) -> Binding:
-    binding = await parts.bindings.find(name)
+async def _find_binding(services: RouteServices, name: str) -> Binding:
+    binding = await services.bindings.find(name)
     if binding is None:
         raise Refusal("not_found", what=name[:MAX_SHOWN])
     return binding

@@ -13,10 +13,10 @@ from imsg_wechat.template_settings import MessageTemplates
 from imsg_wechat.templates import Templates, find_unfit
 
 ENDPOINT = "https://api.weixin.qq.com"
-"""Where WeChat's own API is."""
+"""The URL of WeChat's API."""
 
 FREE_TEXT = "content"
-"""The default variable of the default template: that of the classic templates, which have no types."""
+"""The default variable of the default template, as in classic templates without types."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
@@ -80,7 +80,7 @@ class Account(BaseModel):
 
 
 class WeChat(BaseModel):
-    """The official accounts, and the one rule for what may have been sent (promise 4)."""
+    """The official accounts, and what happens to messages with an unknown result."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -93,11 +93,13 @@ class WeChat(BaseModel):
     def _check_names(self) -> "WeChat":
         """Check that templates of one name have the same params: a sender does not know the account of a tag."""
         params: dict[str, tuple[str, frozenset[str]]] = {}
-        for account, one in self.accounts.items():
-            for name, template in one.templates.items():
+        for account, settings in self.accounts.items():
+            for name, template in settings.templates.items():
                 first, wanted = params.setdefault(name, (account, frozenset(template.params)))
                 if wanted != frozenset(template.params):
-                    raise ValueError(f"accounts {first} and {account} have a template {name} each, of other params")
+                    raise ValueError(
+                        f"accounts {first} and {account} have a template {name} each, with different params"
+                    )
         return self
 
 
@@ -116,5 +118,5 @@ class Settings(Common):
 
     @property
     def store_url(self) -> str:
-        """The database: the one named, else a file of our own in the data folder."""
+        """The URL of the database: `database_url`, else a file in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wechat.db'}"

@@ -14,10 +14,10 @@ CHUNK = 500
 """Tags in one statement: SQLite takes at most 32,766 variables."""
 
 MAX_RENEWALS = 10
-"""How many earlier tags of a follower are found."""
+"""The most earlier tags of a follower that `find_earlier_tags` returns."""
 
 MAX_DRAWS = 10
-"""How many random tags are tried: of 2^40 tags the second is nearly always free."""
+"""How many random tags are tried; there are 2^40 tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Follower:
 
 
 @dataclass(frozen=True, slots=True)
-class Retired:
+class RetiredTag:
     """A tag that was renewed or revoked; it is never used again."""
 
     tag: str
@@ -47,7 +47,7 @@ class Store:
     """Reads and writes the rows. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, draw: Callable[[], str]) -> None:
-        """`draw` returns a random tag."""
+        """Use `draw`, which returns a random tag, for new followers."""
         self._database = database
         self._draw = draw
 
@@ -57,9 +57,9 @@ class Store:
         An event before the row's `since` changes nothing: WeChat repeats unanswered events out of order.
         """
         for _ in range(MAX_DRAWS):
-            known = await self._set_following(account, openid, at, following=True)
-            if known is not None:
-                return known
+            follower = await self._set_following(account, openid, at, following=True)
+            if follower is not None:
+                return follower
             tag = self._draw()
             row = {"account": account, "openid": openid, "tag": tag, "following": True}
             try:
@@ -76,11 +76,11 @@ class Store:
         return await self._set_following(account, openid, at, following=False)
 
     async def find(self, account: str, openid: str) -> Follower | None:
-        """Return the row of an openid."""
+        """Return the row of an openid; None for a stranger."""
         async with self._database.reading() as connection:
-            return await _find_one(connection, _is(account, openid))
+            return await _find_one(connection, _is_row(account, openid))
 
-    async def tags_before(self, tag: str, since: int) -> list[str]:
+    async def find_earlier_tags(self, tag: str, since: int) -> list[str]:
         """Return earlier tags of the follower with this tag that ended at `since` or after, the last one first.
 
         Revoked tags are not among them.
@@ -89,13 +89,13 @@ class Store:
         async with self._database.reading() as connection:
             while len(before) < MAX_RENEWALS:
                 older = select(RETIRED.c.tag).where(RETIRED.c.successor == tag, RETIRED.c.at >= since)
-                found = (await connection.execute(older)).scalars().first()
-                if found is None:
+                earlier = (await connection.execute(older)).scalars().first()
+                if earlier is None:
                     break
-                before.append(tag := str(found))
+                before.append(tag := str(earlier))
         return before
 
-    async def by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
+    async def find_by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
         """Return followers by tag; unknown tags are absent."""
         rows: dict[str, Follower] = {}
         async with self._database.reading() as connection:
@@ -105,7 +105,7 @@ class Store:
                     rows[row["tag"]] = Follower(**row)
         return rows
 
-    async def page(self, account: str | None, after: str, limit: int) -> list[Follower]:
+    async def list_page(self, account: str | None, after: str, limit: int) -> list[Follower]:
         """Read the followers of an account, or of all, left ones too, in the order of their tags."""
         statement = select(FOLLOWERS).where(FOLLOWERS.c.tag > after).order_by(FOLLOWERS.c.tag).limit(limit)
         if account is not None:
@@ -127,7 +127,7 @@ class Store:
                         return await _find_successor(connection, tag)
                     if await _is_retired(connection, fresh):
                         continue
-                    row = _is(known.account, known.openid) & (FOLLOWERS.c.tag == tag)
+                    row = _is_row(known.account, known.openid) & (FOLLOWERS.c.tag == tag)
                     changed = await connection.execute(update(FOLLOWERS).where(row).values(tag=fresh))
                     if changed.rowcount == 0:  # another replica was first: try again
                         continue
@@ -138,28 +138,28 @@ class Store:
                 continue
         raise RuntimeError("no free tag was drawn")
 
-    async def revoke(self, tag: str, at: int) -> Retired | None:
+    async def revoke(self, tag: str, at: int) -> RetiredTag | None:
         """Remove the follower with this tag; their next request makes a new one. Return None for an unknown tag."""
         async with self._database.writing() as connection:
             known = await _find_one(connection, FOLLOWERS.c.tag == tag)
             if known is None:
                 return await _find_retired(connection, tag)
             await connection.execute(delete(FOLLOWERS).where(FOLLOWERS.c.tag == tag))
-            retired = Retired(tag, known.account, at, None)
+            retired = RetiredTag(tag, known.account, at, None)
             await connection.execute(insert(RETIRED).values(asdict(retired)))
         return retired
 
-    async def find_retired(self, tags: Sequence[str]) -> dict[str, Retired]:
+    async def find_retired(self, tags: Sequence[str]) -> dict[str, RetiredTag]:
         """Return those of the tags that were renewed or revoked."""
-        rows: dict[str, Retired] = {}
+        rows: dict[str, RetiredTag] = {}
         async with self._database.reading() as connection:
             for first in range(0, len(tags), CHUNK):
                 statement = select(RETIRED).where(RETIRED.c.tag.in_(tags[first : first + CHUNK]))
                 for row in (await connection.execute(statement)).mappings():
-                    rows[row["tag"]] = Retired(**row)
+                    rows[row["tag"]] = RetiredTag(**row)
         return rows
 
-    async def read_retired(self, account: str, after: str, limit: int) -> list[Retired]:
+    async def read_retired(self, account: str, after: str, limit: int) -> list[RetiredTag]:
         """Read an account's retired tags, in their order."""
         statement = (
             select(RETIRED)
@@ -168,7 +168,7 @@ class Store:
             .limit(limit)
         )
         async with self._database.reading() as connection:
-            return [Retired(**row) for row in (await connection.execute(statement)).mappings()]
+            return [RetiredTag(**row) for row in (await connection.execute(statement)).mappings()]
 
     async def remove(self, tags: Sequence[str]) -> list[str]:
         """Remove followers by tag with all their rows, also from SQLite's free pages.
@@ -177,23 +177,23 @@ class Store:
         """
         before: list[str] = []
         async with self._database.writing() as connection:
-            wave = list(tags)
-            while wave:
-                older = select(RETIRED.c.tag).where(RETIRED.c.successor.in_(wave))
-                wave = [tag for tag in (await connection.execute(older)).scalars() if tag not in before]
-                before += wave
-            every = [*tags, *before]
-            openids = select(FOLLOWERS.c.openid).where(FOLLOWERS.c.tag.in_(every))
+            newer = list(tags)
+            while newer:
+                older = select(RETIRED.c.tag).where(RETIRED.c.successor.in_(newer))
+                newer = [tag for tag in (await connection.execute(older)).scalars() if tag not in before]
+                before += newer
+            removed = [*tags, *before]
+            openids = select(FOLLOWERS.c.openid).where(FOLLOWERS.c.tag.in_(removed))
             for table in (GRANTS, WINDOWS):
                 await connection.execute(delete(table).where(table.c.openid.in_(openids)))
-            await connection.execute(delete(BINDINGS).where(BINDINGS.c.tag.in_(every)))
-            await connection.execute(delete(RETIRED).where(RETIRED.c.tag.in_(every)))
-            await connection.execute(delete(FOLLOWERS).where(FOLLOWERS.c.tag.in_(every)))
+            await connection.execute(delete(BINDINGS).where(BINDINGS.c.tag.in_(removed)))
+            await connection.execute(delete(RETIRED).where(RETIRED.c.tag.in_(removed)))
+            await connection.execute(delete(FOLLOWERS).where(FOLLOWERS.c.tag.in_(removed)))
         await self._database.purge()
         return before
 
     async def _set_following(self, account: str, openid: str, at: int, *, following: bool) -> Follower | None:
-        row = _is(account, openid)
+        row = _is_row(account, openid)
         async with self._database.writing() as connection:
             await connection.execute(
                 update(FOLLOWERS).where(row, FOLLOWERS.c.since <= at).values(following=following, since=at)
@@ -201,18 +201,18 @@ class Store:
             return await _find_one(connection, row)
 
 
-def _is(account: str, openid: str) -> ColumnElement[bool]:
+def _is_row(account: str, openid: str) -> ColumnElement[bool]:
     return and_(FOLLOWERS.c.account == account, FOLLOWERS.c.openid == openid)
 
 
 async def _find_one(connection: AsyncConnection, row: ColumnElement[bool]) -> Follower | None:
-    found = (await connection.execute(select(FOLLOWERS).where(row))).mappings().first()
-    return None if found is None else Follower(**found)
+    values = (await connection.execute(select(FOLLOWERS).where(row))).mappings().first()
+    return None if values is None else Follower(**values)
 
 
-async def _find_retired(connection: AsyncConnection, tag: str) -> Retired | None:
-    found = (await connection.execute(select(RETIRED).where(RETIRED.c.tag == tag))).mappings().first()
-    return None if found is None else Retired(**found)
+async def _find_retired(connection: AsyncConnection, tag: str) -> RetiredTag | None:
+    values = (await connection.execute(select(RETIRED).where(RETIRED.c.tag == tag))).mappings().first()
+    return None if values is None else RetiredTag(**values)
 
 
 async def _is_retired(connection: AsyncConnection, tag: str) -> bool:

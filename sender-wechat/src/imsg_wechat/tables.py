@@ -1,9 +1,9 @@
-"""The tables WeChat owns, as SQLAlchemy describes them; migrations/ makes them."""
+"""The tables of sender-wechat; migrations/ creates them."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table, UniqueConstraint
 
 MAX_OPENID = 128
-"""An openid has 28 characters; what is longer than this is none."""
+"""The most characters of an openid; WeChat's have 28."""
 
 
 def _exact(length: int) -> String:
@@ -20,7 +20,7 @@ FOLLOWERS = Table(
     Column("openid", _exact(MAX_OPENID), primary_key=True),
     Column("tag", _exact(16), nullable=False),
     Column("following", Boolean, nullable=False),
-    Column("since", BigInteger, nullable=False),  # WeChat's CreateTime of what said so, Unix seconds
+    Column("since", BigInteger, nullable=False),  # WeChat's CreateTime of the last event, Unix seconds
     UniqueConstraint("tag", name="followers_tag_key"),
     Index("followers_account_tag", "account", "tag"),
 )
@@ -31,7 +31,7 @@ RETIRED = Table(
     Column("tag", _exact(16), primary_key=True),
     Column("account", _exact(32), nullable=False),
     Column("at", BigInteger, nullable=False),  # Unix seconds
-    Column("successor", _exact(16)),  # the tag that took its place; none: it was revoked
+    Column("successor", _exact(16)),  # the tag that replaced it; null: it was revoked
     Index("retired_tags_successor", "successor"),
 )
 
@@ -43,8 +43,8 @@ BINDINGS = Table(
     Column("account", _exact(32), nullable=False),
     Column("username", String(64), nullable=False),
     Column("user_id", _exact(32), nullable=False),
-    Column("expires_at", BigInteger, nullable=False),  # of the code, Unix seconds
-    Column("tag", _exact(16)),  # of who has scanned it
+    Column("expires_at", BigInteger, nullable=False),  # Unix seconds
+    Column("tag", _exact(16)),  # of the follower who scanned it
     Column("confirmed", Boolean, nullable=False),
     UniqueConstraint("scene", name="bindings_scene_key"),
 )
@@ -54,8 +54,8 @@ GRANTS = Table(
     METADATA,
     Column("account", _exact(32), primary_key=True),
     Column("openid", _exact(MAX_OPENID), primary_key=True),
-    Column("template", _exact(128), primary_key=True),  # of a subscribe notice
-    Column("count", BigInteger, nullable=False),  # notices that may be sent still
+    Column("template", _exact(128), primary_key=True),  # the id of a subscribe notice
+    Column("count", BigInteger, nullable=False),  # notices that may still be sent
     Index("grants_openid", "openid"),
 )
 
@@ -64,8 +64,8 @@ WINDOWS = Table(
     METADATA,
     Column("account", _exact(32), primary_key=True),
     Column("openid", _exact(MAX_OPENID), primary_key=True),
-    Column("act", _exact(32), primary_key=True),  # what the follower did
+    Column("action", _exact(32), primary_key=True),  # an event, or "message"
     Column("until", BigInteger, nullable=False),  # Unix seconds
-    Column("remaining", BigInteger, nullable=False),  # texts that may be sent still
+    Column("remaining", BigInteger, nullable=False),  # texts that may still be sent
     Index("windows_openid", "openid"),
 )

@@ -1,4 +1,4 @@
-"""The check of an account's templates against the settings: at the start and every few hours."""
+"""Checks the templates in the settings against those of the account, at the start and every half hour."""
 
 import asyncio
 import json
@@ -18,16 +18,16 @@ from imsg_wechat.templates import Templates
 from imsg_wechat.transport import CallFailure, Fields
 
 FIRST_AFTER_S = 2.0
-"""Under `imsg up` the sandbox starts together with this sender, and is ready a moment later."""
+"""The delay of the first check: under `imsg up` the sandbox starts together with this sender."""
 
 EVERY_S = 1_800.0
-AGAIN_S = 60.0
-"""How soon the check is repeated without an answer, or while something is wrong."""
+RETRY_S = 60.0
+"""The delay of the next check after no answer, or while a template is wrong."""
 
-KEPT_S = 7_200
+RETENTION_S = 7_200
 REDIS_TIMEOUT_S = 0.5
 
-WRONG = "40037"
+UNKNOWN_TEMPLATE = "40037"
 """WeChat's code for a template that the account does not have."""
 
 _FIELD = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_]{0,63})\.DATA\s*\}\}")
@@ -37,7 +37,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TemplateBlocks:
-    """Blocks templates of an account before a message uses them, and shows that in its state."""
+    """Blocks templates of an account before a message uses them, and shows the block in its state."""
 
     account: str
     breakers: Breakers
@@ -46,7 +46,7 @@ class TemplateBlocks:
     def block(self, template: str, why: str) -> None:
         """Block a template until the next check."""
         scope = f"{self.account}/{template}"
-        blocked = Blocked(PROVIDER, scope, WRONG, why, 2 * AGAIN_S, "template")
+        blocked = Blocked(PROVIDER, scope, UNKNOWN_TEMPLATE, why, 2 * RETRY_S, "template")
         self.breakers.note({"template": scope}, blocked)
         self.provider.stats.note(blocked)
 
@@ -69,23 +69,23 @@ class TemplateCheck:
         self._known: Mapping[str, str] | None = None
         self._blocked: frozenset[str] = frozenset()
         self._problem = RecurringProblem(log, "templates_not_listed", account=account)
-        self._publish_trouble = RecurringProblem(log, "wrong_templates_not_published", level="info", account=account)
+        self._publish_problem = RecurringProblem(log, "wrong_templates_not_published", level="info", account=account)
 
     @property
     def wrong(self) -> Mapping[str, str]:
-        """Template → what is wrong with it, by the last check."""
+        """Template → its fault, by the last check."""
         return self._known or {}
 
     def describe(self) -> Sequence[str]:
-        """Return what is wrong, a sentence for each template."""
+        """Return a sentence for each faulty template."""
         return list(self.wrong.values())
 
     async def run(self) -> None:
-        """Check for ever."""
+        """Check until cancelled."""
         await asyncio.sleep(FIRST_AFTER_S)
         while True:
             has_answer = await self.check()
-            await asyncio.sleep(EVERY_S if has_answer and not self.wrong else AGAIN_S)
+            await asyncio.sleep(EVERY_S if has_answer and not self.wrong else RETRY_S)
 
     async def check(self) -> bool:
         """Compare the templates with WeChat's list, and publish the faults; return whether WeChat answered."""
@@ -116,14 +116,14 @@ class TemplateCheck:
 
     async def _publish(self, wrong: Mapping[str, str]) -> None:
         key = wrong_templates_key(self._account)
-        command = ("SET", key, json.dumps(wrong, ensure_ascii=False), "EX", KEPT_S) if wrong else ("DEL", key)
+        command = ("SET", key, json.dumps(wrong, ensure_ascii=False), "EX", RETENTION_S) if wrong else ("DEL", key)
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._publish_trouble.note(str(error) or "Redis took too long")
+            self._publish_problem.note(str(error) or "Redis took too long")
         else:
-            self._publish_trouble.clear()
+            self._publish_problem.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class TemplateFaults:
     missing: frozenset[str]
     """The ids that the account does not have."""
     wrong: Mapping[str, str]
-    """Id → what is wrong: it is missing, or has other fields."""
+    """Id → the fault: the template is missing, or has other fields."""
 
 
 async def compare_with_account(api: Api, templates: Templates, *, always: bool = False) -> TemplateFaults | str:
@@ -165,10 +165,10 @@ def read_list(answer: Fields) -> dict[str, frozenset[str]] | None:
     `get_all_private_template` lists them in `template_list`, `newtmpl/gettemplate` in `data`.
     """
     fields: dict[str, frozenset[str]] = {}
-    listed = answer.get("template_list", answer.get("data"))
-    if not isinstance(listed, list):
+    rows = answer.get("template_list", answer.get("data"))
+    if not isinstance(rows, list):
         return None
-    for row in listed:
+    for row in rows:
         name = row.get("template_id", row.get("priTmplId")) if isinstance(row, dict) else None
         if isinstance(name, str):
             fields[name] = frozenset(_FIELD.findall(str(row.get("content", ""))))
@@ -176,7 +176,7 @@ def read_list(answer: Fields) -> dict[str, frozenset[str]] | None:
 
 
 def compare(used: Mapping[str, frozenset[str]], present: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Return template → what is wrong with it, given the fields in use and those of the account."""
+    """Return template → fault, given the fields in use and those of the account."""
     wrong = {}
     for name, fields in used.items():
         known = present.get(name)
@@ -201,5 +201,5 @@ async def read_wrong(redis: Redis, accounts: Iterable[str]) -> dict[str, dict[st
 
 
 def wrong_templates_key(account: str) -> str:
-    """Return the key of an account."""
+    """Return the Redis key of the faults of an account."""
     return f"imsg:wechat:wrong-templates:{account}"

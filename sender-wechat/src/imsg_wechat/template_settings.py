@@ -59,7 +59,7 @@ class _ByTemplate(_Table):
 
 
 class TemplateOption(_ByTemplate):
-    """By a template message."""
+    """Delivery by a template message."""
 
     kind: Literal["template"] = "template"
     url: Link = ""
@@ -71,7 +71,7 @@ class TemplateOption(_ByTemplate):
 
 
 class NoticeOption(_ByTemplate):
-    """By a subscribe notice, of which the follower has granted one or more."""
+    """Delivery by a subscribe notice, which needs a grant of the follower."""
 
     kind: Literal["subscribe"]
     page: Link = ""
@@ -83,7 +83,7 @@ class NoticeOption(_ByTemplate):
 
 
 class TextOption(_Table):
-    """By a customer-service text, for 48 h after the follower has written, or a minute after they did anything else."""
+    """Delivery by a customer-service text, within the follower's reply window (48 h after a message)."""
 
     kind: Literal["text"]
     text: Annotated[Text, Field(min_length=1, max_length=600)]
@@ -97,7 +97,7 @@ DeliveryOption = TemplateOption | NoticeOption | TextOption
 
 
 class MessageTemplate(_Table):
-    """`[wechat.accounts.NAME.templates.TEMPLATE]`."""
+    """The settings `[wechat.accounts.NAME.templates.TEMPLATE]`."""
 
     options: Annotated[tuple[Annotated[DeliveryOption, Field(discriminator="kind")], ...], Field(min_length=1)]
     """The delivery options, in the order in which they are tried."""
@@ -111,28 +111,30 @@ class MessageTemplate(_Table):
 
     @property
     def params(self) -> tuple[str, ...]:
-        """The names that `params` of a message must have, in their order here."""
+        """The names that `params` of a message must have, in the order of the placeholders."""
         parts = (part for option in self.options for text in option.texts() for part in read(text))
         named = (part.name for part in parts if isinstance(part, Placeholder) and not is_computed(part.name))
         return tuple(dict.fromkeys(named))
 
 
-def _read_templates(given: Any) -> Any:  # noqa: ANN401  whatever settings hold
-    """Read `ID = ["thing1", "time2"]`, and a table with `id` and `fields`, which is the one option it has."""
-    return {name: _read_one(name, one) for name, one in given.items()} if isinstance(given, Mapping) else given
+def _read_templates(values: Any) -> Any:  # noqa: ANN401  not validated yet
+    """Expand the short forms: `ID = ["thing1", "time2"]`, and a table with `id` and `fields`, to one option."""
+    return {name: _expand(name, each) for name, each in values.items()} if isinstance(values, Mapping) else values
 
 
-def _read_one(name: str, given: Any) -> Any:  # noqa: ANN401
-    if isinstance(given, list | tuple):
-        return {"options": [{"kind": "template", "id": name, "fields": {str(one): f"${{{one}}}" for one in given}}]}
-    if isinstance(given, Mapping) and "options" not in given:
-        return {"options": [{"kind": "template", **given}]}
-    if isinstance(given, Mapping) and isinstance(given["options"], list | tuple):
+def _expand(name: str, value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, list | tuple):
+        return {
+            "options": [{"kind": "template", "id": name, "fields": {str(field): f"${{{field}}}" for field in value}}]
+        }
+    if isinstance(value, Mapping) and "options" not in value:
+        return {"options": [{"kind": "template", **value}]}
+    if isinstance(value, Mapping) and isinstance(value["options"], list | tuple):
         options = [
-            {"kind": "template", **option} if isinstance(option, Mapping) else option for option in given["options"]
+            {"kind": "template", **option} if isinstance(option, Mapping) else option for option in value["options"]
         ]
-        return {**given, "options": options}
-    return given
+        return {**value, "options": options}
+    return value
 
 
 MessageTemplates = Annotated[

@@ -1,4 +1,4 @@
-"""Filling templates: values are checked against the types of their fields, and free text is cut to fit."""
+"""Fills templates: checks values against the types of their fields, and cuts free text to fit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from imsg_wechat.template_settings import (
 CUT = "…"
 
 MAX_TEXT_CHARACTERS, MAX_TEXT_BYTES = 600, 2_048
-"""In a customer-service text."""
+"""The limits of a customer-service text."""
 
 Content = str | tuple[str, Mapping[str, str]]
 """Free text for the default template, or a template and its params."""
@@ -74,7 +74,7 @@ def cut(field: str, text: str, room: int | None = None) -> str:
     """
     kind = kind_of(field)
     limit = (MAX_UNTYPED_CHARACTERS if kind is None else kind.longest) if room is None else room
-    line = _fold(text)
+    line = _join_lines(text)
     for length in (limit, limit // 2):  # a Chinese name may be half as long as a Latin one
         fitting = line if len(line) <= length else line[: max(0, length - len(CUT))].rstrip() + CUT
         if kind is None or room is not None or kind.takes(fitting):
@@ -92,16 +92,16 @@ def check(field: str, value: str) -> str:
     return value
 
 
-def _fold(text: str) -> str:
+def _join_lines(text: str) -> str:
     """Return a text as one line: WeChat cuts a field at its first line break."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _quote(value: str) -> str:
     return quote(value, safe="")
 
 
-def _as_it_is(value: str) -> str:
+def _unchanged(value: str) -> str:
     return value
 
 
@@ -115,14 +115,14 @@ class TemplateValues:
     free: str | None = None
     """The parameter that is free text, which may be cut."""
 
-    def render(self, text: str, encode: Callable[[str], str] = _as_it_is, *, without: str | None = None) -> str:
+    def render(self, text: str, encode: Callable[[str], str] = _unchanged, *, without: str | None = None) -> str:
         """Return a text with the values, each encoded; the parameter `without` is left empty."""
         return "".join(part if isinstance(part, str) else encode(self._value(part, without)) for part in read(text))
 
-    def _value(self, place: Placeholder, without: str | None) -> str:
-        if is_computed(place.name):
-            return compute(place, self.context, self.zone)
-        return "" if place.name == without else self.params[place.name]
+    def _value(self, placeholder: Placeholder, without: str | None) -> str:
+        if is_computed(placeholder.name):
+            return compute(placeholder, self.context, self.zone)
+        return "" if placeholder.name == without else self.params[placeholder.name]
 
     def fill(self, field: str, text: str) -> str:
         """Return the value of one field. Raises UnfitValue."""
@@ -175,8 +175,8 @@ class Templates:
         """Return an account's templates; a default one that is not among `more` has a single field."""
         if default in more:
             return cls(default, more, zone)
-        plain = MessageTemplate(options=(TemplateOption(id=default, fields={variable: f"${{{variable}}}"}),))
-        return cls(default, {**more, default: plain}, zone)
+        single = MessageTemplate(options=(TemplateOption(id=default, fields={variable: f"${{{variable}}}"}),))
+        return cls(default, {**more, default: single}, zone)
 
     def fill(self, content: Content, context: MessageContext) -> tuple[Outgoing, ...]:
         """Return a content by each delivery option that it fits, in order. Raises UnfitValue if it fits none."""
@@ -289,12 +289,12 @@ def _find_room(field: str, text: str) -> Mapping[str, int | None]:
 
 
 def merge_limits(accounts: Mapping[str, Templates]) -> dict[str, TemplateLimits]:
-    """Say what the gateway may check, by template: where several accounts have one of a name, by the tightest."""
-    found: dict[str, TemplateLimits] = {}
+    """Merge the limits of all accounts by template; the tightest limit of each variable counts."""
+    merged: dict[str, TemplateLimits] = {}
     for templates in accounts.values():
         for name, limits in templates.limits().items():
-            found[name] = limits if name not in found else _tighten(found[name], limits)
-    return found
+            merged[name] = limits if name not in merged else _tighten(merged[name], limits)
+    return merged
 
 
 def _tighten(one: TemplateLimits, other: TemplateLimits) -> TemplateLimits:

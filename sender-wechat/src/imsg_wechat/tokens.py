@@ -1,4 +1,4 @@
-"""The access token of an official account: one process fetches it, all use it."""
+"""The access token of an official account: one process fetches it, and shares it through Redis."""
 
 import asyncio
 import secrets
@@ -15,7 +15,7 @@ from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.transport import CallFailure, Transport
 
 MARGIN_S = 300
-"""How long before its end a token is replaced: WeChat's old and new tokens overlap for so long."""
+"""How long before its end a token is replaced: as long as WeChat's old and new tokens overlap."""
 
 MIN_LIFE_S = 60
 LOCK_S = 20.0
@@ -52,9 +52,9 @@ class TokenSource(Protocol):
 
 
 class OwnToken:
-    """A token that this process fetches for itself, which tests the log-in.
+    """A token that only this process uses, to test the log-in.
 
-    Theirs stays good: stable_token gives everybody the same one.
+    The shared token stays valid: stable_token returns the same one.
     """
 
     def __init__(self, credentials: Credentials, transport: Transport) -> None:
@@ -73,9 +73,9 @@ class OwnToken:
 
 
 class Tokens:
-    """The token of one account, shared through Redis; without Redis each process fetches by itself.
+    """The token of one account, shared through Redis.
 
-    That does no harm: stable_token gives everybody the same one.
+    Without Redis each process fetches it: stable_token returns the same one to all of them.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Tokens:
         self._clock = clock
         self._key = f"imsg:wechat:token:{credentials.appid}"
         self._lock = f"imsg:wechat:token-lock:{credentials.appid}"
-        self._turn = asyncio.Lock()
+        self._fetch_lock = asyncio.Lock()
         self._own: tuple[str, float] | None = None
         """The last token of this process and its end, for times without Redis."""
         self._failure: ErrorAnswer | CallFailure | None = None
@@ -96,24 +96,24 @@ class Tokens:
     async def get(self, stale: str | None = None) -> str | ErrorAnswer | CallFailure:
         """Return a token other than `stale`, which WeChat has just refused; or why there is none.
 
-        Where WeChat gives the refused one again, it is returned: the next refusal is then final.
+        If WeChat returns the refused one again, so does this method: the next refusal is then final.
         """
         try:
             cached = await self._read_cached()
         except (RedisUnavailable, RedisRefused) as error:
             log.info("token_not_shared", why=str(error))
-            return await self._alone(stale)
+            return await self._get_without_redis(stale)
         if cached is not None and cached != stale:
             return cached
         seen = self._failures
-        async with self._turn:
+        async with self._fetch_lock:
             if self._failure is not None and self._failures != seen:
-                return self._failure  # somebody has found out while we waited: nobody waits for the same twice
+                return self._failure  # another task failed meanwhile: its failure counts for this call too
             try:
                 return await self._renew(stale)
             except (RedisUnavailable, RedisRefused) as error:
                 log.info("token_not_shared", why=str(error))
-        return await self._alone(stale)
+        return await self._get_without_redis(stale)
 
     async def _renew(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         """Fetch a token, or wait for another process that fetches it. Raises RedisUnavailable, RedisRefused."""
@@ -146,11 +146,11 @@ class Tokens:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("token_lock_not_released", why=str(error))  # it ends by itself
+            log.info("token_lock_not_released", why=str(error))  # it expires by itself
 
-    async def _alone(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
+    async def _get_without_redis(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         seen = self._failures
-        async with self._turn:
+        async with self._fetch_lock:
             if self._failure is not None and self._failures != seen:
                 return self._failure
             if self._own is not None and self._own[0] != stale and self._clock() < self._own[1]:

@@ -1,4 +1,4 @@
-"""Calls to WeChat over HTTP, each with a time limit and a named failure."""
+"""Makes the HTTP calls to WeChat; every call has a timeout, and every failure a code."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ CALLS = 32
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the steps of a call may take."""
+    """The timeouts of a call."""
 
     connect_s: float = 5.0
     call_s: float = 15.0
-    """For the whole call."""
+    """The whole call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class CallFailure:
 
     @property
     def before_sending(self) -> "CallFailure":
-        """The same failure in a call before the send, such as for a token."""
+        """The failure of a call that precedes the sending one, such as the fetch of a token."""
         return replace(self, may_have_it=False)
 
 
 Fields = Mapping[str, Any]
-Answer = Fields | ErrorAnswer | CallFailure
+ApiAnswer = Fields | ErrorAnswer | CallFailure
 
 
 class Transport:
-    """Makes calls. URLs have tokens in them, so none is logged or put into a detail."""
+    """Makes calls. URLs contain tokens, so none is logged or put into a detail."""
 
     def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts) -> None:
         self._client = client
@@ -54,8 +54,8 @@ class Transport:
 
     async def call(
         self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: Fields | None = None
-    ) -> Answer:
-        """Make one call; its JSON has no escapes, since some of WeChat's endpoints show them as they are."""
+    ) -> ApiAnswer:
+        """Make one call. The JSON is not ASCII-escaped: some of WeChat's endpoints would show the escapes."""
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         headers = {} if content is None else {"Content-Type": "application/json; charset=utf-8"}
         try:
@@ -79,14 +79,14 @@ class Transport:
 
 @asynccontextmanager
 async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
-    """Open the client, which uses the proxy of the environment; no connection is made before the first call."""
+    """Open the client, which uses the proxy of the environment; it makes no connection before the first call."""
     times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
     limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS)
     async with httpx.AsyncClient(timeout=times, limits=limits) as client:
         yield Transport(client, timeouts)
 
 
-async def _read(response: httpx.Response) -> Answer:
+async def _read(response: httpx.Response) -> ApiAnswer:
     if response.is_server_error:
         return CallFailure(f"http_{response.status_code}", "WeChat's server failed.", may_have_it=True)
     if response.status_code != httpx.codes.OK:
@@ -112,5 +112,5 @@ def _gibberish() -> CallFailure:
 
 
 def _name_error(error: Exception) -> str:
-    """Name an error by its kind: its words may hold the URL, and that the token."""
+    """Return the class of an error. Its text may contain the URL with the token."""
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""Unfollows and returns of followers, reported to the catalog, which lists those who left as suppressed."""
+"""Reports unfollows and returns of followers to the catalog, which suppresses those who left."""
 
 import asyncio
 import json
@@ -14,18 +14,18 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 METHOD = "wechat"
 
 LIFT_TIMEOUT_S = 0.4
-"""How long a return waits for the catalog: the greeting is due within 5 s, and a message may follow it."""
+"""How long a return waits for the catalog: WeChat expects the greeting within 5 s."""
 
-LOOK_EVERY_S = 0.02
+CHECK_EVERY_S = 0.02
 
 log = logger(__name__)
 
 Report = Callable[[Suppression], Awaitable[None]]
-"""Sends a suppression to the catalog, now or later; raises nothing."""
+"""Publishes a suppression for the catalog, now or later; never raises."""
 
 
 class Unfollows:
-    """Reports them. Who follows is decided by the table of followers, not by the list."""
+    """Reports unfollows and returns. The table of followers, not the list of suppressions, says who follows."""
 
     def __init__(self, report: Report, redis: Redis) -> None:
         self._report = report
@@ -33,15 +33,15 @@ class Unfollows:
 
     async def leave(self, account: str, tag: str, at: int) -> None:
         """Report that the follower with this tag left the account."""
-        await self._report(_make(account, tag, at, lifts=False))
+        await self._report(_make_suppression(account, tag, at, lifts=False))
 
     async def return_(self, account: str, tag: str, at: int) -> None:
-        """Report a return, and wait until the mirror of the list has it: else the next message would fail."""
-        await self._report(_make(account, tag, at, lifts=True))
+        """Report a return, and wait until the catalog has lifted the suppression."""
+        await self._report(_make_suppression(account, tag, at, lifts=True))
         try:
             async with asyncio.timeout(LIFT_TIMEOUT_S):
                 while await self._is_listed(account, tag):  # noqa: ASYNC110  another service writes it
-                    await asyncio.sleep(LOOK_EVERY_S)
+                    await asyncio.sleep(CHECK_EVERY_S)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.info("return_not_seen", account=account, why=str(error) or "the catalog took too long")
 
@@ -50,7 +50,7 @@ class Unfollows:
         return value is not None and any(row[:2] == [Reason.UNSUBSCRIBE, account] for row in json.loads(value))
 
 
-def _make(account: str, tag: str, at: int, *, lifts: bool) -> Suppression:
+def _make_suppression(account: str, tag: str, at: int, *, lifts: bool) -> Suppression:
     return Suppression(
         method=METHOD,
         address=tag,

@@ -1,4 +1,4 @@
-"""What becomes of a message or event that came in: a follower noted, a tag told, a receipt passed on."""
+"""Processes messages and events of WeChat: records followers, replies with tags, publishes receipts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,28 +10,28 @@ from imsg_contract.wire import Receipt, Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_wechat.bindings import Binding, scene_of
+from imsg_wechat.bindings import Binding, find_scene
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.followers import SEEN, Followers
 from imsg_wechat.receipts import NotPublished
 from imsg_wechat.replies import CODE_OVER, NOT_NOW, WELCOME, Message, write_scanned
 
 SEEN_S = 600
-"""How long a message is recorded as seen: WeChat's three attempts end within seconds."""
+"""How long a processed message is recorded: WeChat's three attempts end within seconds."""
 
 RENEWED_S = 3_600
-"""How long after a renewal receipts are published under the old tag too: their messages were sent to it."""
+"""How long after a renewal receipts are published under the old tag too, to which messages were sent."""
 
 REDIS_TIMEOUT_S = 0.5
 STORE_TIMEOUT_S = 1.5
 BROKER_TIMEOUT_S = 1.5
-"""Together below the 5 s after which WeChat hangs up."""
+"""Together below 5 s, after which WeChat closes the connection."""
 
 FINISHED = "TEMPLATESENDJOBFINISH"
 NOTIFIED = "subscribe_msg_sent_event"
 
 PERSONAL_EVENTS = frozenset({"subscribe", "unsubscribe", "CLICK", "SCAN"})
-"""Events that a person causes."""
+"""Events that a follower causes."""
 
 RESULTS: Mapping[str, tuple[str, str]] = {
     "failed:userblock": ("user_block", "The recipient blocks this account's messages."),
@@ -43,7 +43,7 @@ log = logger(__name__)
 
 
 class Webhook:
-    """Processes messages, each once."""
+    """Processes each message once."""
 
     def __init__(
         self,
@@ -51,29 +51,29 @@ class Webhook:
         redis: Redis,
         publish: Callable[[Receipt, float], Awaitable[None]],
         scan: Callable[[str, str, str], Awaitable[Binding | None]],
-        note: Callable[[str, Message], Awaitable[None]],
+        record: Callable[[str, Message], Awaitable[None]],
         *,
         now: Callable[[], float],
     ) -> None:
-        """`publish` publishes a receipt within so many seconds; raises NotPublished.
+        """Process with `publish`, which publishes a receipt within some seconds and raises NotPublished.
 
         `scan` records that the follower with a tag scanned a code: (account, scene, tag); raises DatabaseUnavailable.
-        `note` records what a message allows; raises NotPublished.
+        `record` records the grants and reply windows of a message; raises NotPublished.
         """
         self._followers = followers
         self._redis = redis
         self._publish = publish
-        self._note_scan = scan
-        self._note = note
+        self._record_scan = scan
+        self._record = record
         self._now = now
 
     async def process(self, account: str, message: Message, nonce: str) -> str | None:
         """Process a message; return the text of its reply, or None. Raises NotPublished."""
-        # Two presses within one second, or an unfollow and a return, differ from repeats by their nonces alone. To
-        # process a repeat of these does no harm: the reply is the same tag, and an older event changes nothing.
+        # Two clicks within one second, or an unfollow and a return, differ from repeats only by their nonces. A repeat
+        # of these does no harm: the reply has the same tag, and an older event changes nothing.
         name = (*message.name, nonce) if message.event in PERSONAL_EVENTS else message.name
         key = f"{SEEN}{account}:{':'.join(name)[:512]}"
-        if not await self._is_first(key):
+        if not await self._record_message(key):
             log.info("wechat_repeated", account=account, what=message.event)
             return None
         try:
@@ -83,7 +83,7 @@ class Webhook:
             raise
 
     async def _process(self, account: str, message: Message) -> str | None:
-        await self._note(account, message)
+        await self._record(account, message)
         if message.asks_for_tag:
             try:
                 async with asyncio.timeout(STORE_TIMEOUT_S):
@@ -91,7 +91,7 @@ class Webhook:
             except (DatabaseUnavailable, TimeoutError) as error:
                 log.warning("tag_not_sent", account=account, why=str(error) or "it took too long")
                 return NOT_NOW
-        if (scene := scene_of(message.event, message.fields.get("EventKey", ""))) is not None:
+        if (scene := find_scene(message.event, message.fields.get("EventKey", ""))) is not None:
             return await self._scan(account, message, scene)
         match message.event:
             case "subscribe":
@@ -104,18 +104,18 @@ class Webhook:
         return None
 
     async def _scan(self, account: str, message: Message, scene: str) -> str:
-        """Record the scan of a binding code; the person who scans it is a follower from now on."""
+        """Record the scan of a binding code, and the person who scanned it as a follower."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 tag = await self._followers.follow(account, message.openid, message.at)
-                binding = await self._note_scan(account, scene, tag)
+                binding = await self._record_scan(account, scene, tag)
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("scan_not_recorded", account=account, why=str(error) or "it took too long")
             raise NotPublished(str(error) or "it took too long") from error
         return CODE_OVER if binding is None else write_scanned(binding.username, tag)
 
     async def _subscribe(self, account: str, message: Message) -> None:
-        """Record a new follower. If that fails, the button of the greeting does it later."""
+        """Record a new follower. If that fails, the button that the greeting names records them later."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._followers.follow(account, message.openid, message.at)
@@ -130,14 +130,14 @@ class Webhook:
             raise NotPublished(str(error)) from error
 
     async def _finish(self, account: str, message: Message) -> None:
-        """Publish the receipts of an event; history matches them, even before it has the message."""
-        ends = [end for end in _read_ends(message) if end.msgid]
+        """Publish the receipts of an event; history matches them to messages, also to later ones."""
+        ends = [end for end in _read_statuses(message) if end.msgid]
         if not ends:
             log.warning("receipt_unreadable", account=account, status=message.fields.get("Status", "")[:64])
             return
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                tags = await self._followers.tags_of(account, message.openid, message.at - RENEWED_S)
+                tags = await self._followers.find_tags(account, message.openid, message.at - RENEWED_S)
         except (DatabaseUnavailable, TimeoutError) as error:
             raise NotPublished(str(error)) from error
         if not tags:
@@ -156,8 +156,8 @@ class Webhook:
             )
             await self._publish(receipt, BROKER_TIMEOUT_S)
 
-    async def _is_first(self, key: str) -> bool:
-        """Record a message; return whether it is new. Without Redis each is new: processing it twice does no harm."""
+    async def _record_message(self, key: str) -> bool:
+        """Record a message; return whether it is new. Without Redis every message counts as new."""
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
@@ -174,37 +174,37 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageEnd:
-    """The end of one message."""
+class FinalStatus:
+    """The final status of one message."""
 
     msgid: str
     """Empty if it can't be read."""
     code: str | None = None
-    """Why it was not delivered; None: it was."""
+    """The error; None: it was delivered."""
     detail: str | None = None
 
 
-def _read_ends(message: Message) -> Sequence[MessageEnd]:
-    """Read the end of a template message, or of notices."""
+def _read_statuses(message: Message) -> Sequence[FinalStatus]:
+    """Return the final status of a template message, or of several notices."""
     if message.event == NOTIFIED:
         return [_read_notice(item) for item in message.items]
     msgid = message.fields.get("MsgID", "") or message.fields.get("MsgId", "")
     status = message.fields.get("Status", "")
     outcome = "".join(status.lower().split())
     if outcome == "success":
-        return [MessageEnd(msgid)]
+        return [FinalStatus(msgid)]
     if not outcome.startswith("failed"):
         return []
     code, detail = RESULTS.get(outcome, ("failed", "WeChat did not deliver it."))
-    return [MessageEnd(msgid, code, f"{detail} ({status[:64]})")]
+    return [FinalStatus(msgid, code, f"{detail} ({status[:64]})")]
 
 
-def _read_notice(item: Mapping[str, str]) -> MessageEnd:
+def _read_notice(item: Mapping[str, str]) -> FinalStatus:
     msgid, code, status = (item.get(name, "") for name in ("MsgID", "ErrorCode", "ErrorStatus"))
     if code == "0":
-        return MessageEnd(msgid)
+        return FinalStatus(msgid)
     return (
-        MessageEnd(msgid, f"notice_{code[:16]}", f"WeChat did not deliver the notice. ({status[:64]})")
+        FinalStatus(msgid, f"notice_{code[:16]}", f"WeChat did not deliver the notice. ({status[:64]})")
         if code
-        else MessageEnd("")
+        else FinalStatus("")
     )

@@ -19,8 +19,8 @@ class WebhookModes:
         self._known: dict[str, bool] = {}
         """Account → whether its messages are plain."""
 
-    async def note(self, account: str, *, is_plain: bool, is_accepted: bool) -> None:
-        """Record the mode of a genuine message; warn of a plain one that is refused."""
+    async def record(self, account: str, *, is_plain: bool, is_accepted: bool) -> None:
+        """Record the mode of a genuine message, and warn about a refused plain one."""
         if is_plain and not is_accepted:
             log.warning("wechat_console_sends_plain", account=account, remedy=remedy([account]))
         if self._known.get(account) is is_plain:
@@ -41,11 +41,11 @@ class WebhookModes:
 
 
 def key(account: str) -> str:
-    """Return the key of an account."""
+    """Return the Redis key that is set while an account's messages are plain."""
     return f"imsg:wechat:plain:{account}"
 
 
 def remedy(accounts: Iterable[str]) -> str:
-    """Return what an administrator can do."""
+    """Return the remedy for plain messages, for administrators."""
     settings = ", ".join(f"IMSG_WECHAT__ACCOUNTS__{account.upper()}__MODE=any" for account in accounts)
     return f"choose 安全模式 in WeChat's console, or set {settings}, which accepts unencrypted messages too"

@@ -1,4 +1,4 @@
-"""The WeCom channel: one call per message, at the pace of each robot."""
+"""The WeCom channel: it posts each message to a group by a robot, within the robot's rate."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +17,13 @@ from imsg_wecom import webhook
 from imsg_wecom.codes import PROVIDER
 from imsg_wecom.settings import WeCom
 
-WAIT_S = {Lane.PRIORITY: 60.0, Lane.NORMAL: 10.0, Lane.BULK: 3.0}
-"""Lane → how long a message waits for the robot's pace. One that would wait longer is tried again later, so that a list
-never blocks a robot, and a code is sent before it."""
+MAX_WAIT_S = {Lane.PRIORITY: 60.0, Lane.NORMAL: 10.0, Lane.BULK: 3.0}
+"""Lane → the longest wait for a robot's rate. A message that would wait longer is tried again later, so that a list
+does not delay codes."""
 
 
 def terms(uncertain: Uncertain) -> Terms:
-    """Return the channel's terms: a robot posts to one group, and rarely."""
+    """Return the channel's terms. A call posts to one group."""
     return Terms(
         chunk_size=20,
         call_size=1,
@@ -77,7 +77,7 @@ class WeComChannel:
         if not (provider.is_on or job.provider == name):
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
         began = self.provider_pool.clock()
-        result = await self._write(provider, message_id(job.request, recipient.n), job, prepared)
+        result = await self._post(provider, message_id(job.request, recipient.n), job, prepared)
         provider.stats.note(result, self.provider_pool.clock() - began)
         return {recipient.n: result}
 
@@ -85,19 +85,19 @@ class WeComChannel:
         """Return a block if every robot is switched off; any other block stops one robot alone."""
         return self.provider_pool.find_outage(lambda _: None)
 
-    async def _write(self, provider: Provider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
-        """Post by a robot, within its pace, unless its circuit breaker is open."""
+    async def _post(self, provider: Provider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+        """Post by a robot within its rate, unless its circuit breaker is open."""
         name = provider.name
         breakers = self._breakers[name]
         if (blocked := breakers.find_block({}, (message,))) is not None:
             return blocked
         wait_s = self.provider_pool.retry_after.wait_s(name)
-        if wait_s <= WAIT_S[job.lane]:
-            wait_s = await self._pace.acquire(name, within_s=WAIT_S[job.lane])
+        if wait_s <= MAX_WAIT_S[job.lane]:
+            wait_s = await self._pace.acquire(name, within_s=MAX_WAIT_S[job.lane])
         if wait_s:
-            detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
+            detail = f"The robot posts again in {wait_s:.0f} s: WeCom accepts a limited number a minute."
             return Again(PROVIDER, "paced", detail, wait_s, is_paced=True, was_called=False)
-        if not (provider.is_on or job.provider == name):  # since it began to wait
+        if not (provider.is_on or job.provider == name):  # it may have been disabled during the wait
             return refuse_switched_off(PROVIDER, name)
         result = await webhook.call(self._client, name, self._robots[name], prepared)
         if isinstance(result, Again) and result.is_paced:

@@ -12,7 +12,7 @@ OK = 0
 MINUTE_S = 60.0
 BUSY_S = 10.0
 CONFIGURATION_S = 300.0
-"""How long a robot waits that is not set up right in its group."""
+"""How long a robot waits if its key or its settings in the group are wrong."""
 
 MAX_DETAIL = 300
 
@@ -22,14 +22,14 @@ CODES: Mapping[int, Meaning] = {
     -1: "busy",
     45009: "rate",  # over 20 a minute
     45033: "busy",  # too many calls at once
-    93000: "configuration",  # no robot has this key (any more)
+    93000: "configuration",  # no robot has this key
     40001: "configuration",
     40013: "configuration",
     40014: "configuration",
     40056: "configuration",
     42001: "configuration",
     48002: "configuration",
-    60020: "configuration",  # our address may not call
+    60020: "configuration",  # the IP address is not allowed
     301002: "configuration",
     40003: "recipient",
     60011: "recipient",
@@ -38,18 +38,18 @@ CODES: Mapping[int, Meaning] = {
     82001: "recipient",
     40008: "content",
     40058: "content",
-    40004: "content",  # kind of file
+    40004: "content",  # the type of the file
     41005: "content",  # no file
     44001: "content",  # empty file
     44004: "content",  # empty
     45002: "content",  # too long
 }
-"""Code → its class (developer.work.weixin.qq.com/document/path/90313, read November 2026); a code that is not here is
-unlisted: the message is tried again."""
+"""Code → its class (developer.work.weixin.qq.com/document/path/90313, read November 2026); after an
+unlisted code the message is tried again."""
 
 
 def judge(code: int, text: str, robot: str) -> Result:
-    """Return the result of an answer; `text` is WeCom's own, without the key."""
+    """Return the result of an answer; `text` is its errmsg, without the key."""
     detail = f"{code}: {text}"[:MAX_DETAIL]
     match CODES.get(code):
         case _ if code == OK:

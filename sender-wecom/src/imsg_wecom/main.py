@@ -1,4 +1,4 @@
-"""The wiring of sender-wecom: the channel, and the publication of its robots' names."""
+"""The sender-wecom service: wires its channel, and publishes the names of its robots."""
 
 import time
 from collections.abc import AsyncIterator
@@ -23,8 +23,8 @@ __all__ = ["Settings", "WeCom", "app", "check_robots", "open_channel"]
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
-    """Make the service. Raises StartError where a setting is wrong or missing."""
-    del apps  # it calls no other service
+    """Make the service. Raises StartError if a setting is wrong or missing."""
+    del apps  # the service calls no other
     remedy = f"set {variable('wecom', 'robots', 'NAME', 'key')}"
     return make_sender("wecom", Settings, settings, _open_parts, remedy=remedy)
 
@@ -38,7 +38,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIterator[WeComChannel]:
-    """Open the channel; it connects at the first message. Without Redis its pace is that of this process alone."""
+    """Open the channel; it connects at the first message. Without Redis, the rate limit is for this process only."""
     async with open_client() as client:
         # Alerts come in bursts: half of a minute's messages may be sent at once.
         rate = Rate(settings.per_minute, 60.0, max(1, settings.per_minute // 2))
@@ -50,9 +50,9 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
 async def check_robots(settings: WeCom) -> dict[str, str | None]:
     """Check each robot's key by a call that posts nothing.
 
-    Return robot → WeCom's complaint, None where all is well.
+    Return robot → WeCom's error, None if the key is valid.
     """
     async with open_client() as client:
         results = {name: await try_key(client, name, robot) for name, robot in settings.robots.items()}
-    is_known = {name: isinstance(result, Sent | Refused) for name, result in results.items()}
-    return {name: None if is_known[name] else result.detail for name, result in results.items()}
+    is_valid = {name: isinstance(result, Sent | Refused) for name, result in results.items()}
+    return {name: None if is_valid[name] else result.detail for name, result in results.items()}

@@ -14,7 +14,7 @@ ENDPOINT = "https://qyapi.weixin.qq.com"
 def _is_key(key: SecretStr) -> SecretStr:
     value = key.get_secret_value()
     if not value or not value.isascii() or not all(letter.isalnum() or letter in "-_" for letter in value):
-        raise ValueError("is what stands behind key= in the robot's webhook URL: letters, digits, - and _")
+        raise ValueError("is the value of key= in the robot's webhook URL: letters, digits, - and _")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Calls to the webhooks of robots over HTTP: each has a time limit, and every failure is a result."""
+"""Makes the HTTP calls to the webhooks of robots: each has a timeout, and every failure is a result."""
 
 import asyncio
 import json
@@ -13,16 +13,16 @@ from imsg_wecom.settings import Robot
 
 PATH = "/cgi-bin/webhook/send"
 UPLOAD_PATH = "/cgi-bin/webhook/upload_media"
-"""Accepts a file for later messages, and writes nothing (developer.work.weixin.qq.com/document/path/91770)."""
+"""The path that uploads a file and posts nothing (developer.work.weixin.qq.com/document/path/91770)."""
 CONNECT_S = 5.0
 CALL_S = 15.0
-"""For the whole call."""
+"""The timeout of the whole call."""
 
 MAX_ANSWER_BYTES = 64 * 1024
 
 
 def open_client() -> httpx.AsyncClient:
-    """Return the client; it connects at the first call, and uses no proxy, which would see the keys."""
+    """Return the client. It connects at the first call, and uses no proxy, because URLs contain keys."""
     return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=httpx.AsyncHTTPTransport())
 
 
@@ -33,12 +33,12 @@ async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping
 
 
 async def try_key(client: httpx.AsyncClient, name: str, robot: Robot) -> Result:
-    """Check a key by an upload without a file: WeCom refuses it if it knows the key, and nothing is written."""
+    """Check a key by an upload without a file: WeCom refuses the file if the key is valid, and posts nothing."""
     return await _post(client, name, robot, f"{UPLOAD_PATH}?type=file", b"")
 
 
 async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, content: bytes) -> Result:
-    """Make one call. The URL has the key in it: neither it nor an error's text is logged or put into a detail."""
+    """Make one call. The URL contains the key, so neither it nor an error's text is logged or put into a detail."""
     key = robot.key.get_secret_value()
     headers = {"Content-Type": "application/json; charset=utf-8"}
     try:
@@ -71,14 +71,14 @@ async def _read(answer: httpx.Response, name: str, key: str) -> Result:
     async for chunk in answer.aiter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            return _gibberish()
+            return _judge_unreadable()
     try:
         content = json.loads(body.decode("utf-8", "replace"))
         code, text = int(content["errcode"]), str(content.get("errmsg", ""))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return _gibberish()
+        return _judge_unreadable()
     return judge(code, text.replace(key, "…"), name)
 
 
-def _gibberish() -> Unknown:
+def _judge_unreadable() -> Unknown:
     return Unknown(PROVIDER, "gibberish", "WeCom's answer can't be read.", "provider")

@@ -55,7 +55,7 @@ def upgrade() -> None:
         "windows",
         sa.Column("account", _exact(32), primary_key=True),
         sa.Column("openid", _exact(128), primary_key=True),
-        sa.Column("act", _exact(32), primary_key=True),
+        sa.Column("action", _exact(32), primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.Column("remaining", sa.BigInteger, nullable=False),
     )
