@@ -172,11 +172,11 @@ async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
             (provider,) = channel.providers
             first = await provider.pulls[0]()  # type: ignore[attr-defined]
             second = await provider.pulls[0]()  # type: ignore[attr-defined]
-    assert [(one.receipt.address, one.receipt.status, one.reference) for one in first.read] == [
+    assert [(one.receipt.address, one.receipt.status, one.reference) for one in first.receipts] == [
         (ZHANG, "delivered", new.name),
         (LATE, "failed", new.name),
     ]
-    assert {one.receipt.provider_id for one in first.read} == {
+    assert {one.receipt.provider_id for one in first.receipts} == {
         result.provider_id for result in results.values() if isinstance(result, Sent)
     }
-    assert second.read == []
+    assert second.receipts == []

@@ -96,7 +96,9 @@ class DeliveryLog:
             for attempt in attempts:
                 by_endpoint[attempt.endpoint].append(attempt)
             failing = sorted(
-                name for name, some in by_endpoint.items() if not all(attempt.reply.is_success for attempt in some)
+                name
+                for name, of_endpoint in by_endpoint.items()
+                if not all(attempt.reply.is_success for attempt in of_endpoint)
             )
             successful = sorted(by_endpoint.keys() - set(failing))
             await _record_success(connection, successful, max(attempt.at for attempt in attempts))

@@ -106,8 +106,8 @@ class Dispatcher:
         by_endpoint: defaultdict[str, list[DueDelivery]] = defaultdict(list)
         for due in leased:
             by_endpoint[due.endpoint.id].append(due)
-        for name, some in by_endpoint.items():
-            self._get_sender(name, some[0].endpoint.failures).enqueue(some)
+        for name, deliveries in by_endpoint.items():
+            self._get_sender(name, deliveries[0].endpoint.failures).enqueue(deliveries)
         for name in remaining:
             if name in self._senders:
                 self._senders[name].wake()

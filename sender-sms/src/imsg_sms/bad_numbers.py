@@ -111,7 +111,7 @@ class BadNumberSearch:
             why = f"The provider refused the list, each part of it, and {self._budget.refused_alone} numbers alone"
             detail = f"{why}; this one counts as refused too: {result.detail}"
             return ProviderReply(replace(result, detail=detail), concerns)
-        why = "The provider refuses a list for some of its numbers, and does not say for which"
+        why = "The provider refuses a list for some of its numbers, and does not say which"
         return ProviderReply(Again(result.provider, result.code, f"{why}: {result.detail}"), concerns)
 
 

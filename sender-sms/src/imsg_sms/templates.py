@@ -144,13 +144,13 @@ def build_account_book(
         entries[name] = TemplateMapping(way.id, signature, {each: way.names.get(each, each) for each in order})
         limits[name] = _limit(template, signature, account.longest)
     has_default = any(template.default for template in limits.values())
-    for name, one in own.items():
+    for name, own_limits in own.items():
         if name in limits:
             continue
-        entries[name] = TemplateMapping(name, account.signature, {each: each for each in one.variables})
-        variables = {each: account.longest if most is None else most for each, most in one.variables.items()}
-        is_default = one.default and not has_default and account.longest != 0
-        limits[name] = one.model_copy(update={"variables": variables, "default": is_default})
+        entries[name] = TemplateMapping(name, account.signature, {each: each for each in own_limits.variables})
+        variables = {each: account.longest if most is None else most for each, most in own_limits.variables.items()}
+        is_default = own_limits.default and not has_default and account.longest != 0
+        limits[name] = own_limits.model_copy(update={"variables": variables, "default": is_default})
     return TemplateBook(account.signature, entries, limits)
 
 
@@ -165,9 +165,9 @@ def _limit(template: SmsTemplate, signature: str, longest: int | None) -> Templa
         default=template.default,
         signature=bracket(signature),
         text=template.text,
-        variables={name: _smaller(one.most, longest) for name, one in parameters.items()},
-        least={name: one.least for name, one in parameters.items() if one.least},
-        kinds={name: one.kind for name, one in parameters.items() if one.kind != "text"},
+        variables={name: _smaller(parameter.most, longest) for name, parameter in parameters.items()},
+        least={name: parameter.least for name, parameter in parameters.items() if parameter.least},
+        kinds={name: parameter.kind for name, parameter in parameters.items() if parameter.kind != "text"},
         links=template.links,
     )
 
@@ -177,27 +177,26 @@ def merge_limits(books: Sequence[Mapping[str, TemplateLimits]], *, takes_text: b
 
     Free text has the largest limit of any default template; `takes_text` says that a provider sends any text.
     """
-    known: dict[str, TemplateLimits] = {}
+    merged: dict[str, TemplateLimits] = {}
     for limits in books:
-        for name, one in limits.items():
-            before = known.get(name)
-            known[name] = one if before is None else before.model_copy(
-                update={
-                    "default": before.default or one.default,
-                    "variables": {
-                        each: _larger(most, one.variables.get(each, 0)) for each, most in before.variables.items()
-                    },
-                }
-            )  # fmt: skip
-    defaults = [name for name, one in known.items() if one.default and len(one.variables) == 1]
+        for name, template in limits.items():
+            merged[name] = template if name not in merged else _widen(merged[name], template)
+    defaults = [name for name, template in merged.items() if template.default and len(template.variables) == 1]
     for other in defaults[1:]:
-        known[other] = known[other].model_copy(update={"default": False})
+        merged[other] = merged[other].model_copy(update={"default": False})
     if defaults:
-        first = known[defaults[0]]
-        bounds = [most for limits in books for one in limits.values() if one.default for most in one.variables.values()]
-        most = None if takes_text or None in bounds else max(bound for bound in bounds if bound is not None)
-        known[defaults[0]] = first.model_copy(update={"variables": dict.fromkeys(first.variables, most)})
-    return known
+        first = merged[defaults[0]]
+        default_limits = [template for limits in books for template in limits.values() if template.default]
+        bounds = [bound for template in default_limits for bound in template.variables.values()]
+        longest = None if takes_text or None in bounds else max(bound for bound in bounds if bound is not None)
+        merged[defaults[0]] = first.model_copy(update={"variables": dict.fromkeys(first.variables, longest)})
+    return merged
+
+
+def _widen(first: TemplateLimits, second: TemplateLimits) -> TemplateLimits:
+    """Return the first limits with the larger bound of each variable."""
+    variables = {name: _larger(bound, second.variables.get(name, 0)) for name, bound in first.variables.items()}
+    return first.model_copy(update={"default": first.default or second.default, "variables": variables})
 
 
 def can_send(limits: Mapping[str, TemplateLimits], message: Message, *, takes_text: bool, is_known: bool) -> bool:
@@ -206,14 +205,14 @@ def can_send(limits: Mapping[str, TemplateLimits], message: Message, *, takes_te
     `limits` are its own; `is_known` says that any provider of the route describes the message's template.
     """
     if message.is_free_text:
-        default = next((one for one in limits.values() if one.default), None)
+        default = next((template for template in limits.values() if template.default), None)
         if default is None:
             return takes_text
         return takes_text or all(_fits(default, name, message) for name in default.variables)
-    one = limits.get(message.template)
-    if one is None:
+    template = limits.get(message.template)
+    if template is None:
         return takes_text or not is_known
-    return all(_fits(one, name, message) for name in one.variables)
+    return all(_fits(template, name, message) for name in template.variables)
 
 
 def _fits(limits: TemplateLimits, name: str, message: Message) -> bool:
@@ -232,9 +231,9 @@ def describe_limits(
         return dict(limits) if known else None
     signature = next((template.signature for template in limits.values()), "")
     others = {
-        name: _without_bounds(one).model_copy(update={"default": False, "signature": signature})
-        for name, one in known.items()
-        if one.text and name not in limits
+        name: _without_bounds(template).model_copy(update={"default": False, "signature": signature})
+        for name, template in known.items()
+        if template.text and name not in limits
     }
     default = next((name for name, template in limits.items() if template.default), TEXT)
     free_text = _without_bounds(limits.get(default) or TemplateLimits(default=True, variables={TEXT: None}))
@@ -245,13 +244,13 @@ def _without_bounds(limits: TemplateLimits) -> TemplateLimits:
     return limits.model_copy(update={"variables": dict.fromkeys(limits.variables), "links": True, "breaks": True})
 
 
-def _smaller(one: int | None, other: int | None) -> int | None:
-    bounds = [bound for bound in (one, other) if bound is not None]
+def _smaller(first: int | None, second: int | None) -> int | None:
+    bounds = [bound for bound in (first, second) if bound is not None]
     return min(bounds) if bounds else None
 
 
-def _larger(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else max(one, other)
+def _larger(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else max(first, second)
 
 
 class Templates:
@@ -291,7 +290,7 @@ class Templates:
 
     async def publish(self, redis: Redis) -> None:
         """Publish the templates for the gateways. Raises RedisUnavailable."""
-        words = [word for name, one in self.limits.items() for word in (name, one.encode())]
+        words = [word for name, limits in self.limits.items() for word in (name, limits.encode())]
         await redis.run(PUBLISH, [template_limits_key(SCOPE)], words)
         await redis.call("SET", route_limits_key(SCOPE), self._routes.encode())
 

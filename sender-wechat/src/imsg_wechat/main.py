@@ -136,9 +136,9 @@ async def open_channel(
         accounts = {
             name: ChannelAccount(
                 DeliveryOptions(name, api, make_breakers(name), allowances, unconfirmed, time.time),
-                Templates.of(one.template, one.variable, one.templates, zone),
+                Templates.of(account.template, account.variable, account.templates, zone),
             )
-            for (name, api), one in zip(
+            for (name, api), account in zip(
                 _make_apis(wechat, connection, calls).items(), wechat.accounts.values(), strict=True
             )
         }

@@ -297,16 +297,18 @@ def merge_limits(accounts: Mapping[str, Templates]) -> dict[str, TemplateLimits]
     return merged
 
 
-def _tighten(one: TemplateLimits, other: TemplateLimits) -> TemplateLimits:
+def _tighten(first: TemplateLimits, second: TemplateLimits) -> TemplateLimits:
     variables = {
-        name: min((most for most in (one.variables[name], other.variables.get(name)) if most is not None), default=None)
-        for name in one.variables
+        name: min(
+            (bound for bound in (first.variables[name], second.variables.get(name)) if bound is not None), default=None
+        )
+        for name in first.variables
     }
-    return one.model_copy(
+    return first.model_copy(
         update={
             "variables": variables,
-            "default": one.default or other.default,
-            "kinds": {**other.kinds, **one.kinds},
-            "breaks": one.breaks and other.breaks,
+            "default": first.default or second.default,
+            "kinds": {**second.kinds, **first.kinds},
+            "breaks": first.breaks and second.breaks,
         }
     )
