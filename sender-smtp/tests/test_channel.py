@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Blocked, Job, Recipient, Reference, Refused, Sent
-from imsg_smtp.channel import MailChannel, terms
+from imsg_smtp.channel import MailChannel, make_terms
 from imsg_smtp.main import open_channel
-from imsg_smtp.mime import Rendered
+from imsg_smtp.mime import Rendering
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import SmtpServer, smtp_server
 from imsg_web import service_client
@@ -93,9 +93,9 @@ def job(**given: Any) -> Job:  # noqa: ANN401
     )
 
 
-async def prepare(channel: MailChannel, made: Job) -> Rendered:
+async def prepare(channel: MailChannel, made: Job) -> Rendering:
     result = await channel.prepare(made)
-    assert isinstance(result, Rendered), result
+    assert isinstance(result, Rendering), result
     return result
 
 
@@ -254,7 +254,7 @@ async def test_the_loop_goes_on_turning_while_a_large_mail_is_rendered() -> None
 def test_a_list_leaves_at_least_a_quarter_of_the_connections_and_single_mails_one(
     connections: int, single: int, bulk: int
 ) -> None:
-    shared = terms(connections, "repeat")
+    shared = make_terms(connections, "repeat")
     assert shared.concurrency == {Lane.PRIORITY: connections, Lane.NORMAL: single, Lane.BULK: bulk}
     assert shared.chunk_size == 50
     assert shared.call_size == 1

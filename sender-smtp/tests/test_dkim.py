@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imsg_smtp import dkim
-from imsg_smtp.main import _begin_signing
+from imsg_smtp.main import _make_signing
 from imsg_smtp.mime import File, Mail, MailContent, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
@@ -22,10 +22,10 @@ REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 AT = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)
 RSA = dkim.make_key("rsa")
 ED25519 = dkim.make_key("ed25519")
-BOTH = dkim.Signatures([dkim.Signer("example.com", "r1", RSA), dkim.Signer("example.com", "e1", ED25519)])
+BOTH = dkim.DomainSigners([dkim.Signer("example.com", "r1", RSA), dkim.Signer("example.com", "e1", ED25519)])
 RECORDS = {
-    b"r1._domainkey.example.com.": dkim.record(RSA).encode(),
-    b"e1._domainkey.example.com.": dkim.record(ED25519).encode(),
+    b"r1._domainkey.example.com.": dkim.make_record(RSA).encode(),
+    b"e1._domainkey.example.com.": dkim.make_record(ED25519).encode(),
 }
 
 EXAMPLE = (
@@ -45,7 +45,7 @@ EXAMPLE = (
 def test_a_signature_by_ed25519_is_the_known_one() -> None:
     seed = base64.b64decode("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
     key = Ed25519PrivateKey.from_private_bytes(seed)
-    assert dkim.record(key) == "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    assert dkim.make_record(key) == "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
     signing = dkim.Signing([dkim.Signer("football.example.com", "brisbane", key)], b"5L2g5aW9Cg==\r\n", 1_764_147_600)
     header = signing(("\r\n".join(EXAMPLE) + "\r\n").encode()).decode()
     assert re.sub(r"\r\n ", " ", header).split("; b=")[0] == (
@@ -60,7 +60,7 @@ def test_a_signature_by_ed25519_is_the_known_one() -> None:
 
 def sign(letter: MailContent, recipient: str = "zhang@example.net") -> Mail:
     rendered = render(letter, Sender("天存", "noreply@example.com"), REQUEST, AT, BOTH)
-    return rendered.address_to(0, recipient)
+    return rendered.make_mail(0, recipient)
 
 
 def wire(mail: Mail) -> bytes:
@@ -143,7 +143,7 @@ def test_a_key_signs_for_its_domain_and_those_below(sender: str, *, signs: bool)
 
 def test_a_key_is_read_as_it_was_written() -> None:
     for key in (RSA, ED25519):
-        assert dkim.record(dkim.load_key(dkim.write_key(key))) == dkim.record(key)
+        assert dkim.make_record(dkim.load_key(dkim.write_key(key))) == dkim.make_record(key)
 
 
 @pytest.mark.parametrize("pem", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
@@ -153,8 +153,8 @@ def test_what_is_no_key_is_said_to_be_none(pem: bytes) -> None:
 
 
 def test_a_record_is_written_in_strings_that_dns_takes() -> None:
-    text = dkim.record(RSA)
-    pieces = re.findall(r'"([^"]*)"', dkim.zone_strings(text))
+    text = dkim.make_record(RSA)
+    pieces = re.findall(r'"([^"]*)"', dkim.quote_strings(text))
     assert "".join(pieces) == text
     assert len(pieces) == 2
     assert max(map(len, pieces)) <= 255
@@ -174,7 +174,7 @@ def test_settings_name_keys_by_domain(tmp_path: Path) -> None:
         ed25519_key_file=tmp_path / "e.pem",
         domains={"other": {"domain": "example.org", "selector": "o1", "key_file": tmp_path / "r.pem"}},
     )
-    begin = _begin_signing(smtp, "example.com")
+    begin = _make_signing(smtp, "example.com")
     assert begin is not None
     for domain, selectors in (("example.com", [b"r1", b"e1"]), ("example.org", [b"o1"])):
         sign = begin(domain, b"x\r\n", 0)
@@ -198,4 +198,4 @@ def test_settings_that_cannot_sign_stop_the_start(keys: dict[str, object]) -> No
 
 
 def test_without_dkim_nothing_of_it_is_loaded() -> None:
-    assert _begin_signing(smtp_settings(), "example.com") is None
+    assert _make_signing(smtp_settings(), "example.com") is None

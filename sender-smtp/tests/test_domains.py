@@ -9,19 +9,19 @@ from imsg_contract.wire import Again, Refused, Result, Sent
 from imsg_smtp.domains import (
     COMPLAINT_S,
     DELAYS,
-    EASY,
     HOLD_S,
+    LIFT_FACTOR,
     MAX_DOMAINS,
     PRESETS,
     QUIET_S,
     SLOWED_PER_MINUTE,
+    DomainLimits,
     Domains,
-    DomainTerms,
     merge_presets,
 )
-from imsg_smtp.refusals import About, Throttled
+from imsg_smtp.refusals import Extent, Throttling
 
-COMPLAINT = Throttled("smtp", "550", "Domain frequency limited", 600, about=About.DOMAIN)
+COMPLAINT = Throttling("smtp", "550", "Domain frequency limited", 600, extent=Extent.DOMAIN)
 
 
 class Clock:
@@ -46,7 +46,7 @@ async def ask(domains: Domains, recipient: str, result: Result | None = None, me
         if isinstance(result, Again):
             domains.note(recipient, result, message or next(NAMES))
         return None
-    async with domains.turn(domain) as not_now:
+    async with domains.wait_turn(domain) as not_now:
         if not_now is None and result is not None:
             domains.note(recipient, result, message or next(NAMES))
         return not_now
@@ -127,12 +127,12 @@ async def test_a_quiet_domain_is_eased_until_it_is_free_again() -> None:
         domains.note(A, Sent("smtp"), next(NAMES))
         seen.append(pace_of(domains, A))
     assert seen == [120, 240, 480, None, None]
-    assert SLOWED_PER_MINUTE * EASY == 960
+    assert SLOWED_PER_MINUTE * LIFT_FACTOR == 960
 
 
 async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
     clock = Clock()
-    domains = Domains([DomainTerms("corp", frozenset({"corp.example"}), None, 10, 10)], clock)
+    domains = Domains([DomainLimits("corp", frozenset({"corp.example"}), None, 10, 10)], clock)
     domains.note("a@corp.example", COMPLAINT, next(NAMES))
     assert pace_of(domains, "a@corp.example") == 5
     for _ in range(4):
@@ -146,7 +146,7 @@ async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
 
 async def test_a_complaint_about_one_mailbox_slows_nobody_else() -> None:
     domains = Domains(PRESETS, Clock())
-    await ask(domains, "a@qq.com", Throttled("smtp", "550", "Mailbox unavailable", 600, about=About.RECIPIENT))
+    await ask(domains, "a@qq.com", Throttling("smtp", "550", "Mailbox unavailable", 600, extent=Extent.RECIPIENT))
     await ask(domains, "a@qq.com", Refused("smtp", "550 5.1.1", "no such user"))
     assert pace_of(domains, "a@qq.com") is None
 
@@ -159,7 +159,7 @@ async def test_no_more_mails_at_once_than_the_domain_bears() -> None:
         nonlocal at_once, most
         domain = domains.find(f"user{n}@{'qq.com' if n % 2 else 'foxmail.com'}")
         assert domain is not None
-        async with domains.turn(domain):
+        async with domains.wait_turn(domain):
             at_once += 1
             most = max(most, at_once)
             await asyncio.sleep(0)
@@ -178,8 +178,8 @@ def test_what_is_learned_of_domains_is_bounded() -> None:
 
 def test_a_setting_replaces_the_preset_of_its_name_and_takes_its_domains_from_the_others() -> None:
     own = [
-        DomainTerms("qq", frozenset({"qq.com"}), 1),
-        DomainTerms("mine", frozenset({"gmail.com"}), 2),
+        DomainLimits("qq", frozenset({"qq.com"}), 1),
+        DomainLimits("mine", frozenset({"gmail.com"}), 2),
     ]
     found = {one.name: one for one in merge_presets(own)}
     assert found["qq"].domains == {"qq.com"}

@@ -6,7 +6,7 @@ import pytest
 
 from imsg_contract.wire import Refused
 from imsg_smtp.hard_bounces import can_be_real, is_hard
-from imsg_smtp.refusals import Scopes, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, classify_refusal
 from imsg_smtp.replies import Reply
 from imsg_smtp.unknown_users import names_unknown_user
 
@@ -93,7 +93,7 @@ NOT_GONE = (
 def is_suppressed(line: str, stage: Stage) -> bool:
     """Judge as the channel does."""
     scopes = Scopes.of("smtp.example.com:25", "a@example.com", "b@c.cn")
-    result = judge(Reply.of(int(line[:3]), line[4:]), scopes, stage)
+    result = classify_refusal(Reply.of(int(line[:3]), line[4:]), scopes, stage)
     return isinstance(result, Refused) and is_hard(result.code, result.detail)
 
 

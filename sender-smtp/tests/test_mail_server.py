@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_limits.breakers import MAX_SCOPES
 from imsg_smtp.connection_pool import Limits
-from imsg_smtp.mail_server import COOL_OFF_S, FAILURES, PROOF_S, UNSPECIFIC_REFUSALS
+from imsg_smtp.mail_server import ACCEPTANCE_VALID_S, COOL_OFF_S, FAILURES, UNSPECIFIC_REFUSALS
 from imsg_smtp.mime import Mail
 from imsg_smtp.refusals import Scopes
 from imsg_smtp.replies import BLOCK_S
@@ -295,7 +295,7 @@ async def test_unspecific_noes_in_a_row_block_the_way_and_fail_no_further_mail()
     clock = Clock()
     async with answering({"RCPT": ["250 2.1.5 Ok", *["550 5.7.1 no"] * 4]}, clock) as (server, sending):
         assert isinstance(await sending.send(mail()), Sent)
-        clock.now += PROOF_S + 1
+        clock.now += ACCEPTANCE_VALID_S + 1
         results = [await sending.send(mail(n)) for n in range(6)]
         assert [type(result) for result in results] == [Refused] * 2 + [Blocked] * 4
         assert server.commands.count("RCPT") == 1 + UNSPECIFIC_REFUSALS + 1, "and one that tries whether it goes by now"

@@ -22,7 +22,7 @@ SENDER = Sender("天存", "noreply@example.com")
 
 
 def mail(letter: MailContent, n: int = 0, address: str = "zhang@163.com", sender: Sender = SENDER) -> Mail:
-    return render(letter, sender, REQUEST, ACCEPTED_AT).address_to(n, address)
+    return render(letter, sender, REQUEST, ACCEPTED_AT).make_mail(n, address)
 
 
 def undo_stuffing(made: Mail) -> bytes:
@@ -90,7 +90,7 @@ def test_a_mail_rendered_again_is_the_same_to_the_byte() -> None:
 
 def test_only_two_lines_differ_between_recipients_and_the_body_is_one_object() -> None:
     rendered = render(MailContent("hello", "您好"), SENDER, REQUEST, ACCEPTED_AT)
-    one, other = rendered.address_to(0, "a@example.com"), rendered.address_to(1, "b@example.com")
+    one, other = rendered.make_mail(0, "a@example.com"), rendered.make_mail(1, "b@example.com")
     assert one.body is other.body
     differing = set(one.head.split(b"\r\n")) ^ set(other.head.split(b"\r\n"))
     assert {line.split(b":")[0] for line in differing} == {b"To", b"Message-ID"}
@@ -321,7 +321,7 @@ def test_what_reaches_the_provider_is_named_by_a_digest_of_the_same_bytes() -> N
 def test_a_file_name_that_is_not_simple_is_written_for_old_readers_too(name: str) -> None:
     letter = MailContent("x", "x", None, (File(name, "application/pdf", b"abc"),))
     rendered = render(letter, SENDER, REQUEST, ACCEPTED_AT)
-    whole = rendered.address_to(0, "a@example.com")
+    whole = rendered.make_mail(0, "a@example.com")
     message = email.message_from_bytes(whole.head + whole.body, policy=email.policy.compat32)
     assert isinstance(message, email.message.Message)
     part = message.get_payload()[1]  # type: ignore[index]

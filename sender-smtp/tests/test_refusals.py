@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused, Result
-from imsg_smtp.refusals import LINES, About, Scopes, Stage, Throttled, Unspecific, judge
+from imsg_smtp.refusals import REFUSAL_RULES, Extent, Scopes, Stage, Throttling, UnspecificRefusal, classify_refusal
 from imsg_smtp.replies import Reply
 
 SERVER = "mail.example.com:587"
@@ -14,7 +14,7 @@ SENDER, DOMAIN = f"{SERVER} from noreply@example.com", f"{SERVER} from example.c
 
 
 def judge_line(line: str, stage: Stage) -> Again | Refused | Blocked:
-    return judge(Reply.of(int(line[:3]), line[4:]), SCOPES, stage)
+    return classify_refusal(Reply.of(int(line[:3]), line[4:]), SCOPES, stage)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_no_to_the_mailbox_or_the_content_fails_that_message(line: str, stage:
 )
 def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: Stage) -> None:
     result = judge_line(line, stage)
-    assert isinstance(result, Throttled)
+    assert isinstance(result, Throttling)
     assert result.after_s >= 60
 
 
@@ -126,13 +126,13 @@ def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: St
 @pytest.mark.parametrize("line", ["550 5.7.1 Delivery not authorized", "554 5.7.0 no", "550 5.7.999 what?"])
 def test_a_no_about_permission_that_says_no_more_is_left_to_what_other_mail_tells(line: str, stage: Stage) -> None:
     result = judge_line(line, stage)
-    assert isinstance(result, Unspecific)
+    assert isinstance(result, UnspecificRefusal)
     assert result.scope == DOMAIN
 
 
 def test_every_line_of_the_table_has_a_source_and_is_met_by_no_line_before_it_alone() -> None:
-    assert all(line.source for line in LINES)
-    assert {line.about for line in LINES} == set(About)
+    assert all(line.source for line in REFUSAL_RULES)
+    assert {line.extent for line in REFUSAL_RULES} == set(Extent)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +159,4 @@ def test_a_listed_code_is_shown_as_the_server_words_it(line: str) -> None:
 
 @given(st.integers(400, 599), st.text(), st.sampled_from(Stage))
 def test_any_no_has_a_result(code: int, text: str, stage: Stage) -> None:
-    assert isinstance(judge(Reply.of(code, text), SCOPES, stage), Again | Refused | Blocked)
+    assert isinstance(classify_refusal(Reply.of(code, text), SCOPES, stage), Again | Refused | Blocked)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused
-from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_before_mail, queue_id
+from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_before_mail, find_queue_id
 
 SCOPE = "mail.example.com:587"
 
@@ -107,7 +107,7 @@ def test_a_text_is_kept_in_one_line_of_bounded_length() -> None:
     ],
 )
 def test_the_name_in_the_servers_queue_is_found_in_the_wordings_of_common_servers(text: str, name: str | None) -> None:
-    assert queue_id(Reply.of(250, text)) == name
+    assert find_queue_id(Reply.of(250, text)) == name
 
 
 @given(st.integers(-1, 9999), st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
@@ -117,4 +117,4 @@ def test_any_reply_means_something_and_can_be_kept(code: int, text: str) -> None
     assert reply.text.isprintable()
     assert isinstance(classify(reply, SCOPE), Again | Refused | Blocked)
     assert isinstance(classify_before_mail(reply, SCOPE), Again | Blocked)
-    assert queue_id(reply) is None or queue_id(reply)
+    assert find_queue_id(reply) is None or find_queue_id(reply)

@@ -14,9 +14,9 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Blocked, Job, Recipient, Result
 from imsg_smtp.bounces.bounce_token import derive_keys, read_signed_name, read_token, sign_name
 from imsg_smtp.channel import MailChannel
-from imsg_smtp.dkim import Signatures, Signer, make_key, parse_head
+from imsg_smtp.dkim import DomainSigners, Signer, make_key, parse_head
 from imsg_smtp.main import open_channel
-from imsg_smtp.mime import MailContent, Rendered, render
+from imsg_smtp.mime import MailContent, Rendering, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import EXTENSIONS, SmtpServer, smtp_server
@@ -52,7 +52,7 @@ async def send(channel: MailChannel, *addresses: str) -> Sequence[Result]:
         expires_at=at + timedelta(hours=24),
     )
     prepared = await channel.prepare(job)
-    assert isinstance(prepared, Rendered)
+    assert isinstance(prepared, Rendering)
     results = await channel.deliver(job, prepared, job.recipients)
     return [results[n] for n in sorted(results)]
 
@@ -117,7 +117,7 @@ async def test_each_mail_bears_its_signed_name_whatever_its_envelope(given: dict
 
 async def test_a_mail_without_a_key_bears_no_signature() -> None:
     mail = render(MailContent("s", "t"), Sender("", "a@example.com"), REQUEST, datetime(2026, 11, 25, tzinfo=UTC))
-    head = mail.address_to(3, "b@example.net").head.decode()
+    head = mail.make_mail(3, "b@example.net").head.decode()
 
     assert f"Message-ID: <{REQUEST}-3@example.com>" in head
     assert "X-IMSG-Id" not in head
@@ -126,10 +126,10 @@ async def test_a_mail_without_a_key_bears_no_signature() -> None:
 def test_dkim_signs_the_signed_name() -> None:
     signer = Signer("example.com", "s", make_key("ed25519"))
     at = datetime(2026, 11, 25, tzinfo=UTC)
-    signing, sender = Signatures([signer]), Sender("", "a@example.com")
+    signing, sender = DomainSigners([signer]), Sender("", "a@example.com")
     made = render(MailContent("s", "t"), sender, REQUEST, at, signing, sign_name=partial(sign_name, KEY))
 
-    (signed,) = [value for name, value in parse_head(made.address_to(0, "b@example.net").head) if name == SIGNATURE]
+    (signed,) = [value for name, value in parse_head(made.make_mail(0, "b@example.net").head) if name == SIGNATURE]
     assert {"x-imsg-id", "message-id"} <= set(signed.partition("h=")[2].partition(";")[0].split(":"))
 
 

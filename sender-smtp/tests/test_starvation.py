@@ -70,7 +70,7 @@ async def send_all(
         for n, name in enumerate(arrivals):
             sender = Sender("", f"noreply@{random.choice(sender_domains)}")
             rendered = render(MailContent("x", "x"), sender, "0192f0c4a7b17d3e8f00112233445566", datetime.now(UTC))
-            mails[name] = rendered.address_to(n, f"{name}@{random.choice(domains)}")
+            mails[name] = rendered.make_mail(n, f"{name}@{random.choice(domains)}")
         server.poison[mails[POISON].recipient] = poison
 
         async with sending_to(address, timeouts=QUICK, clock=clock, domains=paces) as sending:

@@ -17,11 +17,11 @@ AT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
 
 def test_both_headers_stand_in_the_mail_under_its_signature_and_say_the_address_to_nobody() -> None:
     headers = UnsubscribeHeaders("https://imsg.example.com/", KEY, "news", "marketing").headers
-    signing = dkim.Signatures([dkim.Signer("example.com", "s", dkim.make_key("ed25519"))])
+    signing = dkim.DomainSigners([dkim.Signer("example.com", "s", dkim.make_key("ed25519"))])
     letter, sender = MailContent("新品", "您好"), Sender("天存", "news@example.com")
 
     mails = [
-        render(letter, sender, "0" * 32, AT, signing, unsubscribe=headers).address_to(0, "li.wei@example.com")
+        render(letter, sender, "0" * 32, AT, signing, unsubscribe=headers).make_mail(0, "li.wei@example.com")
         for _ in range(2)
     ]
 
@@ -40,8 +40,6 @@ def test_both_headers_stand_in_the_mail_under_its_signature_and_say_the_address_
 
 
 def test_another_mail_has_neither() -> None:
-    mail = render(MailContent("通知", "您好"), Sender("", "a@example.com"), "0" * 32, AT).address_to(
-        0, "li@example.com"
-    )
+    mail = render(MailContent("通知", "您好"), Sender("", "a@example.com"), "0" * 32, AT).make_mail(0, "li@example.com")
 
     assert b"List-Unsubscribe" not in mail.head

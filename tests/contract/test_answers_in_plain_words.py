@@ -9,9 +9,9 @@ from imsg_console.features.messages.timeline import describe
 from imsg_console.texts import Texts
 from imsg_sms.http_settings import Http
 from imsg_sms.providers import aliyun, tencent, twilio, volcengine
-from imsg_smtp.refusals import Scopes, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, classify_refusal
 from imsg_smtp.replies import RULES as REPLIES
-from imsg_smtp.replies import TROUBLES, Reply
+from imsg_smtp.replies import SERVER_FAILURES, Reply
 from imsg_wechat.codes import RULES, ErrorAnswer
 from imsg_wechat.webhook import RESULTS
 
@@ -31,7 +31,7 @@ DESCRIBED = [
 
 SENT = [
     *(("sms", one.name_code(code)) for one in DESCRIBED for code in one.errors if code != "*"),
-    *(("smtp", code) for code in (*REPLIES, *TROUBLES)),
+    *(("smtp", code) for code in (*REPLIES, *SERVER_FAILURES)),
     *(("sms", code) for provider in (aliyun, tencent, volcengine, twilio) for code in provider.CODES),
     *(("wechat", str(code)) for code in RULES if code not in MENUS | OURS),
     *(("wechat", code) for code, _ in RESULTS.values()),
@@ -59,7 +59,7 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
     now = datetime(2026, 11, 27, tzinfo=UTC)
     sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
     wechat = ErrorAnswer(99999, "new").detail
-    smtp = judge(Reply(599, "new"), Scopes.of("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
+    smtp = classify_refusal(Reply(599, "new"), Scopes.of("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
         assert describe(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"

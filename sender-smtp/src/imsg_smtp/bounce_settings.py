@@ -1,4 +1,4 @@
-"""The settings of the ways on which bounces come in, checked at start."""
+"""The settings of the bounce sources, checked at start."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from imsg_runtime.settings import is_loopback, variable
 Security = Literal["none", "starttls", "tls"]
 
 PORTS = {"none": 143, "starttls": 143, "tls": 993}
-"""Where IMAP servers listen, by security (RFC 9051, RFC 8314)."""
+"""Security → the default port of IMAP (RFC 9051, RFC 8314)."""
 
 MIB = 1024 * 1024
 
@@ -34,14 +34,14 @@ FIXED_ENVELOPES = {
     "smtp.qiye.aliyun.com": "imap.qiye.aliyun.com",
     "smtp.mxhichina.com": "imap.mxhichina.com",
 }
-"""Servers that take no envelope sender but the account that logs in, and where its mailbox is read.
+"""Servers that accept only the account's address as envelope sender → the IMAP server of its mailbox.
 
 NetEase's 553 `Mail from must equal authorized user`, QQ's 501, Alibaba Mail's 440 (document 36612).
 """
 
 
 def has_fixed_envelope(host: str) -> bool:
-    """Tell whether a server is known to take no envelope sender but its account; DirectMail has no mailbox to read."""
+    """Return whether a server accepts only its account's address as envelope sender; DirectMail has no mailbox."""
     return host in FIXED_ENVELOPES or (host.startswith("smtpdm") and host.endswith(".aliyun.com"))
 
 
@@ -82,17 +82,17 @@ class BounceMailbox(BaseModel):
 
     @property
     def name(self) -> str:
-        """How people know it: `imap.exmail.qq.com:993, folder INBOX`."""
+        """Its name for people: `imap.exmail.qq.com:993, folder INBOX`."""
         return f"{self.host}:{self.server_port}, folder {self.folder}"
 
     def set_by(self, setting: str) -> "BounceMailbox":
-        """Return the same as it is set by another setting than that of the default server."""
+        """Return a copy that names the variables of another setting than the default server's."""
         mailbox = self.model_copy()
         mailbox._setting = setting  # noqa: SLF001  its own class
         return mailbox
 
     def variable(self, field: str) -> str:
-        """Name the environment variable of a field."""
+        """Return the environment variable of a field."""
         return f"{self._setting}__{field.upper()}"
 
     @model_validator(mode="after")

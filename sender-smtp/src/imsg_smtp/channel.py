@@ -11,19 +11,18 @@ from imsg_delivery.provider_pool import ProviderPool, SupportsSend
 from imsg_delivery.routes import Facts
 from imsg_runtime.settings import variable
 from imsg_smtp.hard_bounces import HardBounces, is_hard
-from imsg_smtp.mime import Mail, Rendered
+from imsg_smtp.mime import Mail, Rendering
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
 CHUNK_SIZE = 50
-"""Mails of one chunk: some seconds' work, so that a crash leaves little in doubt and other workers get their share."""
+"""Mails of one chunk: some seconds' work, so that a crash leaves few in doubt and other workers get their share."""
 
 
-def terms(connections: int, uncertain: Uncertain) -> Terms:
-    """Share out the connections: a code may have any, a single mail all but one, a list all but a quarter.
+def make_terms(connections: int, uncertain: Uncertain) -> Terms:
+    """Return the channel's terms: codes may use all connections, single mails all but one, lists three quarters.
 
-    So some are always free of lists, and one of all but codes; a code that finds that one taken has whichever falls
-    free next, before any single mail. With one connection there is nothing to share: they take turns, codes first.
+    A code that finds none free gets the next one, before any single mail. With one connection all lanes share it.
     """
     of_singles = max(1, connections - 1)
     of_lists = max(1, connections - ceil(connections / 4))
@@ -36,10 +35,10 @@ def terms(connections: int, uncertain: Uncertain) -> Terms:
 
 
 class MailChannel:
-    """One mail per recipient: nobody sees another's address, and every refusal is one recipient's own.
+    """Sends one mail per recipient: no recipient sees another's address, and each gets its own result.
 
-    A message prefers one server at every attempt, chosen by its Message-ID, so that a repeat of what a server may have
-    goes where it may be recognised. The next server is used only where one said Again or Blocked.
+    A message prefers the same server at every attempt, chosen by its Message-ID, so that this server can recognize a
+    repeat. The next server is used only after Again or Blocked.
     """
 
     method = PROVIDER
@@ -52,19 +51,19 @@ class MailChannel:
         terms: Terms,
         bounces: HardBounces | None = None,
     ) -> None:
-        """`servers` are named as in `provider_pool`."""
+        """`servers` have the names of the providers in `provider_pool`."""
         self.terms = terms
         self.provider_pool = provider_pool
         self._servers = servers
         self._renderings = renderings
         self._bounces = bounces
 
-    async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
-        """Fetch what history keeps, and render what all recipients share."""
+    async def prepare(self, job: Job) -> Rendering | Again | Blocked | Refused:
+        """Fetch content and attachments from history, and render the parts that all recipients share."""
         return await self._renderings.render(job)
 
-    async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Send the mail of each recipient; a repeat has the same Message-ID and Date."""
+    async def deliver(self, job: Job, prepared: Rendering, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Send a mail to each recipient; a repeat has the same Message-ID and Date."""
         results: dict[int, Result] = {}
         for recipient in recipients:
             results[recipient.n] = result = await self._deliver(job, prepared, recipient)
@@ -72,20 +71,20 @@ class MailChannel:
                 await self._bounces.report(job, recipient, result)
         return results
 
-    async def _deliver(self, job: Job, prepared: Rendered, recipient: Recipient) -> Result:
+    async def _deliver(self, job: Job, prepared: Rendering, recipient: Recipient) -> Result:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.", "recipient")
-        mail = prepared.address_to(recipient.n, address)
+        mail = prepared.make_mail(recipient.n, address)
         facts = Facts(mail.message_id, mail.recipient, mail.sender, category=job.category)
         return await self.provider_pool.send(mail, facts, self._servers, job.provider) or self._explain(mail, job)
 
     def find_outage(self) -> Blocked | None:
-        """Return why no server that is switched on accepts anything; None if one does."""
+        """Return why no server that is switched on accepts mail; None if one does."""
         return self.provider_pool.find_outage(lambda name: self._servers[name].find_outage())
 
     def _explain(self, mail: Mail, job: Job) -> Result:
-        """Say why no server may be used for a mail."""
+        """Return the result of a mail for which no server may be used."""
         if job.provider is not None and self.provider_pool.find(job.provider) is None:
             why = f"There is no mail server {job.provider}; there are {', '.join(self._servers)}."
             return Refused(PROVIDER, "no_provider", why, "content")

@@ -1,7 +1,7 @@
-"""Connecting to a mail server: greeting, TLS and log-in, by aiosmtplib, which is imported only here.
+"""Opens connections to a mail server: greeting, TLS and log-in, by aiosmtplib, which only this module imports.
 
-After the log-in `connection` takes over: aiosmtplib can't send commands in groups, and does not tell whether the final
-dot was sent when something fails, which decides between a safe repeat and `unknown` (docs/providers.md).
+After the log-in `connection` uses the transport itself: aiosmtplib has no pipelining, and does not report whether the
+final dot was sent before an error, which decides between a safe repeat and `unknown` (docs/providers.md).
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloErr
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked
-from imsg_smtp.connection import Connection, Extensions, name_trouble
+from imsg_smtp.connection import Connection, Extensions, failure_code
 from imsg_smtp.dialogue import take_over
 from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_before_mail
-from imsg_smtp.server_address import ServerAddress, Timeouts, describe, reach
+from imsg_smtp.server_address import ServerAddress, Timeouts, describe_error, open_socket
 
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
 """Replies to AUTH that refuse the mechanism and not the password (RFC 4954, sections 4 and 6)."""
 
 
 async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Again | Blocked:
-    """Open a connection, secured and logged in as the server wants it.
+    """Open a connection, with TLS and the log-in that the settings name.
 
-    Again where the server is unavailable for now, Blocked where a setting has to be changed, here or there.
+    Returns Again where the server is unavailable, Blocked where a setting has to be changed, here or at the server.
     """
-    sock = await reach(server, timeouts.connect_s)
+    sock = await open_socket(server, timeouts.connect_s)
     if isinstance(sock, Again):
         return sock
     client = SMTP(
@@ -36,7 +36,7 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
         local_hostname=server.hello,
         timeout=timeouts.command_s,
         use_tls=server.security == "tls",
-        start_tls=False,  # done by hand: the library's default is opportunistic
+        start_tls=False,  # `_authenticate` starts TLS: the library's default is opportunistic
         tls_context=server.tls,
     )
     failure: Again | Blocked | None
@@ -46,7 +46,7 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
     except SMTPResponseException as error:
         failure = classify_before_mail(Reply.of(error.code, error.message), server.scope)
     except (SMTPException, OSError) as error:
-        failure = _trouble(error, server)
+        failure = _translate_error(error, server)
     except BaseException:
         _abort(client)
         raise
@@ -61,13 +61,13 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
 
 
 def _has_unread(client: SMTP) -> bool:
-    """Tell whether octets are left behind the last reply: they would be read as the next reply."""
+    """Return whether octets follow the last reply: they would be read as the next reply."""
     protocol = client.protocol
     return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
 
 
 async def _authenticate(client: SMTP, server: ServerAddress) -> Blocked | None:
-    """Send EHLO, start TLS, send EHLO again (RFC 3207 voids the first), and log in."""
+    """Send EHLO, start TLS, send EHLO again (required by RFC 3207), and log in; return why that failed."""
     await _greet(client)
     if server.security == "starttls":
         if not client.supports_extension("starttls"):
@@ -93,13 +93,13 @@ async def _greet(client: SMTP) -> None:
 
 
 async def _log_in(client: SMTP, server: ServerAddress, username: str, password: SecretStr) -> Blocked | None:
-    """Log in by the first mechanism that both support; by the next only where the mechanism itself was refused.
+    """Log in by the first mechanism that both sides support; by the next only if the mechanism itself was refused.
 
-    A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
+    A refused password is not tried by another mechanism: repeated wrong log-ins lock the account.
     """
     known = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
     if client.get_transport_info("sslcontext") is None:
-        known = dict(reversed(known.items()))  # in clear, which settings allow to this machine only
+        known = dict(reversed(known.items()))  # unencrypted, which settings allow to this machine only
     offered = " ".join(client.server_auth_methods) or "none"
     scope, port = server.scope, server.variable("port")
     code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct {port}."
@@ -108,7 +108,7 @@ async def _log_in(client: SMTP, server: ServerAddress, username: str, password: 
             await known[name](username, password.get_secret_value())
         except SMTPAuthenticationError as error:
             reply = Reply.of(error.code, error.message)
-            if reply.is_farewell:
+            if reply.closes_connection:
                 raise
             remedy = f"correct {server.variable('username')} and {server.variable('password')}"
             code, detail = reply.label, f"{scope} refused the log-in, so {remedy}: {reply.text}"
@@ -136,8 +136,8 @@ def _abort(client: SMTP) -> None:
     client.close()
 
 
-def _trouble(error: Exception, server: ServerAddress) -> Again | Blocked:
-    """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
+def _translate_error(error: Exception, server: ServerAddress) -> Again | Blocked:
+    """Return the result of a failed connection: Blocked for an untrusted certificate, else Again."""
     cause: BaseException | None = error
     scope = server.scope
     while cause is not None:
@@ -148,4 +148,4 @@ def _trouble(error: Exception, server: ServerAddress) -> Again | Blocked:
             )
             return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
         cause = cause.__cause__
-    return Again(PROVIDER, name_trouble(error), f"{scope}: {describe(error)}")
+    return Again(PROVIDER, failure_code(error), f"{scope}: {describe_error(error)}")

@@ -1,7 +1,7 @@
-"""What is said on a connection once it is open: commands out, whole replies in, in order, several on their way at once.
+"""Commands and replies on an open connection, with several commands in flight (PIPELINING, RFC 2920).
 
-The library reads one reply for each command and drops what comes beside it, so that it can't be used with PIPELINING
-(RFC 2920): the replies to a group of commands may come in one packet or in many.
+aiosmtplib reads one reply for each command and drops further ones; the replies to pipelined commands may come in one
+packet or in many.
 """
 
 import asyncio
@@ -11,30 +11,30 @@ from typing import cast
 from imsg_smtp.replies import Reply
 
 MAX_REPLY_OCTETS = 32 * 1024
-"""Of one reply, all its lines together, as the library bounds it; RFC 5321 asks for lines of 512 octets."""
+"""The size of one reply with all its lines, the library's limit too; RFC 5321 limits a line to 512 octets."""
 
 MAX_UNREAD = 16
-"""Replies that may wait to be read: more than any group has commands."""
+"""Replies that may wait to be read: more than the commands in flight."""
 
 
 class NoReplyError(Exception):
-    """There is no whole reply and there will be none: the connection is gone, or what came is no reply."""
+    """No whole reply will come: the connection is closed, or its data is no reply."""
 
 
 class MalformedReplyError(NoReplyError):
-    """What came can't be read as a reply."""
+    """The data can't be parsed as a reply."""
 
 
 class OutOfStepError(NoReplyError):
-    """The server answered more than once, so that its replies can't be told apart any more."""
+    """The server sent more replies than it got commands, so replies can't be matched to commands any more."""
 
 
 class ReplyTimeoutError(NoReplyError):
-    """The server did not answer, or did not take what was written, in time."""
+    """The server did not answer, or did not read the data, in time."""
 
 
 class Dialogue(asyncio.Protocol):
-    """Reads replies (RFC 5321, section 4.2) and knows when writing has to wait; takes over an open transport."""
+    """Parses replies (RFC 5321, section 4.2) and applies flow control to writes, on an open transport."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -43,9 +43,9 @@ class Dialogue(asyncio.Protocol):
         self._octets = 0
         self._replies: deque[Reply] = deque()
         self._failure: NoReplyError | None = None
-        self._arrived = asyncio.Event()
-        self._may_write = asyncio.Event()
-        self._may_write.set()
+        self._has_reply = asyncio.Event()
+        self._can_write = asyncio.Event()
+        self._can_write.set()
         transport.set_protocol(self)
 
     @property
@@ -54,17 +54,17 @@ class Dialogue(asyncio.Protocol):
         return self._failure is None and not self._transport.is_closing()
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether the connection is open, and every reply was read: another command may follow."""
+    def is_idle(self) -> bool:
+        """Whether the connection is open and every reply was read: another command may follow."""
         return self.is_open and not self.has_unread
 
     @property
     def has_unread(self) -> bool:
-        """Whether anything came that nobody has read, a part of a line included."""
+        """Whether data was received and not read, a part of a line included."""
         return bool(self._replies or self._lines or self._buffer)
 
     def write(self, data: bytes) -> None:
-        """Send octets. Raises NoReplyError where the connection is gone, OutOfStepError where a reply is unread."""
+        """Write octets. Raises NoReplyError where the connection is closed, OutOfStepError where a reply is unread."""
         if not self.is_open:
             raise self._failure or NoReplyError("the connection was closed")
         self.check_in_step()
@@ -75,22 +75,22 @@ class Dialogue(asyncio.Protocol):
         if self.has_unread:
             raise OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
-    async def ask(self, command: bytes, timeout_s: float) -> Reply:
+    async def send_command(self, command: bytes, timeout_s: float) -> Reply:
         """Send a command and read its reply. Raises NoReplyError."""
         self.write(command)
         return await self.read(timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until the server has taken most of what was written, or has answered. Raises NoReplyError."""
-        await self._wait(self._may_write, timeout_s, "it took nothing more")
+        """Wait until the server has read most of the written data, or has answered. Raises NoReplyError."""
+        await self._wait(self._can_write, timeout_s, "it took nothing more")
         if self._failure is not None:
             raise self._failure
 
     async def read(self, timeout_s: float) -> Reply:
         """Read the next reply. Raises NoReplyError."""
         if not self._replies and self._failure is None:
-            self._arrived.clear()
-            await self._wait(self._arrived, timeout_s, "it did not answer")
+            self._has_reply.clear()
+            await self._wait(self._has_reply, timeout_s, "it did not answer")
         if self._replies:
             return self._replies.popleft()
         raise self._failure or NoReplyError("no reply")
@@ -104,7 +104,7 @@ class Dialogue(asyncio.Protocol):
         *lines, rest = data.split(b"\n")
         self._buffer[:] = rest
         for line in lines:
-            self._take(line)
+            self._read_line(line)
         if self._octets + len(self._buffer) > MAX_REPLY_OCTETS or len(self._replies) > MAX_UNREAD:
             self._fail(MalformedReplyError("it answered more than a reply may hold"))
 
@@ -114,21 +114,21 @@ class Dialogue(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits."""
+        """Fail the pending read or drain."""
         failure = NoReplyError("the connection was lost")
         failure.__cause__ = exc
         self._fail(failure)
 
     def pause_writing(self) -> None:
-        """Let `drain` wait."""
-        self._may_write.clear()
+        """Make `drain` wait."""
+        self._can_write.clear()
 
     def resume_writing(self) -> None:
-        """Let `drain` go on."""
-        self._may_write.set()
+        """Let `drain` return."""
+        self._can_write.set()
 
     async def _wait(self, event: asyncio.Event, timeout_s: float, what: str) -> None:
-        """Wait for an event. A bare timer: three waits a mail make `asyncio.timeout` a part of what a mail costs."""
+        """Wait for an event. A bare timer is cheaper than `asyncio.timeout`; each mail waits three times."""
         if event.is_set():
             return
         is_late = False
@@ -146,7 +146,7 @@ class Dialogue(asyncio.Protocol):
         if is_late:
             raise ReplyTimeoutError(f"{what} within {timeout_s:g} s")
 
-    def _take(self, line: bytes) -> None:
+    def _read_line(self, line: bytes) -> None:
         self._lines.append(line)
         self._octets += len(line)
         code = line[:3]
@@ -157,16 +157,16 @@ class Dialogue(asyncio.Protocol):
             text = b"\n".join(line[4:].strip(b" \t\r") for line in self._lines)
             self._lines, self._octets = [], 0
             self._replies.append(Reply.of(int(code), text.decode("utf-8", "surrogateescape")))
-            self._arrived.set()
-            self._may_write.set()  # who waits for room wants to hear this first: the server may read no more
+            self._has_reply.set()
+            self._can_write.set()  # ends `drain`: after a reply the server may read no more
 
     def _fail(self, failure: NoReplyError) -> None:
         if self._failure is None:
             self._failure = failure
-        self._arrived.set()
-        self._may_write.set()
+        self._has_reply.set()
+        self._can_write.set()
 
 
 def take_over(transport: asyncio.BaseTransport) -> Dialogue:
-    """Speak from now on, on a connection that the library has opened."""
+    """Return a dialogue on a connection that the library has opened."""
     return Dialogue(cast("asyncio.Transport", transport))

@@ -1,4 +1,4 @@
-"""DKIM signatures (RFC 6376; ed25519 by RFC 8463) and the keys they are made with: the one module for cryptography."""
+"""DKIM signatures (RFC 6376; ed25519 by RFC 8463) and their keys."""
 
 import hashlib
 import re
@@ -16,18 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 MIN_RSA_BITS = 1_024
-"""What receivers still take (RFC 8301, 3.2); ours are longer."""
+"""The shortest key that receivers accept (RFC 8301, 3.2)."""
 
 RSA_BITS = 2_048
-"""RFC 8301, 3.2. Longer ones do not fit into a UDP answer, and take 10 times as long to sign by."""
+"""The size of new keys (RFC 8301, 3.2). A longer key's record exceeds a UDP answer, and it signs 10 times slower."""
 
 TXT_CHARACTERS = 255
-"""Of one string of a TXT record (RFC 1035, 3.3.14)."""
+"""The longest string of a TXT record (RFC 1035, 3.3.14)."""
 
-OVERSIGNED = ("from", "to", "subject")
-"""Signed once more than they stand there, so that a second one added on the way breaks the signature."""
+OVERSIGNED_HEADERS = ("from", "to", "subject")
+"""Headers that are signed once more than they occur, so that a copy added on the way breaks the signature."""
 
-SIGNED = (
+SIGNED_HEADERS = (
     "from",
     "to",
     "subject",
@@ -43,14 +43,14 @@ SIGNED = (
     "auto-submitted",
     "x-imsg-id",
 )
-"""What is signed of what is there, in this order: all that a reader sees or acts on (RFC 6376, 5.4.1; RFC 8058, 4)."""
+"""The headers to sign, in this order: those that a mail client shows or acts on (RFC 6376, 5.4.1; RFC 8058, 4)."""
 
 LINE_CHARACTERS = 70
-"""Of a signature's value on one line."""
+"""How much of a signature's value stands on one line."""
 
 
 class DkimKeyError(ValueError):
-    """A key can't be used; its text says why and what is wanted."""
+    """A key can't be used; the text says why, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Signer:
 
     @property
     def algorithm(self) -> str:
-        """Name it as the signature does."""
+        """The algorithm's name in the signature."""
         return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"
 
     def sign(self, head: bytes, body_hash: str, at_s: int) -> bytes:
@@ -83,7 +83,7 @@ class Signer:
 
 
 class Signing:
-    """What all mails of one body share of their signatures: the body's hash, and when it was signed."""
+    """Signs all mails with one body: the body's hash and the time of signing are shared."""
 
     def __init__(self, signers: Sequence[Signer], body: bytes, at_s: int) -> None:
         self._signers = signers
@@ -91,29 +91,29 @@ class Signing:
         self._at_s = at_s
 
     def __call__(self, head: bytes) -> bytes:
-        """Return the signatures of a mail with these header lines, to stand before them.
+        """Return the signatures of a mail with these header lines, as header lines that precede them.
 
-        Both algorithms are deterministic: a mail that is signed again gets the same bytes.
+        Both algorithms are deterministic: a repeat of a mail gets the same bytes.
         """
         return b"".join(signer.sign(head, self._body_hash, self._at_s) for signer in self._signers)
 
 
-class Signatures:
-    """Finds who signs for a sender: the longest of the domains that its own is, or is below (DMARC, relaxed)."""
+class DomainSigners:
+    """Chooses the signers for a sender's domain: those of the longest equal or parent domain (DMARC, relaxed)."""
 
     def __init__(self, signers: Iterable[Signer]) -> None:
         self._signers = sorted(signers, key=lambda signer: -len(signer.domain))
 
     def __call__(self, domain: str, body: bytes, at_s: int) -> Signing | None:
-        """Begin to sign mails of this body, which come from this domain; None where it has no key."""
-        found = next((signer.domain for signer in self._signers if f".{domain}".endswith(f".{signer.domain}")), None)
-        if found is None:
+        """Return the Signing of mails with this body from this domain; None where no key fits."""
+        signing = next((signer.domain for signer in self._signers if f".{domain}".endswith(f".{signer.domain}")), None)
+        if signing is None:
             return None
-        return Signing([signer for signer in self._signers if signer.domain == found], body, at_s)
+        return Signing([signer for signer in self._signers if signer.domain == signing], body, at_s)
 
 
 def hash_body(body: bytes) -> str:
-    """Hash a body (without the empty line before it), in relaxed form; takes time in proportion to it."""
+    """Return the base64 hash of a body (without the empty line before it) in relaxed form, in linear time."""
     return b64encode(hashlib.sha256(relax_body(body)).digest()).decode()
 
 
@@ -121,17 +121,17 @@ _BLANKS = re.compile(rb"[ \t]+")
 
 
 def relax_body(body: bytes) -> bytes:
-    """Write a body as RFC 6376, 3.4.4 wants it hashed: blanks as one, none at a line's end, no empty lines last."""
+    """Return the relaxed form of a body (RFC 6376, 3.4.4): single blanks, none at line ends, no empty last lines."""
     if body and not body.endswith(b"\r\n"):
         body += b"\r\n"
     if b" " in body or b"\t" in body:
         body = _BLANKS.sub(b" ", body).replace(b" \r\n", b"\r\n")
-    kept = body.rstrip(b"\r\n")  # bare CR and LF do not occur: mime writes none
+    kept = body.rstrip(b"\r\n")  # `mime` writes no bare CR or LF
     return kept + b"\r\n" if kept else b""
 
 
 def parse_head(head: bytes) -> list[tuple[str, str]]:
-    """Part header lines into (name in small letters, value unfolded and relaxed: RFC 6376, 3.4.2)."""
+    """Parse header lines into (name in lower case, value unfolded and relaxed: RFC 6376, 3.4.2)."""
     lines = head.decode("utf-8").replace("\r\n ", " ").replace("\r\n\t", " ").split("\r\n")
     headers = []
     for line in lines:
@@ -142,17 +142,17 @@ def parse_head(head: bytes) -> list[tuple[str, str]]:
 
 
 def list_signed(headers: Sequence[tuple[str, str]]) -> list[str]:
-    """List what `h=` names."""
+    """Return the names of `h=`: the signed headers, each as often as it is signed."""
     present = [name for name, _ in headers]
     names: list[str] = []
-    for name in SIGNED:
+    for name in SIGNED_HEADERS:
         if name in present:
-            names += [name] * (present.count(name) + (name in OVERSIGNED))
+            names += [name] * (present.count(name) + (name in OVERSIGNED_HEADERS))
     return names
 
 
 def join_signed(headers: Sequence[tuple[str, str]], value: str) -> bytes:
-    """Join what is signed: each named header, the last of its name first, then the signature's own without `b`."""
+    """Return the signed octets: each header of `h=`, the last of a name first, then the signature without `b`."""
     lines = []
     rest = list(headers)
     for name in list_signed(headers):
@@ -164,9 +164,9 @@ def join_signed(headers: Sequence[tuple[str, str]], value: str) -> bytes:
 
 
 def _fold(value: str, signature: str) -> bytes:
-    """Write the header, a line for each tag: a fold is one blank to whoever verifies.
+    """Return the header with a line for each tag: verifiers read a fold as one blank.
 
-    `h` is not cut at its colons: blanks around them would stand in what is signed.
+    `h` is not folded at its colons: the blanks would be part of the signed octets.
     """
     tags = value.split("; ")
     folded = ";\r\n ".join(tags)
@@ -208,12 +208,12 @@ def write_key(key: PrivateKey) -> bytes:
     )
 
 
-def record(key: PrivateKey) -> str:
-    """Write the TXT record of a key, which stands at `SELECTOR._domainkey.DOMAIN`."""
-    return f"v=DKIM1; k={'rsa' if isinstance(key, RSAPrivateKey) else 'ed25519'}; p={public_part(key)}"
+def make_record(key: PrivateKey) -> str:
+    """Return the TXT record of a key, for `SELECTOR._domainkey.DOMAIN`."""
+    return f"v=DKIM1; k={'rsa' if isinstance(key, RSAPrivateKey) else 'ed25519'}; p={encode_public_key(key)}"
 
 
-def public_part(key: PrivateKey) -> str:
+def encode_public_key(key: PrivateKey) -> str:
     """Return the record's `p`: of RSA the SubjectPublicKeyInfo, of ed25519 the bare 32 octets (RFC 8463, 4)."""
     public = key.public_key()
     if isinstance(key, RSAPrivateKey):
@@ -223,11 +223,11 @@ def public_part(key: PrivateKey) -> str:
     return b64encode(octets).decode()
 
 
-def zone_strings(text: str) -> str:
-    """Write a TXT record as a zone file does, in strings of at most 255 characters."""
-    return " ".join(f'"{piece}"' for piece in _pieces(text))
+def quote_strings(text: str) -> str:
+    """Return a TXT record in the form of a zone file: quoted strings of at most 255 characters."""
+    return " ".join(f'"{piece}"' for piece in _split_strings(text))
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _split_strings(text: str) -> Iterator[str]:
     for start in range(0, len(text), TXT_CHARACTERS):
         yield text[start : start + TXT_CHARACTERS]

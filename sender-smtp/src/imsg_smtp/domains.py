@@ -1,4 +1,4 @@
-"""The pace of mail to each recipient's domain: bounded concurrency, and slower after the domain complains."""
+"""Paces mail to each recipient's domain: a limit of concurrency, and of mails a minute after the domain throttles."""
 
 import asyncio
 import math
@@ -11,73 +11,73 @@ from imsg_contract.addresses import domain_of
 from imsg_contract.wire import Again, Result, Sent
 from imsg_limits.pace import Pace, Rate
 from imsg_runtime.logs import logger
-from imsg_smtp.refusals import About, Throttled
+from imsg_smtp.refusals import Extent, Throttling
 from imsg_smtp.replies import PROVIDER
 
 log = logger(__name__)
 
 WAIT_S = 5.0
-"""How long a mail waits for its domain's pace; what would wait longer comes again by the retry steps."""
+"""How long a mail waits for its domain's pace; with a longer wait it is delayed by the retry steps."""
 
 SLOWED_PER_MINUTE = 60
-"""The pace of a domain nobody set anything for, after its first complaint."""
+"""The pace of a domain without settings after its first complaint, that is, a reply that asks for less mail."""
 
 COMPLAINT_S = 30.0
-"""Complaints within so long count as one: they answer mails that were under way together."""
+"""Complaints within this time count as one: they answer mails that were in flight together."""
 
 HOLD_S = 10.0
-"""How long a domain gets no mail after a complaint; twice as long after each further one."""
+"""How long a domain gets no mail after a complaint; doubled after each further one."""
 
 LONGEST_HOLD_S = 120.0
 """The longest such wait."""
 
 QUIET_S = 600.0
-"""After so long without a complaint the pace doubles."""
+"""The time without a complaint after which the pace doubles."""
 
-EASY = 16
-"""At so many times the slowed pace the limit is lifted."""
+LIFT_FACTOR = 16
+"""The multiple of the slowed pace at which the limit is lifted."""
 
 DELAYS = 3
-"""Mails in a row delayed by 450 and 451, with nothing accepted between, make a complaint: one is greylisting."""
+"""So many mails refused by 450 or 451, with none accepted between, count as a complaint: one may be greylisting."""
 
 MAX_COMPLAINTS = 1_000
-"""Of a domain, of which it is remembered which message made them."""
+"""How many messages with a complaint are remembered for each domain."""
 
 MAX_DOMAINS = 1_024
-"""Domains that are remembered; the one used longest ago is forgotten."""
+"""How many domains are remembered; the least recently used one is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
-class DomainTerms:
+class DomainLimits:
     """The limits of the domains of one mail provider."""
 
     name: str
     domains: frozenset[str]
     connections: int | None = None
     per_minute: int | None = None
-    """In force always; None: until there is a complaint nothing is."""
+    """The permanent limit; None: unlimited until the first complaint."""
     slowed_per_minute: int = SLOWED_PER_MINUTE
 
 
-PRESETS: tuple[DomainTerms, ...] = (
-    DomainTerms("qq", frozenset({"qq.com", "vip.qq.com", "foxmail.com"}), 5, None, 30),
-    DomainTerms(
+PRESETS: tuple[DomainLimits, ...] = (
+    DomainLimits("qq", frozenset({"qq.com", "vip.qq.com", "foxmail.com"}), 5, None, 30),
+    DomainLimits(
         "netease",
         frozenset({"163.com", "126.com", "yeah.net", "vip.163.com", "vip.126.com", "188.com"}),
         5,
         None,
         30,
     ),
-    DomainTerms("gmail", frozenset({"gmail.com", "googlemail.com"}), 10, None, 60),
+    DomainLimits("gmail", frozenset({"gmail.com", "googlemail.com"}), 10, None, 60),
 )
-"""Careful limits of ours: none of the three publishes its own. A setting of the same name replaces one."""
+"""Cautious limits: none of the three providers publishes its own. A setting of the same name replaces a preset."""
 
 
 @dataclass(slots=True)
 class Domain:
-    """What is known of one provider's domains, or of one domain."""
+    """The state of one provider's domains, or of one domain."""
 
-    terms: DomainTerms
+    limits: DomainLimits
     slots: asyncio.Semaphore | None
     per_minute: int | None
     pace: Pace | None = None
@@ -85,12 +85,12 @@ class Domain:
     complained_at: float = -math.inf
     eased_at: float = -math.inf
     accepted_at: float = -math.inf
-    delayed: set[str] = field(default_factory=set)
-    """Messages that were delayed since one was accepted."""
+    delayed_messages: set[str] = field(default_factory=set)
+    """Messages refused by 450 or 451 since a mail was accepted."""
     complaints: int = 0
-    """In a row, since a mail was accepted."""
-    complained_of: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    """Message → when it made a complaint: made again after others were accepted, it says nothing of the domain."""
+    """Complaints in a row since a mail was accepted."""
+    complaint_times: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    """Message → time of its first complaint. After other mail was accepted, its repeated complaint does not count."""
 
 
 class Domains:
@@ -98,57 +98,60 @@ class Domains:
 
     def __init__(
         self,
-        terms: Iterable[DomainTerms],
+        limits: Iterable[DomainLimits],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._terms: Mapping[str, DomainTerms] = {domain: term for term in terms for domain in term.domains}
+        self._limits: Mapping[str, DomainLimits] = {domain: limit for limit in limits for domain in limit.domains}
         self._domains: OrderedDict[str, Domain] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self, domain: Domain) -> AsyncIterator[Again | None]:
-        """Wait for a mail's turn; None once it may go, else why not now."""
+    async def wait_turn(self, domain: Domain) -> AsyncIterator[Again | None]:
+        """Wait for a mail's turn and hold it while the context is open.
+
+        Yields None once the mail may be sent, else the result for a mail that would wait longer than WAIT_S.
+        """
         if domain.slots is None:
-            yield await self._wait(domain)
+            yield await self._wait_for_pace(domain)
             return
         async with domain.slots:
-            yield await self._wait(domain)
+            yield await self._wait_for_pace(domain)
 
     def note(self, recipient: str, result: Result, message: str) -> None:
-        """Learn from what became of a mail. Of a domain without troubles, results other than Again change nothing."""
-        domain = self._open(recipient)
+        """Adapt the pace to the result of a mail. `message` is its Message-ID."""
+        domain = self._find_or_add(recipient)
         if isinstance(result, Sent):
-            domain.delayed.clear()
+            domain.delayed_messages.clear()
             domain.complaints = 0
             domain.accepted_at = self._clock()
             if domain.per_minute is not None:
                 self._ease(domain)
-        elif isinstance(result, Throttled):
-            if result.about is About.DOMAIN and not self._is_alone(domain, message):
+        elif isinstance(result, Throttling):
+            if result.extent is Extent.DOMAIN and not self._is_repeated_complaint(domain, message):
                 self._slow(domain, result)
         elif isinstance(result, Again) and result.code[:3] in ("450", "451"):
-            domain.delayed.add(message)
-            if len(domain.delayed) >= DELAYS:
-                domain.delayed.clear()
+            domain.delayed_messages.add(message)
+            if len(domain.delayed_messages) >= DELAYS:
+                domain.delayed_messages.clear()
                 self._slow(domain, result)
 
-    def _is_alone(self, domain: Domain, message: str) -> bool:
-        """Note a message's complaint; tell whether it made one before, while others were accepted."""
-        first = domain.complained_of.setdefault(message, self._clock())
-        if len(domain.complained_of) > MAX_COMPLAINTS:
-            domain.complained_of.popitem(last=False)
+    def _is_repeated_complaint(self, domain: Domain, message: str) -> bool:
+        """Note a message's complaint; return whether other mail was accepted since its first complaint."""
+        first = domain.complaint_times.setdefault(message, self._clock())
+        if len(domain.complaint_times) > MAX_COMPLAINTS:
+            domain.complaint_times.popitem(last=False)
         return first < domain.accepted_at
 
-    async def _wait(self, domain: Domain) -> Again | None:
+    async def _wait_for_pace(self, domain: Domain) -> Again | None:
         left_s = domain.held_until - self._clock()
         if left_s <= 0:
             domain.held_until = 0.0
             left_s = await domain.pace.acquire(within_s=WAIT_S) if domain.pace is not None else 0.0
         if left_s <= 0:
             return None
-        detail = f"Mail to {domain.terms.name} waits {left_s:.0f} s: it takes a limited number, and has said so."
+        detail = f"Mail to {domain.limits.name} waits {left_s:.0f} s: it takes a limited number, and has said so."
         return Again(PROVIDER, "paced", detail, left_s, "domain", is_paced=True, was_called=False)
 
     def _slow(self, domain: Domain, complaint: Again) -> None:
@@ -159,11 +162,11 @@ class Domains:
         domain.complaints += 1
         longest_s = min(LONGEST_HOLD_S, HOLD_S * 2 ** min(domain.complaints - 1, 10))
         domain.held_until = now + min(complaint.after_s, longest_s)
-        wanted = domain.terms.slowed_per_minute if domain.per_minute is None else domain.per_minute // 2
-        self._set(domain, max(1, wanted))
+        wanted = domain.limits.slowed_per_minute if domain.per_minute is None else domain.per_minute // 2
+        self._set_pace(domain, max(1, wanted))
         log.warning(
             "domain_slowed",
-            domain=domain.terms.name,
+            domain=domain.limits.name,
             per_minute=domain.per_minute,
             code=complaint.code,
             why=complaint.detail,
@@ -171,17 +174,21 @@ class Domains:
 
     def _ease(self, domain: Domain) -> None:
         now = self._clock()
-        if domain.per_minute is None or domain.per_minute == domain.terms.per_minute or now - domain.eased_at < QUIET_S:
+        if (
+            domain.per_minute is None
+            or domain.per_minute == domain.limits.per_minute
+            or now - domain.eased_at < QUIET_S
+        ):
             return
         domain.eased_at = now
-        doubled, most = 2 * domain.per_minute, domain.terms.per_minute
-        if most is None and doubled >= EASY * domain.terms.slowed_per_minute:
-            self._set(domain, None)
+        doubled, limit = 2 * domain.per_minute, domain.limits.per_minute
+        if limit is None and doubled >= LIFT_FACTOR * domain.limits.slowed_per_minute:
+            self._set_pace(domain, None)
         else:
-            self._set(domain, doubled if most is None else min(doubled, most))
-        log.info("domain_eased", domain=domain.terms.name, per_minute=domain.per_minute)
+            self._set_pace(domain, doubled if limit is None else min(doubled, limit))
+        log.info("domain_eased", domain=domain.limits.name, per_minute=domain.per_minute)
 
-    def _set(self, domain: Domain, per_minute: int | None) -> None:
+    def _set_pace(self, domain: Domain, per_minute: int | None) -> None:
         domain.per_minute = per_minute
         domain.pace = (
             None
@@ -190,21 +197,21 @@ class Domains:
         )
 
     def find(self, recipient: str) -> Domain | None:
-        """Find what is set or known of a recipient's domain; None where nothing is, and its mail needs no turn."""
+        """Return the state of a recipient's domain; None without settings and complaints: its mail needs no turn."""
         name = domain_of(recipient)
-        terms = self._terms.get(name)
-        return self._open(recipient) if terms is not None else self._domains.get(name)
+        limits = self._limits.get(name)
+        return self._find_or_add(recipient) if limits is not None else self._domains.get(name)
 
-    def _open(self, recipient: str) -> Domain:
+    def _find_or_add(self, recipient: str) -> Domain:
         name = domain_of(recipient)
-        terms = self._terms.get(name)
-        key = terms.name if terms is not None else name
+        limits = self._limits.get(name)
+        key = limits.name if limits is not None else name
         domain = self._domains.get(key)
         if domain is None:
-            terms = terms or DomainTerms(name, frozenset({name}))
-            slots = asyncio.Semaphore(terms.connections) if terms.connections else None
-            domain = self._domains[key] = Domain(terms, slots, None)
-            self._set(domain, terms.per_minute)
+            limits = limits or DomainLimits(name, frozenset({name}))
+            slots = asyncio.Semaphore(limits.connections) if limits.connections else None
+            domain = self._domains[key] = Domain(limits, slots, None)
+            self._set_pace(domain, limits.per_minute)
             if len(self._domains) > MAX_DOMAINS:
                 self._forget()
         else:
@@ -212,19 +219,19 @@ class Domains:
         return domain
 
     def _forget(self) -> None:
-        """Forget the domain used longest ago that nobody has to wait for."""
+        """Forget the least recently used domain without a limit of concurrency."""
         for key, domain in self._domains.items():
             if domain.slots is None:
                 del self._domains[key]
                 return
 
 
-def merge_presets(own: Iterable[DomainTerms]) -> list[DomainTerms]:
+def merge_presets(own: Iterable[DomainLimits]) -> list[DomainLimits]:
     """Merge the settings over the presets, by name; each domain appears once."""
     settings = list(own)
-    names, taken = {term.name for term in settings}, {domain for term in settings for domain in term.domains}
+    names, taken = {limit.name for limit in settings}, {domain for limit in settings for domain in limit.domains}
     kept = [
-        DomainTerms(
+        DomainLimits(
             preset.name, preset.domains - taken, preset.connections, preset.per_minute, preset.slowed_per_minute
         )
         for preset in PRESETS

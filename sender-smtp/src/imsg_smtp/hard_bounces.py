@@ -15,22 +15,22 @@ log = logger(__name__)
 PUBLISH_TIMEOUT_S = 4.0
 
 _HARD = re.compile(r"5\d\d 5\.(?:1\.(?!(?:7|8)$)\d{1,3}|2\.1)", re.ASCII)
-"""RFC 3463, 3.2: the address of the recipient; .7 and .8 are the sender's. 3.3: 5.2.1 is a mailbox that was disabled, a
-full one is 5.2.2. A policy is 5.7.x."""
+"""RFC 3463, 3.2: 5.1.x is about the recipient's address, but 5.1.7 and 5.1.8 about the sender's; 3.3: 5.2.1 is a
+disabled mailbox, 5.2.2 a full one. 5.7.x is a policy."""
 
 _RESERVED = re.compile(r"@(.+\.)?(example\.(com|net|org)|example|test|invalid|localhost)", re.ASCII | re.IGNORECASE)
-"""RFC 2606: reserved names. People who try iMSG out write to them, and expect the same result each time."""
+"""RFC 2606: reserved names. They serve for trials, which must give the same result each time."""
 
 
 def can_be_real(address: str) -> bool:
-    """Tell whether an address can be a real person's."""
+    """Return whether an address can be a real person's: its domain is not reserved."""
     return _RESERVED.fullmatch(address[address.rfind("@") :]) is None
 
 
 def is_hard(code: str, text: str) -> bool:
-    """Tell whether a refusal says that the address is not there: by its code (`550 5.1.1`), or by its words.
+    """Return whether a refusal says that the address does not exist: by its code (`550 5.1.1`) or its text.
 
-    Words that give another reason (policy, spam, quota, content) outweigh a code.
+    A text with another reason (policy, spam, quota, content) outweighs the code.
     """
     if not code.startswith("5"):
         return False
@@ -44,7 +44,10 @@ class HardBounces:
         self._broker = broker
 
     async def report(self, job: Job, recipient: Recipient, refused: Refused) -> None:
-        """Publish that an address does not exist; without the broker that is repeated at its next refusal."""
+        """Publish the suppression of an address that does not exist, unless its domain is reserved.
+
+        Without the broker the failure is logged: the next refusal publishes it again.
+        """
         if not can_be_real(recipient.address):
             return
         suppression = Suppression(

@@ -1,4 +1,4 @@
-"""One mail server: its connections, the pace of recipients' domains, and which mail it does not accept for now."""
+"""One mail server: its connections, the pace of recipients' domains, and its circuit breakers."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,28 +8,28 @@ from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_delivery.provider_pool import Provider, refuse_switched_off
 from imsg_limits.breakers import MAX_SCOPES, About, Breakers
 from imsg_smtp.bounces.return_path import ReturnPaths
-from imsg_smtp.connection_pool import ConnectionPool, NotConnected
+from imsg_smtp.connection_pool import ConnectFailure, ConnectionPool
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
-from imsg_smtp.refusals import Scopes, Unspecific
-from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_trouble
+from imsg_smtp.refusals import Scopes, UnspecificRefusal
+from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_server_failure
 
 FAILURES = 3
-"""Failures of the server in a row after which it is not called."""
+"""Failures of the server in a row after which its breaker opens."""
 
 COOL_OFF_S = 5.0
-"""How long it is not called then; after that one mail tries, and the others wait (`imsg_delivery.outage`)."""
+"""How long the breaker stays open; then one mail tries, and the others wait (`imsg_delivery.outage`)."""
 
 UNSPECIFIC_REFUSALS = 3
-"""Mails in a row that an unspecific refusal must hit to block the sender's domain; before, it is the mail's own."""
+"""Mails refused unspecifically in a row after which the sender's domain is blocked; until then only the mail fails."""
 
-PROOF_S = 600.0
-"""For so long an accepted mail shows that its domain is not blocked: an unspecific refusal is the mail's own."""
+ACCEPTANCE_VALID_S = 600.0
+"""How long an accepted mail proves that its domain is not blocked, so that an unspecific refusal fails one mail."""
 
 
 @dataclass(slots=True)
 class _Traffic:
-    """Mail from one domain to another: when the last was accepted, and unspecific refusals since."""
+    """Mail from one domain to another: the time of the last acceptance, and the unspecific refusals since."""
 
     accepted_at: float | None = None
     refusals: int = 0
@@ -38,8 +38,8 @@ class _Traffic:
 class MailServer:
     """Sends mails by one server.
 
-    Breakers stop calls to the server, for a sender, or from one domain to another. A refusal about all mail of such a
-    scope blocks it. Mails that were not refused try a blocked scope first, and their result decides.
+    Breakers stop calls to the server, for a sender, or from one domain to another. A refusal of all mail in such a
+    scope opens its breaker. A mail that was not refused tries first, and its result decides.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class MailServer:
         *,
         name: str = PROVIDER,
     ) -> None:
-        """`scope` names what a block of all of the server blocks: `mail.example.com:587`; results bear `name`."""
+        """`scope` is the scope of blocks of the whole server, `mail.example.com:587`; `name` its name in results."""
         self._scope = scope
         self._connections = connections
         self._clock = clock
@@ -63,9 +63,9 @@ class MailServer:
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
     async def send(self, mail: Mail, provider: Provider, *, is_forced: bool = False) -> Result:
-        """Send a mail at the pace of its recipient's domain, unless it is blocked once its turn has come.
+        """Send a mail at the pace of its recipient's domain, unless a breaker is open once its turn has come.
 
-        `provider` says whether the server is switched on; a mail that is forced is sent all the same.
+        `provider` says whether the server is switched on; a forced mail is sent even if it is not.
         """
         result = await self._send_in_turn(mail, provider, is_forced=is_forced)
         if not isinstance(result, Sent) and (outage := self._breakers.find_outage()) is not None:
@@ -73,7 +73,7 @@ class MailServer:
         return result if self._name == PROVIDER else replace(result, provider=self._name)
 
     def find_outage(self) -> Blocked | None:
-        """Return why the server accepts nothing, and after how long one mail may try; None if it answers."""
+        """Return why the server accepts no mail, and after how long one mail may try; None if it answers."""
         return self._breakers.find_outage()
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class MailServer:
             if not isinstance(result, Again):
                 return result
         else:
-            async with self._domains.turn(domain) as paced:
+            async with self._domains.wait_turn(domain) as paced:
                 if paced is not None:
                     return paced
                 result = await self._send(mail, provider, is_forced=is_forced)
@@ -106,35 +106,35 @@ class MailServer:
             if blocked is not None:
                 return blocked
             result = await self._connections.send(mail)
-            if isinstance(result, NotConnected):
-                return self._note_not_connected(result)
+            if isinstance(result, ConnectFailure):
+                return self._note_connect_failure(result)
             return self._note(scopes.domain, about, result, mail.message_id)
 
-    def _note_not_connected(self, failed: NotConnected) -> Result:
-        """Count a failed try to connect, once for all who waited for it."""
-        result = _name_concern(failed.result)
+    def _note_connect_failure(self, failed: ConnectFailure) -> Result:
+        """Count a failed connection attempt, once for all mails that waited for it."""
+        result = _add_concern(failed.result)
         if failed.is_first:
             for _ in range(FAILURES if result.code == TIMEOUT else 1):  # another try would take as long
                 self._breakers.note({}, result)
         return result
 
     def _note(self, domain: str, about: About, result: Result, message: str) -> Result:
-        """Note what became of a mail; return what it means for that mail. `domain` is the scope of its two domains."""
+        """Record a mail's result in the breakers; return the result to report. `domain` is the scope of its domains."""
         if isinstance(result, Sent):
             traffic = self._traffic_of(domain)
             traffic.accepted_at, traffic.refusals = self._clock(), 0
             return self._breakers.note(about, result, message)
-        if is_trouble(result) or (isinstance(result, Blocked) and result.scope == self._scope):
-            return self._breakers.note(about, _name_concern(result), message)
+        if is_server_failure(result) or (isinstance(result, Blocked) and result.scope == self._scope):
+            return self._breakers.note(about, _add_concern(result), message)
         self._breakers.note_answer()
-        if isinstance(result, Unspecific):
+        if isinstance(result, UnspecificRefusal):
             result = self._judge_unspecific(domain, result)
         return self._breakers.note(about, result, message) if isinstance(result, Refused | Blocked) else result
 
-    def _judge_unspecific(self, domain: str, refusal: Unspecific) -> Refused | Blocked:
-        """Decide by other mail between the same domains whether a refusal is about one mail, or about all of them."""
+    def _judge_unspecific(self, domain: str, refusal: UnspecificRefusal) -> Refused | Blocked:
+        """Decide by other mail between the same domains whether a refusal concerns one mail or all of them."""
         traffic = self._traffic_of(domain)
-        if traffic.accepted_at is None or self._clock() - traffic.accepted_at > PROOF_S:
+        if traffic.accepted_at is None or self._clock() - traffic.accepted_at > ACCEPTANCE_VALID_S:
             traffic.refusals += 1
         if traffic.refusals < UNSPECIFIC_REFUSALS:
             return Refused(refusal.provider, refusal.code, refusal.detail, "recipient")
@@ -148,6 +148,6 @@ class MailServer:
         return traffic
 
 
-def _name_concern(result: Again | Blocked | Unknown) -> Again | Blocked | Unknown:
-    """Say of a failure of the whole server whether it concerns our account or the server."""
+def _add_concern(result: Again | Blocked | Unknown) -> Again | Blocked | Unknown:
+    """Return a failure of the whole server with its concern: the account or the server."""
     return replace(result, concerns=concern_of_server(result.code))

@@ -1,4 +1,4 @@
-"""The wiring of sender-smtp: history, the server, the channel."""
+"""The wiring of sender-smtp: history, mail servers, bounce sources and the channel."""
 
 import asyncio
 import ssl
@@ -29,10 +29,10 @@ from imsg_smtp.bounces.first_seen import FirstSeen
 from imsg_smtp.bounces.hook import Hook
 from imsg_smtp.bounces.process import BounceProcessor
 from imsg_smtp.bounces.return_path import ReturnPaths
-from imsg_smtp.channel import MailChannel, terms
+from imsg_smtp.channel import MailChannel, make_terms
 from imsg_smtp.connection import Connection
 from imsg_smtp.connection_pool import ConnectionPool, Limits
-from imsg_smtp.domains import SLOWED_PER_MINUTE, Domains, DomainTerms, merge_presets
+from imsg_smtp.domains import SLOWED_PER_MINUTE, DomainLimits, Domains, merge_presets
 from imsg_smtp.hard_bounces import HardBounces
 from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mime import BeginSigning
@@ -81,7 +81,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     enter = sender.stack.enter_async_context
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     unsubscribe = _prepare_unsubscribe(settings)
-    keys = _bounce_keys(settings)
+    keys = _derive_bounce_keys(settings)
     channel = open_channel(
         settings.smtp,
         history,
@@ -92,7 +92,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     bounces = BounceProcessor(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
     await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
-    sender.service.watch(publish_names(sender.redis, PROVIDER, _names(settings.smtp)), "names")
+    sender.service.watch(publish_names(sender.redis, PROVIDER, _list_names(settings.smtp)), "names")
     if not settings.smtp.bounce_secret:
         return refuse_every_url
     return Hook(bounces, settings.smtp.bounce_secret)
@@ -103,14 +103,14 @@ def _bounce_sources(smtp: Smtp) -> bounce_sources.BounceSources:
     return bounce_sources.BounceSources(smtp.bounce_mailboxes, smtp.bounce_listener, domains)
 
 
-def _bounce_keys(settings: Settings) -> list[bytes]:
-    """Return the keys of tokens. Raises StartError where tokens are wanted and there is none."""
+def _derive_bounce_keys(settings: Settings) -> list[bytes]:
+    """Return the keys of tokens. Raises StartError where bounces are configured without an erasure key."""
     smtp = settings.smtp
     has_source = smtp.bounce_secret or smtp.bounce_mailboxes or smtp.bounce_listener
-    is_wanted = has_source or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
-    if is_wanted and not settings.erasure_key:
+    needs_tokens = has_source or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
+    if needs_tokens and not settings.erasure_key:
         raise StartError(
-            f"{variable('erasure_key')} is not set, and by it are made the tokens and signed names that bounces bear; "
+            f"{variable('erasure_key')} is not set, and the tokens and signed names of bounces are derived from it; "
             "give sender-smtp the same one that history has."
         )
     return derive_bounce_keys(settings.erasure_key)
@@ -127,12 +127,12 @@ async def open_channel(
     bounces: HardBounces | None = None,
     token_key: bytes | None = None,
 ) -> AsyncIterator[MailChannel]:
-    """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE.
+    """Open the channel without the service; it connects at the first mail. Raises StartError for a wrong setting.
 
-    `token_key` signs the names of mails, and makes the envelope senders of servers that have a domain for bounces.
+    `token_key` signs the names of mails, and makes the envelope senders of servers with a bounce domain.
     """
     sender = senders.parse(smtp.sender)
-    signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
+    signing = await asyncio.to_thread(_make_signing, smtp, sender.domain) if smtp.dkim.sets else None
     async with AsyncExitStack() as stack:
         servers = dict[str, MailServer]()
         for name, server in smtp.all_servers.items():
@@ -144,7 +144,7 @@ async def open_channel(
                 address.scope,
                 connections,
                 clock,
-                Domains(_paces(smtp), clock),
+                Domains(_make_domain_limits(smtp), clock),
                 ReturnPaths(token_key, domain) if domain and token_key else None,
                 name=name if smtp.servers else PROVIDER,
             )
@@ -156,49 +156,52 @@ async def open_channel(
             ProviderPool(PROVIDER, routes, clock, stays=()),
             Renderings(
                 attachments,
-                _senders(smtp, sender),
+                _make_senders(smtp, sender),
                 signing,
                 smtp.feedback_id,
                 make_unsubscribe_headers,
                 sign_name=partial(sign_name, token_key) if token_key else None,
             ),
-            terms(sum(server.connections for server in smtp.all_servers.values()), smtp.uncertain),
+            make_terms(sum(server.connections for server in smtp.all_servers.values()), smtp.uncertain),
             bounces,
         )
 
 
 def _prepare_unsubscribe(settings: Settings) -> MakeUnsubscribeHeaders | None:
-    """Make what writes unsubscribe headers; None without a public https URL, or without the key of the links."""
+    """Return what makes unsubscribe headers; None without a public https URL, or without an erasure key."""
     if not (settings.public_url.startswith("https://") and settings.erasure_key):
         return None
     url, key = settings.public_url, derive_keys(settings.erasure_key)[0]
 
     def begin(sender: str, category: str) -> Callable[[str], bytes]:
-        from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders  # noqa: PLC0415  cryptography, as in _begin_signing
+        from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders  # noqa: PLC0415  cryptography, as in _make_signing
 
         return UnsubscribeHeaders(url, key, sender, category).headers
 
     return begin
 
 
-def _names(smtp: Smtp) -> Mapping[str, Names]:
+def _list_names(smtp: Smtp) -> Mapping[str, Names]:
     return {
         "sender": {name: sender.allowed for name, sender in smtp.senders.items()},
         "reply_to": dict.fromkeys(smtp.reply_to, ()),
     }
 
 
-def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
+def _make_senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
     return senders.Senders(
         default,
-        {name: senders.Choice(senders.parse(sender.address), sender.allowed) for name, sender in smtp.senders.items()},
+        {
+            name: senders.AllowedSender(senders.parse(sender.address), sender.allowed)
+            for name, sender in smtp.senders.items()
+        },
         {name: senders.parse(address.address) for name, address in smtp.reply_to.items()},
     )
 
 
-def _paces(smtp: Smtp) -> list[DomainTerms]:
+def _make_domain_limits(smtp: Smtp) -> list[DomainLimits]:
     own = [
-        DomainTerms(
+        DomainLimits(
             name,
             split_domains(domain.match),
             domain.connections,
@@ -211,7 +214,7 @@ def _paces(smtp: Smtp) -> list[DomainTerms]:
 
 
 async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again | Blocked | None:
-    """Connect as for a mail, log-in and all, and take leave; return what keeps it from that. Raises StartError."""
+    """Connect, log in and send QUIT; return why that failed. Raises StartError."""
     server = await _server_address(smtp.all_servers[name], senders.parse(smtp.sender).domain, name)
     timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
     connection = await connect_or_explain(server, timeouts)
@@ -228,7 +231,7 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
 async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:
     """Log in to each bounce mailbox, and change nothing.
 
-    Return the server that it belongs to, its own name, and what keeps us from reading it. Raises StartError.
+    Return for each the name of its server, its own name, and why it can't be read. Raises StartError.
     """
     mailboxes = smtp.bounce_mailboxes
     failures = await asyncio.gather(*(bounce_sources.try_mailbox(mailbox, timeout_s) for mailbox in mailboxes.values()))
@@ -237,21 +240,21 @@ async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class BouncePath:
-    """How bounces of a server's mail come back."""
+    """Where bounces of a server's mail are received."""
 
     host: str
     domain: str | None
     """The domain of its envelope senders."""
     is_refused: bool
-    """Whether the server is known to refuse them."""
+    """Whether the server is known to refuse these envelope senders."""
     mailbox: str | None
-    """Its own mailbox, as people know it."""
+    """The name of its bounce mailbox for people."""
     imap_host: str
-    """Where the account's own mailbox can be read, where that is known; else empty."""
+    """The IMAP server of the account's own mailbox if it is known; else empty."""
 
 
 def find_bounce_path(smtp: Smtp, name: str) -> BouncePath:
-    """Say how bounces of a server's mail come back."""
+    """Return where bounces of a server's mail are received."""
     server, domain = smtp.all_servers[name], smtp.bounce_domain_of(name)
     mailbox = server.bounce_mailbox.name if server.bounce_mailbox is not None else None
     is_refused = domain is not None and has_fixed_envelope(server.host)
@@ -260,19 +263,19 @@ def find_bounce_path(smtp: Smtp, name: str) -> BouncePath:
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """A new key of DKIM: what the file holds that signs, and what DNS has to say of it."""
+    """A new DKIM key: the content of its file, and its DNS record."""
 
     kind: str
     selector: str
     pem: bytes
     record: str
     strings: str
-    """The record as a zone file writes it."""
+    """The record in the form of a zone file."""
 
 
 @dataclass(frozen=True, slots=True)
 class DkimPublic:
-    """What DNS has to say of a key that signs: the `p` of its record."""
+    """The public part of a configured key: the `p` that its DNS record must have."""
 
     domain: str
     selector: str
@@ -280,30 +283,30 @@ class DkimPublic:
 
 
 def sender_domain(smtp: Smtp) -> str:
-    """Return the domain that mail comes from."""
+    """Return the domain of the default sender."""
     return senders.parse(smtp.sender).domain
 
 
 def read_dkim_keys(smtp: Smtp) -> list[DkimPublic]:
-    """Read the keys that sign. Raises StartError."""
+    """Return the public parts of the configured keys. Raises StartError."""
     if not smtp.dkim.sets:
         return []
-    from imsg_smtp import dkim  # noqa: PLC0415  as in _begin_signing
+    from imsg_smtp import dkim  # noqa: PLC0415  as in _make_signing
 
-    signers = _signers(smtp, sender_domain(smtp))
-    return [DkimPublic(signer.domain, signer.selector, dkim.public_part(signer.key)) for signer in signers]
+    signers = _load_signers(smtp, sender_domain(smtp))
+    return [DkimPublic(signer.domain, signer.selector, dkim.encode_public_key(signer.key)) for signer in signers]
 
 
 def make_dkim_keys(selector: str) -> list[DkimKey]:
-    """Make a pair of keys, RSA by `selector` and ed25519 by one that says so."""
-    from imsg_smtp import dkim  # noqa: PLC0415  as in _begin_signing
+    """Make an RSA key by `selector`, and an ed25519 key by `SELECTOR-ed25519`."""
+    from imsg_smtp import dkim  # noqa: PLC0415  as in _make_signing
 
-    made = []
+    keys = []
     for kind, name in (("rsa", selector), ("ed25519", f"{selector}-ed25519")):
         key = dkim.make_key(kind)
-        text = dkim.record(key)
-        made.append(DkimKey(kind, name, dkim.write_key(key), text, dkim.zone_strings(text)))
-    return made
+        text = dkim.make_record(key)
+        keys.append(DkimKey(kind, name, dkim.write_key(key), text, dkim.quote_strings(text)))
+    return keys
 
 
 async def _server_address(smtp: MailServerSettings, hello: str, name: str) -> ServerAddress:
@@ -312,23 +315,23 @@ async def _server_address(smtp: MailServerSettings, hello: str, name: str) -> Se
         port=smtp.server_port,
         security=smtp.protection,
         hello=hello,
-        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file, name),
+        tls=None if smtp.protection == "none" else await asyncio.to_thread(_make_tls_context, smtp.ca_file, name),
         username=smtp.username,
         password=smtp.password,
         name=name,
     )
 
 
-def _begin_signing(smtp: Smtp, domain: str) -> BeginSigning | None:
-    """Read the keys of DKIM. Raises StartError."""
+def _make_signing(smtp: Smtp, domain: str) -> BeginSigning | None:
+    """Read the DKIM keys; None where there are none. Raises StartError."""
     if not smtp.dkim.sets:
         return None
-    from imsg_smtp import dkim  # noqa: PLC0415  cryptography takes 5 MiB, and most hand in mail for others to sign
+    from imsg_smtp import dkim  # noqa: PLC0415  cryptography takes 5 MiB, and most relays sign mail themselves
 
-    return dkim.Signatures(_signers(smtp, domain))
+    return dkim.DomainSigners(_load_signers(smtp, domain))
 
 
-def _signers(smtp: Smtp, domain: str) -> "list[Signer]":
+def _load_signers(smtp: Smtp, domain: str) -> "list[Signer]":
     from imsg_smtp import dkim  # noqa: PLC0415  as above
 
     signers = []
@@ -342,8 +345,8 @@ def _signers(smtp: Smtp, domain: str) -> "list[Signer]":
     return signers
 
 
-def _trust(ca_file: Path | None, name: str) -> ssl.SSLContext:
-    """Make the one context of all connections; reading the system's certificates takes a while."""
+def _make_tls_context(ca_file: Path | None, name: str) -> ssl.SSLContext:
+    """Make the TLS context of all connections; reading the system's certificates blocks. Raises StartError."""
     context = ssl.create_default_context()
     if ca_file is not None:
         try:

@@ -1,4 +1,4 @@
-"""Rendering a request once, however many of its chunks are sent at once: fetch, check and render it."""
+"""Renders a request once for all of its chunks that are sent at the same time: fetch, check and render."""
 
 import asyncio
 import hashlib
@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Category, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_smtp.mime import BeginSigning, File, MailContent, Rendered, SignName, render
+from imsg_smtp.mime import BeginSigning, File, MailContent, Rendering, SignName, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender, Senders
 
 INLINE_OCTETS = 64 * 1024
-"""Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""
+"""The size up to which rendering is faster than a switch to a thread; a larger mail would block the loop."""
 
 
 MakeUnsubscribeHeaders = Callable[[str, str], Callable[[str], bytes]]
-"""Makes, for a named sender (empty: the default) and a category, what writes the unsubscribe headers of an address."""
+"""Sender's name (empty: the default), category → a function that returns the unsubscribe headers of an address."""
 
 
 class Content(BaseModel):
-    """What the API takes as the content of a mail."""
+    """The content of a mail in the API."""
 
     model_config = ConfigDict(strict=True)
 
@@ -30,12 +30,12 @@ class Content(BaseModel):
     text: str = ""
     html: str | None = None
     sender: str | None = None
-    """Names, as the settings have them."""
+    """A sender's name in the settings; `reply_to` likewise."""
     reply_to: str | None = None
 
 
 class Renderings:
-    """Renders requests; chunks of one request that are under way at once share one rendering and its memory."""
+    """Renders requests; chunks of a request that are in flight at the same time share one rendering and its memory."""
 
     def __init__(
         self,
@@ -53,25 +53,25 @@ class Renderings:
         self._feedback_id = feedback_id
         self._make_unsubscribe_headers = make_unsubscribe_headers
         self._sign_name = sign_name
-        self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._current: WeakValueDictionary[str, Rendering] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def render(self, job: Job) -> Rendered | Again | Blocked | Refused:
+    async def render(self, job: Job) -> Rendering | Again | Blocked | Refused:
         """Return the rendering of a job's request, or why there is none."""
         if job.chunk is None and job.content_at is None and not job.attachments:
-            return await self._make(job)  # all of its request, and all at hand: nothing to wait for or to share
-        turn = self._turns.setdefault(job.request, asyncio.Lock())
-        async with turn:
+            return await self._render_job(job)  # the whole request with its content: no other chunk shares it
+        lock = self._locks.setdefault(job.request, asyncio.Lock())
+        async with lock:
             current = self._current.get(job.request)
             if current is not None:
                 return current
-            made = await self._make(job)
-            if isinstance(made, Rendered):
+            made = await self._render_job(job)
+            if isinstance(made, Rendering):
                 self._current[job.request] = made
             return made
 
-    async def _make(self, job: Job) -> Rendered | Again | Blocked | Refused:
-        content = await self._content(job)
+    async def _render_job(self, job: Job) -> Rendering | Again | Blocked | Refused:
+        content = await self._fetch_content(job)
         if not isinstance(content, Content):
             return content
         sender, reply_to = (
@@ -88,34 +88,34 @@ class Renderings:
             if not isinstance(data, bytes):
                 return data
             files.append(File(attachment.filename, attachment.type, data))
-        mail = MailContent(content.subject, content.text, content.html, files, self._feedback_of(job), reply_to)
-        unsubscribe = self._unsubscribe_of(content, job)
-        if _octets(mail) <= INLINE_OCTETS:
+        mail = MailContent(content.subject, content.text, content.html, files, self._make_feedback_id(job), reply_to)
+        unsubscribe = self._choose_unsubscribe_headers(content, job)
+        if _count_octets(mail) <= INLINE_OCTETS:
             return self._render(mail, sender, job, unsubscribe)
-        # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
-        made: list[Rendered] = []
+        # A thread's return value stays in a reference cycle of futures until the garbage collector runs: megabytes.
+        made: list[Rendering] = []
         await asyncio.to_thread(lambda: made.append(self._render(mail, sender, job, unsubscribe)))
         return made.pop()
 
-    def _feedback_of(self, job: Job) -> str:
-        """Name whose mail it is and of which category: Gmail counts complaints by each, where there are enough of them.
+    def _make_feedback_id(self, job: Job) -> str:
+        """Return Gmail's Feedback-ID: Gmail counts complaints by each of its fields. Empty where it is not set.
 
-        The user goes by a hash: whoever reads the mail must not read who sent it.
+        The user is hashed, so that the recipient does not see the username.
         """
         if self._feedback_id is None:
             return ""
         user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
         return f"{user}:{job.category}:imsg:{self._feedback_id}"
 
-    def _unsubscribe_of(self, content: Content, job: Job) -> Callable[[str], bytes] | None:
-        """Give marketing its unsubscribe headers, where people can reach us; notices and codes have none."""
+    def _choose_unsubscribe_headers(self, content: Content, job: Job) -> Callable[[str], bytes] | None:
+        """Return what writes the unsubscribe headers of marketing; None for notices and codes, or without a URL."""
         if self._make_unsubscribe_headers is None or job.category is not Category.MARKETING:
             return None
         return self._make_unsubscribe_headers(content.sender or "", job.category.value)
 
     def _render(
         self, mail: MailContent, sender: Sender, job: Job, unsubscribe: Callable[[str], bytes] | None
-    ) -> Rendered:
+    ) -> Rendering:
         return render(
             mail,
             sender,
@@ -126,7 +126,7 @@ class Renderings:
             sign_name=self._sign_name,
         )
 
-    async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
+    async def _fetch_content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:
             if job.content_at is None:
                 return Content.model_validate(job.content)
@@ -138,5 +138,5 @@ class Renderings:
             return Refused(PROVIDER, "content", f"{where}: {problem['msg']}; a mail is {{subject, text, html?}}.")
 
 
-def _octets(mail: MailContent) -> int:
+def _count_octets(mail: MailContent) -> int:
     return len(mail.text) + len(mail.html or "") + sum(len(file.data) for file in mail.files)

@@ -9,25 +9,25 @@ from imsg_contract import addresses
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 MAX_NAME_CHARACTERS = 128
-"""Of a display name; longer ones are a mistake, and clients cut them anyway."""
+"""The longest display name: mail clients truncate longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """An address mail comes from: its display name (may be empty) and its normal form, which is ASCII."""
+    """The address of a From header: its display name (may be empty) and its normal form, which is ASCII."""
 
     name: str
     address: str
 
     @property
     def domain(self) -> str:
-        """What stands behind the @: the domain of Message-IDs, and the name we greet servers with."""
+        """The domain of the address: also that of Message-IDs, and the name in EHLO."""
         return self.address.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A sender that a send may name, and the usernames that may; empty: all."""
+class AllowedSender:
+    """A named sender, and the usernames that may use it; empty: all."""
 
     sender: Sender
     users: frozenset[str] = frozenset()
@@ -35,19 +35,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Senders:
-    """All senders and reply-to addresses that are set."""
+    """All configured senders and reply-to addresses."""
 
     default: Sender
-    named: Mapping[str, Choice] = field(default_factory=dict)
+    named: Mapping[str, AllowedSender] = field(default_factory=dict)
     reply_to: Mapping[str, Sender] = field(default_factory=dict)
 
     def find(self, name: str | None, username: str) -> Sender | str:
-        """Find a sender; a sentence where there is none of that name or this user may not send by it."""
+        """Return the sender of a name (None: the default), or a sentence that says why this user can't use it."""
         if name is None:
             return self.default
         choice = self.named.get(name)
         if choice is None:
-            return f"There is no sender {name}; {_list(self.named)}."
+            return f"There is no sender {name}; {_list_names(self.named)}."
         if choice.users and username not in choice.users:
             return (
                 f"{username} may not send by the sender {name}; IMSG_SMTP__SENDERS__{name.upper()}__USERS says who may."
@@ -55,13 +55,13 @@ class Senders:
         return choice.sender
 
     def find_reply_to(self, name: str | None) -> Sender | str | None:
-        """Find where replies go; None: to the sender."""
+        """Return the reply-to address of a name, or a sentence that there is none; None: replies go to the sender."""
         if name is None:
             return None
-        return self.reply_to.get(name) or f"There is no reply-to address {name}; {_list(self.reply_to)}."
+        return self.reply_to.get(name) or f"There is no reply-to address {name}; {_list_names(self.reply_to)}."
 
 
-def _list(names: Mapping[str, object]) -> str:
+def _list_names(names: Mapping[str, object]) -> str:
     return f"there are {', '.join(sorted(names))}" if names else "none is set"
 
 
@@ -72,7 +72,7 @@ def parse(text: str) -> Sender:
     """
     if not text.isprintable():
         raise ValueError("may not hold control characters or line breaks")
-    name, written = _parts(text.strip())
+    name, written = _split_name(text.strip())
     address = addresses.email(written)
     if address is None:
         raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
@@ -85,8 +85,8 @@ def parse(text: str) -> Sender:
     return Sender(name, address)
 
 
-def _parts(text: str) -> tuple[str, str]:
-    """Part a display name from an address in angle brackets; a text without them, or with more, is all address."""
+def _split_name(text: str) -> tuple[str, str]:
+    """Split a display name from an address in angle brackets; return other texts whole as the address."""
     before, bracket, inner = text.removesuffix(">").rpartition("<")
     name = before.strip()
     if not bracket or not text.endswith(">"):

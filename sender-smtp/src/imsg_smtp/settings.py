@@ -17,10 +17,10 @@ from imsg_smtp.webhook_signature import SIGNED, read_secret
 Security = Literal["none", "starttls", "tls"]
 
 DEFAULT = "default"
-"""What the server is called that needs no name."""
+"""The name of the server whose settings stand directly under `smtp`."""
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
-"""Where servers listen, by security (RFC 5321, RFC 6409, RFC 8314)."""
+"""Security → the default port (RFC 5321, RFC 6409, RFC 8314)."""
 
 
 def _is_sender(text: str) -> str:
@@ -66,7 +66,7 @@ class DkimKeys(BaseModel):
 
     @property
     def pairs(self) -> list[tuple[str, Path]]:
-        """Return each selector with its file."""
+        """The selectors of the keys that are set, each with its file."""
         both = ((self.selector, self.key_file), (self.ed25519_selector, self.ed25519_key_file))
         return [(selector, file) for selector, file in both if selector is not None and file is not None]
 
@@ -93,7 +93,7 @@ class Dkim(DkimKeys):
 
     @property
     def sets(self) -> list[DkimKeys]:
-        """Return all that hold a key."""
+        """All sets with a key."""
         return [keys for keys in (self, *self.domains.values()) if keys.pairs]
 
 
@@ -135,20 +135,20 @@ def _are_domains(text: str) -> str:
 
 
 def split_domains(text: str) -> frozenset[str]:
-    """Read `qq.com, foxmail.com`."""
+    """Split a list such as `qq.com, foxmail.com` into lower-case domains."""
     return frozenset(domain for part in text.split(",") if (domain := part.strip().lower()))
 
 
-def _refuse_templates(given: object) -> object:
-    del given
+def _refuse_templates(value: object) -> object:
+    del value
     raise ValueError(
         "mail has no templates, so no server can be for some of them; "
         "remove it, and tell mail apart by sender_domains, recipient_domains and categories"
     )
 
 
-def _refuse_routes(given: object) -> object:
-    del given
+def _refuse_routes(value: object) -> object:
+    del value
     raise ValueError(
         "mail's servers have no routes beside them; "
         f"set weight, sender_domains, recipient_domains and categories of {variable('smtp', 'servers', 'name')}"
@@ -156,7 +156,7 @@ def _refuse_routes(given: object) -> object:
 
 
 def variable_of(server: str, field: str) -> str:
-    """Name the environment variable of a server's field: of `default` IMSG_SMTP__PASSWORD, of others their own."""
+    """Return the environment variable of a server's field, such as IMSG_SMTP__PASSWORD of `default`."""
     return variable("smtp", field) if server == DEFAULT else variable("smtp", "servers", server, field)
 
 
@@ -200,7 +200,7 @@ class MailServerSettings(BaseModel):
     """The mailbox from which bounces of the server's mail are read."""
 
     def route(self, name: str) -> Route:
-        """Say what it is used for."""
+        """Return the server's weight and conditions."""
         return Route(
             name,
             self.weight,
@@ -221,13 +221,13 @@ class MailServerSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _lends_its_log_in(cls, given: object) -> object:
-        """Let the sender's own mailbox do without a log-in of its own: at 163 and QQ one code is good for both."""
-        mailbox = given.get("bounce_mailbox") if isinstance(given, Mapping) else None
-        if not isinstance(given, Mapping) or not isinstance(mailbox, Mapping) or "username" in mailbox:
-            return given
-        log_in = {name: given[name] for name in ("username", "password") if given.get(name)}
-        return {**given, "bounce_mailbox": {**log_in, **mailbox}}
+    def _copy_login_to_mailbox(cls, values: object) -> object:
+        """Use the server's log-in for a bounce mailbox without one: at 163 and QQ one code serves both."""
+        mailbox = values.get("bounce_mailbox") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not isinstance(mailbox, Mapping) or "username" in mailbox:
+            return values
+        log_in = {name: values[name] for name in ("username", "password") if values.get(name)}
+        return {**values, "bounce_mailbox": {**log_in, **mailbox}}
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "MailServerSettings":
@@ -271,7 +271,7 @@ class NamedSender(NamedAddress):
 
     @property
     def allowed(self) -> frozenset[str]:
-        """Return the usernames; empty: all."""
+        """The usernames; empty: all."""
         return frozenset(name for part in self.users.split(",") if (name := part.strip()))
 
 
@@ -306,7 +306,7 @@ class Smtp(MailServerSettings):
 
     @property
     def bounce_mailboxes(self) -> dict[str, BounceMailbox]:
-        """Return every mailbox that is set, once, by the name of a server that has it."""
+        """Every configured mailbox, once, by the name of a server that uses it."""
         mailboxes = dict[BounceMailbox, str]()
         for name, server in self.all_servers.items():
             if server.bounce_mailbox is not None:
@@ -315,11 +315,11 @@ class Smtp(MailServerSettings):
 
     @property
     def all_servers(self) -> dict[str, MailServerSettings]:
-        """Return every server by its name, the default first."""
+        """Every server by its name, the default first."""
         return {DEFAULT: self, **self.servers}
 
     def bounce_domain_of(self, name: str) -> str | None:
-        """Say under which domain bounces of a server's mail are known; None where they are its sender's."""
+        """Return the bounce domain of a server; None where bounces go to the sender."""
         domain = self.all_servers[name].bounce_domain or self.bounce_domain
         return None if domain == "none" else domain
 

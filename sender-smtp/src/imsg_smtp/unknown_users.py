@@ -1,13 +1,13 @@
-"""What servers say where an address is not there: one table, read at RCPT and in bounces, each row with its source.
+"""The phrases by which servers say that an address does not exist, each with its source; for replies and bounces.
 
-QQ, NetEase and most older servers give no enhanced status code, or a useless one: their words are all there is.
+QQ, NetEase and most older servers send no enhanced status code, or a useless one, so that only the text decides.
 """
 
 import re
 from collections.abc import Sequence
 
 _WITHIN = r"(?:(?!domain|host|server|sender|[.;]\s).){0,60}?"
-"""Some words of the same sentence, which are about no machine: a domain may not exist, too."""
+"""Some words of the same sentence, none about a machine: the text may say that a domain does not exist."""
 
 PHRASES: Sequence[tuple[str, str]] = (
     (r"mailbox not found", "QQ and Exmail, 550 (service.mail.qq.com, id=20022); Coremail's"),
@@ -46,7 +46,7 @@ PHRASES: Sequence[tuple[str, str]] = (
     (r"(?:用户|收件人|地址|邮箱|账号|帐号|账户|帐户)(?:(?!域名|发件)[^,;，。；]){0,30}不存在", "QQ, NetEase"),
     (r"无此(?:用户|收件人|邮箱|账号|帐号)|查无此(?:人|用户)|未开通\s?\w{0,4}邮箱", "QQ's returns: 该用户未开通QQ邮箱"),
 )
-"""What says that an address is not there (a regular expression, whatever the letters' case), and who says so.
+"""Regular expression (any case of letters) of a phrase that says that an address does not exist → who uses it.
 
 Collected at dbmailserver.com, tnet.hk and icoremail.vip (Coremail's returns), in Alibaba Cloud's document 36612 and
 DirectMail's list of codes, at smtp.codes/qq and QQ's help 20022, and in sisimai's list of unknown users.
@@ -120,9 +120,9 @@ OTHER_STEMS = (
 OTHER_WORDS = frozenset(
     ["full", "rate", "limit", "limited", "locked", "spf", "dkim", "dmarc", "sender", "ip", "ptr", "helo", "ehlo"]
 )
-"""What says that there is, or may be, another reason: policy, spam, quota, content, our own address.
+"""Stems and words of other reasons: policy, spam, quota, content, the sender's address.
 
-It outweighs every code and every phrase: an address that is suppressed wrongly gets nothing more, for good.
+They outweigh every code and phrase: an address that is suppressed wrongly gets no mail any more.
 """
 
 UNKNOWN = re.compile("|".join(f"(?:{phrase})" for phrase, _ in PHRASES), re.IGNORECASE)
@@ -131,7 +131,7 @@ _RUN = re.compile(r"[!-~]+")
 
 
 def _hide_addresses(text: str) -> str:
-    """Leave out addresses and links, which are no words of the server's: somebody may be called spam@."""
+    """Replace addresses and links by `<>`: an address may contain one of the words, such as spam@."""
     return _RUN.sub(lambda run: "<>" if "@" in run[0] or "://" in run[0] else run[0], text)
 
 
@@ -139,11 +139,11 @@ _LETTERS = re.compile(r"[a-z]+")
 
 
 def gives_other_reason(text: str) -> bool:
-    """Tell whether a refusal gives another reason than that the address is not there."""
+    """Return whether a refusal names another reason than an address that does not exist."""
     words = _hide_addresses(text).lower()
     return any(stem in words for stem in OTHER_STEMS) or not OTHER_WORDS.isdisjoint(_LETTERS.findall(words))
 
 
 def names_unknown_user(text: str) -> bool:
-    """Tell whether a text says that the address is not there, and gives no other reason."""
+    """Return whether a text says that the address does not exist, and names no other reason."""
     return UNKNOWN.search(_hide_addresses(text)) is not None and not gives_other_reason(text)

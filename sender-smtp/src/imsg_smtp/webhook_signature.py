@@ -1,4 +1,4 @@
-"""Signatures of pushed bounces, as Standard Webhooks 1.0.0 has them (v1: HMAC-SHA256 over `id.timestamp.body`)."""
+"""Signatures of pushed bounces by Standard Webhooks 1.0.0 (v1: HMAC-SHA256 of `id.timestamp.body`)."""
 
 import base64
 import binascii
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from imsg_contract.constant_time import equals
 
 SIGNED = "whsec_"
-"""What a secret begins with that signs; any other is a part of the URL."""
+"""The prefix of a secret that signs; a secret without it is part of the URL."""
 
 FRESH_S = 300
-"""How far a signature's time may be from ours."""
+"""How far a signature's time may differ from this machine's."""
 
 MAX_SIGNATURES = 10
 
@@ -21,7 +21,7 @@ _DIGITS = 12
 
 
 def read_secret(text: str) -> bytes:
-    """Read a secret that signs: `whsec_` and base64 of 24 to 64 octets. Raises ValueError."""
+    """Decode a secret that signs: `whsec_` and base64 of 24 to 64 octets. Raises ValueError."""
     try:
         key = base64.b64decode(text.removeprefix(SIGNED), validate=True)
     except binascii.Error as error:
@@ -33,32 +33,32 @@ def read_secret(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What the headers of a push say of its signature; whether it is genuine only the body tells."""
+    """The signature in the headers of a push, before its verification with the body."""
 
     signed: bytes
-    """What stands before the body in what is signed."""
+    """The signed octets before the body: `id.timestamp.`."""
     digests: Sequence[bytes]
 
-    def fits(self, secrets: Sequence[bytes], body: bytes) -> bool:
-        """Tell whether one of the secrets has signed the very body."""
-        known = [hmac.digest(secret, self.signed + body, hashlib.sha256) for secret in secrets]
-        return any(equals(given, secret) for secret in known for given in self.digests)
+    def verify(self, secrets: Sequence[bytes], body: bytes) -> bool:
+        """Return whether one of the secrets has signed the body."""
+        expected = [hmac.digest(secret, self.signed + body, hashlib.sha256) for secret in secrets]
+        return any(equals(digest, own) for own in expected for digest in self.digests)
 
 
 def read_signature(headers: Mapping[str, str], now_s: float) -> Signature | None:
-    """Read what a push is signed by, its names in small letters; None where it has no signature of our time."""
+    """Read the signature of a push; None where it has none, or an expired one. `headers` have lower-case names."""
     name, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= _DIGITS and abs(now_s - int(stamp)) <= FRESH_S):
         return None
-    given = headers.get("webhook-signature", "").split(" ")[:MAX_SIGNATURES]
-    digests = [digest for text in given if (digest := _read_digest(text)) is not None]
+    texts = headers.get("webhook-signature", "").split(" ")[:MAX_SIGNATURES]
+    digests = [digest for text in texts if (digest := _read_digest(text)) is not None]
     if not name or not digests:
         return None
     return Signature(f"{name}.{stamp}.".encode("latin-1", "replace"), digests)
 
 
 def _read_digest(text: str) -> bytes | None:
-    """Read `v1,` and base64 of a SHA-256; None where it is anything else."""
+    """Decode `v1,` and base64 of a SHA-256; None for any other text."""
     version, _, encoded = text.partition(",")
     try:
         digest = base64.b64decode(encoded, validate=True)

@@ -82,7 +82,7 @@ def mail(
     """Make a small mail."""
     letter = letter or MailContent("会议", "下午两点半\n.\n")
     rendered = render(letter, Sender("天存", sender), REQUEST, datetime.now(UTC))
-    return rendered.address_to(n, address)
+    return rendered.make_mail(n, address)
 
 
 def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:

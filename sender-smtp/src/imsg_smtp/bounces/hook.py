@@ -65,7 +65,7 @@ class Hook:
         if signature is None and not has_url_secret:  # before the body of an unknown client is read
             raise Refusal("not_signed")
         body = await bodies.read(scope, receive, MAX_BODY_BYTES)
-        if signature is not None and not signature.fits(self._signing_keys, body):
+        if signature is not None and not signature.verify(self._signing_keys, body):
             raise Refusal("not_signed")
         raw, recipients = _read_mail(request, body)
         try:

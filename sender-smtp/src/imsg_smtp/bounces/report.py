@@ -15,7 +15,7 @@ from imsg_smtp.bounces.find_token import FEEDBACK_PART, SIGNED_HEADER, STATUS_PA
 from imsg_smtp.bounces.mime_parts import Part, decode_words, read_blocks, read_mail, walk
 from imsg_smtp.bounces.plain_bounce import find_reply_text, has_bounce_subject, is_from_postmaster, read_plain_bounce
 from imsg_smtp.hard_bounces import is_hard
-from imsg_smtp.refusals import Scopes, Stage, judge
+from imsg_smtp.refusals import Scopes, Stage, classify_refusal
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
 
 
@@ -195,7 +195,7 @@ def _classify(kind: Kind, reply_text: str, status: str = "") -> Report:
 def _is_hard(reply: Reply, stage: Stage) -> bool:
     if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
         return False
-    result = judge(reply, Scopes.of("", "@", "@"), stage)
+    result = classify_refusal(reply, Scopes.of("", "@", "@"), stage)
     return isinstance(result, Refused) and is_hard(result.code, reply.text)
 
 
