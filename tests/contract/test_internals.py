@@ -78,6 +78,7 @@ async def test_aiosqlite_tells_its_thread_to_end_where_that_is_changed() -> None
     connection = await connect(":memory:")
     require("aiosqlite", user, connection, "_thread")
     await connection.close()
+    connection._thread.join(10)  # close() returns before the thread has ended
     assert not connection._thread.is_alive()
 
 
