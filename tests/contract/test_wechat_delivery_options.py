@@ -14,7 +14,7 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
-from imsg_delivery.provider_pool import Provider
+from imsg_delivery.provider_pool import PooledProvider
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Route
 from imsg_runtime.redis import Redis
@@ -156,7 +156,7 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         )
     }
     async with opened(pair[0], redis, get_all_private_template=[{"errcode": -1}, listed, mended]) as (options, _):
-        provider = Provider(Route("main"), ProviderStats(time.monotonic))
+        provider = PooledProvider(Route("main"), ProviderStats(time.monotonic))
         blocks = TemplateBlocks("main", options.breakers, provider)
         check = TemplateCheck("main", options.api, Templates.of("TM1", "thing1", known), blocks, redis)
         assert not await check.check()

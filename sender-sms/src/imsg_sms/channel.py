@@ -7,7 +7,7 @@ from imsg_contract.topology import ASKING_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_sms.opt_out_events import Suppress, publish_opt_out
-from imsg_sms.providers import DescribesOptOuts, Provider
+from imsg_sms.providers import DescribesOptOuts, SmsProvider
 from imsg_sms.router import SmsRouter
 from imsg_sms.signatures import FREE_TEXT, find_signatures
 from imsg_sms.templates import SCOPE, Message, Templates
@@ -41,7 +41,7 @@ class SmsChannel:
         route: SmsRouter,
         templates: Templates,
         terms: Terms,
-        providers: Sequence[Provider] = (),
+        providers: Sequence[SmsProvider] = (),
         suppress: Suppress | None = None,
     ) -> None:
         """Make the channel; `suppress` publishes the numbers that opted out at their provider."""

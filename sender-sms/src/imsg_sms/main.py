@@ -17,7 +17,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.providers import Provider, PullsReports, PushesReports
+from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
@@ -43,7 +43,7 @@ PUBLISH_EVERY_S = 10.0
 class ProviderModule(Protocol):
     """The interface of a provider's module."""
 
-    def make(self, name: str, account: AnyAccount, context: ProviderContext) -> Provider:
+    def make(self, name: str, account: AnyAccount, context: ProviderContext) -> SmsProvider:
         """Make an account's provider."""
 
 
@@ -105,7 +105,7 @@ async def open_channel(
         yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress)
 
 
-def _describe(provider: Provider, route: Route, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
+def _describe(provider: SmsProvider, route: Route, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
     """Return what the gateways need of a provider: the conditions of its route, and its limits."""
     return ProviderLimits(
         name=provider.name,

@@ -5,14 +5,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
-from imsg_delivery.provider_pool import Provider as PoolEntry
-from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
+from imsg_delivery.provider_pool import PooledProvider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts, Route
 from imsg_limits.breakers import Breakers
 from imsg_runtime.settings import variable
 from imsg_sms.bad_numbers import BadNumberSearch, SearchBudget, spread
 from imsg_sms.countries import MAINLAND, format_countries
-from imsg_sms.providers import Provider, ProviderReply, Traceable
+from imsg_sms.providers import ProviderReply, SmsProvider, Traceable
 from imsg_sms.templates import SCOPE, Message, can_send
 
 MAX_CONCURRENT_CALLS = 8
@@ -36,7 +35,7 @@ class SmsRouter:
 
     def __init__(
         self,
-        providers: Sequence[Provider],
+        providers: Sequence[SmsProvider],
         clock: Callable[[], float],
         *,
         routes: Mapping[str, Route] | None = None,
@@ -65,33 +64,33 @@ class SmsRouter:
     async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Send a message to recipients; return a result for each `n`."""
         results: dict[int, Result] = {}
-        for entries, group in self._group(message, recipients, job):
+        for allowed, group in self._group(message, recipients, job):
             by_number = {recipient.n: recipient for recipient in group}
 
             async def call(
-                entry: PoolEntry, ns: Sequence[int], by_number: Mapping[int, Recipient] = by_number
+                pooled: PooledProvider, ns: Sequence[int], by_number: Mapping[int, Recipient] = by_number
             ) -> Mapping[int, Result]:
-                return await self._send_all(entry, message, [by_number[n] for n in ns], job)
+                return await self._send_all(pooled, message, [by_number[n] for n in ns], job)
 
             names = {n: message_id(job.request, n) for n in by_number}
-            sent = await self.provider_pool.send_batch(entries, names, call)
+            sent = await self.provider_pool.send_batch(allowed, names, call)
             for n, recipient in by_number.items():
                 results[n] = sent.get(n) or self._explain_no_provider(recipient, message, job)
         return results
 
     def _group(
         self, message: Message, recipients: Sequence[Recipient], job: Job
-    ) -> Iterator[tuple[Sequence[PoolEntry], Sequence[Recipient]]]:
+    ) -> Iterator[tuple[Sequence[PooledProvider], Sequence[Recipient]]]:
         """Group recipients by the providers that can send them the message, in the order of preference."""
         capable = {name for name, provider in self._providers.items() if self._can_send(provider, message)}
-        groups: dict[tuple[str, ...], tuple[Sequence[PoolEntry], list[Recipient]]] = {}
+        groups: dict[tuple[str, ...], tuple[Sequence[PooledProvider], list[Recipient]]] = {}
         for recipient in recipients:
             ranked = self._rank(recipient, message, job)
-            entries = [entry for entry in ranked if entry.name in capable and self._accepts(entry.name, recipient)]
-            groups.setdefault(tuple(entry.name for entry in entries), (entries, []))[1].append(recipient)
+            allowed = [pooled for pooled in ranked if pooled.name in capable and self._accepts(pooled.name, recipient)]
+            groups.setdefault(tuple(pooled.name for pooled in allowed), (allowed, []))[1].append(recipient)
         yield from groups.values()
 
-    def _rank(self, recipient: Recipient, message: Message, job: Job) -> Sequence[PoolEntry]:
+    def _rank(self, recipient: Recipient, message: Message, job: Job) -> Sequence[PooledProvider]:
         """Order the providers for a recipient by their routes and the administrators' switches."""
         if self.provider_pool.fixed is not None or job.provider is not None:
             return self.provider_pool.rank(Facts(""), job.provider)
@@ -109,7 +108,7 @@ class SmsRouter:
             return Refused(SCOPE, "no_provider", why, concerns="content")
         if (refusal := self._refuse_country(recipient, job.provider)) is not None:
             return refusal
-        if any(self._accepts(entry.name, recipient) for entry in self._rank(recipient, message, job)):
+        if any(self._accepts(pooled.name, recipient) for pooled in self._rank(recipient, message, job)):
             why = "No provider that is configured takes this template, or a text so long."
             return Refused(SCOPE, "no_provider", why, concerns="content")
         condition = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
@@ -129,23 +128,23 @@ class SmsRouter:
     def _accepts(self, provider: str, recipient: Recipient) -> bool:
         return recipient.address.startswith(self._providers[provider].countries)
 
-    def _can_send(self, provider: Provider, message: Message) -> bool:
+    def _can_send(self, provider: SmsProvider, message: Message) -> bool:
         return can_send(
             provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known
         )
 
     async def _send_all(
-        self, entry: PoolEntry, message: Message, recipients: Sequence[Recipient], job: Job
+        self, pooled: PooledProvider, message: Message, recipients: Sequence[Recipient], job: Job
     ) -> Mapping[int, Result]:
         """Call a provider for all recipients in batches, and search refused batches for their bad numbers."""
-        provider = self._providers[entry.name]
+        provider = self._providers[pooled.name]
         results, unthrottled = self._throttle(provider.name, recipients)
         slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
         budget = SearchBudget()
         searches: list[BadNumberSearch] = []
 
         def is_enabled() -> bool:
-            return entry.is_on or job.provider == entry.name
+            return pooled.is_on or job.provider == pooled.name
 
         async def call(numbers: Sequence[Recipient]) -> ProviderReply:
             return await provider.send(message, [recipient.address for recipient in numbers], job.name)
@@ -153,7 +152,7 @@ class SmsRouter:
         async def send(batch: Sequence[Recipient]) -> None:
             async with slots:
                 # The provider may have been switched off since the first of these calls.
-                switched_off = None if is_enabled() else refuse_switched_off(SCOPE, entry.name)
+                switched_off = None if is_enabled() else refuse_switched_off(SCOPE, pooled.name)
                 if (block := switched_off or self._find_block(provider, message, batch, job)) is not None:
                     results.update((recipient.n, block) for recipient in batch)
                     return
@@ -215,13 +214,15 @@ class SmsRouter:
             pending = [each for each in pending if isinstance(traced.get(each.n), Again | Unknown | None)]
         return results
 
-    def _find_block(self, provider: Provider, message: Message, batch: Sequence[Recipient], job: Job) -> Blocked | None:
+    def _find_block(
+        self, provider: SmsProvider, message: Message, batch: Sequence[Recipient], job: Job
+    ) -> Blocked | None:
         """Return why a batch must not be sent now, by the circuit breakers; None if it may."""
         names = [message_id(job.request, recipient.n) for recipient in batch]
         return self._breakers[provider.name].find_block(_find_template_and_signature(provider, message), names)
 
     def _settle(
-        self, provider: Provider, message: Message, job: Job, replies: Sequence[tuple[Recipient, ProviderReply]]
+        self, provider: SmsProvider, message: Message, job: Job, replies: Sequence[tuple[Recipient, ProviderReply]]
     ) -> Mapping[int, Result]:
         """Turn replies into results, and record them at the breakers; one reply for many numbers counts once."""
         breakers, about = self._breakers[provider.name], _find_template_and_signature(provider, message)
@@ -237,8 +238,8 @@ class SmsRouter:
                 result = breakers.note(about, result, name)
             recorded.add(id(reply))
             results[recipient.n] = result
-        if (outage := breakers.find_outage()) is not None and (entry := self.provider_pool.find(provider.name)):
-            entry.stats.note(outage)  # during an outage no call is made that could be counted
+        if (outage := breakers.find_outage()) is not None and (pooled := self.provider_pool.find(provider.name)):
+            pooled.stats.note(outage)  # during an outage no call is made that could be counted
         return results
 
     def _read_result(self, provider: str, recipient: Recipient, name: str, reply: ProviderReply) -> Result:
@@ -272,7 +273,7 @@ async def _narrow(
     return [*await _narrow(call, halves[0], replies[0]), *await _narrow(call, halves[1], replies[1])]
 
 
-def _find_template_and_signature(provider: Provider, message: Message) -> Mapping[Concern, str]:
+def _find_template_and_signature(provider: SmsProvider, message: Message) -> Mapping[Concern, str]:
     name = message.template
     if message.is_free_text:
         name = next((each for each, limits in provider.limits.items() if limits.default), "")
@@ -280,7 +281,7 @@ def _find_template_and_signature(provider: Provider, message: Message) -> Mappin
     return {"template": name, "signature": "" if limits is None else limits.signature}
 
 
-def _split(provider: Provider, recipients: Sequence[Recipient]) -> Iterator[Sequence[Recipient]]:
+def _split(provider: SmsProvider, recipients: Sequence[Recipient]) -> Iterator[Sequence[Recipient]]:
     """Split recipients into batches of one call each."""
     groups: Sequence[Sequence[Recipient]] = [recipients]
     if not provider.mixes_countries:

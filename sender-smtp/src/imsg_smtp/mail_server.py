@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_delivery.provider_pool import Provider, refuse_switched_off
+from imsg_delivery.provider_pool import PooledProvider, refuse_switched_off
 from imsg_limits.breakers import MAX_SCOPES, About, Breakers
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.connection_pool import ConnectFailure, ConnectionPool
@@ -62,7 +62,7 @@ class MailServer:
         self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
-    async def send(self, mail: Mail, provider: Provider, *, is_forced: bool = False) -> Result:
+    async def send(self, mail: Mail, provider: PooledProvider, *, is_forced: bool = False) -> Result:
         """Send a mail at the pace of its recipient's domain, unless a breaker is open once its turn has come.
 
         `provider` says whether the server is switched on; a forced mail is sent even if it is not.
@@ -80,7 +80,7 @@ class MailServer:
         """Close the connections."""
         await self._connections.close()
 
-    async def _send_in_turn(self, mail: Mail, provider: Provider, *, is_forced: bool) -> Result:
+    async def _send_in_turn(self, mail: Mail, provider: PooledProvider, *, is_forced: bool) -> Result:
         domain = self._domains.find(mail.recipient)
         if domain is None:
             result = await self._send(mail, provider, is_forced=is_forced)
@@ -94,7 +94,7 @@ class MailServer:
         self._domains.note(mail.recipient, result, mail.message_id)
         return result
 
-    async def _send(self, mail: Mail, provider: Provider, *, is_forced: bool) -> Result:
+    async def _send(self, mail: Mail, provider: PooledProvider, *, is_forced: bool) -> Result:
         if self._return_paths is not None:
             mail = self._return_paths.assign(mail)
         scopes = Scopes.of(self._scope, mail.sender, mail.recipient)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imsg_contract.wire import Blocked
-from imsg_delivery.provider_pool import Provider
+from imsg_delivery.provider_pool import PooledProvider
 from imsg_limits.breakers import Breakers
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -41,7 +41,7 @@ class TemplateBlocks:
 
     account: str
     breakers: Breakers
-    provider: Provider
+    provider: PooledProvider
 
     def block(self, template: str, why: str) -> None:
         """Block a template until the next check."""

@@ -9,7 +9,7 @@ import httpx
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_delivery.provider_pool import Provider, ProviderPool, refuse_switched_off
+from imsg_delivery.provider_pool import PooledProvider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
 from imsg_limits.breakers import Breakers
 from imsg_limits.pace import Bucket
@@ -85,7 +85,7 @@ class WeComChannel:
         """Return a block if every robot is switched off; any other block stops one robot alone."""
         return self.provider_pool.find_outage(lambda _: None)
 
-    async def _post(self, provider: Provider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+    async def _post(self, provider: PooledProvider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Post by a robot within its rate, unless its circuit breaker is open."""
         name = provider.name
         breakers = self._breakers[name]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Category, Refused, Result, Sent, Unknown
-from imsg_delivery.provider_pool import MAX_DOUBTFUL, Provider, ProviderPool
+from imsg_delivery.provider_pool import MAX_DOUBTFUL, PooledProvider, ProviderPool
 from imsg_delivery.provider_stats import SLOT_S, ProviderStats, hide_personal
 from imsg_delivery.routes import Facts, Order, Route, Switch
 
@@ -34,7 +34,7 @@ class Told:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def __call__(self, provider: Provider, ns: Sequence[int]) -> Mapping[int, Result]:
+    async def __call__(self, provider: PooledProvider, ns: Sequence[int]) -> Mapping[int, Result]:
         """Answer."""
         self.asked.append(provider.name)
         return dict.fromkeys(ns, self.answers[provider.name])

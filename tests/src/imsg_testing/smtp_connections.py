@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from imsg_contract.wire import Result
-from imsg_delivery.provider_pool import Provider
+from imsg_delivery.provider_pool import PooledProvider
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Route
 from imsg_smtp.connection import Connection
@@ -44,7 +44,7 @@ class Sending:
 
     def __init__(self, server: MailServer, clock: Callable[[], float]) -> None:
         self.server = server
-        self.provider = Provider(Route("default"), ProviderStats(clock))
+        self.provider = PooledProvider(Route("default"), ProviderStats(clock))
 
     async def send(self, mail: Mail) -> Result:
         """Send a mail."""

@@ -39,7 +39,7 @@ class ProviderReply:
         return not self.by_number and (self.for_one_number or is_refusal)
 
 
-class Provider(Protocol):
+class SmsProvider(Protocol):
     """An account at a provider. One call sends one message to up to `max_numbers` numbers."""
 
     name: str

@@ -1,4 +1,4 @@
-"""Fetching what a job holds by reference: attachments, and contents too long for the broker, which history keeps."""
+"""Fetches from history what a job refers to: attachments, and contents that are too long for the broker."""
 
 import asyncio
 import hashlib
@@ -8,19 +8,19 @@ from imsg_contract.wire import Again, Blocked, Reference, Refused
 from imsg_web.service_client import Peer, ServiceUnavailable
 
 FETCH_TIMEOUT_S = 30.0
-"""For up to 16 MiB from the next machine; the ordinary call has a few KiB."""
+"""The timeout for up to 16 MiB over a local network."""
 
 LOOK_AGAIN_S = 10.0
-"""How soon history is asked again: it is ours, and comes back in seconds."""
+"""How long a message waits for history, which restarts within seconds."""
 
 OK, NOT_FOUND = 200, 404
 
 
 class AttachmentClient:
-    """Fetches bytes by (request, sha256), and answers in the channel's name where it can't."""
+    """Fetches bytes by (request, sha256); a failure is a result of the channel."""
 
     def __init__(self, history: Peer, provider: str, *, kind: Literal["attachment", "content"]) -> None:
-        """Begin codes with `kind`: what this channel mostly keeps at history."""
+        """`kind` is the prefix of the failures' codes, `attachment_gone`."""
         self._history = history
         self._provider = provider
         self._kind = kind
@@ -28,7 +28,7 @@ class AttachmentClient:
     async def fetch(self, request: str, reference: Reference) -> bytes | Again | Blocked | Refused:
         """Return the bytes.
 
-        Blocked while history is away, which uses up no attempt; Refused where it has them no more.
+        Blocked while history is unavailable, which uses no attempt; Refused where history has deleted them.
         """
         path = f"/internal/attachments/{request}/{reference.sha256}"
         try:

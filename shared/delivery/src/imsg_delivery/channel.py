@@ -1,4 +1,4 @@
-"""The port between the worker loop and a channel: what a channel is told, and the results it answers."""
+"""The port between the worker and a channel: a job and recipients in, results out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 
 Uncertain = Literal["repeat", "stop"]
-"""What is done where the provider may have a message (promise 4): send it again, or settle it `uncertain`."""
+"""The rule for a message that the provider may have (promise 4): send it again, or settle it `uncertain`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a channel wants its work."""
+    """The sizes, limits and rules that a channel sets for its worker."""
 
     chunk_size: int
     """Recipients of one chunk: a longer job is split first. At most 5,000; never lowered while jobs are waiting, or
@@ -33,14 +33,14 @@ class Terms:
 
 Prepared = TypeVar("Prepared")
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
-"""What a channel of SupportsStatusQuery prepared: it only takes it."""
+"""The type of `prepared` of a channel that supports status queries."""
 
 
 class Channel(Protocol[Prepared]):
-    """A way to people. Two methods: make ready what a chunk's recipients share, then deliver to some of them.
+    """A channel: `prepare` renders the part that a chunk's recipients share, `deliver` sends to some of them.
 
-    What a provider says is a result, never an exception. What raises is a bug: it is logged with its traceback, the
-    recipients of the call are taken for unknown, and what breaks three times in a row is a dead letter.
+    A provider's reply is a result, never an exception. An exception is a bug: the worker logs its traceback and treats
+    the recipients of the call as Unknown; a job that raises three times in a row is a dead letter.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Channel(Protocol[Prepared]):
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
         """Fetch what the job holds by reference and render what all its recipients share, once per chunk.
 
-        A result instead of something prepared is the answer for every recipient that is left of the chunk.
+        A returned result applies to every remaining recipient of the chunk.
         """
 
     async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
@@ -64,33 +64,33 @@ class Channel(Protocol[Prepared]):
 
 @runtime_checkable
 class SupportsStatusQuery(Protocol[Asked_contra]):
-    """What a channel has beside, where its provider can be asked what became of a message."""
+    """A channel whose provider can be queried for a message's status."""
 
     async def ask(self, job: Job, prepared: Asked_contra, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Find out what became of messages that the provider may have (at most `call_size`), without sending any.
+        """Query the status of messages that the provider may have (at most `call_size`), without sending any.
 
-        Sent and Refused settle a message. Again: it was certainly never taken, and is sent anew in the ordinary way.
-        Unknown (and Blocked, and a recipient left out): it can't be said yet, ask again later.
+        Sent and Refused settle a message. Again: the provider never accepted it, so it is sent again. Unknown, Blocked
+        and an omitted recipient: the status is not known yet, and the worker queries again later.
         """
 
 
 @runtime_checkable
 class SupportsOutage(Protocol):
-    """What a channel has beside, that knows when no message gets through at all: the others wait while one tries."""
+    """A channel that reports outages, in which no provider accepts messages: one call tries, the others wait."""
 
     def find_outage(self) -> Blocked | None:
-        """Say why nothing gets through by any provider, and after how long one may try; None once a try succeeded.
+        """Return why no provider accepts messages, and after how long one may try; None once a try succeeded.
 
-        Asking changes nothing, and costs next to nothing. With `after_s` 0 one is to try now.
+        The call has no effect and is cheap. With `after_s` 0 a message may try now.
         """
 
 
 @runtime_checkable
 class SupportsSenderName(Protocol):
-    """What a channel has beside, where its messages come from several whom people tell apart."""
+    """A channel with several senders that recipients can tell apart."""
 
     def name_sender(self, job: Job) -> str | None:
-        """Name whose message it is to its recipients (a signature, an account), as suppressions have it.
+        """Return the sender (a signature, an account) by which suppressions are looked up.
 
-        Empty: the one that needs no name. None: it can't be told.
+        Empty: the default sender. None: it is not known.
         """

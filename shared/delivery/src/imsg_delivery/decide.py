@@ -1,4 +1,4 @@
-"""What becomes of a recipient: its claimed state and a result make the transition that is written of it. Pure."""
+"""Decides a recipient's transition from its claimed state and a result. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ MAX_EXTENSION_S = 86_400
 """By how much blocks may extend a job's life in all (promise 5)."""
 
 MAX_PACED_S = 600
-"""By how much waiting for a turn may: whoever has waited longer waits as part of its life."""
+"""By how much waits for a pace may; longer waits count against the job's life."""
 
 UNJITTERED = 1.0
 """A draw that keeps to the step."""
@@ -38,7 +38,7 @@ SUPPRESSIONS_UNKNOWN = "suppressions_unknown"
 """The code of a marketing message that waits, since who is suppressed can't be known for now."""
 
 LOOK_AGAIN_S = 10.0
-"""How long it waits then."""
+"""How long such a message waits."""
 
 DEAD = "dead_letter"
 """The code of a message whose job is a dead letter; history answers the same for what it settles itself."""
@@ -46,7 +46,7 @@ DEAD = "dead_letter"
 
 @dataclass(frozen=True, slots=True)
 class AttemptTerms:
-    """What all recipients of one delivery are decided by."""
+    """The terms by which all recipients of one delivery are decided."""
 
     job: Job
     channel: Terms
@@ -58,11 +58,10 @@ class AttemptTerms:
 
 
 def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
-    """Turn what a channel said of a recipient into what becomes of it.
+    """Return the transition for a channel's result.
 
-    Unknown is answered by asking the provider, where it can be asked, and else by the channel's one rule (promise 4);
-    so is every later try of what once was unknown. What has no time for another try ends `expired`, or `uncertain`
-    where the provider may have it.
+    After Unknown the provider's status is queried, if the channel supports that; else `Terms.uncertain` decides
+    (promise 4). A message without time for another try ends `expired`, or `uncertain` where the provider may have it.
     """
     job, channel = terms.job, terms.channel
     if isinstance(result, Unknown) and job.asking < len(channel.ask_after_s):
@@ -93,21 +92,21 @@ def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) ->
 
 
 def _choose_step(terms: AttemptTerms, asked_s: float, left_s: float, *, is_attempt: bool) -> int | None:
-    """Choose a step; what was no attempt is to be there soon when it may go, however many attempts there were."""
+    """Choose a step; after a block the first one, however many attempts there were."""
     if is_attempt:
         return step(terms.steps_s, terms.job.attempt, asked_s, left_s, terms.draw)
     return step(terms.steps_s, 1, asked_s if asked_s >= terms.steps_s[:2][-1] else 0.0, left_s, UNJITTERED)
 
 
 def _uses_attempt(result: Result, job: Job) -> bool:
-    """Tell whether somebody tried: where nothing goes through nobody did, nor, for a while, where a turn is awaited."""
+    """Return whether a result counts as an attempt: Blocked does not, nor does, for MAX_PACED_S, a wait for a pace."""
     if isinstance(result, Again):
         return not (result.is_paced and job.extended_s < MAX_PACED_S)
     return not isinstance(result, Blocked)
 
 
 def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
-    """Say what becomes of a recipient that may not be sent now; None where it may."""
+    """Return the transition of a recipient that must not be sent now; None where it may be sent."""
     if state.erased:
         return decide_erased(state, now_s, terms)
     if state.suppressed and (state.suppressed != UNKNOWN or isinstance(state, Free)):
@@ -118,7 +117,7 @@ def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Tra
     expires_s = terms.job.expires_at.timestamp()
     is_late = now_s >= expires_s
     if is_late and not (state.doubtful and terms.channel.ask_after_s):
-        # At the time at which history lets it expire where its channel is paused: it is told of once.
+        # The time is that at which history expires messages of a paused channel: both write the same outcome.
         return _stop(state, Status.EXPIRED, Refused("", "expired", "Its time was over"), expires_s, terms)
     if state.doubtful and (is_late or not may_repeat(terms.channel, now_s - state.first_s)):
         unclear = Unknown("", "not_repeated", "It may have been sent, and may not be repeated.")
@@ -138,33 +137,33 @@ def _suppress(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
 
 
 def may_repeat(channel: Terms, tried_for_s: float) -> bool:
-    """Tell whether what the provider may have already may be sent to it again now."""
+    """Return whether a message that the provider may have may be sent again now."""
     return channel.uncertain == "repeat" and (channel.repeat_for_s is None or tried_for_s < channel.repeat_for_s)
 
 
 def decide_status(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
-    """Turn what the provider says, asked about a recipient, into what becomes of it."""
-    if isinstance(result, Blocked):  # it can't even be asked
+    """Return the transition for the result of a status query."""
+    if isinstance(result, Blocked):  # the query itself was not possible
         result = Unknown(result.provider, result.code, result.detail)
-    # Whatever it answers holds for every try so far: what was never taken is in doubt no more.
+    # The reply covers every attempt so far: a message that was never accepted is not in doubt any more.
     return decide(Free(state.n, state.first_s, doubtful=False), result, now_s, terms)
 
 
 def decide_erased(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
-    """Say what becomes of a message whose recipient was erased after it had been accepted."""
+    """Return the transition of a message whose recipient was erased after its acceptance."""
     return _stop(state, Status.FAILED, Refused("", ERASED, "The recipient's data was erased"), now_s, terms)
 
 
 def decide_dead(n: int, now_s: float, terms: AttemptTerms) -> Transition:
-    """Say what becomes of a message whose job is dead: it broke the worker too often."""
+    """Return the transition of a message whose job is a dead letter."""
     died = Refused("", DEAD, "It broke the worker three times; nobody tries it again.")
     return Transition(_outcome_of(n, Status.FAILED, died, now_s, terms))
 
 
 def _stop(state: Claimed, status: Status, why: Refused, now_s: float, terms: AttemptTerms) -> Transition:
-    """End what is not sent again: with the status, or `uncertain` where an earlier attempt may have sent it.
+    """End a message that is not sent again: with `status`, or `uncertain` where an earlier attempt may have sent it.
 
-    It is no attempt, and so has no attempt's number.
+    The outcome is of no attempt: its number is NO_ATTEMPT.
     """
     if state.doubtful:
         status, why = Status.UNCERTAIN, replace(why, detail=f"{why.detail}; an earlier attempt may have sent it.")
@@ -179,7 +178,7 @@ def _end(state: Claimed, status: Status, result: Result, now_s: float, terms: At
 
 
 def _ask_later(state: Claimed, result: Unknown, now_s: float, terms: AttemptTerms) -> Transition:
-    """Delay a message until its provider is asked what became of it, however little is left of its life."""
+    """Delay a message until the next status query, however little is left of its life."""
     wanted_s = terms.channel.ask_after_s[terms.job.asking]
     wait_s = next((step_s for step_s in terms.waits_s if step_s >= wanted_s), terms.waits_s[-1])
     outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)

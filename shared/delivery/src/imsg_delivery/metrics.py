@@ -6,7 +6,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-"""From a relay on the same host to a mail server that takes its minutes after the final dot."""
+"""From a relay on the same host to a mail server that answers minutes after the final dot."""
 
 
 ACCEPT_TO_SENT_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)

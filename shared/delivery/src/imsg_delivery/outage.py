@@ -18,7 +18,7 @@ from imsg_runtime.logs import logger
 log = logger(__name__)
 
 TRY_S = 10.0
-"""After so long another call may try as well: the provider may not answer the first one's message."""
+"""The time after which a second call may try: the provider may not answer the first."""
 
 LOOK_S = 0.25
 """How often the guard checks whether an outage began or ended without a call: a provider was switched."""
@@ -37,8 +37,8 @@ class _Outage:
 class OutageGuard:
     """Stops calls while the channel reports an outage (`SupportsOutage.find_outage`).
 
-    During an outage a call waits until it ends, or until it is the one that tries. Lanes try in turn, the lowest first,
-    since a try that fails comes again by the retry steps; within a lane it is who waits longest.
+    During an outage a call waits until the outage ends, or until it may try. Lanes try in turn, the lowest first, since
+    a failed try is delayed by the retry steps; within a lane the longest waiting call tries.
     """
 
     def __init__(self, find_outage: Callable[[], Blocked | None], clock: Callable[[], float]) -> None:
@@ -74,9 +74,9 @@ class OutageGuard:
                 self.look()
 
     async def wait(self, lane: Lane) -> bool:
-        """Wait until calls may go, or until this one is to try: then True, and say `end_try` when it is over.
+        """Wait until the outage ends (False), or until this call may try (True): then call `end_try` afterwards.
 
-        Raises Requeue where the lane is handed back meanwhile.
+        Raises Requeue where the lane is requeued meanwhile.
         """
         if not self.is_on:
             return False

@@ -1,4 +1,4 @@
-"""A channel's providers: which one a message is sent by, which one follows if it says not now, and their statistics."""
+"""A channel's providers: the order in which a message tries them, the fallback to the next, and their statistics."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -11,17 +11,17 @@ from imsg_delivery.routes import Facts, Order, Route, Switch
 from imsg_limits.retry_after import RetryAfter
 
 MAX_DOUBTFUL = 10_000
-"""Messages of which it is remembered which provider may have them."""
+"""How many messages are remembered with the provider that may have them."""
 
 SWITCHED_OFF_S = 60.0
 
 OF_MESSAGE: frozenset[Concern] = frozenset({"recipient", "content"})
-"""Troubles that another provider would have as well, or that are none of its business."""
+"""Concerns of failures that another provider would return too."""
 
 
 @dataclass(slots=True)
-class Provider:
-    """One provider of a channel: what it is used for, whether it is switched on, and its statistics."""
+class PooledProvider:
+    """A provider in the pool: its route, its switch and its statistics."""
 
     route: Route
     stats: ProviderStats
@@ -38,7 +38,7 @@ class Provider:
         return self.switch.enabled is not False
 
 
-SendBatch = Callable[[Provider, Sequence[int]], Awaitable[Mapping[int, Result]]]
+SendBatch = Callable[[PooledProvider, Sequence[int]], Awaitable[Mapping[int, Result]]]
 """Sends messages by a provider, given by their numbers, and returns a result for each."""
 
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -48,7 +48,7 @@ M = TypeVar("M")
 class SupportsSend(Protocol[M_contra]):
     """Sends one message at a time by one provider."""
 
-    async def send(self, message: M_contra, provider: Provider, /, *, is_forced: bool = False) -> Result:
+    async def send(self, message: M_contra, provider: PooledProvider, /, *, is_forced: bool = False) -> Result:
         """Send a message, unless `provider` was switched off meanwhile and the message is not forced to it."""
 
     def find_outage(self) -> Blocked | None:
@@ -58,8 +58,8 @@ class SupportsSend(Protocol[M_contra]):
 class ProviderPool:
     """The providers of one channel in their order.
 
-    The next provider is called only where one returned Again or Blocked: it took nothing. After Unknown none is, or
-    people would get a message twice. `stays` are concerns of a trouble after which no other provider is called.
+    The next provider is called only after Again or Blocked, since the provider did not accept the message. After
+    Unknown none is called, since the recipient could get it twice. After a failure with a concern in `stays` none is.
     """
 
     def __init__(
@@ -77,18 +77,18 @@ class ProviderPool:
         self.clock = clock
         self.by_address = by_address
         self._stays = frozenset(stays)
-        self._providers = {route.name: Provider(route, ProviderStats(clock)) for route in routes}
+        self._providers = {route.name: PooledProvider(route, ProviderStats(clock)) for route in routes}
         self._doubtful: OrderedDict[str, str] = OrderedDict()
         """Message → the provider that may have it."""
         self._order = Order(tuple(routes))
         self._fixed = self._fix_order()
 
     @property
-    def all(self) -> Sequence[Provider]:
+    def all(self) -> Sequence[PooledProvider]:
         """Every provider, in the order of the settings."""
         return list(self._providers.values())
 
-    def find(self, name: str) -> Provider | None:
+    def find(self, name: str) -> PooledProvider | None:
         """Find a provider."""
         return self._providers.get(name)
 
@@ -105,11 +105,11 @@ class ProviderPool:
         return None if self.by_address else self._order.share(name)
 
     @property
-    def fixed(self) -> Sequence[Provider] | None:
+    def fixed(self) -> Sequence[PooledProvider] | None:
         """The order of all messages, where it is the same for all."""
         return self._fixed
 
-    def rank(self, facts: Facts, forced: str | None = None) -> Sequence[Provider]:
+    def rank(self, facts: Facts, forced: str | None = None) -> Sequence[PooledProvider]:
         """Order the providers for a message. A forced one is the only one, switched on or not."""
         if forced is not None:
             provider = self._providers.get(forced)
@@ -150,20 +150,20 @@ class ProviderPool:
             provider.stats.note(result, self.clock() - began)
             return result
 
-        async def send_one(provider: Provider, _: Sequence[int]) -> Mapping[int, Result]:
+        async def send_one(provider: PooledProvider, _: Sequence[int]) -> Mapping[int, Result]:
             return {0: await senders[provider.name].send(message, provider, is_forced=is_forced)}
 
         return (await self.send_batch(ranked, {0: facts.name}, send_one)).get(0)
 
     async def send_batch(
-        self, ranked: Sequence[Provider], names: Mapping[int, str], send: SendBatch
+        self, ranked: Sequence[PooledProvider], names: Mapping[int, str], send: SendBatch
     ) -> dict[int, Result]:
         """Send messages by the first provider, those that it does not take now by the next; return each result.
 
         `names` are the messages' own by their numbers, the same at every attempt.
         """
         results: dict[int, Result] = {}
-        refusals: dict[int, list[tuple[Provider, Again | Blocked, float]]] = defaultdict(list)
+        refusals: dict[int, list[tuple[PooledProvider, Again | Blocked, float]]] = defaultdict(list)
         left: Sequence[int] = list(names)
         for provider in ranked:
             allowed = self._find_allowed(provider, left, names)
@@ -197,18 +197,18 @@ class ProviderPool:
         """Forget which provider may have a message: it is certain now that none has it."""
         self._doubtful.pop(message, None)
 
-    def _fix_order(self) -> Sequence[Provider] | None:
+    def _fix_order(self) -> Sequence[PooledProvider] | None:
         fixed = self._order.fixed
         return None if fixed is None else [self._providers[route.name] for route in fixed]
 
-    def _find_allowed(self, provider: Provider, left: Sequence[int], names: Mapping[int, str]) -> Sequence[int]:
+    def _find_allowed(self, provider: PooledProvider, left: Sequence[int], names: Mapping[int, str]) -> Sequence[int]:
         """Leave out messages that another provider may have."""
         if not self._doubtful:
             return left
         return [n for n in left if self._doubtful.get(names[n], provider.name) == provider.name]
 
     def _wait_for(self, provider: str) -> Blocked:
-        """Let a message wait, since the only provider that may send it again is not used now."""
+        """Return Blocked for a message whose only possible provider is not used now."""
         detail = f"{provider} may have it, and is not used now; no other provider is given it."
         return Blocked(self.method, provider, "held", detail, SWITCHED_OFF_S, concerns="content", was_called=False)
 
@@ -222,12 +222,12 @@ class ProviderPool:
 
 
 def refuse_switched_off(method: str, names: str) -> Blocked:
-    """Return that a provider is switched off, and how it is switched on."""
+    """Return the block of providers that are switched off, with the remedy."""
     detail = f"Switched off: {names}; the channel's page and `imsg providers enable` switch it on."
     return Blocked(method, names, "switched_off", detail, SWITCHED_OFF_S, concerns="provider", was_called=False)
 
 
-def _join(refused: Sequence[tuple[Provider, Again | Blocked, float]], last: Result, now: float) -> Result:
+def _join(refused: Sequence[tuple[PooledProvider, Again | Blocked, float]], last: Result, now: float) -> Result:
     """Make one result of several: the last, or of refusals alone an Again if there is one, with the shortest wait."""
     if refused[-1][1] is not last:
         return replace(last, hops=_hops(refused, now))
@@ -241,5 +241,5 @@ def _join(refused: Sequence[tuple[Provider, Again | Blocked, float]], last: Resu
     return replace(chosen, detail=detail, after_s=after_s, was_called=was_called, hops=hops)
 
 
-def _hops(refused: Sequence[tuple[Provider, Again | Blocked, float]], now: float) -> tuple[Hop, ...]:
+def _hops(refused: Sequence[tuple[PooledProvider, Again | Blocked, float]], now: float) -> tuple[Hop, ...]:
     return tuple(Hop(provider.name, result.code, result.detail, now - at) for provider, result, at in refused)

@@ -20,7 +20,7 @@ GRACE_S = 2.0
 
 MAX_BLOCKS = 64
 MAX_CHARACTERS = 300
-"""Blocks, and characters of a provider's words, that are told."""
+"""How many blocks, and how many characters of a provider's text, are kept."""
 
 DIGITS_OF_A_NUMBER = 7
 
@@ -35,7 +35,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Block:
-    """What is blocked, and why."""
+    """A block: its concern, its scope and the reason. Times are the clock's, in seconds."""
 
     concerns: Concern
     scope: str
@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """What a provider said when it last did not take a message."""
+    """A provider's last failure or block."""
 
     concerns: Concern | None
     code: str
@@ -141,7 +141,7 @@ class ProviderStats:
 
 
 def hide_personal(words: str) -> str:
-    """Leave out what may be a person's address or number: statistics outlive the messages."""
+    """Replace words that may be a person's address or number by `…`: statistics outlive the messages."""
     kept = words[:MAX_CHARACTERS].split()
     return " ".join("…" if _may_be_personal(word) else word for word in kept)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
-from imsg_delivery.provider_pool import Provider, ProviderPool
+from imsg_delivery.provider_pool import PooledProvider, ProviderPool
 from imsg_delivery.routes import Switch
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -84,7 +84,7 @@ def read_switches(written: Mapping[bytes, bytes]) -> dict[str, Switch] | None:
     return switches
 
 
-def _describe(provider_pool: ProviderPool, provider: Provider, now: float) -> dict[str, Any]:
+def _describe(provider_pool: ProviderPool, provider: PooledProvider, now: float) -> dict[str, Any]:
     stats, offset = provider.stats, now - provider_pool.clock()
     blocks, last = stats.blocks, stats.last_error
     sent, failed = stats.counts()

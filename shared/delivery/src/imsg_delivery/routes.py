@@ -11,7 +11,7 @@ from imsg_contract.wire import Category
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A provider, and what it is used for."""
+    """A provider with its weight and its conditions."""
 
     name: str
     weight: int = 1
@@ -25,11 +25,11 @@ class Route:
 
     @property
     def is_special(self) -> bool:
-        """Whether it is for some messages alone: then it comes before those for all."""
+        """Whether the route has conditions: it precedes the routes without."""
         return bool(self.prefixes or self.sender_domains or self.recipient_domains or self.templates or self.categories)
 
     def takes(self, facts: "Facts") -> bool:
-        """Tell whether it is for such a message."""
+        """Return whether a message fulfils the conditions."""
         return (
             (not self.prefixes or facts.address.startswith(self.prefixes))
             and (not self.sender_domains or domain_of(facts.sender) in self.sender_domains)
@@ -41,10 +41,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What conditions ask of a message."""
+    """The properties of a message that conditions test."""
 
     name: str
-    """Of the message, the same at every attempt: it draws the lot, so that a repeat prefers who had it before."""
+    """The message's name, the same at every attempt: a repeat prefers the same provider."""
     address: str = ""
     sender: str = ""
     template: str = ""
@@ -85,7 +85,7 @@ class Order:
         return _sort([route for route in self.routes if route.takes(facts)], facts.name)
 
     def share(self, name: str) -> float | None:
-        """Say which part of what is for all a route is given, from 0 to 1; None of one for some messages alone."""
+        """Return a route's share of the messages without conditions, from 0 to 1; None for a route with conditions."""
         general = [route for route in self.routes if not route.is_special]
         total = sum(route.weight for route in general)
         route = next((route for route in general if route.name == name), None)
