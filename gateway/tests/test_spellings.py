@@ -72,13 +72,13 @@ async def test_a_phone_number_written_otherwise_is_told(
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_no_address_however_it_is_written_is_not_guessed_at(text: str, method: str) -> None:
-    assert BY_NAME[method].address.misspelt(text) is None
+    assert BY_NAME[method].address.find_spelling(text) is None
 
 
 @given(text=st.text() | st.text('0159-+() \u202d１５＠@a.。<>"mailto:'))
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_wanted_is_an_address_and_is_not_what_was_written(method: str, text: str) -> None:
     address = BY_NAME[method].address
-    if (found := address.misspelt(text)) is not None:
+    if (found := address.find_spelling(text)) is not None:
         assert address.parse(found.wanted) is not None
         assert found.wanted != text

@@ -15,7 +15,7 @@ from imsg_history.database import Database
 from imsg_history.expiry import GRACE, PausedExpiry
 from imsg_history.ids import rfc3339
 from imsg_history.tables import events
-from imsg_limits.breakers import About, Breakers
+from imsg_limits.breakers import Breakers, CallScopes
 from imsg_runtime.redis import Redis
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import find, keep, make_writer, read_statuses
@@ -68,7 +68,7 @@ async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_
 
 
 async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(database: Database) -> None:
-    about: About = {"domain": "x.cn to qq"}
+    about: CallScopes = {"domain": "x.cn to qq"}
     breakers = Breakers("smtp", Clock())
     no = Blocked("smtp", "x.cn to qq", "550", "no", 300.0, "domain")
     blocked, called = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))

@@ -15,7 +15,7 @@ from imsg_auth.usernames import MAX_LIMIT
 from imsg_channels import METHODS
 from imsg_contract.api_keys import SCOPES, SEND, KeyKind
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import wrong
+from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MAX_NAMES = 10_000
@@ -92,7 +92,7 @@ def _read_cursor(text: str) -> str:
     try:
         return usernames.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, ValueError) as error:
-        raise wrong("应为上一页回答中的 next", "it must be `next` of the page before") from error
+        raise field_error("应为上一页回答中的 next", "it must be `next` of the page before") from error
 
 
 def _example(fields: dict[str, object]) -> ConfigDict:
@@ -222,7 +222,7 @@ MAX_OVERLAP_S = 86_400
 
 def _check_scopes(scopes: list[str]) -> list[str]:
     if not scopes or any(scope not in ALL_SCOPES for scope in scopes):
-        raise wrong(
+        raise field_error(
             f"应为非空的列表，可选 {'、'.join(ALL_SCOPES)}",
             f"it must be a list of one or more of {', '.join(ALL_SCOPES)}",
         )
@@ -233,7 +233,7 @@ def _check_networks(networks: list[str]) -> list[str]:
     try:
         return list(dict.fromkeys(str(ipaddress.ip_network(text.strip(), strict=False)) for text in networks))
     except ValueError as error:
-        raise wrong(
+        raise field_error(
             "每一项应为 IP 地址或网段，例如 192.0.2.7 或 192.0.2.0/24",
             "each must be an IP address or a network, such as 192.0.2.7 or 192.0.2.0/24",
         ) from error
@@ -247,7 +247,7 @@ def _read_time(given: object) -> object:
         at = None
     if given is None or (at is not None and at.tzinfo is not None):
         return at
-    raise wrong(
+    raise field_error(
         "应为带时区的 RFC 3339 时间，例如 2026-11-25T08:00:00+08:00",
         "it must be an RFC 3339 time with an offset, such as 2026-11-25T08:00:00+08:00",
     )

@@ -7,7 +7,7 @@ from imsg_auth.tables import MAX_NAME
 from imsg_channels import CHANNELS
 from imsg_channels.spec import Address
 from imsg_channels.spellings import Spelling
-from imsg_web.responses import wrong
+from imsg_web.responses import field_error
 
 MAX_LIMIT = 1_000_000
 MIN_PASSWORD = 8
@@ -42,15 +42,15 @@ def username(text: str) -> str:
     """Check a new user's name and return its normal form. Raises ValueError with the sentence for people."""
     name = normal(text)
     if not 1 <= len(name) <= MAX_NAME:
-        raise wrong(f"长度应为 1 到 {MAX_NAME} 个字符", f"it must have 1 to {MAX_NAME} characters")
+        raise field_error(f"长度应为 1 到 {MAX_NAME} 个字符", f"it must have 1 to {MAX_NAME} characters")
     if any(unicodedata.category(letter) in _INVISIBLE or letter in _BIDIRECTIONAL for letter in name):
-        raise wrong("不能含控制字符", "it must not hold control characters")
+        raise field_error("不能含控制字符", "it must not hold control characters")
     if ":" in name or "/" in name:
-        raise wrong("不能含“:”或“/”", "it must not hold a colon or a slash")
+        raise field_error("不能含“:”或“/”", "it must not hold a colon or a slash")
     if name in {".", ".."}:  # clients remove these from a path
-        raise wrong("不能是“.”或“..”", "it must not be . or ..")
+        raise field_error("不能是“.”或“..”", "it must not be . or ..")
     if any(_reads_as(name, address) for address in _READABLE_ADDRESSES):
-        raise wrong(
+        raise field_error(
             "不能是邮箱地址、电话号码或微信标记的样子",
             "it must not read as an e-mail address, a phone number or a WeChat tag",
         )
@@ -91,7 +91,7 @@ def recipients_limit(value: object) -> int | str:
     """Check a limit of recipients: an integer, or "none" for no limit. Raises ValueError, a sentence for people."""
     if value == "none" or (type(value) is int and 0 <= value <= MAX_LIMIT):
         return value
-    raise wrong(
+    raise field_error(
         f"应为 0 到 {MAX_LIMIT} 的整数，或“none”（不限）",
         f'it must be an integer from 0 to {MAX_LIMIT}, or "none" for no limit',
     )
@@ -100,9 +100,11 @@ def recipients_limit(value: object) -> int | str:
 def storable(text: str) -> str:
     """Refuse characters that no database text can hold: U+0000, and lone surrogates."""
     if "\0" in text:
-        raise wrong("不能含 U+0000", "it must not hold U+0000")
+        raise field_error("不能含 U+0000", "it must not hold U+0000")
     if not _is_unicode(text):
-        raise wrong("含有不成对的代理码位，不是合法的 Unicode", "it holds a lone surrogate, which is not valid Unicode")
+        raise field_error(
+            "含有不成对的代理码位，不是合法的 Unicode", "it holds a lone surrogate, which is not valid Unicode"
+        )
     return text
 
 
@@ -116,7 +118,7 @@ def _reads_as(name: str, address: Address) -> bool:
 
 
 def _find_misspelling(text: str, address: Address) -> Spelling | None:
-    return address.misspelt(text) if address.usernames == "apart" else None
+    return address.find_spelling(text) if address.usernames == "apart" else None
 
 
 def _contact(text: str, address: Address) -> str:
@@ -126,5 +128,7 @@ def _contact(text: str, address: Address) -> str:
     if normal_form is not None:
         return normal_form
     if misspelling := _find_misspelling(text, address):
-        raise wrong(f"{misspelling.zh}，请写成 {misspelling.wanted}", f"{misspelling.en}; write {misspelling.wanted}")
-    raise wrong(address.none.zh, address.none.en)
+        raise field_error(
+            f"{misspelling.zh}，请写成 {misspelling.wanted}", f"{misspelling.en}; write {misspelling.wanted}"
+        )
+    raise field_error(address.error.zh, address.error.en)

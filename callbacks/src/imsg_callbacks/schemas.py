@@ -8,7 +8,7 @@ from imsg_callbacks.bounds import DEFAULT_LIMIT, MAX_EVENTS, MAX_WAIT_S
 from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import wrong
+from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, read_whole_number
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -35,13 +35,13 @@ DELIVERIES_CURSOR = "^([A-P][A-Za-z0-9_-]{9}[AEIMQUYcgkosw048]=?)?$"
 
 def _check_state(state: object) -> object:
     if state not in ("waiting", "delivered", "failed"):
-        raise wrong("应为 waiting、delivered 或 failed", "it must be waiting, delivered or failed")
+        raise field_error("应为 waiting、delivered 或 failed", "it must be waiting, delivered or failed")
     return state
 
 
 def _check_events(events: list[str]) -> list[str]:
     if not events or any(event not in EVENTS for event in events):
-        raise wrong(
+        raise field_error(
             f"应为非空的列表，可选 {'、'.join(EVENTS)}", f"it must be a list of one or more of {', '.join(EVENTS)}"
         )
     return list(dict.fromkeys(events))
@@ -49,7 +49,7 @@ def _check_events(events: list[str]) -> list[str]:
 
 def _check_methods(methods: list[str]) -> list[str]:
     if not methods or any(method not in METHODS for method in methods):
-        raise wrong(
+        raise field_error(
             f"应为非空的列表，可选 {'、'.join(METHODS)}", f"it must be a list of one or more of {', '.join(METHODS)}"
         )
     return list(dict.fromkeys(methods))

@@ -115,7 +115,7 @@ def _read_rows(
     for text in body.to if isinstance(body.to, list) else [body.to]:
         address = spec.address.parse(text.strip())
         if address is None or "\0" in text:
-            detail = spec.address.none.en if english else spec.address.none.zh
+            detail = spec.address.error.en if english else spec.address.error.zh
             problems.append(ProblemShape(to=text[:254], detail=detail))
             continue
         rows.append(
@@ -137,7 +137,7 @@ def _read_rows(
 
 def _refuse_address(body: NewSuppressions) -> Refusal:
     zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
-    if isinstance(body.to, str) and (meant := BY_NAME[body.method].address.misspelt(body.to)):
+    if isinstance(body.to, str) and (meant := BY_NAME[body.method].address.find_spelling(body.to)):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 

@@ -12,7 +12,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import wrong
+from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MOST_AT_ONCE = 10_000
@@ -56,18 +56,18 @@ def _time(given: object) -> object:
             at = None
         if at is not None and at.tzinfo is not None:
             return at
-    raise wrong("应为带时区的 RFC 3339 时间，或 Unix 秒", "it must be RFC 3339 with its offset, or Unix seconds")
+    raise field_error("应为带时区的 RFC 3339 时间，或 Unix 秒", "it must be RFC 3339 with its offset, or Unix seconds")
 
 
 def _no_nul(text: str) -> str:
     if "\0" in text:
-        raise wrong("不能含 U+0000", "it must not hold U+0000")
+        raise field_error("不能含 U+0000", "it must not hold U+0000")
     return text
 
 
 def _sender(name: str | None) -> str | None:
     if name == ANY:
-        raise wrong("若对所有发件方生效，请不要写 sender", "leave sender out where whoever sends is meant")
+        raise field_error("若对所有发件方生效，请不要写 sender", "leave sender out where whoever sends is meant")
     return name
 
 
@@ -142,13 +142,13 @@ CURSOR = "^[0-9a-f]{32}$"
 
 def _not_blank(to: str) -> str:
     if not to.strip() or "\0" in to:
-        raise wrong("应是地址或其一部分", "it must be an address or a part")
+        raise field_error("应是地址或其一部分", "it must be an address or a part")
     return to
 
 
 def _is_cursor(text: str) -> str:
     if text and (len(text) != ID_DIGITS or not set(text) <= set("0123456789abcdef")):
-        raise wrong(
+        raise field_error(
             "应原样填写上一页返回的 next，第一页不填",
             "it must be the `next` of the page before, unchanged; leave it out for the first page",
         )

@@ -19,10 +19,10 @@ from imsg_runtime.heartbeat import Heartbeat
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import mask_line
 from imsg_runtime.settings import StartError, load
-from imsg_web.bodies import Intake
+from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.hosts import HostCheck, Hosts
-from imsg_web.service import collect_less, listen, serve
+from imsg_web.service import listen, serve, tune_garbage_collector
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to get ready before a line says so."""
@@ -54,18 +54,24 @@ async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = 
             tombstones.take_over(settings.data_dir)
             config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = all_in_one.make(config, with_console=with_console)
-            intake = Intake(Clients(settings.trusted_proxies), connections_per_network=settings.connections_per_address)
+            inbound_limits = InboundLimits(
+                Clients(settings.trusted_proxies), connections_per_network=settings.connections_per_address
+            )
             for part in everything.parts:
-                part.heartbeat, part.intake = heartbeat, intake
+                part.heartbeat, part.inbound_limits = heartbeat, inbound_limits
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
-            collect_less()
-            return await _serve(sock, intake, config, everything, server)
+            tune_garbage_collector()
+            return await _serve(sock, inbound_limits, config, everything, server)
 
 
 async def _serve(
-    sock: socket.socket, intake: Intake, config: RuntimeConfig, everything: AllInOne, server: Valkey | None
+    sock: socket.socket,
+    inbound_limits: InboundLimits,
+    config: RuntimeConfig,
+    everything: AllInOne,
+    server: Valkey | None,
 ) -> int:
     announcing: list[asyncio.Task[None]] = []
     watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
@@ -80,7 +86,7 @@ async def _serve(
         return await serve(
             HostCheck(everything.router, Hosts(config.settings), everything.router.refuse),
             sock,
-            intake,
+            inbound_limits,
             on_stop=stop,
             failure=_find_first(watched),
             on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),

@@ -8,7 +8,7 @@ import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imsg_channels.file_names import drop_unseen
+from imsg_channels.file_names import drop_invisible
 from imsg_channels.one_line import has_control
 from imsg_gateway.validation_errors import attachment_wrong
 
@@ -100,7 +100,7 @@ def _read_name(entry: object) -> tuple[str, str]:
             f"filename 最多 {MAX_FILENAME_CHARACTERS} 个字符",
             f"filename has at most {MAX_FILENAME_CHARACTERS} characters",
         )
-    if not isinstance(filename, str) or not (filename := drop_unseen(filename)).strip():
+    if not isinstance(filename, str) or not (filename := drop_invisible(filename)).strip():
         raise attachment_wrong("缺少 filename（字符串）", "filename is missing or no string")
     if has_control(filename):
         raise attachment_wrong("filename 不能含控制字符", "filename must not hold a control character")

@@ -179,7 +179,7 @@ class Authenticator:
         Raises ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
-            known = await self.quota.peek(username, "")
+            known = await self.quota.read_cached_user(username, "")
             if isinstance(known, CachedUser):
                 return Owner(username, user_id, known.events if known.user_id == user_id else 0)
             try:
@@ -303,7 +303,7 @@ class TokenCredential(Credential):
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
-            match await self._authenticator.quota.peek(self.username, self.token.nonce):
+            match await self._authenticator.quota.read_cached_user(self.username, self.token.nonce):
                 case CachedUser(epoch=epoch, role=role, user_id=user_id, since=since):
                     self._verify(user_id, epoch)
                     return Caller(self.username, role == "admin", user_id, since)
@@ -381,7 +381,7 @@ class KeyCredential(Credential):
         for _ in range(MAX_ROUNDS):
             if username is None:
                 username = await self._authenticator.find_key_owner(self._parsed.user_id, self._parsed.digest)
-            match await self._authenticator.quota.peek(username, self._parsed.digest, is_key=True):
+            match await self._authenticator.quota.read_cached_user(username, self._parsed.digest, is_key=True):
                 case CachedUser() as found:
                     self._verify(username, found)
                     key = UsedKey(self._key.id, self._key.name)

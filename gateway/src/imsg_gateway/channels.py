@@ -62,7 +62,7 @@ class Channels:
             english = prefers_english(request.language)
             return Answer(ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states]))
         try:
-            loads = await self._backpressure.look()
+            loads = await self._backpressure.read_loads()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
         return Answer(
@@ -120,7 +120,7 @@ class Channels:
             await asyncio.sleep(PAUSED_WITHIN_S)
         loads = None
         with suppress(Unreachable):
-            loads = (await self._backpressure.look())[method]
+            loads = (await self._backpressure.read_loads())[method]
         state = await self._state(method, loads, request)
         return Answer(ok(**state, providers=await self.providers(method)))
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from imsg_channels import BY_NAME, content, unknown_method
+from imsg_channels import BY_NAME, content, refuse_method
 from imsg_channels.content import Templates
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
@@ -33,7 +33,7 @@ from imsg_gateway.validation_errors import (
     field_wrong,
     recipients_wrong,
 )
-from imsg_web.responses import field_unknown
+from imsg_web.responses import refuse_unknown_field
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
@@ -245,7 +245,7 @@ def _count(draft: Draft, counted: Counted) -> Draft:
 
 def _method(method: object) -> ChannelSpec:
     if not isinstance(method, str) or (found := BY_NAME.get(method)) is None:
-        raise unknown_method()
+        raise refuse_method()
     return found
 
 
@@ -273,5 +273,5 @@ def _refuse_strays(fields: Mapping[str, Any], method: ChannelSpec) -> None:
                 continue
             strays = [name for name in value if name not in known]
             if strays and len(strays) < len(value) and not has_nul(value):
-                raise field_unknown(f"{field}.{strays[0]}", known)
+                raise refuse_unknown_field(f"{field}.{strays[0]}", known)
         known = FILE_FIELDS

@@ -41,7 +41,7 @@ from imsg_gateway.routes.parts import Parts
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
-from imsg_limits.admission import OF_ONE_USER, Admission
+from imsg_limits.admission import MAX_PER_USER, Admission
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_limits.quota import Counters, Quota
@@ -141,7 +141,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     authenticator = Authenticator(quota, peers.auth, settings.token_key, zone)
     backpressure = Backpressure(broker, settings.max_depth)
     providers = Providers(store, broker.topology.methods)
-    lag_throttle = LagThrottle(time.monotonic, OF_ONE_USER)
+    lag_throttle = LagThrottle(time.monotonic, MAX_PER_USER)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
     limits = RoutedLimits(store, templates, channels.providers)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from imsg_channels.spec import Words
+from imsg_channels.spec import BilingualText
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import names_key
 from imsg_gateway.validation_errors import field_wrong
@@ -13,10 +13,10 @@ from imsg_runtime.redis import Redis
 FRESH_S = 5.0
 """Names change when a sender is configured anew: a send may go by what was right seconds ago."""
 
-LABELS: Mapping[str, Words] = {
-    "sender": Words("发件人", "sender"),
-    "reply_to": Words("回复地址", "reply-to address"),
-    "provider": Words("服务商", "provider"),
+LABELS: Mapping[str, BilingualText] = {
+    "sender": BilingualText("发件人", "sender"),
+    "reply_to": BilingualText("回复地址", "reply-to address"),
+    "provider": BilingualText("服务商", "provider"),
 }
 
 Names = Mapping[str, Mapping[str, Collection[str]]]

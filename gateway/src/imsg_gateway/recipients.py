@@ -174,7 +174,7 @@ class Recipients:
             if name not in contacts and (misspelt := _explain_misspelt(name, method)):
                 wrong.append(misspelt)
             elif name not in contacts and method.address.is_malformed(name):
-                wrong.append(Wrong(name, method.address.none.zh, method.address.none.en))
+                wrong.append(Wrong(name, method.address.error.zh, method.address.error.en))
             elif name not in contacts:
                 zh, en = f"不是{label.zh}，也没有这个用户", f"no {label.en}, and no such user"
                 wrong.append(Wrong(name, zh, en, is_unknown=True))
@@ -247,7 +247,7 @@ def _explain_malformed(text: str, method: ChannelSpec) -> Wrong | None:
 
 def _explain_misspelt(text: str, method: ChannelSpec) -> Wrong | None:
     """Say how the address is written that a text is plainly meant as; None where it is plainly none."""
-    found = method.address.misspelt(text)
+    found = method.address.find_spelling(text)
     if found is None:
         return None
     return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")

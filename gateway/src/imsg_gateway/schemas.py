@@ -17,7 +17,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import wrong
+from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, Success
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
@@ -224,7 +224,7 @@ _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
 def _read_id(text: str) -> str:
     """Read the id of a request or of a message."""
     if not _ID.fullmatch(text.lower()):
-        raise wrong(
+        raise field_error(
             "应为发送时返回的 id，或再加-和序号", "it must be the id that send answered, or that with - and a number"
         )
     return text.lower()

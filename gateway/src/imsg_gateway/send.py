@@ -139,7 +139,7 @@ class SendHandler:
     ) -> Accepted:
         draft, owner = await read(request)
         is_code = kind_of(draft) == "code"
-        turn = nullcontext() if is_code else self._admission.of(credential.username)
+        turn = nullcontext() if is_code else self._admission.admit(credential.username)
         try:
             async with turn:
                 accepted = await self._acceptor.accept(draft, credential, request, owner, reservation)

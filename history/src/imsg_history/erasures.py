@@ -72,7 +72,7 @@ class Erasures:
 
 def _no_address(method: str, to: str) -> Refusal:
     zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
-    if meant := BY_NAME[method].address.misspelt(to):
+    if meant := BY_NAME[method].address.find_spelling(to):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 

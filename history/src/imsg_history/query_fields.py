@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-from imsg_channels import METHODS, unknown_method
+from imsg_channels import METHODS, refuse_method
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
@@ -45,7 +45,7 @@ def read_name(text: str) -> Name:
 def read_method(text: str) -> str:
     """Read the name of a channel. Raises Refusal."""
     if text not in METHODS:
-        raise unknown_method()
+        raise refuse_method()
     return text
 
 

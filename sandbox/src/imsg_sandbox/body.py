@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from imsg_web import bodies
-from imsg_web.responses import wrong_field
+from imsg_web.responses import refuse_field
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """A picture of 2 MiB in base64, as WeCom takes it, and room to spare."""
@@ -24,4 +24,4 @@ async def read_model(request: Request, model: type[M], empty: bytes = b"null") -
     try:
         return model.model_validate_json(await read_body(request) or empty)
     except ValidationError as error:
-        raise wrong_field(error.errors()[0]) from error
+        raise refuse_field(error.errors()[0]) from error

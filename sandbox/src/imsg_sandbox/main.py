@@ -144,7 +144,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
         account.kind: sms_apis[name] for name, account in reversed(list(settings.sms.played.items()))
     }
     port = SmsPort(by_kind.pop("aliyun"), by_kind)
-    service.aliyun_port = await stack.enter_async_context(sms_serving(host, own.aliyun_port, port, service.intake))
+    service.aliyun_port = await stack.enter_async_context(
+        sms_serving(host, own.aliyun_port, port, service.inbound_limits)
+    )
     api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
     api.include_router(sms_replies.routes(inbox, callbacks, providers, admission))
     for name, sms_api in sms_apis.items():

@@ -9,13 +9,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from imsg_runtime.settings import StartError, variable
-from imsg_web.bodies import Intake
+from imsg_web.bodies import InboundLimits
 from imsg_web.http import make_protocol
 from imsg_web.uvicorn_internals import UvicornServer
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, app: ASGIApp, intake: Intake) -> AsyncIterator[int]:
+async def serving(host: str, port: int, app: ASGIApp, inbound_limits: InboundLimits) -> AsyncIterator[int]:
     """Serve an app at the root of a port while the context is open; yield the port. Raises StartError."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,8 +28,8 @@ async def serving(host: str, port: int, app: ASGIApp, intake: Intake) -> AsyncIt
             f"choose another {variable('sandbox', 'aliyun_port')}, or 0 for a free one."
         ) from error
     config = uvicorn.Config(
-        intake.guard(app),
-        http=make_protocol(intake),
+        inbound_limits.guard(app),
+        http=make_protocol(inbound_limits),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -46,7 +46,7 @@ class SmsRouter:
         `known` are the templates that any provider describes. A provider without one of these can't send it.
         """
         self._providers = {provider.name: provider for provider in providers}
-        self._breakers = {name: Breakers(name, clock, away_s=UNREACHABLE_RETRY_S) for name in self._providers}
+        self._breakers = {name: Breakers(name, clock, again_cool_off_s=UNREACHABLE_RETRY_S) for name in self._providers}
         by_name = routes or {}
         ordered = [by_name.get(name, Route(name, weight=int(place == 0))) for place, name in enumerate(self._providers)]
         self.provider_pool = ProviderPool(SCOPE, ordered, clock, stays=NO_FALLBACK)

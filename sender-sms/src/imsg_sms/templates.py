@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imsg_channels.sms import takes_value
-from imsg_channels.sms_templates import SmsTemplate, Way, is_of_kind
+from imsg_channels.sms import accepts_value
+from imsg_channels.sms_templates import SmsProviderTemplate, SmsTemplate, is_of_kind
 from imsg_contract.topology import route_limits_key, template_limits_key
 from imsg_contract.wire import Refused, RouteLimits, TemplateLimits
 from imsg_runtime.redis import Redis, Script
@@ -111,7 +111,7 @@ def build_text_book(
     entries: dict[str, TemplateMapping] = {}
     limits: dict[str, TemplateLimits] = {}
     for name, template in templates.items():
-        way = template.providers.get(provider, Way())
+        way = template.providers.get(provider, SmsProviderTemplate())
         order = way.order or template.variables
         entries[name] = TemplateMapping(way.id or name, signature, {each: way.names.get(each, each) for each in order})
         base = _limit(template, "", None)
@@ -217,7 +217,7 @@ def can_send(limits: Mapping[str, TemplateLimits], message: Message, *, takes_te
 
 def _fits(limits: TemplateLimits, name: str, message: Message) -> bool:
     value = next(iter(message.params.values()), message.text) if message.is_free_text else message.params.get(name, "")
-    return takes_value(name, value, limits)
+    return accepts_value(name, value, limits)
 
 
 def describe_limits(

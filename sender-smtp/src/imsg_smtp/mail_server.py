@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_delivery.provider_pool import PooledProvider, refuse_switched_off
-from imsg_limits.breakers import MAX_SCOPES, About, Breakers
+from imsg_limits.breakers import MAX_SCOPES, Breakers, CallScopes
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.connection_pool import ConnectFailure, ConnectionPool
 from imsg_smtp.domains import Domains
@@ -59,7 +59,7 @@ class MailServer:
         self._domains = domains or Domains((), clock)
         self._return_paths = return_paths
         self._name = name
-        self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
+        self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, scope=scope)
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
     async def send(self, mail: Mail, provider: PooledProvider, *, is_forced: bool = False) -> Result:
@@ -118,7 +118,7 @@ class MailServer:
                 self._breakers.note({}, result)
         return result
 
-    def _note(self, domain: str, about: About, result: Result, message: str) -> Result:
+    def _note(self, domain: str, about: CallScopes, result: Result, message: str) -> Result:
         """Record a mail's result in the breakers; return the result to report. `domain` is the scope of its domains."""
         if isinstance(result, Sent):
             traffic = self._traffic_of(domain)

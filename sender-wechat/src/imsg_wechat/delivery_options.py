@@ -38,7 +38,7 @@ log = logger(__name__)
 
 def make_breakers(account: str, clock: Callable[[], float] = time.monotonic) -> Breakers:
     """Make the breakers of an account: of the account, of each template, and of each delivery option."""
-    return Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=account)
+    return Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, scope=account)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def cut(field: str, text: str, room: int | None = None) -> str:
     line = _join_lines(text)
     for length in (limit, limit // 2):  # a Chinese name may be half as long as a Latin one
         fitting = line if len(line) <= length else line[: max(0, length - len(CUT))].rstrip() + CUT
-        if kind is None or room is not None or kind.takes(fitting):
+        if kind is None or room is not None or kind.accepts(fitting):
             return fitting
     raise UnfitValue(f"{field} takes {kind.wants.en}" if kind is not None else field)
 
@@ -87,7 +87,7 @@ def check(field: str, value: str) -> str:
     kind = kind_of(field)
     if kind is None:
         return cut(field, value)
-    if not kind.takes(value):
+    if not kind.accepts(value):
         raise UnfitValue(f"{field} takes {kind.wants.en}")
     return value
 

@@ -162,7 +162,7 @@ class Shut:
         self.is_away = True
         self.calls_in_vain = 0
         self.sent: list[tuple[str, int]] = []
-        self._breakers = Breakers("relay", time.monotonic, threshold=3, cool_off_s=0.2, whole="mail:25")
+        self._breakers = Breakers("relay", time.monotonic, threshold=3, cool_off_s=0.2, scope="mail:25")
 
     async def prepare(self, job: Job) -> str:
         """Prepare nothing."""

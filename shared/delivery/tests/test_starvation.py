@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Status, Unknown
-from imsg_limits.breakers import About, Breakers
+from imsg_limits.breakers import Breakers, CallScopes
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 
 ROUNDS = 150
@@ -51,7 +51,7 @@ async def find_starved_by(seed: int, scopes: str, *, is_fixed: bool) -> dict[str
     """Send messages, one of them answered by a script, the same each time or not; return the others that waited."""
     random, clock = begin(seed)
     arrivals, answer = draw_arrivals(random), draw_answer(random)
-    uses: dict[str, About] = {
+    uses: dict[str, CallScopes] = {
         name: {concern: random.choice(every) for concern, every in SCOPES[scopes].items()} for name in arrivals
     }
     breakers = Breakers("p", clock, **BREAKERS.get(scopes, {}))  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ async def test_whatever_one_message_provokes_others_go_within_a_minute(scopes: s
 async def test_what_is_refused_again_after_others_were_accepted_fails(concerns: Concern) -> None:
     random, clock = begin(7)
     arrivals = {POISON: 0.0} | {f"good-{n}": 7.0 * n for n in range(100)}
-    about: About = {"template": "t", "sender": "a", "domain": "d", "signature": "s"}
+    about: CallScopes = {"template": "t", "sender": "a", "domain": "d", "signature": "s"}
     breakers = Breakers("p", clock)
 
     async def send(name: str) -> Result:
@@ -95,7 +95,7 @@ async def test_what_is_refused_again_after_others_were_accepted_fails(concerns: 
 
 
 async def test_with_two_workers_a_message_that_is_refused_alone_fails_though_no_other_follows() -> None:
-    about: About = {"sender": "a@x.cn", "domain": "x.cn to qq"}
+    about: CallScopes = {"sender": "a@x.cn", "domain": "x.cn to qq"}
     for seed in range(20):
         random, clock = begin(seed)
         workers = [Breakers("p", clock), Breakers("p", clock)]

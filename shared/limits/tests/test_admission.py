@@ -6,7 +6,7 @@ import time
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_limits.admission import AT_ONCE, FEW, OF_ONE_USER, Admission
+from imsg_limits.admission import MAX_ADMITTED, MAX_PER_USER, UNTHROTTLED, Admission
 from imsg_limits.lag_throttle import LONGEST_PAUSE_S, MAX_LAG_S, LagThrottle
 
 
@@ -20,7 +20,7 @@ class Requests:
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
-        self.inside: list[str] = []
+        self.count: list[str] = []
         self.go_on = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -37,43 +37,43 @@ class Requests:
         await asyncio.gather(*self._tasks)
 
     async def _stay(self, username: str) -> None:
-        async with self.admission.of(username):
-            self.inside.append(username)
+        async with self.admission.admit(username):
+            self.count.append(username)
             await self.go_on.wait()
 
 
 async def test_one_user_leaves_room_to_others() -> None:
     requests = Requests(Admission(in_time()))
-    await requests.come("flood", 10 * AT_ONCE)
-    assert requests.inside == ["flood"] * OF_ONE_USER
+    await requests.come("flood", 10 * MAX_ADMITTED)
+    assert requests.count == ["flood"] * MAX_PER_USER
     await requests.come("li")
-    assert requests.inside[-1] == "li"
+    assert requests.count[-1] == "li"
     await requests.leave()
-    assert len(requests.inside) == 10 * AT_ONCE + 1
+    assert len(requests.count) == 10 * MAX_ADMITTED + 1
 
 
 async def test_all_of_them_are_bounded_too() -> None:
     requests = Requests(Admission(in_time()))
-    for number in range(AT_ONCE + 5):
+    for number in range(MAX_ADMITTED + 5):
         await requests.come(f"user {number}")
-    assert len(requests.inside) == AT_ONCE
+    assert len(requests.count) == MAX_ADMITTED
     await requests.leave()
-    assert len(requests.inside) == AT_ONCE + 5
+    assert len(requests.count) == MAX_ADMITTED + 5
 
 
 async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
     admission = Admission(in_time(), patience_s=0.05)
     requests = Requests(admission)
-    await requests.come("flood", OF_ONE_USER)
+    await requests.come("flood", MAX_PER_USER)
     with pytest.raises(Refusal) as refused:
-        async with admission.of("flood"):
+        async with admission.admit("flood"):
             pass
     assert refused.value.reason == "overloaded"
     await requests.leave()
     assert admission.is_empty()
     again = Requests(admission)
-    await again.come("flood", OF_ONE_USER + 1)
-    assert len(again.inside) == OF_ONE_USER
+    await again.come("flood", MAX_PER_USER + 1)
+    assert len(again.count) == MAX_PER_USER
     await again.leave()
 
 
@@ -82,10 +82,10 @@ async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nob
     while lag_throttle.pause_s < LONGEST_PAUSE_S:
         lag_throttle.adjust(2 * MAX_LAG_S)
     requests = Requests(Admission(lag_throttle))
-    await requests.come("flood", 4 * FEW)
-    await requests.come("li", FEW)
-    assert requests.inside == ["flood"] * FEW + ["li"] * FEW
+    await requests.come("flood", 4 * UNTHROTTLED)
+    await requests.come("li", UNTHROTTLED)
+    assert requests.count == ["flood"] * UNTHROTTLED + ["li"] * UNTHROTTLED
     begun = time.monotonic()
     await requests.leave()
-    assert requests.inside[2 * FEW :] == ["flood"] * 3 * FEW
+    assert requests.count[2 * UNTHROTTLED :] == ["flood"] * 3 * UNTHROTTLED
     assert time.monotonic() - begun < 10 * LONGEST_PAUSE_S, "they pause side by side"

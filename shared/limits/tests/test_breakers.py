@@ -3,10 +3,10 @@
 import pytest
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_limits.breakers import MAX_SCOPES, About, Breakers
+from imsg_limits.breakers import MAX_SCOPES, Breakers, CallScopes
 
-CODES: About = {"template": "SMS_1", "signature": "天存"}
-VISITS: About = {"template": "SMS_2", "signature": "天存"}
+CODES: CallScopes = {"template": "SMS_1", "signature": "天存"}
+VISITS: CallScopes = {"template": "SMS_2", "signature": "天存"}
 UNAPPROVED = Blocked("aliyun", "aliyun template SMS_1", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", 60.0, "template")
 BROKE = Blocked("aliyun", "aliyun", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0, "account")
 BUSY = Again("aliyun", "isp.SYSTEM_ERROR", "busy", concerns="provider")
@@ -100,7 +100,7 @@ def test_once_the_time_is_over_one_call_tries_and_decides(breakers: Breakers, wa
 
 
 def test_a_recipient_s_no_says_nothing_of_the_way_from_domain_to_domain(breakers: Breakers) -> None:
-    way: About = {"sender": "a@x.cn", "domain": "x.cn to qq.com"}
+    way: CallScopes = {"sender": "a@x.cn", "domain": "x.cn to qq.com"}
     breakers.note(way, Blocked("smtp", "x", "550", "DMARC", 60.0, "domain"))
     breakers.note(way, Refused("smtp", "550 5.1.1", "", "recipient"))
     assert breakers.find_block(way) is not None
@@ -110,7 +110,7 @@ def test_a_recipient_s_no_says_nothing_of_the_way_from_domain_to_domain(breakers
 def test_what_is_remembered_is_bounded(breakers: Breakers) -> None:
     for n in range(MAX_SCOPES + 10):
         breakers.note({"template": str(n)}, UNAPPROVED)
-    assert len(breakers._troubles) == MAX_SCOPES
+    assert len(breakers._breakers) == MAX_SCOPES
 
 
 def test_nothing_gets_through_where_all_of_a_provider_is_left_alone_until_one_is_answered(
@@ -152,7 +152,7 @@ def _said(block: Blocked) -> tuple[str, str]:
 def test_what_was_not_taken_is_tried_again_sooner_than_what_may_have_been(
     watch: Watch, result: Result, left_s: float
 ) -> None:
-    breakers = Breakers("aliyun", watch, threshold=1, cool_off_s=30.0, away_s=5.0)
+    breakers = Breakers("aliyun", watch, threshold=1, cool_off_s=30.0, again_cool_off_s=5.0)
     breakers.note(CODES, result)
     for _ in range(2):
         blocked = breakers.find_block(CODES)

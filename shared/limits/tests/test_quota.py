@@ -157,20 +157,22 @@ async def test_a_key_is_judged_in_the_same_step(redis: Redis, name: str) -> None
     assert await quota.charge(name, "abc", 0, 1, ID, key=b"as it was") == StaleToken(8, ID)
     assert await quota.charge(name, "abc", 0, 1, "another", key=b"the key") == StaleToken(8, ID)
     assert isinstance(await quota.charge(name, "abc", 0, 1, ID, key=b"the key"), Charged)
-    found = await quota.peek(name, "abc", is_key=True)
+    found = await quota.read_cached_user(name, "abc", is_key=True)
     assert isinstance(found, CachedUser)
     assert found.key == b"the key"
-    assert await quota.peek(name, "ended", is_key=True) == TokenRevoked()
+    assert await quota.read_cached_user(name, "ended", is_key=True) == TokenRevoked()
     assert (await quota.read_used(name, ID)).hour == 1
 
 
 async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
     """For requests that were refused for something else, and for every other URL."""
     quota = Quota(redis, SHANGHAI)
-    assert await quota.peek(name, "nonce") == UserNotCached()
+    assert await quota.read_cached_user(name, "nonce") == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
-    assert await quota.peek(name, "nonce") == CachedUser(2**53 - 1, "admin", available=False, user_id=ID, since=EPOCH)
-    assert await quota.peek(name, "gone") == TokenRevoked()
+    assert await quota.read_cached_user(name, "nonce") == CachedUser(
+        2**53 - 1, "admin", available=False, user_id=ID, since=EPOCH
+    )
+    assert await quota.read_cached_user(name, "gone") == TokenRevoked()
     assert (await quota.read_used(name, ID)).hour == 0
 
 

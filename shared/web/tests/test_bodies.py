@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_web import bodies
-from imsg_web.bodies import BODY_COMPLETE, Intake
+from imsg_web.bodies import BODY_COMPLETE, InboundLimits
 from imsg_web.callers import IS_SERVICE_CALL
 from imsg_web.clients import Clients
 
@@ -41,26 +41,29 @@ def scope(address: str = "192.0.2.1", length: int | None = None) -> Scope:
 
 
 async def take(
-    intake: Intake, asked: Scope, receive: Receive, meanwhile: Callable[[], Awaitable[None]] | None = None
+    inbound_limits: InboundLimits,
+    asked: Scope,
+    receive: Receive,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> bytes:
     """Have an app behind the intake read a body, and do something while it is held."""
     got = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         del send
-        got.append(await bodies.read(scope, receive, intake.max_bytes))
+        got.append(await bodies.read(scope, receive, inbound_limits.max_bytes))
         if meanwhile is not None:
             await meanwhile()
 
-    await intake.guard(app)(asked, receive, send)
+    await inbound_limits.guard(app)(asked, receive, send)
     return got[0]
 
 
 async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
-    intake = Intake(NOBODY, silence_s=0.05)
+    inbound_limits = InboundLimits(NOBODY, silence_s=0.05)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(intake, scope(), play(CHUNK))
-    assert (intake.held, intake.held_by, intake.arriving) == (0, {}, set())
+        await take(inbound_limits, scope(), play(CHUNK))
+    assert (inbound_limits.held, inbound_limits.held_by, inbound_limits.arriving) == (0, {}, set())
 
 
 async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_take() -> None:
@@ -68,72 +71,72 @@ async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_t
         await asyncio.sleep(0.01)
         return CHUNK
 
-    intake = Intake(NOBODY, silence_s=0.1, upload_s=0.3)
+    inbound_limits = InboundLimits(NOBODY, silence_s=0.1, upload_s=0.3)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(intake, scope(), drip)
-    assert intake.held == 0
+        await take(inbound_limits, scope(), drip)
+    assert inbound_limits.held == 0
 
 
 async def test_a_client_that_leaves_has_sent_no_body() -> None:
-    intake = Intake(NOBODY)
+    inbound_limits = InboundLimits(NOBODY)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(intake, scope(), play(CHUNK, GONE))
-    assert intake.held == 0
+        await take(inbound_limits, scope(), play(CHUNK, GONE))
+    assert inbound_limits.held == 0
 
 
 async def test_a_length_over_the_limit_is_refused_unread() -> None:
     for length in (101, 10**40):
         with pytest.raises(Refusal, match="too_large"):
-            await take(Intake(NOBODY, max_bytes=100), scope(length=length), play())
+            await take(InboundLimits(NOBODY, max_bytes=100), scope(length=length), play())
 
 
 @pytest.mark.parametrize("more", [{}, {BODY_COMPLETE: True}])
 async def test_what_apps_hold_at_once_is_one_budget_and_is_let_go_again(more: dict[str, object]) -> None:
-    intake = Intake(NOBODY, max_bytes=100, max_in_flight=150, shares=1)
+    inbound_limits = InboundLimits(NOBODY, max_bytes=100, max_in_flight=150, shares=1)
 
     async def crowd() -> None:
-        held = intake.held
+        held = inbound_limits.held
         with pytest.raises(Refusal, match="overloaded"):
-            await take(intake, {**scope("192.0.2.2", 80), **more}, play(LAST))
-        assert intake.held == held == 80
+            await take(inbound_limits, {**scope("192.0.2.2", 80), **more}, play(LAST))
+        assert inbound_limits.held == held == 80
 
-    assert await take(intake, {**scope(length=80), **more}, play(LAST), crowd) == b"x" * 80
-    assert (intake.held, intake.held_by) == (0, {})
+    assert await take(inbound_limits, {**scope(length=80), **more}, play(LAST), crowd) == b"x" * 80
+    assert (inbound_limits.held, inbound_limits.held_by) == (0, {})
 
 
 async def test_a_network_has_its_share_and_a_service_all_there_is() -> None:
-    intake = Intake(NOBODY, max_bytes=100, max_in_flight=200, shares=2)
+    inbound_limits = InboundLimits(NOBODY, max_bytes=100, max_in_flight=200, shares=2)
 
     async def crowd() -> None:
         with pytest.raises(Refusal, match="too_many_bodies"):
-            await take(intake, scope("2001:db8::2"), play(LAST))
-        await take(intake, {**scope("2001:db8::2"), IS_SERVICE_CALL: True}, play(LAST))
-        await take(intake, scope("2001:db8:0:1::2"), play(LAST))
+            await take(inbound_limits, scope("2001:db8::2"), play(LAST))
+        await take(inbound_limits, {**scope("2001:db8::2"), IS_SERVICE_CALL: True}, play(LAST))
+        await take(inbound_limits, scope("2001:db8:0:1::2"), play(LAST))
 
-    await take(intake, scope("2001:db8::1"), play(LAST), crowd)
-    assert (intake.held, intake.held_by) == (0, {})
+    await take(inbound_limits, scope("2001:db8::1"), play(LAST), crowd)
+    assert (inbound_limits.held, inbound_limits.held_by) == (0, {})
 
 
 async def test_the_slowest_gives_way_to_who_comes() -> None:
-    intake = Intake(NOBODY, max_bytes=100, max_in_flight=150, shares=1, grace_s=0.05)
-    slow = asyncio.create_task(take(intake, scope("192.0.2.2"), play(CHUNK)))
+    inbound_limits = InboundLimits(NOBODY, max_bytes=100, max_in_flight=150, shares=1, grace_s=0.05)
+    slow = asyncio.create_task(take(inbound_limits, scope("192.0.2.2"), play(CHUNK)))
     now = asyncio.get_running_loop().time
     async with asyncio.timeout(5):
-        while not any(one.length and now() - one.began_at > intake.grace_s for one in intake.arriving):  # noqa: ASYNC110
+        while not any(one.length and now() - one.began_at > inbound_limits.grace_s for one in inbound_limits.arriving):  # noqa: ASYNC110
             await asyncio.sleep(0)
-    assert await take(intake, scope(length=80), play(LAST)) == b"x" * 80
+    assert await take(inbound_limits, scope(length=80), play(LAST)) == b"x" * 80
     with pytest.raises(Refusal, match="overloaded"):
         await slow
-    assert (intake.held, intake.held_by) == (0, {})
+    assert (inbound_limits.held, inbound_limits.held_by) == (0, {})
 
 
 def test_a_network_may_open_so_many_connections_and_a_proxy_any_number() -> None:
-    intake = Intake(Clients(("10.0.0.0/8",)), connections_per_network=2)
-    leave = [intake.admit(address) for address in ("2001:db8::1", "2001:db8::2")]
+    inbound_limits = InboundLimits(Clients(("10.0.0.0/8",)), connections_per_network=2)
+    leave = [inbound_limits.admit(address) for address in ("2001:db8::1", "2001:db8::2")]
     assert all(leave)
-    assert intake.admit("2001:db8::3") is None
-    assert intake.admit("2001:db8:0:1::3") is not None
-    assert all(intake.admit("10.0.0.1") for _ in range(9))
+    assert inbound_limits.admit("2001:db8::3") is None
+    assert inbound_limits.admit("2001:db8:0:1::3") is not None
+    assert all(inbound_limits.admit("10.0.0.1") for _ in range(9))
     assert leave[0] is not None
     leave[0]()
-    assert intake.admit("2001:db8::3") is not None
+    assert inbound_limits.admit("2001:db8::3") is not None

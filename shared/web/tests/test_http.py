@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from imsg_web.bodies import Intake
+from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.http import MAX_MESSAGE_BYTES
 from imsg_web.responses import Answer
@@ -45,7 +45,7 @@ class App:
 
 @asynccontextmanager
 async def serving(
-    app: App, most: int | None = None, intake: Intake | None = None
+    app: App, most: int | None = None, inbound_limits: InboundLimits | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve an app as every service is served, to so many connections of an address; yield one."""
     sock = socket.socket()
@@ -53,9 +53,9 @@ async def serving(
     sock.listen()
     listens = asyncio.Event()
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    intake = intake or Intake(Clients(()), connections_per_network=most)
+    inbound_limits = inbound_limits or InboundLimits(Clients(()), connections_per_network=most)
     serving = asyncio.create_task(
-        serve(app, sock, intake, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
+        serve(app, sock, inbound_limits, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
     async with asyncio.timeout(20):
         await listens.wait()
@@ -114,16 +114,16 @@ async def test_a_message_of_a_websocket_that_is_too_large_is_refused_before_it_c
 
 async def test_an_unfinished_message_is_held_and_one_that_exceeds_its_share_is_refused() -> None:
     """Whether it comes in one frame or in fragments; a finished message, and a lost connection, hold nothing."""
-    intake = Intake(Clients(()), max_in_flight=8_000, shares=2)
+    inbound_limits = InboundLimits(Clients(()), max_in_flight=8_000, shares=2)
     whole, first, more, last = (flags + b"\xfe\x05\xdcmask" for flags in (b"\x82", b"\x02", b"\x00", b"\x80"))
     piece = b"x" * 1_500
 
     async def holds(octets: int) -> None:
         async with asyncio.timeout(10):
-            while (intake.held, intake.held_by.get("127.0.0.1", 0)) != (octets, octets):  # noqa: ASYNC110
+            while (inbound_limits.held, inbound_limits.held_by.get("127.0.0.1", 0)) != (octets, octets):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
-    async with serving(App(), intake=intake) as (reader, writer):
+    async with serving(App(), inbound_limits=inbound_limits) as (reader, writer):
         writer.write(UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(first + piece[:500])
@@ -135,7 +135,7 @@ async def test_an_unfinished_message_is_held_and_one_that_exceeds_its_share_is_r
         writer.write(last + piece[:1_200])
         assert (await reader.read())[-4:] == b"\x88\x02\x03\xf5"
         await holds(0)
-    async with serving(App(), intake=intake) as (reader, writer):
+    async with serving(App(), inbound_limits=inbound_limits) as (reader, writer):
         writer.write(UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(whole + piece[1:])

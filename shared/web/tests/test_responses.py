@@ -15,7 +15,7 @@ from imsg_web.app import make_internal_app
 from imsg_web.authorization import InternalRoute
 from imsg_web.callers import KEY_HEADER, CallerCheck
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
+from imsg_web.responses import Answer, encode, field_error, ok, prefers_english, refuse_fields
 
 KEY = SecretStr("a key between services, long enough")
 
@@ -100,9 +100,13 @@ async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
     """Never a framework's own answer."""
     async with client(api) as http:
         missing = await http.get("/nowhere")
-        wrong = await http.delete("/order")
+        field_error = await http.delete("/order")
     assert (missing.status_code, missing.json()["errorCode"]) == (404, 10001)
-    assert (wrong.status_code, wrong.json()["reason"], wrong.headers["allow"]) == (405, "no_such_method", "POST")
+    assert (field_error.status_code, field_error.json()["reason"], field_error.headers["allow"]) == (
+        405,
+        "no_such_method",
+        "POST",
+    )
 
 
 async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI) -> None:
@@ -156,7 +160,7 @@ def test_a_lone_surrogate_never_breaks_an_answer() -> None:
 
 def _never(value: str) -> str:
     if value == "bad":
-        raise wrong("不能是{bad}", "it must not be {bad}")
+        raise field_error("不能是{bad}", "it must not be {bad}")
     return value
 
 
@@ -195,7 +199,7 @@ def test_what_is_wrong_with_a_field_reads_well_in_both_languages(body: dict[str,
     """And what is missing is said before what is wrong."""
     with pytest.raises(ValidationError) as caught:
         Complaints.model_validate(body)
-    refusal = wrong_fields(caught.value.errors())
+    refusal = refuse_fields(caught.value.errors())
     assert refusal.answer(english=False)["detail"] == zh
     assert refusal.answer(english=True)["detail"] == en
 

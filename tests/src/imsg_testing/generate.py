@@ -37,8 +37,8 @@ DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
 )
 SENDERS = [channel.service for channel, _ in DEPLOYED]
 HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
-ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_asked]
-READING = [channel.service for channel, _ in DEPLOYED if channel.asks_history]
+ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_called_by_gateway]
+READING = [channel.service for channel, _ in DEPLOYED if channel.calls_history]
 
 
 ASKING_HISTORY = tuple(caller for caller in CALLERS if caller != "callbacks")
@@ -56,10 +56,10 @@ def _memory(deployment: Deployment, gib: str, mib: str) -> str:
 def compose_played() -> Lines:
     """List settings that a sender and the sandbox share: the provider that is played, or yours."""
     for channel, deployment in DEPLOYED:
-        if not deployment.played:
+        if not deployment.sandbox_settings:
             continue
         yield f"x-{channel.name}-played: &{channel.name}-played"
-        yield from (f"  {variable(channel.name, name)}:" for name in deployment.played)
+        yield from (f"  {variable(channel.name, name)}:" for name in deployment.sandbox_settings)
         yield ""
 
 
@@ -80,21 +80,21 @@ def compose_senders() -> Lines:
         if deployment.memory_why:
             yield f"  mem_limit: {_memory(deployment, 'g', 'm')} # {deployment.memory_why}"
         yield "  environment:"
-        yield f"    <<: [*settings, *{channel.name}-played]" if deployment.played else "    <<: *settings"
+        yield f"    <<: [*settings, *{channel.name}-played]" if deployment.sandbox_settings else "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
         if channel.has_hooks or channel.has_senders:
             yield "    IMSG_PUBLIC_URL:"
-        if channel.asks_history:
+        if channel.calls_history:
             yield '    IMSG_SERVICE_KEY: "{service_key}"'
             yield "    IMSG_HISTORY_URL: http://history:8000"
         if deployment.has_tables:
             yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{{channel.name}_db_password}}@postgres:5432/imsg"
-        if deployment.is_asked:
+        if deployment.is_called_by_gateway:
             yield '    IMSG_PEER_KEYS__GATEWAY: "{gateway_key}"'
         yield from (f"    {variable(channel.name, name)}:" for name in deployment.settings)
         yield f'  volumes: ["secrets-{channel.service}:/run/imsg:ro"]'
         hooks, tables = ["hooks"] * channel.has_hooks, ["tables"] * deployment.has_tables
-        asked = ["asked"] * deployment.is_asked
+        asked = ["asked"] * deployment.is_called_by_gateway
         yield f"  networks: [{', '.join((*hooks, *asked, 'sending', *tables, 'played', 'world'))}]"
         yield "  depends_on:"
         yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
@@ -103,10 +103,10 @@ def compose_senders() -> Lines:
 
 def compose_sandbox() -> Lines:
     """Say what the sandbox reads of the providers that it plays, and where it calls back."""
-    played = [f"*{channel.name}-played" for channel, deployment in DEPLOYED if deployment.played]
+    played = [f"*{channel.name}-played" for channel, deployment in DEPLOYED if deployment.sandbox_settings]
     yield f"<<: [{', '.join(('*settings', *played))}]"
     for channel, deployment in DEPLOYED:
-        if channel.has_hooks and deployment.played:  # the sandbox's mail server brings nothing back
+        if channel.has_hooks and deployment.sandbox_settings:  # the sandbox's mail server brings nothing back
             yield f"{variable('sandbox', f'{channel.name}_hooks')}: http://{channel.service}:8000"
 
 
@@ -155,9 +155,9 @@ def secrets_handed() -> Lines:
     yield f"hand_service history {callers} erasure_key history_db_password"
     yield "hand_service catalog gateway_key erasure_key catalog_db_password"
     for channel, deployment in DEPLOYED:
-        own = [f"service_key={_file(channel.service)}_key"] * channel.asks_history
+        own = [f"service_key={_file(channel.service)}_key"] * channel.calls_history
         tables = [f"{channel.name}_db_password"] * deployment.has_tables
-        asked = ["gateway_key"] * deployment.is_asked
+        asked = ["gateway_key"] * deployment.is_called_by_gateway
         yield " ".join(("hand_service", channel.service, *own, *asked, "erasure_key", *tables, *deployment.secrets))
 
 
@@ -202,13 +202,13 @@ def kubernetes_settings() -> Lines:
         yield "    - IMSG_ERASURE_KEY={erasure_key}"
         if channel.has_senders:
             yield "    - IMSG_PUBLIC_URL=https://imsg.example.com"
-        if channel.asks_history:
+        if channel.calls_history:
             yield "    - IMSG_SERVICE_KEY={service_key}"
             yield "    - IMSG_HISTORY_URL=http://history:8000"
         if deployment.has_tables:
             login = f"{channel.package}:{{{channel.name}_db_password}}"
             yield f"    - IMSG_DATABASE_URL=postgresql://{login}@postgres:5432/imsg"
-        if deployment.is_asked:
+        if deployment.is_called_by_gateway:
             yield "    - IMSG_PEER_KEYS__GATEWAY={gateway_key}"
         for literal in deployment.literals:
             name, _, value = literal.partition("=")
@@ -326,8 +326,8 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
     shape = Template((ROOT / "tests/src/imsg_testing/generated/sender.yaml").read_text(encoding="utf-8"))
     service = Template((ROOT / "tests/src/imsg_testing/generated/service.yaml").read_text(encoding="utf-8"))
     secrets = [
-        *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.asks_history),
-        *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_asked),
+        *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.calls_history),
+        *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_called_by_gateway),
         *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
         *(
             f"{{ key: {fromkey}, path: {fromkey} }}"

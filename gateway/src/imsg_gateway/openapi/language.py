@@ -7,7 +7,7 @@ from importlib.resources import files
 from inspect import getdoc
 from typing import Any
 
-from imsg_channels import CHANNELS, METHODS_SAID
+from imsg_channels import CHANNELS, METHOD_NAMES
 from imsg_contract import error_responses
 from imsg_gateway.openapi.references import Json
 
@@ -70,5 +70,5 @@ def _translate(node: Any, texts: Mapping[str, str]) -> Any:  # noqa: ANN401  any
 
 def _line(line: str, texts: Mapping[str, str]) -> str:
     if refusal := _REFUSAL.match(line):
-        return error_responses.line(refusal.group(1), METHODS_SAID, english=False)
+        return error_responses.line(refusal.group(1), METHOD_NAMES, english=False)
     return texts.get(line, line)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from imsg_channels import METHODS_SAID
+from imsg_channels import METHOD_NAMES
 from imsg_contract import error_responses
 from imsg_gateway.authorization import ANY_SCOPE
 from imsg_gateway.openapi import v1
@@ -105,7 +105,7 @@ def _complete(path: str, operation: Json, schemas: Json, scope: str | None) -> J
         "tags": [CHAPTER_OF.get(path.removeprefix(PUBLIC).split("/")[0], OPERATION)],
         "responses": {
             **{status: answer for status, answer in responses.items() if status.startswith("2")},
-            **error_responses.describe(reasons, METHODS_SAID),
+            **error_responses.describe(reasons, METHOD_NAMES),
         },
         "security": security,
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from imsg_channels import METHODS_SAID
+from imsg_channels import METHOD_NAMES
 from imsg_contract import error_responses
 from imsg_gateway.openapi.info import V1
 from imsg_gateway.openapi.references import REF, Json, reach, references, rename
@@ -89,7 +89,7 @@ def _answers(success: str, reasons: Sequence[str]) -> Json:
     choices: list[Json] = [{"$ref": REF + name} for name in dict.fromkeys((success, "V1Answer"))]
     return {
         "description": "HTTP 200 to everything. Refusals, by errorCode and X-IMSG-Reason:\n"
-        + error_responses.list_of(reasons, METHODS_SAID),
+        + error_responses.list_of(reasons, METHOD_NAMES),
         "content": {"application/json": {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}},
         "headers": {
             name: {"description": "Percent-encoded UTF-8, 1,024 bytes at most.", "schema": {"type": "string"}}

@@ -14,7 +14,7 @@ from imsg_gateway.resend import Wanted
 from imsg_gateway.routes.parts import GatewayParts, find_parts
 from imsg_gateway.routing import PublicRoute, SendRoute
 from imsg_gateway.schemas import MESSAGE_FIELDS, CheckAnswer, DeadResend, MessageRequest, Resend, SendAnswer
-from imsg_web.responses import field_unknown
+from imsg_web.responses import refuse_unknown_field
 from imsg_web.schemas import describe_refusals
 
 FIELDS = (
@@ -95,8 +95,8 @@ def _find_unknown(request: ClientRequest) -> Refusal | None:
     """Return the refusal of the first field or parameter that a message does not have."""
     name = next((name for name in request.fields if name not in MESSAGE_FIELDS), None)
     if name is not None:
-        return field_unknown(name, MESSAGE_FIELDS)
-    return field_unknown(request.query[0][0], ()) if request.query else None
+        return refuse_unknown_field(name, MESSAGE_FIELDS)
+    return refuse_unknown_field(request.query[0][0], ()) if request.query else None
 
 
 @router.post("/resend", responses=describe("missing", *RESENDING), **_KEYED)

@@ -17,7 +17,7 @@ from imsg_runtime.logs import logger
 from imsg_smtp.bounces.process import BounceProcessor, RetryLater, Verdict
 from imsg_smtp.webhook_signature import SIGNED, read_secret, read_signature
 from imsg_web import bodies
-from imsg_web.responses import Answer, ok, wrong_fields
+from imsg_web.responses import Answer, ok, refuse_fields
 
 log = logger(__name__)
 
@@ -96,5 +96,5 @@ def _read_mail(request: Request, body: bytes) -> tuple[bytes, list[str]]:
     try:
         pushed = PushedMail.model_validate_json(body)
     except ValidationError as error:
-        raise wrong_fields(error.errors()) from error
+        raise refuse_fields(error.errors()) from error
     return pushed.raw.encode("utf-8", "surrogatepass"), pushed.recipient[:MAX_RECIPIENTS]

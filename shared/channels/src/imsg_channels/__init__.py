@@ -15,8 +15,8 @@ GROUP = "imsg.channels"
 
 
 def _load_installed() -> list[ChannelSpec]:
-    brought = [point.load() for point in entry_points(group=GROUP)]
-    return sorted(brought, key=lambda channel: channel.name)
+    channels = [point.load() for point in entry_points(group=GROUP)]
+    return sorted(channels, key=lambda channel: channel.name)
 
 
 CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, WECOM, *_load_installed())
@@ -30,22 +30,22 @@ METHODS = tuple(BY_NAME)
 CONTACTS: tuple[str, ...] = tuple(dict.fromkeys(channel.contact for channel in CHANNELS if channel.contact is not None))
 """The contacts of a user that channels send to, in the order of the channels."""
 
-METHODS_SAID: Mapping[str, str] = {
+METHOD_NAMES: Mapping[str, str] = {
     "methods_zh": f"{'、'.join(METHODS[:-1])} 或 {METHODS[-1]}",
     "methods_en": f"{', '.join(METHODS[:-1])} or {METHODS[-1]}",
 }
-"""The values of the sentences of refusal 10008."""
+"""The values for the sentences of refusal 10008, which names the methods."""
 
 
-def unknown_method() -> Refusal:
+def refuse_method() -> Refusal:
     """Return the refusal of an unknown method (10008), which names the methods."""
-    return Refusal("method_unknown", methods_zh=METHODS_SAID["methods_zh"], methods_en=METHODS_SAID["methods_en"])
+    return Refusal("method_unknown", methods_zh=METHOD_NAMES["methods_zh"], methods_en=METHOD_NAMES["methods_en"])
 
 
-def require_method(given: object) -> object:
+def require_method(method: object) -> object:
     """Return the channel of a body's `method`, before the body is validated. Raises Refusal missing, method_unknown."""
-    if given is None:
+    if method is None:
         raise Refusal("missing", field="method")
-    if given not in METHODS:
-        raise unknown_method()
-    return given
+    if method not in METHODS:
+        raise refuse_method()
+    return method

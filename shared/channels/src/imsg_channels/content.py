@@ -20,7 +20,7 @@ Templates = Mapping[str, TemplateLimits]
 """Name → limits, as the sender published them."""
 
 SENTENCE = "sentence"
-"""The type of an error with a sentence in both languages."""
+"""The type of a Pydantic error whose context has a Chinese and an English sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class Context:
     has_attachment: bool
 
 
-class Shape(BaseModel):
+class ContentModel(BaseModel):
     """A content that is an object: values are not coerced, unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-def wrong(zh: str, en: str) -> PydanticCustomError:
+def content_error(zh: str, en: str) -> PydanticCustomError:
     """Return the error that becomes refusal 10009 with these sentences."""
     return PydanticCustomError(SENTENCE, "{en}", {"zh": zh, "en": en})
 
 
-def saying(zh: str, en: str) -> WrapValidator:
-    """Say this of whatever does not hold in the annotations before it, but of a text that is none."""
+def with_message(zh: str, en: str) -> WrapValidator:
+    """Return a validator that replaces errors of the preceding annotations, but `string_type`, by these sentences."""
 
     def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         try:
@@ -52,7 +52,7 @@ def saying(zh: str, en: str) -> WrapValidator:
         except ValidationError as error:
             if all(not each["loc"] and each["type"] == "string_type" for each in error.errors(include_url=False)):
                 raise
-            raise wrong(zh, en) from error
+            raise content_error(zh, en) from error
 
     return WrapValidator(check)
 
@@ -60,15 +60,15 @@ def saying(zh: str, en: str) -> WrapValidator:
 def read(
     model: type[BaseModel], content: object, templates: Templates | None = None, *, has_attachment: bool = False
 ) -> Content:
-    """Check `content` and return what of it is sent; any template passes where none are known (None).
+    """Validate `content` and return it as it is sent; without `templates` any template is accepted.
 
     Raises Refusal content_shape.
     """
-    _bound(content)
+    _check_field_count(content)
     try:
         checked = model.model_validate(content, context=Context(templates, has_attachment))
     except ValidationError as error:
-        zh, en = _sentences(error.errors(include_url=False)[0])
+        zh, en = _explain_error(error.errors(include_url=False)[0])
         raise Refusal("content_shape", why_zh=zh, why_en=en) from error
     sent: Content = checked.model_dump(exclude_none=True)
     return sent
@@ -88,16 +88,16 @@ def fields(model: type[BaseModel]) -> tuple[str, ...]:
     if not issubclass(model, RootModel):
         return tuple(model.model_fields)
     inner = _models(model.model_fields["root"].annotation)
-    return tuple(dict.fromkeys(name for one in inner for name in one.model_fields))
+    return tuple(dict.fromkeys(name for each in inner for name in each.model_fields))
 
 
 def check_length(*texts: str) -> None:
     """Refuse a content of more than 1 MiB."""
-    # Four bytes a character at most: only what may be too long is encoded to be measured.
+    # UTF-8 has at most four bytes a character: shorter texts need no encoding.
     if sum(map(len, texts)) * 4 <= MAX_CONTENT_BYTES:
         return
     if sum(len(text.encode()) for text in texts) > MAX_CONTENT_BYTES:
-        raise wrong("总长不能超过 1 MiB", "it is over 1 MiB in all")
+        raise content_error("总长不能超过 1 MiB", "it is over 1 MiB in all")
 
 
 def names(given: Sequence[str] | Templates) -> str:
@@ -105,16 +105,16 @@ def names(given: Sequence[str] | Templates) -> str:
     return ", ".join(name[:64] for name in list(given)[:20]) or "—"
 
 
-def _bound(content: object) -> None:
+def _check_field_count(content: object) -> None:
     """Refuse more fields than any content has. Raises Refusal content_shape."""
     if not isinstance(content, dict):
         return
-    if any(isinstance(one, dict | list) and len(one) > MAX_FIELDS for one in (content, *content.values())):
+    if any(isinstance(part, dict | list) and len(part) > MAX_FIELDS for part in (content, *content.values())):
         zh, en = f"最多 {MAX_FIELDS} 个字段", f"it has at most {MAX_FIELDS} fields"
         raise Refusal("content_shape", why_zh=zh, why_en=en)
 
 
-def _sentences(error: ErrorDetails) -> tuple[str, str]:
+def _explain_error(error: ErrorDetails) -> tuple[str, str]:
     if error["type"] == SENTENCE:
         return error["ctx"]["zh"], error["ctx"]["en"]
     field = error["loc"][-1] if error["loc"] else "content"
@@ -128,4 +128,4 @@ def _sentences(error: ErrorDetails) -> tuple[str, str]:
 def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for inner in get_args(annotation) for found in _models(inner)]
+    return [model for inner in get_args(annotation) for model in _models(inner)]

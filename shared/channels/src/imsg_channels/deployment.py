@@ -9,18 +9,18 @@ class Deployment:
 
     settings: tuple[str, ...]
     """Settings that compose passes on from `.env`, without `IMSG_NAME__`."""
-    played: tuple[str, ...] = ()
-    """Those that the sandbox reads too."""
+    sandbox_settings: tuple[str, ...] = ()
+    """Settings that the sandbox reads too."""
     literals: tuple[str, ...] = ()
     """Settings of Kubernetes' example, without `IMSG_NAME__`; `{NAME}` is a secret."""
     secrets: tuple[str, ...] = ()
-    """Secrets of its provider that the sandbox invents."""
+    """Secrets of its provider that the sandbox generates."""
     has_tables: bool = False
-    is_asked: bool = False
-    """Whether the gateway calls it: then it has the gateway's key, and they share a network."""
+    is_called_by_gateway: bool = False
+    """Whether the gateway calls the sender: then they share a key and a network."""
     memory_mib: int = 256
     memory_why: str = ""
-    """Why it is larger than that of others."""
+    """Why the memory limit is above the default."""
     requested_mib: int = 96
     ports: tuple[int, ...] = (443,)
-    """Of its providers in the world."""
+    """The ports of its providers."""

@@ -23,18 +23,18 @@ def count(text: str, numbers: Sequence[str]) -> Segments:
 
     Mainland China counts characters whatever the alphabet; elsewhere GSM-7 text is cheaper than the rest.
     """
-    at_home, abroad = _costs(text)
+    at_home, abroad = _count_parts(text)
     mainland = sum(number.startswith(MAINLAND) for number in numbers)
     return Segments(at_home if mainland else abroad, at_home * mainland + abroad * (len(numbers) - mainland))
 
 
-def _costs(text: str) -> tuple[int, int]:
+def _count_parts(text: str) -> tuple[int, int]:
     """Count one message's segments to a number of mainland China, and to another."""
-    at_home = _parts(len(text.encode("utf-16-le")) // 2, _ONE_UCS2, _PART_UCS2)
+    at_home = _divide(len(text.encode("utf-16-le")) // 2, _ONE_UCS2, _PART_UCS2)
     if all(letter in _GSM7 or letter in _GSM7_EXTENDED for letter in text):
-        return at_home, _parts(len(text) + sum(letter in _GSM7_EXTENDED for letter in text), _ONE_GSM7, _PART_GSM7)
+        return at_home, _divide(len(text) + sum(letter in _GSM7_EXTENDED for letter in text), _ONE_GSM7, _PART_GSM7)
     return at_home, at_home
 
 
-def _parts(length: int, one: int, part: int) -> int:
+def _divide(length: int, one: int, part: int) -> int:
     return 1 if length <= one else -(-length // part)

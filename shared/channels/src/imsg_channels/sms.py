@@ -9,40 +9,40 @@ from pydantic import Field, RootModel, Tag, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from imsg_channels import segments
-from imsg_channels.content import wrong
+from imsg_channels.content import content_error
 from imsg_channels.deployment import Deployment
-from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.spec import Address, BilingualText, ChannelSpec
 from imsg_channels.stand_in import ANY, At, Secret, StandIn
 from imsg_channels.templates import (
-    EITHER,
+    TEXT_OR_TEMPLATE,
     FreeText,
     Template,
-    check_fits,
+    check_value,
+    dump_content,
     fill,
     find,
     params_of,
-    plain,
     templates_of,
 )
 from imsg_contract import addresses
 from imsg_contract.wire import Status, TemplateLimits
 
 MAX_SMS_CHARACTERS = 500
-"""With its signature: the most that Aliyun sends as one, in eight segments."""
+"""The most characters with the signature: Aliyun's limit for one message, eight segments."""
 
 _LINK = re.compile(r"(?i)https?://|www\.|[a-z0-9-]\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
 
 _Text = Annotated[FreeText, Field(json_schema_extra={"maxLength": MAX_SMS_CHARACTERS}), Tag("text")]
 
 
-class SmsContent(RootModel[Annotated[_Text | Template, EITHER]]):
+class SmsContent(RootModel[Annotated[_Text | Template, TEXT_OR_TEMPLATE]]):
     """A text for the default template, or a template and its variables."""
 
     @model_validator(mode="after")
     def _fits(self, info: ValidationInfo) -> "SmsContent":
-        templates, content = templates_of(info), plain(self.root)
+        templates, content = templates_of(info), dump_content(self.root)
         if (filled := fill(content, templates)) is not None and len(filled) > MAX_SMS_CHARACTERS:
-            raise wrong(
+            raise content_error(
                 f"短信连同签名最多 {MAX_SMS_CHARACTERS} 个字符，现有 {len(filled)} 个",
                 f"an SMS has at most {MAX_SMS_CHARACTERS} characters with its signature, this has {len(filled)}",
             )
@@ -52,7 +52,7 @@ class SmsContent(RootModel[Annotated[_Text | Template, EITHER]]):
         return self
 
 
-def takes_value(name: str, value: str, template: TemplateLimits) -> bool:
+def accepts_value(name: str, value: str, template: TemplateLimits) -> bool:
     """Return whether a template accepts a value of its variable."""
     try:
         _check_variable(name, value, template)
@@ -63,11 +63,11 @@ def takes_value(name: str, value: str, template: TemplateLimits) -> bool:
 
 def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
     """Refuse a content that the provider would refuse (docs/providers.md, SMS)."""
-    check_fits(name, value, template)
+    check_value(name, value, template)
     if "【" in value or "】" in value:
-        raise wrong("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")
+        raise content_error("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")
     if not template.links and _LINK.search(value):
-        raise wrong("短信变量不能含网址", "a variable of an SMS must not hold a link")
+        raise content_error("短信变量不能含网址", "a variable of an SMS must not hold a link")
 
 
 _STAND_IN = StandIn(
@@ -116,16 +116,16 @@ _ACCOUNTS: Mapping[str, tuple[str, ...]] = {
     "VOLCENGINE": ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SMS_ACCOUNT", *_SENT_BY_TEMPLATE),
     "TWILIO": ("ACCOUNT_SID", "AUTH_TOKEN", "KEY_SID", "KEY_SECRET", "SENDER", "MESSAGING_SERVICE_SID"),
 }
-"""Kind → its settings that the sandbox reads too: in containers, of the account that is called by its kind."""
+"""Kind of account → settings that the sandbox reads too; in containers the account has the name of its kind."""
 
 SMS = ChannelSpec(
     name="sms",
-    titles=Words("短信", "SMS"),
+    titles=BilingualText("短信", "SMS"),
     icon="sms",
     address=Address(
         addresses.phone,
-        label=Words("手机号", "phone number"),
-        none=Words(
+        label=BilingualText("手机号", "phone number"),
+        error=BilingualText(
             "不是电话号码：应为 11 位手机号或+开头的国际号码",
             "it is no phone number: 11 digits of mainland China, or an international one beginning with +",
         ),
@@ -134,7 +134,7 @@ SMS = ChannelSpec(
     content=SmsContent,
     content_zh="填入默认模板的一段文字，或模板及其变量。",
     lifetime=timedelta(hours=1),
-    to=Words(
+    to=BilingualText(
         "发送到手机号（E.164，或中国大陆的 11 位手机号），或用户名对应的用户。",
         "To phone numbers (E.164, or mainland China's 11 digits), and users by their names.",
     ),
@@ -155,7 +155,7 @@ SMS = ChannelSpec(
             "ACCOUNTS__TWILIO__SUFFIX",
             "ACCOUNTS__TWILIO__HOOK_SECRET",
         ),
-        played=(
+        sandbox_settings=(
             "TEMPLATES",
             *(f"ACCOUNTS__{account}__{name}" for account, names in _ACCOUNTS.items() for name in names),
         ),

@@ -30,7 +30,7 @@ def _read(given: object) -> object:
     return {"most": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
 
-class Way(BaseModel):
+class SmsProviderTemplate(BaseModel):
     """How one provider sends a template."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,20 +58,20 @@ class SmsTemplate(BaseModel):
     """Whether free text goes into the template's one parameter."""
     links: bool = False
     """Whether a parameter may hold a link."""
-    providers: Mapping[str, Way]
+    providers: Mapping[str, SmsProviderTemplate]
     """How each account sends the template. Other accounts are skipped, unless they send any text."""
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "SmsTemplate":
+    def _check_variables(self) -> "SmsTemplate":
         wanted = self.variables
         if unknown := sorted(set(self.parameters) - set(wanted)):
             raise ValueError(f"describes {', '.join(unknown)}, which its text has no ${{…}} for")
         if self.default and len(wanted) != 1:
             raise ValueError("is the default, so its text has to have exactly one ${…}")
-        for name, way in self.providers.items():
-            if way.order and sorted(way.order) != sorted(wanted):
+        for name, template in self.providers.items():
+            if template.order and sorted(template.order) != sorted(wanted):
                 raise ValueError(f"has an order for {name} that does not name each of {', '.join(wanted)} once")
-            if unknown := sorted(set(way.names) - set(wanted)):
+            if unknown := sorted(set(template.names) - set(wanted)):
                 raise ValueError(f"names {', '.join(unknown)} for {name}, which its text has no ${{…}} for")
         return self
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic.config import JsonDict
 
-from imsg_channels.content import Context, Shape, check_length, saying, wrong
+from imsg_channels.content import ContentModel, Context, check_length, content_error, with_message
 from imsg_channels.deployment import Deployment
 from imsg_channels.one_line import ONE_LINE, has_control
-from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.spec import Address, BilingualText, ChannelSpec
 from imsg_channels.stand_in import Default, MailServer, StandIn
 from imsg_contract import addresses
 from imsg_contract.wire import Status
@@ -19,17 +19,17 @@ MAX_SUBJECT_CHARACTERS = 255
 
 def _one_line(subject: str) -> str:
     if has_control(subject):
-        raise wrong("subject 不能含换行或控制字符", "subject must not hold a line break or a control character")
+        raise content_error("subject 不能含换行或控制字符", "subject must not hold a line break or a control character")
     return subject
 
 
-class MailContent(Shape):
+class MailContent(ContentModel):
     """A mail. `text` may be empty only beside `html` or an attachment."""
 
     subject: Annotated[
         str,
         Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS, json_schema_extra={"pattern": f"^{ONE_LINE}+$"}),
-        saying(
+        with_message(
             f"subject 须为 1 到 {MAX_SUBJECT_CHARACTERS} 个字符",
             f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters",
         ),
@@ -42,17 +42,19 @@ class MailContent(Shape):
     @classmethod
     def _is_object(cls, content: Any) -> Any:  # noqa: ANN401  any JSON
         if not isinstance(content, dict):
-            raise wrong(
+            raise content_error(
                 '邮件的 content 必须是对象：{"subject": 标题, "text": 正文}',
                 'for mail it must be an object, {"subject": …, "text": …}',
             )
         return content
 
     @model_validator(mode="after")
-    def _says_something(self, info: ValidationInfo) -> "MailContent":
+    def _require_content(self, info: ValidationInfo) -> "MailContent":
         has_attachment = isinstance(info.context, Context) and info.context.has_attachment
         if not self.text and not self.html and not has_attachment:
-            raise wrong("没有 html 或附件时 text 不能为空", "text may be empty only beside html or an attachment")
+            raise content_error(
+                "没有 html 或附件时 text 不能为空", "text may be empty only beside html or an attachment"
+            )
         check_length(self.subject, self.text, self.html or "")
         return self
 
@@ -73,18 +75,18 @@ _TEXT_IS_EMPTY: JsonDict = {
 
 SMTP = ChannelSpec(
     name="smtp",
-    titles=Words("邮件", "E-mail"),
+    titles=BilingualText("邮件", "E-mail"),
     icon="mail",
     address=Address(
         addresses.email,
-        label=Words("邮箱地址", "e-mail address"),
-        none=Words("不是邮箱地址", "it is no e-mail address"),
+        label=BilingualText("邮箱地址", "e-mail address"),
+        error=BilingualText("不是邮箱地址", "it is no e-mail address"),
         schema={"format": "email"},
     ),
     content=MailContent,
     content_zh="一封邮件。只有给出 `html` 或附件时 `text` 才可以为空。",
     lifetime=timedelta(hours=24),
-    to=Words(
+    to=BilingualText(
         "发送到邮箱地址，或用户名对应的用户。",
         "To e-mail addresses, and users by their names.",
     ),
@@ -143,7 +145,7 @@ SMTP = ChannelSpec(
     has_senders=True,
     has_hooks=True,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
-    asks_history=True,
+    calls_history=True,
     stand_in=StandIn(
         named=(("host",),),
         settings={

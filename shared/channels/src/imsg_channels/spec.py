@@ -15,7 +15,7 @@ from imsg_contract.wire import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class BilingualText:
     """A text in both languages."""
 
     zh: str
@@ -28,24 +28,24 @@ class Address:
 
     parse: Callable[[str], str | None]
     """Parses an address into its normal form; None where the text is no such address."""
-    label: Words
+    label: BilingualText
     """Its name inside a sentence: `邮箱地址`, `e-mail address`."""
-    none: Words
+    error: BilingualText
     """The sentence about a text that is no such address."""
     schema: Mapping[str, Any] = field(default_factory=dict)
     """Its JSON schema in OpenAPI, beside the length."""
     is_dialled: bool = False
-    """It is a number: hyphens, brackets and a missing + are told where it is misspelt."""
+    """Whether it is a phone number, in which hyphens, brackets and a missing + are misspellings."""
     usernames: Literal["apart", "unlike", "any"] = "apart"
-    """How usernames keep away from it: none may read as one however it is spelled, none may be one as it stands
-    (ordinary words are easily one but for their spelling), or any may: then it is looked for in its own channel only.
+    """Which usernames are allowed: none that is an address in any spelling (`apart`), none that is an exact address
+    (`unlike`), or all (`any`), in which case addresses are looked up in their own channel only.
     """
 
     is_malformed: Callable[[str], bool] = spellings.is_malformed
     """Whether a text that is no address was clearly meant as one, and not as a username."""
 
-    def misspelt(self, text: str) -> Spelling | None:
-        """Return the address that a misspelt text means; None where it means none, or any word would be one."""
+    def find_spelling(self, text: str) -> Spelling | None:
+        """Return the address that a misspelt text means; None if it means none, or if `usernames` is `any`."""
         if self.usernames == "any":
             return None
         return spellings.find(text, self.parse, is_phone=self.is_dialled)
@@ -56,7 +56,7 @@ class Segments:
     """The units that a message is charged by."""
 
     dearest: int
-    """The most of one recipient."""
+    """The highest number of one recipient."""
     total: int
     """The sum of all recipients."""
 
@@ -66,64 +66,64 @@ class ChannelSpec:
     """One channel: everything that other components know of it."""
 
     name: str
-    """Its method in the API, in queues and in settings; its sender's package is `imsg_NAME`."""
-    titles: Words
+    """The method in the API, queues and settings; the sender's package is `imsg_NAME`."""
+    titles: BilingualText
     icon: str
-    """Of Material Symbols, as the console shows it."""
+    """The name of the icon in Material Symbols."""
     address: Address
     content: type[BaseModel]
     """Checks `content`, given a `content.Context`, and describes it in the OpenAPI: the one place of its rules."""
     content_zh: str
-    """What the content's docstring says, in Chinese."""
+    """The content's docstring in Chinese."""
     lifetime: timedelta
     """How long a message is tried before it expires."""
-    to: Words
-    """Whom it reaches, as the interface describes it."""
+    to: BilingualText
+    """The description of the field `to`."""
     example: Mapping[str, Any]
-    """A request's `to`, `content` and what else it may hold."""
+    """An example of a request's `to`, `content` and optional fields."""
     code_example: Mapping[str, Any] = field(default_factory=dict)
-    """The same of a log-in code, where the channel is one that people log in by."""
+    """An example of a log-in code; empty if the channel sends none."""
     chinese: Mapping[str, str] = field(default_factory=dict)
-    """What else its content's schema says → the same in Chinese."""
+    """Other English texts of the content's schema → Chinese."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)
-    """What OpenAPI says of a request as a whole, where rules span several of its fields."""
+    """The JSON schema of a whole request, for rules across its fields."""
     explanations: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     """Its provider's codes in plain words, for the console: Chinese, English, and the key of a remedy."""
     deployment: Deployment | None = None
     """How its sender runs as a container; None: not in the files that come with iMSG."""
     contact: Literal["email", "phone", "wechat"] | None = None
-    """Which contact of a user it sends to; None: usernames are nobody here."""
+    """The contact of a user that it sends to; None: it does not accept usernames."""
     has_attachments: bool = False
     has_senders: bool = False
-    """Whether a send may name who it comes from and where replies go."""
+    """Whether a request may set `sender` and `reply_to`."""
     has_accounts: bool = False
-    """Whether official accounts send it, to those who follow them."""
+    """Whether it sends by official accounts to their followers."""
     has_templates: bool = False
     has_markdown: bool = False
     """Whether its content may also be an object `{markdown}`."""
     has_hooks: bool = False
     """Whether its provider calls back, at `/hooks/NAME`."""
     segments: Callable[[str, Sequence[str]], Segments] | None = None
-    """Counts what a text to these addresses is charged as; None: it is not charged by length."""
+    """Counts the segments of a text to these addresses; None: no charge by length."""
     receipts: frozenset[Status] = frozenset()
-    """Statuses that come later, by its provider's receipts."""
+    """The statuses that receipts of its provider report."""
     publishes_addresses: bool = False
-    """Whether its sender says in Redis which addresses there are: any other is refused at once."""
-    asks_history: bool = False
-    """Whether its sender asks history for files and for contents too long for the broker, with a key of its own."""
+    """Whether its sender publishes the valid addresses in Redis; others are refused at once."""
+    calls_history: bool = False
+    """Whether its sender calls history, with its own key, for files and contents too long for the broker."""
     stand_in: StandIn | None = None
-    """What the sandbox plays of its provider; None: nothing."""
+    """Its settings with the sandbox as provider; None: the sandbox has none."""
     redis_keys: tuple[str, ...] = ()
-    """Patterns of keys that its sender writes beside those of every sender."""
+    """Redis key patterns of its sender, beside those of every sender."""
     redis_commands: tuple[str, ...] = ()
-    """Commands that its sender gives beside those of every sender."""
+    """Redis commands of its sender, beside those of every sender."""
 
     @property
     def package(self) -> str:
-        """Name the Python package of its sender."""
+        """The Python package of its sender."""
         return f"imsg_{self.name}"
 
     @property
     def service(self) -> str:
-        """Name its sender, as a service and a host."""
+        """The name of its sender's service and host."""
         return f"sender-{self.name}"

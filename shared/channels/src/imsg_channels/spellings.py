@@ -1,4 +1,4 @@
-"""What keeps a text from being the address that it is meant as, and how that address is written."""
+"""Misspellings of addresses: invisible characters, full-width forms, quotes, blanks, separators."""
 
 import re
 import unicodedata
@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 320
-"""Of a text that is looked at: the longest address, and what may surround it."""
+"""The longest text that is examined: the longest address with surrounding characters."""
 
-_STOPS = str.maketrans({"。": ".", "．": ".", "｡": "."})
-_FILLING = re.compile(r"[().·\u2010-\u2015-]")
-_NO_NAMES_SIGNS = frozenset("@:/")
+_FULL_STOPS = str.maketrans({"。": ".", "．": ".", "｡": "."})
+_PHONE_SEPARATORS = re.compile(r"[().·\u2010-\u2015-]")
+_SIGNS_OF_NO_NAME = frozenset("@:/")
 
 _SPREADSHEET_NUMBER = re.compile(r"[0-9]([.,][0-9]+)?[Ee][+][0-9]+")
-"""What a spreadsheet makes of a phone number: `1.38E+10`."""
+"""A phone number in scientific notation, as spreadsheets write it: `1.38E+10`."""
 _PREFIXES = ("mailto:", "tel:", "sms:")
-_WRAPS = "\"'“”‘’<>＜＞《》"
-_ENDS = ",;.，；、。"
+_QUOTES = "\"'“”‘’<>＜＞《》"
+_PUNCTUATION = ",;.，；、。"
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """An address that a text was meant as, and what is wrong with the text."""
+    """The address that a misspelt text means, and the misspellings in Chinese and English."""
 
     wanted: str
     zh: str
@@ -29,58 +29,54 @@ class Spelling:
 
 
 def find(text: str, address: Callable[[str], str | None], *, is_phone: bool) -> Spelling | None:
-    """Find the address of a method that a text is but for its spelling; None where it is none even then.
+    """Return the address that a misspelt text means, for an error message; None if there is none.
 
-    Nobody's address is changed in silence: this is what to tell whoever wrote it.
+    `address` parses an address to its normal form, or returns None.
     """
     if len(text) > MAX_CHARACTERS:
         return None
     faults: list[tuple[str, str]] = []
-    unseen = sorted(
+    invisible = sorted(
         {letter for letter in text if unicodedata.category(letter) in ("Cf", "Cc") and letter not in "\t\r\n"}
     )
-    if unseen:
-        names = " ".join(f"U+{ord(letter):04X}" for letter in unseen[:3])
+    if invisible:
+        names = " ".join(f"U+{ord(letter):04X}" for letter in invisible[:3])
         faults.append((f"含有看不见的字符（{names}）", f"it holds unseen characters ({names})"))
-    seen = "".join(letter for letter in text if letter not in unseen)
-    if seen != seen.strip():
+    visible = "".join(letter for letter in text if letter not in invisible)
+    if visible != visible.strip():
         faults.append(("前后有空白", "blanks stand around it"))
-    seen = seen.strip()
-    narrow = unicodedata.normalize("NFKC", seen.translate(_STOPS))
-    if narrow != seen and not (narrow.split() == seen.split() and narrow.isascii()):
+    visible = visible.strip()
+    narrow = unicodedata.normalize("NFKC", visible.translate(_FULL_STOPS))
+    if narrow != visible and not (narrow.split() == visible.split() and narrow.isascii()):
         faults.append(("含有全角字符", "it holds full-width characters"))
     bare = narrow.strip()
     if prefix := next((prefix for prefix in _PREFIXES if bare.lower().startswith(prefix)), ""):
         faults.append((f"带有 {prefix}", f"it begins with {prefix}"))
         bare = bare[len(prefix) :].strip()
-    if (inner := bare.strip(_WRAPS).strip(_ENDS).strip(_WRAPS).strip()) != bare:
+    if (inner := bare.strip(_QUOTES).strip(_PUNCTUATION).strip(_QUOTES).strip()) != bare:
         faults.append(("前后有引号、括号或标点", "quotes, brackets or marks stand around it"))
         bare = inner
     if (dense := "".join(bare.split())) != bare:
         faults.append(("中间有空白", "blanks stand inside"))
         bare = dense
     if is_phone:
-        bare = _dense(bare, faults)
+        bare = _normalize_phone(bare, faults)
     if not faults or address(bare) is None:
         return None
     return Spelling(bare, "、".join(zh for zh, _ in faults), ", ".join(en for _, en in faults))
 
 
 def is_malformed(text: str) -> bool:
-    """Return whether a text was plainly meant as an address, or is nobody's name.
-
-    It holds a sign that no username has (`@`, `:`, `/`, such as a spreadsheet's `#N/A`), no letter, or a phone number
-    as a spreadsheet writes it.
-    """
+    """Return whether a text can't be a username: it has `@`, `:` or `/`, no letter, or scientific notation."""
     narrow = unicodedata.normalize("NFKC", text)
-    if not _NO_NAMES_SIGNS.isdisjoint(narrow):
+    if not _SIGNS_OF_NO_NAME.isdisjoint(narrow):
         return True
     return not any(map(str.isalpha, narrow)) or _SPREADSHEET_NUMBER.fullmatch(narrow) is not None
 
 
-def _dense(number: str, faults: list[tuple[str, str]]) -> str:
-    """Write a number as it is dialled: without its filling, and with a + before its country."""
-    if (dense := _FILLING.sub("", number)) != number:
+def _normalize_phone(number: str, faults: list[tuple[str, str]]) -> str:
+    """Return a phone number without separators and with a + before its country code; append the misspellings."""
+    if (dense := _PHONE_SEPARATORS.sub("", number)) != number:
         faults.append(("含有连字符或括号", "hyphens or brackets stand in it"))
     if dense.startswith("00"):
         faults.append(("国际号码要以 + 开头", "an international number begins with +"))

@@ -1,4 +1,4 @@
-"""What the sandbox plays of a channel's provider where nobody named one: settings, with gaps that `imsg up` fills."""
+"""A channel's settings with the sandbox as provider, for deployments without one; `imsg up` fills the placeholders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from enum import Enum, auto
 Path = tuple[str, ...]
 
 ANY = "*"
-"""In a path: whatever name people chose there."""
+"""Any name, as a part of a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where the sandbox answers, by its path."""
+    """A placeholder: the sandbox's URL with this path."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that is made once, and kept under this name."""
+    """A placeholder: a secret that is generated once and stored under this name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """What holds where this setting was not given by itself."""
+    """A placeholder: the value unless the setting has one."""
 
     value: str
 
 
 class MailServer(Enum):
-    """Where the sandbox takes mail."""
+    """Placeholders: host and port of the sandbox's mail server."""
 
     HOST = auto()
     PORT = auto()
@@ -43,8 +43,8 @@ class StandIn:
     """A channel's settings with the sandbox for its provider."""
 
     named: tuple[Path, ...]
-    """Settings that name a provider: where one of them is given, the sandbox plays none."""
+    """Settings that name a real provider: if one of them is set, the sandbox is not used."""
     settings: Mapping[str, object]
     """Below `IMSG_METHOD__`: values, `At`, `Secret`, `Default`, `MailServer`, and mappings of these."""
     to: str = ""
-    """Whom one can write to there, where not every address is somebody."""
+    """An address that exists there, for channels where not every address does."""

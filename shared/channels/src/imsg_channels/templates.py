@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from imsg_channels.content import Context, Shape, Templates, check_length, names, saying, wrong
+from imsg_channels.content import ContentModel, Context, Templates, check_length, content_error, names, with_message
 from imsg_channels.one_line import has_control
 from imsg_channels.sms_templates import is_of_kind
 from imsg_contract.wire import Content, TemplateLimits
@@ -16,13 +16,13 @@ _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 _KINDS = {"digits": ("数字", "digits"), "letters": ("英文字母和数字", "ASCII letters and digits")}
 
 
-class TemplateContent(Shape):
+class TemplateContent(ContentModel):
     """A template of the channel and its variables."""
 
-    template: Annotated[str, Field(min_length=1), saying("template 不能为空", "template is empty")]
+    template: Annotated[str, Field(min_length=1), with_message("template 不能为空", "template is empty")]
     params: Annotated[
         dict[str, str] | None,
-        saying("params 必须是对象，值都是字符串", "params must be an object whose values are strings"),
+        with_message("params 必须是对象，值都是字符串", "params must be an object whose values are strings"),
         AfterValidator(lambda params: params or {}),
     ] = Field(default=None, validate_default=True)
 
@@ -30,25 +30,25 @@ class TemplateContent(Shape):
     def _fits(self, info: ValidationInfo) -> "TemplateContent":
         params = self.params or {}
         check_length(self.template, *params, *params.values())
-        if (templates := _find_known(info)) is not None:
-            _check_against(self.template, params, templates)
+        if (templates := _find_templates(info)) is not None:
+            _check_params(self.template, params, templates)
         return self
 
 
-def _free(text: str, info: ValidationInfo) -> str:
+def _check_free_text(text: str, info: ValidationInfo) -> str:
     """Check a text that goes into the default template's one variable."""
     if not text.strip():
-        raise wrong("内容不能为空", "it is empty")
+        raise content_error("内容不能为空", "it is empty")
     check_length(text)
-    if (templates := _find_known(info)) is not None and find(text, templates) is None:
-        raise wrong(
+    if (templates := _find_templates(info)) is not None and find(text, templates) is None:
+        raise content_error(
             "没有带一个变量的默认模板，请用 {template, params}",
             "no default template takes free text; give {template, params}",
         )
     return text
 
 
-FreeText = Annotated[str, Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}), AfterValidator(_free)]
+FreeText = Annotated[str, Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}), AfterValidator(_check_free_text)]
 """A text for the default template's one variable."""
 
 
@@ -59,7 +59,7 @@ def _kind(content: object) -> str | None:
     return "template" if is_template else None
 
 
-EITHER = Discriminator(
+TEXT_OR_TEMPLATE = Discriminator(
     _kind,
     custom_error_type="sentence",
     custom_error_message="{en}",
@@ -68,17 +68,17 @@ EITHER = Discriminator(
         "en": "it must be a string, or an object {template, params}",
     },
 )
-"""Tells a text from a template with its variables."""
+"""Discriminates a text from a template with variables."""
 
 Template = Annotated[TemplateContent, Tag("template")]
 
 
 def templates_of(info: ValidationInfo) -> Templates:
     """Return the templates that a content is checked by."""
-    return _find_known(info) or {}
+    return _find_templates(info) or {}
 
 
-def _find_known(info: ValidationInfo) -> Templates | None:
+def _find_templates(info: ValidationInfo) -> Templates | None:
     context = info.context
     return context.templates if isinstance(context, Context) else None
 
@@ -87,7 +87,7 @@ def find(content: Content, templates: Templates) -> TemplateLimits | None:
     """Find the template that a content is sent by; None where it is not known."""
     if isinstance(content, dict):
         return templates.get(content["template"])
-    return next((found for found in templates.values() if found.default and len(found.variables) == 1), None)
+    return next((each for each in templates.values() if each.default and len(each.variables) == 1), None)
 
 
 def params_of(content: Content, template: TemplateLimits) -> Mapping[str, str]:
@@ -108,30 +108,30 @@ def fill(content: Content, templates: Templates) -> str | None:
     return template.signature + (words if words is not None else "".join(params.values()))
 
 
-def check_fits(name: str, value: str, template: TemplateLimits) -> None:
+def check_value(name: str, value: str, template: TemplateLimits) -> None:
     """Refuse what is longer than its variable, and line breaks where it takes none."""
     longest = template.variables.get(name)
     if longest is not None and len(value) > longest:
-        raise wrong(
+        raise content_error(
             f"{name} 最多 {longest} 个字符，现有 {len(value)} 个",
             f"{name} takes at most {longest} characters, this has {len(value)}",
         )
     if len(value) < template.least.get(name, 0):
         fewest = template.least[name]
-        raise wrong(
+        raise content_error(
             f"{name} 至少 {fewest} 个字符，现有 {len(value)} 个",
             f"{name} takes at least {fewest} characters, this has {len(value)}",
         )
     kind = template.kinds.get(name, "text")
     if not is_of_kind(kind, value):
         zh, en = _KINDS[kind]
-        raise wrong(f"{name} 只能是{zh}", f"{name} takes {en} only")
+        raise content_error(f"{name} 只能是{zh}", f"{name} takes {en} only")
     if not template.breaks and has_control(value):
-        raise wrong(f"{name} 不能含换行或控制字符", f"{name} must not hold a line break or a control character")
+        raise content_error(f"{name} 不能含换行或控制字符", f"{name} must not hold a line break or a control character")
 
 
-def plain(content: str | TemplateContent) -> Content:
-    """Return a checked content as it travels."""
+def dump_content(content: str | TemplateContent) -> Content:
+    """Return a validated content as it is sent to the broker."""
     return content if isinstance(content, str) else _dump(content)
 
 
@@ -139,15 +139,15 @@ def _dump(content: TemplateContent) -> dict[str, Any]:
     return {"template": content.template, "params": content.params or {}}
 
 
-def _check_against(name: str, params: Mapping[str, str], templates: Templates) -> None:
+def _check_params(name: str, params: Mapping[str, str], templates: Templates) -> None:
     template = templates.get(name)
     if template is None:
-        raise wrong(
+        raise content_error(
             f"没有模板 {name[:64]}，可用：{names(templates)}",
             f"there is no template {name[:64]}; there are {names(templates)}",
         )
-    wanted, given = set(template.variables), set(params)
-    if missing := sorted(wanted - given):
-        raise wrong(f"params 缺少 {names(missing)}", f"params lacks {names(missing)}")
-    if extra := sorted(given - wanted):
-        raise wrong(f"模板没有变量 {names(extra)}", f"the template has no variable {names(extra)}")
+    wanted, names_given = set(template.variables), set(params)
+    if missing := sorted(wanted - names_given):
+        raise content_error(f"params 缺少 {names(missing)}", f"params lacks {names(missing)}")
+    if extra := sorted(names_given - wanted):
+        raise content_error(f"模板没有变量 {names(extra)}", f"the template has no variable {names(extra)}")

@@ -6,26 +6,35 @@ from typing import Annotated
 from pydantic import RootModel, Tag, ValidationInfo, model_validator
 
 from imsg_channels import spellings
-from imsg_channels.content import wrong
+from imsg_channels.content import content_error
 from imsg_channels.deployment import Deployment
-from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.spec import Address, BilingualText, ChannelSpec
 from imsg_channels.stand_in import At, Secret, StandIn
-from imsg_channels.templates import EITHER, FreeText, Template, check_fits, find, params_of, plain, templates_of
+from imsg_channels.templates import (
+    TEXT_OR_TEMPLATE,
+    FreeText,
+    Template,
+    check_value,
+    dump_content,
+    find,
+    params_of,
+    templates_of,
+)
 from imsg_channels.wechat_kinds import KINDS
 from imsg_contract import addresses
 from imsg_contract.topology import ERASED, followers_key, left_key
 from imsg_contract.wire import Status
 
 
-class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Template, EITHER]]):
+class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Template, TEXT_OR_TEMPLATE]]):
     """A text for the default template, cut where it does not fit, or a template and its variables."""
 
     @model_validator(mode="after")
     def _fits(self, info: ValidationInfo) -> "WeChatContent":
-        templates, content = templates_of(info), plain(self.root)
+        templates, content = templates_of(info), dump_content(self.root)
         if isinstance(content, dict) and (used := find(content, templates)) is not None:
             for name, value in params_of(content, used).items():
-                check_fits(name, value, used)
+                check_value(name, value, used)
                 _check_kind(name, value, used.kinds.get(name, ""))
         return self
 
@@ -33,8 +42,8 @@ class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Templ
 def _check_kind(name: str, value: str, kind: str) -> None:
     """Refuse what WeChat refuses of a field of this kind (47003)."""
     known = KINDS.get(kind.removeprefix("wechat."))
-    if known is not None and not known.takes(value):
-        raise wrong(f"{name} 应为{known.wants.zh}", f"{name} takes {known.wants.en}")
+    if known is not None and not known.accepts(value):
+        raise content_error(f"{name} 应为{known.wants.zh}", f"{name} takes {known.wants.en}")
 
 
 ORDER = (
@@ -63,12 +72,12 @@ _ACCOUNT = ("APPID", "SECRET", "TOKEN", "AES_KEY", "TEMPLATE", "VARIABLE", "TEMP
 
 WECHAT = ChannelSpec(
     name="wechat",
-    titles=Words("微信", "WeChat"),
+    titles=BilingualText("微信", "WeChat"),
     icon="forum",
     address=Address(
         addresses.tag,
-        label=Words("微信标记", "WeChat tag"),
-        none=Words(
+        label=BilingualText("微信标记", "WeChat tag"),
+        error=BilingualText(
             "不是微信标记：关注公众号后点击“获取我的openID”可得到",
             "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
         ),
@@ -78,7 +87,7 @@ WECHAT = ChannelSpec(
     content=WeChatContent,
     content_zh="填入默认模板的一段文字（放不下时截断），或模板及其变量。",
     lifetime=timedelta(hours=24),
-    to=Words(
+    to=BilingualText(
         "发送到关注者的微信标签，或用户名对应的用户。",
         "To followers' tags, and users by their names.",
     ),
@@ -88,7 +97,7 @@ WECHAT = ChannelSpec(
             *(f"ACCOUNTS__MAIN__{name}" for name in ("MODE", *_ACCOUNT, "TEXTS_PER_WINDOW")),
             "UNCERTAIN",
         ),
-        played=tuple(f"ACCOUNTS__SANDBOX__{name}" for name in _ACCOUNT),
+        sandbox_settings=tuple(f"ACCOUNTS__SANDBOX__{name}" for name in _ACCOUNT),
         literals=(
             "ACCOUNTS__MAIN__APPID=",
             "ACCOUNTS__MAIN__SECRET={wechat_secret}",
@@ -99,14 +108,14 @@ WECHAT = ChannelSpec(
         ),
         secrets=("wechat_secret", "wechat_token", "wechat_aes_key"),
         has_tables=True,
-        is_asked=True,
+        is_called_by_gateway=True,
     ),
     contact="wechat",
     has_accounts=True,
     has_templates=True,
     has_hooks=True,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
-    asks_history=True,
+    calls_history=True,
     stand_in=StandIn(
         named=(("accounts",),),
         settings={

@@ -1,4 +1,4 @@
-"""WeCom: what a group's robot writes into its group."""
+"""WeCom: messages of group robots."""
 
 import re
 from datetime import timedelta
@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag
 
-from imsg_channels.content import SENTENCE, Shape, wrong
+from imsg_channels.content import SENTENCE, ContentModel, content_error
 from imsg_channels.deployment import Deployment
-from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.spec import Address, BilingualText, ChannelSpec
 from imsg_channels.stand_in import At, Secret, StandIn
 
 MAX_TEXT_BYTES = 2_048
@@ -27,9 +27,9 @@ def read_robot(text: str) -> str | None:
 def _limit(most: int) -> AfterValidator:
     def check(text: str) -> str:
         if not text.strip():
-            raise wrong("内容不能为空", "it is empty")
+            raise content_error("内容不能为空", "it is empty")
         if (length := len(text.encode("utf-8", "surrogatepass"))) > most:
-            raise wrong(
+            raise content_error(
                 f"最多 {most} 字节（一个汉字 3 字节），现有 {length}",
                 f"it takes at most {most} bytes of UTF-8, this has {length}",
             )
@@ -38,7 +38,7 @@ def _limit(most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-class MarkdownContent(Shape):
+class MarkdownContent(ContentModel):
     """A text in WeCom's Markdown: headings, bold, links, quotes and three colours."""
 
     markdown: Annotated[
@@ -120,24 +120,26 @@ _MARKDOWN = "A text in WeCom's Markdown: headings, bold, links, quotes and three
 
 WECOM = ChannelSpec(
     name="wecom",
-    titles=Words("企业微信群", "WeCom group"),
+    titles=BilingualText("企业微信群", "WeCom group"),
     icon="smart_toy",
     address=Address(
         read_robot,
-        label=Words("群机器人名称", "name of a robot"),
-        none=Words("不是群机器人名称", "it is no name of a robot"),
+        label=BilingualText("群机器人名称", "name of a robot"),
+        error=BilingualText("不是群机器人名称", "it is no name of a robot"),
         usernames="any",
     ),
     content=WeComContent,
     content_zh="最多 2,048 字节的文本，或最多 4,096 字节的 Markdown。",
     lifetime=timedelta(hours=24),
-    to=Words("发送到配置中的群机器人所在的群。", "To the groups of the robots that are configured, by their names."),
+    to=BilingualText(
+        "发送到配置中的群机器人所在的群。", "To the groups of the robots that are configured, by their names."
+    ),
     example={"to": "sandbox", "content": {"markdown": "**磁盘告警** 主机 db-1 已用 92%"}},
     chinese={_MARKDOWN: "企业微信的 Markdown 文本：标题、加粗、链接、引用和三种颜色。"},
     explanations=_EXPLANATIONS,
     deployment=Deployment(
         settings=("ROBOTS__MAIN__KEY", "ROBOTS__MAIN__ENDPOINT", "PER_MINUTE", "UNCERTAIN"),
-        played=("ROBOTS__SANDBOX__KEY", "ROBOTS__SANDBOX__ENDPOINT"),
+        sandbox_settings=("ROBOTS__SANDBOX__KEY", "ROBOTS__SANDBOX__ENDPOINT"),
         literals=("ROBOTS__MAIN__KEY={wecom_robot_key}",),
         secrets=("wecom_key",),
     ),

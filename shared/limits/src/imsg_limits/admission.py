@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from imsg_contract.errors import Refusal
 from imsg_limits.lag_throttle import LagThrottle
 
-AT_ONCE = 96
-"""Requests between their charge and their confirm. More of them share no more round trips, and the last one waits until
-the loop has run a step of each."""
+MAX_ADMITTED = 96
+"""The most requests between charge and confirm. With more, round trips are not shared further and each waits longer."""
 
-OF_ONE_USER = 64
+MAX_PER_USER = 64
 """The most requests of one user at once, so that others find room."""
 
-FEW = 8
-"""So many requests of one user are no flood, and are not throttled."""
+UNTHROTTLED = 8
+"""So many requests of one user are not throttled."""
 
 PATIENCE_S = 5.0
 """How long a request waits for admission; the lease of its idempotency key is longer."""
@@ -23,23 +22,23 @@ RETRY_AFTER_S = 2
 
 
 @dataclass(slots=True)
-class _Share:
+class _UserRequests:
     """The requests of one user."""
 
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OF_ONE_USER))
-    inside: int = 0
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PER_USER))
+    count: int = 0
     """Requests that are admitted or wait."""
 
 
 class Admission:
-    """Admits requests, those of one user in order. Codes are few, and are not subject to it.
+    """Admits requests, those of one user in order. Codes are few, and need no admission.
 
     While codes are sent and this process lags, a user with many requests is throttled (`limits.lag_throttle`).
     """
 
     def __init__(self, lag_throttle: LagThrottle, patience_s: float = PATIENCE_S) -> None:
-        self._room = asyncio.Semaphore(AT_ONCE)
-        self._shares: dict[str, _Share] = {}
+        self._room = asyncio.Semaphore(MAX_ADMITTED)
+        self._users: dict[str, _UserRequests] = {}
         self._lag_throttle = lag_throttle
         self._patience_s = patience_s
 
@@ -49,60 +48,60 @@ class Admission:
 
     def is_empty(self) -> bool:
         """Return whether no request is admitted or waits."""
-        return not self._shares
+        return not self._users
 
-    def of(self, username: str) -> "Turn":
+    def admit(self, username: str) -> "AdmissionContext":
         """Return the context of a user's request; entering it waits. Raises Refusal overloaded after PATIENCE_S."""
-        return Turn(self, username)
+        return AdmissionContext(self, username)
 
     async def enter(self, username: str) -> None:
         """Admit a request, waiting where there is no room. Raises Refusal overloaded."""
-        share = self._shares.get(username)
-        if share is None:
-            share = self._shares[username] = _Share()
-        share.inside += 1
+        user = self._users.get(username)
+        if user is None:
+            user = self._users[username] = _UserRequests()
+        user.count += 1
         try:
-            if share.room.locked() or self._room.locked() or self._is_to_pause(share):
-                await self._wait(share)
+            if user.room.locked() or self._room.locked() or self._must_pause(user):
+                await self._wait(user)
             else:
-                await share.room.acquire()
+                await user.room.acquire()
                 await self._room.acquire()
         except BaseException:
-            self._forget(username, share)
+            self._forget(username, user)
             raise
 
     def leave(self, username: str) -> None:
         """Make room for the next request."""
-        share = self._shares[username]
+        user = self._users[username]
         self._room.release()
-        share.room.release()
-        self._forget(username, share)
+        user.room.release()
+        self._forget(username, user)
 
-    def _forget(self, username: str, share: _Share) -> None:
-        share.inside -= 1
-        if not share.inside:
-            del self._shares[username]
+    def _forget(self, username: str, user: _UserRequests) -> None:
+        user.count -= 1
+        if not user.count:
+            del self._users[username]
 
-    def _is_to_pause(self, share: _Share) -> bool:
-        return self._lag_throttle.pause_s > 0 and share.inside > FEW
+    def _must_pause(self, user: _UserRequests) -> bool:
+        return self._lag_throttle.pause_s > 0 and user.count > UNTHROTTLED
 
-    async def _wait(self, share: _Share) -> None:
+    async def _wait(self, user: _UserRequests) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                await share.room.acquire()
+                await user.room.acquire()
                 try:
-                    if self._is_to_pause(share):
+                    if self._must_pause(user):
                         await self._lag_throttle.throttle()
                     await self._room.acquire()
                 except BaseException:
-                    share.room.release()
+                    user.room.release()
                     raise
         except TimeoutError as late:
             raise Refusal("overloaded", retry_after_s=RETRY_AFTER_S) from late
 
 
-class Turn:
-    """The admission of one request: a class, since a generator's context costs three times as much."""
+class AdmissionContext:
+    """The admission of one request. A class, since a generator-based context costs three times as much."""
 
     __slots__ = ("_admission", "_username")
 

@@ -8,7 +8,7 @@ from imsg_broker.port import Broker, Load, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane
 
-LOOK_EVERY_S = 1.0
+READ_EVERY_S = 1.0
 RETRY_AFTER_S = 10
 """A backlog past the limit lasts longer than a second; a person unblocks a broker."""
 
@@ -26,13 +26,13 @@ class Backpressure:
         """Read the depths every second, for ever."""
         while True:
             try:
-                self._loads = await self.look()
+                self._loads = await self.read_loads()
                 self._is_reachable = True
             except Unreachable:
                 self._is_reachable = False
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(READ_EVERY_S)
 
-    async def look(self) -> dict[str, dict[Lane, Load]]:
+    async def read_loads(self) -> dict[str, dict[Lane, Load]]:
         """Return depth and consumers of each channel's lanes. Raises Unreachable."""
         topology = self._broker.topology
         return {

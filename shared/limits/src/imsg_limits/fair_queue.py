@@ -20,7 +20,7 @@ MAX_WAITING_EACH = 16
 MAX_WAITING = 1_024
 """The most log-ins from unknown networks that wait: two slots hash some 60 a second, and `WAIT_S` refuses the rest."""
 
-Turn = asyncio.Future[None]
+Waiter = asyncio.Future[None]
 
 
 class FairQueue:
@@ -32,8 +32,8 @@ class FairQueue:
     def __init__(self, slots: int = SLOTS, wait_s: float = WAIT_S) -> None:
         self._free = slots
         self._wait_s = wait_s
-        self._known: deque[Turn] = deque()
-        self._unknown: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._known: deque[Waiter] = deque()
+        self._unknown: OrderedDict[str, deque[Waiter]] = OrderedDict()
 
     @asynccontextmanager
     async def take(self, unknown_network: str | None = None) -> AsyncIterator[None]:
@@ -48,23 +48,23 @@ class FairQueue:
             self._release()
 
     async def _wait(self, unknown_network: str | None) -> None:
-        turn: Turn = asyncio.get_running_loop().create_future()
+        waiter: Waiter = asyncio.get_running_loop().create_future()
         queue = self._known if unknown_network is None else self._queue(unknown_network)
-        queue.append(turn)
+        queue.append(waiter)
         try:
             async with asyncio.timeout(self._wait_s):
-                await turn
+                await waiter
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self._release()  # it had just come
-            elif turn in queue:
-                queue.remove(turn)
+            elif waiter in queue:
+                queue.remove(waiter)
                 self._forget(unknown_network)
             if isinstance(error, TimeoutError):
                 raise _unavailable(self._wait_s) from error
             raise
 
-    def _queue(self, unknown_network: str) -> deque[Turn]:
+    def _queue(self, unknown_network: str) -> deque[Waiter]:
         queue = self._unknown.setdefault(unknown_network, deque())
         if len(queue) >= MAX_WAITING_EACH or sum(map(len, self._unknown.values())) >= MAX_WAITING:
             self._forget(unknown_network)
@@ -77,22 +77,22 @@ class FairQueue:
 
     def _release(self) -> None:
         """Pass a free slot to the next in the queue."""
-        while (turn := self._next()) is not None:
-            if not turn.done():
-                turn.set_result(None)
+        while (waiter := self._pop_next()) is not None:
+            if not waiter.done():
+                waiter.set_result(None)
                 return
         self._free += 1
 
-    def _next(self) -> Turn | None:
+    def _pop_next(self) -> Waiter | None:
         if self._known:
             return self._known.popleft()
         if not self._unknown:
             return None
         network, queue = self._unknown.popitem(last=False)
-        turn = queue.popleft()
+        waiter = queue.popleft()
         if queue:
             self._unknown[network] = queue  # behind the other networks
-        return turn
+        return waiter
 
 
 def _unavailable(wait_s: float) -> Refusal:

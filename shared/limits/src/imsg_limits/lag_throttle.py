@@ -1,8 +1,7 @@
 """A throttle for lists and floods while codes are sent and the event loop lags (ADR 49).
 
-A code has a dozen steps, in this process and in the servers. Where every core is busy it waits at each of them, and the
-work that keeps the cores busy may be what nobody waits for: the lists of a sender, or a flood at the gateway. Such work
-pauses before each call. On a machine with an idle core nothing pauses.
+A code has a dozen steps, in this process and in the servers, and waits at each of them where every core is busy. So the
+lists of a sender, or a flood at the gateway, pause before each call. With an idle core nothing pauses.
 """
 
 import asyncio

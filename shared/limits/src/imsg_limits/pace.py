@@ -1,4 +1,4 @@
-"""A token bucket: the one way in which a sender keeps a provider's limit of so many calls in so much time."""
+"""Token buckets by which senders keep the rate limits of providers."""
 
 import asyncio
 import math
@@ -13,15 +13,14 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 log = logger(__name__)
 
 PRUNE_AT = 1_024
-"""From how many buckets on full ones are forgotten."""
+"""The number of buckets from which full ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `calls` in any `window_s` seconds, of which `burst` may come at once. `Rate(20, 60)`: 20 a minute.
+    """At most `calls` in any `window_s` seconds, of which `burst` may be at once. `Rate(20, 60)`: 20 a minute.
 
-    A bucket that refills at the full rate and also lets a burst through passes the limit in its first window, so
-    the burst is paid for by a slower refill. With the default of 1 calls are spread evenly.
+    A burst makes the refill slower, so that no window exceeds the limit. With a burst of 1 calls are spread evenly.
     """
 
     calls: int
@@ -34,21 +33,21 @@ class Rate:
 
     @property
     def refill_s(self) -> float:
-        """After how many seconds another call is free."""
+        """The seconds between calls, apart from a burst."""
         return self.window_s / (self.calls - self.burst + 1)
 
 
 class Bucket(Protocol):
-    """What calls are taken from."""
+    """A rate limit that calls wait for."""
 
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
-        """Take a call, as `Pace.acquire` says."""
+        """Take a call; see `Pace.acquire`."""
 
 
 class Pace:
-    """One bucket for each scope: an account, a robot, a number; what is limited as a whole has the scope ''.
+    """One bucket for each scope, such as an account, a robot or a number; the scope '' is for one limit of all.
 
-    It counts what this process does; `SharedPace` counts for all.
+    It counts the calls of this process; `SharedPace` those of all processes.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Pace:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        # Whole nanoseconds, rounded up: a sum of floats would now and then find a burst a hair too early.
+        # Whole nanoseconds, rounded up: sums of floats would sometimes allow a call too early.
         self._refill_ns = math.ceil(rate.refill_s * 1e9)
         self._ahead_ns = self._refill_ns * (rate.burst - 1)
         self._clock = clock
@@ -66,16 +65,15 @@ class Pace:
         self._prune_at = PRUNE_AT
 
     def wait_s(self, scope: str = "") -> float:
-        """Say in how many seconds a call would be free; nothing is taken."""
+        """Return the seconds until a call would be free, without taking it."""
         now = self._now()
         return max(0, self._full_at.get(scope, now) - self._ahead_ns - now) / 1e9
 
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
-        """Take a call, waiting for it up to `within_s`, in the order of asking; return 0.0 once it may be made.
+        """Wait up to `within_s` for a call, in the order of acquiring; return 0.0 once it may be made.
 
-        Where it would be free only later nothing is taken and no time spent: return in how many seconds it is,
-        for an answer such as `Again` or `Blocked`. Who is cancelled while waiting has used up the call, since
-        others may have been given their times after it.
+        If it would be free only later, take nothing and return the seconds until then at once. A cancelled wait has
+        used up its call, since later callers were scheduled after it.
         """
         wait_s = self.wait_s(scope)
         if wait_s > within_s:
@@ -92,7 +90,7 @@ class Pace:
         return round(self._clock() * 1e9)
 
     def _prune(self, now: int) -> None:
-        """Forget full buckets: a scope may be a phone number, of which there is no end."""
+        """Drop full buckets: scopes may be phone numbers, whose number is unbounded."""
         self._full_at = {scope: at for scope, at in self._full_at.items() if at > now}
         self._prune_at = max(PRUNE_AT, 2 * len(self._full_at))
 
@@ -108,11 +106,11 @@ full = full + refill
 redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', string.format('%.0f', math.ceil((full - now) / 1000) + 1))
 return {1, string.format('%.0f', wait)}
 """)
-"""Takes a call by Redis' clock where it is free within so many microseconds; answers whether, and the wait until it."""
+"""ARGV: refill, burst and longest wait in µs. Takes a call by Redis' clock; returns 1 or 0, and the wait in µs."""
 
 
 class SharedPace:
-    """One bucket for each scope for all processes of a channel; each goes by its own while Redis is away."""
+    """One bucket for each scope, shared by all processes of a channel; `own` is used while Redis is unavailable."""
 
     def __init__(
         self,
@@ -131,7 +129,7 @@ class SharedPace:
         self._problem = RecurringProblem(log, "pace_not_shared", level="info", method=method)
 
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
-        """Take a call, waiting for it up to `within_s`; return 0.0 once it may be made, else as `Pace.acquire` does."""
+        """Wait up to `within_s` for a call and return 0.0, else the seconds until one is free; see `Pace.acquire`."""
         try:
             taken, wait_us = await self._redis.run(
                 _TAKE,

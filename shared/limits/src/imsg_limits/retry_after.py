@@ -1,4 +1,4 @@
-"""How long a provider said to wait, for one number or for all: known to every process of a channel (`Retry-After`)."""
+"""The waits that providers demand (`Retry-After`), for one number or for all, shared by a channel's processes."""
 
 import hashlib
 import math
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from imsg_runtime.redis import Redis, Script
 
 MAX_WAITS = 10_000
-"""Waits that a process keeps. Beyond, those that end first are dropped, and the provider has to say them again."""
+"""The most waits that a process keeps; beyond, those that end first are dropped."""
 
 ALL_S = 30.0
-"""The longest wait for all of a provider that one answer sets: then another call asks again."""
+"""The longest wait for a whole provider; then another call is made."""
 
 LONGEST_S = 3_600.0
-"""The longest wait that is kept: a message that has to wait longer comes again by the retry steps."""
+"""The longest wait that is kept; messages with a longer one are retried by the retry delays."""
 
 _SYNC = Script.of("""
 local time = redis.call('TIME')
@@ -42,39 +42,36 @@ return left
 
 
 class RetryAfter:
-    """The waits of one channel's providers. This process knows them at once, the others within a second.
-
-    A number is kept as its digest alone.
-    """
+    """The waits of one channel's providers; other processes read them within a second. Numbers are kept as digests."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
         self._unsynced: dict[str, float] = {}
         self._causes: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """Messages for which all of a provider was made to wait."""
+        """(provider, message) pairs that set a wait for the whole provider."""
 
     def __bool__(self) -> bool:
-        """Whether any wait may be on."""
+        """Return whether there may be a wait."""
         return bool(self._until)
 
     def wait_s(self, provider: str, what: str = "") -> float:
-        """Return for how many seconds nothing may be sent by a provider (to this number); 0.0: it may."""
+        """Return the seconds until a provider may be called (for the number `what`); 0.0: now."""
         if not self._until:
             return 0.0
         return max(0.0, self._until.get(_name(provider, what), 0.0) - self._clock())
 
     def set(self, provider: str, what: str, after_s: float) -> None:
-        """Let a provider (or one of its numbers) wait for so many seconds."""
+        """Set the wait of a provider, or of the number `what`, in seconds."""
         name, until = _name(provider, what), self._clock() + min(after_s, LONGEST_S)
         if until > self._until.get(name, 0.0):
             self._until[name] = self._unsynced[name] = until
         self._prune()
 
     def set_all(self, provider: str, after_s: float, message: str) -> None:
-        """Let all of a provider wait for so many seconds, since it said so about this message.
+        """Set the wait of a whole provider after its reply to a message.
 
-        A second answer about the same message changes nothing: the provider may object to that message alone.
+        A second reply to the same message changes nothing: it may concern that message alone.
         """
         cause = provider, message
         if cause not in self._causes:
@@ -100,10 +97,10 @@ class RetryAfter:
 
     def _prune(self) -> None:
         if len(self._until) > MAX_WAITS:
-            latest = sorted(self._until.items(), key=lambda one: one[1])[-MAX_WAITS // 2 :]
+            latest = sorted(self._until.items(), key=lambda wait: wait[1])[-MAX_WAITS // 2 :]
             self._until = dict(latest)
 
 
 def _name(provider: str, what: str) -> str:
-    """Name a wait: a number by its digest, since it would outlive what is kept of its person."""
+    """Return the name of a wait; a number is hashed, since the wait may outlive the erasure of its recipient."""
     return f"{provider} {hashlib.sha256(what.encode()).hexdigest()[:24]}" if what else provider

@@ -1,1 +1,1 @@
-"""What is known of an address before anything is sent to it: erasures and suppressions."""
+"""Erasures and suppressions of addresses, which senders look up before each message."""

@@ -39,41 +39,44 @@ def name_sender(job: Job) -> str | None:
 class RecipientLookup:
     """The look-up of a chunk's recipients: made once, its reads are sent with other Redis calls."""
 
-    __slots__ = ("_mirror", "_question", "_stones", "empty_replies", "reads")
+    __slots__ = ("_mirror", "_query", "_tombstones", "empty_replies", "reads")
 
     def __init__(
-        self, stones: tombstones.Lookup | None, question: SuppressionQuery | None, mirror: SuppressionMirror | None
+        self,
+        tombstone_lookup: tombstones.Lookup | None,
+        query: SuppressionQuery | None,
+        mirror: SuppressionMirror | None,
     ) -> None:
-        self._stones, self._question, self._mirror = stones, question, mirror
+        self._tombstones, self._query, self._mirror = tombstone_lookup, query, mirror
         self.reads: list[Read] = []
         """The Redis reads; `read` takes their replies."""
         self.empty_replies: list[list[bytes | None]] = []
         """The replies where no recipient is excluded."""
-        if stones is not None:
-            self.reads.append(stones.command)
-            self.empty_replies.append([None] * len(stones.command.fields))
-        if question is not None and mirror is not None:
-            self.reads.append(mirror.make_read(question))
-            self.empty_replies.append([COMPLETE, *[None] * len(question.addresses)])
+        if tombstone_lookup is not None:
+            self.reads.append(tombstone_lookup.command)
+            self.empty_replies.append([None] * len(tombstone_lookup.command.fields))
+        if query is not None and mirror is not None:
+            self.reads.append(mirror.make_read(query))
+            self.empty_replies.append([COMPLETE, *[None] * len(query.addresses)])
 
     def only(self, ns: Sequence[int]) -> "RecipientLookup":
         """Return the look-up of some of the recipients."""
-        stones = None if self._stones is None else self._stones.only(ns)
-        return RecipientLookup(stones, None if self._question is None else self._question.only(ns), self._mirror)
+        tombstone_lookup = None if self._tombstones is None else self._tombstones.only(ns)
+        return RecipientLookup(tombstone_lookup, None if self._query is None else self._query.only(ns), self._mirror)
 
     async def read(self, replies: Sequence[Any]) -> Exclusions:
         """Return the excluded recipients. Raises RedisUnavailable, RedisRefused where it has to read again."""
         erased: Collection[int] = ()
-        if self._stones is not None and any(replies[0]):
-            erased = self._stones.read(replies[0])
-        if self._mirror is None or self._question is None:
+        if self._tombstones is not None and any(replies[0]):
+            erased = self._tombstones.read(replies[0])
+        if self._mirror is None or self._query is None:
             return Exclusions(erased) if erased else NO_EXCLUSIONS
-        suppressed = await self._mirror.read(self._question, replies[-1])
-        if self._stones is not None and any(replies[0]):
-            # An erased recipient may have opted out before: that wish is kept under the digest.
-            digests = self._stones.read_digests(replies[0])
-            unknown = {n: one for n, one in digests.items() if n not in erased and n not in suppressed}
-            suppressed = {**suppressed, **await self._mirror.find_erased(self._question, unknown)}
+        suppressed = await self._mirror.read(self._query, replies[-1])
+        if self._tombstones is not None and any(replies[0]):
+            # An erased recipient may have opted out before: that suppression is kept under the digest.
+            digests = self._tombstones.read_digests(replies[0])
+            unknown = {n: digest for n, digest in digests.items() if n not in erased and n not in suppressed}
+            suppressed = {**suppressed, **await self._mirror.find_erased(self._query, unknown)}
         return Exclusions(erased, suppressed) if erased or suppressed else NO_EXCLUSIONS
 
 
@@ -82,19 +85,23 @@ class RecipientLookups:
 
     def __init__(
         self,
-        stones: Tombstones | None,
+        tombstone_lookup: Tombstones | None,
         mirror: SuppressionMirror | None,
         name_sender: Callable[[Job], str | None] = name_sender,
     ) -> None:
-        """`stones` is None without an erasure key, `mirror` where suppressions do not apply."""
-        self._stones = stones
+        """`tombstone_lookup` is None without an erasure key, `mirror` where suppressions do not apply."""
+        self._tombstones = tombstone_lookup
         self._mirror = mirror
         self._name_sender = name_sender
 
     async def prepare(self, job: Job) -> RecipientLookup | None:
         """Return the look-up of a job's recipients; None where there is nothing to look up."""
         addresses = {recipient.n: recipient.address for recipient in job.recipients}
-        stones = None if self._stones is None else await self._stones.prepare(addresses, job.accepted_at)
+        tombstone_lookup = (
+            None if self._tombstones is None else await self._tombstones.prepare(addresses, job.accepted_at)
+        )
         if self._mirror is None:
-            return None if stones is None else RecipientLookup(stones, None, None)
-        return RecipientLookup(stones, SuppressionQuery(addresses, self._name_sender(job), job.category), self._mirror)
+            return None if tombstone_lookup is None else RecipientLookup(tombstone_lookup, None, None)
+        return RecipientLookup(
+            tombstone_lookup, SuppressionQuery(addresses, self._name_sender(job), job.category), self._mirror
+        )

@@ -25,7 +25,7 @@ SUPPRESSED_FILLING = "+"
 """A field of the mirror that is no address: present while the catalog writes the mirror."""
 
 NOTICE_S = 1.0
-"""How long a sender waits for the catalog to notice an incomplete mirror: it looks four times as often."""
+"""How long a sender waits for the catalog to detect an incomplete mirror; it checks four times as often."""
 
 FILLING_S = 10.0
 """How long a sender waits while the catalog writes the mirror: enough for a million suppressions."""
@@ -65,45 +65,45 @@ class SuppressionMirror:
         self._key = suppressed_key(method)
         self._clock = clock
         self._unix_clock = unix_clock
-        self._is_missed = False
+        self._has_timed_out = False
         """Whether a wait has ended in vain since the mirror was complete."""
         self._waiting: asyncio.Task[None] | None = None
 
-    def make_read(self, question: SuppressionQuery) -> Read:
+    def make_read(self, query: SuppressionQuery) -> Read:
         """Return the Redis read of a query."""
-        fields = [SUPPRESSED_COMPLETE, *(identity(address) for address in question.addresses.values())]
+        fields = [SUPPRESSED_COMPLETE, *(identity(address) for address in query.addresses.values())]
         return Read("HMGET", self._key, fields)
 
-    async def find(self, question: SuppressionQuery) -> Mapping[int, str]:
+    async def find(self, query: SuppressionQuery) -> Mapping[int, str]:
         """Return the suppressed recipients, n → reason, without waiting. Raises RedisUnavailable, RedisRefused."""
-        asked = self.make_read(question)
-        return self._judge(question, await self._redis.call(asked.command, asked.key, *asked.fields))
+        read = self.make_read(query)
+        return self._find_reasons(query, await self._redis.call(read.command, read.key, *read.fields))
 
-    async def read(self, question: SuppressionQuery, reply: Sequence[bytes | None]) -> Mapping[int, str]:
+    async def read(self, query: SuppressionQuery, reply: Sequence[bytes | None]) -> Mapping[int, str]:
         """Return the suppressed recipients, n → reason, by a reply. Raises RedisUnavailable, RedisRefused."""
-        if reply[0] is None and not self._is_missed:
+        if reply[0] is None and not self._has_timed_out:
             await self._wait()
-            asked = self.make_read(question)
-            reply = await self._redis.call(asked.command, asked.key, *asked.fields)
+            read = self.make_read(query)
+            reply = await self._redis.call(read.command, read.key, *read.fields)
         if reply[0] is None:
-            return dict.fromkeys(question.addresses, UNKNOWN) if question.category is Category.MARKETING else {}
-        self._is_missed = False
-        return self._judge(question, reply) if any(reply[1:]) else {}
+            return dict.fromkeys(query.addresses, UNKNOWN) if query.category is Category.MARKETING else {}
+        self._has_timed_out = False
+        return self._find_reasons(query, reply) if any(reply[1:]) else {}
 
-    async def find_erased(self, question: SuppressionQuery, digests: Mapping[int, str]) -> Mapping[int, str]:
+    async def find_erased(self, query: SuppressionQuery, digests: Mapping[int, str]) -> Mapping[int, str]:
         """Return the erased recipients that are suppressed, n → reason. Raises RedisUnavailable, RedisRefused."""
         if not digests:
             return {}
         fields = [SUPPRESSED_COMPLETE, *(erased_field(digest) for digest in digests.values())]
-        return self._judge(question.only(list(digests)), await self._redis.call("HMGET", self._key, *fields))
+        return self._find_reasons(query.only(list(digests)), await self._redis.call("HMGET", self._key, *fields))
 
-    def _judge(self, question: SuppressionQuery, reply: Sequence[bytes | None]) -> Mapping[int, str]:
-        now_s, found = self._unix_clock(), dict[int, str]()
-        for n, value in zip(question.addresses, reply[1:], strict=True):
-            reason = find_reason(value, question.sender, question.category, now_s) if value else None
+    def _find_reasons(self, query: SuppressionQuery, reply: Sequence[bytes | None]) -> Mapping[int, str]:
+        now_s, reasons = self._unix_clock(), dict[int, str]()
+        for n, value in zip(query.addresses, reply[1:], strict=True):
+            reason = find_reason(value, query.sender, query.category, now_s) if value else None
             if reason is not None:
-                found[n] = reason.value
-        return found
+                reasons[n] = reason.value
+        return reasons
 
     async def _wait(self) -> None:
         """Wait until the mirror is complete or the wait is over; all callers share one wait."""
@@ -120,11 +120,13 @@ class SuppressionMirror:
     async def _watch(self) -> None:
         begun = self._clock()
         while True:
-            is_whole, fills = await self._redis.call("HMGET", self._key, SUPPRESSED_COMPLETE, SUPPRESSED_FILLING)
-            if is_whole is not None:
+            is_complete, is_filling = await self._redis.call(
+                "HMGET", self._key, SUPPRESSED_COMPLETE, SUPPRESSED_FILLING
+            )
+            if is_complete is not None:
                 return
-            if self._clock() >= begun + (NOTICE_S if fills is None else FILLING_S):
+            if self._clock() >= begun + (NOTICE_S if is_filling is None else FILLING_S):
                 break
             await asyncio.sleep(LOOK_S)
-        self._is_missed = True
+        self._has_timed_out = True
         log.warning("suppressions_unknown", remedy="see whether catalog runs; marketing waits until it does")

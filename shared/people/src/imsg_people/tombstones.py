@@ -25,7 +25,7 @@ BLOCK_BYTES = 64
 OFF_LOOP = 2_000
 """Digests of more addresses are computed in a thread: each takes a microsecond or two."""
 
-_RAISE = Script.of("""
+_KEEP_LATEST = Script.of("""
 for i = 1, #ARGV, 3 do
   local known = redis.call('HGET', KEYS[1], ARGV[i])
   local at = known and tonumber(string.match(known, '^%d+')) or -1
@@ -54,15 +54,15 @@ class Digests:
 
     def all_of(self, address: str) -> tuple[str, ...]:
         """Return the digests of an address under all keys."""
-        who = identity(address)
-        return tuple([key.of(who) for key in self._keys])
+        normal = identity(address)
+        return tuple([key.of(normal) for key in self._keys])
 
-    async def of_many(self, found: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    async def of_many(self, addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return the digests of many addresses, in a thread where they are very many."""
-        wanted = set(found)
+        wanted = set(addresses)
         if len(wanted) >= OFF_LOOP:
-            return await asyncio.to_thread(lambda: {one: self.all_of(one) for one in wanted})
-        return {one: self.all_of(one) for one in wanted}
+            return await asyncio.to_thread(lambda: {address: self.all_of(address) for address in wanted})
+        return {address: self.all_of(address) for address in wanted}
 
 
 class _Hmac:
@@ -108,8 +108,8 @@ class Lookup:
     @classmethod
     def of(cls, digests: Mapping[int, tuple[str, ...]], accepted_ms: float) -> "Lookup":
         """Return the look-up of recipients by their digests."""
-        asked = [one for every in digests.values() for one in every]
-        return cls(digests, accepted_ms, Read("HMGET", TOMBSTONES, asked))
+        fields = [digest for every in digests.values() for digest in every]
+        return cls(digests, accepted_ms, Read("HMGET", TOMBSTONES, fields))
 
     def only(self, ns: Sequence[int]) -> "Lookup":
         """Return the look-up of some of the recipients."""
@@ -117,15 +117,15 @@ class Lookup:
 
     def read(self, reply: Sequence[bytes | None]) -> frozenset[int]:
         """Return the erased recipients, by the reply."""
-        asked = (n for n, digests in self.digests.items() for _ in digests)
+        numbers = (n for n, digests in self.digests.items() for _ in digests)
         return frozenset(
-            n for n, stone in zip(asked, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
+            n for n, stone in zip(numbers, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
         )
 
     def read_digests(self, reply: Sequence[bytes | None]) -> Mapping[int, str]:
         """Return n → digest of the recipients that were ever erased, also before the message was accepted."""
-        asked = ((n, digest) for n, digests in self.digests.items() for digest in digests)
-        return {n: digest for (n, digest), stone in zip(asked, reply, strict=True) if stone}
+        pairs = ((n, digest) for n, digests in self.digests.items() for digest in digests)
+        return {n: digest for (n, digest), stone in zip(pairs, reply, strict=True) if stone}
 
 
 class Tombstones:
@@ -156,13 +156,15 @@ class Tombstones:
 
         Raises RedisUnavailable, RedisRefused.
         """
-        arguments: list[Argument] = [word for one in tombstones for word in (one.digest, one.at_ms, one.id)]
-        return int(await self._redis.run(_RAISE, [TOMBSTONES], arguments))
+        arguments: list[Argument] = [
+            word for tombstone in tombstones for word in (tombstone.digest, tombstone.at_ms, tombstone.id)
+        ]
+        return int(await self._redis.run(_KEEP_LATEST, [TOMBSTONES], arguments))
 
     async def read(self) -> dict[str, tuple[int, str]]:
         """Return all tombstones: digest → (milliseconds, id of the erasure). Raises RedisUnavailable, RedisRefused."""
-        found = await self._redis.call("HGETALL", TOMBSTONES)
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        reply = await self._redis.call("HGETALL", TOMBSTONES)
+        pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
         stones: dict[str, tuple[int, str]] = {}
         for digest, value in pairs:
             at_ms, _, name = value.decode().partition(" ")
@@ -176,13 +178,13 @@ class Tombstones:
 
 def read_file(file: Path) -> list[Tombstone]:
     """Read a file of tombstones, a line `ID DIGEST AT_MS` each, without an unfinished last line. Raises OSError."""
-    found = []
+    tombstones = []
     lines = file.read_text("ascii", "replace").splitlines(keepends=True) if file.exists() else []
     for line in lines:
         words = line.split()
         if line.endswith("\n") and len(words) == 3 and words[2].isdigit():  # noqa: PLR2004  the three
-            found.append(Tombstone(words[0], words[1], EPOCH + timedelta(milliseconds=int(words[2]))))
-    return found
+            tombstones.append(Tombstone(words[0], words[1], EPOCH + timedelta(milliseconds=int(words[2]))))
+    return tombstones
 
 
 def append_to_file(file: Path, stones: Iterable[Tombstone]) -> None:

@@ -1,1 +1,1 @@
-"""What every HTTP service shares: the FastAPI app, errors as answers, and who may call."""
+"""What every HTTP service shares: its FastAPI app, error responses, service keys and limits on requests."""

@@ -14,7 +14,7 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.logs import logger
 from imsg_web.authorization import InternalRoute
 from imsg_web.callers import CallerCheck
-from imsg_web.responses import refuse_json, refuse_with, report, wrong_fields
+from imsg_web.responses import refuse_fields, refuse_json, refuse_with, report
 
 log = logger(__name__)
 
@@ -76,7 +76,7 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), ref
         return refuse(refusal, request)
 
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-        return refuse(wrong_fields(error.errors()), request)
+        return refuse(refuse_fields(error.errors()), request)
 
     async def on_http(request: Request, error: HTTPException) -> Response:
         return refuse(_translate(request, error), request)

@@ -1,9 +1,7 @@
-"""Bodies of requests: bounded in size, in time, and all together in memory, whichever service of a process reads them.
+"""Limits of request bodies: the size and the time of each, and the memory of all bodies of a process.
 
-What has come of an unfinished WebSocket message is in the same budget (`websocket_intake`).
-
-Memory is one budget. Whoever comes in always finds room: no network holds more than an eighth of it, and where it is
-used up, the slowest of those that are still on their way gives way, since a body that drips costs its sender nothing.
+Unfinished WebSocket messages count too (`websocket_limits`). One network may hold an eighth of the memory. Once all of
+it is in use, the slowest body that is still arriving is cancelled, so that slow senders can't block new requests.
 """
 
 import asyncio
@@ -20,40 +18,40 @@ from imsg_web.callers import IS_SERVICE_CALL
 from imsg_web.clients import Clients, network_of
 
 BODY_COMPLETE = "imsg.all_in_one"
-"""Stands in the scope of a request whose body has come to its end, usually with its head."""
+"""The name in the scope of a request whose whole body has arrived, usually with its head."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""The interface's limit: 10 MiB of attachments in base64, 1 MiB of text, 10,000 recipients, and room to spare."""
+"""The longest body: 10 MiB of attachments in base64, 1 MiB of text and 10,000 recipients fit."""
 
 MAX_IN_FLIGHT_BYTES = 128 * 1024 * 1024
-"""All bodies held at once (promise 9)."""
+"""The most bytes of all bodies in memory (promise 9)."""
 
 SHARES = 8
-"""One network holds at most this part of them: eight networks, or one that is quick, are needed to fill it."""
+"""One network may hold one eighth of MAX_IN_FLIGHT_BYTES."""
 
 SMALL_BYTES = 64 * 1024
-"""A body that came whole and is no longer than this is on nobody's account: it is done with at once."""
+"""A body up to this size that arrived whole counts for no network: it is processed at once."""
 
 OFF_LOOP_BYTES = 1024 * 1024
-"""A body longer than this is put together and read in a thread."""
+"""A longer body is joined in a thread."""
 
 SILENCE_S = 15.0
 """How long a client may pause in the middle of a body."""
 
 UPLOAD_S = 120.0
-"""How long a body may take in all: 16 MiB at 1 Mbit/s. Slower is a connection held open, not a client."""
+"""How long a whole body may take: 16 MiB at 1 Mbit/s."""
 
 GRACE_S = 2.0
-"""How old a body has to be before it may be called slow."""
+"""How old a body has to be before it may be cancelled as the slowest."""
 
 BUSY_RETRY_S = 2
 
 _LONGEST_LENGTH = 12
-"""Digits of a Content-Length that is read at all."""
+"""The most digits of a Content-Length."""
 
 
-class Intake:
-    """Counts what a process takes in at its ports: the bytes of bodies, in all and by network, and connections."""
+class InboundLimits:
+    """The limits of a process's ports: bytes of bodies in memory, in all and by network, and connections by network."""
 
     def __init__(
         self,
@@ -67,7 +65,7 @@ class Intake:
         shares: int = SHARES,
         connections_per_network: int | None = None,
     ) -> None:
-        """`connections_per_network` binds all but trusted proxies; None: something stands before us that does."""
+        """`connections_per_network` does not apply to trusted proxies; None: a proxy limits connections."""
         self.clients = clients
         self.max_bytes = max_bytes
         self.max_in_flight = max_in_flight
@@ -77,26 +75,26 @@ class Intake:
         self.share = max_in_flight // shares
         """Bytes that one network may hold."""
         self.held = 0
-        """Bytes of all bodies that are not done with."""
+        """Bytes of all bodies in memory."""
         self.held_by: dict[str, int] = {}
-        """The same by network, for whoever holds anything large."""
+        """Network → bytes of its bodies, without small ones."""
         self.arriving: set[Body] = set()
-        """Bodies that are still on their way."""
+        """Bodies that are still arriving."""
         self.connections_per_network = connections_per_network
         self._connections: Counter[str] = Counter()
 
     def admit(self, address: str) -> Callable[[], None] | None:
-        """Count a connection from an address; return what to call at its end, or None where there are too many."""
+        """Count a connection; return the function to call at its end, None where its network has too many."""
         if self.connections_per_network is None or self.clients.is_proxy(address):
-            return _forget_nothing
+            return _do_nothing
         network = network_of(address)
         if self._connections[network] >= self.connections_per_network:
             return None
         self._connections[network] += 1
-        return partial(self._leave, network)
+        return partial(self._release, network)
 
     def guard(self, app: ASGIApp) -> ASGIApp:
-        """Put the bounds before an app. Every body that the app reads is held until the app is done with the request.
+        """Wrap an app with the limits. A body counts until the app has finished the request.
 
         The app's `receive` raises Refusal too_large (unread, where the length is declared), overloaded,
         too_many_bodies and body_incomplete.
@@ -120,7 +118,7 @@ class Intake:
         return answer
 
     def release(self, network: str, octets: int) -> None:
-        """Hold so many octets no longer; `network` is empty where they are on nobody's account."""
+        """Count so many bytes no longer; `network` is empty where they count for none."""
         self.held -= octets
         if network and octets:
             left = self.held_by.get(network, 0) - octets
@@ -129,69 +127,72 @@ class Intake:
             else:
                 self.held_by.pop(network, None)
 
-    def _leave(self, network: str) -> None:
+    def _release(self, network: str) -> None:
         self._connections[network] -= 1
         if not self._connections[network]:
             del self._connections[network]
 
-    def make_room(self, wanting: "Body", now: float) -> None:
-        """End the slowest of those on their way until the budget holds. Raises Refusal overloaded where none is slow.
+    def make_room(self, body: "Body", now: float) -> None:
+        """Cancel the slowest arriving bodies, by bytes a second, until the rest fits.
 
-        A body's pace is its bytes a second so far; whoever wants the room is spared while others are slower.
+        Raises Refusal overloaded where `body` itself is the slowest, or none is older than `grace_s`.
         """
         while self.held > self.max_in_flight:
-            old = [one for one in self.arriving if now - one.began_at >= self.grace_s and one.length]
-            slowest = min(old, key=lambda one: one.length / (now - one.began_at), default=None)
-            if slowest is None or slowest is wanting:
+            old = [other for other in self.arriving if now - other.began_at >= self.grace_s and other.length]
+            slowest = min(old, key=lambda other: other.length / (now - other.began_at), default=None)
+            if slowest is None or slowest is body:
                 raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
             slowest.cancel()
 
 
 class Body:
-    """One request's body while it is held."""
+    """One request's body while it is in memory."""
 
-    def __init__(self, intake: Intake, scope: Scope, receive: Receive, declared: int) -> None:
-        """Begin one; `declared` is its length, or `_UNKNOWN_LENGTH`."""
+    def __init__(self, inbound_limits: InboundLimits, scope: Scope, receive: Receive, declared: int) -> None:
+        """Make a body; `declared` is its Content-Length, or `_UNKNOWN_LENGTH`."""
         self.length = 0
-        """Bytes that are held of it."""
+        """Bytes received so far."""
         self.holder = ""
-        """On which network's account it is; nobody's while it is small, or where another service sends it."""
+        """The network that it counts for; empty while it is small, and for calls of other services."""
         self.began_at = asyncio.get_running_loop().time()
-        self._intake = intake
+        self._limits = inbound_limits
         self._scope = scope
         self._receive = receive
         self._declared = declared
-        self._is_whole = BODY_COMPLETE in scope
-        self._is_over = False
+        self._is_prefetched = BODY_COMPLETE in scope
+        self._is_complete = False
         self._is_cancelled = False
         self._timeout: asyncio.Timeout | None = None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the body."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Hold it no longer."""
-        self._intake.arriving.discard(self)
+        """Stop counting the body."""
+        self._limits.arriving.discard(self)
         self._release()
 
     async def receive(self) -> Message:
-        """Receive what comes next. What comes behind the body, the client's leaving, may take as long as it likes."""
-        if self._is_over:
+        """Receive the next ASGI message; after the body, wait for the disconnect without a timeout.
+
+        Raises Refusal too_large, overloaded, too_many_bodies, body_incomplete.
+        """
+        if self._is_complete:
             return await self._receive()
-        if self._declared > self._intake.max_bytes and self._declared != _UNKNOWN_LENGTH:
-            raise Refusal("too_large", limit=self._intake.max_bytes)
-        message = await (self._receive() if self._is_whole else self._wait())
+        if self._declared > self._limits.max_bytes and self._declared != _UNKNOWN_LENGTH:
+            raise Refusal("too_large", limit=self._limits.max_bytes)
+        message = await (self._receive() if self._is_prefetched else self._wait())
         if self._is_cancelled:
             raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
         self._hold(len(message.get("body", b"")))
         if not message.get("more_body", False):
-            self._is_over = True
-            self._intake.arriving.discard(self)
+            self._is_complete = True
+            self._limits.arriving.discard(self)
         return message
 
     def cancel(self) -> None:
-        """Count as nothing from now on; who reads it is told that there was no room, and lets go of it."""
+        """Stop counting the body; `receive` then raises Refusal overloaded."""
         self._is_cancelled = True
         self._release()
         if self._timeout is not None:
@@ -199,9 +200,11 @@ class Body:
 
     async def _wait(self) -> Message:
         """Wait for the next piece. Raises Refusal overloaded, body_incomplete."""
-        intake = self._intake
-        intake.arriving.add(self)
-        ends_at = min(asyncio.get_running_loop().time() + intake.silence_s, self.began_at + intake.upload_s)
+        inbound_limits = self._limits
+        inbound_limits.arriving.add(self)
+        ends_at = min(
+            asyncio.get_running_loop().time() + inbound_limits.silence_s, self.began_at + inbound_limits.upload_s
+        )
         try:
             async with asyncio.timeout_at(ends_at) as self._timeout:
                 return await self._receive()
@@ -213,28 +216,28 @@ class Body:
             self._timeout = None
 
     def _hold(self, more: int) -> None:
-        intake = self._intake
+        inbound_limits = self._limits
         self.length += more
-        intake.held += more
+        inbound_limits.held += more
         if self.holder:
-            intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + more
-        elif IS_SERVICE_CALL not in self._scope and (not self._is_whole or self.length > SMALL_BYTES):
-            self.holder = network_of(intake.clients.address(self._scope))
-            intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + self.length
-        if self.length > intake.max_bytes:
-            raise Refusal("too_large", limit=intake.max_bytes)
-        if self.holder and intake.held_by[self.holder] > intake.share:
-            raise Refusal("too_many_bodies", limit=intake.share, retry_after_s=BUSY_RETRY_S)
-        if intake.held > intake.max_in_flight:
-            intake.make_room(self, asyncio.get_running_loop().time())
+            inbound_limits.held_by[self.holder] = inbound_limits.held_by.get(self.holder, 0) + more
+        elif IS_SERVICE_CALL not in self._scope and (not self._is_prefetched or self.length > SMALL_BYTES):
+            self.holder = network_of(inbound_limits.clients.address(self._scope))
+            inbound_limits.held_by[self.holder] = inbound_limits.held_by.get(self.holder, 0) + self.length
+        if self.length > inbound_limits.max_bytes:
+            raise Refusal("too_large", limit=inbound_limits.max_bytes)
+        if self.holder and inbound_limits.held_by[self.holder] > inbound_limits.share:
+            raise Refusal("too_many_bodies", limit=inbound_limits.share, retry_after_s=BUSY_RETRY_S)
+        if inbound_limits.held > inbound_limits.max_in_flight:
+            inbound_limits.make_room(self, asyncio.get_running_loop().time())
 
     def _release(self) -> None:
-        self._intake.release(self.holder, self.length)
+        self._limits.release(self.holder, self.length)
         self.length = 0
 
 
-def _forget_nothing() -> None:
-    """End a connection that was not counted."""
+def _do_nothing() -> None:
+    """Do nothing at the end of a connection that was not counted."""
 
 
 def check_length(scope: Scope, limit: int) -> None:
@@ -267,7 +270,7 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 _UNKNOWN_LENGTH = 1_000_000_000_000
-"""Stands for a length that is not said."""
+"""The length of a body without a Content-Length."""
 
 
 def _find_length(scope: Scope) -> int:

@@ -107,12 +107,12 @@ class CallerCheck:
         self._owner = owner
         by_service = peer_keys.by_service()
         self._shared = () if by_service else _encode(shared)
-        self._own = [(key, name) for name, keys in by_service.items() for key in _encode(keys)]
+        self._service_keys = [(key, name) for name, keys in by_service.items() for key in _encode(keys)]
 
     def __call__(self, request: Request) -> Caller | None:
         """Check the service key. Raises Refusal no_right, also where its service may not call this URL."""
-        given = request.headers.get(KEY_HEADER, "").encode()
-        if not (self._is_shared(given) or self._may_call(given, request)):
+        presented = request.headers.get(KEY_HEADER, "").encode()
+        if not (self._is_shared(presented) or self._may_call(presented, request)):
             raise Refusal("no_right")
         request.scope[IS_SERVICE_CALL] = True
         name = request.headers.get(CALLER_HEADER)
@@ -122,12 +122,12 @@ class CallerCheck:
         since = datetime.fromtimestamp(int(request.headers[SINCE_HEADER]) / 1_000, UTC)
         return Caller(unquote(name), is_admin, request.headers[ID_HEADER], since, _read_key(request))
 
-    def _is_shared(self, given: bytes) -> bool:
-        return any(equals(given, key) for key in self._shared)
+    def _is_shared(self, presented: bytes) -> bool:
+        return any(equals(presented, key) for key in self._shared)
 
-    def _may_call(self, given: bytes, request: Request) -> bool:
+    def _may_call(self, presented: bytes, request: Request) -> bool:
         """Return whether a service with this key may call; several share one while keys are being separated."""
-        services = {name for key, name in self._own if equals(given, key)}
+        services = {name for key, name in self._service_keys if equals(presented, key)}
         return not services.isdisjoint(find_callers(self._owner, request.method, request.url.path))
 
 

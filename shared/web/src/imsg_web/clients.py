@@ -30,18 +30,18 @@ class Clients:
         if not self._trusted or not self.is_proxy(address):
             return address
         for hop in self._hops(scope):
-            read = read_hop(hop)
-            if read is None:
+            parsed = read_hop(hop)
+            if parsed is None:
                 break
-            address = str(read)
-            if not self._is_trusted(read):
+            address = str(parsed)
+            if not self._is_trusted(parsed):
                 break
         return address
 
     def is_proxy(self, address: str) -> bool:
         """Return whether a trusted proxy has this address."""
-        read = read_hop(address) if self._trusted else None
-        return read is not None and self._is_trusted(read)
+        parsed = read_hop(address) if self._trusted else None
+        return parsed is not None and self._is_trusted(parsed)
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
@@ -71,9 +71,9 @@ def read_hop(text: str) -> Address | None:
 
 def network_of(address: str) -> str:
     """Return the network of an address: the address itself, or its /64 for IPv6."""
-    read = read_hop(address)
-    if read is None:
+    parsed = read_hop(address)
+    if parsed is None:
         return address[:MAX_NAME_CHARACTERS] or "unknown"
-    if isinstance(read, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((read, SITE_BITS), strict=False))
-    return str(read)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, SITE_BITS), strict=False))
+    return str(parsed)

@@ -1,4 +1,4 @@
-"""uvicorn's server with a graceful shutdown: every accepted connection gets its answer."""
+"""uvicorn's server with a graceful shutdown: every connection that the kernel accepted gets a response."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ from imsg_web.uvicorn_internals import UvicornServer
 
 
 class Server(UvicornServer):
-    """Closes its port when the service says so.
+    """Closes its port when the service stops.
 
     A proxy repeats a request only where it could not connect. So every connection that the kernel has accepted is
     answered, also those that the process has not accepted yet, or whose request has not arrived.
     """
 
-    def ask_to_leave(self) -> None:
-        """End each connection with its next answer, so that a proxy keeps none that is about to be closed."""
+    def announce_close(self) -> None:
+        """Close each connection after its next response, so that a proxy keeps none open."""
         self.close_with_next_answer()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port, and then the connections as their answers are given."""
+        """Close the port, then each connection after its response."""
         late = [connection for sock in sockets or () for connection in _accept_waiting(sock)]
-        # Without a pause between: later connections are refused, and the proxy goes elsewhere.
+        # At once: later connections are refused, and the proxy tries another replica.
         self.close_ports()
         loop = asyncio.get_running_loop()
         for connection in late:

@@ -11,11 +11,11 @@ from urllib.parse import quote
 import httptools
 
 from imsg_contract.errors import Refusal
-from imsg_web.bodies import BODY_COMPLETE, Intake
+from imsg_web.bodies import BODY_COMPLETE, InboundLimits
 from imsg_web.clients import network_of
 from imsg_web.responses import JSON, PRIVATE, encode
 from imsg_web.uvicorn_internals import UvicornProtocol
-from imsg_web.websocket_intake import WebSocketIntake
+from imsg_web.websocket_limits import WebSocketLimits
 
 _ASCII = "".join(map(chr, range(0x80)))
 
@@ -36,13 +36,13 @@ LINGER_S = 30.0
 """How long the rest of a body is received and dropped after an answer that ends its connection, as nginx does: enough
 for 16 MiB at 5 Mbit/s."""
 
-_OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
-"""Headers that are dropped where an offered upgrade is ignored."""
+_UPGRADE_HEADERS = frozenset((b"connection", b"upgrade", b"http2-settings"))
+"""Headers that are dropped when an offered upgrade is ignored."""
 
 
-def make_protocol(intake: Intake) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
+def make_protocol(inbound_limits: InboundLimits) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
     """Return the factory of protocols for `uvicorn.Config`."""
-    return partial(Protocol, intake)
+    return partial(Protocol, inbound_limits)
 
 
 class _ClientTransport:
@@ -83,13 +83,13 @@ class _ClientTransport:
 
 
 class Protocol(UvicornProtocol):
-    """uvicorn's protocol behind an intake: it does what uvicorn has no setting for (docs/performance.md)."""
+    """uvicorn's protocol with `InboundLimits` and bounds that uvicorn has no setting for (docs/performance.md)."""
 
-    def __init__(self, intake: Intake, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
+    def __init__(self, inbound_limits: InboundLimits, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
-        self._intake = intake
-        self._leave: Callable[[], None] | None = None
-        """Ends the connection's count at the intake."""
+        self._limits = inbound_limits
+        self._release: Callable[[], None] | None = None
+        """Ends the count of the connection."""
         self._may_be_request_line = True
         self._is_amid_request = True
         self._is_broken = False
@@ -105,12 +105,12 @@ class Protocol(UvicornProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit a connection, or refuse it."""
         self._client = _ClientTransport(transport, self)
-        super().connection_made(self._client)  # type: ignore[arg-type]  # a transport in all but name
+        super().connection_made(self._client)  # type: ignore[arg-type]  # has a transport's interface
         peer = transport.get_extra_info("peername")
-        self._leave = self._intake.admit(str(peer[0]) if peer else "")
-        if self._leave is None:
-            self._client.is_lingering = True  # nothing of it is waited for
-            self._refuse(429, Refusal("too_many_connections", limit=self._intake.connections_per_network))
+        self._release = self._limits.admit(str(peer[0]) if peer else "")
+        if self._release is None:
+            self._client.is_lingering = True  # its request is not read
+            self._refuse(429, Refusal("too_many_connections", limit=self._limits.connections_per_network))
             return
         self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
 
@@ -118,8 +118,8 @@ class Protocol(UvicornProtocol):
         """End a connection."""
         self._client.end()
         self._forget_deadline()
-        if self._leave is not None:
-            self._leave()
+        if self._release is not None:
+            self._release()
         super().connection_lost(exc)
 
     def is_amid_body(self) -> bool:
@@ -170,12 +170,12 @@ class Protocol(UvicornProtocol):
         """
         if self.offers_websocket():
             transport = self.transport = self._client.transport
-            network = network_of(self._intake.clients.address(dict(self.scope)))
+            network = network_of(self._limits.clients.address(dict(self.scope)))
             super().handle_websocket_upgrade()
-            if self._leave is not None:
+            if self._release is not None:
                 # uvicorn hands the transport to another protocol, which alone learns of its end.
-                protocol = WebSocketIntake(transport.get_protocol(), transport, self._intake, network, self._leave)
-                transport.set_protocol(protocol)  # type: ignore[arg-type]  # a protocol in all but name
+                protocol = WebSocketLimits(transport.get_protocol(), transport, self._limits, network, self._release)
+                transport.set_protocol(protocol)  # type: ignore[arg-type]  # has a protocol's interface
             return
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)  # noqa: S101  uvicorn calls this where it has caught one
@@ -184,7 +184,7 @@ class Protocol(UvicornProtocol):
         for name, value in self.headers:
             if name == b"connection" and b"close" in value.lower():
                 lines.append(b"connection: close")
-            elif name not in _OF_THE_OFFER:
+            elif name not in _UPGRADE_HEADERS:
                 lines.append(name + b": " + value)
         self.restart_parser()
         super().data_received(b"\r\n".join((*lines, b"", b"")) + rest)

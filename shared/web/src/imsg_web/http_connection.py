@@ -1,7 +1,7 @@
-"""One connection that calls go out on, HTTP/1.1: a call leaves in one write, and llhttp (httptools) reads its answer.
+"""One outgoing HTTP/1.1 connection: a call is one write, and llhttp (httptools) parses the response.
 
-httpx' engine (httpcore, h11, anyio) costs the processor several times as much (docs/performance.md). An answer is what
-strangers say: its head and its body have bounds, and a connection in doubt is closed.
+httpx (httpcore, h11, anyio) takes several times as much processor time (docs/performance.md). The size of a response is
+limited, and a connection in doubt is closed.
 """
 
 import asyncio
@@ -17,42 +17,42 @@ from typing import Any, cast
 import httptools
 
 HEAD_BYTES = 64 * 1024
-"""Of an answer's head, with all that announces it, and of what frames its body."""
+"""The longest head of a response, informational responses included, and the most framing of its body."""
 
 INFORMATIONAL = range(100, 200)
 
 ANY_ZLIB_FORMAT = zlib.MAX_WBITS | 32
-"""What `zlib` detects by itself: a gzip or a zlib header (zlib.net/manual.html, inflateInit2)."""
+"""`wbits` by which zlib accepts gzip and zlib headers (zlib.net/manual.html, inflateInit2)."""
 
 
 class NoAnswer(Exception):  # noqa: N818  named for the outcome
-    """The call was sent, and no whole answer came, or none that can be read: the other side may have it."""
+    """The call was sent, and no complete, valid response came: the server may have processed it."""
 
 
 class StaleConnection(NoAnswer):
-    """The other side had closed the connection and said nothing: it will hardly have looked at the call."""
+    """The server closed a kept connection without a response: it has probably not processed the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What was answered."""
+    """A response."""
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
-    """As they came, but for names in lower case."""
+    """The headers in their order, with names in lower case."""
     content: bytes
 
     def find_header(self, name: bytes) -> bytes | None:
-        """Find a header by its name in lower case: the first where there are several."""
+        """Return the first header of this lower-case name."""
         return next((value for known, value in self.headers if known == name), None)
 
-    def json(self) -> Any:  # noqa: ANN401  whatever it says
-        """Read it as JSON. Raises ValueError."""
+    def json(self) -> Any:  # noqa: ANN401  any JSON
+        """Decode the content as JSON. Raises ValueError."""
         return json.loads(self.content)
 
     @property
     def text(self) -> str:
-        """The content, in the character set that `content-type` names; UTF-8 where it names none that is known."""
+        """The content, decoded by the charset of `content-type`, UTF-8 by default."""
         kind = Message()
         kind["content-type"] = (self.find_header(b"content-type") or b"").decode("latin-1")
         charset = kind.get_content_charset("utf-8")
@@ -62,32 +62,32 @@ class HttpAnswer:
             return self.content.decode(errors="replace")
 
     def decompress(self, max_bytes: int) -> "HttpAnswer":
-        """Undo gzip and deflate. Raises NoAnswer where that fails, or gives more than `max_bytes`."""
+        """Return the response with gzip and deflate undone. Raises NoAnswer if that fails or exceeds `max_bytes`."""
         coding = (self.find_header(b"content-encoding") or b"identity").decode("latin-1").strip().lower()
         if coding == "identity" or not self.content:
             return self
         if coding not in ("gzip", "x-gzip", "deflate"):
             raise NoAnswer(f"its answer is packed as {coding[:20]}")
-        unpacking = zlib.decompressobj(ANY_ZLIB_FORMAT)
+        decompressor = zlib.decompressobj(ANY_ZLIB_FORMAT)
         try:
-            content = unpacking.decompress(self.content, max_bytes)
+            content = decompressor.decompress(self.content, max_bytes)
         except zlib.error as error:
             raise NoAnswer(f"its answer can't be unpacked: {error}") from error
-        if not unpacking.eof:
-            raise NoAnswer("its answer is too long" if unpacking.unconsumed_tail else "its packed answer is cut off")
+        if not decompressor.eof:
+            raise NoAnswer("its answer is too long" if decompressor.unconsumed_tail else "its packed answer is cut off")
         return HttpAnswer(self.status_code, self.headers, content)
 
 
 @dataclass(frozen=True, slots=True)
 class BodyBound:
-    """How much of an answer's body is read. A longer one is no answer, or `is_cut` there."""
+    """The most bytes of a response's body: a longer one is cut if `is_cut`, else it raises NoAnswer."""
 
     octets: int
     is_cut: bool = False
 
 
 class Connection(asyncio.Protocol):
-    """An open connection: one call at a time, each with an answer of its own."""
+    """An open connection with one call at a time."""
 
     def __init__(self, bound: BodyBound) -> None:
         self._bound = bound
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether another call may be made on it: open, its last answer whole, and nothing behind that."""
+        """Whether another call may be made: it is open, and the last response was complete."""
         return self._is_clean and self._answer is None and not self._is_closing()
 
     @property
@@ -114,10 +114,10 @@ class Connection(asyncio.Protocol):
         return asyncio.get_running_loop().time() - self._used_at
 
     async def call(self, request: bytes, *, expects_body: bool = True) -> HttpAnswer:
-        """Send a request and wait for its whole answer, as long as the caller does. Raises NoAnswer.
+        """Send a request and return its complete response; the caller sets the timeout. Raises NoAnswer.
 
-        Where there is none, or the caller gives up, the connection is closed. Answers to HEAD and CONNECT have no body,
-        whatever their headers say (RFC 9110, section 6.4.1): `expects_body` is False.
+        On an error or a cancellation the connection is closed. Responses to HEAD and CONNECT have no body whatever
+        their headers (RFC 9110, section 6.4.1): `expects_body` is False.
         """
         if self._transport is None or self._is_closing():
             raise StaleConnection("the connection was closed")
@@ -135,13 +135,13 @@ class Connection(asyncio.Protocol):
             self._used_at = loop.time()
             self._answer = None
         if not expects_body:
-            self._parser = httptools.HttpResponseParser(self)  # the one before waits for the body
+            self._parser = httptools.HttpResponseParser(self)  # the old parser waits for a body
         if not self._is_clean:
             self.close()
         return received
 
     async def start_tls(self, tls: "Tls") -> None:
-        """Encrypt the connection from now on, as a tunnel through a proxy is; else close it. Raises OSError."""
+        """Start TLS on the connection, which is a tunnel through a proxy; close it on errors. Raises OSError."""
         if self._transport is None or self._is_closing():
             raise ConnectionResetError("the connection was closed")
         loop = asyncio.get_running_loop()
@@ -158,14 +158,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # What the transport tells
+    # Callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def data_received(self, data: bytes) -> None:
-        """Read on, within the bounds; what comes unasked ends the connection."""
+        """Parse data within the bounds; close the connection on data that belongs to no call."""
         if self._answer is None or self._answer.done():
             self.close()
             return
@@ -183,34 +183,34 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End an answer that has no length; without a head there is none."""
+        """Finish a response without a length; fail the call without a head."""
         self._is_clean = False
         if exc is None and self._has_head and not self._is_framed():
             self._finish()
-        why = str(exc) if exc is not None else "the connection was closed before a whole answer"
-        self._fail(NoAnswer(why) if self._octets else StaleConnection(why))
+        error = str(exc) if exc is not None else "the connection was closed before a whole answer"
+        self._fail(NoAnswer(error) if self._octets else StaleConnection(error))
 
-    # What the parser finds
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """Begin an answer, or what announces one; a second answer was not asked for."""
+        """Begin a response or an informational one; a second response makes the connection unusable."""
         self._headers, self._body, self._room, self._has_head = [], [], self._bound.octets, False
         if self._answer is None or self._answer.done():
             self._is_clean = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what stands behind the body is none."""
+        """Store a header; ignore trailers."""
         if not self._has_head:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Note that what follows is the body, but for what only announces an answer."""
+        """End the head, unless the response is informational."""
         self._has_head = self._parser.get_status_code() not in INFORMATIONAL
         if self._has_head and not self._expects_body:
             self._finish()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body, as far as there is room."""
+        """Store a piece of the body, up to the bound."""
         if len(body) > self._room and not self._bound.is_cut:
             self._fail(NoAnswer("its answer is too long"))
             return
@@ -218,7 +218,7 @@ class Connection(asyncio.Protocol):
         self._room -= len(self._body[-1])
 
     def on_message_complete(self) -> None:
-        """Answer the call; what only announces an answer is passed by."""
+        """Finish the call; ignore an informational response."""
         if not self._has_head:
             return
         if not self._parser.should_keep_alive():
@@ -226,16 +226,16 @@ class Connection(asyncio.Protocol):
         self._finish()
 
     def _keep_bounds(self) -> None:
-        """End an answer that would go on: its head has no end, or no more of its body is wanted."""
+        """Finish or fail the call when its head or body exceeds the bounds."""
         if not self._has_head:
             if self._octets > HEAD_BYTES:
                 self._fail(NoAnswer("the head of its answer is too long"))
             return
-        is_beyond = self._octets > HEAD_BYTES + self._bound.octets
-        if self._bound.is_cut and (is_beyond or not self._room):
+        is_too_long = self._octets > HEAD_BYTES + self._bound.octets
+        if self._bound.is_cut and (is_too_long or not self._room):
             self._is_clean = False  # the rest is not read
             self._finish()
-        elif is_beyond:
+        elif is_too_long:
             self._fail(NoAnswer("its answer is too long"))
 
     def _is_framed(self) -> bool:
@@ -248,10 +248,10 @@ class Connection(asyncio.Protocol):
         answer = HttpAnswer(self._parser.get_status_code(), tuple(self._headers), b"".join(self._body))
         self._answer.set_result(answer)
 
-    def _fail(self, why: NoAnswer) -> None:
+    def _fail(self, error: NoAnswer) -> None:
         self._is_clean = False
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(why)
+            self._answer.set_exception(error)
         if self._transport is not None:
             self._transport.abort()
 
@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a connection is encrypted, and for which name its certificate is verified."""
+    """The SSL context of a connection, and the name that its certificate must have."""
 
     context: ssl.SSLContext
     name: str
@@ -270,9 +270,9 @@ class Tls:
 async def connect(
     addresses: Sequence[str], port: int, tls: Tls | None, bound: BodyBound, timeout_s: float
 ) -> Connection:
-    """Connect to the first of some addresses that answers, and to none but these; each has its share of the time.
+    """Connect to the first of `addresses` that accepts; each gets an equal share of the remaining time.
 
-    Raises OSError: nothing was sent.
+    Raises OSError.
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + timeout_s
@@ -281,7 +281,7 @@ async def connect(
         try:
             async with asyncio.timeout((ends_at - loop.time()) / left):
                 return await _dial(address, port, tls, bound)
-        except TimeoutError:  # an OSError too, and says nothing by itself
+        except TimeoutError:  # a subclass of OSError, without a text
             failure = OSError(f"no connection to {address} in time")
         except OSError as error:
             failure = error
@@ -297,7 +297,7 @@ async def _dial(address: str, port: int, tls: Tls | None, bound: BodyBound) -> C
 
 
 def write_request(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], content: bytes | None) -> bytes:
-    """Write a request as it leaves: head and body in one. Raises ValueError where a header can't be one."""
+    """Encode a request, head and body. Raises ValueError for a line end in a header."""
     lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
     lines += [b"%b: %b" % header for header in headers]
     if any(b"\n" in line or b"\r" in line or b"\0" in line for line in lines):
@@ -306,7 +306,7 @@ def write_request(method: str, target: bytes, headers: Iterable[tuple[bytes, byt
 
 
 def take_idle(idle: list[Connection], max_idle_s: float) -> Connection | None:
-    """Take the connection used last, if it is young enough; those that are not are closed."""
+    """Remove and return the last used connection that is usable; close those idle for `max_idle_s`."""
     while idle:
         connection = idle.pop()
         if connection.is_usable and connection.idle_s < max_idle_s:

@@ -1,7 +1,6 @@
-"""Calls by HTTP/1.1 to hosts that are called again and again, over connections that are kept.
+"""HTTP/1.1 calls over kept connections, for SMS providers and callbacks.
 
-Calls of SMS providers and callbacks go by it, for httpx' engine costs several times as much processor time
-(docs/performance.md). All other calls go by httpx.
+httpx, which makes all other calls, takes several times as much processor time (docs/performance.md).
 """
 
 import asyncio
@@ -21,25 +20,25 @@ __all__ = ["BodyBound", "HttpAnswer", "HttpPool", "NoAnswer", "NotSent", "Proxy"
 PORTS = {"http": 80, "https": 443}
 
 MAX_ORIGINS = 256
-"""Hosts to which connections are kept; those called last."""
+"""The most hosts with idle connections: those called last."""
 
 UNESCAPED = "/%:@!$&'()*+,;=~-._"
-"""Characters that stay as they are in a path or a query; any other is percent-encoded."""
+"""Characters that are not percent-encoded in a path or a query."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port → the addresses that are connected to, and none but these. Raises OSError."""
+"""Host and port → the only addresses to connect to. Raises OSError."""
 
 Origin = tuple[str, str, int]
 """Scheme, host, port."""
 
 
 class NotSent(Exception):  # noqa: N818  named for the outcome
-    """Nothing of the call was sent: the other side certainly does not have it."""
+    """Nothing of the call was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a URL leads."""
+    """A parsed URL."""
 
     origin: Origin
     authority: bytes
@@ -49,7 +48,7 @@ class Target:
 
     @classmethod
     def read(cls, url: str) -> "Target":
-        """Read a URL; a user and a password in it are left out. Raises NotSent."""
+        """Parse a URL, without its user and password. Raises NotSent."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -69,14 +68,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy: http URLs are asked of it, https URLs go through a tunnel that it opens (RFC 9110, 9.3.6)."""
+    """An HTTP proxy, with a tunnel for https URLs (CONNECT, RFC 9110, 9.3.6)."""
 
     target: Target
     authorization: str | None = None
 
     @classmethod
     def read(cls, url: str) -> "Proxy":
-        """Read a proxy's URL, `http://USER:PASSWORD@HOST:PORT`; http is left out at will. Raises NotSent."""
+        """Parse a proxy's URL, `[http://][USER:PASSWORD@]HOST[:PORT]`. Raises NotSent."""
         url = url if "://" in url else f"http://{url}"
         parts = urlsplit(url)
         login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
@@ -85,21 +84,20 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy is told beside the call."""
+        """The header `proxy-authorization`, if there is one."""
         return {} if self.authorization is None else {"proxy-authorization": self.authorization}
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system for a host's addresses. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
+    """Return a host's addresses by the system's resolver. Raises OSError."""
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(item[4][0]) for item in infos]
 
 
 class HttpPool:
-    """Makes calls; each has a connection of its own while it lasts, an idle one or a new one.
+    """Makes calls, each on an idle connection or a new one. Redirects are not followed.
 
-    No call is redirected. None is made twice, but for those on a connection that the other side had just closed, where
-    `repeats_stale` says so: it hardly looked at them.
+    With `repeats_stale` a call is repeated if the server closed the kept connection without a response.
     """
 
     def __init__(
@@ -115,12 +113,11 @@ class HttpPool:
         context: ssl.SSLContext | None = None,
         repeats_stale: bool = False,
     ) -> None:
-        """Open nothing yet.
+        """`bound` limits each response's body.
 
-        `bound` is that of every answer's body. `connect_timeout_s` is for all that happens before a call is sent: the
-        wait for one of `max_connections`, the look-up, the connection and its TLS. After `idle_s` without a call a
-        connection is not used again; let it be shorter than servers keep theirs. `find_proxy` names the proxy for a
-        scheme and a host.
+        `connect_timeout_s` limits the wait for one of `max_connections`, and again the look-up, the connection and its
+        TLS. A connection idle for `idle_s` is not used again: servers should keep theirs longer. `find_proxy` returns
+        the proxy of a scheme and a host.
         """
         self._bound = bound
         self._connect_timeout_s = connect_timeout_s
@@ -135,10 +132,10 @@ class HttpPool:
         self._idle: OrderedDict[Origin, list[Connection]] = OrderedDict()
 
     async def call(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> HttpAnswer:
-        """Make a call and return its answer, unpacked where the bound does not cut it.
+        """Make a call and return its response, decompressed unless the bound cuts bodies.
 
-        Raises NotSent, NoAnswer, and what `resolve` raises beside OSError. Where there is no answer, or none that can
-        be unpacked, the connection is closed; so it is where the caller gives up.
+        Raises NotSent, NoAnswer, and other errors of `resolve` than OSError. On an error or a cancellation the
+        connection is closed.
         """
         target = Target.read(url)
         proxy = self._find_proxy(target.origin[0], target.origin[1])
@@ -153,23 +150,25 @@ class HttpPool:
             idle = take_idle(self._idle.get(target.origin, []), self._idle_s)
             if idle is not None:
                 try:
-                    return await self._ask(target.origin, idle, request, expects_body=expects_body)
+                    return await self._call_on(target.origin, idle, request, expects_body=expects_body)
                 except StaleConnection:
                     if not self._repeats_stale:
                         raise
             connection = await self._connect(target, proxy)
-            return await self._ask(target.origin, connection, request, expects_body=expects_body)
+            return await self._call_on(target.origin, connection, request, expects_body=expects_body)
         finally:
             self._slots.release()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.close()
         self._idle.clear()
 
-    async def _ask(self, origin: Origin, connection: Connection, request: bytes, *, expects_body: bool) -> HttpAnswer:
+    async def _call_on(
+        self, origin: Origin, connection: Connection, request: bytes, *, expects_body: bool
+    ) -> HttpAnswer:
         try:
             async with asyncio.timeout(self._answer_timeout_s):
                 answer = await connection.call(request, expects_body=expects_body)
@@ -184,18 +183,18 @@ class HttpPool:
         return answer
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        """Keep a connection for the next call, and of the origins those called last."""
+        """Keep a connection for the next call; beyond MAX_ORIGINS close those of the origin called longest ago."""
         if not connection.is_usable:
             return
         self._idle.setdefault(origin, []).append(connection)
         self._idle.move_to_end(origin)
         if len(self._idle) > MAX_ORIGINS:
             _, oldest = self._idle.popitem(last=False)
-            for each in oldest:
-                each.close()
+            for item in oldest:
+                item.close()
 
     async def _connect(self, target: Target, proxy: Proxy | None) -> Connection:
-        """Connect to a target, or to its proxy and on through it. Raises NotSent."""
+        """Connect to a target, directly or through its proxy. Raises NotSent."""
         scheme, host, port = target.origin if proxy is None else proxy.target.origin
         tls = Tls(self._context, host) if scheme == "https" else None
         try:
@@ -209,11 +208,11 @@ class HttpPool:
             raise NotSent(str(error) or "no connection in time") from error
 
     async def _open_tunnel(self, connection: Connection, target: Target, proxy: Proxy) -> None:
-        """Have a proxy connect to a target, and encrypt what goes through. Raises OSError."""
+        """Open a tunnel to a target through a proxy, and start TLS in it. Raises OSError."""
         _, host, port = target.origin
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         request = http_connection.write_request(
-            "CONNECT", place.encode("ascii"), _encode({"host": place, **proxy.headers}), None
+            "CONNECT", authority.encode("ascii"), _encode({"host": authority, **proxy.headers}), None
         )
         try:
             answer = await connection.call(request, expects_body=False)
@@ -228,7 +227,7 @@ class HttpPool:
 def _write_request(
     method: str, target: Target, proxy: Proxy | None, headers: Mapping[str, str], content: bytes | None
 ) -> bytes:
-    """Write a request. Raises NotSent where a header can't be one."""
+    """Encode a request. Raises NotSent for a header with characters that HTTP does not allow."""
     scheme, path = target.origin[0], target.path
     written = {"host": target.authority.decode("ascii"), "user-agent": "iMSG"}
     if content is not None:
@@ -246,5 +245,5 @@ def _write_request(
 
 
 def _encode(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Write headers as bytes. Raises UnicodeEncodeError."""
+    """Encode headers in Latin-1. Raises UnicodeEncodeError."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -19,15 +19,15 @@ class RequestModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown(cls, given: Any) -> Any:  # noqa: ANN401  any JSON
-        if isinstance(given, Mapping):
+    def _refuse_unknown(cls, value: Any) -> Any:  # noqa: ANN401  any JSON
+        if isinstance(value, Mapping):
             known = cls.list_names()
-            unknown = next((name for name in given if name not in known), None)
+            unknown = next((name for name in value if name not in known), None)
             if unknown is not None:
                 raise PydanticCustomError(
                     UNKNOWN_FIELD, "nothing reads {name}", {"name": unknown, "known": sorted(known)}
                 )
-        return given
+        return value
 
     @classmethod
     def list_names(cls) -> set[str]:

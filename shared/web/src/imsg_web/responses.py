@@ -1,4 +1,4 @@
-"""Answers in the public form, refusals and crashes included."""
+"""JSON responses in the public form, and the refusals of Pydantic's errors and of crashes."""
 
 import json
 import secrets
@@ -23,12 +23,12 @@ LOGGED_AS = "logged as "
 
 
 class Answer(Response):
-    """One JSON object, UTF-8 and unescaped, written when it is sent: until then `content` may be cut (v1)."""
+    """A response with one JSON object in UTF-8, encoded when it is sent: until then v1 may shorten `content`."""
 
     media_type = JSON
 
     def __init__(self, content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        # As Starlette's own would, without its search for headers that are not there: an answer a request.
+        # Set as Starlette does, without its checks for headers: this runs for each request.
         self.content = content
         self.status_code = status
         self.background = None
@@ -110,11 +110,6 @@ def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
     return Answer(content, refusal.row.http, headers)
 
 
-def report_crash(error: Exception, accept_language: str) -> Answer:
-    """Log a bug, and return the answer with its number in the log."""
-    return refuse_with(report(error), accept_language)
-
-
 def report(error: Exception) -> Refusal:
     """Log a bug with its traceback under a number; return the refusal with the number."""
     trace = secrets.token_hex(4)
@@ -140,8 +135,8 @@ def prefers_chinese(accept_language: str) -> bool:
 
 
 def _qualities(accept_language: str) -> tuple[float, float]:
-    """Weigh English and Chinese."""
-    if not accept_language:  # of another service, as a sender hears from nobody else
+    """Return the qualities of English and Chinese, 0 to 1."""
+    if not accept_language:  # calls of other services have none
         return 0.0, 0.0
     # Loaded with the first header: 2 MiB that senders never need.
     from werkzeug.http import parse_accept_header  # noqa: PLC0415
@@ -154,7 +149,7 @@ def _qualities(accept_language: str) -> tuple[float, float]:
     return best["en"], best["zh"]
 
 
-_WRONG: Mapping[str, tuple[str, str]] = {
+_SENTENCES: Mapping[str, tuple[str, str]] = {
     "string_type": ("必须是字符串", "it must be a string"),
     "string_unicode": (
         "含有不成对的代理码位，不是合法的 Unicode",
@@ -183,45 +178,45 @@ _WRONG: Mapping[str, tuple[str, str]] = {
     "too_long": ("最多 {max_length} 项", "it may have at most {max_length} items"),
     "too_short": ("至少要有 {min_length} 项", "it must have at least {min_length} items"),
 }
-"""Pydantic's error types → sentences in both languages. A validator of ours has its own: `wrong`."""
+"""Pydantic's error types → sentences in both languages. A validator of ours has its own: `field_error`."""
 
 
-def wrong(zh: str, en: str) -> PydanticCustomError:
+def field_error(zh: str, en: str) -> PydanticCustomError:
     """Return the error for a validator to raise: why the value is wrong, in both languages, without a full stop."""
     return PydanticCustomError("wrong", "{en}", {"zh": zh, "en": en})
 
 
-def wrong_fields(problems: Sequence[Mapping[str, Any]]) -> Refusal:
+def refuse_fields(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     """Return the refusal of Pydantic's errors of a body: a missing field before a wrong one."""
-    refusals = [wrong_field(problem) for problem in problems]
+    refusals = [refuse_field(error) for error in errors]
     return next((refusal for refusal in refusals if refusal.reason == "missing"), refusals[0])
 
 
-def wrong_field(problem: Mapping[str, Any]) -> Refusal:
+def refuse_field(error: Mapping[str, Any]) -> Refusal:
     """Return the refusal of Pydantic's error of one field: missing 10002, else 10017."""
-    place = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
     field = ".".join(place) or "body"
-    kind = str(problem["type"])
+    kind = str(error["type"])
     if kind == "json_invalid":
-        return refuse_json(str(problem.get("ctx", {}).get("error", "")))
+        return refuse_json(str(error.get("ctx", {}).get("error", "")))
     if not place and kind in ("missing", "model_type", "model_attributes_type", "dict_type"):
         return Refusal("not_an_object")
-    if kind == "missing" or ("input" in problem and problem["input"] is None):
+    if kind == "missing" or ("input" in error and error["input"] is None):
         return Refusal("missing", field=field)
-    context = problem.get("ctx", {})
+    context = error.get("ctx", {})
     if kind == UNKNOWN_FIELD:
-        return field_unknown(".".join([*place, context["name"]]), context["known"])
-    zh, en = _say_what_is_wrong(kind, context, str(problem["msg"]))
+        return refuse_unknown_field(".".join([*place, context["name"]]), context["known"])
+    zh, en = _explain_error(kind, context, str(error["msg"]))
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
-def _say_what_is_wrong(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
+def _explain_error(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
     if kind == "wrong":
         return context["zh"], context["en"]
-    if kind not in _WRONG:
+    if kind not in _SENTENCES:
         message = message.removeprefix("Value error, ")
         return message, message
-    zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
+    zh, en = (sentence.format_map(context) for sentence in _SENTENCES[kind])
     return zh.replace(", ", "、").replace(" or ", "或"), en
 
 
@@ -232,7 +227,7 @@ MAX_SHOWN = 64
 """The most characters of a client's field name that an answer repeats."""
 
 
-def field_unknown(field: str, known: Iterable[str]) -> Refusal:
+def refuse_unknown_field(field: str, known: Iterable[str]) -> Refusal:
     """Return the refusal of an unknown field (10017), which names the one that was probably meant, or all fields.
 
     `field` may be a path, `content.txt`; the names in `known` are those at its end.

@@ -9,7 +9,7 @@ from imsg_contract import error_responses
 
 
 class AnswerPart(BaseModel):
-    """A part of an answer: all its fields are there, and no others."""
+    """An object of a response; OpenAPI lists all its fields as required."""
 
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
@@ -21,13 +21,13 @@ class Success(AnswerPart):
     errorMessage: Literal["OK"] = "OK"  # noqa: N815
 
 
-def read_whole_number(given: object) -> object:
-    """Read decimal digits alone: Pydantic would also take `+5`, ` 5 ` and `5_0`."""
-    return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
+def read_whole_number(value: object) -> object:
+    """Convert a string of ASCII digits: Pydantic would also accept `+5`, ` 5 ` and `5_0`."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 PageLimit = Annotated[int, Field(ge=1, le=500), BeforeValidator(read_whole_number)]
-"""How many rows a page may have."""
+"""The `limit` of a page: 1 to 500 rows."""
 
 
 def _write_time(at: datetime) -> str:
@@ -35,7 +35,7 @@ def _write_time(at: datetime) -> str:
 
 
 Time = Annotated[datetime, PlainSerializer(_write_time), WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time of an answer: RFC 3339 in UTC, to the millisecond."""
+"""A time in a response: RFC 3339 in UTC with milliseconds."""
 
 
 def describe_refusals(*reasons: str, wants_token: bool = True) -> dict[int | str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from imsg_runtime.logs import configure, logger
 from imsg_runtime.masking import mask_line
 from imsg_runtime.memory import give_back
 from imsg_runtime.settings import Common, StartError, variable
-from imsg_web.bodies import Intake
+from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.graceful_shutdown import Server
 from imsg_web.hosts import HostCheck, Hosts
@@ -54,28 +54,28 @@ GRACE_S = 15
 MAX_FILES = 65_536
 
 BACKGROUND_NICENESS = 5
-"""The niceness of a background service: where every core is busy it gets a third of the time of others."""
+"""The niceness of a background service: on busy cores it gets a third of the time of others."""
 
 COLLECT_AFTER = 10_000
 """The threshold of the garbage collector: Python's default, 700 objects, is reached by five requests."""
 
-_LEAVING = Refusal("unavailable", retry_after_s=3)
+_STOPPING = Refusal("unavailable", retry_after_s=3)
 
-Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
+OpenService = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
 """Opens a service's parts in order, yields its API, and closes them in reverse."""
 
 
 class Service:
     """One service as an ASGI app.
 
-    `opening` is its main's wiring; `running` is its heartbeat, entered by whoever serves it.
+    `open_service` is the wiring of its main; `run` enters `running`.
     """
 
     def __init__(
         self,
         name: str,
         settings: Common,
-        opening: Opening,
+        open_service: OpenService,
         refuse: Refuse = refuse,
         *,
         is_background: bool = False,
@@ -85,12 +85,12 @@ class Service:
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
-        """Set when the process shall end: accept no new work."""
-        self.intake = Intake(Clients(settings.trusted_proxies))
+        """Set when the process is to end: new work is not accepted."""
+        self.inbound_limits = InboundLimits(Clients(settings.trusted_proxies))
         """Bounds the bodies of requests; one for all services of a process."""
         self.heartbeat = UNWATCHED
-        """How its process is watched; set before it runs."""
-        self._opening = opening
+        """The heartbeat to the watchdog of the process; set before it runs."""
+        self._open_service = open_service
         self.is_background = is_background
         self.refuse = refuse
         self._api: ASGIApp | None = None
@@ -105,7 +105,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Open the parts, serve while the context lasts, and close them. Raises StartError where a setting is wrong."""
         self._failure = asyncio.get_running_loop().create_future()
-        async with self._opening(self) as api:
+        async with self._open_service(self) as api:
             self._api = api
             log.info("started", service=self.name)
             try:
@@ -119,9 +119,9 @@ class Service:
         """Add a condition of readiness."""
         self._checks[name] = holds
 
-    def warn(self, name: str, tell: Callable[[], Sequence[str]]) -> None:
+    def warn(self, name: str, list_warnings: Callable[[], Sequence[str]]) -> None:
         """Add a warning to the answer of readiness, which does not make the service unready."""
-        self._warnings[name] = tell
+        self._warnings[name] = list_warnings
 
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work in the background; if it fails, the process ends."""
@@ -153,7 +153,7 @@ class Service:
             case "/health/live":
                 await Answer(ok(service=self.name))(scope, receive, send)
             case "/health/open":  # for the edge: whether new requests are to come, a while before the port closes
-                await (refuse_with(_LEAVING, "") if self.stopping.is_set() else Answer(ok()))(scope, receive, send)
+                await (refuse_with(_STOPPING, "") if self.stopping.is_set() else Answer(ok()))(scope, receive, send)
             case "/health/ready":
                 await self._readiness(scope)(scope, receive, send)
             case "/metrics":
@@ -189,7 +189,9 @@ class Service:
         if unmet := self.unmet():
             refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
             return refuse_with(refusal, _language(scope))
-        warnings = {name: list(told) for name, tell in self._warnings.items() if (told := tell())}
+        warnings = {
+            name: list(messages) for name, list_warnings in self._warnings.items() if (messages := list_warnings())
+        }
         return Answer(ok(service=self.name, **({"warnings": warnings} if warnings else {})))
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
@@ -212,7 +214,7 @@ def _language(scope: Scope) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port before anything else is opened. Raises StartError where that is not possible."""
+    """Bind the port and return its socket. Raises StartError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,7 +233,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: ASGIApp,
     sock: socket.socket,
-    intake: Intake,
+    inbound_limits: InboundLimits,
     *,
     on_stop: Callable[[], None],
     failure: Awaitable[BaseException],
@@ -244,13 +246,13 @@ async def serve(
     The port opens once `is_ready` holds, or after READY_PATIENCE_S. On a signal `on_stop` is called at once and every
     answer ends its connection; the port closes `unready_s` later, and requests accepted by then are answered.
     """
-    allow_connections()
+    raise_file_limit()
     config = uvicorn.Config(
-        intake.guard(app),
-        http=make_protocol(intake),
+        inbound_limits.guard(app),
+        http=make_protocol(inbound_limits),
         ws_max_size=MAX_MESSAGE_BYTES,
         lifespan="off",
-        proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
+        proxy_headers=False,  # the gateway reads X-Forwarded-For itself
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
@@ -258,10 +260,10 @@ async def serve(
     )
     server = Server(config)
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    stopped = asyncio.create_task(asked.wait())
+        loop.add_signal_handler(number, stop_requested.set)
+    stopped = asyncio.create_task(stop_requested.wait())
     failed = asyncio.ensure_future(failure)
     try:
         await _wait_until_ready(is_ready, {stopped, failed})
@@ -271,7 +273,7 @@ async def serve(
         on_listening()
         await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         on_stop()
-        server.ask_to_leave()
+        server.announce_close()
         if stopped.done():
             await asyncio.sleep(unready_s)
         server.should_exit = True
@@ -284,7 +286,7 @@ async def serve(
             task.cancel()
 
 
-def allow_connections() -> None:
+def raise_file_limit() -> None:
     """Raise the limit of open files: the usual 1,024 are used up by as many idle connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
@@ -308,14 +310,14 @@ async def run(service: Service) -> int:
         return await serve(
             HostCheck(service, Hosts(service.settings), service.refuse),
             sock,
-            service.intake,
+            service.inbound_limits,
             on_stop=service.stopping.set,
             failure=service.failure(),
             is_ready=lambda: not service.unmet(),
         )
 
 
-def collect_less() -> None:
+def tune_garbage_collector() -> None:
     """Run the garbage collector less often, and not over imported modules (docs/performance.md)."""
     gc.collect()
     gc.freeze()
@@ -333,9 +335,9 @@ def main(arguments: list[str]) -> int:
         service: Service = importlib.import_module(f"{package}.main").app()
         service.heartbeat = heartbeat
         configure(service.settings.log_level, service.settings.log_format)
-        for stray in unknown_settings.find([type(service.settings)]):
-            log.warning("setting_unknown", why=str(stray))
-        collect_less()
+        for unknown in unknown_settings.find([type(service.settings)]):
+            log.warning("setting_unknown", why=str(unknown))
+        tune_garbage_collector()
         if service.is_background:
             os.nice(BACKGROUND_NICENESS)
         return uvloop.run(run(service))

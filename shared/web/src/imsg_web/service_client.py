@@ -26,11 +26,11 @@ class ServiceUnavailable(Exception):  # noqa: N818  a state of the world
 
 
 class ServiceFailed(ServiceUnavailable):
-    """The other service answered otherwise than agreed: clients see it as unavailable, operators as a bug."""
+    """The other service sent an unexpected response: clients get `unavailable`, operators a logged bug."""
 
 
 class Peer:
-    """Another service."""
+    """A client of another service."""
 
     def __init__(self, client: httpx.AsyncClient, key: str) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class Peer:
                 try:
                     return await self._client.send(request)
                 except (httpx.RemoteProtocolError, httpx.ReadError):
-                    # A kept connection may just have been closed; a GET changes nothing and is sent once more.
+                    # The server may just have closed a kept connection; a GET is safe to repeat.
                     if method != "GET":
                         raise
                     return await self._client.send(request)

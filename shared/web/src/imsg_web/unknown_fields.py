@@ -1,4 +1,4 @@
-"""Refusing what a route does not read: parameters of the query, and fields where it takes no body."""
+"""The refusal of query parameters that a route does not read, and of fields where it takes no body."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from imsg_web.responses import field_unknown
+from imsg_web.responses import refuse_unknown_field
 
 
 def refuse_unknown(route: APIRoute, parameters: Iterable[str], fields: Iterable[str]) -> None:
@@ -17,10 +17,10 @@ def refuse_unknown(route: APIRoute, parameters: Iterable[str], fields: Iterable[
     """
     for name in parameters:
         if name not in (known := set(_list_parameters(route.dependant))):
-            raise field_unknown(name, known)
+            raise refuse_unknown_field(name, known)
     if route.body_field is None:
         for name in fields:
-            raise field_unknown(name, ())
+            raise refuse_unknown_field(name, ())
 
 
 def _list_parameters(dependant: Dependant) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from imsg_channels.file_names import drop_unseen
+from imsg_channels.file_names import drop_invisible
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, icon, live_text
@@ -48,7 +48,7 @@ class Attachments:
         if sum(len(file.content) for file in self.files) + len(content) > MAX_BYTES:
             toast(self._t("send.attachments_too_large", most=write_size(MAX_BYTES)), good=False)
             return
-        self.files.append(Attachment(drop_unseen(name), content))
+        self.files.append(Attachment(drop_invisible(name), content))
         self._show()
         self._on_change()
 

@@ -1,7 +1,7 @@
-"""Quotas: what a user may still send, counted in Redis in one atomic step; and counters that expire.
+"""Quotas of users, charged in Redis in one atomic step; and counters that expire.
 
-A charge reads the cached user and counts in the same script: no race and no number of gateways lets one request more
-through, and a change of the user takes effect with the next request. The windows are the clock hour and the calendar
+A charge reads the cached user and counts in one script: several gateways can't exceed a quota together, and a change of
+the user takes effect with the next request. The windows are the clock hour and the calendar
 day of a time zone. Lua knows no time zones: the caller passes the zone's UTC offsets around now, a table of two or
 three lines, and the script chooses by the server's TIME.
 

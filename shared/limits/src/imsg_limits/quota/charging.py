@@ -41,7 +41,7 @@ SLOWEST_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Times:
     """The current windows, and the server's time at a moment of this process."""
 
     at: float
@@ -79,7 +79,7 @@ class Quota:
         self._zone = zone
         self._now = now
         self._elapsed = elapsed
-        self._known: _Known | None = None
+        self._times: _Times | None = None
         self._charge, self._charge_and_return_time = (
             Script.of(source.format(clock=clock, seconds=BURST_S, most=MAX_BURST))
             for source in (CHARGE, CHARGE_AND_RETURN_TIME)
@@ -102,13 +102,13 @@ class Quota:
         """Check the token, `available` and the limits, and count one request, in one atomic step.
 
         The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest and
-        `key` what `peek` found of it; StaleToken says that it was changed since, and `epoch` is not read.
+        `key` what `read_cached_user` found of it; StaleToken says that it was changed since, and `epoch` is not read.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing.
         """
-        begun = math.nan if self._elapsed is None else self._elapsed()
-        known = self._known
-        now = None if known is None else known.time_at(begun)
+        began_at = math.nan if self._elapsed is None else self._elapsed()
+        times = self._times
+        now = None if times is None else times.time_at(began_at)
         arguments: list[Argument] = [
             epoch if key is None else key,
             _field(nonce, is_key=key is not None),
@@ -117,32 +117,32 @@ class Quota:
             "" if kind is None else kind[0],
         ]
         script = self._charge
-        if known is None or now is None:
+        if times is None or now is None:
             script = self._charge_and_return_time
             arguments += self._offsets()
         else:
-            arguments += (f"{now:.6f}", known.day_opens, *known.fields)
+            arguments += (f"{now:.6f}", times.day_opens, *times.fields)
         counts = counts_key(username)
         reply = await self._redis.run(script, [user_key(username), counts], arguments)
         if isinstance(reply[0], list):
-            reply, found = reply
-            known = self._note(found, begun)
-            now = known.now
+            reply, returned = reply
+            times = self._note(returned, began_at)
+            now = times.now
         elif reply[0] not in (b"charged", b"exhausted"):
-            return _why_not(reply)
-        assert known is not None  # noqa: S101  who was told of no windows had known them
+            return _read_refusal(reply)
+        assert times is not None  # noqa: S101  who was told of no windows had known them
         assert now is not None  # noqa: S101
-        role, windows = reply[1].decode(), _windows(reply, known, math.floor(now))
+        role, windows = reply[1].decode(), _windows(reply, times, math.floor(now))
         if reply[0] == b"charged":
-            hour, day, people = known.fields
+            hour, day, people = times.fields
             charge = Charge(counts, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
             return Charged(role, windows, charge, reply[9] == 1, reply[10], reply[11].decode())
         costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
-        in_the_way = [window for window in windows if window.left < costs[window.name]]
+        exceeded = [window for window in windows if window.left < costs[window.name]]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
-        return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
+        return Exhausted(role, windows, max(reversed(exceeded), key=lambda window: window.opens_at))
 
-    async def peek(
+    async def read_cached_user(
         self, username: str, nonce: str, *, is_key: bool = False
     ) -> CachedUser | UserNotCached | TokenRevoked:
         """Return the cached user without counting: to learn the epoch, or where only the token is checked.
@@ -150,15 +150,15 @@ class Quota:
         `is_key` says that `nonce` is the digest of an API key.
         """
         fields = ("epoch", "role", "available", _field(nonce, is_key=is_key), "id", "since", "events")
-        epoch, role, available, found, owner, since, events = await self._redis.call(
+        epoch, role, available, returned, owner, since, events = await self._redis.call(
             "HMGET", user_key(username), *fields
         )
         if epoch is None:
             return UserNotCached()
-        if (found is not None) is not is_key:
+        if (returned is not None) is not is_key:
             return TokenRevoked()
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0), found)
+        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0), returned)
 
     async def refund(self, charge: Charge) -> None:
         """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
@@ -171,15 +171,15 @@ class Quota:
         reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
         return Usage(*map(int, reply))
 
-    def _note(self, found: Sequence[bytes | int], begun: float) -> _Known:
+    def _note(self, returned: Sequence[bytes | int], began_at: float) -> _Times:
         """Read the windows that a script returned, and remember them where the reply was quick."""
-        ended = math.nan if self._elapsed is None else self._elapsed()
-        hour_opens, day_opens = (int(number) for number in found[1:3])
-        hour_field, day_field, people_field = (field.decode() for field in found[3:6] if isinstance(field, bytes))
-        known = _Known(ended, float(found[0]), hour_opens, day_opens, (hour_field, day_field, people_field))
-        if ended - begun < SLOWEST_S:
-            self._known = known
-        return known
+        ended_at = math.nan if self._elapsed is None else self._elapsed()
+        hour_opens, day_opens = (int(number) for number in returned[1:3])
+        hour_field, day_field, people_field = (field.decode() for field in returned[3:6] if isinstance(field, bytes))
+        times = _Times(ended_at, float(returned[0]), hour_opens, day_opens, (hour_field, day_field, people_field))
+        if ended_at - began_at < SLOWEST_S:
+            self._times = times
+        return times
 
     def _offsets(self) -> tuple[int, ...]:
         now = self._now()
@@ -193,7 +193,9 @@ def _field(nonce: str, *, is_key: bool) -> str:
     return key_field(nonce) if is_key else f"revoked:{nonce}"
 
 
-def _why_not(reply: Sequence[bytes]) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
+def _read_refusal(
+    reply: Sequence[bytes],
+) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
     match reply[0]:
         case b"no_mirror":
             return UserNotCached()
@@ -206,9 +208,9 @@ def _why_not(reply: Sequence[bytes]) -> SendingDisabled | CodesForbidden | Stale
     return CodesForbidden(reply[1].decode())
 
 
-def _windows(reply: Sequence[bytes | int], known: _Known, now: int) -> tuple[Window, ...]:
+def _windows(reply: Sequence[bytes | int], times: _Times, now: int) -> tuple[Window, ...]:
     hour_limit, hour, day_limit, day = (int(part) for part in reply[2:6])
-    hour_opens, day_opens = known.hour_opens, known.day_opens
+    hour_opens, day_opens = times.hour_opens, times.day_opens
     windows = (
         Window("per_hour", hour_limit, hour, hour_opens, hour_opens - now),
         Window("per_day", day_limit, day, day_opens, day_opens - now),

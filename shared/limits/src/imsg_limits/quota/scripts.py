@@ -61,7 +61,7 @@ _BURST = """
     end
 """
 
-_JUDGE = """
+_CHECK_USER = """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
                         ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
 local id = user[8]
@@ -116,7 +116,7 @@ local result = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day,
 )
 
 CHARGE = (
-    _JUDGE
+    _CHECK_USER
     + """
 local now, day_opens, h, d, r = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 """
@@ -135,7 +135,7 @@ Nearly all charges use this script.
 
 CHARGE_AND_RETURN_TIME = (
     _WINDOWS
-    + _JUDGE
+    + _CHECK_USER
     + """
 local w = windows(6)
 local day_opens, h, d, r = w.day_opens, w.h, w.d, w.r

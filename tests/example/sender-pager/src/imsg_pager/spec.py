@@ -5,17 +5,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, RootModel
 
-from imsg_channels.content import wrong
-from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.content import content_error
+from imsg_channels.spec import Address, BilingualText, ChannelSpec
 
 MAX_CHARACTERS = 200
 
 
 def _check(text: str) -> str:
     if not text.strip():
-        raise wrong("内容不能为空", "it is empty")
+        raise content_error("内容不能为空", "it is empty")
     if len(text) > MAX_CHARACTERS:
-        raise wrong(f"最多 {MAX_CHARACTERS} 个字符", f"it takes at most {MAX_CHARACTERS} characters")
+        raise content_error(f"最多 {MAX_CHARACTERS} 个字符", f"it takes at most {MAX_CHARACTERS} characters")
     return text
 
 
@@ -37,16 +37,16 @@ def _number(text: str) -> str | None:
 
 PAGER = ChannelSpec(
     name="pager",
-    titles=Words("寻呼", "Pager"),
+    titles=BilingualText("寻呼", "Pager"),
     icon="pager",
     address=Address(
         _number,
-        label=Words("寻呼号", "pager number"),
-        none=Words("不是寻呼号：应为 6 位数字", "it is no pager number: 6 digits"),
+        label=BilingualText("寻呼号", "pager number"),
+        error=BilingualText("不是寻呼号：应为 6 位数字", "it is no pager number: 6 digits"),
     ),
     content=PagerContent,
     content_zh="显示在寻呼机上的一段文字。",
     lifetime=timedelta(hours=1),
-    to=Words("发送到寻呼号。", "To pager numbers."),
+    to=BilingualText("发送到寻呼号。", "To pager numbers."),
     example={"to": "123456", "content": "速回电话"},
 )

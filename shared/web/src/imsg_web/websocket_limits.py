@@ -1,34 +1,34 @@
-"""WebSocket connections at a port: each is counted until it ends, and so are the octets of its unfinished message."""
+"""Limits of WebSocket connections: each counts until it ends, with the bytes of its unfinished message."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from imsg_web.bodies import Intake
+from imsg_web.bodies import InboundLimits
 
 TRY_AGAIN_LATER = b"\x88\x02\x03\xf5"
 """A close frame of a server with the code 1013 (RFC 6455, section 5.5.1)."""
 
 _LONG, _VERY_LONG = 126, 127
-"""In place of a frame's length: two octets follow with it, or eight."""
+"""Values of the length field after which the length follows in two bytes, or in eight."""
 
 _CONTROL, _FIN = 0x08, 0x80
 
 
 class MessageMeter:
-    """Counts the octets of an unfinished message, as frames say their lengths (RFC 6455, section 5.2)."""
+    """Counts the bytes of an unfinished message by the lengths of its frames (RFC 6455, section 5.2)."""
 
     def __init__(self) -> None:
         self.octets = 0
-        """Octets of the unfinished message that have come, without the heads of frames."""
+        """Received bytes of the unfinished message, without the heads of frames."""
         self._head = b""
         self._left = 0
-        """Octets of the present frame that have not come yet."""
+        """Bytes of the current frame that are not received yet."""
         self._is_control = False
         self._is_last = False
 
     def feed(self, data: bytes) -> None:
-        """Read what has come."""
+        """Count received data."""
         at = 0
         while at < len(data):
             if self._left == 0:
@@ -42,7 +42,7 @@ class MessageMeter:
                     self.octets = 0
 
     def _read_head(self, data: bytes, at: int) -> int:
-        """Read of a frame's head what has come; return where the rest begins."""
+        """Parse a frame's head from `at`; return where its payload begins."""
         while at < len(data):
             wanted = _measure_head(self._head)
             if len(self._head) == wanted:
@@ -64,27 +64,27 @@ class MessageMeter:
 
 
 def _measure_head(head: bytes) -> int:
-    """Return how long a frame's head is, as far as what has come of it says."""
+    """Return the length of a frame's head, by the part of it that was received."""
     if len(head) < 2:  # noqa: PLR2004  flags and length
         return 2
     mask = 4 if head[1] & 0x80 else 0
     return 2 + mask + {_LONG: 2, _VERY_LONG: 8}.get(head[1] & 0x7F, 0)
 
 
-class WebSocketIntake:
-    """The protocol that a connection is handed to when it becomes a WebSocket, behind an intake's budget."""
+class WebSocketLimits:
+    """A protocol around that of a WebSocket, with `InboundLimits`."""
 
     def __init__(
         self,
         protocol: asyncio.BaseProtocol,
         transport: asyncio.Transport,
-        intake: Intake,
+        inbound_limits: InboundLimits,
         network: str,
         on_end: Callable[[], None],
     ) -> None:
         self._protocol = protocol
         self._transport = transport
-        self._intake = intake
+        self._limits = inbound_limits
         self._network = network
         self._on_end = on_end
         self._meter = MessageMeter()
@@ -94,7 +94,7 @@ class WebSocketIntake:
         return getattr(self._protocol, name)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what has come; close the connection where the budget has no room for the unfinished message."""
+        """Pass data on; close the connection if the unfinished message exceeds the limits."""
         if self._transport.is_closing():
             return
         self._meter.feed(data)
@@ -111,11 +111,11 @@ class WebSocketIntake:
         self._protocol.connection_lost(exc)
 
     def _hold(self, octets: int) -> bool:
-        """Hold so many octets from now on; False where there is no room for more."""
+        """Count so many bytes from now on; return False if they exceed the limits."""
         more, self._held = octets - self._held, octets
         if more <= 0:
-            self._intake.release(self._network, -more)
+            self._limits.release(self._network, -more)
             return True
-        self._intake.held += more
-        held = self._intake.held_by[self._network] = self._intake.held_by.get(self._network, 0) + more
-        return held <= self._intake.share and self._intake.held <= self._intake.max_in_flight
+        self._limits.held += more
+        held = self._limits.held_by[self._network] = self._limits.held_by.get(self._network, 0) + more
+        return held <= self._limits.share and self._limits.held <= self._limits.max_in_flight
