@@ -325,4 +325,4 @@ async def test_what_is_remembered_of_scopes_is_bounded() -> None:
             scopes = Scopes.of("mail.example.com:25", f"a@d{n}.example", "b@example.com")
             server._note(scopes.domain, scopes.narrow, Sent("smtp"), "a")
             server._note(scopes.domain, scopes.narrow, Blocked("smtp", scopes.sender, "553", "no", 300, "sender"), "b")
-        assert len(server._breakers._troubles) == len(server._traffic) == MAX_SCOPES
+        assert len(server._breakers._breakers) == len(server._traffic) == MAX_SCOPES
