@@ -79,7 +79,7 @@ def test_a_port_of_the_environment_comes_before_that_of_the_file(deployment: Dep
     assert "IMSG_PORT" in done.stderr
 
 
-@pytest.mark.parametrize("group", ["users", "channels", "dead-letters"])
+@pytest.mark.parametrize("group", ["users", "channels", "dead-letters", "keys"])
 def test_a_group_lists_with_and_without_its_verb(deployment: Deployment, group: str) -> None:
     bare, spelled = call(deployment, group, "--json"), call(deployment, group, "list", "--json")
     assert bare.returncode == spelled.returncode == 0, spelled.stderr
@@ -99,6 +99,29 @@ def test_users_are_listed_to_the_last(deployment: Deployment) -> None:
     assert {f"u{n:04}" for n in range(LONG)} <= {user["username"] for user in listed}
     rows = call(deployment, "users", "list").stdout.splitlines()
     assert len(rows) == len(listed) + 1, "behind a pipe a user is a line"
+
+
+def test_a_key_is_made_changed_rotated_and_ended(deployment: Deployment) -> None:
+    made = call(deployment, "keys", "add", "library system", "--scope", "query", "--network", "127.0.0.0/8", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)
+    me = deployment.call("GET", "/api/v2/me", token=key["key"])
+    assert (me["key"]["name"], me["key"]["scopes"]) == ("library system", ["query"])
+
+    changed = call(deployment, "keys", "change", key["id"], "--network", "192.0.2.1")
+    assert changed.returncode == 0, changed.stderr
+    assert deployment.call("GET", "/api/v2/me", token=key["key"])["reason"] == "network_not_allowed"
+    lifted = call(deployment, "keys", "change", key["id"], "--network", "any", "--expires", "2099-01-01T00:00:00Z")
+    assert lifted.returncode == 0, lifted.stderr
+    assert "2099-01-01" in call(deployment, "keys").stdout
+
+    rotated = json.loads(call(deployment, "keys", "rotate", key["id"], "--overlap", "0", "--json").stdout)
+    assert deployment.call("GET", "/api/v2/me", token=key["key"])["reason"] == "token_invalid"
+    assert deployment.call("GET", "/api/v2/me", token=rotated["key"])["errorCode"] == 0
+    unasked = call(deployment, "keys", "end", rotated["id"])
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
+    assert call(deployment, "keys", "end", rotated["id"], "--yes").returncode == 0
+    assert deployment.call("GET", "/api/v2/me", token=rotated["key"])["reason"] == "token_invalid"
 
 
 def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:

@@ -13,6 +13,7 @@ from imsg import (
     dead_letters,
     dkim,
     erasures,
+    keys,
     providers,
     replies,
     rights,
@@ -41,6 +42,7 @@ app.command()(verbs.modify)
 app.command()(erasures.erase)
 app.command("erasure")(erasures.show)
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 app.add_typer(channels.app, name="channels")
 app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(providers.app, name="providers")

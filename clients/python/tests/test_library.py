@@ -144,6 +144,16 @@ def test_an_ended_token_is_replaced_and_a_changed_password_goes_on(stack: Deploy
         imsg.me()  # its password is the old one
 
 
+def test_a_key_serves_until_it_is_ended(stack: Deployment, user: str) -> None:
+    asked = {"token": stack.token(user, PASSWORD), "name": "program", "kind": "live", "scopes": ["send:smtp"]}
+    made = stack.call("POST", "/api/v2/keys", asked)
+    with Client(stack.url, key=made["key"]) as imsg:
+        assert imsg.send("li@example.com", "smtp", {"subject": "hello", "text": "您好"}).count == 1
+        stack.call("DELETE", f"/api/v2/keys/{made['id']}", {"token": asked["token"]})
+        with pytest.raises(Unauthenticated):
+            imsg.me()
+
+
 def test_a_token_alone_serves_until_it_ends(stack: Deployment, user: str) -> None:
     with Client(stack.url, token=stack.token(user, PASSWORD)) as imsg:
         assert imsg.me().username == user

@@ -89,18 +89,21 @@ class AsyncClient:
         username: str | None = None,
         password: str | None = None,
         *,
+        key: str | None = None,
         token: str | None = None,
         language: Literal["zh", "en"] = "zh",
         timeout_s: float = TIMEOUT_S,
         patience_s: float = PATIENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """With username and password, tokens are fetched and renewed; a `token` alone serves until it ends.
+        """Call with an API `key`, which programs have, with username and password, or with a `token` until it ends.
 
+        With username and password, tokens are fetched and renewed.
         `language` is that of `Refused.detail`. `transport`: httpx' own, for proxies or tests.
         """
+        token = key or token
         if token is None and (username is None or password is None):
-            raise ValueError("give username and password, or a token")
+            raise ValueError("give a key, or username and password, or a token")
         self._http = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + PREFIX,
             timeout=timeout_s,
