@@ -148,7 +148,7 @@ def test_a_key_serves_until_it_is_ended(stack: Deployment, user: str) -> None:
     asked = {"token": stack.token(user, PASSWORD), "name": "program", "kind": "live", "scopes": ["send:smtp"]}
     made = stack.call("POST", "/api/v2/keys", asked)
     with Client(stack.url, key=made["key"]) as imsg:
-        assert imsg.send("li@example.com", "smtp", {"subject": "hello", "text": "您好"}).count == 1
+        assert imsg.send("smtp", "li@example.com", {"subject": "hello", "text": "您好"}).count == 1
         stack.call("DELETE", f"/api/v2/keys/{made['id']}", {"token": asked["token"]})
         with pytest.raises(Unauthenticated):
             imsg.me()
