@@ -280,6 +280,6 @@ def test_what_may_kill_comes_in_a_copy_of_its_own() -> None:
     job = chunk()
     plan = RetryPlan(job)
     for recipient in job.recipients:
-        plan.add_next(recipient, 10, uses_attempt=True, broken=2, apart=True)
+        plan.add_next(recipient, 10, uses_attempt=True, broken=2, is_isolated=True)
     assert [[one.n for one in copy.recipients] for copy, _ in plan.jobs()] == [[10], [11], [12], [13]]
     assert plan.starts() == dict.fromkeys(("start/6/10", "start/6/11", "start/6/12", "start/6/13"), 2)

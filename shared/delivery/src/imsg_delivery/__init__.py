@@ -1,1 +1,1 @@
-"""The senders' engine: from a job in a queue to a recorded outcome for each of its recipients."""
+"""The delivery engine of all senders: from a job in a queue to an outcome for each of its recipients."""

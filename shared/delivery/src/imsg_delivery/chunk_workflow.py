@@ -1,6 +1,6 @@
-"""The order of steps for chunks, and for single messages that are known: begin, call side by side, or query the status.
+"""The order of steps for chunks, and for messages already in the claims: begin, call concurrently, or query the status.
 
-Each step itself is a method of `ChunkDelivery` (`delivery`).
+The steps are methods of `ChunkDelivery` (`delivery`).
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class ChunkWorkflow(Generic[Prepared]):
         self._is_forced = unit.is_forced
 
     async def carry_out(self, *, alone: bool) -> bool:
-        """Send the chunk and ack it; False where it has to be begun again in isolation. Raises Requeue."""
+        """Send the chunk and ack it; False if it has to be sent again in isolation. Raises Requeue."""
         unit = self._unit
         async with self._lane.places:
             if not unit.may_begin():
@@ -52,10 +52,10 @@ class ChunkWorkflow(Generic[Prepared]):
             return
         ns = [state.n for state in todo]
         try:
-            if all(state.erased for state in todo):  # nothing is fetched for them: it may be gone
+            if all(state.erased for state in todo):  # their content may be deleted: fetch nothing
                 await self._decide_all(ns, None)
             elif self._unit.job.asking:
-                await self._ask(ns)  # also past its life: asking sends nothing
+                await self._query_status(ns)  # also after its life: a query sends nothing
             elif self._unit.is_late():
                 await self._decide_all(ns, None)
             elif await self._may_have_lost_claims(begun):
@@ -63,12 +63,12 @@ class ChunkWorkflow(Generic[Prepared]):
             else:
                 await self._send(ns)
         except Requeue:
-            # What is settled is published now: the rest may take long.
+            # Publish settled outcomes now: the rest may take long.
             await self._unit.publish()
             raise
 
     async def _may_have_lost_claims(self, begun: BeginReply) -> bool:
-        """Tell whether another worker may have been sending this when Redis lost its data (promise 6)."""
+        """Return whether another worker may have been sending this when Redis lost its data (promise 6)."""
         if begun.known or not self._unit.delivery.redelivered:
             return False
         return self._unit.job.accepted_at.timestamp() < await self._unit.persist(
@@ -76,7 +76,7 @@ class ChunkWorkflow(Generic[Prepared]):
         )
 
     async def _send(self, ns: Sequence[int]) -> None:
-        """Send to these recipients, or find why not. Raises Requeue where some are left."""
+        """Send to these recipients, or record why not. Raises Requeue where some are left."""
         terms = self._lane.channel.terms
         async with Slot(self._lane, is_forced=self._is_forced) as slot:
             prepared = await self._unit.prepare(ns)
@@ -92,7 +92,7 @@ class ChunkWorkflow(Generic[Prepared]):
     async def _call_side_by_side(
         self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int, slot: Slot[Prepared]
     ) -> bool:
-        """Use the slot that is held already, and up to `width` - 1 more as they fall free; False if interrupted."""
+        """Call in the held slot and in up to `width` - 1 more as they become free; False if interrupted."""
         if width == 1:
             return await self._call_in_turn(prepared, calls, slot)
         waiting: set[asyncio.Task[bool]] = set()
@@ -110,7 +110,7 @@ class ChunkWorkflow(Generic[Prepared]):
             waiting.update(others)
             raise
         finally:
-            # Of the others some may have given way and wait for a slot: were it ours, and every chunk's so, for ever.
+            # Others may wait for a slot after giving way: if every chunk held its own here, they would wait for ever.
             slot.leave()
             for task in waiting:
                 task.cancel()
@@ -121,13 +121,13 @@ class ChunkWorkflow(Generic[Prepared]):
         return is_done and False not in ended
 
     async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]], slot: Slot[Prepared]) -> bool:
-        """Make one call after the other; the results of one are written in the step that claims for the next."""
+        """Make calls one after the other; the step that claims for a call also writes the results of the previous."""
         transitions: list[Transition] = []
         is_done = True
         for ns in calls:
             try:
                 if transitions and slot.is_wanted():
-                    await self._unit.record(transitions)  # first: who gives way may have to wait for long
+                    await self._unit.record(transitions)  # before giving way, which may take long
                     transitions = []
                     await slot.give_way()
                 claimed = await self._unit.claim(transitions, ns) if self._unit.may_begin() else None
@@ -141,7 +141,7 @@ class ChunkWorkflow(Generic[Prepared]):
         return is_done
 
     async def _decide_all(self, ns: Sequence[int], result: Result | None) -> None:
-        """Use one result for all of them, without a call; None where none of them may be sent anyway."""
+        """Decide by one result for all recipients, without a call; None where none of them may be sent anyway."""
         if not self._unit.may_begin():
             raise Requeue("interrupted")
         claimed = await self._unit.claim([], ns)
@@ -153,7 +153,7 @@ class ChunkWorkflow(Generic[Prepared]):
                 transitions.append(decide(state, result, self._unit.now_s(), self._unit.terms))
         await self._unit.record(transitions)
 
-    async def _ask(self, ns: Sequence[int]) -> None:
+    async def _query_status(self, ns: Sequence[int]) -> None:
         """Query the status of these recipients at the provider. Raises Requeue where some are left."""
         async with Slot(self._lane, is_forced=self._is_forced):
             prepared = await self._unit.prepare(ns)
@@ -162,7 +162,7 @@ class ChunkWorkflow(Generic[Prepared]):
                 if not self._unit.may_begin():
                     raise Requeue("interrupted")
                 claimed = await self._unit.claim([], ns[at : at + size])
-                results = await self._ask_once(
+                results = await self._query_once(
                     prepared, [self._unit.recipients[state.n] for state in claimed if not state.erased]
                 )
                 await self._unit.record(
@@ -176,10 +176,10 @@ class ChunkWorkflow(Generic[Prepared]):
                     ]
                 )
 
-    async def _ask_once(
+    async def _query_once(
         self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
     ) -> Mapping[int, Result]:
-        """Query once; without an answer, whatever the reason, their status is unknown."""
+        """Query once; return no results where the query fails: the status stays unknown."""
         channel = self._lane.channel
         if (
             isinstance(prepared, Again | Blocked | Refused)

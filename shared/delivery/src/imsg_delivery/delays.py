@@ -1,4 +1,4 @@
-"""Which of the broker's steps a message waits in before its next attempt."""
+"""Chooses the broker's delay step before a message's next attempt."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ JITTER = 0.25
 """The share of retries that moves to a neighbouring step, so that what failed together does not return together."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0
-"""Of the back-off after failures of a server of ours: broker or Redis."""
+"""The back-off after failures of the broker or Redis."""
 
 
 def step(steps_s: Sequence[int], attempt: int, asked_s: float, left_s: float, draw: float) -> int | None:
-    """Choose how long to wait after this attempt, in seconds; None where the message would come back too late.
+    """Return the delay after this attempt in seconds; None where the message would return after its life.
 
-    `steps_s` rises; `asked_s` is what the provider asked for (0: nothing), `left_s` what is left of the message's
-    life, `draw` a random number in [0, 1). It is the step of the attempt's number or, if more was asked, the smallest
-    not below it; one that would return too late gives way to the largest that does not and is not below what was
-    asked; then jittered to a neighbour that fits. More than the largest step is waited for in several rounds.
+    `steps_s` is ascending; `asked_s` is the wait that the provider asked for (0: none), `left_s` the rest of the
+    message's life, `draw` a random number in [0, 1). The attempt's number chooses a step; if the provider asked for
+    more, the smallest step of at least `asked_s`; if that exceeds the life, the largest that does not. Jitter then
+    moves some messages to a neighbouring step that fits. A wait longer than the largest step takes several rounds.
     """
     if asked_s >= left_s:
         return None

@@ -1,7 +1,7 @@
 """One delivery of one chunk: the records of its recipients, and the steps from claim to ack.
 
-`decide` decides; this module talks to Redis, the channel and the broker. A single message is sent here in one go; for
-all else `chunk_workflow` orders the same steps.
+`decide` makes the decisions; this module calls Redis, the channel and the broker. It sends a single message itself; for
+other chunks `chunk_workflow` orders the same steps.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ from imsg_runtime.redis import RedisUnavailable
 log = logger(__name__)
 
 PATIENCE_S = 5.0
-"""How long a delivery waits for Redis before it is handed back with nothing more sent."""
+"""How long a delivery waits for Redis before it is requeued with nothing more sent."""
 
 WRITE_PATIENCE_S = 600.0
-"""How long a result is held for Redis to come back: it is worth more than the place it takes."""
+"""How long a result is held until Redis is available again: losing it would cause a duplicate."""
 
 LAST_WORDS_S = 2.0
 """How long a cancelled delivery may take to write that it ended in good order."""
 
 BEHIND_S = 1.0
-"""By how much longer than the others a message must have been told to wait, to be left behind them."""
+"""By how much a message's own wait must exceed the outage's for the message to be delayed instead of waiting here."""
 
 BUG = "bug"
-"""The code of what a channel answered by raising."""
+"""The code of a result for a channel that raised."""
 
 T = TypeVar("T")
 
@@ -54,31 +54,31 @@ class Start:
 
     begun: BeginReply | None = None
     lookup: RecipientLookup | None = None
-    """The question who of the chunk may not be sent to."""
+    """The lookup of erased and suppressed recipients of the chunk."""
     ahead_s: float = 0.0
-    """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
+    """How far Redis' clock is ahead of the worker's: all decisions use Redis' clock."""
 
 
 FRESH = BeginReply(now_s=0.0, answer="go", broken=0, by=(), known=False, records={})
-"""How a single message was begun that was claimed at once: it has no start that would have to be taken away."""
+"""The begin of a single message that was claimed in the same step: it has no start to remove."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What this delivery knows of a recipient."""
+    """The state of a recipient in this delivery."""
 
     record: Record
-    """As the claims returned it last."""
+    """The last record from the claims."""
     is_claiming: bool = False
-    """A claim was requested and not answered yet: this worker may hold it."""
+    """A claim was requested without a reply so far: this worker may hold it."""
     broke: bool = False
     """The channel raised over it: its next copy counts as suspected."""
-    died: str = ""
+    lapsed_owner: str = ""
     """The owner whose claim of it expired."""
 
 
 async def ack(broker: Broker, delivery: Delivery) -> None:
-    """Acknowledge a delivery. One that was handed back meanwhile is delivered again, and finds all settled."""
+    """Acknowledge a delivery. One that was requeued meanwhile is delivered again, and finds all settled."""
     try:
         await broker.ack(delivery)
     except Unreachable as error:
@@ -90,7 +90,7 @@ class ChunkDelivery(Generic[Prepared]):
 
     def __init__(self, lane: LaneContext[Prepared], job: Job, delivery: Delivery, owner: str) -> None:
         self.lane = lane
-        self.job = self._given = job
+        self.job = self._original_job = job
         self.delivery = delivery
         self.recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
         is_whole = job.chunk is None or len(job.recipients) == lane.channel.terms.chunk_size
@@ -224,10 +224,10 @@ class ChunkDelivery(Generic[Prepared]):
             if result is None:
                 self.mark_suspects([state.n])
                 result = Unknown("", BUG, "The channel broke while it sent the message.")
-            transitions.append(self._judge(state, result))
+            transitions.append(self._decide(state, result))
         return transitions
 
-    def _judge(self, state: Claimed, result: Result) -> Transition:
+    def _decide(self, state: Claimed, result: Result) -> Transition:
         """Decide what becomes of a recipient. During an outage of the channel it was no attempt at this message."""
         terms, guard = self.terms, self.lane.outage
         if not self.is_forced and (guard.is_on or isinstance(result, Again | Blocked)):
@@ -321,24 +321,24 @@ class ChunkDelivery(Generic[Prepared]):
         if not plan:
             return
         if starts := plan.starts():
-            died = [state.died for state in self.states.values() if state.died]
-            beginners = list(dict.fromkeys([*begun.by, *died]))
+            lapsed_owner = [state.lapsed_owner for state in self.states.values() if state.lapsed_owner]
+            beginners = list(dict.fromkeys([*begun.by, *lapsed_owner]))
             await self.persist(partial(self.lane.claims.copy_breaks, self.chunk, starts, beginners), PATIENCE_S)
         if not await self.lane.publisher.delay(plan.jobs(), self.lane.queue, self.delivery):
             raise Requeue("the broker is lost")
 
     async def give_back(self, patience_s: float) -> None:
-        """Write that the delivery ended in good order though not done, and that what was not begun is free."""
+        """Record that an unfinished delivery ended in good order, and release the claims that were not begun."""
         begun = self.start.begun
         if begun is None or begun.answer != "go":
-            return  # nothing of it is written, and what earlier starts left must stand
+            return  # this start is not recorded, and earlier starts must still count
         unsent = [n for n, state in self.states.items() if state.is_claiming]
         await self.end(patience_s, unsent=unsent, broken=begun.broken)
 
     async def end(
         self, patience_s: float, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int
     ) -> None:
-        """Write that the delivery has ended; without Redis the ack will do."""
+        """Record that the delivery has ended; without Redis log that, since the ack suffices."""
         end = partial(self.lane.claims.end, self.chunk, handed=handed, unsent=unsent, broken=broken)
         try:
             await self.persist(end, patience_s)
@@ -351,8 +351,8 @@ class ChunkDelivery(Generic[Prepared]):
         """Keep the latest records of recipients."""
         for n, record in records.items():
             before = self.states.get(n)
-            died = record.owner if isinstance(record, Lapsed) else before.died if before else ""
-            self.states[n] = State(record, broke=before is not None and before.broke, died=died)
+            lapsed_owner = record.owner if isinstance(record, Lapsed) else before.lapsed_owner if before else ""
+            self.states[n] = State(record, broke=before is not None and before.broke, lapsed_owner=lapsed_owner)
 
     def mark_suspects(self, ns: Iterable[int]) -> None:
         """Mark the recipients whose call raised."""
@@ -365,7 +365,7 @@ class ChunkDelivery(Generic[Prepared]):
     def is_late(self) -> bool:
         """Tell whether the job's life is over; the time in which nothing got through does not count."""
         if self.lane.outage.outages:
-            job = self.lane.outage.prolong(self._given, self.now_s())
+            job = self.lane.outage.prolong(self._original_job, self.now_s())
             if job.expires_at != self.job.expires_at:
                 self.job, self.terms = job, replace(self.terms, job=job)
         return self.now_s() >= self.job.expires_at.timestamp()

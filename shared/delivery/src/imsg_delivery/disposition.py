@@ -1,4 +1,4 @@
-"""How a delivery ends at a worker."""
+"""The ways in which a worker ends a delivery."""
 
 from enum import Enum
 

@@ -1,6 +1,6 @@
-"""What a sender publishes for the gateways in Redis: names that a send may use, addresses that the channel has.
+"""Publishes a channel's names and addresses in Redis, by which the gateways check sends.
 
-It is written again and again, since Redis may be emptied; until then the gateways accept any name and address.
+They are written repeatedly, since Redis may be flushed; without them the gateways accept any name and address.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Groups of deliveries: consumed together, split into chunks where they are long, and sent side by side."""
+"""Groups of deliveries: consumed together, split into chunks where they are long, and sent concurrently."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -23,10 +23,10 @@ from imsg_runtime.logs import logger
 log = logger(__name__)
 
 GROUP = 32
-"""Deliveries that are carried out together where so many wait; one that comes alone waits for nobody."""
+"""The most deliveries that are sent together; a group of fewer does not wait for more."""
 
 CHUNKS_AT_ONCE = 50
-"""Chunks of a long job that are encoded and published together: between them the loop is free for others."""
+"""Chunks of a long job that are encoded and published together; then the loop runs other tasks."""
 
 
 class Groups(Generic[Prepared]):
@@ -45,9 +45,9 @@ class Groups(Generic[Prepared]):
         tasks: Collection[set[asyncio.Task[None]]],
         requeue: asyncio.Event,
     ) -> None:
-        """Carry out what comes, each group in a task that stands in the sets of `tasks` until it is done.
+        """Consume and send groups, each in a task that is in every set of `tasks` until it is done.
 
-        `requeue` is set once something can't be brought to an ack here: all that the lane holds is to be handed back.
+        Sets `requeue` once a delivery can't be acked here: then the lane requeues all that it holds.
         """
         while group := await deliveries.receive_batch(GROUP):
             if lane.lane is Lane.PRIORITY:
@@ -98,10 +98,9 @@ class Groups(Generic[Prepared]):
     async def deliver(
         self, lane: LaneContext[Prepared], chunks: Sequence[tuple[Job, Delivery]], *, alone: bool = False
     ) -> Mapping[Delivery, Disposition]:
-        """Carry out chunks, each until it is acked or has to be handed back; only cancelling raises.
+        """Send chunks concurrently, each until it is acked or requeued; raises only CancelledError.
 
-        They go side by side: their steps share round trips to Redis, their outcomes a publish, and each is acked when
-        its own are kept.
+        Their steps share round trips to Redis and their outcomes a publish; each is acked once its own are kept.
         """
         units = [ChunkDelivery(lane, job, delivery, next(self._owners)) for job, delivery in chunks]
         if len(units) == 1:
@@ -111,7 +110,7 @@ class Groups(Generic[Prepared]):
 
 
 async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Disposition:
-    """Send one chunk as far as it can be sent now; only cancelling raises."""
+    """Send one chunk as far as it can be sent now; raises only CancelledError."""
     try:
         if not alone and unit.is_plain and await unit.send_at_once():
             return Disposition.DONE
@@ -132,7 +131,7 @@ async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Dispositi
 
 
 async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Disposition:
-    """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
+    """Delay a delivery unchanged after a bug; its start is still counted as broken."""
     lane = unit.lane
     if not await lane.publisher.delay([(unit.job, lane.steps_s[0])], lane.queue, unit.delivery):
         return Disposition.REQUEUED
@@ -141,7 +140,7 @@ async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Disposition:
 
 
 def _read(lane: LaneContext[Prepared], delivery: Delivery) -> Job | str:
-    """Read a job, or say why it can't be carried out."""
+    """Return the job of a delivery, or why it can't be sent."""
     try:
         job = Job.model_validate_json(delivery.body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What every delivery of one lane is carried out with."""
+"""The context of a lane: the channel, stores and limits that its deliveries share."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ from imsg_people.lookups import RecipientLookups
 
 @dataclass(frozen=True, slots=True)
 class LaneContext(Generic[Prepared]):
-    """What every delivery of one lane is carried out with."""
+    """The channel, stores and limits that the deliveries of one lane share."""
 
     lane: Lane
     channel: Channel[Prepared]
@@ -29,27 +29,27 @@ class LaneContext(Generic[Prepared]):
     publisher: OutcomePublisher
     claims: Claims
     lookups: RecipientLookups
-    """Who may not be sent to."""
+    """Find the recipients that are erased or suppressed."""
     pause: PauseSwitch
     metrics: Metrics
     queue: str
-    """Where copies and chunks go, wherever their job came from."""
+    """The queue of copies and chunks."""
     above: Sequence[Lane]
     """The lanes above it."""
     shares: Sequence[asyncio.Semaphore]
-    """What a call of the lane has to be within: its own share of the calls in flight, and those of the lanes above."""
+    """The semaphores that a call of the lane holds: its own lane's, and those of the lanes above."""
     outage: OutageGuard
-    """What all calls are held back by while nothing gets through."""
+    """Stops all calls during an outage."""
     lag_throttle: LagThrottle | None
-    """What a list's calls hold back by; None for the other lanes."""
+    """Slows the calls of lists; None for the other lanes."""
     waiting: Counter[Lane]
     """How many calls of each lane wait for a share: one of a list gives way to those above."""
     places: asyncio.Semaphore
-    """Deliveries begun and not settled: few, since after a crash each of them is suspected and carried out alone."""
+    """Limits deliveries begun and not settled: after a crash each of them is suspected and sent in isolation."""
     steps_s: Sequence[int]
     waits_s: Sequence[int]
-    """The steps, and those that only asking waits."""
+    """The steps, and those of status queries only."""
     random: Random
     ending: Sequence[asyncio.Event]
-    """Nothing is begun any more once one of them is set."""
+    """Once one of them is set no delivery is begun any more."""
     clock: Callable[[], float]

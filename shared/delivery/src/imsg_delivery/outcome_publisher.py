@@ -1,4 +1,4 @@
-"""Publishing outcomes and copies: each is repeated until the broker confirms it, or the delivery was handed back."""
+"""Publishes outcomes and copies of jobs: repeats each until the broker confirms it, or the delivery is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ Held = Callable[[], bool]
 
 
 class OutcomePublisher:
-    """Publishes for a worker. Every method returns whether it was kept; False where the delivery was lost meanwhile."""
+    """Publishes for a worker. Methods return whether the broker confirmed; False where the delivery was lost first."""
 
     def __init__(self, broker: Broker, random: Random, *, many: int, apart_s: float = APART_S) -> None:
         """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once.

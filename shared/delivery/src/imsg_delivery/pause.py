@@ -1,4 +1,4 @@
-"""Whether a channel may take work now, and the state of the channel that is reported in Redis."""
+"""Decides whether a channel may consume deliveries now, and reports the channel's state in Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ GRACE_S = 2.0
 
 
 class PauseSwitch:
-    """Open while Redis answers and nobody has paused the channel."""
+    """Open while Redis answers and the channel is not paused."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class PauseSwitch:
         await self._is_closed.wait()
 
     def close(self, why: str) -> None:
-        """Close at once: Redis did not answer somebody."""
+        """Close at once, because a call to Redis failed."""
         self._turn(is_open=False, why=why)
 
     def block(self, result: Blocked) -> None:

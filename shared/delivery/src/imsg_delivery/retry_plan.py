@@ -13,11 +13,11 @@ from imsg_delivery.decide import CLAIM_EXPIRED, MAX_EXTENSION_S, AttemptTerms
 
 @dataclass(frozen=True, slots=True)
 class _CopyKind:
-    """What recipients have in common that share a copy of the job."""
+    """The properties of a copy of the job: recipients with equal ones share a copy."""
 
     step_s: int
     is_next: bool
-    """The attempt has ended and the next follows; else it is looked at again as it is."""
+    """The attempt has ended and the next follows; otherwise the recipient's record is read again later."""
     uses_attempt: bool
     broken: int
     """How often in a row they broke a worker."""
@@ -25,8 +25,8 @@ class _CopyKind:
     """The provider is asked what became of this attempt."""
     taken_by: str | None
     """Which provider that is, where it is known."""
-    apart: int | None
-    """Set where a recipient comes in a copy of its own, since it may be what kills."""
+    is_isolated: int | None
+    """The number of a recipient that gets its own copy, since it may crash workers; else None."""
 
 
 class RetryPlan:
@@ -50,13 +50,13 @@ class RetryPlan:
         asks: bool = False,
         taken_by: str | None = None,
         broken: int = 0,
-        apart: bool = False,
+        is_isolated: bool = False,
     ) -> None:
         """Plan a recipient's next attempt, or the next query of its status.
 
         A block uses up no attempt, and extends the job's life instead.
         """
-        alone = recipient.n if apart else None
+        alone = recipient.n if is_isolated else None
         kind = _CopyKind(
             step_s,
             is_next=True,
@@ -64,14 +64,14 @@ class RetryPlan:
             broken=broken,
             asks=asks,
             taken_by=taken_by if asks else None,
-            apart=alone,
+            is_isolated=alone,
         )
         self._recipients[kind].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Repeat a recipient as it is, to read later what became of it."""
         kind = _CopyKind(
-            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, apart=None
+            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, is_isolated=None
         )
         self._recipients[kind].append(recipient)
 
@@ -117,10 +117,11 @@ def plan_retries(
     broke: Collection[int] = (),
     again: Collection[int] = (),
 ) -> RetryPlan:
-    """Plan what comes again of a delivery that was `broken` so often in a row before.
+    """Plan the copies of a delivery that broke a worker `broken` times in a row before.
 
-    Who is delayed comes for what is next, over whom the channel `broke` is watched. Whoever another is at, and those
-    to look at `again`, come as they are, by the shortest step: a claim may end long before its lease does.
+    A delayed recipient gets its next attempt; one over which the channel `broke` counts as suspected. Recipients that
+    another worker has claimed, and those in `again`, are repeated unchanged by the shortest step, since a claim may end
+    long before its lease.
     """
     plan = RetryPlan(terms.job)
     for recipient in terms.job.recipients:
@@ -137,7 +138,7 @@ def plan_retries(
                 asks=record.asks,
                 taken_by=record.outcome.provider,
                 broken=suspected,
-                # On its last chance it comes alone: whoever was in flight beside what kills must not die of it.
-                apart=was_in_flight and suspected >= BREAKS - 1,
+                # Its last attempt is in a copy of its own, so that others in flight do not fail with it.
+                is_isolated=was_in_flight and suspected >= BREAKS - 1,
             )
     return plan

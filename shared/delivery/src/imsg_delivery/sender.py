@@ -1,4 +1,4 @@
-"""A sender's service: settings, Redis, the broker and a watched worker, so that a channel's main says only its own."""
+"""Makes a sender's service: settings, Redis, the broker and a worker; a channel's `main` adds only its own parts."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +28,7 @@ Settings = TypeVar("Settings", bound=Common)
 
 @runtime_checkable
 class SupportsProviders(Protocol):
-    """A channel that tells how its providers stand, and lets them be switched."""
+    """A channel whose providers are reported and can be switched."""
 
     provider_pool: ProviderPool
 
@@ -42,10 +42,10 @@ class Sender:
     redis: Redis
     broker: Broker
     stack: AsyncExitStack
-    """Closes what a sender opens beside: the latest first, and all of it before Redis and the broker."""
+    """Closes what the channel has opened, the latest first, and before Redis and the broker."""
 
     def work(self, channel: Channel[Prepared]) -> None:
-        """Carry out the channel's jobs for as long as the service runs; it is ready while broker and Redis are."""
+        """Process the channel's jobs while the service runs; the service is ready while broker and Redis are."""
         worker = Worker(
             channel,
             self.broker,
@@ -76,9 +76,9 @@ def make_sender(
     remedy: str,
     reads_history: bool = False,
 ) -> Service:
-    """Make a channel's service; it idles where it has no provider and that is wished, and `remedy` says what to set.
+    """Make a channel's service. Without a provider it can idle; `remedy` then names the settings that are missing.
 
-    It is wished by `IMSG_NO_PROVIDER=idle`, and by `settings` that are none of `model`: those of no channel.
+    It idles with `IMSG_NO_PROVIDER=idle`, and with `settings` that are not of `model`, which belong to no channel.
     `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API. With `reads_history`
     a service key has to be set. Raises StartError where a setting is wrong or missing.
     """

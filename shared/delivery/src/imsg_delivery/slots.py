@@ -24,16 +24,16 @@ class Slot(Generic[Prepared]):
         """It is the one call that tries during an outage."""
 
     async def __aenter__(self) -> "Slot[Prepared]":
-        """Wait for it."""
+        """Wait for the slot."""
         await self._take()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Release it."""
+        """Release the slot."""
         self._free()
 
     def is_wanted(self) -> bool:
-        """Tell whether a call of a lane above waits, or this one is to hold back."""
+        """Return whether the call must give way: to a lane above, during an outage, or to the lag throttle."""
         lag_throttle = self._lane.lag_throttle
         return (
             self._lane.outage.is_on
@@ -47,11 +47,11 @@ class Slot(Generic[Prepared]):
         await self._take()
 
     def leave(self) -> None:
-        """Give it up before the context ends, where nothing more is called."""
+        """Release the slot before the context ends: no call follows."""
         self._free()
 
     async def _take(self) -> None:
-        """Wait for it. Raises Requeue where the lane is handed back while nothing gets through."""
+        """Wait for the slot. Raises Requeue where the lane is requeued during an outage."""
         lag_throttle, outage = self._lane.lag_throttle, self._lane.outage
         if lag_throttle is not None and lag_throttle.pause_s:
             await lag_throttle.throttle()
@@ -61,7 +61,7 @@ class Slot(Generic[Prepared]):
             await self._take_shares()
             if self._is_trying or self._is_forced or not outage.is_on:
                 return
-            self._free()  # it came on while this one waited
+            self._free()  # an outage began meanwhile
 
     async def _take_shares(self) -> None:
         waiting, lane = self._lane.waiting, self._lane.lane
@@ -86,7 +86,7 @@ class Slot(Generic[Prepared]):
 
 
 class ReadWriteLock:
-    """A lock that many share or one has alone; who needs isolation waits only for those who are in already."""
+    """A lock that many tasks share or one task holds alone; the latter waits only for the present holders."""
 
     def __init__(self) -> None:
         self._inside = 0

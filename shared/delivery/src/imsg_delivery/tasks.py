@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def wait_for_first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait for the first of them, cancel the others, and raise what ended it."""
+    """Wait for the first coroutine to end, cancel the others, and raise its exception if it raised."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -17,7 +17,7 @@ async def wait_for_first(*waits: Coroutine[Any, Any, object]) -> None:
 
 
 async def wait_for_all(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Wait for all of them, also when cancelled meanwhile: a service's parts close only after what is in flight."""
+    """Wait for all tasks, also when cancelled meanwhile: a service's parts close only after calls in flight."""
     cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         try:
@@ -29,7 +29,7 @@ async def wait_for_all(tasks: Iterable[asyncio.Future[Any]]) -> None:
 
 
 async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel them, and wait until they have ended."""
+    """Cancel tasks, and wait until they have ended."""
     tasks = list(tasks)
     for task in tasks:
         task.cancel()

@@ -1,1 +1,1 @@
-"""What of a chunk is claimed and what is settled."""
+"""The claims: which recipients of a chunk are claimed by a worker, and which are settled."""

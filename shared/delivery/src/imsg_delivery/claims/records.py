@@ -17,14 +17,14 @@ class Free:
     erased: bool = False
     """The recipient's data was erased after the job was accepted."""
     suppressed: str = ""
-    """Why nothing may be sent to it any more (`contract.suppressions.Reason`), or that this can't be known now."""
+    """Why it is suppressed (`contract.suppressions.Reason`), or `people.suppressions.UNKNOWN`; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
     """The worker that claimed it died or stalled, and the provider may have it.
 
-    As the reply to a claim: this worker decides what becomes of it, and does not send it.
+    As the reply to a claim: this worker decides its outcome, and does not send it.
     """
 
     n: int
@@ -38,7 +38,7 @@ class Lapsed:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another worker has claimed it, for so many seconds at least unless it ends before."""
+    """Another worker has claimed it; the lease lasts `left_s` seconds."""
 
     left_s: float
 
@@ -50,14 +50,14 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """This attempt has ended and another follows; `handed` where the copy that brings it is known to be kept."""
+    """This attempt has ended and another follows; `handed`: the broker has confirmed the copy of the job for it."""
 
     outcome: Outcome
     step_s: int
     uses_attempt: bool
     handed: bool
     asks: bool = False
-    """What follows is no attempt: the provider is asked what became of this one."""
+    """A status query at the provider follows instead of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ Record = Free | Lapsed | Busy | Stale | Delayed | Settled
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What an attempt at a recipient ended with, to be written: with a step it is delayed, without one it has ended."""
+    """The end of an attempt, to be written: with `step_s` the recipient is delayed, without it settled."""
 
     outcome: Outcome
     step_s: int | None = None
-    """After how long it is tried again; given exactly where the status is `retrying`."""
+    """The delay before the next attempt, in seconds; set exactly where the status is `retrying`."""
     uses_attempt: bool = True
     doubtful: bool = False
     """The provider may have it from this attempt or an earlier one."""
     asks: bool = False
-    """After the step the provider is asked what became of it."""
+    """A status query follows after the delay."""

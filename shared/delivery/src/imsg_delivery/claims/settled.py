@@ -1,10 +1,11 @@
-"""Chunks that are settled, in eight bytes each: their hashes go some seconds after they have ended (ADR 25).
+"""Compacts settled chunks to eight bytes each: their hashes are deleted seconds after their end (ADR 25).
 
-A set `imsg:ledger:settled/TENS` holds the digests of the chunks that were accepted in the same ten seconds and whose
-recipients have all ended. Recipients of which their hash holds nothing any more were sent to. It lives as long as the
-longest of the hashes would have. Redis keeps a set of whole numbers as eight bytes each (`set-max-intset-entries`).
+A set `imsg:ledger:settled/TENS` has the digests of the settled chunks that were accepted in the same ten seconds.
+A recipient without a record in its hash was sent to. The set expires with the last of the hashes. Redis stores a set of
+integers as eight bytes each (`set-max-intset-entries`).
 
-A set is written before hashes go, and read after a delivery was begun. So who finds no hash finds the set.
+A set is written before its hashes are deleted, and read after a delivery is begun: a worker that finds no hash finds
+the set.
 """
 
 import asyncio
@@ -21,22 +22,22 @@ from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavail
 log = logger(__name__)
 
 LOOK_AFTER_S = 20.0
-"""From this age on of a job, by Redis' clock, a delivery that begins asks whether its chunk is settled."""
+"""The age of a job, by Redis' clock, from which the begin of a delivery reads whether its chunk is settled."""
 
 COMPACT_AFTER_S = 30.0
-"""From this age on a hash may go: later than who begins asks, should a clock be set back a little."""
+"""The age from which a hash may be deleted: higher than LOOK_AFTER_S, in case a clock is set back a little."""
 
 EVERY_S = 1.0
 AT_ONCE = 500
 """Chunks of one step."""
 
-MOST_WAITING = 200_000
-"""Chunks that wait to be compacted: what comes beside them keeps its hash until it expires."""
+MAX_WAITING = 200_000
+"""How many chunks wait for compaction: the hashes of further ones stay until they expire."""
 
 BUCKET_S = 10
 
 KEY = "imsg:ledger:settled/"
-"""Before the tens of seconds (Unix) in which chunks were accepted."""
+"""The prefix of the tens of seconds (Unix) in which chunks were accepted."""
 
 
 class SettledChunk(NamedTuple):
@@ -47,33 +48,33 @@ class SettledChunk(NamedTuple):
     key: str
     keep_until_ms: int
     is_sure: bool
-    """All is known: it was one message, claimed as new and sent. Else its hash is looked at first."""
+    """It was one message, claimed as new and sent. Otherwise compaction checks the hash first."""
 
 
 def digest_of(name: str) -> int:
-    """Make a chunk's number: 64 bits, signed, as Redis counts."""
+    """Return a chunk's digest: a signed integer of 64 bits, the largest that Redis stores compactly."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def bucket_of(accepted_s: float) -> str:
-    """Name the set of what was accepted then."""
+    """Return the key of the set for chunks accepted at a time."""
     return f"{KEY}{int(accepted_s // BUCKET_S)}"
 
 
-def question(name: str, accepted_s: float) -> Read:
-    """Ask whether a chunk is settled."""
+def settled_read(name: str, accepted_s: float) -> Read:
+    """Return the read that tells whether a chunk is settled."""
     return Read("SMISMEMBER", bucket_of(accepted_s), (digest_of(name),))
 
 
 class Compaction:
-    """Lets the hashes of settled chunks go. What waits when a worker ends keeps its hash until that expires."""
+    """Deletes the hashes of settled chunks. Those that wait when the worker ends stay until they expire."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.ended: list[SettledChunk] = []
-        """What has ended since it was last looked at."""
+        """Chunks settled since the last step."""
         self._waiting: list[SettledChunk] = []
-        """What waits to be old enough: a heap, what was accepted first goes first; of MOST_WAITING at most."""
+        """Chunks that are not old enough: a heap by acceptance, of at most MAX_WAITING."""
         self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
 
     async def keep_compacting(self) -> None:
@@ -90,7 +91,7 @@ class Compaction:
             await asyncio.sleep(EVERY_S)
 
     async def compact(self) -> int:
-        """Compact what is old enough; return how many chunks. Raises RedisUnavailable, RedisRefused."""
+        """Compact the chunks that are old enough; return their number. Raises RedisUnavailable, RedisRefused."""
         self._gather()
         if not self._waiting:
             return 0
@@ -106,7 +107,7 @@ class Compaction:
         return done
 
     def _gather(self) -> None:
-        for chunk in self.ended[: MOST_WAITING - len(self._waiting)]:
+        for chunk in self.ended[: MAX_WAITING - len(self._waiting)]:
             heapq.heappush(self._waiting, chunk)
         self.ended.clear()
 
@@ -119,11 +120,11 @@ class Compaction:
     async def _compact(self, due: Sequence[SettledChunk]) -> int:
         sure = [chunk for chunk in due if chunk.is_sure]
         others = [chunk for chunk in due if not chunk.is_sure]
-        looks = await asyncio.gather(*(self._redis.run(self._check, [chunk.key], []) for chunk in others))
-        mixed = [chunk for chunk, found in zip(others, looks, strict=True) if found == MIXED]
-        sure += [chunk for chunk, found in zip(others, looks, strict=True) if found == SENT]
+        replies = await asyncio.gather(*(self._redis.run(self._check, [chunk.key], []) for chunk in others))
+        mixed = [chunk for chunk, reply in zip(others, replies, strict=True) if reply == MIXED]
+        sure += [chunk for chunk, reply in zip(others, replies, strict=True) if reply == SENT]
         await self._keep_all([*sure, *mixed])
-        # Only now: whoever finds no hash has to find the set.
+        # Only after the set is written: a worker that finds no hash has to find the set.
         if sure:
             await self._redis.call("UNLINK", *(chunk.key for chunk in sure))
         await asyncio.gather(*(self._redis.run(self._drop, [chunk.key], []) for chunk in mixed))
@@ -146,4 +147,4 @@ class Compaction:
 
 
 SENT, MIXED = 1, 2
-"""What a look at a hash finds: every recipient was sent to; or has ended, some of them otherwise."""
+"""The replies of the check of a hash: every recipient was sent to; or all are settled, some otherwise."""

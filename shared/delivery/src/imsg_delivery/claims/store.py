@@ -1,22 +1,21 @@
-"""What of a chunk is claimed and what is settled: one Redis hash per chunk, changed in single steps by Redis' clock.
+"""The claims of a chunk's recipients: one Redis hash per chunk, changed by atomic scripts, with Redis' clock.
 
-A hash `imsg:ledger:REQUEST/FIRST` holds for each recipient `n` one of
+A hash `imsg:ledger:REQUEST/FIRST` has for each recipient `n` one of
 
-- `c OWNER UNTIL_MS TOKEN FIRST_MS DOUBT`, a claim: somebody is sending it, or died at it where UNTIL_MS has passed;
-- `f FIRST_MS DOUBT`, a claim that was given back before anything was sent;
+- `c OWNER UNTIL_MS TOKEN FIRST_MS DOUBT`, a claim: its worker is sending, or died if UNTIL_MS has passed;
+- `f FIRST_MS DOUBT`, a claim that was released before anything was sent;
 - `r TOKEN FIRST_MS DOUBT HANDED USES STEP JSON`, delayed: its attempt ended, a copy with TOKEN + 1 brings the next.
-  USES is 1 where that is another attempt, 0 after a block, 2 where the provider is only asked;
-- `s RANK JSON`, an end: the outcome that stands;
+  USES is 1 where that is another attempt, 0 after a block, 2 for a status query;
+- `s RANK JSON`, settled: the final outcome;
 
-and for each delivery that is being carried out `start/TOKEN/FIRST` → `COUNT SETTLED`: how often it was begun and not
-brought to an orderly end, and how many of its recipients had ended when it was begun last; beside it
-`by/TOKEN/FIRST` → the owners that are counted there, and `back/OWNER` where one ended in good order after all.
-What begins and claims in one step, a single message of which nothing is known, writes no start: a claim that is left
-behind without one counts as one start.
+and for each delivery in progress `start/TOKEN/FIRST` → `COUNT SETTLED`: how often it was begun without an orderly end,
+and how many of its recipients were settled when it was begun last; beside it `by/TOKEN/FIRST` → the owners of these
+starts, and `back/OWNER` for an owner that ended in good order later.
+A new single message is begun and claimed in one step without a start; its claim, if left behind, counts as one start.
 `of` → how many recipients the chunk has, where that is known.
-Once all have ended the hash goes, and a digest of the chunk's name stands for it (`settled`).
-`imsg:ledger:stopped/PROCESS` says that a process was ended because it stood still: its owners count for nothing
-(ADR 15). TOKEN is the job's fencing token. Versions before these fields count as they did, by COUNT alone.
+Once all recipients are settled the hash is deleted, and a digest of the chunk's name replaces it (`settled`).
+`imsg:ledger:stopped/PROCESS` records that a process was killed because it was suspended: its starts do not count
+(ADR 15). TOKEN is the job's fencing token.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ from typing import Any, Literal
 from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Settled, Stale, Transition
 from imsg_delivery.claims.scripts import load
-from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
+from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, settled_read
 from imsg_people.lookups import NO_EXCLUSIONS, Exclusions, RecipientLookup
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
@@ -38,32 +37,32 @@ from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavail
 log = logger(__name__)
 
 LEASE_S = 30.0
-"""How long a claim stands without being renewed: a pause of the process or of Redis must not cost a duplicate."""
+"""How long a claim lasts without renewal: a pause of the process or of Redis must not cause a duplicate."""
 
 RENEWALS = 3
 """Renewals in the time of a lease, so that one or two may fail."""
 
 KEEP_S = 2 * 86_400
-"""How long claims outlive its job's expiry: copies that come late must still find it."""
+"""How long claims outlive their job's expiry: late copies of the job must still find them."""
 
 BREAKS = 3
 """Starts without an orderly end or anything settled after which a delivery is dead."""
 
 KEY = "imsg:ledger:"
-"""Before the name of a chunk."""
+"""The prefix of a chunk's name."""
 
 BORN_KEY = "imsg:ledger:born"
 
 SENT_BEFORE = "It was sent before; what the provider said then is not kept any more."
 
 STOPPED_KEY = "imsg:ledger:stopped/"
-"""Before the name of a process."""
+"""The prefix of a process' name."""
 
 
 class ChunkRecord:
-    """One delivery's view of its chunk's hash: of which job, and `owner`, who carries out this one delivery.
+    """One delivery's view of its chunk's hash. `owner` identifies the delivery.
 
-    Another delivery of the same message has another owner. `is_whole`: the job holds every recipient of the chunk.
+    Another delivery of the same message has another owner. `is_whole`: the job has every recipient of the chunk.
     """
 
     __slots__ = (
@@ -74,21 +73,21 @@ class ChunkRecord:
     def __init__(self, job: Job, owner: str, *, is_whole: bool = False) -> None:
         self.owner = owner
         self.name = f"{job.request}/{job.recipients[0].n if job.chunk is None else job.chunk}"
-        """What log lines call the chunk."""
+        """The chunk's name in logs."""
         self.key = f"{KEY}{self.name}"
         self.request = job.request
         self.recipients = len(job.recipients)
         self.is_whole = is_whole
         self.attempt = job.attempt
         self.token = job.fencing_token
-        """A copy of the job with a lower fencing token has nothing to do with a recipient any more."""
+        """The fencing token: copies of the job with a lower one must ignore the recipient."""
         self.start = start_field(job)
         """The field that counts this delivery's starts."""
         self.accepted_s = job.accepted_at.timestamp()
         self.keep_until_ms = round((job.expires_at.timestamp() + KEEP_S) * 1000)
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether it is the same delivery of the same copy."""
+        """Return whether it is the same delivery of the same copy."""
         return isinstance(other, ChunkRecord) and (self.owner, self.key, self.start) == (
             other.owner,
             other.key,
@@ -101,34 +100,34 @@ class ChunkRecord:
 
 
 def owner_of(process: str, worker: str) -> str:
-    """Say how the owners of a worker begin: of which process (empty: unwatched), which of its workers."""
+    """Return the prefix of a worker's owners: its process (empty: unwatched) and its name in it."""
     return f"{process}.{worker}:"
 
 
 def process_of(owner: str) -> str:
-    """Say which process an owner is of."""
+    """Return the process of an owner."""
     return owner.partition(".")[0]
 
 
 def start_field(job: Job) -> str:
-    """Name the field that counts the starts of a copy: its token and first recipient tell it from all others."""
+    """Return the field that counts the starts of a copy, which its token and first recipient identify."""
     return f"start/{job.fencing_token}/{job.recipients[0].n}"
 
 
 @dataclass(frozen=True, slots=True)
 class BeginReply:
-    """What the claims say to a delivery that wants to begin."""
+    """The claims' reply to the begin of a delivery."""
 
     now_s: float
     """Redis' clock (Unix, seconds)."""
     answer: Literal["go", "alone", "dead"]
-    """`alone`: it broke a worker before; nothing is recorded yet, come back when nothing else is in flight."""
+    """`alone`: it broke a worker before, and must be begun in isolation; nothing is recorded yet."""
     broken: int
     """How often in a row it was begun before without an orderly end and without progress."""
     by: Sequence[str]
-    """Who began it before without an orderly end, as far as that is known; also where there was progress since."""
+    """The owners of earlier starts without an orderly end, as far as they are known, progress or not."""
     known: bool
-    """There was something of this chunk."""
+    """Whether the claims had a record of this chunk."""
     records: Mapping[int, Record]
 
 
@@ -148,7 +147,7 @@ class Claims:
     ) -> None:
         self._redis = redis
         self._unix_clock = unix_clock
-        """For what is asked beside, never for what is decided: that goes by Redis' clock."""
+        """Chooses which reads to add; all decisions use Redis' clock."""
         self._lease_ms = round(lease_s * 1000)
         self._stopped = tuple(stopped)
         self._held: dict[ChunkRecord, set[int]] = {}
@@ -197,7 +196,7 @@ class Claims:
         now_ms, answer, broken, known, by, *found = reply
         records = {n: _read(record.request, n, one, held) for n, one in zip(ns, found, strict=True)}
         if is_settled or (not asked and await self._find_settled(record, int(now_ms) / 1000)):
-            # Whatever else stands there was left by somebody who began, and died before he had read this.
+            # Other records were left by a worker that began the delivery and died before it read the digest.
             for n in (n for n, one in records.items() if not isinstance(one, Settled)):
                 records[n] = _settle_compacted(record, n, int(now_ms) / 1000)
         names = tuple(by.decode().split())
@@ -206,9 +205,9 @@ class Claims:
     async def begin_and_claim(
         self, record: ChunkRecord, n: int, lookup: RecipientLookup | None = None
     ) -> Free | Settled | None:
-        """Begin the delivery of a single message and claim it, in one step; None where it has to be begun first.
+        """Begin the delivery of a single message and claim it, in one step.
 
-        That is where anything is known of it: an earlier start, a claim, an end.
+        Returns None where the claims have a record of it, an earlier start, claim or end: then call `begin`.
         """
         arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
         asked = self._is_old(record, self._unix_clock())
@@ -227,23 +226,23 @@ class Claims:
         return now_s >= record.accepted_s + LOOK_AFTER_S
 
     async def _find_settled(self, record: ChunkRecord, now_s: float) -> bool:
-        """Ask whether a chunk is settled, where Redis' clock says what ours did not."""
+        """Return whether a chunk is settled, if it is old enough by Redis' clock."""
         if not self._is_old(record, now_s):
             return False
-        read = question(record.name, record.accepted_s)
+        read = settled_read(record.name, record.accepted_s)
         return bool((await self._call(read.command, read.key, *read.fields))[0])
 
     @property
     def compaction(self) -> Compaction:
-        """What lets the hashes of settled chunks go."""
+        """The compaction of settled chunks."""
         return self._compaction
 
     async def _find_excused(self, owners: Sequence[str]) -> list[str]:
-        """Return the owners whose process was ended because it stood still."""
+        """Return the owners whose process was killed because it was suspended."""
         return [owner for owner in owners if await self._call("EXISTS", STOPPED_KEY + process_of(owner))]
 
     async def excuse_stopped(self) -> None:
-        """Write once which processes before this one were merely stopped, for the workers that take over from them."""
+        """Record the processes before this one that were only suspended, for the workers that take over their jobs."""
         while self._stopped:
             await self._call("SET", STOPPED_KEY + self._stopped[0], 1, "EX", KEEP_S)
             self._stopped = self._stopped[1:]
@@ -257,11 +256,11 @@ class Claims:
         ends: bool = False,
         lookup: RecipientLookup | None = None,
     ) -> dict[int, Record]:
-        """Write what attempts ended with, then claim more recipients: one step, so that a call costs one round trip.
+        """Write transitions, then claim more recipients, in one step, so that a call costs one round trip.
 
-        Answers for a transition what stands now: the outcome that was there before where that one counts more, Stale
-        where another has taken the recipient over. Answers for a claim Free or Lapsed where it is ours now, and
-        otherwise why not. With `ends` the delivery's start is taken away too.
+        Returns for a transition the record after it: an earlier outcome of higher rank, or Stale where another worker
+        has taken the recipient over. Returns for a claim Free or Lapsed where it succeeded, else why not. With `ends`
+        the delivery's start is removed too.
         """
         if len(transitions) == 1 and transitions[0].step_s is None and not (claim or ends):
             return {transitions[0].outcome.n: await self._finish(record, transitions[0])}
@@ -275,7 +274,7 @@ class Claims:
         for transition, found in zip(transitions, reply, strict=False):
             n = transition.outcome.n
             answers[n] = _record_of(transition) if found == b"k" else _read(record.request, n, found)
-        self._let_go(record, answers)
+        self._drop_leases(record, answers)
         for n, found in zip(claim, reply[len(transitions) :], strict=True):
             answers[n] = _read(record.request, n, found, held)
             if isinstance(answers[n], Free | Lapsed):
@@ -286,16 +285,16 @@ class Claims:
         """Write that one recipient has ended, as `advance` does, in the shortest step."""
         n, rank, body = _write(transition)
         found = await self._run(self._scripts["finish"], record.key, [KEEP_S * 1000, n, rank, body])
-        self._let_go(record, [n])
+        self._drop_leases(record, [n])
         return _record_of(transition) if found == b"k" else _read(record.request, n, found)
 
     async def end(
         self, record: ChunkRecord, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int = 0
     ) -> None:
-        """Bring a delivery to an orderly end: its start is taken away, those are marked whose copies are kept.
+        """End a delivery in good order: remove its start, and mark the recipients `handed` to a confirmed copy.
 
-        `unsent` may have been claimed and was not begun; `broken` is what the delivery began with, where it is
-        handed back and will be begun again.
+        `unsent` recipients may have been claimed and were not begun. `broken` is the count that the delivery began
+        with, if it is requeued and will be begun again.
         """
         arguments: list[Argument] = [record.token, record.owner, record.start, broken, len(handed), *handed, *unsent]
         await self._step("end", record, arguments)
@@ -312,7 +311,7 @@ class Claims:
         return int(await self._run(self._scripts["data_since"], BORN_KEY, [])) / 1000
 
     def forget(self, record: ChunkRecord) -> None:
-        """Stop renewing the leases of a delivery: this worker does not work on it any more."""
+        """Stop renewing the leases of a delivery: this worker has ended it."""
         self._held.pop(record, None)
 
     async def keep_leases(self) -> None:
@@ -347,11 +346,11 @@ class Claims:
         *,
         asks: bool = False,
     ) -> tuple[Any, Exclusions, bool]:
-        """Run a script; in the same round trip, see who may not be sent to and whether the chunk is settled."""
+        """Run a script; in the same round trip read exclusions and whether the chunk is settled."""
         script = self._scripts[name]
         reads: list[Read] = [] if lookup is None else list(lookup.reads)
         if asks:
-            reads.append(question(record.name, record.accepted_s))
+            reads.append(settled_read(record.name, record.accepted_s))
         if not reads:
             return await self._run(script, record.key, arguments), NO_EXCLUSIONS, False
         try:
@@ -368,7 +367,7 @@ class Claims:
         except RedisRefused as refused:
             raise _translate(refused) from refused.__cause__
 
-    def _let_go(self, record: ChunkRecord, ns: Iterable[int]) -> None:
+    def _drop_leases(self, record: ChunkRecord, ns: Iterable[int]) -> None:
         if held := self._held.get(record):
             held.difference_update(ns)
             if not held:
