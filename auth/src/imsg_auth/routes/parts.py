@@ -30,7 +30,7 @@ class Parts:
     keys: ApiKeys
 
 
-def find_address(request: Request) -> str:
+async def find_address(request: Request) -> str:
     """Return the client's address as the gateway saw it."""
     return request.headers.get(ADDRESS_HEADER, "")
 

@@ -45,7 +45,7 @@ class Owner:
     is_admin: bool
 
 
-def find_owner(user: User) -> Owner:
+async def find_owner(user: User) -> Owner:
     """Return the calling user."""
     return Owner(user.user_id, user.username, user.is_admin)
 

@@ -42,4 +42,9 @@ def find_parts(request: ClientRequest) -> Parts:
     return parts
 
 
-GatewayParts = Annotated[Parts, Depends(find_parts)]
+async def depend_on_parts(request: ClientRequest) -> Parts:
+    """Return the same for FastAPI, which calls a function that is not async in a thread."""
+    return find_parts(request)
+
+
+GatewayParts = Annotated[Parts, Depends(depend_on_parts)]

@@ -96,8 +96,11 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), ref
     app.add_exception_handler(Exception, on_crash)
 
 
-def find_parts(request: Request) -> Any:  # noqa: ANN401  the `Parts` of the service
-    """Return what the routes of a service call: `app.state.parts`, for FastAPI's `Depends`."""
+async def find_parts(request: Request) -> Any:  # noqa: ANN401  the `Parts` of the service
+    """Return what the routes of a service call: `app.state.parts`, for FastAPI's `Depends`.
+
+    FastAPI calls a function that is not async in a thread, which costs more than what it does.
+    """
     return request.app.state.parts
 
 

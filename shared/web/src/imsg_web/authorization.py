@@ -39,20 +39,20 @@ class InternalRoute(APIRoute):
         return list(await request.json())
 
 
-def find_caller(request: Request) -> Caller | None:
+async def find_caller(request: Request) -> Caller | None:
     """Return the user on whose behalf the service calls; None where it calls for itself."""
     caller: Caller | None = request.state.caller
     return caller
 
 
-def require_user(caller: Annotated[Caller | None, Depends(find_caller)]) -> Caller:
+async def require_user(caller: Annotated[Caller | None, Depends(find_caller)]) -> Caller:
     """Return the calling user. Raises Refusal token_missing without one."""
     if caller is None:
         raise Refusal("token_missing")
     return caller
 
 
-def require_administrator(caller: Annotated[Caller, Depends(require_user)]) -> Caller:
+async def require_administrator(caller: Annotated[Caller, Depends(require_user)]) -> Caller:
     """Return the calling administrator. Raises Refusal token_missing, no_right."""
     if not caller.is_admin:
         raise Refusal("no_right")
