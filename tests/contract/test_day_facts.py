@@ -11,6 +11,8 @@ from sqlalchemy import delete
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.eraser import Eraser
+from imsg_history.latency_stats import LatencyStatistics, find_percentile
+from imsg_history.ownership import Ownership
 from imsg_history.tables import messages, requests
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
@@ -68,6 +70,25 @@ async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -
     await keep(database, one, early)
     (fact,) = (await read_day_facts(database)).values()
     assert fact == {"messages": 1, "uncertain": 1}
+
+
+async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
+    to = [f"{n}@example.com" for n in range(20)]
+    one = job(at=NOW, to=to)
+    seconds = [0.5] * 12 + [4] * 7 + [200_000]
+    outcomes = [
+        outcome(one, Status.SENT, n).model_copy(update={"at": NOW + timedelta(seconds=took)})
+        for n, took in enumerate(seconds)
+    ]
+    await keep(database, one, *outcomes)
+    latencies, end = LatencyStatistics(database, ZoneInfo("UTC")), NOW + timedelta(hours=1)
+    wanted = [{"method": "smtp", "sent": {"count": 20, "p50_s": 1, "p95_s": 5}, "delivered": None}]
+    for by_day in (False, True):
+        assert await latencies.find(None, NOW, end, by_day=by_day) == wanted
+        owner, stranger = Ownership(one.username, one.user_id), Ownership("li", one.user_id)
+        assert await latencies.find(owner, NOW, end, by_day=by_day) == wanted
+        assert await latencies.find(stranger, NOW, end, by_day=by_day) == []
+    assert find_percentile([0] * 10 + [3], 0.5) is None
 
 
 async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None:

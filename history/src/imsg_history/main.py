@@ -32,6 +32,7 @@ from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
 from imsg_history.expiry import PausedExpiry
 from imsg_history.ids import from_ms, to_ms
+from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
@@ -199,6 +200,7 @@ def _make_parts(
         RequestList(store),
         Replies(store),
         Statistics(store, zone),
+        LatencyStatistics(store, zone),
         Attachments(store),
         Resends(store),
         Recipients(store),

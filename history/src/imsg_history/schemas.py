@@ -223,6 +223,22 @@ class CauseShape(AnswerPart):
     count: int
 
 
+class PercentilesShape(AnswerPart):
+    """How long messages took. Times are in buckets: each is the upper bound of one, in seconds."""
+
+    count: int
+    p50_s: Annotated[int | None, Field(description="Half of them took no longer; null: more than a day.")]
+    p95_s: Annotated[int | None, Field(description="95 in 100 took no longer; null: more than a day.")]
+
+
+class LatencyShape(AnswerPart):
+    """How long the messages of a method took from acceptance; null where there are none."""
+
+    method: str
+    sent: PercentilesShape | None
+    delivered: PercentilesShape | None
+
+
 class StatsAnswer(Success):
     """Counts by hour or day of the installation's time zone."""
 
@@ -235,6 +251,10 @@ class StatsAnswer(Success):
             max_length=100,
             description="What failed between `since` and `until`, by its cause: the 100 most frequent, these first.",
         ),
+    ]
+    latencies: Annotated[
+        list[LatencyShape],
+        Field(description="Of the whole buckets; of hours that are more than 25, of the days that they touch."),
     ]
     as_of: AsOf
 

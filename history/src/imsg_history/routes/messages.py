@@ -71,4 +71,6 @@ async def show_stats(user: User, query: Annotated[StatsQuery, Query()], parts: H
     span = find_span(query, user, zone, parts.now())
     buckets = await parts.statistics.count(span)
     failures = await parts.statistics.count_failures(span)
-    return Answer(ok(bucket=span.bucket, timezone=zone.key, buckets=buckets, failures=failures, as_of=as_of))
+    latencies = await parts.latencies.find(span.ownership, span.starts[0], span.starts[-1], by_day=span.bucket == "day")
+    figures = {"buckets": buckets, "failures": failures, "latencies": latencies}
+    return Answer(ok(bucket=span.bucket, timezone=zone.key, **figures, as_of=as_of))

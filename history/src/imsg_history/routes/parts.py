@@ -11,6 +11,7 @@ from imsg_history.attachments import Attachments
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.ids import rfc3339
+from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
@@ -31,6 +32,7 @@ class Parts:
     requests: RequestList
     replies: Replies
     statistics: Statistics
+    latencies: LatencyStatistics
     attachments: Attachments
     resends: Resends
     recipients: Recipients

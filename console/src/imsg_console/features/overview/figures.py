@@ -1,4 +1,4 @@
-"""Counts of messages, as the overview draws them: by method, over an hour, a day or a week."""
+"""Counts of messages, as the overview draws them: by method, over an hour, a day, a week or a month."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ RANGES: Mapping[str, Range] = {
     "hour": Range("hour", "hour", timedelta(hours=1)),
     "day": Range("day", "hour", timedelta(hours=23)),
     "week": Range("week", "day", timedelta(days=6)),
+    "month": Range("month", "day", timedelta(days=29)),
 }
 
 
@@ -72,6 +73,12 @@ def read_figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
         )
         for method in METHODS
     ]
+
+
+def write_rate(one: Figures) -> str:
+    """Write which share of the settled messages was delivered; empty where no receipts came."""
+    settled = one.total - one.sum("waiting")
+    return f"{100 * one.sum('delivered') / settled:.1f} %" if one.sum("delivered") else ""
 
 
 def write_labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:

@@ -1,9 +1,10 @@
 """The overview: counts by channel, and what needs attention."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -12,13 +13,22 @@ from nicegui import ui
 from imsg_console.client import ApiError
 from imsg_console.features.overview import attention
 from imsg_console.features.overview.attention import Item
-from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figures, Range, read_figures, write_labels
+from imsg_console.features.overview.figures import (
+    COLOURS,
+    KINDS,
+    RANGES,
+    Figures,
+    Range,
+    read_figures,
+    write_labels,
+    write_rate,
+)
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
-from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.facts import draw_facts, page_head
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
@@ -69,16 +79,24 @@ async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen
     if is_new:
         with start:
             _draw_first_steps(view)
+    latencies = {one["method"]: one for one in answer["latencies"]}
     place.clear()
     with place:
         for one in read_figures(answer["buckets"]):
             first = datetime.fromisoformat(answer["buckets"][0]["start"])
             _draw_card(
-                view, one, chosen, write_labels(answer["buckets"], chosen.bucket, zone), write_local(first, zone)
+                view,
+                one,
+                chosen,
+                write_labels(answer["buckets"], chosen.bucket, zone),
+                write_local(first, zone),
+                latency=latencies.get(one.method, {}),
             )
 
 
-def _draw_card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
+def _draw_card(
+    view: View, one: Figures, chosen: Range, names: Sequence[str], since: str, *, latency: Mapping[str, Any]
+) -> None:
     t = view.t
     name, period = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
@@ -95,7 +113,29 @@ def _draw_card(view: View, one: Figures, chosen: Range, names: Sequence[str], si
         draw_stacked_bars(names, series, t("overview.chart", channel=name, range=period, **sums))
         links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
         draw_legend([one for one in series if sum(one.values)], links)
+        _draw_speed(view, one, latency)
         _draw_numbers(view, name, names, series)
+
+
+def _draw_speed(view: View, one: Figures, latency: Mapping[str, Any]) -> None:
+    """Draw which share was delivered, and how long it took."""
+    t = view.t
+    facts = [(t("overview.rate"), rate)] if (rate := write_rate(one)) else []
+    for kind in ("sent", "delivered"):
+        if took := latency.get(kind):
+            half, most = (_write_seconds(view, took[name]) for name in ("p50_s", "p95_s"))
+            facts.append((t(f"overview.time_to_{kind}"), t("overview.took", half=half, most=most)))
+    if facts:
+        draw_facts(facts)
+
+
+def _write_seconds(view: View, seconds: int | None) -> str:
+    if seconds is None:
+        return view.t("overview.over_a_day")
+    for unit, size in (("hours", 3_600), ("minutes", 60)):
+        if seconds >= size:
+            return view.t(f"overview.{unit}", n=seconds // size)
+    return view.t("overview.seconds", n=seconds)
 
 
 def _draw_numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
