@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_bench.excerpt import BEGIN, END, ROWS, put, table
+from imsg_bench.excerpt import BEGIN, END, ROWS, replace_section, table
 from imsg_bench.result import Result, Series
 
 
@@ -34,6 +34,6 @@ def test_a_run_without_a_measurement_is_refused() -> None:
 def test_lines_replace_what_stood_between_the_marks_and_nothing_else() -> None:
     """A page without marks is refused."""
     page = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
-    assert put(page, "new") == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
+    assert replace_section(page, "new") == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
     with pytest.raises(ValueError, match="must stand in it once"):
-        put("nothing", "new")
+        replace_section("nothing", "new")

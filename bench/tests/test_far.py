@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from imsg_bench.far import Near
+from imsg_bench.far import ClientSide
 from imsg_testing.servers import reserve_port
 from imsg_testing.tcp_server import serve_tcp
 
@@ -32,7 +32,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 @asynccontextmanager
 async def far(port: int) -> AsyncIterator[int]:
     """Put a distance in front of a port."""
-    server = await asyncio.get_running_loop().create_server(lambda: Near(port, ONE_WAY_S), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: ClientSide(port, ONE_WAY_S), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

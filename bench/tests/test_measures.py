@@ -7,7 +7,7 @@ from imsg_bench.measures.after_outage import find_capacity
 from imsg_bench.measures.alone import FLOOR, OURS, WEB_FLOOR
 from imsg_bench.measures.alone import result as alone
 from imsg_bench.measures.far_server import content
-from imsg_bench.measures.left_behind import ENDLESS, Kept, Stores, kind
+from imsg_bench.measures.left_behind import ENDLESS, StoredKey, Stores, kind
 from imsg_bench.measures.left_behind import result as left_behind
 from imsg_bench.result import Result
 from imsg_bench.table import METHODS, TABLE
@@ -34,18 +34,20 @@ def test_a_message_alone_is_held_against_the_floor_without_a_web_server() -> Non
     assert found.find("p50, iMSG ÷ floor behind a bare ASGI app").middle == pytest.approx(0.75)
 
 
-def stores(keys: dict[str, Kept], memory: int, file: int, database: int) -> Stores:
+def stores(keys: dict[str, StoredKey], memory: int, file: int, database: int) -> Stores:
     """Make what stood there at a moment."""
     return Stores(keys, memory, file, database)
 
 
 def test_what_is_left_is_octets_by_seconds_of_what_has_grown() -> None:
     """1,000 messages: one key of theirs for 100,000 s, one that grew by half, one that was there, one without end."""
-    before = stores({"imsg:used:{a}": Kept(1_000, 500.0), "imsg:user:a": Kept(300, ENDLESS)}, 5_000, 100, 10_000)
+    before = stores(
+        {"imsg:used:{a}": StoredKey(1_000, 500.0), "imsg:user:a": StoredKey(300, ENDLESS)}, 5_000, 100, 10_000
+    )
     keys = {
-        "imsg:settled:{1}": Kept(8_000, 100_000.0),
-        "imsg:used:{a}": Kept(1_500, 400.0),
-        "imsg:user:a": Kept(300, ENDLESS),
+        "imsg:settled:{1}": StoredKey(8_000, 100_000.0),
+        "imsg:used:{a}": StoredKey(1_500, 400.0),
+        "imsg:user:a": StoredKey(300, ENDLESS),
     }
     found = left_behind(before, stores(keys, 25_000, 900_100, 2_010_000), 50_000, 1_000)
     held = (8_000 * 100_000 + 500 * 400) / 1_000 / 1e6

@@ -10,7 +10,7 @@ import pytest
 from imsg_bench.peers.__main__ import PEERS, page, result
 from imsg_bench.peers.contest import Outcome
 from imsg_bench.peers.flood import Plan, fill, flood
-from imsg_bench.peers.operator import Book, Smpp, destination
+from imsg_bench.peers.operator import DeliveryLog, Smpp, destination
 from imsg_bench.peers.ours import http_post
 from imsg_bench.peers.peer import read_numbers
 from imsg_testing.tcp_server import serve_tcp
@@ -99,7 +99,7 @@ class Written(asyncio.Transport):
 def test_the_operator_answers_every_command_in_pieces_too(tmp_path: Path) -> None:
     said = struct.pack(">IIII", 16, 9, 0, 1) + submit(2, "8613800000001") + submit(3, "8613800000002")
     written = Written()
-    with closing(Book(tmp_path)) as book:
+    with closing(DeliveryLog(tmp_path)) as book:
         session = Smpp(book)
         session.connection_made(written)
         for at in range(0, len(said), 7):

@@ -6,7 +6,7 @@ import pytest
 
 from imsg_bench.result import Result, Series
 from imsg_bench.simulation import Station, capacity, cores, simulate, size
-from imsg_bench.sizing import checks, of_a_message, table
+from imsg_bench.sizing import checks, read_message_costs, table
 
 
 def test_the_station_that_is_full_first_bounds_all() -> None:
@@ -50,7 +50,7 @@ def whole_run() -> list[Result]:
 
 
 def test_the_table_has_a_line_a_load() -> None:
-    costs = of_a_message(whole_run()[1:])
+    costs = read_message_costs(whole_run()[1:])
     lines = table(costs).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["1", "100", "10,000", "1,000,000"]
     assert lines[-1].split("|")[2].strip() == "14"  # 16,667/s × 500 µs ÷ 0.6

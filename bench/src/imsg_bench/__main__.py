@@ -37,15 +37,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="few, short rounds")
     parser.add_argument("--history", action="store_true", help="history alone, with 5,000,000 messages")
     parser.add_argument("--out", type=Path, default=None, help="folder to write to (bench/results)")
-    given = parser.parse_args(arguments)
-    wanted = [name.upper() for name in given.measurements] or (["F"] if given.history else list(BY_KEY))
-    if unknown := [name for name in wanted if name not in BY_KEY]:
+    options = parser.parse_args(arguments)
+    keys = [name.upper() for name in options.measurements] or (["F"] if options.history else list(BY_KEY))
+    if unknown := [name for name in keys if name not in BY_KEY]:
         parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(BY_KEY)}")
-    scale = HISTORY if given.history else QUICK if given.quick else FULL
-    results = measure([one for one in TABLE if one.KEY in wanted], scale)
-    failed = [name for name in wanted if name not in {result.key for result in results}]
-    whole = len(wanted) == len(BY_KEY) or given.history
-    out = given.out or (ROOT / "bench" / "results" if whole else None)
+    scale = HISTORY if options.history else QUICK if options.quick else FULL
+    results = measure([measurement_ for measurement_ in TABLE if measurement_.KEY in keys], scale)
+    failed = [name for name in keys if name not in {result.key for result in results}]
+    whole = len(keys) == len(BY_KEY) or options.history
+    out = options.out or (ROOT / "bench" / "results" if whole else None)
     document = report.document(scale.name, machine.describe(), results)
     print(report.table(results))
     for result in results:
@@ -71,15 +71,15 @@ def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
         peer = PEER_PYTHON if PEER_PYTHON.exists() else None
         if peer is None:
             progress.say("no peer: its environment is made by `make bench`")
-        found: dict[str, Result] = {}
-        run = Run(scale, servers, progress, peer, found)
+        results: dict[str, Result] = {}
+        run = Run(scale, servers, progress, peer, results)
         for measurement in measurements:
             progress.say(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
             try:
-                found[measurement.KEY] = measurement.measure(run)
+                results[measurement.KEY] = measurement.measure(run)
             except Exception:  # noqa: BLE001  whatever it is, half an hour of the others' figures is not lost by it
                 progress.say(f"{measurement.KEY}  failed: {traceback.format_exc()}")
-        return list(found.values())
+        return list(results.values())
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ class Receiver(asyncio.Protocol):
         """Answer each call that is whole."""
         self._read += data
         while (end := self._read.find(b"\r\n\r\n")) >= 0:
-            found = _LENGTH.search(self._read[: end + 2])
-            whole = end + 4 + (int(found[1]) if found else 0)
-            if len(self._read) < whole:
+            length = _LENGTH.search(self._read[: end + 2])
+            request_end = end + 4 + (int(length[1]) if length else 0)
+            if len(self._read) < request_end:
                 return
-            self._read = self._read[whole:]
+            self._read = self._read[request_end:]
             if self._transport is not None:
                 self._transport.write(ANSWER)
 

@@ -32,12 +32,12 @@ class Change:
 
 def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
     """Pair the series and the costs that both runs have."""
-    known = {(result.key, one.name): one for result in before for one in _series(result)}
+    earlier = {(result.key, one.name): one for result in before for one in _series(result)}
     return [
-        Change(result.key, known[result.key, one.name], one)
+        Change(result.key, earlier[result.key, one.name], one)
         for result in after
         for one in _series(result)
-        if (result.key, one.name) in known
+        if (result.key, one.name) in earlier
     ]
 
 
@@ -48,10 +48,10 @@ def _series(result: Result) -> Iterator[Series]:
         yield Series(f"processor, {name}", "µs", (cost,))
 
 
-def table(found: Sequence[Change]) -> str:
+def table(changes_: Sequence[Change]) -> str:
     """Write them as Markdown."""
     lines = ["| | measured | before | after | change | beyond the rounds' spread |", "|---|---|---:|---:|---:|---|"]
-    for one in found:
+    for one in changes_:
         unit = f" {one.after.unit}" if one.after.unit else ""
         cells = (
             one.key,
@@ -74,8 +74,8 @@ def _tell_noise(one: Change) -> str:
 def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
     """Read a run. Raises ValueError where the file holds none."""
     try:
-        found = json.loads(path.read_text())
-        return found, [Result.from_json(one) for one in found["results"]]
+        changes_ = json.loads(path.read_text())
+        return changes_, [Result.from_json(one) for one in changes_["results"]]
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} holds no results of a run: {error!r}") from error
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 
 from imsg_bench.counts import Counts
-from imsg_bench.servers import Servers, Share, folder_of, share
-from imsg_bench.users import add_users, introduce
+from imsg_bench.servers import Servers, Share, make_folder, share
+from imsg_bench.users import add_users, cache_users
 from imsg_testing.api import Api
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
@@ -33,7 +33,7 @@ class Deployment:
 
     def __init__(self, stack: ExitStack, servers: Servers) -> None:
         self.stack = stack
-        self.folder = folder_of(stack)
+        self.folder = make_folder(stack)
         self.share: Share = stack.enter_context(share(servers))
         self._settings: dict[str, str] = {
             **KEYS,
@@ -45,7 +45,7 @@ class Deployment:
             "IMSG_HISTORY_URL": "http://127.0.0.1:1",
         }
         self._api: Api | None = None
-        self._users_at = ""
+        self._users_database = ""
 
     @property
     def servers(self) -> Servers:
@@ -54,24 +54,24 @@ class Deployment:
 
     def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> Service:
         """Make one of our services, in another environment where `python` is its; it is not started yet."""
-        one = Service(package, self.folder, {**self._settings, **settings}, python)
-        self.stack.callback(one.process.close)
-        return one
+        service_ = Service(package, self.folder, {**self._settings, **settings}, python)
+        self.stack.callback(service_.process.close)
+        return service_
 
     def auth(self) -> Service:
         """Start auth on a database of its own."""
-        self._users_at = self.share.database("auth")
-        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self._users_at})
-        one.start()
-        self._settings["IMSG_AUTH_URL"] = one.url
-        return one
+        self._users_database = self.share.database("auth")
+        service_ = self.service("imsg_auth", {"IMSG_DATABASE_URL": self._users_database})
+        service_.start()
+        self._settings["IMSG_AUTH_URL"] = service_.url
+        return service_
 
     def history(self, database: str | None = None) -> Service:
         """Start history; on a database of its own where none is given."""
-        one = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
-        one.start()
-        self._settings["IMSG_HISTORY_URL"] = one.url
-        return one
+        service_ = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
+        service_.start()
+        self._settings["IMSG_HISTORY_URL"] = service_.url
+        return service_
 
     def callbacks(self) -> Service:
         """Start callbacks on a database of its own, allowed to call this machine; auth runs already."""
@@ -80,25 +80,25 @@ class Deployment:
             "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
             "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
         }
-        one = self.service("imsg_callbacks", settings)
-        one.start()
-        self._settings["IMSG_CALLBACKS_URL"] = one.url
-        return one
+        service_ = self.service("imsg_callbacks", settings)
+        service_.start()
+        self._settings["IMSG_CALLBACKS_URL"] = service_.url
+        return service_
 
     def callback_sink(self) -> str:
         """Start a receiver of callbacks that takes everything; return its URL."""
         port = reserve_port(self)
-        self.listening("imsg_bench.callback_sink", port, str(port))
+        self.start_listener("imsg_bench.callback_sink", port, str(port))
         return f"http://127.0.0.1:{port}/"
 
     def gateway(self) -> Service:
         """Start a gateway and lift the administrator's limits to the highest that can be set."""
-        one = self.service("imsg_gateway")
-        one.start()
-        self._api = Api(one.url)
+        service_ = self.service("imsg_gateway")
+        service_.start()
+        self._api = Api(service_.url)
         self.stack.callback(self._api.client.close)
         self._api.open_wide()
-        return one
+        return service_
 
     def mail_sender(self, port: int, connections: int = 16) -> Service:
         """Make sender-smtp for a server on the loopback; it is not started yet."""
@@ -125,40 +125,40 @@ class Deployment:
 
     def start_sink(self, port: int) -> None:
         """Start the mail server of a port."""
-        self.listening("imsg_bench.sink", port, str(port), str(self.folder))
+        self.start_listener("imsg_bench.sink", port, str(port), str(self.folder))
 
     def far(self, port: int, one_way_s: float) -> int:
         """Delay a server of the loopback by a proxy; return the proxy's port."""
-        away = reserve_port(self)
-        self.listening("imsg_bench.far", away, str(away), str(port), str(one_way_s))
-        return away
+        proxy_port = reserve_port(self)
+        self.start_listener("imsg_bench.far", proxy_port, str(proxy_port), str(port), str(one_way_s))
+        return proxy_port
 
     def stub(self) -> tuple[int, Counts]:
         """Start an SMS provider; return its port and its counts."""
         counts = Counts(self.folder / "texts")
         port = reserve_port(self)
-        self.listening("imsg_bench.stub", port, str(port), str(self.folder))
+        self.start_listener("imsg_bench.stub", port, str(port), str(self.folder))
         return port, counts
 
-    def program(self, *words: str, given: Mapping[str, str] = {}, python: Path | None = None) -> Process:
+    def program(self, *words: str, variables: Mapping[str, str] = {}, python: Path | None = None) -> Process:
         """Start a module of Python's as a process."""
         log = self.folder / f"{words[0]}.log"
         command = [str(python or sys.executable), "-m", *words]
-        process = Process(command, log=log, environment=environment(given), cwd=self.folder)
+        process = Process(command, log=log, environment=environment(variables), cwd=self.folder)
         self.stack.callback(process.close)
         process.start()
         return process
 
-    def listening(self, module: str, port: int, *words: str, given: Mapping[str, str] = {}) -> Process:
+    def start_listener(self, module: str, port: int, *words: str, variables: Mapping[str, str] = {}) -> Process:
         """Start a module of Python's that listens on a port; return when it does."""
-        process = self.program(module, *words, given=given)
+        process = self.program(module, *words, variables=variables)
         wait_for(process, port)
         return process
 
     def serve(
         self,
         name: str,
-        given: Mapping[str, str],
+        variables: Mapping[str, str],
         *words: str,
         python: Path | None = None,
     ) -> tuple[str, Process]:
@@ -170,7 +170,7 @@ class Deployment:
             name,
             *("--port", str(port), "--loop", "uvloop", "--http", "httptools"),
             *("--no-access-log", "--log-level", "warning", "--no-server-header"),
-            given=given,
+            variables=variables,
             python=python,
         )
         wait_for(process, port)
@@ -185,8 +185,8 @@ class Deployment:
     def bodies(self, name: str = "bodies.jsonl") -> Path:
         """Write such a body for each of many users, one a line; they are added to auth's database."""
         path = self.folder / name
-        tokens = add_users(self._users_at, KEYS["IMSG_TOKEN_KEY"])
-        introduce(self.api.client, tokens)
+        tokens = add_users(self._users_database, KEYS["IMSG_TOKEN_KEY"])
+        cache_users(self.api.client, tokens)
         path.write_text("\n".join(map(body_of, tokens)))
         return path
 

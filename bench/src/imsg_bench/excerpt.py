@@ -84,7 +84,7 @@ def _find(result: Result, name: str) -> Series:
     )
 
 
-def put(page: str, lines: str, begin: str = BEGIN, end: str = END) -> str:
+def replace_section(page: str, lines: str, begin: str = BEGIN, end: str = END) -> str:
     """Put the lines between a page's marks. Raises ValueError where it has none."""
     written, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{lines}\n{end}", page, flags=re.DOTALL
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         (path,) = arguments
         _, results = read(Path(path))
-        PAGE.write_text(put(PAGE.read_text(), table(results)))
+        PAGE.write_text(replace_section(PAGE.read_text(), table(results)))
     except (ValueError, KeyError) as error:
         print(f"usage: python -m imsg_bench excerpt RESULTS.json, of a whole run ({error})", file=sys.stderr)
         return 2

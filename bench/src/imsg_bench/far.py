@@ -66,7 +66,7 @@ class Side(asyncio.Protocol):
             other.write(data)
 
 
-class Near(Side):
+class ClientSide(Side):
     """The client's end, which reaches the server a round trip after it was opened."""
 
     def __init__(self, server_port: int, one_way_s: float) -> None:
@@ -93,7 +93,7 @@ class Near(Side):
 async def serve(port: int, server_port: int, one_way_s: float) -> None:
     """Serve on a port of the loopback, for ever."""
     server = await asyncio.get_running_loop().create_server(
-        lambda: Near(server_port, one_way_s), "127.0.0.1", port, backlog=256
+        lambda: ClientSide(server_port, one_way_s), "127.0.0.1", port, backlog=256
     )
     await server.serve_forever()
 

@@ -53,7 +53,7 @@ def fill(url: str, bodies: Iterable[tuple[str, bytes]]) -> int:
         connection.close()
 
 
-def waiting(url: str, *queues: str) -> int:
+def count_ready(url: str, *queues: str) -> int:
     """Count what is ready in queues, now."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     try:
@@ -68,7 +68,7 @@ def key_of(made: Job) -> str:
     return job_key(made.method, made.lane)
 
 
-def until(holds: Callable[[], bool], within_s: float, every_s: float = 0.1) -> None:
+def wait_until(holds: Callable[[], bool], within_s: float, every_s: float = 0.1) -> None:
     """Wait until something holds. Raises TimeoutError."""
     end = time.monotonic() + within_s
     while not holds():

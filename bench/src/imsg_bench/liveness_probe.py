@@ -16,7 +16,7 @@ PATH = "/health/live"
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class ProbeReply:
     """One answer."""
 
     at: float
@@ -24,31 +24,31 @@ class Beat:
     ms: float
 
 
-def listen(host: str, port: int, file: Path) -> None:
+def probe(host: str, port: int, file: Path) -> None:
     """Probe for ever, and write down every answer. Raises OSError and HTTPException without one."""
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
     with file.open("w", buffering=1) as lines:
         while True:
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             connection.request("GET", PATH)
             answer = connection.getresponse()
             answer.read()
             if answer.status != http.client.OK:
                 raise http.client.HTTPException(f"{PATH} answered {answer.status}")
-            lines.write(f"{asked} {(time.monotonic() - asked) * 1e3}\n")
+            lines.write(f"{asked_at} {(time.monotonic() - asked_at) * 1e3}\n")
             time.sleep(EVERY_S)
 
 
-def read(file: Path) -> list[Beat]:
+def read(file: Path) -> list[ProbeReply]:
     """Read what was written so far; a last line that is being written is left out."""
     whole = file.read_text().rpartition("\n")[0]
-    return [Beat(float(at), float(ms)) for at, ms in (line.split() for line in whole.splitlines())]
+    return [ProbeReply(float(at), float(ms)) for at, ms in (line.split() for line in whole.splitlines())]
 
 
-def between(beats: list[Beat], begun: float, ended: float) -> list[float]:
+def between(beats: list[ProbeReply], begun: float, ended: float) -> list[float]:
     """Return the ms of what was asked in a time, and of what was still waited for as it began."""
     return [beat.ms for beat in beats if beat.at < ended and beat.at + beat.ms / 1e3 >= begun]
 
 
 if __name__ == "__main__":
-    listen(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    probe(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -40,13 +40,13 @@ def run(url: str, body: Path, seconds: float, connections: int = CONNECTIONS) ->
     if wrk is None:
         raise MissingServerError("wrk is not installed: apt-get install wrk")
     command = [str(wrk), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT), url]
-    said = subprocess.run(
+    completed = subprocess.run(
         [*command, "--", str(body)], capture_output=True, text=True, timeout=seconds + 30, check=False
     )
-    lines = said.stderr.splitlines()
-    if said.returncode != 0 or not lines or not lines[0].startswith("{"):
-        raise LoadError(f"wrk failed: {said.stderr[-500:] or said.stdout[-500:]}")
-    read = json.loads(lines[0])
-    if read["refused"] or read["lost"]:
-        raise LoadError(f"{url}: {read['refused']} refused, {read['lost']} lost: {' '.join(lines[1:])[:300]}")
-    return Load(read["accepted"], read["seconds"], read["p50_ms"], read["p99_ms"])
+    lines = completed.stderr.splitlines()
+    if completed.returncode != 0 or not lines or not lines[0].startswith("{"):
+        raise LoadError(f"wrk failed: {completed.stderr[-500:] or completed.stdout[-500:]}")
+    report = json.loads(lines[0])
+    if report["refused"] or report["lost"]:
+        raise LoadError(f"{url}: {report['refused']} refused, {report['lost']} lost: {' '.join(lines[1:])[:300]}")
+    return Load(report["accepted"], report["seconds"], report["p50_ms"], report["p99_ms"])

@@ -45,7 +45,7 @@ def _package(name: str) -> str:
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty=+changes"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return said.stdout.strip()
+    return completed.stdout.strip()

@@ -22,7 +22,7 @@ class Run:
     progress: Progress
     peer_python: Path | None
     """The Python of the environment that has Celery; None where it was not set up."""
-    found: dict[str, Result]
+    results: dict[str, Result]
     """The results so far, by key: some measurements use those of others."""
 
     @contextmanager

@@ -150,9 +150,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run as a process of its own: URL, file with the body, rate, seconds, connections; prints JSON."""
     url, body, rate, seconds, connections = arguments
     # epoll and uvloop know milliseconds only, and would send everything a little late; select knows microseconds.
-    asked = Path(body).read_bytes()
+    content = Path(body).read_bytes()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        load = OpenLoop(url, asked, schedule(float(rate), float(seconds)), int(connections))
+        load = OpenLoop(url, content, schedule(float(rate), float(seconds)), int(connections))
         exit_code = 0
         try:
             runner.run(load.run())

@@ -44,7 +44,7 @@ class Pair:
 
 def measure_rounds(trees: tuple[Path, Path], rows: Sequence[str], rounds: int, measure: Measure) -> list[Pair]:
     """Measure both trees in turn; the one that begins changes with each round."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    medians: dict[tuple[str, str], list[tuple[float, float]]] = {}
     units: dict[tuple[str, str], str] = {}
     for number in range(rounds):
         results: dict[Path, Sequence[Result]] = {}
@@ -54,10 +54,10 @@ def measure_rounds(trees: tuple[Path, Path], rows: Sequence[str], rounds: int, m
         for change in changes(results[trees[0]], results[trees[1]]):
             name = (change.key, change.after.name)
             units[name] = change.after.unit
-            found.setdefault(name, []).append((change.before.middle, change.after.middle))
+            medians.setdefault(name, []).append((change.before.middle, change.after.middle))
     return [
         Pair(*name, units[name], tuple(first for first, _ in values), tuple(second for _, second in values))
-        for name, values in found.items()
+        for name, values in medians.items()
     ]
 
 
@@ -108,12 +108,12 @@ def main(arguments: Sequence[str], measure: Measure = measure_row) -> int:
     parser.add_argument("second", metavar="B", help="the other")
     parser.add_argument("rows", nargs="+", metavar="ROW", help="measurements, such as A or D")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each is measured ({ROUNDS})")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        with open_tree(given.first) as first, open_tree(given.second) as second:
-            pairs = measure_rounds((first, second), given.rows, given.rounds, measure)
+        with open_tree(options.first) as first, open_tree(options.second) as second:
+            pairs = measure_rounds((first, second), options.rows, options.rounds, measure)
     except (subprocess.SubprocessError, ValueError) as error:
         print(f"pair: {error}", file=sys.stderr)
         return 1
-    print(write_table((given.first, given.second), pairs))
+    print(write_table((options.first, options.second), pairs))
     return 0

@@ -48,5 +48,5 @@ def _row(one: Series, full: float, y: int) -> list[str]:
         x = at(goal)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + 2}" y2="{y + ROW - 2}" stroke="{GOAL}"/>')
     end = max(at(max(one.values)), at(goal or 0.0)) + 8
-    told = f"{round_figure(one.middle)} {one.unit}".strip() + (f" ({one.goal})" if goal is not None else "")
-    return [*parts, f'<text x="{end:.1f}" y="{centre + 4}" font-size="13" fill="{FAINT}">{escape(told)}</text>']
+    label = f"{round_figure(one.middle)} {one.unit}".strip() + (f" ({one.goal})" if goal is not None else "")
+    return [*parts, f'<text x="{end:.1f}" y="{centre + 4}" font-size="13" fill="{FAINT}">{escape(label)}</text>']

@@ -19,5 +19,7 @@ class Progress:
 
     def round(self, key: str, number: int, of: int, **figures: float) -> None:
         """Write the figures of a round."""
-        told = ", ".join(f"{name.replace('_', ' ')} {round_figure(value)}" for name, value in figures.items())
-        self.say(f"{key}  round {number + 1}/{of}: {told}")
+        text_of_figures = ", ".join(
+            f"{name.replace('_', ' ')} {round_figure(value)}" for name, value in figures.items()
+        )
+        self.say(f"{key}  round {number + 1}/{of}: {text_of_figures}")

@@ -60,27 +60,27 @@ def reasons(text: str) -> Mapping[str, str]:
 
 def _not_reached(results: Sequence[Result]) -> list[str]:
     """Write what was not reached, and why as far as that is known."""
-    found: dict[str, list[str]] = {}
+    missed: dict[str, list[str]] = {}
     for result, one in list_missed(results):
         unit = f" {one.unit}" if one.unit else ""
-        found.setdefault(result.key, []).append(f"- {one.name}: {round_figure(one.middle)}{unit}, to be {one.goal}")
-    if not found:
+        missed.setdefault(result.key, []).append(f"- {one.name}: {round_figure(one.middle)}{unit}, to be {one.goal}")
+    if not missed:
         return []
     known = reasons(WHY.read_text())
     lines = ["## What was not reached, and why", ""]
-    for key, figures in found.items():
+    for key, figures in missed.items():
         lines += [f"**{key}**", "", *figures, "", known.get(key, "Not looked into yet."), ""]
     return lines
 
 
-def markdown(found: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> str:
+def markdown(missed: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> str:
     """Write the page of a run: the table, then each measurement with its method, its costs and its notes."""
-    lines = ["# What was measured", "", f"Scale {found['scale']}, {found['at']}, on:", ""]
-    lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
+    lines = ["# What was measured", "", f"Scale {missed['scale']}, {missed['at']}, on:", ""]
+    lines += [f"- {name}: {value}" for name, value in missed["machine"].items()]
     lines += ["", "The median of the rounds counts; beside it the lowest and highest, and how far they lie apart.", ""]
     lines += [table(results), "", *_not_reached(results)]
     for result in results:
-        lines += [f"## {result.key}. {result.title}", "", f"![{result.title}]({found['scale']}-{result.key}.svg)", ""]
+        lines += [f"## {result.key}. {result.title}", "", f"![{result.title}]({missed['scale']}-{result.key}.svg)", ""]
         lines += [methods[result.key], ""]
         if result.costs:
             lines += ["| who | processor µs each |", "|---|---:|"]
@@ -91,13 +91,13 @@ def markdown(found: Mapping[str, Any], results: Sequence[Result], methods: Mappi
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write(folder: Path, found: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> list[Path]:
+def write(folder: Path, missed: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> list[Path]:
     """Write the files of a run; return where they are. `methods` are the pages of method, by key."""
     folder.mkdir(parents=True, exist_ok=True)
-    scale = found["scale"]
+    scale = missed["scale"]
     written = {
-        folder / f"{scale}.json": json.dumps(found, ensure_ascii=False, indent=1) + "\n",
-        folder / f"{scale}.md": markdown(found, results, methods),
+        folder / f"{scale}.json": json.dumps(missed, ensure_ascii=False, indent=1) + "\n",
+        folder / f"{scale}.md": markdown(missed, results, methods),
         **{folder / f"{scale}-{result.key}.svg": bars(result) for result in results},
     }
     for path, text in written.items():

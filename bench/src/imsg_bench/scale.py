@@ -18,7 +18,7 @@ class Scale:
     """Recipients of a long list."""
     texts: int
     """Single SMS in a filled queue."""
-    waiting: int
+    count_ready: int
     """Bulk messages that wait while codes are sent."""
     codes: int
     """Codes of each half of a round, each timed."""
@@ -50,7 +50,7 @@ QUICK = Scale(
     mails=1_000,
     people=10_000,
     texts=1_000,
-    waiting=20_000,
+    count_ready=20_000,
     codes=500,
     events=10_000,
     rows=100_000,
@@ -70,7 +70,7 @@ FULL = Scale(
     mails=3_000,
     people=10_000,
     texts=3_000,
-    waiting=100_000,
+    count_ready=100_000,
     codes=2_000,
     events=30_000,
     rows=1_000_000,

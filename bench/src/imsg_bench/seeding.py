@@ -50,19 +50,19 @@ _METHOD = "(ARRAY['smtp', 'smtp', 'smtp', 'sms', 'smtp', 'sms', 'smtp', 'wechat'
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
+class SeededHistory:
     """What stands in the tables."""
 
     messages: int
     requests: int
 
 
-def seed(url: str, messages: int) -> Seeded:
+def seed(url: str, messages: int) -> SeededHistory:
     """Fill history's tables with so many messages: half of them singles, half in lists."""
     # Every EACH-th request is a list: EACH - 1 singles and LIST recipients, so that both halves are equal.
     each = LIST
     count = max(1, messages // (each - 1 + LIST)) * each
-    given = {
+    values_ = {
         "id": _ID.format(count=count, days=DAYS).replace("%", "%%"),
         "method": _METHOD,
         "users": USERS,
@@ -74,12 +74,12 @@ def seed(url: str, messages: int) -> Seeded:
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET maintenance_work_mem = '256MB'")
         for statement in (_REQUESTS, _MESSAGES):
-            connection.execute(statement.format(**given).replace("%%", "%"))
+            connection.execute(statement.format(**values_).replace("%%", "%"))
         connection.execute(_ATTEMPTS)
         connection.execute("VACUUM ANALYZE")
         row = connection.execute("SELECT count(*) FROM messages").fetchone()
     assert row is not None  # noqa: S101  count answers a row
-    return Seeded(int(row[0]), count)
+    return SeededHistory(int(row[0]), count)
 
 
 def cursor(url: str, where: str, values: dict[str, object], offset: int) -> str | None:

@@ -125,6 +125,6 @@ def share(servers: Servers) -> Iterator[Share]:
         opened.empty()
 
 
-def folder_of(stack: ExitStack) -> Path:
+def make_folder(stack: ExitStack) -> Path:
     """Make a folder for logs and small files that goes with the run."""
     return Path(stack.enter_context(TemporaryDirectory(prefix="imsg-bench-")))

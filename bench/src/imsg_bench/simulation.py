@@ -31,7 +31,7 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class SimulationResult:
     """What became of messages that were played through."""
 
     rate: float
@@ -47,7 +47,7 @@ def capacity(stations: Sequence[Station], cores: int) -> tuple[float, str]:
     return (together, "the cores") if together < fullest.most else (fullest.most, fullest.name)
 
 
-def simulate(stations: Sequence[Station], rate: float, messages: int, random: Random) -> Played:
+def simulate(stations: Sequence[Station], rate: float, messages: int, random: Random) -> SimulationResult:
     """Send so many messages at a rate (exponential gaps and works) through the stations; cores are not shared here."""
     arrivals = []
     at = 0.0
@@ -59,7 +59,7 @@ def simulate(stations: Sequence[Station], rate: float, messages: int, random: Ra
         arrivals = _through(station, arrivals, random)
     took = sorted(end - begin for begin, end in zip(begun, arrivals, strict=True))
     last = max(arrivals)
-    return Played(
+    return SimulationResult(
         messages / (last - begun[0]), took[len(took) // 2] * 1e3, took[min(len(took) - 1, len(took) * 99 // 100)] * 1e3
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from imsg_bench.compare import read
-from imsg_bench.excerpt import put
+from imsg_bench.excerpt import replace_section
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result
 from imsg_bench.simulation import Station, capacity, cores, simulate, size
@@ -24,10 +24,10 @@ SINGLE_THREADED = ("gateway", "history", "sender-smtp", "Valkey")
 """One process of these uses one core at most; RabbitMQ and PostgreSQL use several."""
 
 
-def of_a_message(results: Sequence[Result]) -> Mapping[str, float]:
+def read_message_costs(results: Sequence[Result]) -> Mapping[str, float]:
     """Return what a single mail costs each part, measured with everything running (J). Raises KeyError."""
-    (found,) = (result for result in results if result.key == "J")
-    return {name: found.costs[name] for name in (*SINGLE_THREADED, "RabbitMQ", "PostgreSQL")}
+    (measured,) = (result for result in results if result.key == "J")
+    return {name: measured.costs[name] for name in (*SINGLE_THREADED, "RabbitMQ", "PostgreSQL")}
 
 
 def table(costs: Mapping[str, float]) -> str:
@@ -46,8 +46,8 @@ def waits(costs: Mapping[str, float]) -> str:
     for load in LOADS:
         wanted = size(costs, load)
         stations = [Station(name, cost, wanted[name]) for name, cost in costs.items()]
-        played = simulate(stations, load / 60, MESSAGES, Random(load))  # noqa: S311  the same for everybody
-        lines.append(f"| {load:,} | {played.rate:,.2f} | {played.p50_ms:.2f} | {played.p99_ms:.2f} |")
+        simulated = simulate(stations, load / 60, MESSAGES, Random(load))  # noqa: S311  the same for everybody
+        lines.append(f"| {load:,} | {simulated.rate:,.2f} | {simulated.p50_ms:.2f} | {simulated.p99_ms:.2f} |")
     return "\n".join(lines)
 
 
@@ -56,12 +56,12 @@ def storage(results: Sequence[Result]) -> str:
 
     Empty where O was not measured. The append-only file is counted as it is before its rewrite: twice what it holds.
     """
-    found = next((result for result in results if result.key == "O"), None)
-    if found is None:
+    measured = next((result for result in results if result.key == "O"), None)
+    if measured is None:
         return ""
-    held = found.find("Redis, for each message/s of steady load").middle
-    file = 2 * held * _share(found, "append-only file, after a rewrite", "Redis, keys")
-    row = found.find("PostgreSQL").middle
+    held = measured.find("Redis, for each message/s of steady load").middle
+    file = 2 * held * _share(measured, "append-only file, after a rewrite", "Redis, keys")
+    row = measured.find("PostgreSQL").middle
     heads = ("Valkey, memory", "append-only file", "PostgreSQL, a day", f"PostgreSQL, {RETENTION_DAYS} days")
     lines = [f"| messages a minute | {' | '.join(heads)} |", f"|---:|{'---:|' * len(heads)}"]
     for load in LOADS:
@@ -80,9 +80,9 @@ VALKEY_MB = 10.0
 """What it takes with nothing in it."""
 
 
-def _share(found: Result, name: str, of: str) -> float:
-    whole = found.find(of).middle
-    return found.find(name).middle / whole if whole else 0.0
+def _share(measured: Result, name: str, of: str) -> float:
+    whole = measured.find(of).middle
+    return measured.find(name).middle / whole if whole else 0.0
 
 
 def _format_size(megabytes: float) -> str:
@@ -97,16 +97,16 @@ def checks(results: Sequence[Result], processors: int) -> str:
     by_key = {result.key: result for result in results}
     lines = ["| measured point | measured, 1/s | arithmetic, 1/s | bottleneck |", "|---|---:|---:|---|"]
     for name, key, series, prefix in POINTS:
-        found = by_key.get(key)
-        if found is None or not any(part.startswith(prefix) for part in found.costs):
+        measured = by_key.get(key)
+        if measured is None or not any(part.startswith(prefix) for part in measured.costs):
             continue
         stations = [
             Station(part.removeprefix(prefix), cost, processors if "RabbitMQ" in part else 1)
-            for part, cost in found.costs.items()
+            for part, cost in measured.costs.items()
             if part.startswith(prefix) and cost  # what did nothing is never full
         ]
         most, fullest = capacity(stations, processors)
-        lines.append(f"| {name} | {found.find(series).middle:,.0f} | {most:,.0f} | {fullest} |")
+        lines.append(f"| {name} | {measured.find(series).middle:,.0f} | {most:,.0f} | {fullest} |")
     return "\n".join(lines)
 
 
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         path, *more = arguments
         document, results = read(Path(path))
-        costs = of_a_message(results)
+        costs = read_message_costs(results)
         tables = {
             "sizing": table(costs),
             "storage": storage(results),
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
         if more == ["--write"]:
             page = PAGE.read_text()
             for mark, lines in tables.items():
-                page = put(page, lines, f"<!-- {mark} -->", f"<!-- /{mark} -->") if lines else page
+                page = replace_section(page, lines, f"<!-- {mark} -->", f"<!-- /{mark} -->") if lines else page
             PAGE.write_text(page)
             return 0
     except (ValueError, KeyError) as error:

@@ -54,8 +54,8 @@ class Call(asyncio.Protocol):
     def _answer(self, people: int) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        said = {"Code": "OK", "Message": "OK", "BizId": f"{next(_numbers)}^0", "RequestId": f"{next(_numbers)}"}
-        body = json.dumps(said).encode()
+        answer = {"Code": "OK", "Message": "OK", "BizId": f"{next(_numbers)}^0", "RequestId": f"{next(_numbers)}"}
+        body = json.dumps(answer).encode()
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         self._transport.write(head.encode() + body)
         self._counts.add(people)

@@ -47,7 +47,7 @@ def add_users(database: str | Path, token_keys: str, count: int = USERS) -> list
     ]
 
 
-def introduce(client: httpx.Client, user_tokens: Sequence[str]) -> None:
+def cache_users(client: httpx.Client, user_tokens: Sequence[str]) -> None:
     """Let a gateway see each user once. Raises httpx.HTTPStatusError where it knows one not."""
     for token in user_tokens:
         client.get("/api/v2/templates", headers={"Authorization": f"Bearer {token}"}).raise_for_status()

@@ -30,23 +30,23 @@ def mail(octets: int | None = None) -> bytes:
     return (HEAD + LINE * lines).encode()
 
 
-async def _send(port: int, body: bytes, waiting: "asyncio.Queue[tuple[Any, int]]") -> None:
+async def _send(port: int, body: bytes, count_ready: "asyncio.Queue[tuple[Any, int]]") -> None:
     client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, timeout=30)
     await client.connect()
     while True:
-        channel, tag = await waiting.get()
+        channel, tag = await count_ready.get()
         await client.sendmail("imsg@example.com", ["zhang@example.com"], body)
         channel.basic_ack(tag)
 
 
 async def consume(url: str, queue: str, port: int, octets: int | None = None) -> None:
     """Consume for ever."""
-    waiting: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
+    count_ready: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
     body = mail(octets)
 
     def on_channel(channel: Any) -> None:  # noqa: ANN401  pika has no types
         def handle_delivery(_channel: object, method: Any, _properties: object, _body: bytes) -> None:  # noqa: ANN401
-            waiting.put_nowait((channel, method.delivery_tag))
+            count_ready.put_nowait((channel, method.delivery_tag))
 
         def ready(_frame: object) -> None:
             channel.basic_consume(queue, handle_delivery)
@@ -58,7 +58,7 @@ async def consume(url: str, queue: str, port: int, octets: int | None = None) ->
         on_open_callback=lambda connection: connection.channel(on_open_callback=on_channel),
         custom_ioloop=asyncio.get_running_loop(),
     )
-    await asyncio.gather(*(_send(port, body, waiting) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(_send(port, body, count_ready) for _ in range(CONNECTIONS)))
 
 
 if __name__ == "__main__":

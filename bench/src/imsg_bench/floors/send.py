@@ -28,7 +28,7 @@ PLACE = b"00000000000000000000000000000000"
 """Where the request's id stands in the prebuilt Job."""
 
 
-class Counting:
+class BatchedCounter:
     """Calls of the same turn of the loop share a round trip."""
 
     def __init__(self, url: str) -> None:
@@ -60,7 +60,7 @@ class Counting:
         self._flushing = None
 
 
-class Publishing:
+class ConfirmedPublisher:
     """One channel with many confirms in flight."""
 
     def __init__(self, url: str, exchange: str, key: str) -> None:
@@ -105,7 +105,7 @@ class Publishing:
 class Floor:
     """The ASGI app."""
 
-    def __init__(self, counting: Counting, publishing: Publishing, job: bytes) -> None:
+    def __init__(self, counting: BatchedCounter, publishing: ConfirmedPublisher, job: bytes) -> None:
         self._counting = counting
         self._publishing = publishing
         self._before, _, self._after = job.partition(PLACE)
@@ -136,6 +136,6 @@ class Floor:
 
 def app() -> Floor:
     """Make the app from the environment."""
-    given = os.environ
-    publishing = Publishing(given["FLOOR_AMQP"], given["FLOOR_EXCHANGE"], given["FLOOR_KEY"])
-    return Floor(Counting(given["FLOOR_REDIS"]), publishing, Path(given["FLOOR_JOB"]).read_bytes())
+    environment = os.environ
+    publishing = ConfirmedPublisher(environment["FLOOR_AMQP"], environment["FLOOR_EXCHANGE"], environment["FLOOR_KEY"])
+    return Floor(BatchedCounter(environment["FLOOR_REDIS"]), publishing, Path(environment["FLOOR_JOB"]).read_bytes())

@@ -34,7 +34,7 @@ ATTEMPTS: Mapping[str, str] = {
 WINS = "(excluded.rank, excluded.attempt, excluded.at, excluded.mark) > (m.rank, m.attempt, m.at, m.mark)"
 KEPT = ("username", "method", "written", "address")
 TAKEN = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
-CLIMB = (
+RAISE_STATUS = (
     "ON CONFLICT (request, n) DO UPDATE SET "
     + ", ".join(f"{name} = coalesce(m.{name}, excluded.{name})" for name in KEPT)
     + ", "
@@ -52,7 +52,7 @@ def insert(table: str, columns: Mapping[str, str], conflict: str = "ON CONFLICT 
 STATEMENTS = (
     ("requests", REQUESTS, insert("requests", REQUESTS)),
     ("jobs", JOBS, insert("jobs", JOBS)),
-    ("messages", MESSAGES, insert("messages", MESSAGES, CLIMB)),
+    ("messages", MESSAGES, insert("messages", MESSAGES, RAISE_STATUS)),
     ("attempts", ATTEMPTS, insert("attempts", ATTEMPTS)),
 )
 
@@ -69,16 +69,16 @@ def batches(messages: int, body: bytes) -> list[Batch]:
 
 def _make_accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
     now = datetime.now(UTC)
-    for some in _slice(names, BATCH):
+    for batch_names in _slice(names, BATCH):
         requests, jobs, messages = [], [], []
-        for name in some:
+        for name in batch_names:
             subject = CONTENT["subject"]
             later = now + timedelta(hours=24)
             requests.append((name, "admin", "smtp", "normal", subject, str(CONTENT), "[]", now, later))
             jobs.append((name, body, 0))
             to = f"{name}@example.com"
-            said = (None, None, None, None)
-            messages.append((name, 0, "admin", "smtp", to, to, "queued", 0, 0, now, 0, 0, *said))
+            reply = (None, None, None, None)
+            messages.append((name, 0, "admin", "smtp", to, to, "queued", 0, 0, now, 0, 0, *reply))
         yield {
             "requests": _columns(REQUESTS, requests),
             "jobs": _columns(JOBS, jobs),
@@ -88,12 +88,12 @@ def _make_accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
 
 def _make_settled(names: Sequence[str]) -> Iterator[Batch]:
     now = datetime.now(UTC)
-    for some in _slice(names, BATCH):
+    for batch_names in _slice(names, BATCH):
         attempts, messages = [], []
-        for name in some:
-            said = ("smtp", f"<{name}-0@example.com>", None, "250 2.0.0 Ok")
-            attempts.append((name, 0, now, 4_711, 1, "sent", *said))
-            messages.append((name, 0, None, None, None, None, "sent", 30, 1, now, 4_711, 1, *said))
+        for name in batch_names:
+            reply = ("smtp", f"<{name}-0@example.com>", None, "250 2.0.0 Ok")
+            attempts.append((name, 0, now, 4_711, 1, "sent", *reply))
+            messages.append((name, 0, None, None, None, None, "sent", 30, 1, now, 4_711, 1, *reply))
         yield {"messages": _columns(MESSAGES, messages), "attempts": _columns(ATTEMPTS, attempts)}
 
 

@@ -53,7 +53,7 @@ class Contender:
     ) -> None:
         self.name = name
         self.url = f"{url}/api/send"
-        self._site = deployment
+        self._deployment = deployment
         self._body = body
         self._queues = queues
         self._pids = {
@@ -67,16 +67,16 @@ class Contender:
 
     def turn(self, run: Run) -> Load:
         """Load it for a turn; note its rate and what it cost."""
-        self._site.share.purge(*self._queues)
+        self._deployment.share.purge(*self._queues)
         load.run(self.url, self._body, run.scale.warm_s)
         pause(REST_S)
         meter = Meter.begin(**self._pids)
-        found = load.run(self.url, self._body, run.scale.turn_s)
-        for name, cost in meter.per_unit_us(found.accepted).items():
+        measured = load.run(self.url, self._body, run.scale.turn_s)
+        for name, cost in meter.per_unit_us(measured.accepted).items():
             self.costs.setdefault(name, []).append(cost)
-        self.rates.append(found.rate)
-        self._site.share.purge(*self._queues)
-        return found
+        self.rates.append(measured.rate)
+        self._deployment.share.purge(*self._queues)
+        return measured
 
 
 def measure(run: Run) -> Result:
@@ -92,8 +92,8 @@ def measure(run: Run) -> Result:
         ]
         if run.peer_python is not None:
             peer_url, peer = start_peer(deployment, run.peer_python)
-            one = deployment.body()
-            contenders.append(Contender(deployment, "peer", peer_url, one, peer, queues=(PEER_QUEUE,)))
+            single_body = deployment.body()
+            contenders.append(Contender(deployment, "peer", peer_url, single_body, peer, queues=(PEER_QUEUE,)))
         for number in range(run.scale.rounds):
             rates = {contender.name: contender.turn(run).rate for contender in contenders}
             rates["ratio"] = rates["iMSG"] / rates["floor"]
@@ -122,19 +122,19 @@ def start_floor(deployment: Deployment, exchange: str = "imsg", key: str = "job.
     """Start the floor, on the gateway's own exchange and queues where no others are named."""
     job = deployment.folder / "job.json"
     job.write_bytes(prebuilt())
-    given = {
+    settings = {
         "FLOOR_AMQP": deployment.share.plain_broker_url,
         "FLOOR_REDIS": deployment.share.redis_url,
         "FLOOR_EXCHANGE": exchange,
         "FLOOR_KEY": key,
         "FLOOR_JOB": str(job),
     }
-    return deployment.serve("imsg_bench.floors.send:app", given, "--factory")
+    return deployment.serve("imsg_bench.floors.send:app", settings, "--factory")
 
 
 def start_peer(deployment: Deployment, python: Path) -> tuple[str, Process]:
     """Start the peer; the token that the load carries is one of its own too."""
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         client.hset(f"peer:token:{deployment.api.token()}", "username", "admin")
-    given = {"PEER_AMQP": deployment.share.plain_broker_url, "PEER_REDIS": deployment.share.redis_url}
-    return deployment.serve("app:app", given, "--app-dir", str(PEER), python=python)
+    settings = {"PEER_AMQP": deployment.share.plain_broker_url, "PEER_REDIS": deployment.share.redis_url}
+    return deployment.serve("app:app", settings, "--app-dir", str(PEER), python=python)

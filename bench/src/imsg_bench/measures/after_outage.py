@@ -29,7 +29,7 @@ import httpx
 from imsg_bench import load
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment, pause
-from imsg_bench.filling import until, waiting
+from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.load import LoadError
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
@@ -71,7 +71,7 @@ def measure(run: Run) -> Result:
         KEY,
         TITLE,
         (
-            Series("drain ÷ C's parts of 50", "", (drained.rate / drained.usual,), at_least=1),
+            Series("drain ÷ C's parts of 50", "", (drained.rate / drained.normal_rate,), at_least=1),
             Series("accepted at 2 × capacity ÷ capacity", "", (accepting.share,), at_least=KEPT_UP),
             Series("delivered at 2 × capacity ÷ capacity", "", (delivering.share,), at_least=KEPT_UP),
             Series("drain", "mails/s", (drained.rate,)),
@@ -85,21 +85,21 @@ def measure(run: Run) -> Result:
         notes=(
             f"{drained.arrived:,} of {run.scale.outage:,} had arrived {drained.took_s:.0f} s after the return.",
             *(
-                f"{one.name}: {one.refused:,} of {one.offered:,} refused at twice the capacity."
-                for one in (accepting, delivering)
+                f"{load.name}: {load.refused:,} of {load.offered:,} refused at twice the capacity."
+                for load in (accepting, delivering)
             ),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
+class DrainResult:
     """How a list left after the outage."""
 
     arrived: int
     rate: float
     """Mails a second, from the first one."""
-    usual: float
+    normal_rate: float
     """The rate without an outage."""
     first_s: float
     """After the server's return."""
@@ -107,9 +107,9 @@ class Drained:
     """Until the last, or until nobody waited any longer."""
 
 
-def _drain(run: Run) -> Drained:
+def _drain(run: Run) -> DrainResult:
     people = run.scale.outage
-    usual = run.found["C"].find("parts of 50").middle if "C" in run.found else _usual(run)
+    normal_rate = run.results["C"].find("parts of 50").middle if "C" in run.results else _usual(run)
     with run.deployment() as deployment:
         deployment.auth()
         gateway = deployment.gateway()
@@ -117,23 +117,23 @@ def _drain(run: Run) -> Drained:
         sender = deployment.mail_sender(port)
         sender.start()
         for number in range(people // LIST):
-            to = [f"reader{number}.{one}@example.com" for one in range(LIST)]
+            to = [f"reader{number}.{number}@example.com" for number in range(LIST)]
             body = deployment.body(to, "list.json").read_bytes()
             answer = httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).json()
             assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
         url = deployment.share.plain_broker_url
         pause(OUTAGE_S)
-        run.progress.say(f"{KEY}  {waiting(url, BULK):,} jobs in their first queue when the server comes back")
+        run.progress.say(f"{KEY}  {count_ready(url, BULK):,} jobs in their first queue when the server comes back")
         back = time.monotonic()
         deployment.start_sink(port)
         end = back + run.scale.drain_s
-        until(lambda: counts.count >= people or time.monotonic() > end, run.scale.drain_s + 60, every_s=0.05)
+        wait_until(lambda: counts.count >= people or time.monotonic() > end, run.scale.drain_s + 60, every_s=0.05)
         arrived, first, last = counts.read()
         took_s = (last if arrived >= people else end) - back
         first_s = first - back if arrived else took_s
-        found = Drained(arrived, arrived / (took_s - first_s) if arrived else 0.0, usual, first_s, took_s)
-        run.progress.say(f"{KEY}  drained: first after {found.first_s:.1f} s, {arrived:,} within {took_s:.1f} s")
-        return found
+        result = DrainResult(arrived, arrived / (took_s - first_s) if arrived else 0.0, normal_rate, first_s, took_s)
+        run.progress.say(f"{KEY}  drained: first after {result.first_s:.1f} s, {arrived:,} within {took_s:.1f} s")
+        return result
 
 
 def _usual(run: Run) -> float:
@@ -145,14 +145,14 @@ def _usual(run: Run) -> float:
         sender = deployment.mail_sender(port)
         sender.start()
         people = run.scale.mails
-        body = deployment.body([f"reader{one}@example.com" for one in range(people)], "list.json").read_bytes()
+        body = deployment.body([f"reader{number}@example.com" for number in range(people)], "list.json").read_bytes()
         assert httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).is_success  # noqa: S101
-        until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
+        wait_until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
         return counts.rate
 
 
 @dataclass(frozen=True, slots=True)
-class Overloaded:
+class OverloadResult:
     """What was done of what could be done while twice as much was asked for."""
 
     name: str
@@ -193,7 +193,7 @@ class Overload:
         self._body: Path = deployment.body()
         self._seconds = max(2.0, run.scale.turn_s)
 
-    def accepting(self) -> Overloaded:
+    def accepting(self) -> OverloadResult:
         """Ask for twice of what is accepted."""
         load.run(self._url, self._body, self._run.scale.warm_s)
         rate = load.run(self._url, self._body, self._seconds).rate
@@ -201,52 +201,56 @@ class Overload:
         # By the same generator, which costs more than wrk: as many connections as A's, always busy.
         capacity = self._ask(BUSY * rate, load.CONNECTIONS).accepted_rate
         self._settle()
-        asked = self._ask(2 * capacity)
+        load_result = self._ask(2 * capacity)
         self._settle()
-        found = Overloaded("accepting", capacity, asked.accepted_rate, asked.offered, asked.refused)
-        self._run.progress.say(f"{KEY}  accepting: {capacity:.0f}/s, at twice that {found.goodput:.0f}/s")
-        return found
+        result = OverloadResult(
+            "accepting", capacity, load_result.accepted_rate, load_result.offered, load_result.refused
+        )
+        self._run.progress.say(f"{KEY}  accepting: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
+        return result
 
-    def delivering(self) -> Overloaded:
+    def delivering(self) -> OverloadResult:
         """Ask for twice of what is delivered."""
         capacity = find_capacity(self._deliver)
-        asked = self._ask(2 * capacity)
+        load_result = self._ask(2 * capacity)
         self._settle()
-        found = Overloaded("delivering", capacity, asked.delivered_rate, asked.offered, asked.refused)
-        self._run.progress.say(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {found.goodput:.0f}/s")
-        return found
+        result = OverloadResult(
+            "delivering", capacity, load_result.delivered_rate, load_result.offered, load_result.refused
+        )
+        self._run.progress.say(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
+        return result
 
     def _deliver(self, rate: float) -> float:
         delivered = self._ask(rate).delivered_rate
         self._settle()
         return delivered
 
-    def _ask(self, rate: float, connections: int = CONNECTIONS) -> "Asked":
+    def _ask(self, rate: float, connections: int = CONNECTIONS) -> "LoadResult":
         """Offer a rate from a process of its own; look at what has arrived when the last request is due."""
         self._counts.reset()
         words = (self._url, str(self._body), str(rate), str(self._seconds), str(connections))
         command = [sys.executable, "-m", "imsg_bench.openloop", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            until(lambda: self._counts.count > 0 or process.poll() is not None, PATIENCE_S, every_s=0.002)
+            wait_until(lambda: self._counts.count > 0 or process.poll() is not None, PATIENCE_S, every_s=0.002)
             begun, known = time.monotonic(), self._counts.count
             time.sleep(self._seconds)
             delivered = (self._counts.count - known) / (time.monotonic() - begun)
-            said, errors = process.communicate(timeout=120)
+            output, errors = process.communicate(timeout=120)
         if process.returncode != 0:
             raise LoadError(f"{self._url}: {errors[-500:]}")
-        read = json.loads(said)
+        read = json.loads(output)
         offered = len(read["latencies_ms"])
-        return Asked(offered, read["refused"], read["in_time"] / self._seconds, delivered)
+        return LoadResult(offered, read["refused"], read["in_time"] / self._seconds, delivered)
 
     def _settle(self) -> None:
         """Wait until nothing waits any more."""
         url = self._deployment.share.plain_broker_url
-        until(lambda: waiting(url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
+        wait_until(lambda: count_ready(url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
         pause(REST_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoadResult:
     """What became of an open loop."""
 
     offered: int

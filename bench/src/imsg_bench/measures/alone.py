@@ -19,7 +19,7 @@ import pika  # type: ignore[import-untyped]
 
 from imsg_bench.counts import Counts
 from imsg_bench.figures import percentile
-from imsg_bench.filling import until
+from imsg_bench.filling import wait_until
 from imsg_bench.job import prebuilt
 from imsg_bench.measure import Run
 from imsg_bench.measures.accept import start_floor
@@ -43,7 +43,7 @@ FLOOR, WEB_FLOOR, OURS = "floor", "floor behind a bare ASGI app", "iMSG"
 
 def measure(run: Run) -> Result:
     """Measure L."""
-    found: dict[str, list[float]] = {FLOOR: [], WEB_FLOOR: [], OURS: []}
+    times_ms: dict[str, list[float]] = {FLOOR: [], WEB_FLOOR: [], OURS: []}
     with run.deployment() as deployment:
         deployment.auth()
         deployment.history()
@@ -57,7 +57,7 @@ def measure(run: Run) -> Result:
             channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
             floor_url, _ = start_floor(deployment, exchange="", key=QUEUE)
             deployment.program("imsg_bench.floors.consumer", deployment.share.plain_broker_url, QUEUE, str(port))
-            until(lambda: channel.queue_declare(QUEUE, passive=True).method.consumer_count > 0, PATIENCE_S)
+            wait_until(lambda: channel.queue_declare(QUEUE, passive=True).method.consumer_count > 0, PATIENCE_S)
             body = deployment.body().read_bytes()
             job, lasting = prebuilt(), pika.BasicProperties(delivery_mode=2)
             sides: dict[str, Callable[[], None]] = {
@@ -71,16 +71,16 @@ def measure(run: Run) -> Result:
             for number in range(run.scale.rounds):
                 for _ in range(run.scale.alone):
                     for name, send in sides.items():
-                        found[name].append(_time(send, counts))
-                told = {name: percentile(values[-run.scale.alone :], 0.5) for name, values in found.items()}
-                run.progress.round(KEY, number, run.scale.rounds, **told)
-    return result(found)
+                        times_ms[name].append(_time(send, counts))
+                medians = {name: percentile(values[-run.scale.alone :], 0.5) for name, values in times_ms.items()}
+                run.progress.round(KEY, number, run.scale.rounds, **medians)
+    return result(times_ms)
 
 
-def result(found: dict[str, list[float]]) -> Result:
+def result(times_ms: dict[str, list[float]]) -> Result:
     """Make the figures of what was timed, in ms, by side."""
     at = {
-        share: {name: percentile(values, place) for name, values in found.items()}
+        share: {name: percentile(values, place) for name, values in times_ms.items()}
         for share, (place, _) in SHARES.items()
     }
     series = [
@@ -91,7 +91,7 @@ def result(found: dict[str, list[float]]) -> Result:
         Series(f"{share}, iMSG ÷ {WEB_FLOOR}", "", (at[share][OURS] / at[share][WEB_FLOOR],)) for share in SHARES
     ]
     series += [Series(f"{share}, {name}", "ms", (value,)) for share in SHARES for name, value in at[share].items()]
-    return Result(KEY, TITLE, tuple(series), notes=(f"{len(found[OURS]):,} messages a side.",))
+    return Result(KEY, TITLE, tuple(series), notes=(f"{len(times_ms[OURS]):,} messages a side.",))
 
 
 class Poster:
@@ -108,9 +108,9 @@ class Poster:
         self._socket.sendall(self._request)
         answer = b""
         while not answer.endswith(b"}"):
-            came = self._socket.recv(65_536)
-            assert came, answer  # noqa: S101  it was closed
-            answer += came
+            received = self._socket.recv(65_536)
+            assert received, answer  # noqa: S101  it was closed
+            answer += received
         assert ACCEPTED in answer, answer  # noqa: S101
 
 
@@ -119,5 +119,5 @@ def _time(send: Callable[[], None], counts: Counts) -> float:
     before = counts.count
     begun = time.monotonic()
     send()
-    until(lambda: counts.count > before, PATIENCE_S, every_s=0.001)
+    wait_until(lambda: counts.count > before, PATIENCE_S, every_s=0.001)
     return (counts.read()[2] - begun) * 1e3

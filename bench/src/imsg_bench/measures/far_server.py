@@ -45,7 +45,7 @@ def measure(run: Run) -> Result:
         port = deployment.far(near, ONE_WAY_S)
         declare(deployment)
         for number in range(rounds):
-            told: dict[str, float] = {}
+            figures: dict[str, float] = {}
             for size, octets in SIZES.items():
                 floor, floor_cost = floor_turn(deployment, port, counts, count, octets)
                 fill_singles(deployment, count, content(octets))
@@ -55,16 +55,16 @@ def measure(run: Run) -> Result:
                 for side, cost in (("floor", floor_cost), ("iMSG", our_cost)):
                     for part, value in cost.items():
                         costs.setdefault(f"{size}, {side}: {part}", []).append(value)
-                told |= {f"{size}, ratio": ours / floor, f"{size}, floor": floor}
-            run.progress.round(KEY, number, rounds, **told)
+                figures |= {f"{size}, ratio": ours / floor, f"{size}, floor": floor}
+            run.progress.round(KEY, number, rounds, **figures)
     series = [
-        Series(f"{size}, iMSG ÷ floor", "", ratios(found["iMSG"], found["floor"]), at_least=GOALS.get(size))
-        for size, found in rates.items()
+        Series(f"{size}, iMSG ÷ floor", "", ratios(sides["iMSG"], sides["floor"]), at_least=GOALS.get(size))
+        for size, sides in rates.items()
     ]
     series += [
         Series(f"{size}, {side}", "mails/s", tuple(values))
-        for size, found in rates.items()
-        for side, values in found.items()
+        for size, sides in rates.items()
+        for side, values in sides.items()
     ]
     return Result(KEY, TITLE, tuple(series), {name: sum(values) / len(values) for name, values in costs.items()})
 

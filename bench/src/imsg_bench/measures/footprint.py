@@ -46,13 +46,13 @@ def measure(run: Run) -> Result:
         makers = _makers(deployment)
         rounds = max(1, run.scale.rounds - 2)
         for number in range(-1, rounds):  # the first start makes tables and is not counted
-            found = _all(makers)
-            for name, (seconds, mib, share_mib) in found.items():
+            figures = _all(makers)
+            for name, (seconds, mib, share_mib) in figures.items():
                 if number >= 0:
                     start.setdefault(name, []).append(seconds)
                     memory.setdefault(name, []).append(mib)
                     shares.setdefault(name, []).append(share_mib)
-            slowest = max(seconds for seconds, _, _ in found.values())
+            slowest = max(seconds for seconds, _, _ in figures.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
         _measure_embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
         for _ in range(rounds):
@@ -88,8 +88,10 @@ def _makers(deployment: Deployment) -> Mapping[str, Callable[[], Service]]:
         CONSOLE: ("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
     }
     return {
-        name: lambda package=package, given=given: deployment.service(package, given, alone(package) / "python")  # type: ignore[misc]
-        for name, (package, given) in settings.items()
+        name: lambda package=package, settings_=settings_: deployment.service(  # type: ignore[misc]
+            package, settings_, alone(package) / "python"
+        )
+        for name, (package, settings_) in settings.items()
     }
 
 
@@ -105,30 +107,35 @@ def _all(makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, 
     """Start one after the other, look at all of them when they have been idle; return (seconds, MiB, MiB of Pss)."""
     services, seconds = {}, {}
     for name, make in makers.items():
-        one = services[name] = make()
+        service = services[name] = make()
         begun = time.monotonic()
-        one.process.start()
-        wait(lambda one=one: is_ready(one.url), START_TIMEOUT_S, every_s=POLL_S, why=one.process.last_lines)  # type: ignore[misc]
+        service.process.start()
+        wait(
+            lambda service=service: is_ready(service.url),  # type: ignore[misc]
+            START_TIMEOUT_S,
+            every_s=POLL_S,
+            why=service.process.last_lines,
+        )
         seconds[name] = time.monotonic() - begun
     time.sleep(IDLE_S)
-    found = {
-        name: (seconds[name], resident_mib(one.process.pid), proportional_mib(one.process.pid))
-        for name, one in services.items()
+    figures = {
+        name: (seconds[name], resident_mib(service.process.pid), proportional_mib(service.process.pid))
+        for name, service in services.items()
     }
-    for one in services.values():
-        one.process.kill()
-    return found
+    for service in services.values():
+        service.process.kill()
+    return figures
 
 
 def _measure_embedded(deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
-        one = stack.enter_context(
+        service = stack.enter_context(
             prepare_embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
         )
-        seconds = one.start()
-        httpx.get(f"{one.url}/health/live", timeout=10)
+        seconds = service.start()
+        httpx.get(f"{service.url}/health/live", timeout=10)
         time.sleep(IDLE_S)
-        return seconds, resident_mib(one.process.pid)
+        return seconds, resident_mib(service.process.pid)
 
 
 def _result(

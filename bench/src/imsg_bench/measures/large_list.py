@@ -28,10 +28,10 @@ from imsg_bench.costs import Meter
 from imsg_bench.deployment import CONTENT
 from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.figures import percentile
-from imsg_bench.filling import until
+from imsg_bench.filling import wait_until
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.servers import folder_of
+from imsg_bench.servers import make_folder
 from imsg_testing.processes import Process
 from imsg_testing.service import environment
 
@@ -49,30 +49,30 @@ def measure(run: Run) -> Result:
     """Measure S."""
     people, load = run.scale.large, machine.load()
     with ExitStack() as stack:
-        folder = folder_of(stack)
-        one = stack.enter_context(prepare_embedded(folder / "up", {}))
-        one.start()
-        one.open_wide()
+        folder = make_folder(stack)
+        deployment = stack.enter_context(prepare_embedded(folder / "up", {}))
+        deployment.start()
+        deployment.open_wide()
         beats = folder / "probe"
-        listener = _listener(one, beats)
+        listener = _listener(deployment, beats)
         stack.callback(listener.close)
         listener.start()
-        client = Client(one)
+        client = Client(deployment)
         client.single()  # the first one opens connections
         begun_idle = time.monotonic()
         time.sleep(IDLE_S)
         body = _list(client.token, people)
-        meter = Meter.begin(embedded=one.process.pid)
+        meter = Meter.begin(embedded=deployment.process.pid)
         begun = time.monotonic()
         with ThreadPoolExecutor(1) as thread:
-            settled = thread.submit(Client(one).settle, body, people)
+            settled = thread.submit(Client(deployment).settle, body, people)
             singles = _singles(client, settled)
             accepted, ended, refused = settled.result()
         costs = meter.per_unit_us(people)
         assert listener.runs, listener.last_lines()  # noqa: S101  a silence would be no stall
-        found = liveness_probe.read(beats)
-    idle = liveness_probe.between(found, begun_idle, begun_idle + IDLE_S)
-    beside = liveness_probe.between(found, begun, ended)
+        beats_read = liveness_probe.read(beats)
+    idle = liveness_probe.between(beats_read, begun_idle, begun_idle + IDLE_S)
+    beside = liveness_probe.between(beats_read, begun, ended)
     run.progress.round(KEY, 0, 1, longest_ms=max(beside), idle_ms=max(idle), list_s=ended - begun)
     return Result(
         KEY,
@@ -95,9 +95,9 @@ def measure(run: Run) -> Result:
     )
 
 
-def _listener(one: EmbeddedDeployment, beats: Path) -> Process:
-    command = [sys.executable, "-m", "imsg_bench.liveness_probe", "127.0.0.1", str(one.port), str(beats)]
-    folder = one.log.parent
+def _listener(deployment: EmbeddedDeployment, beats: Path) -> Process:
+    command = [sys.executable, "-m", "imsg_bench.liveness_probe", "127.0.0.1", str(deployment.port), str(beats)]
+    folder = deployment.log.parent
     return Process(command, log=folder / "liveness_probe.log", environment=environment({}), cwd=folder)
 
 
@@ -114,42 +114,42 @@ def _list(token: str, people: int) -> bytes:
 
 
 def _singles(client: "Client", settled: Future[Any]) -> list[float]:
-    found = []
+    beats_read = []
     while not settled.done():
-        found.append(client.single())
-    return found
+        beats_read.append(client.single())
+    return beats_read
 
 
 @dataclass(slots=True)
 class Client:
     """Sends and asks what became of it; counts the answers that were none."""
 
-    one: EmbeddedDeployment
+    deployment: EmbeddedDeployment
     refused: int = 0
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     @property
     def token(self) -> str:
         """The administrator's."""
-        return self.one.token()
+        return self.deployment.token()
 
     def single(self) -> float:
         """Send one mail; return how many ms it took from its answer until it was sent."""
         body = {"token": self.token, "to": "zhang@example.com", "method": "smtp", "content": CONTENT}
         request = self._send(json.dumps(body, ensure_ascii=False).encode())
         begun = time.monotonic()
-        until(lambda: self._is_sent(request), PATIENCE_S, every_s=ASK_EVERY_S)
+        wait_until(lambda: self._is_sent(request), PATIENCE_S, every_s=ASK_EVERY_S)
         return (time.monotonic() - begun) * 1e3
 
     def settle(self, body: bytes, people: int) -> tuple[float, float, int]:
         """Send a list and wait for its end; return when it was accepted, when settled, and the answers refused."""
         request = self._send(body)
         accepted = time.monotonic()
-        until(lambda: self._has_sent(request, people), PATIENCE_S, every_s=0.25)
+        wait_until(lambda: self._has_sent(request, people), PATIENCE_S, every_s=0.25)
         return accepted, time.monotonic(), self.refused
 
     def _send(self, body: bytes) -> str:
-        answer = self._client.post(f"{self.one.url}{MESSAGES}", content=body).json()
+        answer = self._client.post(f"{self.deployment.url}{MESSAGES}", content=body).json()
         assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
         return str(answer["id"])
 
@@ -163,7 +163,7 @@ class Client:
         return bool(counts.get("sent", 0) == people)
 
     def _ask(self, path: str, **params: str) -> dict[str, Any]:
-        answer = self._client.get(f"{self.one.url}{path}", params={"token": self.token, **params})
+        answer = self._client.get(f"{self.deployment.url}{path}", params={"token": self.token, **params})
         if answer.is_success:
             read: dict[str, Any] = answer.json()
             return read

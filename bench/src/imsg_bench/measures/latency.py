@@ -33,16 +33,18 @@ def measure(run: Run) -> Result:
         body = deployment.body()
         urls = {"floor": f"{floor_url}/api/send", "iMSG": f"{gateway.url}/api/send"}
         rate = _half_rate(run, urls["iMSG"], body)
-        found: dict[str, list[list[float]]] = {name: [] for name in urls}
+        latencies: dict[str, list[list[float]]] = {name: [] for name in urls}
         for number in range(run.scale.rounds):
             for name, url in urls.items():
                 deployment.share.purge(*QUEUES)
                 time_load(url, body, rate, run.scale.warm_s)
                 pause(REST_S)
-                found[name].append(time_load(url, body, rate, run.scale.turn_s))
-            told = {f"{name} {share}": percentile(found[name][-1], at) for name in urls for share, at in SHARES.items()}
-            run.progress.round(KEY, number, run.scale.rounds, **told)
-    return _result(found, rate)
+                latencies[name].append(time_load(url, body, rate, run.scale.turn_s))
+            figures = {
+                f"{name} {share}": percentile(latencies[name][-1], at) for name in urls for share, at in SHARES.items()
+            }
+            run.progress.round(KEY, number, run.scale.rounds, **figures)
+    return _result(latencies, rate)
 
 
 SHARES = {"p50": 0.5, "p99": 0.99}
@@ -50,8 +52,8 @@ REACH = {"p50": 1.5, "p99": 2.0}
 
 
 def _half_rate(run: Run, url: str, body: Path) -> float:
-    if "A" in run.found:
-        return run.found["A"].find("iMSG, accepted").middle / 2
+    if "A" in run.results:
+        return run.results["A"].find("iMSG, accepted").middle / 2
     return load.run(url, body, run.scale.turn_s).rate / 2
 
 
@@ -59,19 +61,19 @@ def time_load(url: str, body: Path, rate: float, seconds: float, connections: in
     """Load a URL for so long from a process of its own; return latencies in ms. Raises LoadError for a refusal."""
     words = (url, str(body), str(rate), str(seconds), str(connections))
     command = [sys.executable, "-m", "imsg_bench.openloop", *words]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-    if said.returncode != 0:
-        raise LoadError(f"{url}: {said.stderr[-500:]}")
-    read = json.loads(said.stdout)
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    if completed.returncode != 0:
+        raise LoadError(f"{url}: {completed.stderr[-500:]}")
+    read = json.loads(completed.stdout)
     if read["refused"]:
         raise LoadError(f"{url}: {read['refused']} refused")
     return [float(one) for one in read["latencies_ms"]]
 
 
-def _result(found: dict[str, list[list[float]]], rate: float) -> Result:
+def _result(latencies: dict[str, list[list[float]]], rate: float) -> Result:
     series = []
     for share, at in SHARES.items():
-        by_name = {name: tuple(percentile(one, at) for one in rounds) for name, rounds in found.items()}
+        by_name = {name: tuple(percentile(one, at) for one in rounds) for name, rounds in latencies.items()}
         series.append(
             Series(f"{share}, iMSG ÷ floor", "", ratios(by_name["iMSG"], by_name["floor"]), at_most=REACH[share])
         )

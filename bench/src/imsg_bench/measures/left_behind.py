@@ -21,7 +21,7 @@ import redis
 
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
-from imsg_bench.filling import until, waiting
+from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.measure import Run
 from imsg_bench.measures.latency import time_load
 from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
@@ -43,7 +43,7 @@ SCANNED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredKey:
     """A key of Redis."""
 
     octets: int
@@ -51,7 +51,7 @@ class Kept:
     """Seconds it has still to live, ENDLESS where it has no end."""
 
 
-Keys = Mapping[str, Kept]
+Keys = Mapping[str, StoredKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def _pass(deployment: Deployment, url: str, body: Path, counts: Counts, messages
     """Send so many messages and wait until all that is left of them is what stays."""
     counts.reset()
     time_load(url, body, RATE, (messages + 0.5) / RATE)
-    until(lambda: counts.count >= messages, PATIENCE_S)
-    until(lambda: waiting(deployment.share.plain_broker_url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
+    wait_until(lambda: counts.count >= messages, PATIENCE_S)
+    wait_until(lambda: count_ready(deployment.share.plain_broker_url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
     _rest(deployment)
 
 
@@ -149,9 +149,9 @@ def look(deployment: Deployment, database: str) -> Stores:
     return Stores(keys, int(memory["used_memory"]), int(persistence["aof_current_size"]), int(row[0]))
 
 
-def _keys(client: "redis.Redis") -> dict[str, Kept]:
+def _keys(client: "redis.Redis") -> dict[str, StoredKey]:
     names = list(client.scan_iter(count=SCANNED))
-    found: dict[str, Kept] = {}
+    keys: dict[str, StoredKey] = {}
     for at in range(0, len(names), SCANNED):
         some = names[at : at + SCANNED]
         pipeline = client.pipeline(transaction=False)
@@ -161,8 +161,8 @@ def _keys(client: "redis.Redis") -> dict[str, Kept]:
         answers = pipeline.execute()
         for name, octets, left_ms in zip(some, answers[::2], answers[1::2], strict=True):
             if octets is not None:  # else it has just ended
-                found[name.decode(errors="replace")] = Kept(octets, left_ms / 1e3 if left_ms >= 0 else ENDLESS)
-    return found
+                keys[name.decode(errors="replace")] = StoredKey(octets, left_ms / 1e3 if left_ms >= 0 else ENDLESS)
+    return keys
 
 
 def _rest(deployment: Deployment) -> None:
@@ -184,10 +184,10 @@ def _rewrite(deployment: Deployment) -> int:
     """Have the append-only file written anew; return its size."""
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         client.bgrewriteaof()
-        until(lambda: not _rewrites(client), PATIENCE_S)
+        wait_until(lambda: not _rewrites(client), PATIENCE_S)
         return int(client.info("persistence")["aof_current_size"])
 
 
 def _rewrites(client: "redis.Redis") -> bool:
-    told = client.info("persistence")
-    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+    persistence = client.info("persistence")
+    return bool(persistence["aof_rewrite_in_progress"] or persistence["aof_rewrite_scheduled"])

@@ -12,7 +12,7 @@ import time
 import httpx
 
 from imsg_bench.costs import Meter
-from imsg_bench.filling import until
+from imsg_bench.filling import wait_until
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import BULK, HISTORY, PATIENCE_S, SINGLE
 from imsg_bench.result import Result, Series
@@ -43,14 +43,14 @@ def measure(run: Run) -> Result:
             answer = httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).json()
             accepted.append(time.monotonic() - begun)
             assert answer["count"] == people, answer  # noqa: S101  a refusal is no measurement
-            until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
+            wait_until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
             delivered.append(counts.read()[2] - begun)
             rates.append(counts.rate)
             for name, cost in meter.per_unit_us(people).items():
                 costs.setdefault(name, []).append(cost)
-            told = {"accepted_s": accepted[-1], "delivered_s": delivered[-1]}
-            run.progress.round(KEY, number, run.scale.rounds, **told)
-    rate = run.found["C"].find("parts of 50").middle if "C" in run.found else sum(rates) / len(rates)
+            figures = {"accepted_s": accepted[-1], "delivered_s": delivered[-1]}
+            run.progress.round(KEY, number, run.scale.rounds, **figures)
+    rate = run.results["C"].find("parts of 50").middle if "C" in run.results else sum(rates) / len(rates)
     allowed = people / rate
     return Result(
         KEY,

@@ -15,7 +15,7 @@ from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
 from imsg_bench.figures import ratios
-from imsg_bench.filling import fill, job, key_of, until, waiting
+from imsg_bench.filling import count_ready, fill, job, key_of, wait_until
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
 from imsg_contract.wire import Content
@@ -79,7 +79,7 @@ def fill_singles(deployment: Deployment, count: int, content: Content | None = N
     url = deployment.share.plain_broker_url
     jobs = (job([f"reader{number}@example.com"], content=content) for number in range(count))
     fill(url, ((key_of(made), made.encode()) for made in jobs))
-    until(lambda: waiting(url, SINGLE) >= count, PATIENCE_S)
+    wait_until(lambda: count_ready(url, SINGLE) >= count, PATIENCE_S)
 
 
 def floor_turn(deployment: Deployment, port: int, counts: Counts, count: int, octets: int | None = None) -> Turn:
@@ -118,8 +118,8 @@ def time_sending(deployment: Deployment, port: int, counts: Counts, count: int) 
 def drain(deployment: Deployment, process: Process, counts: Counts, count: int) -> Turn:
     """Wait until so many have arrived; return the rate and what a unit cost whom."""
     servers = deployment.servers
-    until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)
+    wait_until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)
     before = counts.count
     meter = Meter.begin(sender=process.pid, Valkey=servers.valkey.process.pid, RabbitMQ=servers.broker.process.pid)
-    until(lambda: counts.count >= count, PATIENCE_S, every_s=0.02)
+    wait_until(lambda: counts.count >= count, PATIENCE_S, every_s=0.02)
     return counts.rate, meter.per_unit_us(count - before)

@@ -27,7 +27,7 @@ from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
 from imsg_bench.figures import median, ratios
-from imsg_bench.filling import until, waiting
+from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.measure import Run
 from imsg_bench.measures.accept import QUEUES, Contender, start_floor
 from imsg_bench.measures.mails import floor_turn
@@ -56,8 +56,8 @@ def measure(run: Run) -> Result:
     logins: list[float] = []
     accepting: list[float] = []
     sending: list[float] = []
-    plain: list[Costs] = []
-    told: list[Costs] = []
+    without_callbacks: list[Costs] = []
+    with_callbacks: list[Costs] = []
     calls: list[float] = []
     traffic: Mapping[str, float] = {}
     with ExitStack() as stack:
@@ -71,33 +71,41 @@ def measure(run: Run) -> Result:
                 cost, traffic = imsg.deliver_and_count()
             else:
                 cost, _ = imsg.deliver()
-            plain.append(cost)
+            without_callbacks.append(cost)
             cost, rate = imsg.deliver_and_tell()
-            told.append(cost)
+            with_callbacks.append(cost)
             calls.append(rate)
             both = accepting[-1] + sending[-1]
-            rates = {"ratio": sum(plain[-1].values()) / both, "told": sum(told[-1].values()) / both}
+            rates = {
+                "ratio": sum(without_callbacks[-1].values()) / both,
+                "told": sum(with_callbacks[-1].values()) / both,
+            }
             run.progress.round(KEY, number, run.scale.rounds, logins=logins[-1], **rates)
     both_floors = [one + other for one, other in zip(accepting, sending, strict=True)]
-    of_all, of_told = ([sum(one.values()) for one in costs] for costs in (plain, told))
+    totals, totals_with_callbacks = (
+        [sum(one.values()) for one in costs] for costs in (without_callbacks, with_callbacks)
+    )
     return Result(
         KEY,
         TITLE,
         (
             Series("logins", "1/s", tuple(logins)),
-            Series("all parts ÷ (A's floor + C's floor)", "", ratios(of_all, both_floors), at_most=2.3),
-            Series("processor time a message, all parts", "µs", tuple(of_all)),
+            Series("all parts ÷ (A's floor + C's floor)", "", ratios(totals, both_floors), at_most=2.3),
+            Series("processor time a message, all parts", "µs", tuple(totals)),
             Series(
-                "all parts ÷ floors, with a callback for every message", "", ratios(of_told, both_floors), at_most=2.8
+                "all parts ÷ floors, with a callback for every message",
+                "",
+                ratios(totals_with_callbacks, both_floors),
+                at_most=2.8,
             ),
-            Series("processor time a message with a callback, all parts", "µs", tuple(of_told)),
+            Series("processor time a message with a callback, all parts", "µs", tuple(totals_with_callbacks)),
             Series("callbacks", "1/s", tuple(calls)),
             Series("processor time, A's floor", "µs", tuple(accepting)),
             Series("processor time, C's floor", "µs", tuple(sending)),
             *(Series(name, unit, (traffic[name],), at_most=GOALS.get(name)) for name, unit in UNITS.items()),
         ),
-        _middle(plain),
-        (f"with callbacks, µs: {', '.join(f'{name} {cost:.0f}' for name, cost in _middle(told).items())}",),
+        _middle(without_callbacks),
+        (f"with callbacks, µs: {', '.join(f'{name} {cost:.0f}' for name, cost in _middle(with_callbacks).items())}",),
     )
 
 
@@ -151,10 +159,10 @@ class _Imsg:
         self._pids |= {"PostgreSQL": servers.postgres.process.pid}
         self._bodies = deployment.bodies()
         self._body = deployment.body()
-        asked = {"url": deployment.callback_sink(), "events": ["message.sent"], "token": deployment.api.token()}
-        added = deployment.api.call("POST", "/api/v2/callbacks", asked)
-        if added["errorCode"] != 0:
-            raise RuntimeError(f"no callback: {added}")
+        body = {"url": deployment.callback_sink(), "events": ["message.sent"], "token": deployment.api.token()}
+        answer = deployment.api.call("POST", "/api/v2/callbacks", body)
+        if answer["errorCode"] != 0:
+            raise RuntimeError(f"no callback: {answer}")
         self._accept(run.scale.warm_s)
 
     def log_in(self) -> float:
@@ -183,7 +191,7 @@ class _Imsg:
         meter, begun, before = Meter.begin(**pids), time.monotonic(), self._count_calls()
         url = f"{self._gateway.url}/api/send"
         accepted = load.run(url, self._body, self._run.scale.turn_s, CONNECTIONS).accepted
-        until(lambda: self._count_calls() - before >= accepted, PATIENCE_S)
+        wait_until(lambda: self._count_calls() - before >= accepted, PATIENCE_S)
         seconds = time.monotonic() - begun
         return meter.per_unit_us(accepted), accepted / seconds
 
@@ -191,8 +199,8 @@ class _Imsg:
         """Accept for so long; return how many, once all have arrived and are recorded."""
         self._arrived.reset()
         accepted = load.run(f"{self._gateway.url}/api/send", self._bodies, seconds, CONNECTIONS).accepted
-        until(lambda: self._arrived.count >= accepted, PATIENCE_S)
-        until(lambda: waiting(self._deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
+        wait_until(lambda: self._arrived.count >= accepted, PATIENCE_S)
+        wait_until(lambda: count_ready(self._deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
         time.sleep(SETTLED_S)
         return accepted
 
@@ -221,12 +229,12 @@ UNITS: Mapping[str, str] = {
 
 def _traffic(deployment: Deployment) -> dict[str, float]:
     with redis.Redis.from_url(deployment.share.redis_url) as client:
-        told = client.info("stats")
+        with_callbacks = client.info("stats")
     connections = deployment.servers.broker.manage("GET", f"vhosts/{deployment.share.host}/connections").json()
     values = (
-        float(told["total_commands_processed"]),
-        float(told["total_net_input_bytes"]),
-        float(told["total_net_output_bytes"]),
+        float(with_callbacks["total_commands_processed"]),
+        float(with_callbacks["total_net_input_bytes"]),
+        float(with_callbacks["total_net_output_bytes"]),
         float(sum(one.get("recv_oct", 0) for one in connections)),
         float(sum(one.get("send_oct", 0) for one in connections)),
     )

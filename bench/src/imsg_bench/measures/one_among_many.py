@@ -25,7 +25,7 @@ from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import CONTENT, Deployment, pause
 from imsg_bench.figures import median, percentile, ratios
-from imsg_bench.filling import until, waiting
+from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
 from imsg_bench.result import Result, Series
@@ -59,12 +59,12 @@ def measure(run: Run) -> Result:
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)
         sender.start()
-        ours = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
+        services = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
         servers = deployment.servers
-        pids = {name: one.process.pid for name, one in ours.items()}
+        pids = {name: one.process.pid for name, one in services.items()}
         pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
         pids |= {"PostgreSQL": servers.postgres.process.pid}
-        beside = Beside(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)
+        beside = CodesBesideLoad(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)
         beside.send_codes("warm", 1.0)  # the first ones open connections
         for number in range(run.scale.rounds):
             one = beside.round(number)
@@ -108,7 +108,7 @@ def measure(run: Run) -> Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class CodeTimes:
     """How long codes took from when they were due: share → ms."""
 
     arrived: dict[float, float]
@@ -119,15 +119,15 @@ class Took:
 class Round:
     """What one round found."""
 
-    idle: Took
-    busy: Took
+    idle: CodeTimes
+    busy: CodeTimes
     flood_rate: float
     mails_rate: float
     left: int
     cores: dict[str, float]
 
 
-class Beside:
+class CodesBesideLoad:
     """Codes, and what is beside them."""
 
     def __init__(self, run: Run, deployment: Deployment, url: str, counts: Counts, pids: Mapping[str, int]) -> None:
@@ -175,16 +175,16 @@ class Beside:
             took_s = time.monotonic() - begun
             mails_rate = (self._counts.count - mails - self.count) / took_s
             cores = {name: used / took_s for name, used in meter.read_s().items()}
-            left = waiting(broker, BULK)
-            said, errors = flood.communicate(timeout=PATIENCE_S)
+            left = count_ready(broker, BULK)
+            output, errors = flood.communicate(timeout=PATIENCE_S)
         # Where the flood is held back its last answers are waited for in vain; what came in time is known all the same.
-        rate = json.loads(said)["in_time"] / (self._seconds + 2 * FLOOD_LEADS_S) if said else 0.0
+        rate = json.loads(output)["in_time"] / (self._seconds + 2 * FLOOD_LEADS_S) if output else 0.0
         if flood.returncode != 0:
             self._run.progress.say(f"{KEY}  the flood was not answered to its end: {errors[-200:]}")
-        self._throw_away()
+        self._empty_queues()
         return Round(idle, busy, rate, mails_rate, left, cores)
 
-    def send_codes(self, prefix: str, seconds: float) -> Took:
+    def send_codes(self, prefix: str, seconds: float) -> CodeTimes:
         """Send codes; return how long each took from when it was due to its arrival."""
         words = (self._url, str(self._bodies), f"probe-{prefix}", str(RATE), str(seconds))
         command = [sys.executable, "-m", "imsg_bench.codes", *words]
@@ -193,11 +193,11 @@ class Beside:
         refused = [address for address, _, _, accepted in sent if not accepted]
         assert not refused, f"{len(refused)} codes were refused"  # noqa: S101  a refusal is no measurement
         due = {address: due_at for address, due_at, _, _ in sent}
-        until(lambda: due.keys() <= self._arrivals().keys(), PATIENCE_S, every_s=0.2)
+        wait_until(lambda: due.keys() <= self._arrivals().keys(), PATIENCE_S, every_s=0.2)
         at = self._arrivals()
         arrived = [(at[address] - due_at) * 1e3 for address, due_at in due.items()]
         answered = [(answered_at - due_at) * 1e3 for _, due_at, answered_at, _ in sent]
-        return Took(*({share: percentile(took, share) for share in SHARES} for took in (arrived, answered)))
+        return CodeTimes(*({share: percentile(took, share) for share in SHARES} for took in (arrived, answered)))
 
     def _user(self, *, codes: bool = False) -> str:
         """Register a user who may send as much as can be set; return a token of theirs."""
@@ -209,19 +209,19 @@ class Beside:
         return api.token(name, PASSWORD)
 
     def _fill(self) -> None:
-        for _ in range(self._run.scale.waiting // LIST):
+        for _ in range(self._run.scale.count_ready // LIST):
             answer = httpx.post(self._url, content=self._list, timeout=60).json()
             assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
 
-    def _throw_away(self) -> None:
+    def _empty_queues(self) -> None:
         """Empty the queues, and wait until what was under way is done."""
         broker = self._deployment.share.plain_broker_url
 
         def is_empty() -> bool:
             self._deployment.share.purge(SINGLE, BULK)
-            return waiting(broker, PRIORITY, SINGLE, BULK, HISTORY) == 0
+            return count_ready(broker, PRIORITY, SINGLE, BULK, HISTORY) == 0
 
-        until(is_empty, PATIENCE_S, every_s=0.5)
+        wait_until(is_empty, PATIENCE_S, every_s=0.5)
         pause(1.0)
 
     def _arrivals(self) -> dict[str, float]:

@@ -24,7 +24,7 @@ import psycopg
 from imsg_bench.costs import Meter
 from imsg_bench.deployment import Deployment
 from imsg_bench.figures import percentile, ratios
-from imsg_bench.filling import fill, job, key_of, until, waiting
+from imsg_bench.filling import count_ready, fill, job, key_of, wait_until
 from imsg_bench.floors.upserts import batches, write_batches
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
@@ -133,7 +133,7 @@ def _record(deployment: Deployment, history: Service, messages: int) -> tuple[fl
     url = deployment.share.plain_broker_url
     history.process.pause()
     count = fill(url, _events(messages))
-    until(lambda: waiting(url, QUEUE) + 1_024 >= count, PATIENCE_S)  # history holds the rest, unread
+    wait_until(lambda: count_ready(url, QUEUE) + 1_024 >= count, PATIENCE_S)  # history holds the rest, unread
     time.sleep(0.5)
     meter = Meter.begin(
         history=history.process.pid,
@@ -142,7 +142,7 @@ def _record(deployment: Deployment, history: Service, messages: int) -> tuple[fl
     )
     begun = time.monotonic()
     history.process.signal(signal.SIGCONT)
-    until(lambda: _deliveries(history) - before >= count, PATIENCE_S)
+    wait_until(lambda: _deliveries(history) - before >= count, PATIENCE_S)
     return 2 * messages / (time.monotonic() - begun), meter.per_unit_us(2 * messages)
 
 
@@ -199,7 +199,7 @@ def _time(run: Run, deployment: Deployment, url: str, query: Query) -> list[floa
     host = url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=60)
     token = quote(deployment.api.token(), safe="")
-    found = []
+    times_ms = []
     for number in range(-3, run.scale.queries):  # three to warm up
         path = f"/api/query?token={token}&limit={PAGE}&{urlencode(query(max(0, number)))}"
         begun = time.monotonic()
@@ -209,6 +209,6 @@ def _time(run: Run, deployment: Deployment, url: str, query: Query) -> list[floa
         answer = json.loads(body)
         assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
         if number >= 0:
-            found.append(took)
+            times_ms.append(took)
     connection.close()
-    return found
+    return times_ms

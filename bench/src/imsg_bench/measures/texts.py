@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
-from imsg_bench.filling import fill, job, key_of, until, waiting
+from imsg_bench.filling import count_ready, fill, job, key_of, wait_until
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drain, floor_turn
 from imsg_bench.result import Result, Series
@@ -46,8 +46,8 @@ def measure(run: Run) -> Result:
             long_lists = [job([phone(one) for one in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
             list_rate, list_cost = _time_sending(deployment, port, counts, long_lists)
             lists.append(list_rate)
-            for kind, found in (("single", cost), ("list", list_cost)):
-                for part, value in found.items():
+            for kind, costs_by_part in (("single", cost), ("list", list_cost)):
+                for part, value in costs_by_part.items():
                     costs.setdefault(f"{kind}: {part}", []).append(value)
             run.progress.round(KEY, number, run.scale.rounds, singles=rate, recipients_of_lists=list_rate)
         floor = _floor(run, deployment)
@@ -67,8 +67,8 @@ def measure(run: Run) -> Result:
 
 def _floor(run: Run, deployment: Deployment) -> float:
     """Return what C's bare consumer uses for a mail, in µs."""
-    if "C" in run.found:
-        return run.found["C"].costs["floor: sender"]
+    if "C" in run.results:
+        return run.results["C"].costs["floor: sender"]
     port, counts = deployment.sink()
     return floor_turn(deployment, port, counts, run.scale.mails)[1]["sender"]
 
@@ -87,7 +87,7 @@ def _time_sending(deployment: Deployment, port: int, counts: Counts, jobs: Itera
         people += len(one.recipients)
         bodies.append((key_of(one), one.encode()))
     fill(url, bodies)
-    until(lambda: waiting(url, SINGLE, BULK) >= len(bodies), PATIENCE_S)
+    wait_until(lambda: count_ready(url, SINGLE, BULK) >= len(bodies), PATIENCE_S)
     account = {
         "ENDPOINT": f"http://127.0.0.1:{port}",
         "ACCESS_KEY_ID": "LTAI-bench",

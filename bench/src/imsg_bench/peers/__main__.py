@@ -50,8 +50,8 @@ def result(outcomes: Sequence[Outcome]) -> Result:
             for name in ("accepted", "delivered"):
                 best = max(safe, key=lambda one: float(getattr(one, name)))
                 share = getattr(ours, name) / getattr(best, name)
-                said = f"{name}, iMSG ÷ best that loses nothing: {best.name}"
-                series.append(Series(said, "", (share,), at_least=1))
+                title = f"{name}, iMSG ÷ best that loses nothing: {best.name}"
+                series.append(Series(title, "", (share,), at_least=1))
     for one in outcomes:
         series += [
             Series(f"{one.name}, accepted", "1/s", (one.accepted,)),
@@ -99,22 +99,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)}; all where none is named")
     parser.add_argument("--quick", action="store_true", help="a short turn")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
-    given = parser.parse_args(arguments)
-    if unknown := [name for name in given.names if name not in names]:
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in names]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(names)}")
     progress = Progress()
-    kept = _read(given.out / "full.json")
+    kept = _read(options.out / "full.json")
     missing = []
     for kind in PEERS:
-        if given.names and kind.NAME not in given.names:
+        if options.names and kind.NAME not in options.names:
             continue
         try:
-            kept[kind.NAME] = contest.contest(kind, QUICK_S if given.quick else FULL_S, progress)
+            kept[kind.NAME] = contest.contest(kind, QUICK_S if options.quick else FULL_S, progress)
         except MissingServerError as error:
             missing.append(str(error))
             progress.say(f"M  {kind.NAME}: {error}")
             continue
-        _write(given.out, "quick" if given.quick else "full", [kept[name] for name in names if name in kept])
+        _write(options.out, "quick" if options.quick else "full", [kept[name] for name in names if name in kept])
     if missing:
         print("not measured: " + "; ".join(missing), file=sys.stderr)
         return 2
@@ -124,9 +124,11 @@ def main(arguments: Sequence[str]) -> int:
 def _read(path: Path) -> dict[str, Outcome]:
     if not path.exists():
         return {}
-    asked = {field.name for field in fields(Outcome)}
+    field_names = {field.name for field in fields(Outcome)}
     kept = json.loads(path.read_text())["contenders"]
-    return {one["name"]: Outcome(**one) for one in kept if one.keys() == asked}  # else it was asked other questions
+    return {
+        one["name"]: Outcome(**one) for one in kept if one.keys() == field_names
+    }  # else it was asked other questions
 
 
 def _write(folder: Path, scale: str, outcomes: Sequence[Outcome]) -> None:

@@ -7,7 +7,7 @@ import sys
 import redis
 
 from imsg_bench.peers.ours import http_post
-from imsg_bench.peers.peer import ADDRESS, ROOT, SUBJECT, TEXT, Door, MailPeer
+from imsg_bench.peers.peer import ADDRESS, ROOT, SUBJECT, TEXT, Endpoint, MailPeer
 from imsg_bench.servers import Servers
 from imsg_testing.servers.server import MissingServerError
 
@@ -27,11 +27,11 @@ class CeleryStack(MailPeer):
         """Celery's."""
         return f"Celery {module_version('celery')}"
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start servers, app and worker."""
         self._servers = Servers(self.stack)
         sink = self.sink(sys.executable)
-        given = {
+        variables = {
             "PEER_AMQP": self._servers.broker.url.partition("?")[0],
             "PEER_REDIS": self._servers.valkey.url,
             "PEER_SMTP_PORT": str(sink),
@@ -39,12 +39,12 @@ class CeleryStack(MailPeer):
         with redis.Redis.from_url(self._servers.valkey.url) as client:
             client.hset(f"peer:token:{TOKEN}", "username", "admin")
         worker = ("worker", "-P", "threads", "-c", "16", "-l", "WARNING", "--without-gossip", "--without-mingle")
-        self.add([str(PYTHON), "-m", "celery", "-A", "tasks", *worker], given=given, cwd=CODE)
+        self.add([str(PYTHON), "-m", "celery", "-A", "tasks", *worker], variables=variables, cwd=CODE)
         port = self.port()
         serve = ("--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log")
-        self.add([str(PYTHON), "-m", "uvicorn", "app:app", *serve, "--log-level", "warning"], port, given, CODE)
+        self.add([str(PYTHON), "-m", "uvicorn", "app:app", *serve, "--log-level", "warning"], port, variables, CODE)
         body = {"token": TOKEN, "to": ADDRESS, "method": "smtp", "content": {"subject": SUBJECT, "text": TEXT}}
-        return Door("http", port, http_post("/api/send", json.dumps(body)), '"errorCode":0')
+        return Endpoint("http", port, http_post("/api/send", json.dumps(body)), '"errorCode":0')
 
     def kill(self) -> None:
         """End programs and servers."""
@@ -74,7 +74,7 @@ class AppriseServer(MailPeer):
         """Apprise's."""
         return f"Apprise {module_version('apprise')}"
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start it."""
         sink = self.sink(sys.executable)
         port = self.port()
@@ -82,7 +82,7 @@ class AppriseServer(MailPeer):
         command = [str(PYTHON), "-m", "uvicorn", "notify:app", *serve, "--log-level", "warning"]
         self.add(command, port, {"PEER_SMTP_PORT": str(sink)}, CODE)
         body = json.dumps({"to": ADDRESS, "title": SUBJECT, "body": TEXT})
-        return Door("http", port, http_post("/notify", body), '"sent":true')
+        return Endpoint("http", port, http_post("/notify", body), '"sent":true')
 
 
 def module_version(name: str) -> str:

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from imsg_bench.costs import Meter
-from imsg_bench.filling import until
+from imsg_bench.filling import wait_until
 from imsg_bench.peers.flood import Plan
-from imsg_bench.peers.peer import Door, Peer, program
+from imsg_bench.peers.peer import Endpoint, Peer, program
 from imsg_bench.progress import Progress
-from imsg_bench.servers import folder_of
+from imsg_bench.servers import make_folder
 from imsg_testing.processes import descendants
 
 CONNECTIONS = 64
@@ -72,9 +72,9 @@ class Outcome:
 class Contest:
     """One contender's turns."""
 
-    def __init__(self, peer: Peer, door: Door, progress: Progress) -> None:
+    def __init__(self, peer: Peer, make_endpoint: Endpoint, progress: Progress) -> None:
         self._peer = peer
-        self._door = door
+        self._door = make_endpoint
         self._progress = progress
 
     def turn(self, seconds: float) -> tuple[float, float, float, int]:
@@ -83,13 +83,15 @@ class Contest:
         self._rest(QUIET_S / 4)
         self._peer.counts.reset()
         meter = Meter.begin(**{str(pid): pid for pid in self._peer.pids()})
-        found = self._flood(TURN, seconds)
+        flood_result = self._flood(TURN, seconds)
         accepted = self._numbers()
-        until(lambda: self._peer.counts.count >= len(accepted) or self._is_quiet(QUIET_S), PATIENCE_S, every_s=0.05)
+        wait_until(
+            lambda: self._peer.counts.count >= len(accepted) or self._is_quiet(QUIET_S), PATIENCE_S, every_s=0.05
+        )
         cost = sum(meter.per_unit_us(max(1, len(accepted))).values())
         if not accepted:
-            raise RuntimeError(f"{self._peer.NAME} accepted nothing: {found['example']}")
-        return len(accepted) / found["seconds"], self._peer.counts.rate, cost, int(found["refused"])
+            raise RuntimeError(f"{self._peer.NAME} accepted nothing: {flood_result['example']}")
+        return len(accepted) / flood_result["seconds"], self._peer.counts.rate, cost, int(flood_result["refused"])
 
     def crash(self) -> tuple[int, int, int, float]:
         """Return how many were accepted, are gone and arrived twice, and the seconds until the last had arrived."""
@@ -100,7 +102,7 @@ class Contest:
         accepted = self._numbers()
         begun = time.monotonic()
         self._peer.start()
-        until(
+        wait_until(
             lambda: self._missing(accepted) == 0 or self._is_quiet(self._peer.LONGEST_WAIT_S, begun),
             PATIENCE_S,
             every_s=0.5,
@@ -114,15 +116,15 @@ class Contest:
     def count_syncs(self) -> float:
         """Return how often something is synced for one message."""
         pids = [one for pid in self._peer.pids() for one in (pid, *descendants(pid))]
-        told = self._peer.folder / "syncs"
-        words = ("-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(told))
+        trace = self._peer.folder / "syncs"
+        words = ("-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(trace))
         command = [program("strace", "strace"), *words, *(word for pid in pids for word in ("-p", str(pid)))]
         with subprocess.Popen(command) as strace:
             time.sleep(TRACE_AFTER_S)
             self._flood(TRACED, TRACED_S)
             accepted = len(self._numbers())
             strace.send_signal(signal.SIGINT)
-        return told.read_text().count("sync(") / max(1, accepted)
+        return trace.read_text().count("sync(") / max(1, accepted)
 
     def _missing(self, accepted: set[int]) -> int:
         return len(accepted - set(self._peer.count_delivered()))
@@ -131,7 +133,7 @@ class Contest:
         return time.monotonic() - max(self._peer.counts.read()[2], since) > seconds
 
     def _rest(self, seconds: float) -> None:
-        until(lambda: self._is_quiet(seconds), PATIENCE_S)
+        wait_until(lambda: self._is_quiet(seconds), PATIENCE_S)
 
     @property
     def _out(self) -> Path:
@@ -141,35 +143,35 @@ class Contest:
         return {int(line) for line in self._out.read_text().split()}
 
     def _start_flood(self, first: int, seconds: float) -> "subprocess.Popen[str]":
-        door = self._door
+        make_endpoint = self._door
         path = self._peer.folder / "plan.json"
         Plan(
-            door.protocol,
-            door.port,
-            door.request,
-            door.accepted,
+            make_endpoint.protocol,
+            make_endpoint.port,
+            make_endpoint.request,
+            make_endpoint.accepted,
             seconds,
             CONNECTIONS,
             first,
             str(self._out),
-            door.mail,
+            make_endpoint.mail,
         ).write(path)
         command = [sys.executable, "-m", "imsg_bench.peers.flood", str(path)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def _flood(self, first: int, seconds: float) -> dict[str, Any]:
         with self._start_flood(first, seconds) as process:
-            said, errors = process.communicate(timeout=seconds + 120)
+            output, errors = process.communicate(timeout=seconds + 120)
         if process.returncode != 0:
             raise RuntimeError(f"the load failed: {errors[-800:]}")
-        found: dict[str, Any] = json.loads(said)
-        return found
+        flood_result: dict[str, Any] = json.loads(output)
+        return flood_result
 
 
 def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
     """Put one contender to all three questions. Raises MissingServerError where it is not installed."""
     with ExitStack() as stack:
-        peer = kind(stack, folder_of(stack))
+        peer = kind(stack, make_folder(stack))
         version = peer.version()
         progress.say(f"M  {peer.NAME} {version}")
         one = Contest(peer, peer.open(), progress)

@@ -50,7 +50,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Found:
+class FloodResult:
     """What became of them."""
 
     accepted: list[int] = field(default_factory=list)
@@ -60,20 +60,22 @@ class Found:
     seconds: float = 0.0
 
 
-async def flood(plan: Plan) -> Found:
+async def flood(plan: Plan) -> FloodResult:
     """Send until the time is over; a connection that ends is made anew, as long as anybody listens."""
-    found = Found()
+    result = FloodResult()
     numbers = count(plan.first)
     begun = time.monotonic()
-    speak = {"http": Http, "smtp": Smtp}[plan.protocol]
+    dialogue_type = {"http": Http, "smtp": Smtp}[plan.protocol]
     async with asyncio.TaskGroup() as group:
         for _ in range(plan.connections):
-            group.create_task(_repeat(plan, begun + plan.seconds, speak, lambda: next(numbers), found))
-    found.seconds = time.monotonic() - begun
-    return found
+            group.create_task(_repeat(plan, begun + plan.seconds, dialogue_type, lambda: next(numbers), result))
+    result.seconds = time.monotonic() - begun
+    return result
 
 
-async def _repeat(plan: Plan, end: float, speak: "type[Dialogue]", draw: Callable[[], int], found: Found) -> None:
+async def _repeat(
+    plan: Plan, end: float, dialogue_type: "type[Dialogue]", draw: Callable[[], int], result: FloodResult
+) -> None:
     while time.monotonic() < end:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", plan.port)
@@ -81,24 +83,24 @@ async def _repeat(plan: Plan, end: float, speak: "type[Dialogue]", draw: Callabl
             await asyncio.sleep(AGAIN_AFTER_S)
             continue
         try:
-            await _use(plan, end, speak(plan, reader, writer), draw, found)
+            await _use(plan, end, dialogue_type(plan, reader, writer), draw, result)
         except (OSError, EOFError, ValueError):
-            found.unanswered += 1
+            result.unanswered += 1
             await asyncio.sleep(AGAIN_AFTER_S)
         finally:
             writer.close()
 
 
-async def _use(plan: Plan, end: float, dialogue: "Dialogue", draw: Callable[[], int], found: Found) -> None:
+async def _use(plan: Plan, end: float, dialogue: "Dialogue", draw: Callable[[], int], result: FloodResult) -> None:
     await dialogue.open()
     while time.monotonic() < end:
         number = draw()
         answer = await dialogue.send(number)
         if plan.accepted in answer:
-            found.accepted.append(number)
+            result.accepted.append(number)
         else:
-            found.refused += 1
-            found.example = answer[:300]
+            result.refused += 1
+            result.example = answer[:300]
 
 
 class Dialogue:
@@ -180,10 +182,10 @@ def fill(text: str, number: int) -> str:
 def main(path: Path) -> None:
     """Carry out a plan."""
     plan = Plan(**json.loads(path.read_text()))
-    found = uvloop.run(flood(plan))
-    Path(plan.out).write_text("\n".join(map(str, found.accepted)))
-    said = {"accepted": len(found.accepted), "refused": found.refused, "unanswered": found.unanswered}
-    print(json.dumps({**said, "example": found.example, "seconds": found.seconds}))
+    result = uvloop.run(flood(plan))
+    Path(plan.out).write_text("\n".join(map(str, result.accepted)))
+    summary = {"accepted": len(result.accepted), "refused": result.refused, "unanswered": result.unanswered}
+    print(json.dumps({**summary, "example": result.example, "seconds": result.seconds}))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsg_bench.filling import until
-from imsg_bench.peers.peer import PHONE, ROOT, Door, PhonePeer
+from imsg_bench.filling import wait_until
+from imsg_bench.peers.peer import PHONE, ROOT, Endpoint, PhonePeer
 from imsg_bench.servers import Servers
 from imsg_testing.servers import accepts
 from imsg_testing.servers.server import MissingServerError
@@ -82,7 +82,7 @@ class Jasmin(PhonePeer):
         except (OSError, subprocess.SubprocessError) as error:
             raise MissingServerError("Jasmin is not installed: scripts/install-peers") from error
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Configure and start it, and tell it of user, operator and route by its console."""
         self._servers = Servers(self.stack)
         self._operator = self.operator(sys.executable, "smpp")
@@ -97,8 +97,8 @@ class Jasmin(PhonePeer):
         _unlock()
         command = [str(HOME / "python"), str(HOME / "jasmind.py"), "-c", str(settings)]
         self.add(command, self._ports["port"], {"ROOT_PATH": str(self.folder)})
-        self._tell(word for words in PROFILE for word in words)
-        return Door("http", self._ports["port"], REQUEST, 'Success "')
+        self._run_commands(word for words in PROFILE for word in words)
+        return Endpoint("http", self._ports["port"], REQUEST, 'Success "')
 
     def kill(self) -> None:
         """End it and its servers."""
@@ -112,15 +112,15 @@ class Jasmin(PhonePeer):
             server.start()
         _unlock()
         super().start()
-        self._tell(["smppccm -1 operator"])
+        self._run_commands(["smppccm -1 operator"])
 
     def pids(self) -> list[int]:
         """Of it and its servers."""
         return [*super().pids(), self._servers.broker.process.pid, self._servers.valkey.process.pid]
 
-    def _tell(self, lines: Iterable[str]) -> None:
+    def _run_commands(self, lines: Iterable[str]) -> None:
         """Say something at its console, line by line; each is answered by a prompt."""
-        until(lambda: accepts(self._ports["console"]), PROMPT_TIMEOUT_S)
+        wait_until(lambda: accepts(self._ports["console"]), PROMPT_TIMEOUT_S)
         with socket.create_connection(("127.0.0.1", self._ports["console"]), PROMPT_TIMEOUT_S) as console:
             console.sendall(NEGOTIATED + b"\r\n")
             _prompt(console)
@@ -136,13 +136,13 @@ def _unlock() -> None:
 
 def _prompt(console: socket.socket) -> str:
     """Read up to the next prompt: `jcli : ` or `> `."""
-    said = b""
-    while not said.rstrip().endswith((b"jcli :", b">")):
+    received = b""
+    while not received.rstrip().endswith((b"jcli :", b">")):
         try:
-            came = console.recv(4_096)
+            chunk = console.recv(4_096)
         except TimeoutError as error:
-            raise ConnectionError(f"Jasmin's console went silent: {said!r}") from error
-        if not came:
-            raise ConnectionError(f"Jasmin's console ended: {said.decode(errors='replace')}")
-        said += came
-    return said.decode(errors="replace")
+            raise ConnectionError(f"Jasmin's console went silent: {received!r}") from error
+        if not chunk:
+            raise ConnectionError(f"Jasmin's console ended: {received.decode(errors='replace')}")
+        received += chunk
+    return received.decode(errors="replace")

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from imsg_bench.peers.peer import PHONE, Door, PhonePeer, program
+from imsg_bench.peers.peer import PHONE, Endpoint, PhonePeer, program
 
 SETTINGS = """\
 group = core
@@ -57,7 +57,7 @@ class Kannel(PhonePeer):
         command = ["dpkg-query", "-W", "-f", "${Version}", "kannel"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Configure and start both."""
         ports = {name: self.port() for name in ("admin", "inside", "unused", "port")}
         operator = self.operator(sys.executable, "http")
@@ -66,4 +66,4 @@ class Kannel(PhonePeer):
         settings.write_text(SETTINGS.format(folder=self.folder, operator=operator, **ports))
         self.add([program("bearerbox", "kannel"), str(settings)], ports["inside"])
         self.add([program("smsbox", "kannel"), str(settings)], ports["port"])
-        return Door("http", ports["port"], REQUEST, "0: Accepted")
+        return Endpoint("http", ports["port"], REQUEST, "0: Accepted")

@@ -7,7 +7,7 @@ from collections import Counter
 from imsg_bench.counts import Counts
 from imsg_bench.peers.flood import PLACE
 from imsg_bench.peers.ours import http_post
-from imsg_bench.peers.peer import Door, Peer, program, read_numbers
+from imsg_bench.peers.peer import Endpoint, Peer, program, read_numbers
 
 TOPIC = "orders"
 SETTINGS = """\
@@ -36,7 +36,7 @@ class Ntfy(Peer):
         command = ["dpkg-query", "-W", "-f", "${Version}", "ntfy"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start it, and one who listens."""
         port = self.port()
         settings = self.folder / "server.yml"
@@ -46,7 +46,7 @@ class Ntfy(Peer):
         self._counts = Counts(self.folder / "messages")
         command = [sys.executable, "-m", "imsg_bench.peers.subscriber", str(port), TOPIC, str(self.folder)]
         self.beside(command, port)
-        return Door("http", port, http_post(f"/{TOPIC}", PLACE, "text/plain"), '"event":"message"')
+        return Endpoint("http", port, http_post(f"/{TOPIC}", PLACE, "text/plain"), '"event":"message"')
 
     @property
     def counts(self) -> Counts:

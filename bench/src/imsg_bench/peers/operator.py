@@ -23,7 +23,7 @@ RESPONSE = 0x80000000
 BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT, UNBIND, BIND_TRANSCEIVER, ENQUIRE = 0x1, 0x2, 0x4, 0x6, 0x9, 0x15
 
 
-class Book:
+class DeliveryLog:
     """Who was written to."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Book:
 class Smpp(asyncio.Protocol):
     """One session."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: DeliveryLog) -> None:
         self._book = book
         self._buffer = b""
         self._ids = count(1)
@@ -86,7 +86,7 @@ def destination(body: bytes) -> str:
 class Http(asyncio.Protocol):
     """One connection of a gateway that asks for `/?to=NUMBER&…`."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: DeliveryLog) -> None:
         self._book = book
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -111,7 +111,7 @@ class Http(asyncio.Protocol):
 
 async def serve(protocol: str, port: int, folder: Path) -> None:
     """Serve on a port of the loopback, for ever."""
-    book = Book(folder)
+    book = DeliveryLog(folder)
     make = {"smpp": Smpp, "http": Http}[protocol]
     server = await asyncio.get_running_loop().create_server(lambda: make(book), "127.0.0.1", port, backlog=256)
     await server.serve_forever()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imsg_bench.deployment import Deployment
 from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
-from imsg_bench.peers.peer import ADDRESS, SUBJECT, TEXT, Door, MailPeer
+from imsg_bench.peers.peer import ADDRESS, SUBJECT, TEXT, Endpoint, MailPeer
 from imsg_bench.servers import Servers
 from imsg_testing.servers import Server
 from imsg_testing.service import Service
@@ -19,10 +19,10 @@ LONGEST_WAIT_S = 150.0
 ACCEPTED = '"errorCode":0'
 
 
-def door(url_port: int, token: str) -> Door:
+def make_endpoint(url_port: int, token: str) -> Endpoint:
     """Make the request of a mail."""
     body = json.dumps({"token": token, "to": ADDRESS, "method": "smtp", "content": {"subject": SUBJECT, "text": TEXT}})
-    return Door("http", url_port, http_post("/api/send", body), ACCEPTED)
+    return Endpoint("http", url_port, http_post("/api/send", body), ACCEPTED)
 
 
 def http_post(path: str, body: str, kind: str = "application/json") -> str:
@@ -48,7 +48,7 @@ class Distributed(MailPeer):
         """Ours."""
         return version("imsg-gateway")
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start servers and services."""
         for server in self._stores:  # before what uses them, so that they end after it
             assert server.process.runs  # noqa: S101
@@ -57,7 +57,7 @@ class Distributed(MailPeer):
         sender = deployment.mail_sender(sink)
         self._services = [deployment.auth(), deployment.history(), deployment.gateway(), sender]
         sender.start()
-        return door(self._services[2].port, deployment.api.token())
+        return make_endpoint(self._services[2].port, deployment.api.token())
 
     @property
     def _stores(self) -> tuple[Server, ...]:
@@ -105,7 +105,7 @@ class Embedded(MailPeer):
         """Ours."""
         return version("imsg")
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start it."""
         server = {
             "HOST": "127.0.0.1",
@@ -118,7 +118,7 @@ class Embedded(MailPeer):
         self._one = self.stack.enter_context(prepare_embedded(self.folder / "up", settings))
         self.one.start()
         self.one.open_wide()
-        return door(self.one.port, self.one.token())
+        return make_endpoint(self.one.port, self.one.token())
 
     def kill(self) -> None:
         """End it and its Valkey."""

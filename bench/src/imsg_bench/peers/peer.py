@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imsg_bench.counts import Counts
-from imsg_bench.filling import until
+from imsg_bench.filling import wait_until
 from imsg_bench.peers.flood import PLACE
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
@@ -27,7 +27,7 @@ MAIL = f"From: flood@example.com\r\nTo: {ADDRESS}\r\nSubject: {SUBJECT}\r\n\r\n{
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """Where messages are handed in, and how."""
 
     protocol: str
@@ -59,7 +59,7 @@ class Peer:
         """Say which version this is. Raises MissingServerError where it is not installed, with what installs it."""
         raise NotImplementedError
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Start everything for the first time."""
         raise NotImplementedError
 
@@ -89,12 +89,16 @@ class Peer:
     # for those who write one
 
     def add(
-        self, command: Sequence[str], port: int | None = None, given: Mapping[str, str] = {}, cwd: Path | None = None
+        self,
+        command: Sequence[str],
+        port: int | None = None,
+        variables: Mapping[str, str] = {},
+        cwd: Path | None = None,
     ) -> Process:
         """Start a program that is killed and started with the peer."""
         self._numbers += 1
         log = self.folder / f"{self._numbers}-{Path(command[0]).name}.log"
-        process = Process(command, log=log, environment={**os.environ, **given}, cwd=cwd or self.folder)
+        process = Process(command, log=log, environment={**os.environ, **variables}, cwd=cwd or self.folder)
         self.stack.callback(process.close)
         self._run(process, port)
         self.processes.append((process, port))
@@ -119,7 +123,7 @@ class Peer:
             assert process.runs, process.last_lines()  # noqa: S101  why it is waited for in vain
             return port is None or accepts(port)
 
-        until(serves, START_TIMEOUT_S)
+        wait_until(serves, START_TIMEOUT_S)
 
 
 class MailPeer(Peer):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from imsg_bench.peers.peer import ADDRESS, MAIL, Door, MailPeer, program
+from imsg_bench.peers.peer import ADDRESS, MAIL, Endpoint, MailPeer, program
 from imsg_testing.servers.postfix import configure
 
 RELAY = """\
@@ -25,8 +25,8 @@ class Postfix(MailPeer):
         command = [program("postconf", "postfix"), "-d", "-h", "mail_version"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
-    def open(self) -> Door:
+    def open(self) -> Endpoint:
         """Configure and start it."""
         sink, port = self.sink(sys.executable), self.port()
         self.add(configure(self.folder, port, RELAY.format(sink=sink)), port)
-        return Door("smtp", port, ADDRESS, "250 ", MAIL)
+        return Endpoint("smtp", port, ADDRESS, "250 ", MAIL)

@@ -53,18 +53,21 @@ def verify(
     `headers` by name, whatever its case. Several secrets while one is being changed: any of them will do.
     Raises CallbackInvalid.
     """
-    found = {name.lower(): value for name, value in headers.items()}
+    by_name = {name.lower(): value for name, value in headers.items()}
     try:
-        name, stamp, signatures = (found[f"webhook-{part}"] for part in ("id", "timestamp", "signature"))
+        name, sent_at, signatures = (by_name[f"webhook-{part}"] for part in ("id", "timestamp", "signature"))
     except KeyError as missing:
         raise CallbackInvalid(f"the header {missing.args[0]} is missing") from None
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= DIGITS) or abs(clock() - int(stamp)) > tolerance_s:
-        raise CallbackInvalid(f"its time, {stamp}, is more than {tolerance_s:g} s from ours")
-    signed = f"{name}.{stamp}.".encode("utf-8", "replace") + body
-    wanted = [_sign(one, signed).encode() for one in ([secret] if isinstance(secret, str) else secret)]
-    read = (one.partition(",") for one in signatures.split())
-    given = [value.encode("utf-8", "replace") for version, _, value in read if version == VERSION]
-    if not any(hmac.compare_digest(one, other) for one in given for other in wanted):
+    if (
+        not (sent_at.isascii() and sent_at.isdigit() and len(sent_at) <= DIGITS)
+        or abs(clock() - int(sent_at)) > tolerance_s
+    ):
+        raise CallbackInvalid(f"its time, {sent_at}, is more than {tolerance_s:g} s from ours")
+    signed = f"{name}.{sent_at}.".encode("utf-8", "replace") + body
+    expected = [_sign(each, signed).encode() for each in ([secret] if isinstance(secret, str) else secret)]
+    read = (each.partition(",") for each in signatures.split())
+    presented = [value.encode("utf-8", "replace") for version, _, value in read if version == VERSION]
+    if not any(hmac.compare_digest(each, other) for each in presented for other in expected):
         raise CallbackInvalid("no signature of it was made with this secret")
     try:
         return Event.model_validate({"id": name} | json.loads(body))

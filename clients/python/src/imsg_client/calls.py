@@ -90,8 +90,8 @@ class Call:
 
     def headers(self, token: str | None) -> dict[str, str]:
         """Write its headers."""
-        given = {"Authorization": token and f"Bearer {token}", "Idempotency-Key": self.key}
-        return {name: value for name, value in given.items() if value is not None}
+        values = {"Authorization": token and f"Bearer {token}", "Idempotency-Key": self.key}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def send_body(
@@ -113,11 +113,11 @@ def filter_query(filters: Filters) -> dict[str, str | int | None]:
     """Write filters as a query. Raises ValueError for a time without a zone."""
     status = filters.get("status")
     rest = {name: value for name, value in filters.items() if isinstance(value, str)}
-    times = {name: stamp(value) for name, value in filters.items() if isinstance(value, datetime)}
+    times = {name: format_time(value) for name, value in filters.items() if isinstance(value, datetime)}
     return {**rest, **times, "status": ",".join([status] if isinstance(status, str) else status or ()) or None}
 
 
-def stamp(at: datetime | None) -> str | None:
+def format_time(at: datetime | None) -> str | None:
     """Write a time (RFC 3339). Raises ValueError without a time zone."""
     if at is None:
         return None
@@ -161,11 +161,11 @@ def read_body(answer: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-BROKEN = (httpx.TransportError, httpx.DecodingError)
+TRANSPORT_ERRORS = (httpx.TransportError, httpx.DecodingError)
 """What is raised where no answer came, or half of one."""
 
 
-def explain_broken(call: Call, base_url: httpx.URL, error: httpx.RequestError) -> tuple[Failure, ImsgError]:
+def explain_transport_error(call: Call, base_url: httpx.URL, error: httpx.RequestError) -> tuple[Failure, ImsgError]:
     """Say what it means that no whole answer came."""
     was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     raised = ConnectionFailed(f"{call.method} {base_url}{call.path.lstrip('/')}: {error or type(error).__name__}")
@@ -173,7 +173,7 @@ def explain_broken(call: Call, base_url: httpx.URL, error: httpx.RequestError) -
     return Failure(was_sent=was_sent), raised
 
 
-def explain_refused(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Failure, ImsgError]:
+def explain_refusal(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Failure, ImsgError]:
     """Say what an answer means that is no success."""
     after_s = _retry_after_s(answer)
     failure = Failure(status=answer.status_code, reason=str(body.get("reason", "")), retry_after_s=after_s)
@@ -188,10 +188,10 @@ def explain_refused(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Fa
 
 def _retry_after_s(answer: httpx.Response) -> float | None:
     """Read Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
-    given = answer.headers.get("Retry-After", "")
-    if given.isascii() and given.isdigit():
-        return float(given)
+    values = answer.headers.get("Retry-After", "")
+    if values.isascii() and values.isdigit():
+        return float(values)
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(values).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None

@@ -12,7 +12,7 @@ import httpx
 from imsg_client._sync.waiting import Lock, sleep
 from imsg_client.callbacks import Event
 from imsg_client.calls import (
-    BROKEN,
+    TRANSPORT_ERRORS,
     Answer,
     Body,
     Call,
@@ -22,15 +22,15 @@ from imsg_client.calls import (
     Options,
     Query,
     Recipients,
-    explain_broken,
-    explain_refused,
+    explain_refusal,
+    explain_transport_error,
     filter_query,
+    format_time,
     new_key,
     read,
     read_body,
     read_page,
     send_body,
-    stamp,
 )
 from imsg_client.contents import Attachment, mail
 from imsg_client.errors import NotSettled, OutcomeUnknown, Refused, Unauthenticated
@@ -61,26 +61,26 @@ TIMEOUT_S = 30.0
 """How long one try waits for its answer."""
 
 PATIENCE_S = 60.0
-"""How long a call is repeated while the server can't be reached or says that a part of it is away."""
+"""How long a call is repeated while the server is unreachable or answers that a part of it is unavailable."""
 
 RENEW_BEFORE_S = 60.0
 """How long before its end a token is replaced."""
 
 SETTLE_TIMEOUT_S = 120.0
-LOOK_AFTER_S = 0.2
-LOOK_EVERY_S = 5.0
-"""The longest pause between two looks at a request that is waited for."""
+FIRST_POLL_S = 0.2
+LONGEST_POLL_S = 5.0
+"""The longest pause between polls in `wait_until_settled`."""
 
 TOKEN_ENDED = 10005
-"""`errorCode` of a token that does not serve (any more)."""
+"""The `errorCode` of an invalid or expired token."""
 
 
 class Client:
-    """Speaks to one iMSG server. Use it as a context manager, or close it in the end; share it: it keeps connections.
+    """A client of one iMSG server. Use it as a context manager, or close it; share it, since it keeps connections.
 
-    Every method raises ImsgError: Refused where the server says no, ConnectionFailed where it can't be reached.
-    What is repeated by itself: everything while nothing can have been done; GET, and what carries an Idempotency-Key
-    (sends and resends always do), also where an answer was lost.
+    Every method raises ImsgError: Refused if the server refuses, ConnectionFailed if it is unreachable.
+    Calls are repeated if the server has certainly not processed them; GET and calls with an Idempotency-Key (sends and
+    resends always have one) also after a lost response.
     """
 
     def __init__(
@@ -119,17 +119,17 @@ class Client:
         self._lock = Lock()
 
     def __enter__(self) -> Self:
-        """Do nothing: connections are made when they are wanted."""
+        """Return the client; connections are opened by calls."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the connections."""
         self.close()
 
     def close(self) -> None:
-        """Close the connections; tokens live on until they end or `logout`."""
+        """Close the connections; the token stays valid until it expires or `logout`."""
         self._http.close()
 
     # Sending
@@ -206,7 +206,7 @@ class Client:
         attachments: Sequence[Attachment] = (),
         **more: Unpack[Options],
     ) -> Check:
-        """See what a send would meet: how many, who can't be reached and why, what is left of the limits."""
+        """Check a send: the number of messages, the recipients it can't reach and why, the remaining limits."""
         body = send_body(method, to, content, attachments, more)
         return self._post("/messages/check", body, Check)
 
@@ -225,10 +225,10 @@ class Client:
         body = {"id": id, "uncertain": uncertain, "again": again}
         return self._post("/resend", body, Accepted, idempotency_key or new_key())
 
-    # What became of it
+    # Requests, messages and replies
 
     def request(self, id: str) -> Request:  # noqa: A002
-        """Show a request: how many of its messages stand where."""
+        """Return a request with the number of its messages by status."""
         return self._get(f"/requests/{id}", {}, Request)
 
     def message(self, id: str) -> Message | None:  # noqa: A002
@@ -244,10 +244,10 @@ class Client:
         **filters: Unpack[Filters],
     ) -> Iterator[Message]:
         """List messages, newest first, page after page, as far as you iterate; of one request by its `id`."""
-        asked = {"id": id, "limit": page_size, **filter_query(filters)}
+        filters_ = {"id": id, "limit": page_size, **filter_query(filters)}
         cursor: str | None = ""
         while cursor is not None:
-            page = self._page("/messages", "messages", {**asked, "cursor": cursor or None}, Message)
+            page = self._page("/messages", "messages", {**filters_, "cursor": cursor or None}, Message)
             for item in page.items:
                 yield item
             cursor = page.next
@@ -259,10 +259,10 @@ class Client:
         **filters: Unpack[Filters],
     ) -> Iterator[ListedRequest]:
         """List requests, newest first, page after page, as far as you iterate; filters as for `messages`."""
-        asked = {"limit": page_size, **filter_query(filters)}
+        filters_ = {"limit": page_size, **filter_query(filters)}
         cursor: str | None = ""
         while cursor is not None:
-            page = self._page("/requests", "requests", {**asked, "cursor": cursor or None}, ListedRequest)
+            page = self._page("/requests", "requests", {**filters_, "cursor": cursor or None}, ListedRequest)
             for item in page.items:
                 yield item
             cursor = page.next
@@ -281,10 +281,10 @@ class Client:
 
         Of one request or message by its `id`, of one person by the address that you wrote to.
         """
-        given = {"id": id, "from": sender, "method": method, "since": stamp(since), "until": stamp(until)}
+        fields = {"id": id, "from": sender, "method": method, "since": format_time(since), "until": format_time(until)}
         cursor: str | None = ""
         while cursor is not None:
-            query = {**given, "limit": page_size, "cursor": cursor or None}
+            query = {**fields, "limit": page_size, "cursor": cursor or None}
             page = self._page("/replies", "replies", query, Reply)
             for item in page.items:
                 yield item
@@ -297,7 +297,7 @@ class Client:
         """
         id = id.partition("-")[0]  # noqa: A001
         until = time.monotonic() + timeout_s
-        pause_s = LOOK_AFTER_S
+        pause_s = FIRST_POLL_S
         request: Request | None = None
         while True:
             try:
@@ -313,7 +313,7 @@ class Client:
                 how = "not known yet" if request is None else f"{request.counts.open} of its messages are open"
                 raise NotSettled(f"{id} has not settled in {timeout_s:g} s: {how}")
             sleep(min(pause_s, left_s))
-            pause_s = min(LOOK_EVERY_S, pause_s * 1.5)
+            pause_s = min(LONGEST_POLL_S, pause_s * 1.5)
 
     # The server and the user
 
@@ -337,7 +337,7 @@ class Client:
         bucket: Literal["hour", "day"] = "day",
     ) -> Stats:
         """Count messages by hour or day."""
-        return self._get("/stats", {"since": stamp(since), "until": stamp(until), "bucket": bucket}, Stats)
+        return self._get("/stats", {"since": format_time(since), "until": format_time(until), "bucket": bucket}, Stats)
 
     def change_password(self, old: str, new: str) -> None:
         """Change the user's password; every other token ends. The client goes on with the new one."""
@@ -352,7 +352,7 @@ class Client:
         self._call(Call("POST", "/logout", body={"everywhere": everywhere}, is_repeatable=True))
         self._token = None
 
-    # What happens, told
+    # Events and callbacks
 
     def events(self, after: str | None = None, *, wait_s: int = 30) -> Iterator[Event]:
         """Read what happens to your messages, the oldest first, for ever: waiting for what comes.
@@ -382,9 +382,9 @@ class Client:
         methods: Sequence[str] | None = None,
         description: str | None = None,
     ) -> NewCallback:
-        """Have a URL called; the secret is told this once. What comes there is checked by `callbacks.verify`."""
-        given = {"url": url, "events": list(events), "methods": methods and list(methods), "description": description}
-        body = {name: value for name, value in given.items() if value is not None}
+        """Add a callback; its secret is returned only here. Verify received calls by `callbacks.verify`."""
+        fields = {"url": url, "events": list(events), "methods": methods and list(methods), "description": description}
+        body = {name: value for name, value in fields.items() if value is not None}
         return read(NewCallback, self._call(Call("POST", "/callbacks", body=body)))
 
     def change_callback(self, id: str, **changes: Unpack[CallbackChange]) -> Callback:  # noqa: A002
@@ -396,7 +396,7 @@ class Client:
         self._call(Call("DELETE", f"/callbacks/{id}"))
 
     def test_callback(self, id: str) -> CallbackTried:  # noqa: A002
-        """Call it now, and see what it answers."""
+        """Call the URL now and return its response."""
         return read(CallbackTried, self._call(Call("POST", f"/callbacks/{id}/test", body={})))
 
     def rotate_callback(self, id: str) -> str:  # noqa: A002
@@ -405,8 +405,8 @@ class Client:
         return str(answer["secret"])
 
     def recover_callback(self, id: str, since: datetime, until: datetime | None = None) -> None:  # noqa: A002
-        """Send once more what did not reach it, of up to 14 days."""
-        body = {"since": stamp(since), **({"until": stamp(until)} if until else {})}
+        """Send again the events that did not reach the URL, of up to 14 days."""
+        body = {"since": format_time(since), **({"until": format_time(until)} if until else {})}
         self._call(Call("POST", f"/callbacks/{id}/recover", body=body, is_repeatable=True))
 
     def deliveries(
@@ -417,10 +417,10 @@ class Client:
         page_size: int = 50,
     ) -> Iterator[CallbackDelivery]:
         """List what was sent to a callback and what it answered, newest first, as far as you iterate."""
-        asked = {"state": state, "limit": page_size}
+        filters_ = {"state": state, "limit": page_size}
         cursor: str | None = ""
         while cursor is not None:
-            query = {**asked, "cursor": cursor or None}
+            query = {**filters_, "cursor": cursor or None}
             page = self._page(f"/callbacks/{id}/deliveries", "deliveries", query, CallbackDelivery)
             for item in page.items:
                 yield item
@@ -430,7 +430,7 @@ class Client:
         """Send one event to a callback once more."""
         self._call(Call("POST", f"/callbacks/{id}/deliveries/{event}/resend", body={}, is_repeatable=True))
 
-    # What all of this stands on
+    # Calls and tokens
 
     def _get(self, path: str, query: Query, kind: type[Answer]) -> Answer:
         return read(kind, self._call(Call("GET", path, query=query, is_repeatable=True)))
@@ -449,29 +449,29 @@ class Client:
 
     def _call(self, call: Call) -> dict[str, Any]:
         """Call with a token; get another once where the server says that it has ended. Raises ImsgError."""
-        token = self._fresh_token()
+        token = self._get_token()
         try:
-            return self._try(call, token)
+            return self._call_with_retries(call, token)
         except Unauthenticated as refused:
             if self._password is None or refused.code != TOKEN_ENDED:
                 raise
-        return self._try(call, self._fresh_token(instead_of=token))
+        return self._call_with_retries(call, self._get_token(instead_of=token))
 
-    def _fresh_token(self, instead_of: str | None = None) -> str:
-        """Return a token that is not about to end, nor the one that was refused. Raises ImsgError."""
+    def _get_token(self, instead_of: str | None = None) -> str:
+        """Return a valid token other than `instead_of`, logging in if necessary. Raises ImsgError."""
         with self._lock:
             is_good = self._token != instead_of and time.monotonic() < self._renew_at
             if self._token is not None and (is_good or self._password is None):
                 return self._token
             body = {"username": self._username, "password": self._password}
-            answer = self._try(Call("POST", "/login", body=body, is_repeatable=True), None)
+            answer = self._call_with_retries(Call("POST", "/login", body=body, is_repeatable=True), None)
             self._token = str(answer["token"])
             lasts_s = float(answer.get("expires_in") or 0)
             self._renew_at = time.monotonic() + max(lasts_s - RENEW_BEFORE_S, lasts_s / 2)
             return self._token
 
-    def _try(self, call: Call, token: str | None) -> dict[str, Any]:
-        """Try until there is an answer, a refusal that repeating does not mend, or no patience left."""
+    def _call_with_retries(self, call: Call, token: str | None) -> dict[str, Any]:
+        """Repeat a call until it succeeds, is refused for good, or `patience_s` is over. Raises ImsgError."""
         until = time.monotonic() + self._patience_s
         tries = 0
         while True:
@@ -485,12 +485,12 @@ class Client:
                     timeout=call.timeout_s or self._http.timeout,
                 )
                 body = read_body(answer)
-            except BROKEN as error:
-                failure, raised = explain_broken(call, self._http.base_url, error)
+            except TRANSPORT_ERRORS as error:
+                failure, raised = explain_transport_error(call, self._http.base_url, error)
             else:
                 if answer.is_success and body.get("errorCode") == 0:
                     return body
-                failure, raised = explain_refused(answer, body)
+                failure, raised = explain_refusal(answer, body)
             left_s = until - time.monotonic()
             chance = random.random()  # noqa: S311  jitter
             wait_s = wait_before_repeat(
