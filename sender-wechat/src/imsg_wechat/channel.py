@@ -168,10 +168,10 @@ class WeChatChannel:
         if isinstance(message, Refused):
             return message
         began = int(time.time())
-        sent = await account.options.send(follower, message, message_id(job.request, recipient.n))
-        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NOT_FOLLOWING:
+        option_result = await account.options.send(follower, message, message_id(job.request, recipient.n))
+        if isinstance(option_result.answer, ErrorAnswer) and option_result.answer.code in NOT_FOLLOWING:
             await self._record_unfollow(follower, began)
-        return sent.result
+        return option_result.result
 
     def _find_follower(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Follower | Refused:
         """Return the follower with the recipient's tag, or why nothing can be sent to them."""

@@ -78,19 +78,19 @@ class DeliveryOptions:
 
     async def _send_in_order(self, follower: Follower, outgoing: Sequence[Outgoing], message: str) -> OptionResult:
         skipped: list[str] = []
-        sent = OptionResult(Refused(PROVIDER, "no_option", "The template has no open delivery option."))
+        option_result = OptionResult(Refused(PROVIDER, "no_option", "The template has no open delivery option."))
         for n, each in enumerate(outgoing):
-            sent = await self._send_by(follower, each, message)
+            option_result = await self._send_by(follower, each, message)
             is_last = n == len(outgoing) - 1
-            if not sent.may_try_next or is_last:
+            if not option_result.may_try_next or is_last:
                 break
-            assert not isinstance(sent.result, Sent)  # noqa: S101  a message that is sent needs no other option
-            skipped.append(f"{NAMES[type(each)]}: {sent.result.detail}")
+            assert not isinstance(option_result.result, Sent)  # noqa: S101  a message that is sent needs no other option
+            skipped.append(f"{NAMES[type(each)]}: {option_result.result.detail}")
         if len(outgoing) == 1:
-            return sent
-        text = sent.result.detail or f"Sent as “{NAMES[type(each)]}”."
+            return option_result
+        text = option_result.result.detail or f"Sent as “{NAMES[type(each)]}”."
         detail = " ".join((text, *(f"Before it, {why}" for why in skipped)))
-        return replace(sent, result=replace(sent.result, detail=detail))
+        return replace(option_result, result=replace(option_result.result, detail=detail))
 
     async def _send_by(self, follower: Follower, outgoing: Outgoing, message: str) -> OptionResult:
         match outgoing:
@@ -115,15 +115,15 @@ class DeliveryOptions:
             why = "The follower has no grant left for this template."
             return OptionResult(Refused(PROVIDER, "not_granted", why), may_try_next=True)
         await self.unconfirmed.record(message, "subscribe")
-        sent = self._judge(await self.api.send_notice(follower.openid, outgoing), scopes, message)
-        if isinstance(sent.result, Unknown):
-            return sent
+        option_result = self._judge(await self.api.send_notice(follower.openid, outgoing), scopes, message)
+        if isinstance(option_result.result, Unknown):
+            return option_result
         await self._settle(message)
-        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NOT_GRANTED:
+        if isinstance(option_result.answer, ErrorAnswer) and option_result.answer.code in NOT_GRANTED:
             await self.allowances.void_grants(self.account, follower.openid, outgoing.template)
-        elif not isinstance(sent.result, Sent):
+        elif not isinstance(option_result.result, Sent):
             await self.allowances.grant(self.account, follower.openid, outgoing.template)
-        return sent
+        return option_result
 
     async def _send_text(self, follower: Follower, outgoing: Text, message: str) -> OptionResult:
         scopes = Scopes(self.account, f"{self.account}/text", f"{self.account}/text")
@@ -134,15 +134,15 @@ class DeliveryOptions:
             why = "The follower has no open reply window: no message within 48 h, no action within a minute."
             return OptionResult(Refused(PROVIDER, "no_window", why), may_try_next=True)
         await self.unconfirmed.record(message, "text")
-        sent = self._judge(await self.api.send_text(follower.openid, outgoing), scopes, message)
-        if isinstance(sent.result, Unknown):
-            return sent
+        option_result = self._judge(await self.api.send_text(follower.openid, outgoing), scopes, message)
+        if isinstance(option_result.result, Unknown):
+            return option_result
         await self._settle(message)
-        if isinstance(sent.answer, ErrorAnswer) and sent.answer.code in NO_WINDOW:
+        if isinstance(option_result.answer, ErrorAnswer) and option_result.answer.code in NO_WINDOW:
             await self.allowances.close_windows(self.account, follower.openid)
-        elif not isinstance(sent.result, Sent):
+        elif not isinstance(option_result.result, Sent):
             await self.allowances.return_text(self.account, follower.openid, action)
-        return sent
+        return option_result
 
     async def _settle(self, message: str) -> None:
         """Remove the record of the call; without Redis it stays, and a message that failed may end `uncertain`."""
