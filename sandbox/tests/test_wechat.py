@@ -122,34 +122,34 @@ def test_signatures_and_safe_mode_pass_wechats_vectors() -> None:
 
 def test_tokens_live_and_die_as_wechats_do() -> None:
     clock = SimpleNamespace(now=1_800_000_000.0)
-    desk = TokenStore(Quotas(lambda: clock.now), lambda: clock.now)
+    tokens = TokenStore(Quotas(lambda: clock.now), lambda: clock.now)
 
-    _, first, _ = desk.stable("a", force=False)
+    _, first, _ = tokens.issue_stable("a", force=False)
     clock.now += 6_899
-    assert desk.stable("a", force=False)[1] == first
+    assert tokens.issue_stable("a", force=False)[1] == first
     clock.now += 1
-    code, second, life_s = desk.stable("a", force=False)
+    code, second, life_s = tokens.issue_stable("a", force=False)
     assert (code, second != first, life_s) == (0, True, 7_200)
-    assert desk.check(first) == desk.check(second) == (0, "a")
+    assert tokens.check(first) == tokens.check(second) == (0, "a")
     clock.now += 300
-    assert desk.check(first) == (42001, "")
+    assert tokens.check(first) == (42001, "")
 
-    third = desk.stable("a", force=True)[1]
-    assert desk.check(second) == (40001, "")
-    assert desk.stable("a", force=True)[1] == third, "within 30 s it is answered without refreshing"
+    third = tokens.issue_stable("a", force=True)[1]
+    assert tokens.check(second) == (40001, "")
+    assert tokens.issue_stable("a", force=True)[1] == third, "within 30 s it is answered without refreshing"
     for _ in range(19):
         clock.now += 31
-        assert desk.stable("a", force=True)[0] == 0
+        assert tokens.issue_stable("a", force=True)[0] == 0
     clock.now += 31
-    assert desk.stable("a", force=True)[0] == 45009
+    assert tokens.issue_stable("a", force=True)[0] == 45009
 
-    old = desk.plain("a")[1]
-    new = desk.plain("a")[1]
-    assert desk.check(old) == desk.check(new) == (0, "a")
+    old = tokens.issue_plain("a")[1]
+    new = tokens.issue_plain("a")[1]
+    assert tokens.check(old) == tokens.check(new) == (0, "a")
     clock.now += 300
-    assert desk.check(old) == (40001, "")
-    assert desk.check("") == (41001, "")
-    assert desk.check("made-up") == (40001, "")
+    assert tokens.check(old) == (40001, "")
+    assert tokens.check("") == (41001, "")
+    assert tokens.check("made-up") == (40001, "")
 
 
 @pytest.mark.parametrize(

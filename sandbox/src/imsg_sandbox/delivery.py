@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.inbox import Inbox, ReceivedMessage
 from imsg_sandbox.magic import MagicMailboxes
 
 METHOD = "smtp"
@@ -97,7 +97,7 @@ class MailDelivery:
         at = self.now()
         number = 0
         for to in mail.recipients:
-            number = self.inbox.keep(Received(METHOD, to, mail.sender, mail.raw, at))
+            number = self.inbox.keep(ReceivedMessage(METHOD, to, mail.sender, mail.raw, at))
         return number
 
 

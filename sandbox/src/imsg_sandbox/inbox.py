@@ -37,7 +37,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class MessageContent:
     """The parts of a message that its recipient sees."""
 
     subject: str | None = None
@@ -48,7 +48,7 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMessage:
     """One accepted message for one recipient."""
 
     method: str
@@ -64,16 +64,16 @@ class Received:
     """The account whose provider accepted it."""
 
 
-Reader = Callable[[bytes], Contents]
+ContentReader = Callable[[bytes], MessageContent]
 """Reads a method's raw form, when the message is shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredMessage:
     """A message of the inbox under its number."""
 
     number: int
-    message: Received
+    message: ReceivedMessage
 
     @property
     def url(self) -> str:
@@ -84,39 +84,43 @@ class Kept:
 class Inbox:
     """Accepted messages in order of arrival; beyond `limit_bytes` the oldest are removed."""
 
-    def __init__(self, limit_bytes: int, readers: Mapping[str, Reader]) -> None:
+    def __init__(self, limit_bytes: int, readers: Mapping[str, ContentReader]) -> None:
         self._limit_bytes = limit_bytes
         self._readers = readers
-        self._messages: deque[Received] = deque()
+        self._messages: deque[ReceivedMessage] = deque()
         self._bytes = 0
-        self._kept = 0
+        self._last_number = 0
 
-    def keep(self, message: Received) -> int:
+    def keep(self, message: ReceivedMessage) -> int:
         """Add a message, and remove the oldest where there is no room; return its number, from 1."""
         self._messages.append(message)
-        self._kept += 1
+        self._last_number += 1
         self._bytes += _weight(message)
         while self._bytes > self._limit_bytes and len(self._messages) > 1:
             self._bytes -= _weight(self._messages.popleft())
-        return self._kept
+        return self._last_number
 
-    def find(self, method: str | None = None, to: str | None = None) -> list[Received]:
+    def find(self, method: str | None = None, to: str | None = None) -> list[ReceivedMessage]:
         """Return the messages of a method to a recipient (letter case apart), oldest first."""
-        return [kept.message for kept in self._find_matching(method, to)][::-1]
+        return [stored.message for stored in self._find_matching(method, to)][::-1]
 
-    def list_newest(self, method: str | None, to: str | None, before: int | None, limit: int) -> list[Kept]:
+    def list_newest(self, method: str | None, to: str | None, before: int | None, limit: int) -> list[StoredMessage]:
         """Return at most `limit` messages, newest first, with numbers below `before`."""
         matching = self._find_matching(method, to)
-        return list(islice((kept for kept in matching if before is None or kept.number < before), limit))
+        return list(islice((stored for stored in matching if before is None or stored.number < before), limit))
 
-    def get(self, number: int) -> Kept | None:
+    def get(self, number: int) -> StoredMessage | None:
         """Return the message of a number; None if it does not exist, or was removed."""
         place = number - self._first
-        return Kept(number, self._messages[place]) if 0 <= place < len(self._messages) else None
+        return StoredMessage(number, self._messages[place]) if 0 <= place < len(self._messages) else None
 
-    def read(self, message: Received) -> Contents:
+    def read(self, message: ReceivedMessage) -> MessageContent:
         """Return what the recipient sees. It takes milliseconds for a large mail: call it in a thread."""
-        return Contents(text=message.text) if message.text is not None else self._readers[message.method](message.raw)
+        return (
+            MessageContent(text=message.text)
+            if message.text is not None
+            else self._readers[message.method](message.raw)
+        )
 
     def clear(self) -> int:
         """Remove all messages; return how many there were."""
@@ -127,9 +131,9 @@ class Inbox:
 
     @property
     def _first(self) -> int:
-        return self._kept - len(self._messages) + 1
+        return self._last_number - len(self._messages) + 1
 
-    def _find_matching(self, method: str | None, to: str | None) -> Iterator[Kept]:
+    def _find_matching(self, method: str | None, to: str | None) -> Iterator[StoredMessage]:
         """Yield the matching messages, newest first."""
         wanted = None if to is None else _normalize(to)
         for back, message in enumerate(reversed(self._messages)):
@@ -137,16 +141,16 @@ class Inbox:
                 continue
             if wanted is not None and _normalize(message.to) != wanted:
                 continue
-            yield Kept(self._kept - back, message)
+            yield StoredMessage(self._last_number - back, message)
 
 
-def show_head(kept: Kept, contents: Contents) -> dict[str, Any]:
+def show_head(stored: StoredMessage, contents: MessageContent) -> dict[str, Any]:
     """Return a message as a list has it: whole if it is short, else with the beginning of its text."""
-    text, html, raw = contents.text or "", contents.html or "", kept.message.raw
+    text, html, raw = contents.text or "", contents.html or "", stored.message.raw
     is_short = len(text) + len(html) + len(raw) <= SHORT_CHARACTERS
     is_whole = is_short and len(contents.attachments) <= LISTED_FILES
     return {
-        **_show(kept, contents, LISTED_FILES),
+        **_show(stored, contents, LISTED_FILES),
         "text": contents.text and contents.text[:SHORT_CHARACTERS],
         "html": contents.html if is_whole else None,
         "raw": _as_text(raw) if is_whole else None,
@@ -154,22 +158,22 @@ def show_head(kept: Kept, contents: Contents) -> dict[str, Any]:
     }
 
 
-def show(kept: Kept, contents: Contents, most: int | None = None) -> dict[str, Any]:
-    """Return a whole message, with its texts and source cut to `most` characters."""
+def show(stored: StoredMessage, contents: MessageContent, max_characters: int | None = None) -> dict[str, Any]:
+    """Return a whole message, with its texts and source cut to `max_characters` characters."""
     return {
-        **_show(kept, contents),
-        "text": contents.text and contents.text[:most],
-        "html": contents.html and contents.html[:most],
-        "raw": _as_text(kept.message.raw)[:most],
+        **_show(stored, contents),
+        "text": contents.text and contents.text[:max_characters],
+        "html": contents.html and contents.html[:max_characters],
+        "raw": _as_text(stored.message.raw)[:max_characters],
         "is_whole": True,
     }
 
 
-def _show(kept: Kept, contents: Contents, files: int | None = None) -> dict[str, Any]:
-    message = kept.message
+def _show(stored: StoredMessage, contents: MessageContent, files: int | None = None) -> dict[str, Any]:
+    message = stored.message
     return {
-        "id": str(kept.number),
-        "url": kept.url,
+        "id": str(stored.number),
+        "url": stored.url,
         "method": message.method,
         "provider": message.provider or message.method,
         "to": message.to[:LINE_CHARACTERS],
@@ -185,7 +189,7 @@ def _show(kept: Kept, contents: Contents, files: int | None = None) -> dict[str,
     }
 
 
-def _weight(message: Received) -> int:
+def _weight(message: ReceivedMessage) -> int:
     return len(message.raw) // message.sharing + RECORD_BYTES
 
 

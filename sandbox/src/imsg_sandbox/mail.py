@@ -8,13 +8,13 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 
-from imsg_sandbox.inbox import Contents, File
+from imsg_sandbox.inbox import File, MessageContent
 
 FOLD = re.compile(r"\r?\n(?=[ \t])")
 """A line end inside a header, which is not part of its text (RFC 5322, section 2.2.3)."""
 
 
-def read(raw: bytes) -> Contents:
+def read(raw: bytes) -> MessageContent:
     """Read subject, bodies and attachments; broken mails are read as far as possible, and nothing is raised.
 
     It uses the standard library's older parser: the newer takes 2 ms a mail, and an inbox has thousands.
@@ -28,7 +28,7 @@ def read(raw: bytes) -> Contents:
             bodies[kind] = _text(part)
         else:
             files.append(_file(part))
-    return Contents(
+    return MessageContent(
         subject=_header(mail, "subject"),
         text=bodies.get("text/plain"),
         html=bodies.get("text/html"),

@@ -15,7 +15,7 @@ from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_model
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
-from imsg_sandbox.inbox import PATH, Contents, Inbox, Kept, show, show_head
+from imsg_sandbox.inbox import PATH, Inbox, MessageContent, StoredMessage, show, show_head
 from imsg_web.responses import JSON, PRIVATE, Answer, encode, ok
 
 MAX_TIMES = 1_000_000
@@ -92,20 +92,20 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
     @router.get("/inbox/{number}")
     async def show_message(number: int, most: Annotated[int | None, Query(ge=1)] = None) -> Response:
         """Return a whole message; `most` is how many characters of each text and of its source."""
-        kept = _find(inbox, number)
+        stored = _find(inbox, number)
 
         def write() -> Response:
-            return _answer(encode(ok(**show(kept, inbox.read(kept.message), most))))
+            return _answer(encode(ok(**show(stored, inbox.read(stored.message), most))))
 
         return await asyncio.to_thread(write)
 
     @router.get("/inbox/{number}/attachments/{n}")
     async def download(number: int, n: int) -> Response:
         """Return the bytes of an attachment."""
-        kept = _find(inbox, number)
-        contents = await asyncio.to_thread(inbox.read, kept.message)
+        stored = _find(inbox, number)
+        contents = await asyncio.to_thread(inbox.read, stored.message)
         if not 0 <= n < len(contents.attachments):
-            raise Refusal("not_found", what=f"{kept.url}/attachments/{n}")
+            raise Refusal("not_found", what=f"{stored.url}/attachments/{n}")
         file = contents.attachments[n]
         name = quote(file.filename or "attachment", safe="", errors="replace")
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
@@ -119,22 +119,23 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
         return Answer(ok(removed=removed))
 
 
-def _find(inbox: Inbox, number: int) -> Kept:
-    kept = inbox.get(number)
-    if kept is None:
+def _find(inbox: Inbox, number: int) -> StoredMessage:
+    stored = inbox.get(number)
+    if stored is None:
         raise Refusal("not_found", what=f"{PATH}/{number}")
-    return kept
+    return stored
 
 
-def _write_page(inbox: Inbox, rows: Sequence[Kept], limit: int) -> Response:
+def _write_page(inbox: Inbox, rows: Sequence[StoredMessage], limit: int) -> Response:
     """Return a page of heads; `rows` are newest first, and one more than the page may hold."""
     heads: list[bytes] = []
     size = 0
-    source, contents = b"", Contents()
-    for kept in rows[:limit]:
-        if kept.message.raw is not source or kept.message.text is not None:  # recipients of one mail share its source
-            source, contents = kept.message.raw, inbox.read(kept.message)
-        heads.append(encode(show_head(kept, contents)))
+    source, contents = b"", MessageContent()
+    for stored in rows[:limit]:
+        # Recipients of one mail share its source.
+        if stored.message.raw is not source or stored.message.text is not None:
+            source, contents = stored.message.raw, inbox.read(stored.message)
+        heads.append(encode(show_head(stored, contents)))
         size += len(heads[-1])
         if size > PAGE_BYTES:
             break

@@ -106,7 +106,7 @@ class AliyunSettings(AccountSettings):
         approved = EXAMPLES | self.find_templates("", {})
         for name, template in self.templates.items():
             if template.text:
-                longest = [most for most in template.variables.values() if most is not None]
+                longest = [limit for limit in template.variables.values() if limit is not None]
                 approved[name] = make_template(template.text, max(longest) if longest else self.variable_characters)
         return approved
 

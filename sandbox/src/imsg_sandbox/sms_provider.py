@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imsg_sandbox.approved_templates import MagicNumbers, show_number
 from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.inbox import Inbox, ReceivedMessage
 from imsg_sandbox.signatures import Call
 from imsg_sandbox.sms_callbacks import Callback, Callbacks
 
@@ -54,7 +54,7 @@ class Sms:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedCall:
     """What follows from an accepted call: receipts as (number, Aliyun's code)."""
 
     early: Sequence[tuple[str, str]]
@@ -87,7 +87,7 @@ class SmsProvider:
         """Return the push of an inbound message from a number (E.164) to a sender; None if it is not pushed."""
         raise NotImplementedError
 
-    async def accept(self, messages: Sequence[Sms]) -> Accepted:
+    async def accept(self, messages: Sequence[Sms]) -> AcceptedCall:
         """Put messages into the inbox, and play what their magic numbers stand for."""
         troubles = [self.magic.find(message.to) for message in messages]
         await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
@@ -95,7 +95,7 @@ class SmsProvider:
         late: list[tuple[str, str]] = []
         for sms, trouble in zip(messages, troubles, strict=True):
             self._inbox.keep(
-                Received(
+                ReceivedMessage(
                     METHOD, show_number(sms.to), sms.sender, sms.raw, self.now(),
                     text=sms.text, sharing=len(messages), provider=self.name,
                 )
@@ -103,7 +103,7 @@ class SmsProvider:
             if trouble.report is not None and not self._faults.strike(METHOD, Fault.LOST_RECEIPT):
                 (early if trouble.early else late).append((sms.to, trouble.report))
         is_cut = any(trouble.cut for trouble in troubles) or self._faults.strike(METHOD, Fault.RESET_AFTER) is not None
-        return Accepted(early, late, is_cut)
+        return AcceptedCall(early, late, is_cut)
 
     async def push(self, early: Callback | None, late: Callback | None) -> None:
         """Push `early` before the call is answered, and `late` in the background."""

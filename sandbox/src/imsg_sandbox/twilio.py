@@ -17,7 +17,7 @@ from imsg_sandbox.approved_templates import read_number
 from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call
 from imsg_sandbox.sms_callbacks import Callback
-from imsg_sandbox.sms_provider import Accepted, Refusal, Sms, SmsContext, SmsProvider
+from imsg_sandbox.sms_provider import AcceptedCall, Refusal, Sms, SmsContext, SmsProvider
 from imsg_web.responses import Answer
 
 MAX_CHARACTERS = 1_600
@@ -147,7 +147,7 @@ class TwilioSms(SmsProvider):
             raise Refusal("21606", "The 'From' is not a number of yours that can send this.", 400)
         return number, body, sender or service
 
-    async def _call_back(self, message: Message, accepted: Accepted) -> None:
+    async def _call_back(self, message: Message, accepted: AcceptedCall) -> None:
         """Push the statuses out of order, and the last one twice, as Twilio may."""
         if not message.callback or not (accepted.early or accepted.late):
             return

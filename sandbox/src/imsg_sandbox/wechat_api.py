@@ -16,7 +16,7 @@ from imsg_sandbox import wechat_codes, wechat_menu, wechat_templates
 from imsg_sandbox.body import read_body
 from imsg_sandbox.faults import Fault, Faults
 from imsg_sandbox.http_faults import BrokenResponse, play_fault
-from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.inbox import Inbox, ReceivedMessage
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_errors import Refused, read_json
 from imsg_sandbox.wechat_push import Pusher
@@ -34,7 +34,7 @@ FIRST_MSGID = 2**61
 """Beyond 2^53: a client that reads it as a float gets another number."""
 
 Content = dict[str, Any]
-Answer = Content | Response
+ApiReply = Content | Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Call:
     """One call of the API."""
 
     method: str
-    perform: Callable[[Request, bytes], Awaitable[Answer]]
+    perform: Callable[[Request, bytes], Awaitable[ApiReply]]
 
 
 class Api:
@@ -88,7 +88,7 @@ class Api:
             "clear_quota": Call("POST", self._clear_quota),
         }
 
-    async def call(self, path: str, request: Request) -> Answer:
+    async def call(self, path: str, request: Request) -> ApiReply:
         """Perform the call of this path. Raises Refused."""
         call = self._calls.get(path)
         if call is None:
@@ -97,15 +97,15 @@ class Api:
             raise Refused(43002 if call.method == "POST" else 43001)
         return await call.perform(request, await read_body(request))
 
-    async def _token(self, request: Request, _: bytes) -> Answer:
+    async def _token(self, request: Request, _: bytes) -> ApiReply:
         content = dict(request.query_params)
         account = self._check_credentials(content, request)
-        return _give_token(*self._tokens.plain(account.appid))
+        return _give_token(*self._tokens.issue_plain(account.appid))
 
-    async def _stable_token(self, request: Request, body: bytes) -> Answer:
+    async def _stable_token(self, request: Request, body: bytes) -> ApiReply:
         content = read_json(body)
         account = self._check_credentials(content, request)
-        return _give_token(*self._tokens.stable(account.appid, force=content.get("force_refresh") is True))
+        return _give_token(*self._tokens.issue_stable(account.appid, force=content.get("force_refresh") is True))
 
     def _check_credentials(self, content: Mapping[str, Any], request: Request) -> Account:
         if content.get("grant_type") != "client_credential":
@@ -131,7 +131,7 @@ class Api:
             raise Refused(code or 40001)
         return account
 
-    async def _send(self, request: Request, body: bytes) -> Answer:
+    async def _send(self, request: Request, body: bytes) -> ApiReply:
         account = self._find_account(request)
         if self._faults.strike(METHOD, Fault.EXPIRED_TOKEN):
             self._tokens.revoke(request.query_params["access_token"])
@@ -174,7 +174,7 @@ class Api:
         return None if sent is None else sent[0]
 
     def _keep(self, account: Account, openid: str, body: bytes) -> int:
-        self._inbox.keep(Received(METHOD, openid, account.name, body, datetime.now(UTC)))
+        self._inbox.keep(ReceivedMessage(METHOD, openid, account.name, body, datetime.now(UTC)))
         self._msgid += 1
         return self._msgid
 
@@ -193,7 +193,7 @@ class Api:
             return
         self._pusher.push_later(account, openid, fields, self._late_s * random.uniform(0.5, 1.5))  # noqa: S311
 
-    async def _write(self, request: Request, body: bytes) -> Answer:
+    async def _write(self, request: Request, body: bytes) -> ApiReply:
         """Accept a customer-service message: only within the reply window of its recipient (A5)."""
         account = self._find_account(request)
         content = read_json(body)
@@ -209,7 +209,7 @@ class Api:
         self._keep(account, openid, body)
         return {"errcode": 0, "errmsg": "ok"}
 
-    async def _notify(self, request: Request, body: bytes) -> Answer:
+    async def _notify(self, request: Request, body: bytes) -> ApiReply:
         """Accept a subscribe notice: each uses one grant of its recipient (A6)."""
         account = self._find_account(request)
         if (fault := await play_fault(self._faults, METHOD, request)) is not None:
@@ -243,12 +243,12 @@ class Api:
             return BrokenResponse()
         return {"errcode": 0, "errmsg": "ok", "msgid": known}
 
-    async def _notices(self, request: Request, _: bytes) -> Answer:
+    async def _notices(self, request: Request, _: bytes) -> ApiReply:
         account = self._find_account(request)
         listed = [wechat_templates.describe_notice(name, fields) for name, fields in account.notices.items()]
         return {"errcode": 0, "errmsg": "ok", "data": listed}
 
-    async def _make_code(self, request: Request, body: bytes) -> Answer:
+    async def _make_code(self, request: Request, body: bytes) -> ApiReply:
         """Make a QR code; a scan pushes its scene to the webhook."""
         account = self._find_account(request)
         content = read_json(body)
@@ -257,7 +257,7 @@ class Api:
         code = account.codes.make(scene, self._now() + for_s)
         return {"ticket": code.ticket, "expire_seconds": for_s, "url": code.url}
 
-    async def _make_menu(self, request: Request, body: bytes) -> Answer:
+    async def _make_menu(self, request: Request, body: bytes) -> ApiReply:
         account = self._find_account(request)
         buttons = wechat_menu.check(read_json(body))
         if not self._quotas.use(account.appid, "menu", MENUS_A_DAY):
@@ -265,22 +265,22 @@ class Api:
         account.menu = {"button": buttons}
         return {"errcode": 0, "errmsg": "ok"}
 
-    async def _menu(self, request: Request, _: bytes) -> Answer:
+    async def _menu(self, request: Request, _: bytes) -> ApiReply:
         account = self._find_account(request)
         if account.menu is None:
             raise Refused(46003)
         return {"menu": account.menu}
 
-    async def _show_menu(self, request: Request, _: bytes) -> Answer:
+    async def _show_menu(self, request: Request, _: bytes) -> ApiReply:
         account = self._find_account(request)
         menu = account.menu if isinstance(account.menu, dict) else {}
         return {"is_menu_open": int(bool(menu)), "selfmenu_info": wechat_menu.as_shown(menu)}
 
-    async def _templates(self, request: Request, _: bytes) -> Answer:
+    async def _templates(self, request: Request, _: bytes) -> ApiReply:
         account = self._find_account(request)
         return {"template_list": [wechat_templates.describe(name, names) for name, names in account.templates.items()]}
 
-    async def _user(self, request: Request, _: bytes) -> Answer:
+    async def _user(self, request: Request, _: bytes) -> ApiReply:
         account = self._find_account(request)
         openid = request.query_params.get("openid", "")
         if not account.knows(openid):
@@ -302,7 +302,7 @@ class Api:
             "qr_scene_str": "",
         }
 
-    async def _clear_quota(self, request: Request, body: bytes) -> Answer:
+    async def _clear_quota(self, request: Request, body: bytes) -> ApiReply:
         account = self._find_account(request)
         if read_json(body).get("appid") != account.appid:
             raise Refused(40013)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from imsg_sandbox.inbox import Contents
+from imsg_sandbox.inbox import MessageContent
 
 LIMITS: Mapping[str, tuple[int, re.Pattern[str]]] = {
     "thing": (20, re.compile(r"[\s\S]+")),
@@ -71,13 +71,13 @@ def _content(fields: tuple[str, ...]) -> str:
     return "\n".join(f"{name}:{{{{{name}.DATA}}}}" for name in fields)
 
 
-def read(raw: bytes) -> Contents:
+def read(raw: bytes) -> MessageContent:
     """Read a message as its recipient sees it: a single value as it is, several each with its name."""
     message: dict[str, Any] = json.loads(raw)
     if "text" in message:
-        return Contents(text=str(message["text"].get("content", "")))
+        return MessageContent(text=str(message["text"].get("content", "")))
     data: dict[str, Any] = message.get("data", {})
     values = {name: str(entry.get("value", "")) for name, entry in data.items() if isinstance(entry, dict)}
     if len(values) == 1:
-        return Contents(text=next(iter(values.values())))
-    return Contents(text="\n".join(f"{name}：{value}" for name, value in values.items()))
+        return MessageContent(text=next(iter(values.values())))
+    return MessageContent(text="\n".join(f"{name}：{value}" for name, value in values.items()))

@@ -63,7 +63,7 @@ class TokenStore:
         self._stable: dict[str, str] = {}
         self._forced_at: dict[str, float] = {}
 
-    def plain(self, appid: str) -> tuple[int, str, int]:
+    def issue_plain(self, appid: str) -> tuple[int, str, int]:
         """Issue a new token as cgi-bin/token does, which replaces the one before: (code, token, seconds)."""
         if not self._quotas.use(appid, "token", PLAIN_A_DAY):
             return 45009, "", 0
@@ -73,7 +73,7 @@ class TokenStore:
         self._plain[appid] = self._issue(appid)
         return 0, self._plain[appid], LIFE_S
 
-    def stable(self, appid: str, *, force: bool) -> tuple[int, str, int]:
+    def issue_stable(self, appid: str, *, force: bool) -> tuple[int, str, int]:
         """Return the shared token; a new one in its last minutes, or if forced: (code, token, seconds)."""
         if not self._quotas.use(appid, "stable", STABLE_A_DAY):
             return 45009, "", 0

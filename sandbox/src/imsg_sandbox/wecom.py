@@ -15,7 +15,7 @@ from imsg_contract.constant_time import equals
 from imsg_sandbox.body import read_body
 from imsg_sandbox.faults import Fault, Faults
 from imsg_sandbox.http_faults import BrokenResponse, play_fault
-from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.inbox import Inbox, ReceivedMessage
 
 METHOD = "wecom"
 PATH = "/sandbox/wecom/cgi-bin/webhook/send"
@@ -92,7 +92,7 @@ class Webhook:
         kind, content = read(body)
         code = find_error(kind, content) or (45009 if self._is_over(name) else 0)
         if not code:
-            self.inbox.keep(Received(METHOD, name, "", body, datetime.now(UTC), text=content))
+            self.inbox.keep(ReceivedMessage(METHOD, name, "", body, datetime.now(UTC), text=content))
         return code
 
     def _is_over(self, name: str) -> bool:
