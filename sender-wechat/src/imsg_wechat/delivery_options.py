@@ -1,4 +1,4 @@
-"""Sends a message by the first open delivery option; after an unknown result no other is sent."""
+"""Sends a message by the first open delivery option; after an unknown result no other is tried."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ class OptionResult:
     answer: ApiAnswer | None = None
     """WeChat's answer; None if it was not called."""
     may_try_next: bool = False
-    """Whether the next option may be sent."""
+    """Whether the next option may be tried."""
 
 
 @dataclass(frozen=True, slots=True)
