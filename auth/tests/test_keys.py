@@ -1,13 +1,17 @@
 """API keys: made once, shown never again, changed, rotated, ended; and the user cache has what is in force."""
 
+import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from imsg_broker.connect import open_broker
 from imsg_contract import api_keys
 from imsg_contract.api_keys import key_field
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, read_cached
 
@@ -98,6 +102,23 @@ async def test_a_leaked_key_is_ended_by_whoever_has_it(user: Visitor, visitor: V
         answer = await visitor.post(f"{KEYS}/leaked", key=key)
         assert (answer.status_code, answer.content) == (204, b"")
     assert not await is_in_force(redis, user, text)
+
+
+async def test_the_owner_of_a_leaked_key_gets_a_mail_once(user: Visitor, admin: Visitor, url: str) -> None:
+    await admin.patch(f"/api/users/{user.called}", email=f"{user.id}@example.com")
+    _, text = await add(user, name="图书馆系统")
+    for _ in range(2):
+        await user.post(f"{KEYS}/leaked", key=text)
+    async with open_broker(url) as broker:
+        queue = broker.topology.queue("smtp", Lane.NORMAL)
+        async with broker.consume(queue, 10) as deliveries, asyncio.timeout(30):
+            delivery = await anext(deliveries)
+            await broker.ack(delivery)
+        assert await broker.depth(queue) == 0
+    job = Job.model_validate_json(delivery.body)
+    assert (job.user_id, [each.address for each in job.recipients]) == (user.id, [f"{user.id}@example.com"])
+    assert "图书馆系统" in str(job.content)
+    assert text not in str(job.content)
 
 
 async def test_a_user_has_nothing_to_do_with_anothers_keys(user: Visitor, admin: Visitor) -> None:

@@ -66,7 +66,7 @@ async def test_a_change_is_kept_copied_and_noted_and_leaves_the_rest_as_it_was(
     assert json.loads(copied["aliyun"]) == {"enabled": False, "weight": 3}
     assert list(await read(redis, "smtp")) == [SWITCHES_COMPLETE]
     async with store.writing() as rows:
-        notes = [Change.model_validate_json(body) for body in (await rows.lease_audit_records(0, 60, 10)).values()]
+        notes = [Change.model_validate_json(body) for _, body in (await rows.lease_audit_records(0, 60, 10)).values()]
     assert [(note.actor, note.action, note.subject, note.details) for note in notes] == [
         ("admin", "provider_switched", "sms/aliyun", {"enabled": False}),
         ("admin", "provider_switched", "sms/aliyun", {"weight": 3}),

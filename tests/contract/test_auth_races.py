@@ -39,7 +39,7 @@ async def test_no_record_is_published_by_two(database_url: str, redis_url: str, 
                 notes = await rows.lease_audit_records(now=100, until=160, limit=7)
             if not notes:
                 return taken
-            taken += notes.values()
+            taken += [body for _, body in notes.values()]
 
     async with processes(database_url, redis_url, 3) as auths:
         taken = await asyncio.gather(*(take(auth) for auth in auths))

@@ -168,12 +168,12 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
             await rows.add_audit_record(body)
     async with store.writing() as rows:
         first = await rows.lease_audit_records(now=100, until=160, limit=2)
-    assert list(first.values()) == ["one", "two"]
+    assert list(first.values()) == [("change", "one"), ("change", "two")]
     async with store.writing() as rows:
-        assert list((await rows.lease_audit_records(now=159, until=200, limit=9)).values()) == ["three"]
+        assert list((await rows.lease_audit_records(now=159, until=200, limit=9)).values()) == [("change", "three")]
         await rows.delete_audit_record(min(first))
     async with store.writing() as rows:
-        assert list((await rows.lease_audit_records(now=160, until=220, limit=9)).values()) == ["two"]
+        assert list((await rows.lease_audit_records(now=160, until=220, limit=9)).values()) == [("change", "two")]
         await rows.release_audit_records(list(first))
     async with store.writing() as rows:
-        assert list((await rows.lease_audit_records(now=161, until=220, limit=9)).values()) == ["two"]
+        assert list((await rows.lease_audit_records(now=161, until=220, limit=9)).values()) == [("change", "two")]

@@ -11,10 +11,15 @@ from imsg_auth.schemas import KeyPatch, KeyUse, NewKey
 from imsg_auth.store import Key, Store, User
 from imsg_auth.tables import MAX_KEYS
 from imsg_auth.user_changes import LEAK_CALLER, UserChange, UserChanges
+from imsg_channels import BY_NAME
 from imsg_contract import api_keys
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_contract.topology import Lane, job_key
+from imsg_contract.wire import Job, Recipient
 from imsg_web.callers import Caller
+
+SMTP = BY_NAME["smtp"]
 
 MAX_SHOWN = 80
 """Characters of an unknown id that an answer repeats."""
@@ -80,17 +85,31 @@ class ApiKeys:
 
     async def end(self, actor: Caller, key_id: str) -> None:
         """End a key at once. Raises Refusal not_found."""
-        await self._end(actor, await self._find(actor, key_id), "key_ended")
+        found = await self._find(actor, key_id)
+        async with self._changes.open(found.username) as change:
+            await change.rows.remove_key(found.id)
+            await change.note(actor, "key_ended", **_describe(found))
 
     async def end_leaked(self, text: str) -> None:
-        """End a key that somebody found in public. Anybody may say so, and is not told whether it was a key."""
+        """End a key that somebody found in public, and mail its owner.
+
+        Anybody may say so, and is not told whether it was a key.
+        """
         parsed = api_keys.parse(text)
         if parsed is None:
             return
         async with self._store.reading() as rows:
             found = await rows.find_key_by_digest(parsed.digest)
-        if found is not None:
-            await self._end(LEAK_CALLER, found, "key_leaked")
+        if found is None:
+            return
+        async with self._changes.open(found.username) as change:
+            if await change.rows.find_key(found.id) is None:
+                return
+            await change.rows.remove_key(found.id)
+            await change.note(LEAK_CALLER, "key_leaked", **_describe(found))
+            if change.user.email is not None:
+                job = _make_leak_mail(found, change.user, change.user.email, change.at)
+                await change.rows.add_audit_record(job.model_dump_json(), job_key(job.method, job.lane))
 
     async def rotate(self, actor: Caller, key_id: str, old_valid_s: int) -> tuple[Key, str]:
         """Make a key like another one, which ends after so many seconds, and return it with its text.
@@ -154,11 +173,6 @@ class ApiKeys:
                 at = datetime.fromtimestamp(use.at, UTC)
                 await rows.note_key_use(use.id, at, use.address)
 
-    async def _end(self, actor: Caller, found: Key, action: str) -> None:
-        async with self._changes.open(found.username) as change:
-            await change.rows.remove_key(found.id)
-            await change.note(actor, action, **_describe(found))
-
     async def _find(self, actor: Caller, key_id: str) -> Key:
         async with self._store.reading() as rows:
             key = await rows.find_key(key_id)
@@ -172,6 +186,26 @@ class ApiKeys:
 
     def _has_ended(self, key: Key) -> bool:
         return key.expires_at is not None and key.expires_at.timestamp() <= self._now()
+
+
+def _make_leak_mail(key: Key, user: User, email: str, at: datetime) -> Job:
+    text = (
+        f"密钥“{key.name}”（{key.hint}）被报告已泄露，iMSG 已将其停用。请为使用它的程序创建新的密钥，"
+        "并检查泄露期间的发送记录。\n\n"
+        f"The API key “{key.name}” ({key.hint}) was reported as leaked, and iMSG has ended it. Make another key for "
+        "the program that used it, and look at what was sent meanwhile.\n"
+    )
+    return Job(
+        request=new_id(at.timestamp()),
+        username=user.username,
+        user_id=user.id,
+        method=SMTP.name,
+        lane=Lane.NORMAL,
+        content={"subject": f"iMSG 密钥已停用 · API key ended ({key.name})", "text": text},
+        recipients=(Recipient(n=0, to=user.username, address=email),),
+        accepted_at=at,
+        expires_at=at + SMTP.lifetime,
+    )
 
 
 async def _add(change: UserChange, key: Key) -> None:

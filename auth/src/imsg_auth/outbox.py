@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from imsg_auth.store import Store
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import CHANGE
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
@@ -64,8 +63,8 @@ class Outbox:
             records = await rows.lease_audit_records(now, now + LEASE_S, BATCH)
         unpublished = dict(records)
         try:
-            for number, body in records.items():
-                await self._broker.publish(body.encode(), self._broker.topology.new(CHANGE))
+            for number, (topic, body) in records.items():
+                await self._broker.publish(body.encode(), self._broker.topology.new(topic))
                 async with self._store.writing() as rows:
                     await rows.delete_audit_record(number)
                 del unpublished[number]

@@ -15,6 +15,7 @@ from imsg_auth.tables import CHANGES, KEYS, PROVIDER_SWITCHES, REVOKED, USERS
 from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
 from imsg_contract.api_keys import KeyKind
+from imsg_contract.topology import CHANGE
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
 
@@ -263,12 +264,12 @@ class Rows:
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
         return switch
 
-    async def add_audit_record(self, body: str) -> None:
-        """Add an audit record to the outbox."""
-        await self._connection.execute(insert(CHANGES).values(body=body, leased_until=0))
+    async def add_audit_record(self, body: str, topic: str = CHANGE) -> None:
+        """Add an audit record to the outbox, or with another routing key another message."""
+        await self._connection.execute(insert(CHANGES).values(topic=topic, body=body, leased_until=0))
 
-    async def lease_audit_records(self, now: int, until: int, limit: int) -> dict[int, str]:
-        """Lease the oldest records that no process has leased, id → body, `until` (Unix time)."""
+    async def lease_audit_records(self, now: int, until: int, limit: int) -> dict[int, tuple[str, str]]:
+        """Lease the oldest records that no process has leased, id → routing key and body, `until` (Unix time)."""
         free = (
             select(CHANGES.c.id)
             .where(CHANGES.c.leased_until <= now)
@@ -280,8 +281,9 @@ class Rows:
         if not ids:
             return {}
         await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(ids)).values(leased_until=until))
-        statement = select(CHANGES.c.id, CHANGES.c.body).where(CHANGES.c.id.in_(ids)).order_by(CHANGES.c.id)
-        return dict((await self._connection.execute(statement)).all())
+        columns = (CHANGES.c.id, CHANGES.c.topic, CHANGES.c.body)
+        statement = select(*columns).where(CHANGES.c.id.in_(ids)).order_by(CHANGES.c.id)
+        return {number: (topic, body) for number, topic, body in (await self._connection.execute(statement)).all()}
 
     async def delete_audit_record(self, number: int) -> None:
         """Delete a record that the broker has confirmed."""

@@ -120,8 +120,10 @@ CHANGES = Table(
     "changes",
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("topic", String(64), nullable=False),
     Column("body", Text, nullable=False),
     Column("leased_until", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-"""The outbox: audit records, written in the transaction of their change and removed once the broker has them."""
+"""The outbox: audit records and mails to users, written in the transaction of their change and removed once the broker
+has them."""

@@ -166,7 +166,7 @@ _JOBS = rf"job\.({'|'.join(METHODS)})\.({_LANES})"
 
 AT_RABBIT: Mapping[str, RabbitRights] = {
     "gateway": RabbitRights(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),
-    "auth": RabbitRights(write="^imsg$", topics=f"^{CHANGE}$"),
+    "auth": RabbitRights(write="^imsg$", topics=f"^({CHANGE}|job[.]smtp[.]normal)$"),
     "history": RabbitRights(
         configure=r"^imsg($|\.)",
         write=r"^(imsg($|\..*)|amq\.default)$",

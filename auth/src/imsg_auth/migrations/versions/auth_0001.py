@@ -69,6 +69,7 @@ def upgrade() -> None:
     op.create_table(
         "changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("topic", sa.String(64), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("leased_until", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
