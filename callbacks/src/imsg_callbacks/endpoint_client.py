@@ -48,7 +48,7 @@ class AddressForbidden(Exception):  # noqa: N818  named for the outcome
 
 
 class HostUnresolved(Exception):  # noqa: N818  named for the outcome
-    """The host has no address, or its name servers do not response."""
+    """The host has no address, or its name servers do not answer."""
 
 
 class CheckedResolver:
