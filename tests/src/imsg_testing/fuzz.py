@@ -134,6 +134,14 @@ def _span(query: Fields) -> None:
         query.pop(name, None)
 
 
+def _usage(body: Fields) -> None:
+    """Ask for usage: what else a report may have depends on its kind, and its two times have to be in order."""
+    body |= {"kind": "usage", "since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"}
+    body["by"] = sorted(set(body.get("by", ())))
+    for name in ("status", "to", "reference", "code"):
+        body.get("filters", {}).pop(name, None)
+
+
 def _names_cursor(query: Fields) -> None:
     """Let a cursor hold UTF-8: it is a name's."""
     if query.get("cursor"):
@@ -178,6 +186,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("GET", "/api/v2/messages"): (("query", _whole_seconds),),
     ("GET", "/api/v2/replies"): (("query", _whole_seconds),),
     ("GET", "/api/v2/stats"): (("query", _span),),
+    ("POST", "/api/v2/reports"): (("body", _usage),),
     ("POST", "/api/v2/callbacks"): (("body", _url),),
     ("PATCH", "/api/v2/callbacks/{id}"): (("body", _url),),
     ("GET", "/api/v2/events"): (("query", _place),),
