@@ -337,7 +337,8 @@ class Client:
         bucket: Literal["hour", "day"] = "day",
     ) -> Stats:
         """Count messages by hour or day."""
-        return self._get("/stats", {"since": format_time(since), "until": format_time(until), "bucket": bucket}, Stats)
+        query = {"since": format_time(since), "until": format_time(until), "bucket": bucket}
+        return self._get("/stats", query, Stats)
 
     def change_password(self, old: str, new: str) -> None:
         """Change the user's password; every other token ends. The client goes on with the new one."""
