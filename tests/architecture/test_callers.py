@@ -13,6 +13,7 @@ import imsg_auth.main
 import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_history.main
+import imsg_wechat.main
 from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.callers import user
 from imsg_testing.routes import routes
@@ -23,7 +24,7 @@ from imsg_web.service import Service
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
 SHARED = "the one key of all services, as it was before"
 
-OWNERS = ("auth", "history", "callbacks", "catalog")
+OWNERS = ("auth", "history", "callbacks", "catalog", "wechat")
 
 
 def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
@@ -55,7 +56,11 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
         **settings, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=(SecretStr(SHARED),)
     )
     catalog = imsg_catalog.main.Settings(**settings, data_dir=tmp_path)
+    wechat = imsg_wechat.main.Settings(
+        **settings, erasure_key=(SecretStr(SHARED),), history_url="http://history", data_dir=tmp_path
+    )
     made = {
+        "wechat": imsg_wechat.main.app(wechat),
         "catalog": imsg_catalog.main.app(catalog),
         "auth": imsg_auth.main.app(auth),
         "history": imsg_history.main.app(history),
@@ -72,12 +77,17 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
         yield made
 
 
+def list_internal(service: Service) -> set[tuple[str, str]]:
+    """List the (verb, path) of every URL that wants a service key: not those that a provider calls."""
+    return {(verb, path) for verb, path in routes(service) if not path.startswith("/hooks/")}
+
+
 async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
-    """Return the (verb, path) of every URL that a key opens, whatever is answered behind the door."""
+    """Return the (verb, path) of every URL that a key opens, whatever is answered behind it."""
     opened = set()
     headers = {"x-imsg-key": key, **user("admin", is_admin=True).headers()}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
-        for verb, path in routes(service):
+        for verb, path in list_internal(service):
             answer = await client.request(verb, path.replace("{}", "name"), json={}, headers=headers)
             if (answer.status_code, answer.json().get("reason")) != (403, "no_right"):
                 opened.add((verb, path))
@@ -87,7 +97,9 @@ async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("caller", KEYS)
 async def test_a_key_opens_what_its_service_may_call(services: dict[str, Service], owner: str, caller: str) -> None:
-    allowed = {(verb, path) for verb, path in routes(services[owner]) if caller in find_callers(owner, verb, path)}
+    allowed = {
+        (verb, path) for verb, path in list_internal(services[owner]) if caller in find_callers(owner, verb, path)
+    }
 
     assert await find_opened_by(services[owner], KEYS[caller]) == allowed
 
@@ -98,8 +110,13 @@ async def test_a_sender_reads_attachments_and_for_bounces_recipients_and_nothing
     """The table itself, said once more in words."""
     attachments, recipients = ("GET", "/internal/attachments/{}/{}"), ("GET", "/internal/recipients/{}/{}")
     for sender, opened in (("sender-smtp", {attachments, recipients}), ("sender-wechat", {attachments})):
-        assert await find_opened_by(services["auth"], KEYS[sender]) == set()
         assert await find_opened_by(services["history"], KEYS[sender]) == opened
+
+
+async def test_sender_wechat_finds_users_and_sets_contacts_and_nothing_else(services: dict[str, Service]) -> None:
+    users = {("POST", "/internal/user"), ("POST", "/internal/usernames"), ("PUT", "/internal/contacts")}
+    assert await find_opened_by(services["auth"], KEYS["sender-wechat"]) == users
+    assert await find_opened_by(services["auth"], KEYS["sender-smtp"]) == set()
 
 
 async def test_callbacks_says_whose_events_are_wanted_and_nothing_else(services: dict[str, Service]) -> None:
@@ -119,14 +136,14 @@ async def test_where_keys_are_known_apart_the_one_key_of_all_opens_nothing(
 async def test_where_none_is_known_the_one_key_of_all_opens_everything(
     services: dict[str, Service], owner: str
 ) -> None:
-    assert await find_opened_by(services[owner], SHARED) == routes(services[owner])
+    assert await find_opened_by(services[owner], SHARED) == list_internal(services[owner])
 
 
 @pytest.mark.parametrize("known", [dict.fromkeys(KEYS, SHARED)], indirect=True)
 async def test_a_key_that_several_still_share_opens_what_any_of_them_may_call(services: dict[str, Service]) -> None:
     """As while the one key of all is parted: nobody is refused on the way."""
     for owner in OWNERS:
-        assert await find_opened_by(services[owner], SHARED) == routes(services[owner])
+        assert await find_opened_by(services[owner], SHARED) == list_internal(services[owner])
 
 
 def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:

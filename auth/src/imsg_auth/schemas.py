@@ -419,11 +419,27 @@ class UserCacheRequest(RequestModel):
     """The token that the gateway wants to judge by the entry; None where it only wants to know the user."""
 
 
+class UserLookup(RequestModel):
+    """POST /internal/user."""
+
+    username: str
+    method: str
+
+
 class ContactsLookup(RequestModel):
     """POST /internal/contacts."""
 
     method: str
     names: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
+class ContactChange(RequestModel):
+    """PUT /internal/contacts."""
+
+    username: str
+    user_id: str | None = None
+    """Whose id the user must have, since a name may be registered again; None: whoever has the name."""
+    wechat: Wechat
 
 
 class HoldersLookup(RequestModel):
@@ -508,6 +524,14 @@ class HoldersAnswer(Success):
     """Who has the contact."""
 
     usernames: list[str]
+
+
+class UserContactAnswer(Success):
+    """A user, and the user's contact for a method, null without one."""
+
+    username: str
+    user_id: str
+    contact: str | None
 
 
 class UsernamesAnswer(Success):

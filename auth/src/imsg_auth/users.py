@@ -69,9 +69,10 @@ class Users:
             await change.set(**values)
             await change.note(actor, "modify", **values)
 
-    async def change(self, actor: Caller, username: str, request: UserPatch) -> User:
+    async def change(self, actor: Caller, username: str, request: UserPatch, *, user_id: str | None = None) -> User:
         """Set the present fields and return the user; a new password ends every token of the user.
 
+        With `user_id` the user must have this id, since a name may be registered again.
         Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type, not_by_key.
         """
         _refuse_key(actor, changes_access=request.password is not None or request.role is not None)
@@ -89,7 +90,7 @@ class Users:
         if request.password is not None:
             values["password"] = await self._hash_new(name, "password", request.password)
             details["password"] = True
-        async with self._changes.open(name, may_end_administrator=request.role == "user") as change:
+        async with self._changes.open(name, user_id=user_id, may_end_administrator=request.role == "user") as change:
             if request.role == "user":
                 change.require_other_admin()
             await change.set(**values)

@@ -153,12 +153,13 @@ WRITES = (
 _LANES = "|".join(Lane)
 
 
-def _make_sender_rabbit_rights(method: str) -> RabbitRights:
+def _make_sender_rabbit_rights(channel: ChannelSpec) -> RabbitRights:
     topology = Topology(methods=METHODS)
+    keys = [OUTCOME, RECEIPT, INBOUND, DEAD, *([CHANGE] if channel.has_accounts else [])]
     return RabbitRights(
         write=f"^({topology.exchange}|amq\\.default)$",
-        read=f"^{topology.prefix}\\.{method}\\.({_LANES})$",
-        topics=f"^({OUTCOME}|{RECEIPT}|{INBOUND}|{DEAD})$",
+        read=f"^{topology.prefix}\\.{channel.name}\\.({_LANES})$",
+        topics=f"^({'|'.join(keys)})$",
     )
 
 
@@ -178,7 +179,7 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
         write="^imsg$", read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$", topics=f"^{DEAD}$"
     ),
     "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
-    **{channel.service: _make_sender_rabbit_rights(channel.name) for channel in CHANNELS},
+    **{channel.service: _make_sender_rabbit_rights(channel) for channel in CHANNELS},
 }
 """History declares the queues for all services. Chunks and retries are published to `amq.default`: RabbitMQ lets a
 user who may write there write into any queue."""

@@ -10,7 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway import v1
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.openapi import info
-from imsg_gateway.routes import channels, followers, messages, pages, relayed
+from imsg_gateway.routes import channels, messages, pages, relayed
 from imsg_gateway.routes import v1 as v1_routes
 from imsg_gateway.routes.parts import Parts
 from imsg_runtime.logs import logger
@@ -29,7 +29,6 @@ ROUTERS: Sequence[APIRouter] = (
     v1_routes.login,
     messages.router,
     channels.router,
-    followers.router,
     *relayed.ROUTERS,
     pages.router,
 )

@@ -23,7 +23,6 @@ from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.erasures import ErasureGuard
-from imsg_gateway.follower_requests import FollowerRequests
 from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
@@ -135,6 +134,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         "history": peers.history,
         "catalog": peers.catalog,
         "callbacks": peers.callbacks,
+        "wechat": peers.wechat,
     }
     zone = ZoneInfo(settings.timezone)
     quota = Quota(store, zone)
@@ -155,7 +155,6 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         checker=Checker(drafts, limits, providers, peers.auth, store),
         channels=channels,
         templates=templates,
-        followers=FollowerRequests(peers.wechat, peers.auth, broker, settings.account_names),
         erasures=ErasureGuard(peers.auth),
         relay=Relay(owners),
         document=Document(owners, settings.public_url, time.monotonic),

@@ -16,22 +16,21 @@ from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
-from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_people.tombstones import Digests
 from imsg_runtime import redis
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.settings import StartError, variable
+from imsg_runtime.settings import Common, StartError, load, variable
 from imsg_web import service_client
-from imsg_web.app import make_internal_app
 from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 from imsg_wechat import transport
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
+from imsg_wechat.audit import Audit
 from imsg_wechat.bindings import Bindings
 from imsg_wechat.channel import ChannelAccount, WeChatChannel, terms
 from imsg_wechat.codes import PROVIDER
@@ -45,8 +44,8 @@ from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.published_limits import PublishedLimits
 from imsg_wechat.receipts import Receipts
-from imsg_wechat.routes import RouteServices, router
-from imsg_wechat.settings import Settings, WeChat
+from imsg_wechat.routes import RouteServices, make_api
+from imsg_wechat.settings import CalledSettings, Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.template_check import compare_with_account, read_wrong
 from imsg_wechat.templates import Templates, merge_limits
@@ -54,6 +53,7 @@ from imsg_wechat.tokens import Credentials, OwnToken, Tokens
 from imsg_wechat.transport import Timeouts, Transport
 from imsg_wechat.unconfirmed import UnconfirmedCalls
 from imsg_wechat.unfollows import Unfollows
+from imsg_wechat.users import Users
 from imsg_wechat.webhook import Webhook
 from imsg_wechat.webhook_modes import WebhookModes, remedy
 
@@ -78,7 +78,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError if a setting is wrong or missing."""
     remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
-    return make_sender("wechat", Settings, settings, open_parts, remedy=remedy, reads_history=True)
+    return make_sender(
+        "wechat", Settings, settings, open_parts, remedy=remedy, reads_history=True, idle_api=_make_idle_api
+    )
+
+
+def _make_idle_api(settings: Common) -> ASGIApp:
+    """Make the API where no official account is configured: it has no followers, and describes its routes."""
+    return make_api(None, CallerCheck("wechat", settings.service_key, load(CalledSettings).peer_keys))
 
 
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
@@ -87,6 +94,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     await wait_for_database(partial(migrate, url, MIGRATIONS))
     database = await enter(connect(url, DatabaseOptions("imsg-wechat")))
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
+    auth = await enter(service_client.connect(settings.auth_url, settings.service_key, apps))
     random = SystemRandom()
     bindings, receipts = Bindings(database), Receipts(sender.broker)
     followers = Followers(
@@ -114,9 +122,8 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     await _warn_of_plain(webhook_modes, wechat)
     caller_check = CallerCheck("wechat", settings.service_key, settings.peer_keys)
     hooks = make_router(_make_hook_accounts(wechat), webhook, HookChecks(Nonces(connection), webhook_modes, time.time))
-    api = make_internal_app("iMSG sender-wechat", caller_check, [router, hooks], [DatabaseUnavailable])
-    api.state.parts = RouteServices(followers, bindings, channel.apis)
-    return api
+    parts = RouteServices(followers, bindings, channel.apis, Users(auth), Audit(sender.broker))
+    return make_api(parts, caller_check, hooks)
 
 
 @asynccontextmanager

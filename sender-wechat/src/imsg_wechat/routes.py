@@ -1,4 +1,4 @@
-"""The internal routes of sender-wechat: list followers, renew and revoke tags, make and confirm binding codes."""
+"""What administrators do with followers of the official accounts; the gateway relays these routes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,146 +6,114 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, FastAPI, Path, Query
 
+from imsg_contract import addresses, error_responses
 from imsg_contract.errors import Refusal
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
-from imsg_web.app import RETRY_AFTER_S, find_parts
-from imsg_web.authorization import InternalRoute
-from imsg_web.request_models import RequestModel
-from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_web.app import RETRY_AFTER_S, find_parts, make_internal_app
+from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.callers import CallerCheck
+from imsg_web.schemas import describe_refusals
+from imsg_web.service_client import ServiceFailed, ServiceUnavailable
+from imsg_wechat import schemas
 from imsg_wechat.api import Api
+from imsg_wechat.audit import Audit
 from imsg_wechat.bindings import LIFE_S, Binding, Bindings
 from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.followers import Followers
 from imsg_wechat.store import Follower
 from imsg_wechat.transport import CallFailure
+from imsg_wechat.users import Users
 
 MAX_SHOWN = 32
-"""The characters of an unknown tag or code that an error quotes."""
+"""Characters of an unknown tag or code that an answer repeats."""
+
+MAX_CURSOR = 32
 
 log = logger(__name__)
 
 
-class FollowersQuery(BaseModel):
-    """The query of GET /internal/followers."""
-
-    model_config = ConfigDict(frozen=True)
-
-    account: str | None = None
-    tag: str | None = None
-    after: str = ""
-    limit: PageLimit = 50
-
-
-class NewBinding(RequestModel):
-    """The body of POST /internal/bindings."""
-
-    account: str
-    username: Annotated[str, Field(min_length=1, max_length=64)]
-    user_id: str
-
-
-class FollowerShape(AnswerPart):
-    """One follower."""
-
-    account: str
-    tag: str
-    following: bool
-    since: Time
-
-
-class FollowerAnswer(FollowerShape, Success):
-    """One follower."""
-
-
-class FollowersAnswer(Success):
-    """A page of followers; `next` is the cursor of the next page."""
-
-    followers: list[FollowerShape]
-    next: str | None
-
-
-class RevokedAnswer(Success):
-    """The account of a revoked tag."""
-
-    account: str
-
-
-class BindingAnswer(Success):
-    """A code that a follower scans to become a user's contact."""
-
-    id: str
-    account: str
-    username: str
-    user_id: str
-    state: str
-    tag: str | None
-    expires_at: Time
-
-
-class NewBindingAnswer(BindingAnswer):
-    """A new code."""
-
-    url: str
-
-
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """The parts of the service that the routes call."""
+    """What the routes call."""
 
     followers: Followers
     bindings: Bindings
     apis: Mapping[str, Api]
     """By account."""
+    users: Users
+    audit: Audit
     now: Callable[[], float] = field(default=time.time)
 
-
-WechatServices = Annotated[RouteServices, Depends(find_parts)]
-
-router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
-
-
-@router.get("/followers")
-async def list_followers(query: Annotated[FollowersQuery, Query()], services: WechatServices) -> FollowersAnswer:
-    """List followers in the order of their tags, or the one who has a tag."""
-    if query.tag is not None:
-        known = (await services.followers.find_by_tags([query.tag])).values()
-        followers = [follower for follower in known if query.account in (None, follower.account)]
-        return FollowersAnswer(followers=[_describe(follower) for follower in followers], next=None)
-    rows = await services.followers.list_page(query.account, query.after, query.limit + 1)
-    cursor = rows[query.limit - 1].tag if len(rows) > query.limit else None
-    return FollowersAnswer(followers=[_describe(follower) for follower in rows[: query.limit]], next=cursor)
+    def find_api(self, account: str) -> Api:
+        """Return the API of an account. Raises Refusal no_such_account."""
+        api = self.apis.get(account)
+        if api is None:
+            raise Refusal("no_such_account", account=account[:64])
+        return api
 
 
-@router.post("/followers/{tag}/renew")
-async def renew_tag(tag: str, services: WechatServices) -> FollowerAnswer:
-    """Give a follower another tag; a repeat returns the same one."""
-    follower = await services.followers.renew(tag, int(services.now()))
-    if follower is None:
-        raise Refusal("not_found", what=tag[:MAX_SHOWN])
-    log.info("tag_renewed", account=follower.account)
-    return FollowerAnswer(**_describe(follower).model_dump())
+def make_api(parts: RouteServices | None, internal: CallerCheck, hooks: APIRouter | None = None) -> FastAPI:
+    """Make the API. `parts` is None where no official account is configured."""
+    routers = [router] if hooks is None else [router, hooks]
+    app = make_internal_app(
+        "iMSG sender-wechat", internal, routers, [DatabaseUnavailable, ServiceUnavailable, ServiceFailed]
+    )
+    app.state.parts = parts
+    return app
 
 
-@router.delete("/followers/{tag}")
-async def revoke_tag(tag: str, services: WechatServices) -> RevokedAnswer:
-    """Revoke the tag of a follower."""
-    retired = await services.followers.revoke(tag, int(services.now()))
-    if retired is None:
-        raise Refusal("not_found", what=tag[:MAX_SHOWN])
-    log.info("tag_revoked", account=retired.account)
-    return RevokedAnswer(account=retired.account)
+OptionalParts = Annotated[RouteServices | None, Depends(find_parts)]
 
 
-@router.post("/bindings")
-async def make_binding(body: NewBinding, services: WechatServices) -> NewBindingAnswer:
-    """Make a binding code at WeChat, for a follower to scan."""
-    api = services.apis.get(body.account)
-    if api is None:
+def require_parts(parts: OptionalParts) -> RouteServices:
+    """Return what the routes call. Raises Refusal not_found where no official account is configured."""
+    if parts is None:
+        raise Refusal("not_found", what="wechat")
+    return parts
+
+
+WechatParts = Annotated[RouteServices, Depends(require_parts)]
+Tag = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9A-Za-z-]{9,32}$"})]
+
+router = APIRouter(prefix="/api/followers", route_class=InternalRoute)
+
+
+@router.get("", responses=describe_refusals("no_right", "wrong_type", "no_such_account", "no_such_user"))
+async def list_followers(
+    _: Administrator, query: Annotated[schemas.FollowersQuery, Query()], parts: OptionalParts
+) -> schemas.FollowersAnswer:
+    """List who follows the official accounts."""
+    if parts is None:
+        if query.account is not None:
+            raise Refusal("no_such_account", account=query.account[:64])
+        return schemas.FollowersAnswer(followers=[], next=None, accounts=[])
+    if query.account is not None:
+        parts.find_api(query.account)
+    followers, following = await _find_page(query, parts)
+    usernames = await parts.users.find_usernames([follower.tag for follower in followers])
+    return schemas.FollowersAnswer(
+        followers=[_describe(follower, usernames.get(follower.tag)) for follower in followers],
+        next=following,
+        accounts=sorted(parts.apis),
+    )
+
+
+@router.post(
+    "/bind",
+    responses=describe_refusals(
+        "no_right", *error_responses.BODY, "no_such_account", "no_such_user", "provider_refused"
+    ),
+)
+async def bind_follower(_: Administrator, body: schemas.NewBinding, parts: OptionalParts) -> schemas.NewBindingAnswer:
+    """Make a QR code by which a follower becomes a user's contact."""
+    if parts is None:
         raise Refusal("no_such_account", account=body.account[:64])
-    binding = await services.bindings.make(body.account, body.username, body.user_id)
+    api = parts.find_api(body.account)
+    user = await parts.users.find(body.username)
+    binding = await parts.bindings.make(body.account, user.username, user.id)
     answer = await api.make_qr_code(binding.scene, LIFE_S)
     if isinstance(answer, ErrorAnswer):
         raise Refusal("provider_refused", why=f"{answer.code} {answer.detail}")
@@ -153,40 +121,116 @@ async def make_binding(body: NewBinding, services: WechatServices) -> NewBinding
     if not isinstance(url, str) or not url:
         log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
         raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return NewBindingAnswer(url=url, **_show(binding, services.now()).model_dump())
+    return schemas.NewBindingAnswer(url=url, **_show(binding, parts.now()).model_dump())
 
 
-@router.get("/bindings/{name}")
-async def show_binding(name: str, services: WechatServices) -> BindingAnswer:
-    """Return the state of a code, and the tag of the follower who scanned it."""
-    return _show(await _find_binding(services, name), services.now())
+@router.get("/bind/{id}", responses=describe_refusals("no_right", "not_found"))
+async def show_binding(_: Administrator, id: str, parts: WechatParts) -> schemas.BindingAnswer:  # noqa: A002  its name in the path
+    """Show whether a code was scanned, and by whom."""
+    return _show(await _find_binding(parts, id), parts.now())
 
 
-@router.post("/bindings/{name}/confirmed")
-async def confirm_binding(name: str, services: WechatServices) -> BindingAnswer:
-    """Record that the user confirmed the contact."""
-    return _show(await services.bindings.confirm(await _find_binding(services, name)), services.now())
+@router.post(
+    "/bind/{id}/confirm",
+    responses=describe_refusals(
+        "no_right", "not_found", "not_scanned", "code_expired", "no_such_user", "contact_taken"
+    ),
+)
+async def confirm_binding(
+    administrator: Administrator,
+    id: str,  # noqa: A002  its name in the path
+    parts: WechatParts,
+) -> schemas.BindingAnswer:
+    """Make the follower who scanned a code the user's contact.
+
+    Confirming twice changes nothing.
+    """
+    binding = await _find_binding(parts, id)
+    state = binding.state_at(parts.now())
+    if state == "expired":
+        raise Refusal("code_expired")
+    if binding.tag is None:
+        raise Refusal("not_scanned")
+    await parts.users.set_tag(administrator, binding.username, binding.tag, binding.user_id)
+    return _show(await parts.bindings.confirm(binding), parts.now())
 
 
-async def _find_binding(services: RouteServices, name: str) -> Binding:
-    binding = await services.bindings.find(name)
+@router.post("/{tag}/renew", responses=describe_refusals("no_right", "not_found"))
+async def renew_tag(administrator: Administrator, tag: Tag, parts: WechatParts) -> schemas.FollowerAnswer:
+    """Give a follower another tag.
+
+    A repeat with the old tag answers the same new one, and completes what the first request did not.
+    """
+    old = _read_tag(tag)
+    follower = await parts.followers.renew(old, int(parts.now()))
+    if follower is None:
+        raise Refusal("not_found", what=old)
+    log.info("tag_renewed", account=follower.account)
+    usernames = await parts.users.find_usernames([old, follower.tag])
+    if (username := usernames.get(old)) is not None:
+        await parts.users.set_tag(administrator, username, follower.tag)
+    await parts.audit.write(administrator, "tag_renewed", follower.tag, follower.account)
+    described = _describe(follower, username or usernames.get(follower.tag))
+    return schemas.FollowerAnswer(**described.model_dump())
+
+
+@router.delete("/{tag}", responses=describe_refusals("no_right", "not_found"))
+async def revoke_tag(administrator: Administrator, tag: Tag, parts: WechatParts) -> schemas.RevocationAnswer:
+    """Take a tag away from its follower."""
+    tag = _read_tag(tag)
+    retired = await parts.followers.revoke(tag, int(parts.now()))
+    if retired is None:
+        raise Refusal("not_found", what=tag)
+    log.info("tag_revoked", account=retired.account)
+    await parts.audit.write(administrator, "tag_revoked", tag, retired.account)
+    return schemas.RevocationAnswer()
+
+
+async def _find_page(query: schemas.FollowersQuery, parts: RouteServices) -> tuple[list[Follower], str | None]:
+    """Return the followers that a query is for, and after which tag the next page begins."""
+    tags = None if query.tag is None else {addresses.tag(query.tag)}
+    if query.user is not None:
+        contact = {(await parts.users.find(query.user)).tag}
+        tags = contact if tags is None else contact & tags
+    if tags is None:
+        after = (query.cursor or "")[:MAX_CURSOR]
+        followers = await parts.followers.list_page(query.account, after, query.limit + 1)
+        following = followers[query.limit - 1].tag if len(followers) > query.limit else None
+        return followers[: query.limit], following
+    known = await parts.followers.find_by_tags([tag for tag in tags if tag is not None])
+    return [follower for follower in known.values() if query.account in (None, follower.account)], None
+
+
+async def _find_binding(parts: RouteServices, name: str) -> Binding:
+    binding = await parts.bindings.find(name)
     if binding is None:
         raise Refusal("not_found", what=name[:MAX_SHOWN])
     return binding
 
 
-def _describe(follower: Follower) -> FollowerShape:
-    return FollowerShape(
-        account=follower.account, tag=follower.tag, following=follower.following, since=_read_time(follower.since)
+def _read_tag(text: str) -> str:
+    """Read a tag, however it is written. Raises Refusal not_found: a text that is no tag is nobody's."""
+    tag = addresses.tag(text)
+    if tag is None:
+        raise Refusal("not_found", what=text[:MAX_SHOWN])
+    return tag
+
+
+def _describe(follower: Follower, username: str | None) -> schemas.Follower:
+    return schemas.Follower(
+        account=follower.account,
+        tag=follower.tag,
+        following=follower.following,
+        since=_read_time(follower.since),
+        username=username,
     )
 
 
-def _show(binding: Binding, now: float) -> BindingAnswer:
-    return BindingAnswer(
+def _show(binding: Binding, now: float) -> schemas.BindingAnswer:
+    return schemas.BindingAnswer(
         id=binding.id,
         account=binding.account,
         username=binding.username,
-        user_id=binding.user_id,
         state=binding.state_at(now),
         tag=binding.tag,
         expires_at=_read_time(binding.expires_at),

@@ -103,7 +103,14 @@ class WeChat(BaseModel):
         return self
 
 
-class Settings(Common):
+class CalledSettings(Common):
+    """The settings of a service that others call."""
+
+    peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
+
+
+class Settings(CalledSettings):
     """The settings of sender-wechat."""
 
     wechat: WeChat = WeChat()
@@ -111,8 +118,8 @@ class Settings(Common):
     """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
     """The data folder: the SQLite files, and under `imsg up` everything else."""
-    peer_keys: PeerKeys = PeerKeys()
-    """The keys of the services that call this one, where each has a key of its own."""
+    auth_url: str = "http://auth:8000"
+    """The URL of auth."""
     history_url: str
     """The URL of history, which keeps attachments and long contents."""
 

@@ -238,6 +238,7 @@ class RunningGateway:
     history: History
     catalog: Owner
     callbacks: Owner
+    wechat: Owner
     redis: Redis
     broker: Broker
     is_v2: bool
@@ -350,7 +351,7 @@ async def run_gateway(
         store = await stack.enter_async_context(redis.connect(store_url))
         if is_first:
             await store.call("FLUSHDB")
-        auth, history, catalog, callbacks = Auth(store), History(), Owner(), Owner()
+        auth, history, catalog, callbacks, wechat = Auth(store), History(), Owner(), Owner(), Owner()
         settings = Settings(
             **{
                 "broker_url": store_url,
@@ -361,10 +362,12 @@ async def run_gateway(
                 "history_url": "http://history",
                 "catalog_url": "http://catalog",
                 "callbacks_url": "http://callbacks",
+                "wechat_url": "http://wechat",
                 **given,
             }
         )
         apps = {"auth": auth.app, "history": history.app, "catalog": catalog.app, "callbacks": callbacks.app}
+        apps["wechat"] = wechat.app
         service = app(settings, apps)
         await stack.enter_async_context(service.running())
         broker = await stack.enter_async_context(open_broker(settings.broker_url))
@@ -372,7 +375,7 @@ async def run_gateway(
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
         )
-        yield RunningGateway(service, client, auth, history, catalog, callbacks, store, broker, is_v2)
+        yield RunningGateway(service, client, auth, history, catalog, callbacks, wechat, store, broker, is_v2)
 
 
 @contextmanager

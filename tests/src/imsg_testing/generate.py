@@ -87,6 +87,8 @@ def compose_senders() -> Lines:
         if channel.calls_history:
             yield '    IMSG_SERVICE_KEY: "{service_key}"'
             yield "    IMSG_HISTORY_URL: http://history:8000"
+        if deployment.calls_auth:
+            yield "    IMSG_AUTH_URL: http://auth:8000"
         if deployment.has_tables:
             yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{{channel.name}_db_password}}@postgres:5432/imsg"
         if deployment.is_called_by_gateway:
@@ -205,6 +207,8 @@ def kubernetes_settings() -> Lines:
         if channel.calls_history:
             yield "    - IMSG_SERVICE_KEY={service_key}"
             yield "    - IMSG_HISTORY_URL=http://history:8000"
+        if deployment.calls_auth:
+            yield "    - IMSG_AUTH_URL=http://auth:8000"
         if deployment.has_tables:
             login = f"{channel.package}:{{{channel.name}_db_password}}"
             yield f"    - IMSG_DATABASE_URL=postgresql://{login}@postgres:5432/imsg"

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from imsg_auth import usernames
 from imsg_auth.routes.parts import AuthParts
 from imsg_auth.schemas import (
+    ContactChange,
     ContactsAnswer,
     ContactsLookup,
     EventSubscription,
@@ -14,11 +15,14 @@ from imsg_auth.schemas import (
     KeyOwnerAnswer,
     KeyUses,
     UserCacheRequest,
+    UserContactAnswer,
+    UserLookup,
     UsernamesAnswer,
     UsernamesLookup,
+    UserPatch,
 )
 from imsg_contract.errors import Refusal
-from imsg_web.authorization import InternalRoute
+from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.schemas import Success
 
 MAX_SHOWN = 80
@@ -59,6 +63,21 @@ async def note_key_uses(body: KeyUses, parts: AuthParts) -> Success:
 async def find_contacts(body: ContactsLookup, parts: AuthParts) -> ContactsAnswer:
     """Return the contacts of users."""
     return ContactsAnswer(contacts=await parts.users.find_contacts(body.method, body.names))
+
+
+@router.put("/contacts")
+async def set_contact(administrator: Administrator, body: ContactChange, parts: AuthParts) -> Success:
+    """Set a user's WeChat tag, on behalf of an administrator."""
+    await parts.users.change(administrator, body.username, UserPatch(wechat=body.wechat), user_id=body.user_id)
+    return Success()
+
+
+@router.post("/user")
+async def find_user(body: UserLookup, parts: AuthParts) -> UserContactAnswer:
+    """Return a user's id, and the user's contact for a method."""
+    user = await parts.users.find(body.username)
+    contacts = await parts.users.find_contacts(body.method, [user.username])
+    return UserContactAnswer(username=user.username, user_id=user.id, contact=contacts.get(user.username))
 
 
 @router.post("/holders")

@@ -15,6 +15,11 @@ from imsg_gateway.relay import Owner
 from imsg_web.responses import JSON
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
+OK = 200
+
+OPTIONAL: frozenset[Owner] = frozenset({"wechat"})
+"""The owners that an installation may do without: sender-wechat runs only where WeChat is used."""
+
 KEPT_S = 60.0
 """How long a merged document is kept: owners change only when they are deployed."""
 
@@ -45,7 +50,7 @@ class Document:
 
     async def _make(self, app: FastAPI) -> Mapping[str, bytes]:
         names = sorted(self._owners)
-        documents = await asyncio.gather(*(_read(self._owners[name]) for name in names))
+        documents = await asyncio.gather(*(self._read(name) for name in names))
         owned = dict(zip(names, documents, strict=True))
         # Tens of milliseconds of work: not on the loop.
         return await asyncio.to_thread(self._encode, app, owned)
@@ -55,10 +60,15 @@ class Document:
         chinese = language.translate(english, language.catalogue())
         return {"en": to_json(english), "zh": to_json(chinese)}
 
-
-async def _read(owner: Peer) -> Json:
-    answer = await owner.call("GET", "/openapi.json")
-    if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-        raise ServiceFailed(f"an owner answered {answer.status_code} to /openapi.json")
-    document: Json = answer.json()
-    return document
+    async def _read(self, name: Owner) -> Json:
+        """Read an owner's document; one of an optional owner is empty while it is away. Raises ServiceUnavailable."""
+        try:
+            answer = await self._owners[name].call("GET", "/openapi.json")
+        except ServiceUnavailable:
+            if name not in OPTIONAL:
+                raise
+            return {"paths": {}}
+        if answer.status_code != OK:
+            raise ServiceFailed(f"{name} answered {answer.status_code} to /openapi.json")
+        document: Json = answer.json()
+        return document

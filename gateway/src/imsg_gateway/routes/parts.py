@@ -9,7 +9,6 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.erasures import ErasureGuard
-from imsg_gateway.follower_requests import FollowerRequests
 from imsg_gateway.openapi.document import Document
 from imsg_gateway.reader_page import Reader
 from imsg_gateway.relay import Relay
@@ -29,7 +28,6 @@ class Parts:
     checker: Checker
     channels: Channels
     templates: PublishedTemplates
-    followers: FollowerRequests
     erasures: ErasureGuard
     relay: Relay
     document: Document

@@ -64,6 +64,14 @@ RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
         "POST /callbacks/{id}/deliveries/{event}/resend": "callbacks",
         "GET /events": "events",
     },
+    "wechat": {
+        "GET /followers": "followers",
+        "POST /followers/bind": "followers",
+        "GET /followers/bind/{id}": "followers",
+        "POST /followers/bind/{id}/confirm": "followers",
+        "POST /followers/{tag}/renew": "followers",
+        "DELETE /followers/{tag}": "followers",
+    },
 }
 """Service → its routes that users call, and the scope that a key needs; None: no key may call it.
 
@@ -73,6 +81,7 @@ The service checks the right of the user; the gateway has verified the token or 
 TIMEOUTS_S = {
     "GET /events": 75.0,  # it waits up to 60 s for an event
     "POST /callbacks/{id}/test": 25.0,  # the callback has 15 s
+    "POST /followers/bind": 20.0,  # WeChat, which makes the code, has 15 s
 }
 
 login = APIRouter(

@@ -18,6 +18,8 @@ class Deployment:
     has_tables: bool = False
     is_called_by_gateway: bool = False
     """Whether the gateway calls the sender: then they share a key and a network."""
+    calls_auth: bool = False
+    """Whether the sender calls auth; the key for it is the one of a channel with `asks_history`."""
     memory_mib: int = 256
     memory_why: str = ""
     """Why the memory limit is above the default."""

@@ -109,6 +109,7 @@ WECHAT = ChannelSpec(
         secrets=("wechat_secret", "wechat_token", "wechat_aes_key"),
         has_tables=True,
         is_called_by_gateway=True,
+        calls_auth=True,
     ),
     contact="wechat",
     has_accounts=True,

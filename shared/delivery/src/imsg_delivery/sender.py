@@ -75,17 +75,19 @@ def make_sender(
     *,
     remedy: str,
     reads_history: bool = False,
+    idle_api: Callable[[Common], ASGIApp] | None = None,
 ) -> Service:
     """Make a channel's service. Without a provider it can idle; `remedy` then names the settings that are missing.
 
     It idles with `IMSG_NO_PROVIDER=idle`, and with `settings` that are not of `model`, which belong to no channel.
+    `idle_api` makes the API of a sender that idles; without it every URL is answered `not_found`.
     `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API. With `reads_history`
     a service key has to be set. Raises StartError where a setting is wrong or missing.
     """
     if settings is None and is_idle(model, method):
-        return idle(method, remedy, load(Common))
+        return idle(method, remedy, load(Common), idle_api)
     if settings is not None and not isinstance(settings, model):
-        return idle(method, remedy, settings)
+        return idle(method, remedy, settings, idle_api)
     chosen = load(model) if settings is None else settings
     if reads_history:
         if not chosen.service_key:

@@ -1,7 +1,7 @@
 """A sender without a provider: it is ready, consumes nothing, and reports why to gateways and on its channel."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
@@ -30,7 +30,7 @@ def is_idle(model: type[Common], group: str) -> bool:
     return load(Common).no_provider == "idle" and not is_given(model, group)
 
 
-def idle(method: str, remedy: str, settings: Common) -> Service:
+def idle(method: str, remedy: str, settings: Common, make_api: Callable[[Common], ASGIApp] | None = None) -> Service:
     """Make a sender that idles. `remedy` names the settings that would give it a provider."""
 
     @asynccontextmanager
@@ -38,7 +38,7 @@ def idle(method: str, remedy: str, settings: Common) -> Service:
         async with redis.connect(settings.redis_url) as connection:
             log.warning("no_provider", method=method, remedy=remedy)
             service.watch(_report(connection, method, remedy), "standby")
-            yield refuse_with(Refusal("not_found", what=method), "")
+            yield refuse_with(Refusal("not_found", what=method), "") if make_api is None else make_api(settings)
 
     return Service(method, settings, opening)
 

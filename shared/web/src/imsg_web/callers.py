@@ -75,17 +75,19 @@ class Rule:
     callers: frozenset[str]
 
 
-GATEWAY, CALLBACKS = "gateway", "callbacks"
+GATEWAY, CALLBACKS, WECHAT = "gateway", "callbacks", "sender-wechat"
 
 RULES = (
     Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
+    Rule("auth", "POST", "/internal/user", frozenset({WECHAT})),  # and /internal/usernames
+    Rule("auth", "PUT", "/internal/contacts", frozenset({WECHAT})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
     Rule("callbacks", "*", "/", frozenset({GATEWAY})),
     Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS}),
     Rule("history", "GET", "/internal/recipients/", frozenset({GATEWAY, "sender-smtp"})),
     Rule("history", "*", "/", frozenset({GATEWAY})),
     Rule("catalog", "*", "/", frozenset({GATEWAY})),
-    Rule("wechat", "*", "/internal/", frozenset({GATEWAY})),
+    Rule("wechat", "*", "/", frozenset({GATEWAY})),
 )
 """Which service may call what: the first matching rule decides. Other services call none with a key."""
 

@@ -5,15 +5,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from imsg_gateway.schemas import example
 from imsg_web.request_models import RequestModel
-from imsg_web.schemas import AnswerPart, PageLimit, Success
+from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 ACCOUNT: JsonDict = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"}
 
 
 class FollowersQuery(BaseModel):
-    """The query of GET /api/v2/followers."""
+    """The query of GET /api/followers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +31,7 @@ class Follower(AnswerPart):
     account: str
     tag: str
     following: Annotated[bool, Field(description="false: they have left, and can't be sent to.")]
-    since: Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="When they came or left.")]
+    since: Annotated[Time, Field(description="When they came or left.")]
     username: Annotated[str | None, Field(description="The user whose contact they are.")]
 
 
@@ -49,9 +48,9 @@ class FollowerAnswer(Follower, Success):
 
 
 class NewBinding(RequestModel):
-    """POST /api/v2/followers/bind."""
+    """POST /api/followers/bind."""
 
-    model_config = ConfigDict(json_schema_extra=example(account="main", username="zhang.san"))
+    model_config = ConfigDict(json_schema_extra={"examples": [{"account": "main", "username": "zhang.san"}]})
 
     account: Annotated[str, Field(json_schema_extra=ACCOUNT)]
     username: Annotated[str, Field(min_length=1)]
@@ -70,7 +69,7 @@ class BindingAnswer(Success):
         ),
     ]
     tag: Annotated[str | None, Field(description="Of who scanned the code.")]
-    expires_at: Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="When the code ends.")]
+    expires_at: Annotated[Time, Field(description="When the code ends.")]
 
 
 class NewBindingAnswer(BindingAnswer):
