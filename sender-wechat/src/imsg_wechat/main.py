@@ -74,7 +74,7 @@ __all__ = [
 log = logger(__name__)
 
 
-def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+def app(settings: Common | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError if a setting is wrong or missing."""
     remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
