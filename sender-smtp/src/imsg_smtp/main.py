@@ -26,7 +26,7 @@ from imsg_smtp.bounces.addressees import Addressees
 from imsg_smtp.bounces.bounce_token import derive_keys as derive_bounce_keys
 from imsg_smtp.bounces.bounce_token import sign_name
 from imsg_smtp.bounces.first_seen import FirstSeen
-from imsg_smtp.bounces.hook import Hook
+from imsg_smtp.bounces.hooks import make_router
 from imsg_smtp.bounces.process import BounceProcessor
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.channel import MailChannel, make_terms
@@ -42,8 +42,8 @@ from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServerSettings, Settings, Smtp, split_domains, variable_of
 from imsg_web import service_client
+from imsg_web.app import make_app
 from imsg_web.callers import Apps
-from imsg_web.responses import refuse_every_url
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 
@@ -93,9 +93,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
     sender.service.watch(publish_names(sender.redis, PROVIDER, _list_names(settings.smtp)), "names")
-    if not settings.smtp.bounce_secret:
-        return refuse_every_url
-    return Hook(bounces, settings.smtp.bounce_secret)
+    return make_app("iMSG sender-smtp", [make_router(bounces, settings.smtp.bounce_secret)])
 
 
 def _bounce_sources(smtp: Smtp) -> bounce_sources.BounceSources:

@@ -19,7 +19,7 @@ class Deployment:
     is_called_by_gateway: bool = False
     """Whether the gateway calls the sender: then they share a key and a network."""
     calls_auth: bool = False
-    """Whether the sender calls auth; the key for it is the one of a channel with `asks_history`."""
+    """Whether the sender calls auth; the key for it is the one of a channel with `calls_history`."""
     memory_mib: int = 256
     memory_why: str = ""
     """Why the memory limit is above the default."""
