@@ -16,6 +16,10 @@ URLS = {
     ("delete", "/api/users/{username}"),
     ("get", "/api/keys"), ("post", "/api/keys"), ("patch", "/api/keys/{id}"), ("delete", "/api/keys/{id}"),
     ("post", "/api/keys/{id}/rotate"), ("post", "/api/keys/leaked"),
+    ("get", "/api/users/{username}/quotas"),
+    ("put", "/api/users/{username}/quotas"),
+    ("get", "/api/quotas"),
+    ("put", "/api/quotas"),
 }  # fmt: skip
 
 
@@ -39,9 +43,10 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     """What a client's generated classes hold is what comes."""
     schemas = (await document(visitor))["components"]["schemas"]
     taken = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "UserPatch", "ProviderPatch"}
-    taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey"}
+    taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
     answered = {"Success", "ProviderSwitchAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
+    answered |= {"QuotasAnswer", "QuotaShape", "QuotaUsage"}
     assert set(schemas) - FASTAPIS_OWN == taken | answered
     for name in answered:
         assert schemas[name]["additionalProperties"] is False

@@ -2,7 +2,10 @@
 
 import asyncio
 import re
+from datetime import datetime
 
+from imsg_contract.topology import QUOTAS_OF_ALL
+from imsg_limits.quota import QuotaRow, encode_rows
 from imsg_testing.gateway import RunningGateway, run_gateway
 
 
@@ -43,3 +46,43 @@ async def test_recipients_a_day_are_told_and_counted_by_head(gateway: RunningGat
     assert answer.json()["reason"] == "recipients_per_day_used_up"
     assert "有 2 个收件人，而今天的 3 个只剩 1 个" in answer.json()["detail"]
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
+
+
+SMS_SEGMENTS = QuotaRow("sms-month", "segments", "month", 5, "sms")
+
+
+async def test_a_refusal_names_the_quota_what_is_left_and_when_it_opens(gateway: RunningGateway) -> None:
+    """A list is all or nothing; what goes another way, and what fits, is sent; headers show the same."""
+    token = await gateway.user(rows=(SMS_SEGMENTS,))
+    long = {"to": ["13800138000", "13900139000"], "method": "sms", "content": "字" * 100}
+    accepted = await gateway.client.post("/api/v2/messages", json={**long, "token": token})
+    assert accepted.json()["segments"] == 4
+    assert '"sms-month";q=5;w=2678400;qu="segments"' in accepted.headers["ratelimit-policy"]
+    assert '"sms-month";r=1;t=' in accepted.headers["ratelimit"]
+    refused = await gateway.client.post(
+        "/api/v2/messages", json={**long, "token": token}, headers={"accept-language": "en"}
+    )
+    body = refused.json()
+    assert (refused.status_code, body["errorCode"], body["reason"]) == (429, 10013, "quota_used_up")
+    assert (body["quota"], body["left"]) == ("sms-month", 1)
+    opens = datetime.fromisoformat(body["opens_at"])
+    assert (opens.day, opens.hour, opens.minute) == (1, 0, 0)
+    assert 0 < int(refused.headers["retry-after"]) <= 31 * 86_400
+    assert body["detail"].startswith("The quota sms-month of 5 segments has 1 left, and this request needs 4;")
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    short = await gateway.client.post(
+        "/api/v2/messages", json={"to": "13800138000", "method": "sms", "content": "字", "token": token}
+    )
+    assert short.status_code == 202
+    assert '"sms-month";r=0;t=' in short.headers["ratelimit"]
+
+
+async def test_a_quota_of_the_installation_holds_every_user_and_says_so(gateway: RunningGateway) -> None:
+    tokens = [await gateway.user(name) for name in ("zhang", "li")]
+    await gateway.redis.call("SET", QUOTAS_OF_ALL, encode_rows((QuotaRow("mail", "recipients", "day", 3, "smtp"),)))
+    many = ["a@example.com", "b@example.com"]
+    assert (await gateway.send(token=tokens[0], to=many)).json()["errorCode"] == 0
+    refused = (await gateway.send(token=tokens[1], to=many)).json()
+    assert (refused["reason"], refused["quota"], refused["left"]) == ("quota_used_up", "mail", 1)
+    assert refused["detail"].startswith("整个系统共用的配额 mail 共 3 个收件人，只剩 1，而此请求需要 2；")
+    assert (await gateway.send(token=tokens[1])).json()["errorCode"] == 0

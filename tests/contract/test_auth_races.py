@@ -9,9 +9,11 @@ import pytest
 from imsg_auth.store import Store
 from imsg_auth.user_cache import UserCache
 from imsg_contract.errors import Refusal
+from imsg_contract.topology import QUOTAS_OF_ALL
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_limits.quota import PER_HOUR, QuotaRow, encode_rows
 from imsg_runtime.redis import Redis, RedisUnavailable
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, read_cached
@@ -54,8 +56,8 @@ async def test_a_stale_copy_never_remains(database_url: str, redis_url: str, red
     async def change(auth: Auth, times: int) -> None:
         for _ in range(times):
             async with auth.changes.open("张三") as change:
-                mine = change.user.per_hour + 1
-                await change.set(per_hour=mine)
+                mine = (change.user.per_hour or 0) + 1
+                await change.set(quotas=(PER_HOUR._replace(limit=mine),))
             seen = (await read_cached(redis, "张三")).get("per_hour")
             if seen is not None and int(seen) < mine:
                 overtaken.append((mine, seen))
@@ -91,7 +93,7 @@ async def test_a_copy_that_arrives_late_is_not_written(
         with pytest.raises(RedisUnavailable):
             await UserCache(store, slow).write("张三")
         async with direct.changes.open("张三") as change:
-            await change.set(per_hour=7)
+            await change.set(quotas=(PER_HOUR._replace(limit=7),))
         assert (await read_cached(redis, "张三"))["per_hour"] == "7"
         assert await late.deliver() == 1
     assert (await read_cached(redis, "张三"))["per_hour"] == "7"
@@ -107,7 +109,7 @@ async def test_a_change_is_seen_by_nobody_before_it_is_committed(
         async with one.changes.open("张三") as change:
             assert await read_cached(redis, "张三") == {}
             asking = asyncio.create_task(other.user_cache.write("张三"))
-            await change.set(per_hour=9)
+            await change.set(quotas=(PER_HOUR._replace(limit=9),))
             assert await read_cached(redis, "张三") == {}
         assert await asking
     assert (await read_cached(redis, "张三"))["per_hour"] == "9"
@@ -155,3 +157,30 @@ async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: s
                     await waiting.lock_user("张三")
         async with Store(other).writing() as rows:
             assert await rows.lock_user("张三") is not None
+
+
+async def test_a_stale_list_of_the_installation_never_remains(
+    database_url: str, redis_url: str, redis: Redis, database: Database
+) -> None:
+    """Three processes replace it and cache it at once; while a change is open, no request could be charged."""
+    del database
+    row = QuotaRow("all", "segments", "month", 0, "sms")
+
+    async def change(auth: Auth, times: int) -> None:
+        for _ in range(times):
+            async with auth.changes.open_quotas_of_all() as change:
+                (last,) = change.quotas or (row,)
+                await change.replace((last._replace(limit=(last.limit or 0) + 1),))
+                assert await redis.call("GET", QUOTAS_OF_ALL) is None
+
+    async def write(auth: Auth, done: asyncio.Event) -> None:
+        while not done.is_set():
+            await auth.user_cache.write_quotas_of_all()
+
+    async with processes(database_url, redis_url, 3) as auths:
+        done = asyncio.Event()
+        writers = [asyncio.create_task(write(auth, done)) for auth in auths]
+        await asyncio.gather(*(change(auth, 10) for auth in auths))
+        done.set()
+        await asyncio.gather(*writers)
+    assert await redis.call("GET", QUOTAS_OF_ALL) == encode_rows((row._replace(limit=30),)).encode()

@@ -16,7 +16,10 @@ from imsg_auth.store import REVOKED_MARGIN_S, FieldTaken, Key, Store
 from imsg_auth.tables import METADATA
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
+from imsg_limits.quota import QuotaRow
 from imsg_testing.auth_store import PERSON, add, another, open_migrated, read_user
+
+SEGMENTS = QuotaRow("ours", "segments", "month", 1_000_000_000, "sms")
 
 
 @pytest.fixture
@@ -45,7 +48,9 @@ async def test_what_the_migrations_make_is_what_the_tables_say(database: Databas
 
 async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
     """Every column, to the millisecond and the largest epoch."""
-    whole = replace(PERSON, phone="+8613800138000", email="a@例子.cn", wechat="7K3-M9Q-2XF", recipients_per_day=7)
+    whole = replace(
+        PERSON, phone="+8613800138000", email="a@例子.cn", wechat="7K3-M9Q-2XF", quotas=(SEGMENTS, *PERSON.quotas)
+    )
     await add(store, whole)
     assert await read_user(store) == whole
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsg_auth.passwords import Passwords
-from imsg_auth.schemas import PER_DAY, PER_HOUR
+from imsg_auth.schemas import DEFAULT_QUOTAS
 from imsg_auth.store import Role, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
@@ -108,9 +108,7 @@ class Bootstrap:
             password=hashed,
             role=role,
             available=True,
-            per_hour=PER_HOUR,
-            per_day=PER_DAY,
-            recipients_per_day=None,
+            quotas=DEFAULT_QUOTAS,
             phone=None,
             email=None,
             wechat=None,

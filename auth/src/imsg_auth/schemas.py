@@ -14,6 +14,7 @@ from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
 from imsg_channels import METHODS
 from imsg_contract.api_keys import SCOPES, SEND, KeyKind
+from imsg_limits.quota import PER_DAY, PER_HOUR, Per, QuotaRow, Scope, Unit, name_row
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
@@ -22,9 +23,12 @@ MAX_NAMES = 10_000
 PAGE = 50
 """Users of a page, unless the query says."""
 
-PER_HOUR = 5
-PER_DAY = 20
+DEFAULT_QUOTAS = (PER_HOUR._replace(limit=5), PER_DAY._replace(limit=20))
 """What a new user starts with: the interface document's 默认值 (section 4)."""
+
+MAX_QUOTA = 1_000_000_000
+MAX_ROWS = 50
+"""Quotas of one list: each costs the step that charges a request about a microsecond."""
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 RecipientsLimit = Annotated[
@@ -95,6 +99,13 @@ def _read_cursor(text: str) -> str:
         raise field_error("应为上一页回答中的 next", "it must be `next` of the page before") from error
 
 
+def _read_method(method: str | None) -> str | None:
+    """Read the name of a channel."""
+    if method is not None and method not in METHODS:
+        raise field_error(f"只能是 {'、'.join(METHODS)}", f"it must be one of {', '.join(METHODS)}")
+    return method
+
+
 def _example(fields: dict[str, object]) -> ConfigDict:
     return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))
 
@@ -144,6 +155,66 @@ class Modification(RequestModel):
     per_day: Limit
     per_hour: Limit
     available: bool | None = None
+
+
+class Quota(RequestModel):
+    """One quota: a limit of what is counted, of one method or of all."""
+
+    id: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Refusals and events name it; absent: made.")
+    ] = None
+    counts: Unit
+    per: Annotated[Per, Field(description="A calendar period of the installation's time zone.")]
+    method: Annotated[
+        str | None,
+        AfterValidator(_read_method),
+        Field(description="Absent: whatever the method.", json_schema_extra={"enum": [*METHODS, None]}),
+    ] = None
+    limit: Annotated[int, Field(ge=0, le=MAX_QUOTA)]
+
+
+def _require_distinct(quotas: list[Quota]) -> list[Quota]:
+    """Require that no two quotas have one id, or count the same."""
+    ids = [quota.id or name_row(quota.counts, quota.per, quota.method) for quota in quotas]
+    twice = next((name for name in ids if ids.count(name) > 1), None)
+    if twice is not None:
+        raise field_error(f"有两项的 id 都是 {twice}，请改掉一个", f"two have the id {twice}; give one of them another")
+    counted = [(quota.counts, quota.per, quota.method) for quota in quotas]
+    place = next((at for at, what in enumerate(counted) if what in counted[:at]), None)
+    if place is not None:
+        first, second = ids[counted.index(counted[place])], ids[place]
+        raise field_error(
+            f"{first} 与 {second} 计的是同一个数，请只留一个", f"{first} and {second} count the same; keep one of them"
+        )
+    return quotas
+
+
+class QuotasBody(RequestModel):
+    """PUT /api/users/NAME/quotas, PUT /api/quotas: the whole list."""
+
+    model_config = _example(
+        {
+            "quotas": [
+                {"counts": "requests", "per": "hour", "limit": 10_000},
+                {"id": "sms-month", "counts": "segments", "per": "month", "method": "sms", "limit": 20_000},
+            ]
+        }
+    )
+
+    quotas: Annotated[list[Quota], Field(max_length=MAX_ROWS), AfterValidator(_require_distinct)]
+
+    def list_rows(self) -> tuple[QuotaRow, ...]:
+        """Return the rows, each with an id."""
+        return tuple(
+            QuotaRow(
+                quota.id or name_row(quota.counts, quota.per, quota.method),
+                quota.counts,
+                quota.per,
+                quota.limit,
+                quota.method,
+            )
+            for quota in self.quotas
+        )
 
 
 class UserPatch(RequestModel):
@@ -472,6 +543,31 @@ class TokenAnswer(Success):
     expires_in: Annotated[int, Field(description="Seconds from now.")]
 
 
+class QuotaShape(AnswerPart):
+    """One quota."""
+
+    id: str
+    counts: Unit
+    per: Per
+    method: Annotated[str | None, Field(description="null: whatever the method.")]
+    limit: int
+
+
+class QuotaUsage(QuotaShape):
+    """One quota in its current period."""
+
+    scope: Annotated[Scope, Field(description="`all`: the whole installation's, which all users share.")]
+    used: int
+    left: int
+    opens_at: Time
+
+
+class QuotasAnswer(Success):
+    """A list of quotas."""
+
+    quotas: list[QuotaShape]
+
+
 class UserRecord(AnswerPart):
     """A user as administrators, and the user alone, see it; never with the password."""
 
@@ -482,15 +578,16 @@ class UserRecord(AnswerPart):
     email: str | None
     wechat: Annotated[str | None, Field(description="A WeChat tag.")]
     available: bool
-    per_hour: int
-    per_day: int
+    quotas: list[QuotaUsage]
+    per_hour: Annotated[int | None, Field(description="null: not limited.")]
+    per_day: Annotated[int | None, Field(description="null: not limited.")]
     recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
     may_send_codes: Annotated[bool, Field(description="Whether the user may send the category `code`.")]
     senders: Senders
     used_hour: int
-    left_hour: int
+    left_hour: Annotated[int | None, Field(description="null: not limited.")]
     used_day: int
-    left_day: int
+    left_day: Annotated[int | None, Field(description="null: not limited.")]
     used_recipients: Annotated[int, Field(description="Recipients of today.")]
     created_at: Time
 

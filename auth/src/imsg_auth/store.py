@@ -11,13 +11,22 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_auth.tables import CHANGES, KEYS, PROVIDER_SWITCHES, REVOKED, USERS
+from imsg_auth.tables import (
+    CHANGES,
+    KEYS,
+    PROVIDER_SWITCHES,
+    QUOTAS_OF_ALL,
+    REVOKED,
+    THE_INSTALLATION,
+    USERS,
+)
 from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
 from imsg_contract.api_keys import KeyKind
 from imsg_contract.topology import CHANGE
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
+from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 
 Role = Literal["user", "admin"]
 
@@ -47,9 +56,7 @@ class User:
     """The argon2id hash."""
     role: Role
     available: bool
-    per_hour: int
-    per_day: int
-    recipients_per_day: int | None
+    quotas: tuple[QuotaRow, ...]
     phone: str | None
     email: str | None
     wechat: str | None
@@ -61,6 +68,34 @@ class User:
     """Which events of the user's messages callbacks wants (`wire.EventKind`)."""
     senders: str | None = None
     """The mail senders that the user may name, comma-separated; None: all."""
+
+    @property
+    def per_hour(self) -> int | None:
+        """Requests of an hour; None: not limited."""
+        return self.find_limit(PER_HOUR)
+
+    @property
+    def per_day(self) -> int | None:
+        """Requests of a day; None: not limited."""
+        return self.find_limit(PER_DAY)
+
+    @property
+    def recipients_per_day(self) -> int | None:
+        """Recipients of a day; None: not limited."""
+        return self.find_limit(RECIPIENTS_PER_DAY)
+
+    def find_limit(self, like: QuotaRow) -> int | None:
+        """Return the limit of the quota that counts the same; None: not limited."""
+        return next((row.limit for row in self.quotas if row.key == like.key), None)
+
+
+def set_limit(quotas: Sequence[QuotaRow], like: QuotaRow, limit: int | None) -> tuple[QuotaRow, ...]:
+    """Set the limit of the quota that counts the same as `like` and keeps its id and place; None removes it."""
+    if limit is None:
+        return tuple(row for row in quotas if row.key != like.key)
+    if all(row.key != like.key for row in quotas):
+        return (*quotas, like._replace(limit=limit))
+    return tuple(row._replace(limit=limit) if row.key == like.key else row for row in quotas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +129,7 @@ class Key:
     last_used_from: str | None = None
 
 
+_READ_QUOTAS_OF_ALL = select(QUOTAS_OF_ALL.c.quotas).where(QUOTAS_OF_ALL.c.id == THE_INSTALLATION)
 _USER_COLUMNS = [USERS.c[name] for name in User.__dataclass_fields__]
 
 
@@ -263,6 +299,19 @@ class Rows:
         await self._connection.execute(delete(PROVIDER_SWITCHES).where(row))
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
         return switch
+
+    async def read_quotas_of_all(self) -> tuple[QuotaRow, ...]:
+        """Read the quotas of the installation."""
+        return (await self._connection.execute(_READ_QUOTAS_OF_ALL)).scalar_one()  # type: ignore[no-any-return]
+
+    async def lock_quotas_of_all(self) -> tuple[QuotaRow, ...]:
+        """Read the quotas of the installation, and lock them until the transaction ends."""
+        found = await self._connection.execute(_READ_QUOTAS_OF_ALL.with_for_update())
+        return found.scalar_one()  # type: ignore[no-any-return]
+
+    async def replace_quotas_of_all(self, quotas: Sequence[QuotaRow]) -> None:
+        """Replace the quotas of the installation, which are locked."""
+        await self._connection.execute(update(QUOTAS_OF_ALL).values(quotas=tuple(quotas)))
 
     async def add_audit_record(self, body: str, topic: str = CHANGE) -> None:
         """Add an audit record to the outbox, or with another routing key another message."""

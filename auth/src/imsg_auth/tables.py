@@ -1,8 +1,10 @@
 """The tables of auth; `migrations` creates them."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -18,6 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.types import TypeDecorator
+
+from imsg_limits.quota import QuotaRow
 
 MAX_NAME = 64
 MAX_SENDERS = 1_024
@@ -45,6 +49,23 @@ class UtcTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class QuotaRows(TypeDecorator[tuple[QuotaRow, ...]]):
+    """Quotas, as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[QuotaRow, ...] | None, dialect: Dialect) -> list[dict[str, Any]] | None:
+        """Write objects."""
+        del dialect
+        return None if value is None else [row._asdict() for row in value]
+
+    def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[QuotaRow, ...]:
+        """Read objects."""
+        del dialect
+        return tuple(QuotaRow(**row) for row in value or ())
+
+
 EXACT_NAME = String(MAX_NAME).with_variant(String(MAX_NAME, collation="C"), "postgresql")
 """Names are compared and sorted by code point on both databases, whatever the server's language."""
 
@@ -58,9 +79,7 @@ USERS = Table(
     Column("password", Text, nullable=False),
     Column("role", String(8), nullable=False),
     Column("available", Boolean, nullable=False),
-    Column("per_hour", Integer, nullable=False),
-    Column("per_day", Integer, nullable=False),
-    Column("recipients_per_day", Integer),  # null: unlimited
+    Column("quotas", QuotaRows, nullable=False),  # read and written whole, with the user
     Column("phone", String(MAX_CONTACT)),
     Column("email", String(MAX_CONTACT)),
     Column("email_key", String(MAX_CONTACT)),  # `addresses.identity` of `email`
@@ -115,6 +134,16 @@ PROVIDER_SWITCHES = Table(
     Column("weight", Integer),
 )
 """A channel's providers as administrators changed them; null: as the settings say."""
+
+QUOTAS_OF_ALL = Table(
+    "installation_quotas",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("quotas", QuotaRows, nullable=False),
+)
+"""The quotas of the whole installation: one row, `THE_INSTALLATION`, read and written whole."""
+
+THE_INSTALLATION = 1
 
 CHANGES = Table(
     "changes",

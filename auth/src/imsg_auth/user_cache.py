@@ -7,9 +7,9 @@ from collections.abc import Callable
 from imsg_auth.store import Key, Rows, Store, User
 from imsg_auth.tables import MAX_KEYS
 from imsg_contract.api_keys import CachedKey, key_field
-from imsg_contract.topology import counts_key, user_key
+from imsg_contract.topology import QUOTAS_OF_ALL, counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_limits.quota import ALL_SENDERS
+from imsg_limits.quota import ALL_SENDERS, encode_rows, encode_user_rows
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
@@ -23,6 +23,12 @@ SCAN_COUNT = 1000
 _FORGET = Script.of("""
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+""")
+
+_WRITE_QUOTAS = Script.of("""
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
 """)
 
 _WRITE = Script.of("""
@@ -58,7 +64,9 @@ class UserCache:
         await self._redis.call("DEL", counts_key(username))
 
     async def write(self, username: str) -> bool:
-        """Write an entry from the row; return False where there is no such user.
+        """Write an entry from the row, and the installation's quotas where Redis has none.
+
+        Return False where there is no such user.
 
         Raises RedisUnavailable, DatabaseUnavailable.
         """
@@ -74,12 +82,37 @@ class UserCache:
             written = await self._redis.run(_WRITE, [key, fence_key], [fence, *fields])
         if not written:
             raise DatabaseUnavailable("the lock of a user's row was lost while the cache entry was written")
+        if not await self._redis.call("EXISTS", QUOTAS_OF_ALL):
+            await self.write_quotas_of_all()
         return True
+
+    async def forget_quotas_of_all(self) -> None:
+        """Delete the installation's quotas; call it in the changing transaction, after they were locked.
+
+        No request is charged until they are written again. Raises RedisUnavailable.
+        """
+        await self._redis.run(_FORGET, _QUOTAS_KEYS, [secrets.token_hex(8), FENCE_LIFE_S])
+
+    async def write_quotas_of_all(self) -> None:
+        """Write the installation's quotas from their row. Raises RedisUnavailable, DatabaseUnavailable."""
+        async with self._store.writing() as rows:
+            await rows.lock_quotas_of_all()
+            fence = await self._redis.call("GET", _QUOTAS_KEYS[1]) or b""
+            encoded = encode_rows(await rows.lock_quotas_of_all())  # again: the answer proves that the lock still held
+            if not await self._redis.run(_WRITE_QUOTAS, _QUOTAS_KEYS, [fence, encoded]):
+                raise DatabaseUnavailable("the lock of the quotas was lost while their cache entry was written")
 
     async def find(self, username: str) -> User | None:
         """Read a user without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
             return await rows.find_user(username)
+
+    async def refresh_quotas_of_all(self) -> None:
+        """Write the installation's quotas after a change, if possible; a gateway asks for missing ones."""
+        try:
+            await self.write_quotas_of_all()
+        except (RedisUnavailable, DatabaseUnavailable) as error:
+            log.warning("quotas_not_cached", error=str(error))
 
     async def refresh(self, username: str) -> None:
         """Write an entry after a change, if possible; a gateway asks for a missing one."""
@@ -90,6 +123,7 @@ class UserCache:
 
     async def forget_all(self) -> None:
         """Delete all entries, at start: the database may have been restored, or changed while Redis was down."""
+        await self.forget_quotas_of_all()
         cursor: bytes | int = 0
         while True:
             cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{user_key('')}*", "COUNT", SCAN_COUNT)
@@ -107,9 +141,7 @@ class UserCache:
             "epoch": user.epoch,
             "role": user.role,
             "available": int(user.available),
-            "per_hour": user.per_hour,
-            "per_day": user.per_day,
-            "recipients_per_day": "" if user.recipients_per_day is None else user.recipients_per_day,
+            "quotas": encode_user_rows(user.quotas),
             "may_send_codes": int(user.may_send_codes),
             "events": user.events,
             "senders": ALL_SENDERS if user.senders is None else user.senders,
@@ -128,6 +160,9 @@ def _cached_key(key: Key) -> CachedKey:
         networks=tuple(filter(None, key.networks.split(","))),
         expires_at=None if key.expires_at is None else int(key.expires_at.timestamp()),
     )
+
+
+_QUOTAS_KEYS = [QUOTAS_OF_ALL, f"imsg:fence:{{{QUOTAS_OF_ALL}}}"]
 
 
 def _keys(username: str) -> list[str]:

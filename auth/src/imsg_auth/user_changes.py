@@ -14,6 +14,7 @@ from imsg_auth.store import FieldTaken, Rows, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
+from imsg_limits.quota import QuotaRow
 from imsg_web.callers import Caller
 
 LEAK_CALLER = Caller("imsg:leaked-key", is_admin=True, user_id="", since=datetime.fromtimestamp(0, UTC))
@@ -21,6 +22,10 @@ LEAK_CALLER = Caller("imsg:leaked-key", is_admin=True, user_id="", since=datetim
 
 LOGIN_CALLER = Caller("imsg:login", is_admin=False, user_id="", since=datetime.fromtimestamp(0, UTC))
 """The actor of failed log-ins in the audit: a name no user can have."""
+
+
+INSTALLATION = "imsg:installation"
+"""The subject of changes of the whole installation in the audit: a name no user can have."""
 
 
 class Cache(Protocol):
@@ -35,6 +40,12 @@ class Cache(Protocol):
     async def refresh(self, username: str) -> None:
         """Write the user's entry, if Redis and the database answer."""
 
+    async def forget_quotas_of_all(self) -> None:
+        """Delete the installation's quotas. Raises RedisUnavailable."""
+
+    async def refresh_quotas_of_all(self) -> None:
+        """Write the installation's quotas, if Redis and the database answer."""
+
 
 class NoCache:
     """The cache while Redis is down: auth empties the user cache when it starts."""
@@ -46,6 +57,12 @@ class NoCache:
         """Do nothing."""
 
     async def refresh(self, username: str) -> None:
+        """Do nothing."""
+
+    async def forget_quotas_of_all(self) -> None:
+        """Do nothing."""
+
+    async def refresh_quotas_of_all(self) -> None:
         """Do nothing."""
 
 
@@ -79,6 +96,32 @@ class UserChange:
     async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
         """Add the audit record to the same transaction; details hold no password, token or address."""
         await _add_audit_record(self.rows, _make_record(actor, action, self.user, details, self.at))
+
+
+@dataclass(frozen=True, slots=True)
+class QuotasChange:
+    """A change of the installation's quotas, which are locked and not cached; it commits when its block ends."""
+
+    quotas: tuple[QuotaRow, ...]
+    rows: Rows
+    at: datetime
+
+    async def replace(self, quotas: tuple[QuotaRow, ...]) -> None:
+        """Replace them."""
+        await self.rows.replace_quotas_of_all(quotas)
+
+    async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
+        """Add the audit record to the same transaction."""
+        record = Change(
+            actor=actor.username,
+            action=action,
+            subject=INSTALLATION,
+            details=details,
+            at=self.at,
+            actor_id=actor.user_id or None,
+            subject_id=None,
+        )
+        await _add_audit_record(self.rows, record)
 
 
 class UserChanges:
@@ -115,6 +158,19 @@ class UserChanges:
             yield UserChange(user, rows, self._now_utc(), administrators)
         self._wake()
         await self._cache.refresh(username)
+
+    @asynccontextmanager
+    async def open_quotas_of_all(self) -> AsyncIterator[QuotasChange]:
+        """Open a change of the installation's quotas.
+
+        Raises DatabaseUnavailable and RedisUnavailable, and then nothing was changed.
+        """
+        async with self._store.writing() as rows:
+            quotas = await rows.lock_quotas_of_all()
+            await self._cache.forget_quotas_of_all()
+            yield QuotasChange(quotas, rows, self._now_utc())
+        self._wake()
+        await self._cache.refresh_quotas_of_all()
 
     async def add_user(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; DatabaseUnavailable, RedisUnavailable."""

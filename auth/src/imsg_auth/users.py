@@ -1,20 +1,22 @@
 """Users: registered, changed, removed and listed."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
-from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Registration, UserPatch
-from imsg_auth.store import Store, User
+from imsg_auth.schemas import DEFAULT_QUOTAS, Modification, Registration, UserPatch
+from imsg_auth.store import Store, User, set_limit
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.callers import Caller
+from imsg_web.etags import require_match
 
 
 class Users:
@@ -49,9 +51,7 @@ class Users:
             password=await self._hash_new(request.username, "password", request.password),
             role=request.role or "user",
             available=True if request.available is None else request.available,
-            per_hour=PER_HOUR if request.per_hour is None else request.per_hour,
-            per_day=PER_DAY if request.per_day is None else request.per_day,
-            recipients_per_day=None,
+            quotas=_set_limits(DEFAULT_QUOTAS, request.model_dump(exclude_none=True)),
             phone=request.phone or None,
             email=request.email or None,
             wechat=request.wechat or None,
@@ -66,7 +66,7 @@ class Users:
         """Set the limits, and `available` where it is present. Raises Refusal no_such_user."""
         values = request.model_dump(exclude_none=True)
         async with self._changes.open(_normalize(username)) as change:
-            await change.set(**values)
+            await change.set(**_write_limits(change.user, values))
             await change.note(actor, "modify", **values)
 
     async def change(self, actor: Caller, username: str, request: UserPatch, *, user_id: str | None = None) -> User:
@@ -93,13 +93,38 @@ class Users:
         async with self._changes.open(name, user_id=user_id, may_end_administrator=request.role == "user") as change:
             if request.role == "user":
                 change.require_other_admin()
-            await change.set(**values)
+            await change.set(**_write_limits(change.user, values))
             if request.password is not None:
                 await change.end_tokens()
             await change.note(actor, "update", **details)
             changed = await change.rows.find_user(name)
             assert changed is not None  # noqa: S101  its row is locked
         return changed
+
+    async def replace_quotas(
+        self, actor: Caller, username: str, quotas: tuple[QuotaRow, ...], if_match: str | None
+    ) -> tuple[QuotaRow, ...]:
+        """Replace a user's quotas. Raises Refusal no_such_user and those of `require_match`."""
+        async with self._changes.open(_normalize(username)) as change:
+            require_match(if_match, change.user.quotas)
+            await change.set(quotas=quotas)
+            await change.note(actor, "quotas", before=_show(change.user.quotas), after=_show(quotas))
+        return quotas
+
+    async def find_quotas_of_all(self) -> tuple[QuotaRow, ...]:
+        """Read the quotas of the whole installation."""
+        async with self._store.reading() as rows:
+            return await rows.read_quotas_of_all()
+
+    async def replace_quotas_of_all(
+        self, actor: Caller, quotas: tuple[QuotaRow, ...], if_match: str | None
+    ) -> tuple[QuotaRow, ...]:
+        """Replace the quotas of the whole installation. Raises Refusal of `require_match`."""
+        async with self._changes.open_quotas_of_all() as change:
+            require_match(if_match, change.quotas)
+            await change.replace(quotas)
+            await change.note(actor, "quotas", before=_show(change.quotas), after=_show(quotas))
+        return quotas
 
     async def remove(self, actor: Caller, username: str) -> None:
         """Remove a user. Raises Refusal no_such_user, last_administrator."""
@@ -211,6 +236,31 @@ def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
     """Refuse what no key may do: set passwords and roles. Raises Refusal not_by_key."""
     if actor.key is not None and changes_access:
         raise Refusal("not_by_key")
+
+
+def _show(quotas: Sequence[QuotaRow]) -> list[dict[str, Any]]:
+    return [row._asdict() for row in quotas]
+
+
+LIMITS: Mapping[str, QuotaRow] = {
+    "per_hour": PER_HOUR,
+    "per_day": PER_DAY,
+    "recipients_per_day": RECIPIENTS_PER_DAY,
+}
+"""The fields of a user that are quotas."""
+
+
+def _set_limits(quotas: Sequence[QuotaRow], values: Mapping[str, Any]) -> tuple[QuotaRow, ...]:
+    for name in LIMITS.keys() & values.keys():
+        quotas = set_limit(quotas, LIMITS[name], values[name])
+    return tuple(quotas)
+
+
+def _write_limits(user: User, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a change, with the quotas in place of the limits."""
+    columns = {name: value for name, value in values.items() if name not in LIMITS}
+    quotas = _set_limits(user.quotas, values)
+    return columns if quotas == user.quotas else {**columns, "quotas": quotas}
 
 
 def _refuse(field: str, why_zh: str, why_en: str) -> Refusal:

@@ -24,9 +24,9 @@ USERS = 250
 LASTING_S = 86_400
 
 _COPY = """
-INSERT INTO users (username, password, role, available, per_hour, per_day, recipients_per_day, epoch, created_at, id,
+INSERT INTO users (username, password, role, available, quotas, epoch, created_at, id,
                    may_send_codes, events, senders)
-SELECT {name}, password, 'user', available, per_hour, per_day, recipients_per_day, epoch, created_at, {id},
+SELECT {name}, password, 'user', available, quotas, epoch, created_at, {id},
        may_send_codes, events, senders
 FROM users WHERE username = 'admin'
 """

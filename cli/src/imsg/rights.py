@@ -19,6 +19,7 @@ from imsg_contract.topology import (
     EVENT,
     INBOUND,
     OUTCOME,
+    QUOTAS_OF_ALL,
     RECEIPT,
     TOMBSTONES,
     WRITABLE,
@@ -102,6 +103,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
     "gateway": RedisRights(
         reads=(
             user_key(ANY),
+            QUOTAS_OF_ALL,
             followers_key(ANY),
             left_key(ANY),
             no_provider_key(ANY),
@@ -115,7 +117,15 @@ AT_REDIS: Mapping[str, RedisRights] = {
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),
     "auth": RedisRights(
-        writes=(user_key(ANY), switches_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*", "imsg:login-known:*"),
+        writes=(
+            user_key(ANY),
+            QUOTAS_OF_ALL,
+            switches_key(ANY),
+            "imsg:used:*",
+            "imsg:fence:*",
+            "imsg:tally:*",
+            "imsg:login-known:*",
+        ),
         also=("scan", "zadd", "zscore", "zremrangebyrank"),
     ),
     "history": RedisRights(

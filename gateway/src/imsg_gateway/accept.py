@@ -93,7 +93,7 @@ class Acceptor:
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        charged = await credential.charge(len(draft.recipients), kind)
+        charged = await credential.charge(len(draft.recipients), kind, segments=_count_segments(draft), method=method)
         if (sender := draft.sender) is not None and not charged.may_send_by(sender):
             await self._give_back(charged)
             raise Refusal("may_not_send_by", sender=sender)
@@ -177,6 +177,13 @@ class Acceptor:
         except (RedisUnavailable, RedisRefused) as away:
             # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
             log.warning("quota_not_refunded", why=str(away))
+
+
+def _count_segments(draft: Draft) -> int:
+    """Count the segments of all recipients; an SMS of a template whose words are not known is one at least."""
+    if draft.method.segments is None:
+        return 0
+    return draft.total_segments or len(draft.recipients)
 
 
 def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:

@@ -244,18 +244,20 @@ class Credential:
         Raises Refusal no_scope, not_by_key, and what `authenticate` raises.
         """
 
-    async def charge(self, recipients: int, kind: Kind | None = None) -> Charged:
-        """Count one request, if token or key, `available` and limits allow it, all in one step.
+    async def charge(
+        self, recipients: int, kind: Kind | None = None, *, segments: int = 0, method: str = ""
+    ) -> Charged:
+        """Count one request, if token or key, `available` and quotas allow it, all in one step.
 
         `kind` is what it is one of. Raises Refusal token_invalid, sending_disabled, may_not_send_codes and what
         `limits` knows; ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
-            match await self._charge(recipients, kind):
+            match await self._charge(recipients, kind, segments, method):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise refuse_exhausted(nothing_left, recipients, self._authenticator.zone)
+                    raise refuse_exhausted(nothing_left, recipients, segments, self._authenticator.zone)
                 case SendingDisabled():
                     raise Refusal("sending_disabled")
                 case CodesForbidden():
@@ -271,7 +273,7 @@ class Credential:
     async def _judge(self) -> Caller:
         raise NotImplementedError
 
-    async def _charge(self, recipients: int, kind: Kind | None) -> ChargeResult:
+    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
         raise NotImplementedError
 
     async def _verify_again(self, stale: StaleToken) -> None:
@@ -313,13 +315,20 @@ class TokenCredential(Credential):
                     await self._cache()
         raise ServiceUnavailable("auth did not write the user into the cache")
 
-    async def _charge(self, recipients: int, kind: Kind | None) -> ChargeResult:
+    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
         if self._verdict is None:
             await self.authenticate()
         known = self._verdict
         assert known is not None  # noqa: S101  _judge sets it
         return await self._authenticator.quota.charge(
-            self.username, self.token.nonce, known.epoch, recipients, known.user_id, kind=kind
+            self.username,
+            self.token.nonce,
+            known.epoch,
+            recipients,
+            known.user_id,
+            kind=kind,
+            segments=segments,
+            method=method,
         )
 
     async def _verify_again(self, stale: StaleToken) -> None:
@@ -393,13 +402,21 @@ class KeyCredential(Credential):
                     username = None
         raise ServiceUnavailable("auth did not write the user into the cache")
 
-    async def _charge(self, recipients: int, kind: Kind | None) -> ChargeResult:
+    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
         if self._verdict is None:
             await self.authenticate()
         known = self._verdict
         assert known is not None  # noqa: S101  _judge sets it
         result = await self._authenticator.quota.charge(
-            known.username, known.parsed.digest, 0, recipients, known.parsed.user_id, kind=kind, key=known.cached
+            known.username,
+            known.parsed.digest,
+            0,
+            recipients,
+            known.parsed.user_id,
+            kind=kind,
+            key=known.cached,
+            segments=segments,
+            method=method,
         )
         if isinstance(result, TokenRevoked):
             self._authenticator.forget_key(self.text)

@@ -1,38 +1,62 @@
-"""Limits as the client reads them: RateLimit headers, and the refusal of what is used up."""
+"""Quotas as the client reads them: RateLimit headers, and the refusal of what is used up."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from imsg_contract.errors import Refusal
-from imsg_limits.quota import Exhausted, Window, WindowName
+from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, Exhausted, Per, Scope, Unit, Window
 
-_POLICIES: Mapping[WindowName, tuple[str, int, str]] = {
-    "per_hour": ("hour", 3_600, ""),
-    "per_day": ("day", 86_400, ""),
-    "recipients_per_day": ("recipients", 86_400, ';qu="recipients"'),
+_NAMES = {PER_HOUR.key: "hour", PER_DAY.key: "day", RECIPIENTS_PER_DAY.key: "recipients"}
+"""What the headers call the quotas that v1 knows; of others it is the id."""
+
+_REASONS = {row.key: f"{row.id}_used_up" for row in (PER_HOUR, PER_DAY, RECIPIENTS_PER_DAY)}
+
+_LENGTHS_S: Mapping[Per, int] = {"minute": 60, "hour": 3_600, "day": 86_400, "month": 31 * 86_400}
+
+_UNITS: Mapping[Unit, tuple[str, str]] = {
+    "requests": ("次", "requests"),
+    "recipients": ("个收件人", "recipients"),
+    "segments": ("条短信", "segments"),
 }
-"""Window → name, length in seconds and unit, as the headers give them."""
+_SCOPES: Mapping[Scope, tuple[str, str]] = {
+    "user": ("", "The"),
+    "all": ("整个系统共用的", "The whole installation's"),
+}
 
 
 def headers(windows: Sequence[Window]) -> dict[str, str]:
     """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10: lists of quoted items)."""
     policies, lefts = [], []
     for window in windows:
-        name, seconds, unit = _POLICIES[window.name]
-        policies.append(f'"{name}";q={window.limit};w={seconds}{unit}')
+        row = window.row
+        name = _NAMES.get(row.key, row.id) if window.scope == "user" else f"all.{row.id}"
+        unit = "" if row.counts == "requests" else f';qu="{row.counts}"'
+        policies.append(f'"{name}";q={window.limit};w={_LENGTHS_S[row.per]}{unit}')
         lefts.append(f'"{name}";r={window.left};t={window.opens_in_s}')
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)}
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)} if windows else {}
 
 
-def refuse_exhausted(found: Exhausted, recipients: int, zone: tzinfo) -> Refusal:
-    """Refuse a request of so many recipients: the window in the way, and when it opens in the zone of the windows."""
+def refuse_exhausted(found: Exhausted, recipients: int, segments: int, zone: tzinfo) -> Refusal:
+    """Refuse a request of so much: the quota in the way, and when it opens in the zone of the windows."""
     window = found.window
+    row = window.row
+    opens = datetime.fromtimestamp(window.opens_at, zone).isoformat()
+    wanted = {"requests": 1, "recipients": recipients, "segments": segments}[row.counts]
+    unit_zh, unit_en = _UNITS[row.counts]
+    scope_zh, scope_en = _SCOPES[window.scope]
     return Refusal(
-        f"{window.name}_used_up",
+        _REASONS.get(row.key, "quota_used_up") if window.scope == "user" else "quota_used_up",
+        extra={"quota": row.id, "left": window.left, "opens_at": opens},
         limit=window.limit,
         left=window.left,
         recipients=recipients,
-        opens=datetime.fromtimestamp(window.opens_at, zone).isoformat(),
+        opens=opens,
+        quota=row.id,
+        wanted=wanted,
+        unit_zh=unit_zh,
+        unit_en=unit_en,
+        scope_zh=scope_zh,
+        scope_en=scope_en,
         retry_after_s=max(1, window.opens_in_s),
         headers=headers(found.windows),
     )

@@ -24,7 +24,7 @@ SUCCESS, NO_CONTENT, NOT_FOUND = 200, 204, 404
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 
-RETURNED_HEADERS = ("retry-after", "cache-control", "allow")
+RETURNED_HEADERS = ("retry-after", "cache-control", "allow", "etag")
 
 
 FILE_HEADERS = ("content-type", "content-disposition", "cache-control")
@@ -51,6 +51,8 @@ class Relay:
         }
         if credential is not None:
             headers["x-imsg-token"] = "".join(credential.text.split())
+        if (if_match := request.headers.get("if-match")) is not None:
+            headers["if-match"] = if_match
         content = None
         if verb in WITH_BODY or request.fields:
             content = to_json(request.fields)

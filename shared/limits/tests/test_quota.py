@@ -4,20 +4,21 @@ import asyncio
 from datetime import UTC, datetime
 
 from imsg_contract.api_keys import key_field
-from imsg_contract.topology import user_key
+from imsg_contract.topology import QUOTAS_OF_ALL, user_key
 from imsg_limits.quota import (
     CachedUser,
     Charged,
     Counters,
     Exhausted,
     Quota,
+    QuotaRow,
     SendingDisabled,
     StaleToken,
     TokenRevoked,
     UserNotCached,
 )
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.quota import EPOCH, ID, SHANGHAI, cache_user, charge, exhaust
+from imsg_testing.quota import EPOCH, ID, SHANGHAI, cache_quotas_of_all, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
 
 
@@ -210,6 +211,68 @@ async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) 
         await cache_user(redis, name)
         await redis.call("DEL", (await charge(quota, name)).charge.key)
         assert (await charge(quota, name)).windows[0].used == 1
+
+
+SMS_SEGMENTS = QuotaRow("sms_segments_per_month", "segments", "month", 10, "sms")
+SMS_A_MINUTE = QuotaRow("ours", "requests", "minute", 2, "sms")
+
+
+async def test_rows_of_a_method_count_what_that_method_sends(redis: Redis, name: str) -> None:
+    """Segments of all recipients; what goes another way is not charged, and not refused by them."""
+    await cache_user(redis, name, rows=(SMS_SEGMENTS, SMS_A_MINUTE))
+    quota = Quota(redis, SHANGHAI)
+
+    async def send(method: str, segments: int) -> object:
+        return await quota.charge(name, "nonce", 1, 1, ID, segments=segments, method=method)
+
+    assert isinstance(await send("sms", 8), Charged)
+    refused = await send("sms", 3)
+    assert isinstance(refused, Exhausted)
+    assert (refused.window.name, refused.window.left, refused.window.row) == ("sms_segments_per_month", 2, SMS_SEGMENTS)
+    passed = await send("smtp", 0)
+    assert isinstance(passed, Charged)
+    assert {window.name: window.used for window in passed.windows} == {
+        "per_hour": 2, "per_day": 2, "sms_segments_per_month": 8, "ours": 1,
+    }  # fmt: skip
+    assert isinstance(await send("sms", 2), Charged)
+    refused = await send("sms", 0)
+    assert isinstance(refused, Exhausted)
+    assert (refused.window.name, refused.window.left) == ("ours", 0)
+    assert 0 < refused.window.opens_in_s <= 60
+
+
+async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis, valkey_url: str, name: str) -> None:
+    """Exactly, through two gateways; a refused one is charged to nobody, and what is refunded may be used again."""
+    both, row = (name, f"{name}-2"), QuotaRow("all-mail", "recipients", "day", 7, "smtp")
+    for one in both:
+        await cache_user(redis, one, per_hour=100, per_day=100)
+    used = (await Quota(redis, SHANGHAI).read_used(name, ID, (), (row,))).windows[0].used
+    await cache_quotas_of_all(redis, row._replace(limit=used + 7))
+    try:
+        async with connect(valkey_url) as other:
+            gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
+            answers = await asyncio.gather(
+                *(gateways[n % 2].charge(both[n // 2 % 2], "nonce", 1, 1, ID, method="smtp") for n in range(60))
+            )
+        charged = [answer for answer in answers if isinstance(answer, Charged)]
+        refused = [answer for answer in answers if isinstance(answer, Exhausted)]
+        assert (len(charged), len(refused)) == (7, 53)
+        assert {(answer.window.name, answer.window.scope) for answer in refused} == {("all-mail", "all")}
+        assert sum([(await gateways[0].read_used(one, ID)).hour for one in both]) == 7
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="sms"), Charged)
+        await gateways[0].refund(charged[0].charge)
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="smtp"), Charged)
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="smtp"), Exhausted)
+    finally:
+        await cache_quotas_of_all(redis)
+
+
+async def test_a_charge_waits_for_auth_where_redis_lost_the_quotas_of_the_installation(redis: Redis, name: str) -> None:
+    """A flushed Redis never reads as `no limit`."""
+    await cache_user(redis, name)
+    await redis.call("DEL", QUOTAS_OF_ALL)
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, ID) == UserNotCached()
+    await cache_quotas_of_all(redis)
 
 
 async def test_a_tally_adds_up_and_forgets_by_itself(redis: Redis, name: str) -> None:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from imsg_limits.quota import Charged, Quota, offsets
+from imsg_limits.quota import Charged, Quota, QuotaRow, name_row, offsets
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
@@ -129,14 +129,48 @@ async def test_the_script_agrees_with_the_zone_database_at_every_quarter(redis: 
     changes = table[2::2] or (int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()),)
     for at in (change + quarter * 900 - 5 for change in changes for quarter in range(-6, 7)):
         await clock.set(datetime.fromtimestamp(at, UTC))
-        used = await clock.quota.read_used(name, ID)
-        here, before, opens = (
-            datetime.fromtimestamp(t, clock.zone) for t in (at, used.hour_opens - 1, used.hour_opens)
-        )
+        minute, hour, day, month = (await clock.quota.read_used(name, ID, EACH_PERIOD)).windows
+        here, before, opens = (datetime.fromtimestamp(t, clock.zone) for t in (at, hour.opens_at - 1, hour.opens_at))
         assert (before.hour, before.utcoffset()) == (here.hour, here.utcoffset())
         assert (opens.hour, opens.utcoffset()) != (here.hour, here.utcoffset())
-        assert datetime.fromtimestamp(used.day_opens - 1, clock.zone).date() == here.date()
-        assert datetime.fromtimestamp(used.day_opens, clock.zone).date() > here.date()
+        assert datetime.fromtimestamp(day.opens_at - 1, clock.zone).date() == here.date()
+        assert datetime.fromtimestamp(day.opens_at, clock.zone).date() > here.date()
+        assert datetime.fromtimestamp(month.opens_at - 1, clock.zone).month == here.month
+        assert datetime.fromtimestamp(month.opens_at, clock.zone).month == here.month % 12 + 1
+        assert minute.opens_in_s == 60 - here.second
+
+
+EACH_PERIOD = tuple(
+    QuotaRow(name_row("requests", per, None), "requests", per, 9) for per in ("minute", "hour", "day", "month")
+)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "opens"),
+    [
+        ("Asia/Shanghai", "2028-02-28 12:00", "2028-03-01 00:00"),  # a leap year
+        ("Asia/Shanghai", "2027-02-01 00:00", "2027-03-01 00:00"),
+        ("Asia/Shanghai", "2100-02-28 23:59:59", "2100-03-01 00:00"),  # none, though it divides by four
+        ("America/New_York", "2026-10-31 23:00", "2026-11-01 00:00"),
+        ("America/New_York", "2026-11-01 00:30", "2026-12-01 00:00"),  # the clock changes on the 1st
+        ("Europe/Berlin", "2026-12-31 23:59:59", "2027-01-01 00:00"),
+        ("Pacific/Kiritimati", "2026-03-31 23:59:59", "2026-04-01 00:00"),
+    ],
+)
+async def test_a_month_ends_with_the_calendar_of_the_zone(
+    redis: Redis, name: str, zone: str, at: str, opens: str
+) -> None:
+    clock, row = Clockwork(redis, zone), EACH_PERIOD[-1]._replace(limit=1)
+    await cache_user(redis, name, rows=(row,))
+    await clock.go(at)
+    await charge(clock.quota, name)
+    refused = (await exhaust(clock.quota, name)).window
+    assert refused.name == "per_month"
+    assert datetime.fromtimestamp(refused.opens_at, clock.zone) == datetime.fromisoformat(opens).replace(
+        tzinfo=clock.zone
+    )
+    await clock.go(opens)
+    await charge(clock.quota, name)
 
 
 class Turning(tzinfo):

@@ -1,7 +1,7 @@
 """Auth on a real Valkey and database, called as the gateway calls it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from imsg_auth.main import Settings, app
 from imsg_contract import tokens
 from imsg_contract.topology import user_key
+from imsg_limits.quota.rows import decode_rows
 from imsg_runtime.redis import Redis
 
 SERVICE_KEY = SecretStr("the service key of the tests of auth")
@@ -51,9 +52,16 @@ class Visitor:
         assert self.name is not None
         return self.name
 
-    async def call(self, verb: str, path: str, body: object = None, language: str = "") -> httpx.Response:
+    async def call(
+        self,
+        verb: str,
+        path: str,
+        body: object = None,
+        language: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Call a public URL."""
-        headers = {"x-imsg-address": self.address, "accept-language": language}
+        headers = {"x-imsg-address": self.address, "accept-language": language, **(headers or {})}
         if self.name is not None:
             role = "admin" if self.is_admin else "user"
             headers |= {"x-imsg-caller": quote(self.name, safe=""), "x-imsg-role": role, "x-imsg-token": self.token}
@@ -64,6 +72,10 @@ class Visitor:
     async def post(self, path: str, **body: object) -> httpx.Response:
         """Post fields."""
         return await self.call("POST", path, body)
+
+    async def put(self, path: str, headers: Mapping[str, str], **body: object) -> httpx.Response:
+        """Put fields."""
+        return await self.call("PUT", path, body, headers=headers)
 
     async def get(self, path: str) -> httpx.Response:
         """Get a URL."""
@@ -99,10 +111,12 @@ async def running(asked: Settings) -> AsyncIterator[Visitor]:
 
 
 async def read_cached(redis: Redis, username: str) -> dict[str, str]:
-    """Read a cached user; empty where there is none."""
+    """Read a cached user; empty where there is none. The limits of the quotas stand under their ids."""
     found = await redis.call("HGETALL", user_key(username))
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-    return {key.decode(): value.decode() for key, value in pairs}
+    cached = {key.decode(): value.decode() for key, value in pairs}
+    rows = decode_rows(cached.pop("quotas", "").encode())
+    return cached | {row.id: "" if row.limit is None else str(row.limit) for row in rows}
 
 
 async def holds(redis: Redis, token: str) -> bool:

@@ -16,6 +16,7 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
+from imsg_limits.quota import PER_DAY, PER_HOUR
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 
@@ -27,9 +28,7 @@ PERSON = User(
     password="no hash",
     role="user",
     available=True,
-    per_hour=0,
-    per_day=20,
-    recipients_per_day=None,
+    quotas=(PER_HOUR._replace(limit=0), PER_DAY._replace(limit=20)),
     phone=None,
     email=None,
     wechat=None,

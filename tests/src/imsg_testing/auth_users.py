@@ -10,7 +10,8 @@ from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, read_cached
 
 RECORD = {
-    "id", "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
+    "id", "username", "role", "phone", "email", "wechat", "available", "quotas", "per_hour", "per_day",
+    "recipients_per_day",
     "may_send_codes", "senders", "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
 }  # fmt: skip
 

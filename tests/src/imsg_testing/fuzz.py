@@ -4,8 +4,8 @@ A request that the schema allows is changed here so that these hold too; whateve
 """
 
 import base64
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, cast
 
 from schemathesis import Case
 
@@ -43,8 +43,8 @@ def mend(case: Case[Any]) -> None:
         case.body = {name: value for name, value in _sound(case.body).items() if name != "token"}
     for part, rule in _RULES.get((case.method, in_v2(case.path)), ()):
         fields = getattr(case, part)
-        if isinstance(fields, dict):
-            rule(fields)
+        if isinstance(fields, MutableMapping):
+            rule(cast("Fields", fields))
 
 
 def is_out_of_reach(case: Case[Any]) -> bool:
@@ -153,6 +153,17 @@ def _ask_for_known(names: Fields) -> None:
     names["username"] = KNOWN
 
 
+def _match_any(headers: Fields) -> None:
+    """Replace a list whatever it is now."""
+    headers["if-match"] = "*"
+
+
+def _distinct_quotas(body: Fields) -> None:
+    """Let no two quotas count the same, and leave enough for what else is tried."""
+    rows = {(row["counts"], row["per"], row.get("method")): {**row, "limit": 10**9} for row in body["quotas"]}
+    body["quotas"] = [{**row, "id": f"row-{number}"} for number, row in enumerate(rows.values())]
+
+
 Rule = tuple[str, Callable[[Fields], None]]
 
 
@@ -179,6 +190,13 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ("body", _tag),
         ("body", _email),
         ("body", _password),
+    ),
+    ("PUT", "/api/v2/quotas"): (("headers", _match_any), ("body", _distinct_quotas)),
+    ("GET", "/api/v2/users/{username}/quotas"): (("path_parameters", _ask_for_known),),
+    ("PUT", "/api/v2/users/{username}/quotas"): (
+        ("path_parameters", _ask_for_known),
+        ("headers", _match_any),
+        ("body", _distinct_quotas),
     ),
     ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life)),

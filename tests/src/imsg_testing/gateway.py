@@ -21,13 +21,15 @@ from imsg_broker.port import Broker, Delivery
 from imsg_contract import api_keys, tokens
 from imsg_contract.api_keys import CachedKey, key_field
 from imsg_contract.ids import new_id
-from imsg_contract.topology import Lane, user_key
+from imsg_contract.topology import QUOTAS_OF_ALL, Lane, user_key
 from imsg_contract.wire import Job
 from imsg_gateway.main import Settings, app
+from imsg_limits.quota import QuotaRow
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_testing.api_versions import in_v2
 from imsg_testing.callers import id_of
+from imsg_testing.quota import encode_limits
 from imsg_testing.service import Service as ServiceProcess
 from imsg_testing.waiting import eventually
 from imsg_web.service import Service
@@ -47,6 +49,8 @@ class User:
     per_hour: int = 100
     per_day: int = 1_000
     recipients_per_day: str = ""
+    rows: tuple[QuotaRow, ...] = ()
+    """Quotas beside these."""
     id: str = ""
     """Empty: the one that goes with the name."""
     since: float = 0.0
@@ -62,9 +66,12 @@ class User:
             "epoch": self.epoch,
             "role": self.role,
             "available": int(self.available),
-            "per_hour": self.per_hour,
-            "per_day": self.per_day,
-            "recipients_per_day": self.recipients_per_day,
+            "quotas": encode_limits(
+                self.per_hour,
+                self.per_day,
+                int(self.recipients_per_day) if self.recipients_per_day else None,
+                *self.rows,
+            ),
             "may_send_codes": self.may_send_codes,
             "senders": self.senders,
             "id": self.id or id_of(name),
@@ -73,6 +80,7 @@ class User:
         }
         await store.call("DEL", user_key(name))
         await store.call("HSET", user_key(name), *(part for field in cached.items() for part in field))
+        await store.call("SET", QUOTAS_OF_ALL, "", "NX")
 
 
 def digest_of(text: str) -> str:
@@ -117,7 +125,7 @@ class Auth:
                 Route("/internal/keys/find", self._find_key, methods=["POST"]),
                 Route("/internal/keys/used", self._note_uses, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),
-                Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"]),
+                Route("/{path:path}", self._relay, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ]
         )
 
@@ -215,7 +223,7 @@ class Owner:
             {"errorCode": 0, "errorMessage": "OK", "paths": {}, "components": {"schemas": {}}}
         )
         self.app: ASGIApp = Starlette(
-            routes=[Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"])]
+            routes=[Route("/{path:path}", self._relay, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
         )
 
     async def _relay(self, request: Request) -> Response:

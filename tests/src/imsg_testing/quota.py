@@ -4,8 +4,18 @@ import secrets
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from imsg_contract.topology import user_key
-from imsg_limits.quota import Charged, Exhausted, Quota
+from imsg_contract.topology import QUOTAS_OF_ALL, user_key
+from imsg_limits.quota import (
+    PER_DAY,
+    PER_HOUR,
+    RECIPIENTS_PER_DAY,
+    Charged,
+    Exhausted,
+    Quota,
+    QuotaRow,
+    encode_rows,
+    encode_user_rows,
+)
 from imsg_runtime.redis import Redis
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -15,16 +25,40 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """The id of a cached user, and when it was registered."""
 
 
-async def cache_user(redis: Redis, name: str, revoked: str = "never", **fields: str | int) -> None:
-    """Write a user into the cache, with the defaults of a new user."""
+def encode_limits(per_hour: int, per_day: int, recipients_per_day: int | None, *rows: QuotaRow) -> str:
+    """Encode the document's quotas, and others, as auth caches them."""
+    limits = {PER_HOUR: per_hour, PER_DAY: per_day, RECIPIENTS_PER_DAY: recipients_per_day}
+    documented = [row._replace(limit=limit) for row, limit in limits.items() if limit is not None]
+    return encode_user_rows((*documented, *rows))
+
+
+async def cache_quotas_of_all(redis: Redis, *rows: QuotaRow) -> None:
+    """Write the installation's quotas as auth does."""
+    await redis.call("SET", QUOTAS_OF_ALL, encode_rows(rows))
+
+
+async def cache_user(
+    redis: Redis,
+    name: str,
+    revoked: str = "never",
+    *,
+    per_hour: int = 5,
+    per_day: int = 20,
+    recipients_per_day: int | None = None,
+    rows: tuple[QuotaRow, ...] = (),
+    **fields: str | int,
+) -> None:
+    """Write a user into the cache, with the defaults of a new user; the installation has no quotas unless it has."""
     usual: dict[str, str | int] = {
-        "epoch": 1, "role": "user", "available": 1, "per_hour": 5, "per_day": 20, "recipients_per_day": "",
-        "id": ID, "since": 0, "may_send_codes": 1, "events": 0, "senders": "*",
+        "epoch": 1, "role": "user", "available": 1,
+        "quotas": encode_limits(per_hour, per_day, recipients_per_day, *rows), "id": ID, "since": 0,
+        "may_send_codes": 1, "events": 0, "senders": "*",
         f"revoked:{revoked}": 99,
     }  # fmt: skip
     pairs = (usual | fields).items()
     await redis.call("DEL", user_key(name))
     await redis.call("HSET", user_key(name), *(part for pair in pairs for part in pair))
+    await redis.call("SET", QUOTAS_OF_ALL, "", "NX")
 
 
 async def charge(quota: Quota, name: str, recipients: int = 1) -> Charged:

@@ -1,6 +1,7 @@
 """What administrators do with users."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -16,7 +17,9 @@ from imsg_auth.schemas import (
     UsersQuery,
 )
 from imsg_auth.store import User
+from imsg_auth.users import LIMITS
 from imsg_contract.error_responses import BODY
+from imsg_limits.quota import QuotaRow, Window
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.schemas import Success, describe_refusals
 
@@ -43,7 +46,8 @@ async def modify(administrator: Administrator, username: str, body: Modification
 async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], parts: AuthParts) -> UsersAnswer:
     """List the users."""
     page, has_more = await parts.users.list_page(query.cursor, query.search, query.limit)
-    records = [await _read_record(parts, user) for user in page]
+    quotas_of_all = await parts.users.find_quotas_of_all()
+    records = [await _read_record(parts, user, quotas_of_all) for user in page]
     cursor = base64.urlsafe_b64encode(page[-1].username.encode()).decode() if has_more else None
     return UsersAnswer(users=records, next=cursor)
 
@@ -71,23 +75,41 @@ async def remove_user(administrator: Administrator, username: str, parts: AuthPa
 
 
 async def show_user(parts: Parts, user: User) -> UserAnswer:
-    """Show a user with what is used of the limits."""
-    record = await _read_record(parts, user)
+    """Show a user with what is used of the quotas."""
+    record = await _read_record(parts, user, await parts.users.find_quotas_of_all())
     return UserAnswer(**record.model_dump())
 
 
-async def _read_record(parts: Parts, user: User) -> UserRecord:
-    used = await parts.quota.read_used(user.username, user.id)
-    fields = {name: getattr(user, name) for name in UserRecord.model_fields.keys() & User.__dataclass_fields__.keys()}
+async def _read_record(parts: Parts, user: User, quotas_of_all: tuple[QuotaRow, ...]) -> UserRecord:
+    used = await parts.quota.read_used(user.username, user.id, user.quotas, quotas_of_all)
+    shared = UserRecord.model_fields.keys() & User.__dataclass_fields__.keys() - {"quotas"}
+    fields = {name: getattr(user, name) for name in shared}
     senders = "all" if user.senders is None else [name for name in user.senders.split(",") if name]
     return UserRecord.model_validate(
         {
             **fields,
+            **{name: getattr(user, name) for name in LIMITS},
+            "quotas": [_show_usage(window) for window in used.windows],
             "senders": senders,
             "used_hour": used.hour,
-            "left_hour": max(0, user.per_hour - used.hour),
+            "left_hour": None if user.per_hour is None else max(0, user.per_hour - used.hour),
             "used_day": used.day,
-            "left_day": max(0, user.per_day - used.day),
+            "left_day": None if user.per_day is None else max(0, user.per_day - used.day),
             "used_recipients": used.recipients,
         }
     )
+
+
+def _show_usage(window: Window) -> dict[str, object]:
+    row = window.row
+    return {
+        "id": row.id,
+        "counts": row.counts,
+        "per": row.per,
+        "method": row.method,
+        "limit": window.limit,
+        "scope": window.scope,
+        "used": window.used,
+        "left": window.left,
+        "opens_at": datetime.fromtimestamp(window.opens_at, UTC),
+    }

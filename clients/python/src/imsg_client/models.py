@@ -41,6 +41,23 @@ class Limit(Model):
     left: int
 
 
+class Quota(Model):
+    """One quota of the user, or of the whole installation, in its current period."""
+
+    id: str
+    scope: str
+    """`user` or `all`."""
+    counts: str
+    """`requests`, `recipients` or `segments`."""
+    per: str
+    """`minute`, `hour`, `day` or `month`."""
+    method: str | None = None
+    limit: int
+    used: int
+    left: int
+    opens_at: datetime
+
+
 class Limits(Model):
     """What the user may still send."""
 
@@ -232,11 +249,12 @@ class User(Model):
     email: str | None = None
     wechat: str | None = None
     available: bool
-    per_hour: int
-    per_day: int
+    quotas: list[Quota] = []
+    per_hour: int | None = None
+    per_day: int | None = None
     recipients_per_day: int | None = None
-    left_hour: int
-    left_day: int
+    left_hour: int | None = None
+    left_day: int | None = None
     created_at: datetime
 
 

@@ -33,6 +33,10 @@ RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
         "GET /users/{username}": "users",
         "PATCH /users/{username}": "users",
         "DELETE /users/{username}": "users",
+        "GET /users/{username}/quotas": None,
+        "PUT /users/{username}/quotas": None,
+        "GET /quotas": None,
+        "PUT /quotas": None,
     },
     "history": {
         "GET /messages": "query",

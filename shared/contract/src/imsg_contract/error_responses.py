@@ -18,6 +18,15 @@ TOKEN = ("token_missing", "token_invalid")
 OUTCOME_UNKNOWN = "outcome_unknown"
 """The one reason that adds a field of its own: the `id` of the request that may have been accepted."""
 
+QUOTA = 10013
+"""The code whose refusals name the quota that is used up."""
+
+_QUOTA_FIELDS: Mapping[str, Any] = {
+    "quota": {"type": "string", "description": "With a quota that is used up: its id."},
+    "left": {"type": "integer", "description": "What is left of it in this period."},
+    "opens_at": {"type": "string", "format": "date-time", "description": "When the next period begins."},
+}
+
 NOTHING: Mapping[str, str] = {}
 
 _RETRY_AFTER = {"description": "In how many seconds to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
@@ -80,4 +89,6 @@ def _schema(reasons: list[str]) -> dict[str, Any]:
             "pattern": "^[0-9a-f]{32}$",
             "description": f"With `{OUTCOME_UNKNOWN}`: the request that may have been accepted.",
         }
+    if any(REASONS[reason].code == QUOTA for reason in reasons):
+        properties |= _QUOTA_FIELDS
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

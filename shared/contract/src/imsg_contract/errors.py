@@ -217,6 +217,13 @@ REASONS: Mapping[str, Reason] = {
         "This request has {recipients} recipients, but only {left} of today's {limit} are left until {opens}; "
         "send to fewer at once.",
     ),
+    "quota_used_up": Reason(
+        10013,
+        429,
+        "{scope_zh}配额 {quota} 共 {limit} {unit_zh}，只剩 {left}，而此请求需要 {wanted}；{opens} 起重新计数。",
+        "{scope_en} quota {quota} of {limit} {unit_en} has {left} left, and this request needs {wanted}; it opens "
+        "again at {opens}.",
+    ),
     # 10014, 10015
     "not_following": Reason(
         10014,
@@ -339,6 +346,18 @@ REASONS: Mapping[str, Reason] = {
     ),
     "code_expired": Reason(10016, 409, "二维码已过期，请重新生成。", "The code has expired; make another."),
     "paused": Reason(10016, 409, "{method} 已被管理员暂停。", "{method} is paused by an administrator."),
+    "if_match_required": Reason(
+        10016,
+        428,
+        "缺少 If-Match 请求头；请先 GET，再带上所得的 ETag 修改。",
+        "The header If-Match is missing; GET the list first, and send the ETag of the answer.",
+    ),
+    "changed": Reason(
+        10016,
+        412,
+        "列表已被他人修改；请重新 GET，核对后再改。",
+        "The list was changed meanwhile; GET it again, and change that.",
+    ),
     "not_found": Reason(10016, 404, "没有找到 {what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
         10016,

@@ -149,6 +149,13 @@ def counts_key(name: str) -> str:
     return f"imsg:used:{{{user_key(name)}}}"
 
 
+QUOTAS_OF_ALL = "imsg:quotas"
+"""The rows of the installation's quotas, which auth writes for the gateways; without it no request is charged."""
+
+COUNTS_OF_ALL = "imsg:used:all"
+"""The hash of the installation's counts."""
+
+
 CHANNEL_LOOK_S = 0.5
 """The greatest age of the channel's state that a worker goes by."""
 

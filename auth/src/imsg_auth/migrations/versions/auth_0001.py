@@ -1,4 +1,4 @@
-"""Create users, revoked tokens, API keys, provider switches, and the outbox of changes."""  # noqa: INP001  loaded by path
+"""Create users, revoked tokens, API keys, provider switches, quotas, and the outbox."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,9 +18,7 @@ def upgrade() -> None:
         sa.Column("password", sa.Text, nullable=False),
         sa.Column("role", sa.String(8), nullable=False),
         sa.Column("available", sa.Boolean, nullable=False),
-        sa.Column("per_hour", sa.Integer, nullable=False),
-        sa.Column("per_day", sa.Integer, nullable=False),
-        sa.Column("recipients_per_day", sa.Integer),
+        sa.Column("quotas", sa.JSON, nullable=False),
         sa.Column("phone", sa.String(254)),
         sa.Column("email", sa.String(254)),
         sa.Column("email_key", sa.String(254)),
@@ -66,6 +64,12 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean),
         sa.Column("weight", sa.Integer),
     )
+    quotas = op.create_table(
+        "installation_quotas",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("quotas", sa.JSON, nullable=False),
+    )
+    op.bulk_insert(quotas, [{"id": 1, "quotas": []}])
     op.create_table(
         "changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),

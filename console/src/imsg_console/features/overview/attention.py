@@ -145,14 +145,18 @@ async def find_used_limits(view: View) -> list[Item]:
     return items
 
 
+def _compare(used: int, limit: int | None) -> str:
+    return f"{used}" if limit is None else f"{used} / {limit}"
+
+
 def _limit(view: View, user: Mapping[str, Any]) -> Item:
     t = view.t
-    used_up = user["left_hour"] <= 0 or user["left_day"] <= 0
+    used_up = 0 in (user["left_hour"], user["left_day"])
     name = line(user["username"], 64)
     text = t(
         "overview.limit_text",
-        hour=f"{user['used_hour']} / {user['per_hour']}",
-        day=f"{user['used_day']} / {user['per_day']}",
+        hour=_compare(user["used_hour"], user["per_hour"]),
+        day=_compare(user["used_day"], user["per_day"]),
     )
     title = t("overview.limit_used" if used_up else "overview.limit_near", name=name)
     target = f"/users?{urlencode({'search': user['username'], 'edit': user['username']})}"

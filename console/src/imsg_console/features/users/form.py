@@ -159,8 +159,20 @@ def _make_parts(view: View, user: User) -> list[Part]:
         Field("wechat", t("users.wechat"), user["wechat"], hint=t("users.wechat_hint"), most=32),
     ]
     limits = [
-        Field("per_hour", t("users.per_hour"), user["per_hour"], "whole", check=_make_limit_check(view)),
-        Field("per_day", t("users.per_day"), user["per_day"], "whole", check=_make_limit_check(view)),
+        Field(
+            "per_hour",
+            t("users.per_hour"),
+            user["per_hour"],
+            "whole",
+            check=_make_limit_check(view, may_be_empty=user["per_hour"] is None),
+        ),
+        Field(
+            "per_day",
+            t("users.per_day"),
+            user["per_day"],
+            "whole",
+            check=_make_limit_check(view, may_be_empty=user["per_day"] is None),
+        ),
         Field(
             "recipients_per_day",
             t("users.recipients_per_day"),

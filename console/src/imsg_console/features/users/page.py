@@ -137,14 +137,14 @@ class Users:
         return contacts or [cells.muted(t("users.no_contact"))]
 
     def _hour(self, user: Row) -> Cell:
-        return cells.meter(self._t("users.bar_hour"), user["used_hour"], user["per_hour"])
+        return _draw_meters((self._t("users.bar_hour"), user["used_hour"], user["per_hour"]))
 
     def _day(self, user: Row) -> Cell:
-        meters = [cells.meter(self._t("users.bar_day"), user["used_day"], user["per_day"])]
-        if user["recipients_per_day"] is not None:
-            label = self._t("users.bar_recipients")
-            meters.append(cells.meter(label, user["used_recipients"], user["recipients_per_day"]))
-        return meters
+        t = self._t
+        return _draw_meters(
+            (t("users.bar_day"), user["used_day"], user["per_day"]),
+            (t("users.bar_recipients"), user["used_recipients"], user["recipients_per_day"]),
+        )
 
     def _actions(self, user: Row) -> Cell:
         t, name = self._t, line(user["username"], MOST_NAME)
@@ -244,3 +244,8 @@ async def _find_user(view: View, username: str) -> User | None:
 
 
 PAGE = Page("/users", "users", Group.ADMIN, show, icon="group")
+
+
+def _draw_meters(*quotas: tuple[str, int, int | None]) -> Cell:
+    """Draw a bar for each that is limited: its label, what is used of it, its limit."""
+    return [cells.meter(label, used, limit) for label, used, limit in quotas if limit is not None]

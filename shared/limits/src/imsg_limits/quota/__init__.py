@@ -1,12 +1,13 @@
-"""Quotas of users, charged in Redis in one atomic step; and counters that expire.
+"""Quotas: what a user may still send, counted in Redis in one atomic step; and counters that expire.
 
-A charge reads the cached user and counts in one script: several gateways can't exceed a quota together, and a change of
-the user takes effect with the next request. The windows are the clock hour and the calendar
-day of a time zone. Lua knows no time zones: the caller passes the zone's UTC offsets around now, a table of two or
+A charge reads the cached user and counts in the same script: no race and no number of gateways lets one request more
+through, and a change of the user takes effect with the next request. A request is charged to every row at once, of the
+user and of the whole installation, or to none. The windows are the clock's minute and hour and the calendar's day and
+month of a time zone. Lua knows no time zones: the caller passes the zone's UTC offsets around now, a table of two or
 three lines, and the script chooses by the server's TIME.
 
-Counts are one hash for each user. Its key holds the cached user's key as hash tag, so that both are in one slot of a
-Redis Cluster unless the name has braces; iMSG itself is made for one Redis.
+Counts are one hash for each user, and one for the installation. A user's key holds the cached user's key as hash tag;
+iMSG itself is made for one Redis, since a charge reads keys of both.
 """
 
 from imsg_limits.quota.charging import Quota
@@ -21,13 +22,24 @@ from imsg_limits.quota.results import (
     CodesForbidden,
     Exhausted,
     Kind,
+    Scope,
     SendingDisabled,
     StaleToken,
     TokenRevoked,
     Usage,
     UserNotCached,
     Window,
-    WindowName,
+)
+from imsg_limits.quota.rows import (
+    PER_DAY,
+    PER_HOUR,
+    RECIPIENTS_PER_DAY,
+    Per,
+    QuotaRow,
+    Unit,
+    encode_rows,
+    encode_user_rows,
+    name_row,
 )
 from imsg_limits.quota.scripts import SERVER_TIME
 from imsg_limits.quota.zone import offsets
@@ -36,6 +48,9 @@ __all__ = [
     "ALL_SENDERS",
     "BURST_S",
     "MAX_BURST",
+    "PER_DAY",
+    "PER_HOUR",
+    "RECIPIENTS_PER_DAY",
     "SERVER_TIME",
     "CachedUser",
     "Charge",
@@ -45,13 +60,19 @@ __all__ = [
     "Counters",
     "Exhausted",
     "Kind",
+    "Per",
     "Quota",
+    "QuotaRow",
+    "Scope",
     "SendingDisabled",
     "StaleToken",
     "TokenRevoked",
+    "Unit",
     "Usage",
     "UserNotCached",
     "Window",
-    "WindowName",
+    "encode_rows",
+    "encode_user_rows",
+    "name_row",
     "offsets",
 ]  # fmt: skip

@@ -1,13 +1,13 @@
-"""The limits of users: charge a request, refund it, read the usage."""
+"""The quotas of users and of the installation: charge a request, refund it, read the usage."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.api_keys import key_field
-from imsg_contract.topology import counts_key, user_key
+from imsg_contract.topology import COUNTS_OF_ALL, QUOTAS_OF_ALL, counts_key, user_key
 from imsg_limits.quota.results import (
     BURST_S,
     MAX_BURST,
@@ -17,6 +17,7 @@ from imsg_limits.quota.results import (
     CodesForbidden,
     Exhausted,
     Kind,
+    Scope,
     SendingDisabled,
     StaleToken,
     TokenRevoked,
@@ -24,6 +25,7 @@ from imsg_limits.quota.results import (
     UserNotCached,
     Window,
 )
+from imsg_limits.quota.rows import ALWAYS_COUNTED, PERIODS, QuotaRow, decode_rows, encode_rows, encode_user_rows
 from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, SERVER_TIME, USED
 from imsg_limits.quota.zone import offsets
 from imsg_runtime.redis import Argument, Redis, Script
@@ -48,15 +50,25 @@ class _Times:
     """This process's monotonic clock, in seconds."""
     now: float
     """The server's clock, in Unix seconds."""
-    hour_opens: int
-    day_opens: int
-    fields: tuple[str, str, str]
+    fields: tuple[str, ...]
+    """The end of the fields of the counts, by period (`PERIODS`)."""
+    opens: tuple[int, ...]
+    """When the next windows open."""
 
     def time_at(self, at: float) -> float | None:
         """Return the server's time at a moment; None where that is too far away, or a window may have ended by then."""
         now = self.now + at - self.at
-        is_near = 0 <= at - self.at < REMEMBERED_S and now < min(self.hour_opens, self.day_opens) - MARGIN_S
+        is_near = 0 <= at - self.at < REMEMBERED_S and now < min(self.opens) - MARGIN_S
         return now if is_near else None
+
+    def field_of(self, row: QuotaRow) -> str:
+        """Return the field of a row's current count."""
+        return row.field + self.fields[PERIODS.index(row.letter)]
+
+    def show(self, scope: Scope, row: QuotaRow, limit: int, used: int, now: int) -> Window:
+        """Return a row in its current window."""
+        opens_at = self.opens[PERIODS.index(row.letter)]
+        return Window(row, scope, limit, used, opens_at, opens_at - now)
 
 
 class Quota:
@@ -98,11 +110,13 @@ class Quota:
         *,
         kind: Kind | None = None,
         key: bytes | None = None,
+        segments: int = 0,
+        method: str = "",
     ) -> Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
-        """Check the token, `available` and the limits, and count one request, in one atomic step.
+        """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
         The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest and
-        `key` what `read_cached_user` found of it; StaleToken says that it was changed since, and `epoch` is not read.
+        `key` what `peek` returned of it; StaleToken says that it was changed since, and `epoch` is not read.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing.
         """
@@ -115,30 +129,37 @@ class Quota:
             recipients,
             user_id,
             "" if kind is None else kind[0],
+            segments,
+            method,
         ]
         script = self._charge
         if times is None or now is None:
             script = self._charge_and_return_time
             arguments += self._offsets()
         else:
-            arguments += (f"{now:.6f}", times.day_opens, *times.fields)
+            arguments += (f"{now:.6f}", *times.fields, *times.opens)
         counts = counts_key(username)
-        reply = await self._redis.run(script, [user_key(username), counts], arguments)
+        reply = await self._redis.run(script, [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL], arguments)
         if isinstance(reply[0], list):
             reply, returned = reply
             times = self._note(returned, began_at)
             now = times.now
         elif reply[0] not in (b"charged", b"exhausted"):
             return _read_refusal(reply)
-        assert times is not None  # noqa: S101  who was told of no windows had known them
+        assert times is not None  # noqa: S101  who was told of no windows had times them
         assert now is not None  # noqa: S101
-        role, windows = reply[1].decode(), _windows(reply, times, math.floor(now))
+        own, of_all = decode_rows(reply[6]), decode_rows(reply[7])
+        role, windows = reply[1].decode(), _list_windows(own, of_all, reply[8:], times, math.floor(now))
+        spent = {"requests": 1, "recipients": recipients, "segments": segments}
         if reply[0] == b"charged":
-            hour, day, people = times.fields
-            charge = Charge(counts, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
-            return Charged(role, windows, charge, reply[9] == 1, reply[10], reply[11].decode())
-        costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
-        exceeded = [window for window in windows if window.left < costs[window.name]]
+            charge = Charge(
+                counts,
+                reply[2].decode(),
+                tuple((times.field_of(row), cost) for row in own if (cost := _cost(row, spent, method))),
+                tuple((times.field_of(row), cost) for row in of_all if (cost := _cost(row, spent, method))),
+            )
+            return Charged(role, windows, charge, reply[3] == 1, reply[4], reply[5].decode())
+        exceeded = [window for window in windows if 0 < (cost := _cost(window.row, spent, method)) > window.left]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(role, windows, max(reversed(exceeded), key=lambda window: window.opens_at))
 
@@ -162,21 +183,26 @@ class Quota:
 
     async def refund(self, charge: Charge) -> None:
         """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
-        counted: list[str | int] = [part for field in charge.fields for part in field]
-        await self._redis.run(REFUND, [charge.key], [charge.user_id, *counted])
+        counted: list[str | int] = [part for field in (*charge.fields, *charge.fields_of_all) for part in field]
+        await self._redis.run(REFUND, [charge.key, COUNTS_OF_ALL], [charge.user_id, len(charge.fields), *counted])
 
-    async def read_used(self, username: str, user_id: str) -> Usage:
-        """Return a user's usage in the current windows, without that of an earlier user of the name."""
-        arguments: list[str | int] = [user_id, *self._offsets()]
-        reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
-        return Usage(*map(int, reply))
+    async def read_used(
+        self, username: str, user_id: str, rows: Iterable[QuotaRow] = (), rows_of_all: Iterable[QuotaRow] = ()
+    ) -> Usage:
+        """Return what is used of some quotas in their current windows, not by an earlier user of the name."""
+        encoded = (encode_user_rows(rows), encode_rows(rows_of_all))
+        arguments: list[str | int] = [user_id, *encoded, *self._offsets()]
+        used, returned = await self._redis.run(self._used, [counts_key(username), COUNTS_OF_ALL], arguments)
+        times = _read_times(returned, math.nan)
+        own, of_all = (decode_rows(text.encode()) for text in encoded)
+        windows = _list_windows(own, of_all, used, times, math.floor(times.now))
+        counted = {row.key: int(number) for row, number in zip(own, used, strict=False)}
+        return Usage(windows, *(counted[row.key] for row in ALWAYS_COUNTED))
 
     def _note(self, returned: Sequence[bytes | int], began_at: float) -> _Times:
         """Read the windows that a script returned, and remember them where the reply was quick."""
         ended_at = math.nan if self._elapsed is None else self._elapsed()
-        hour_opens, day_opens = (int(number) for number in returned[1:3])
-        hour_field, day_field, people_field = (field.decode() for field in returned[3:6] if isinstance(field, bytes))
-        times = _Times(ended_at, float(returned[0]), hour_opens, day_opens, (hour_field, day_field, people_field))
+        times = _read_times(returned, ended_at)
         if ended_at - began_at < SLOWEST_S:
             self._times = times
         return times
@@ -208,13 +234,21 @@ def _read_refusal(
     return CodesForbidden(reply[1].decode())
 
 
-def _windows(reply: Sequence[bytes | int], times: _Times, now: int) -> tuple[Window, ...]:
-    hour_limit, hour, day_limit, day = (int(part) for part in reply[2:6])
-    hour_opens, day_opens = times.hour_opens, times.day_opens
-    windows = (
-        Window("per_hour", hour_limit, hour, hour_opens, hour_opens - now),
-        Window("per_day", day_limit, day, day_opens, day_opens - now),
-    )
-    if reply[6] == b"":
-        return windows
-    return (*windows, Window("recipients_per_day", int(reply[6]), int(reply[7]), day_opens, day_opens - now))
+def _read_times(returned: Sequence[bytes | int], at: float) -> _Times:
+    fields = tuple(field.decode() for field in returned[1:5] if isinstance(field, bytes))
+    return _Times(at, float(returned[0]), fields, tuple(int(number) for number in returned[5:9]))
+
+
+def _list_windows(
+    own: Sequence[QuotaRow], of_all: Sequence[QuotaRow], used: Sequence[int], times: _Times, now: int
+) -> tuple[Window, ...]:
+    """Return the quotas in their windows; what is only counted is none."""
+    windows = []
+    for at, (row, number) in enumerate(zip((*own, *of_all), used, strict=True)):
+        if row.limit is not None:
+            windows.append(times.show("user" if at < len(own) else "all", row, row.limit, int(number), now))
+    return tuple(windows)
+
+
+def _cost(row: QuotaRow, spent: Mapping[str, int], method: str) -> int:
+    return spent[row.counts] if row.method in (None, method) else 0

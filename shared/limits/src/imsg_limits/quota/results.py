@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from imsg_limits.quota.rows import QuotaRow
+
 BURST_S, MAX_BURST = 10, 200
 """More than this many single messages, or codes, of one user within BURST_S are a crowd, which is sent as bulk."""
 
@@ -17,18 +19,25 @@ Kind = Literal["single", "code"]
 ALL_SENDERS = "*"
 """In place of senders' names: every sender."""
 
-WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
+Scope = Literal["user", "all"]
+"""Whose quota it is: the user's own, or that of the whole installation."""
 
 
 class Window(NamedTuple):
-    """One limit of a user in its current window."""
+    """One quota in its current period."""
 
-    name: WindowName
+    row: QuotaRow
+    scope: Scope
     limit: int
     used: int
     opens_at: int
-    """Unix time at which the next window begins."""
+    """Unix time at which the next period begins."""
     opens_in_s: int
+
+    @property
+    def name(self) -> str:
+        """The id of the quota."""
+        return self.row.id
 
     @property
     def left(self) -> int:
@@ -37,12 +46,14 @@ class Window(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """The windows that a request was counted in, to refund exactly these."""
+    """What a request was counted as, to refund exactly this: the fields of the counts, and what each was charged."""
 
     key: str
-    fields: tuple[tuple[str, int], ...]
     user_id: str
     """The user whose requests are counted."""
+    fields: tuple[tuple[str, int], ...]
+    fields_of_all: tuple[tuple[str, int], ...] = ()
+    """Those of the installation's counts."""
 
 
 class Charged(NamedTuple):
@@ -65,7 +76,7 @@ class Charged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """A limit is exceeded and nothing was counted: `window` is that limit, of several the one that opens last."""
+    """A quota is used up and nothing was counted: `window` is that quota, of several the one that opens last."""
 
     role: str
     windows: tuple[Window, ...]
@@ -120,12 +131,12 @@ class CachedUser:
     """The API key that was asked for, as auth wrote it (`api_keys.CachedKey`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """A user's usage in the current windows, and when they end (Unix time)."""
+class Usage(NamedTuple):
+    """What a user used in the current periods."""
 
+    windows: tuple[Window, ...]
+    """The quotas of the user, then those of the installation."""
     hour: int
     day: int
     recipients: int
-    hour_opens: int
-    day_opens: int
+    """Requests of the hour and of the day and recipients of the day, limited or not."""

@@ -6,30 +6,53 @@ SERVER_TIME = "(function() local at = redis.call('TIME') return at[1] + at[2] / 
 """The server's clock as a Lua expression in Unix seconds: gateways' clocks may differ."""
 
 # The current windows, where the caller does not pass them (docs/performance.md).
-# Fields of the counts: h START:OFFSET (an hour by its first second and its offset, so that the hour
-# that comes twice when daylight saving ends is two windows), d DAY and r DAY (requests and recipients of a local day).
+# A count's field is its unit and method, then its window: m START (a minute by its first second), h START:OFFSET (an
+# hour by its first second and its offset, so that the hour that comes twice when daylight saving ends is two windows),
+# d DAY (a local day by its number), M MONTH (a local month by its number).
 _WINDOWS = """
 local now
-local function windows(first)
+local windows, opens = {{}}, {{}}
+local function find_windows(first)
   now = {clock}
   local last, at = #ARGV, first
   while at + 2 <= last and tonumber(ARGV[at + 2]) <= now do at = at + 2 end
   local offset = tonumber(ARGV[at + 1])
-  local hour = math.floor((now + offset) / 3600) * 3600 - offset
-  local hour_opens = hour + 3600
-  if at + 2 <= last then hour_opens = math.min(hour_opens, tonumber(ARGV[at + 2])) end
-  local day = math.floor((now + offset) / 86400)
-  local begins, day_opens = now, nil
-  while not day_opens do
-    local ends = at + 2 <= last and tonumber(ARGV[at + 2]) or math.huge
-    local midnight = (day + 1) * 86400 - tonumber(ARGV[at + 1])
-    if midnight < ends then day_opens = math.max(midnight, begins) end
-    begins, at = ends, at + 2
+  local function midnight(day)
+    local place, begins = at, now
+    while true do
+      local ends = place + 2 <= last and tonumber(ARGV[place + 2]) or math.huge
+      local found = day * 86400 - tonumber(ARGV[place + 1])
+      if found < ends then return math.max(found, begins) end
+      begins, place = ends, place + 2
+    end
   end
-  return {{
-    hour = hour, day = day, hour_opens = hour_opens, day_opens = day_opens,
-    h = string.format('h%d:%d', hour, offset), d = string.format('d%d', day), r = string.format('r%d', day),
+  local hour = math.floor((now + offset) / 3600) * 3600 - offset
+  local day = math.floor((now + offset) / 86400)
+  -- The month of a day: days_from_civil and its inverse of howardhinnant.github.io/date_algorithms.html.
+  local days = day + 719468
+  local era = math.floor(days / 146097)
+  local of_era = days - era * 146097
+  local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524)
+    - math.floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local march = math.floor((5 * of_year + 2) / 153)
+  local next_month = day + math.floor((153 * (march + 1) + 2) / 5) - of_year
+  if march == 11 then
+    local ends = year + 1
+    local is_leap = ends % 4 == 0 and (ends % 100 ~= 0 or ends % 400 == 0)
+    next_month = day + (is_leap and 366 or 365) - of_year
+  end
+  local minute = math.floor((now + offset) / 60) * 60 - offset
+  windows = {{
+    m = string.format('m%d', minute), h = string.format('h%d:%d', hour, offset), d = string.format('d%d', day),
+    M = string.format('M%d', (era * 400 + year) * 12 + march),
   }}
+  opens = {{m = minute + 60, h = hour + 3600, d = midnight(day + 1), M = midnight(next_month)}}
+  if at + 2 <= last then opens.h = math.min(opens.h, tonumber(ARGV[at + 2])) end
+end
+local function list_windows()
+  return {{string.format('%.6f', now), windows.m, windows.h, windows.d, windows.M,
+           opens.m, opens.h, opens.d, opens.M}}
 end
 """
 
@@ -61,73 +84,116 @@ _BURST = """
     end
 """
 
+_READ = """
+local function read(key, rows, extra)
+  local fields, costs, limits = {{'id', extra}}, {{}}, {{}}
+  for unit, per, of, limit in string.gmatch(rows, '(%a)(%a)(%S*) (%d*) %S+\\n') do
+    fields[#fields + 1] = unit .. of .. ' ' .. windows[per]
+    costs[#costs + 1] = (of == '' or of == method) and spent[unit] or 0
+    limits[#limits + 1] = tonumber(limit) or math.huge
+  end
+  return fields, costs, limits, redis.call('HMGET', key, unpack(fields))
+end
+"""
+
 _CHECK_USER = """
-local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
-                        ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
-local id = user[8]
-if not user[1] then return {{'no_mirror'}} end
+local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'quotas', ARGV[2], 'id', 'may_send_codes',
+                        'events', 'senders')
+local rows_of_all = redis.call('GET', KEYS[3])
+local id = user[6]
+if not user[1] or not rows_of_all then return {{'no_mirror'}} end
 local known = user[1]
 if string.sub(ARGV[2], 1, 4) == 'key:' then
-  known = user[7]
+  known = user[5]
   if not known then return {{'revoked'}} end
-elseif user[7] then return {{'revoked'}} end
+elseif user[5] then return {{'revoked'}} end
 if known ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
 local kind = ARGV[5]
-if kind == 'c' and user[9] ~= '1' then return {{'no_codes', user[2]}} end
+if kind == 'c' and user[7] ~= '1' then return {{'no_codes', user[2]}} end
+local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
 """
 
 _COUNT = (
-    """
-local counts = redis.call('HMGET', KEYS[2], h, d, r, 'id', kind ~= '' and kind or 'id')
-local owner = counts[4]
+    _READ
+    + """
+local word, crowded = 'charged', false
+local function judge(costs, limits, used)
+  for at = 1, #costs do
+    local sum = tonumber(used[at + 2] or 0)
+    if costs[at] > 0 and sum + costs[at] > limits[at] then word = 'exhausted' end
+  end
+end
+local function count(key, fields, costs, used, changes)
+  local is_new, lasts = false, 0
+  for at = 1, #costs do
+    if costs[at] > 0 then
+      is_new = is_new or not used[at + 2]
+      used[at + 2] = tonumber(used[at + 2] or 0) + costs[at]
+      changes[#changes + 1], changes[#changes + 2] = fields[at + 2], used[at + 2]
+    end
+    lasts = math.max(lasts, opens[string.match(fields[at + 2], ' (%a)')])
+  end
+  if #changes > 0 then redis.call('HSET', key, unpack(changes)) end
+  if is_new then
+    local oldest = {{m = now - 3600, h = now - 86400, d = tonumber(string.sub(windows.d, 2)) - 1,
+                    M = tonumber(string.sub(windows.M, 2)) - 1}}
+    for _, field in ipairs(redis.call('HKEYS', key)) do
+      local per, start = string.match(field, '^%a%S* (%a)(%-?%d+)')
+      if per and tonumber(start) < oldest[per] then redis.call('HDEL', key, field) end
+    end
+    redis.call('EXPIRE', key, math.floor(lasts - now + 86400))
+  end
+end
+local fields, costs, limits, used = read(KEYS[2], user[4], kind ~= '' and kind or 'id')
+local owner = used[1]
 if owner and owner ~= id then
   redis.call('DEL', KEYS[2])
-  counts = {{}}
+  for at = 1, #used do used[at] = false end
 end
-local hour, day, people = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
-local word, crowded, recipients = 'exhausted', false, tonumber(ARGV[3])
-if hour < tonumber(user[4]) and day < tonumber(user[5])
-    and (user[6] == '' or people + recipients <= tonumber(user[6])) then
-  word = 'charged'
-  hour, day, people = hour + 1, day + 1, people + recipients
+judge(costs, limits, used)
+local fields_of_all, costs_of_all, limits_of_all, used_of_all
+if rows_of_all ~= '' then
+  fields_of_all, costs_of_all, limits_of_all, used_of_all = read(KEYS[4], rows_of_all, 'id')
+  judge(costs_of_all, limits_of_all, used_of_all)
+end
+if word == 'charged' then
+  local changes = {{}}
   if kind ~= '' then
-    local burst = counts[5]"""
+    local burst = used[2]"""
     + _BURST
     + """
-    redis.call('HSET', KEYS[2], h, hour, d, day, r, people, kind, burst)
-  else
-    redis.call('HSET', KEYS[2], h, hour, d, day, r, people)
+    changes = {{kind, burst}}
   end
-  if owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
-  if hour == 1 or day == 1 then
-    local this_hour, today = tonumber(string.match(h, '^h(%-?%d+)')), tonumber(string.sub(d, 2))
-    for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-      local start = tonumber(string.match(field, '^h(%-?%d+)'))
-      local date = tonumber(string.match(field, '^[dr](%-?%d+)'))
-      if start and start < this_hour - 86400 or date and date < today - 1 then redis.call('HDEL', KEYS[2], field) end
-    end
-    redis.call('EXPIRE', KEYS[2], math.floor(day_opens - now + 86400))
-  end
+  if owner ~= id then changes[#changes + 1], changes[#changes + 2] = 'id', id end
+  count(KEYS[2], fields, costs, used, changes)
+  if rows_of_all ~= '' then count(KEYS[4], fields_of_all, costs_of_all, used_of_all, {{}}) end
 end
-local result = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id,
-                 crowded and 1 or 0, tonumber(user[10] or 0), user[11]}}
+local result = {{word, user[2], id, crowded and 1 or 0, tonumber(user[8] or 0), user[9], user[4], rows_of_all}}
+for at = 1, #costs do result[#result + 1] = tonumber(used[at + 2] or 0) end
+if rows_of_all ~= '' then
+  for at = 1, #costs_of_all do result[#result + 1] = tonumber(used_of_all[at + 2] or 0) end
+end
 """
 )
 
 CHARGE = (
     _CHECK_USER
     + """
-local now, day_opens, h, d, r = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local now = tonumber(ARGV[8])
+local windows = {{m = ARGV[9], h = ARGV[10], d = ARGV[11], M = ARGV[12]}}
+local opens = {{m = tonumber(ARGV[13]), h = tonumber(ARGV[14]), d = tonumber(ARGV[15]), M = tonumber(ARGV[16])}}
 """
     + _COUNT
     + """
 return result
 """
 )
-"""ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
-to the limit; or none), then the time as the caller knows it: now, the end of the day's window, the fields of the
-windows.
+"""KEYS: the cached user, the counts of the user, the rows of the installation, the counts of the installation.
+
+ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
+to the limit; or none), segments, method, then the time as the caller knows it: now, the fields of the windows, and when
+the next ones open.
 
 For an API key the first two are the key as the caller knows it, and `key:DIGEST`.
 Nearly all charges use this script.
@@ -137,12 +203,11 @@ CHARGE_AND_RETURN_TIME = (
     _WINDOWS
     + _CHECK_USER
     + """
-local w = windows(6)
-local day_opens, h, d, r = w.day_opens, w.h, w.d, w.r
+find_windows(8)
 """
     + _COUNT
     + """
-return {{result, {{string.format('%.6f', now), w.hour_opens, day_opens, h, d, r}}}}
+return {{result, list_windows()}}
 """
 )
 """The same where the caller does not know the time: ARGV ends with UTC offsets, and the time is returned too."""
@@ -150,21 +215,38 @@ return {{result, {{string.format('%.6f', now), w.hour_opens, day_opens, h, d, r}
 USED = (
     _WINDOWS
     + """
-local w = windows(2)
-local counts = redis.call('HMGET', KEYS[1], w.h, w.d, w.r, 'id')
-if counts[4] and counts[4] ~= ARGV[1] then counts = {{}} end
-return {{tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0), w.hour_opens, w.day_opens}}
+local method, spent = '', {{q = 0, p = 0, s = 0}}
+find_windows(4)
+"""
+    + _READ
+    + """
+local result = {{}}
+for place = 1, 2 do
+  local fields, costs, limits, used = read(KEYS[place], ARGV[place + 1], 'id')
+  local is_other = place == 1 and used[1] and used[1] ~= ARGV[1]
+  for at = 3, #fields do result[#result + 1] = not is_other and tonumber(used[at] or 0) or 0 end
+end
+return {{result, list_windows()}}
 """
 )
+"""KEYS: the counts of the user, and of the installation. ARGV: id, rows of the user, of the installation, offsets."""
 
 REFUND = Script.of("""
-local owner = redis.call('HGET', KEYS[1], 'id')
-if owner ~= ARGV[1] then return end
-for at = 2, #ARGV, 2 do
-  local left = tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0)
-  if left > 0 then redis.call('HINCRBY', KEYS[1], ARGV[at], -math.min(left, tonumber(ARGV[at + 1]))) end
+local at = 3
+for place = 1, 2 do
+  local last = place == 1 and 2 + 2 * tonumber(ARGV[2]) or #ARGV
+  local is_other = place == 1 and redis.call('HGET', KEYS[1], 'id') ~= ARGV[1]
+  while at < last do
+    if not is_other then
+      local left = tonumber(redis.call('HGET', KEYS[place], ARGV[at]) or 0)
+      if left > 0 then redis.call('HINCRBY', KEYS[place], ARGV[at], -math.min(left, tonumber(ARGV[at + 1]))) end
+    end
+    at = at + 2
+  end
 end
 """)
+"""KEYS: the counts of the user, and of the installation. ARGV: id, the number of the user's fields, then each field and
+what was charged to it: the user's, then the installation's."""
 
 COUNT = Script.of("""
 local amount = tonumber(ARGV[1])

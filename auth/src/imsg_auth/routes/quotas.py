@@ -1,0 +1,56 @@
+"""The quotas of users and of the whole installation."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Response
+
+from imsg_auth.routes.parts import AuthParts
+from imsg_auth.schemas import QuotasAnswer, QuotasBody, QuotaShape
+from imsg_contract.error_responses import BODY
+from imsg_limits.quota import QuotaRow
+from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.etags import IfMatch, make_etag
+from imsg_web.schemas import describe_refusals
+
+REPLACING = ("no_right", *BODY, "if_match_required", "changed")
+
+router = APIRouter(prefix="/api", route_class=InternalRoute)
+
+
+@router.get("/users/{username}/quotas", responses=describe_refusals("no_right", "no_such_user"))
+async def list_user_quotas(_: Administrator, username: str, parts: AuthParts, response: Response) -> QuotasAnswer:
+    """List a user's quotas."""
+    return _show((await parts.users.find(username)).quotas, response)
+
+
+@router.put("/users/{username}/quotas", responses=describe_refusals(*REPLACING, "no_such_user"))
+async def replace_user_quotas(
+    administrator: Administrator,
+    username: str,
+    body: QuotasBody,
+    parts: AuthParts,
+    response: Response,
+    *,
+    if_match: IfMatch = None,
+) -> QuotasAnswer:
+    """Replace a user's quotas, in force for the very next send."""
+    return _show(await parts.users.replace_quotas(administrator, username, body.list_rows(), if_match), response)
+
+
+@router.get("/quotas", responses=describe_refusals("no_right"))
+async def list_quotas(_: Administrator, parts: AuthParts, response: Response) -> QuotasAnswer:
+    """List the quotas of the whole installation, which all users share."""
+    return _show(await parts.users.find_quotas_of_all(), response)
+
+
+@router.put("/quotas", responses=describe_refusals(*REPLACING))
+async def replace_quotas(
+    administrator: Administrator, body: QuotasBody, parts: AuthParts, response: Response, if_match: IfMatch = None
+) -> QuotasAnswer:
+    """Replace the quotas of the whole installation, in force for the very next send."""
+    return _show(await parts.users.replace_quotas_of_all(administrator, body.list_rows(), if_match), response)
+
+
+def _show(quotas: Sequence[QuotaRow], response: Response) -> QuotasAnswer:
+    response.headers["ETag"] = make_etag(quotas)
+    return QuotasAnswer(quotas=[QuotaShape.model_validate(row._asdict()) for row in quotas])
