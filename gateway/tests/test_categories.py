@@ -15,7 +15,7 @@ from imsg_testing.callers import id_of
 from imsg_testing.gateway import RunningGateway, mail
 
 ME = {
-    "available": True, "per_hour": 5, "left_hour": 4, "per_day": 20, "left_day": 7, "recipients_per_day": None,
+    "available": True, "per_hour": 5, "used_hour": 1, "per_day": 20, "used_day": 13, "recipients_per_day": None,
     "used_recipients": 9,
 }  # fmt: skip
 

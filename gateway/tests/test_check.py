@@ -11,9 +11,9 @@ from imsg_testing.gateway import RunningGateway, User, mail, run_gateway
 ME = {
     "available": True,
     "per_hour": 5,
-    "left_hour": 4,
+    "used_hour": 1,
     "per_day": 20,
-    "left_day": 7,
+    "used_day": 13,
     "recipients_per_day": None,
     "used_recipients": 9,
 }
@@ -143,3 +143,10 @@ async def test_a_sender_that_is_not_the_users_is_refused_as_a_send_is(
     body = mail(token=await gateway.user(), sender="news")
     answer = (await gateway.client.post("/api/v2/messages/check", json=body)).json()
     assert answer.get("reason") == reason
+
+
+async def test_a_limit_that_was_taken_away_is_null(gateway: RunningGateway) -> None:
+    token = await gateway.user()
+    gateway.auth.answer = JSONResponse({**ME, "per_hour": None})
+    limits = (await check(gateway, token=token, to=["li@example.com"]))["limits"]
+    assert (limits["per_hour"], limits["per_day"]) == (None, {"limit": 20, "left": 7})

@@ -42,7 +42,7 @@ async def publish(gateway: RunningGateway, *providers: ProviderLimits, off: str 
 async def send(gateway: RunningGateway, content: object, to: object, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Send, after a check that has to say the same; return the answer's object."""
     fields = {"token": await gateway.user(role="admin"), "method": "sms", "to": to, "content": content, **more}
-    limits = {"per_hour": 5, "left_hour": 5, "per_day": 20, "left_day": 20}
+    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
     gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
     checked = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
     answer: dict[str, Any] = (await gateway.client.post("/api/v2/messages", json=fields)).json()
@@ -132,7 +132,7 @@ async def test_segments_are_counted_with_the_words_of_each_account(gateway: Runn
 async def test_a_check_foretells_whose_country_no_provider_takes(gateway: RunningGateway, forced: str | None) -> None:
     await publish(gateway, ALIYUN)
     token = await gateway.user(role="admin")
-    limits = {"per_hour": 5, "left_hour": 5, "per_day": 20, "left_day": 20}
+    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
     gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
     fields = {"token": token, "method": "sms", "to": [HOME, ABROAD, "+85291234567"], "content": "天黑了"}
 
@@ -147,7 +147,7 @@ async def test_a_check_foretells_whose_country_no_provider_takes(gateway: Runnin
 
 async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gateway: RunningGateway) -> None:
     token = await gateway.user()
-    limits = {"per_hour": 5, "left_hour": 5, "per_day": 20, "left_day": 20}
+    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
     gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
     fields = {"token": token, "method": "sms", "to": ABROAD, "content": "天黑了"}
 

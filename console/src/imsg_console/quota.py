@@ -33,13 +33,12 @@ def read_quotas(me: Mapping[str, Any], timezone: str, now: datetime | None = Non
     at = (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone))
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    quotas = [
-        Quota("hour", me["used_hour"], me["per_hour"], hour),
-        Quota("day", me["used_day"], me["per_day"], midnight),
-    ]
-    if me["recipients_per_day"] is not None:
-        quotas.append(Quota("recipients", me["used_recipients"], me["recipients_per_day"], midnight))
-    return quotas
+    limits = (
+        ("hour", me["used_hour"], me["per_hour"], hour),
+        ("day", me["used_day"], me["per_day"], midnight),
+        ("recipients", me["used_recipients"], me["recipients_per_day"], midnight),
+    )
+    return [Quota(name, used, limit, resets_at) for name, used, limit, resets_at in limits if limit is not None]
 
 
 def describe_reset(t: Texts, quota: Quota, now: datetime | None = None) -> str:

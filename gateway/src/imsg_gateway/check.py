@@ -94,15 +94,16 @@ def _names(senders: str | Sequence[str], sender: str) -> Sequence[str]:
 
 
 def _limits(me: Mapping[str, Any]) -> Mapping[str, Any]:
-    people = me["recipients_per_day"]
     return {
         "available": me["available"],
-        "per_hour": {"limit": me["per_hour"], "left": me["left_hour"]},
-        "per_day": {"limit": me["per_day"], "left": me["left_day"]},
-        "recipients_per_day": None
-        if people is None
-        else {"limit": people, "left": max(0, people - me["used_recipients"])},
+        "per_hour": _limit(me["per_hour"], me["used_hour"]),
+        "per_day": _limit(me["per_day"], me["used_day"]),
+        "recipients_per_day": _limit(me["recipients_per_day"], me["used_recipients"]),
     }
+
+
+def _limit(limit: int | None, used: int) -> Mapping[str, int] | None:
+    return None if limit is None else {"limit": limit, "left": max(0, limit - used)}
 
 
 def _problems(found: Found, unreached: Sequence[Recipient], *, english: bool) -> Iterator[Mapping[str, str]]:

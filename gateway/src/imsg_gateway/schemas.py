@@ -190,8 +190,8 @@ class Limits(AnswerPart):
     """What a send would be held to."""
 
     available: Annotated[bool, Field(description="Whether the user may send at all.")]
-    per_hour: Limit
-    per_day: Limit
+    per_hour: Annotated[Limit | None, Field(description="null: not limited.")]
+    per_day: Annotated[Limit | None, Field(description="null: not limited.")]
     recipients_per_day: Annotated[Limit | None, Field(description="null: not limited.")]
 
 

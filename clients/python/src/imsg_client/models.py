@@ -62,8 +62,8 @@ class Limits(Model):
     """What the user may still send."""
 
     available: bool
-    per_hour: Limit
-    per_day: Limit
+    per_hour: Limit | None = None
+    per_day: Limit | None = None
     recipients_per_day: Limit | None = None
 
 
