@@ -148,5 +148,5 @@ async def test_a_sender_that_is_not_the_users_is_refused_as_a_send_is(
 async def test_a_limit_that_was_taken_away_is_null(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.answer = JSONResponse({**ME, "per_hour": None})
-    limits = (await check(gateway, token=token, to=["li@example.com"]))["limits"]
+    limits = (await gateway.client.post("/api/v2/messages/check", json=mail(token=token))).json()["limits"]
     assert (limits["per_hour"], limits["per_day"]) == (None, {"limit": 20, "left": 7})
