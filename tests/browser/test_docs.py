@@ -57,8 +57,8 @@ def test_every_operation_of_both_versions_is_listed_for_everybody(
     expect(page.get_by_role("button", name=words["authorize"]).first).to_be_visible()
     assert page.locator("html").get_attribute("lang") == look.language
     axe(page)
-    page.locator("[id$='-send'] .opblock-summary-control").click()
-    expect(page.locator("[id$='-send'] .responses-wrapper")).to_be_visible()
+    page.locator("[id$='-send_message'] .opblock-summary-control").click()
+    expect(page.locator("[id$='-send_message'] .responses-wrapper")).to_be_visible()
     axe(page)
 
 
@@ -91,4 +91,4 @@ def test_a_log_in_fills_in_the_token_and_a_message_is_accepted(
     login = json.dumps({"username": "admin", "password": DOCUMENTED["admin"]})
     assert run(page, "login", words, login) == "200"
     # The body is the example as it stands there.
-    assert run(page, "send", words) == "202"
+    assert run(page, "send_message", words) == "202"

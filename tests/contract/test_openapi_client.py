@@ -68,14 +68,14 @@ def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) ->
             content=models.MailContent(subject="会议纪要", text="请查收附件。"),
             attachment=models.AttachedFile(filename="纪要.txt", file="5Lya6K6u57qq6KaBCg=="),
         )
-        sent = part("api.messages.send").sync(client=client, body=mail, idempotency_key="generated-1")
+        sent = part("api.messages.send_message").sync(client=client, body=mail, idempotency_key="generated-1")
         assert isinstance(sent, models.SendAnswer)
         assert sent.count == 2
 
         pages: list[Any] = []
 
         def both_are_sent() -> bool:
-            pages[:] = [part("api.messages.query").sync(client=client, id=sent.id)]
+            pages[:] = [part("api.messages.list_messages").sync(client=client, id=sent.id)]
             return [message.status for message in pages[0].messages] == [models.ListedShapeStatus.SENT] * 2
 
         wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{deployment.logs}")
@@ -98,6 +98,6 @@ def test_a_generated_client_is_told_by_type_why_it_is_refused(deployment: Deploy
     assert refused.reason is models.LoginResponse401Reason.WRONG_PASSWORD
     with part("client").AuthenticatedClient(deployment.url, "forged") as client:
         sms = models.SendSms(to="13800138000", method="sms", content="明天下雨")
-        refused = part("api.messages.send").sync(client=client, body=sms)
-    assert isinstance(refused, models.SendResponse401)
+        refused = part("api.messages.send_message").sync(client=client, body=sms)
+    assert isinstance(refused, models.SendMessageResponse401)
     assert refused.reason == "token_invalid"

@@ -68,7 +68,7 @@ def make_api(parts: RouteServices | None, internal: CallerCheck, hooks: APIRoute
 OptionalParts = Annotated[RouteServices | None, Depends(find_parts)]
 
 
-def require_parts(parts: OptionalParts) -> RouteServices:
+async def require_parts(parts: OptionalParts) -> RouteServices:
     """Return what the routes call. Raises Refusal not_found where no official account is configured."""
     if parts is None:
         raise Refusal("not_found", what="wechat")

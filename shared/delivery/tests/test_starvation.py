@@ -25,7 +25,7 @@ SCOPES: Mapping[str, Mapping[Concern, tuple[str, ...]]] = {
 }
 BREAKERS: Mapping[str, Mapping[str, float]] = {
     "a mail server": {"threshold": 3, "cool_off_s": 5.0},
-    "an SMS provider": {"away_s": 5.0},
+    "an SMS provider": {"again_cool_off_s": 5.0},
     "an official account": {"cool_off_s": 15.0},
 }
 CONCERNS: tuple[Concern | None, ...] = (
