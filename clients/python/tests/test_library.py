@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import re
 import subprocess
 import sys
@@ -152,6 +153,33 @@ def test_a_key_serves_until_it_is_ended(stack: Deployment, user: str) -> None:
         stack.call("DELETE", f"/api/v2/keys/{made['id']}", {"token": asked["token"]})
         with pytest.raises(Unauthenticated):
             imsg.me()
+
+
+def test_a_key_is_made_changed_rotated_and_ended(stack: Deployment, imsg: Client) -> None:
+    end = datetime.now(UTC) + timedelta(days=1)
+    made = imsg.add_key("program", ["query"], networks=["127.0.0.0/8"], expires_at=end)
+    other = imsg.add_key("other", ["query"])
+    assert [key.id for key in imsg.keys(page_size=1)] == [made.id, other.id]
+    changed = imsg.change_key(made.id, name="library", networks=None, expires_at=None)
+    assert (changed.name, changed.scopes, changed.networks, changed.expires_at) == ("library", ("query",), (), None)
+    assert changed.hint.endswith(made.key[-4:])
+    newer = imsg.rotate_key(made.id, old_valid_s=0)
+    with Client(stack.url, key=newer.key) as program, Client(stack.url, key=made.key) as old:
+        assert program.me().id
+        with pytest.raises(Unauthenticated):
+            old.me()
+        imsg.end_key(newer.id)
+        with pytest.raises(Unauthenticated):
+            program.me()
+
+
+def test_a_key_found_in_public_is_ended_by_whoever_finds_it(stack: Deployment, imsg: Client) -> None:
+    made = imsg.add_key("program", ["query"])
+    with Client(stack.url, "nobody", "wrong") as finder, Client(stack.url, key=made.key) as program:
+        assert program.me().id
+        finder.report_leak(made.key)
+        with pytest.raises(Unauthenticated):
+            program.me()
 
 
 def test_a_token_alone_serves_until_it_ends(stack: Deployment, user: str) -> None:
@@ -345,6 +373,34 @@ def test_what_people_write_back_is_listed(stack: Deployment, imsg: Client) -> No
     (reply,) = imsg.replies(id=f"{sent.id}-0", page_size=1)
     assert (reply.text, reply.sender, reply.message, reply.opt_out) == ("收到", "13812349876", f"{sent.id}-0", False)
     assert [one.id for one in imsg.replies(sender="13812349876", method="sms")] == [reply.id]
+
+
+def test_a_report_is_begun_followed_and_fetched(imsg: Client, user: str) -> None:
+    sent = imsg.send_mail("a@example.com", "x", "y", reference="r-2")
+    imsg.wait_until_settled(sent.id)
+    since, until = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1)
+    usage = imsg.begin_report("usage", since, until, by=["user"], method="smtp")
+    sheet = imsg.begin_report("messages", since, until, format="csv", reference="r-2")
+    wait(lambda: all(imsg.report(one).state == "done" for one in (usage, sheet)), 60)
+
+    assert {row["user"] for row in json.loads(imsg.report_file(usage))["rows"]} <= {user}
+    assert "a@example.com" in imsg.report_file(sheet).decode("utf-8-sig")
+
+    assert (imsg.report(usage).by, imsg.report(usage).filters) == (("user",), {"method": "smtp"})
+    assert {report.id for report in imsg.reports(page_size=1)} == {usage, sheet}
+    with pytest.raises(Refused):
+        imsg.report_file("none")
+
+
+def test_a_page_in_place_of_a_file_is_no_report() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, html="<h1>Log in to the Wi-Fi</h1>", request=request)
+
+    with Client("http://x", token="any", transport=httpx.MockTransport(page)) as imsg:
+        with pytest.raises(UnexpectedAnswer, match="text/html"):
+            imsg.report_file("0" * 32)
+        with pytest.raises(UnexpectedAnswer, match="text/html"):
+            imsg.report_leak("imsg_live_x")
 
 
 def test_every_operation_that_needs_no_administrator_is_there(stack: Deployment, user: str) -> None:

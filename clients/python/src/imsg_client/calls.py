@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -68,6 +68,40 @@ class CallbackChange(TypedDict, total=False):
     enabled: bool
 
 
+class KeyChange(TypedDict, total=False):
+    """What of an API key is to be otherwise."""
+
+    name: str
+    scopes: Sequence[str]
+    networks: Sequence[str] | None
+    """None: it may be used from everywhere."""
+    expires_at: datetime | None
+    """With a time zone; None: it does not end."""
+
+
+class ReportFilters(TypedDict, total=False):
+    """Which messages a report counts or lists: all that have each of these."""
+
+    user: str
+    department: str
+    key: str
+    method: str
+    provider: str
+    template: str
+    category: str
+    status: str
+    """Of `messages`, as the rest: one, or several with commas between them."""
+    to: str
+    reference: str
+    code: str
+
+
+FILE_TYPES = frozenset(
+    {"application/json", "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+)
+"""What the file of a report may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call, as often as it is tried."""
@@ -82,6 +116,8 @@ class Call:
     """Whether it may be tried again although the answer was lost."""
     timeout_s: float | None = None
     """How long one try waits, where that is not the client's own time."""
+    expects: Literal["object", "file", "nothing"] = "object"
+    """What a success answers."""
 
     @property
     def params(self) -> dict[str, str | int]:
@@ -92,6 +128,13 @@ class Call:
         """Write its headers."""
         values = {"Authorization": token and f"Bearer {token}", "Idempotency-Key": self.key}
         return {name: value for name, value in values.items() if value is not None}
+
+
+class Answered(NamedTuple):
+    """What a call that succeeded was answered."""
+
+    body: dict[str, Any]
+    content: bytes
 
 
 def send_body(
@@ -115,6 +158,12 @@ def filter_query(filters: Filters) -> dict[str, str | int | None]:
     rest = {name: value for name, value in filters.items() if isinstance(value, str)}
     times = {name: format_time(value) for name, value in filters.items() if isinstance(value, datetime)}
     return {**rest, **times, "status": ",".join([status] if isinstance(status, str) else status or ()) or None}
+
+
+def key_body(changes: KeyChange) -> Body:
+    """Write the changes of a key. Raises ValueError for a time without a zone."""
+    times = {name: format_time(value) for name, value in changes.items() if isinstance(value, datetime)}
+    return {**changes, **times}
 
 
 def format_time(at: datetime | None) -> str | None:
@@ -159,6 +208,18 @@ def read_body(answer: httpx.Response) -> dict[str, Any]:
             raise httpx.DecodingError("the answer breaks off", request=answer.request) from error
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def is_success(call: Call, answer: httpx.Response, body: Mapping[str, Any]) -> bool:
+    """Whether it is iMSG that answers, and with what the call expects."""
+    match call.expects:
+        case "object":
+            return answer.is_success and body.get("errorCode") == 0
+        case "file":
+            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            return answer.status_code == httpx.codes.OK and kind in FILE_TYPES
+        case "nothing":
+            return answer.status_code == httpx.codes.NO_CONTENT
 
 
 TRANSPORT_ERRORS = (httpx.TransportError, httpx.DecodingError)

@@ -336,3 +336,57 @@ class CallbackDelivery(Model):
     next_at: datetime | None = None
     created_at: datetime
     body: str
+
+
+class Key(Model):
+    """An API key, without its secret."""
+
+    id: str
+    username: str
+    hint: str
+    """What one recognizes it by: its kind and its last digits."""
+    name: str
+    kind: str
+    """`live` or `test`."""
+    scopes: tuple[str, ...]
+    networks: tuple[str, ...] = ()
+    """The networks it may be used from; empty: all."""
+    created_at: datetime
+    expires_at: datetime | None = None
+    """None: it does not end."""
+    last_used_at: datetime | None = None
+    """To some seconds; None: never."""
+    last_used_from: str | None = None
+
+
+class NewKey(Model):
+    """A key that was made: it is told this once."""
+
+    id: str
+    key: str
+
+
+class Report(Model):
+    """A report, and how far it is."""
+
+    id: str
+    kind: str
+    """`usage` or `messages`."""
+    by: tuple[str, ...] = ()
+    since: datetime
+    until: datetime
+    timezone: str
+    """The zone of its days and months."""
+    filters: dict[str, str] = Field(default_factory=dict)
+    format: str
+    """`json`, `csv` or `xlsx`."""
+    state: str
+    """`waiting`, `running`, `done` or `failed`."""
+    progress: int = 0
+    """In percent."""
+    rows: int = 0
+    created_at: datetime
+    expires_at: datetime
+    """When it is deleted."""
+    url: str | None = None
+    """The path of its file, once it is done: see `report_file`."""

@@ -14,18 +14,23 @@ from imsg_client.callbacks import Event
 from imsg_client.calls import (
     TRANSPORT_ERRORS,
     Answer,
+    Answered,
     Body,
     Call,
     CallbackChange,
     Content,
     Filters,
+    KeyChange,
     Options,
     Query,
     Recipients,
+    ReportFilters,
     explain_refusal,
     explain_transport_error,
     filter_query,
     format_time,
+    is_success,
+    key_body,
     new_key,
     read,
     read_body,
@@ -41,11 +46,14 @@ from imsg_client.models import (
     CallbackTried,
     Channel,
     Check,
+    Key,
     ListedRequest,
     Message,
     NewCallback,
+    NewKey,
     Page,
     Reply,
+    Report,
     Request,
     Stats,
     Template,
@@ -431,6 +439,96 @@ class Client:
         """Send one event to a callback once more."""
         self._call(Call("POST", f"/callbacks/{id}/deliveries/{event}/resend", body={}, is_repeatable=True))
 
+    # API keys
+
+    def keys(self, *, page_size: int = 50) -> Iterator[Key]:
+        """List your API keys, the oldest first, as far as you iterate; an administrator's list has those of all."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._page("/keys", "keys", {"limit": page_size, "cursor": cursor or None}, Key)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    def add_key(
+        self,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        networks: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        username: str | None = None,
+    ) -> NewKey:
+        """Make an API key for the program `name`; the key is returned only here. Log in for it: no key makes keys.
+
+        `username`: whose key it is, for administrators.
+        """
+        fields = {
+            "name": name,
+            "kind": "live",
+            "scopes": list(scopes),
+            "networks": networks and list(networks),
+            "expires_at": format_time(expires_at),
+            "username": username,
+        }
+        body = {name: value for name, value in fields.items() if value is not None}
+        return read(NewKey, self._call(Call("POST", "/keys", body=body)))
+
+    def change_key(self, id: str, **changes: Unpack[KeyChange]) -> Key:  # noqa: A002
+        """Change what is given of a key, in force for the very next call; None takes networks or the end away."""
+        return read(Key, self._call(Call("PATCH", f"/keys/{id}", body=key_body(changes), is_repeatable=True)))
+
+    def rotate_key(self, id: str, *, old_valid_s: int) -> NewKey:  # noqa: A002
+        """Make another key like this one; the old one ends after `old_valid_s` seconds, 0: at once."""
+        return read(NewKey, self._call(Call("POST", f"/keys/{id}/rotate", body={"old_valid_s": old_valid_s})))
+
+    def end_key(self, id: str) -> None:  # noqa: A002
+        """End a key at once."""
+        self._call(Call("DELETE", f"/keys/{id}"))
+
+    def report_leak(self, key: str) -> None:
+        """End a key that was found in public, whosever it is. Nobody is told whether it was one."""
+        call = Call("POST", "/keys/leaked", body={"key": key}, is_repeatable=True, expects="nothing")
+        self._call_with_retries(call, None)
+
+    # Reports
+
+    def begin_report(
+        self,
+        kind: Literal["usage", "messages"],
+        since: datetime,
+        until: datetime,
+        *,
+        by: Sequence[str] = (),
+        format: Literal["json", "csv", "xlsx"] = "json",  # noqa: A002
+        **filters: Unpack[ReportFilters],
+    ) -> str:
+        """Begin a report and return its id: counts of whole days `by` user, method …, or a row for each message.
+
+        `report` says how far it is; once its state is `done`, `report_file` fetches it.
+        """
+        fields = {"kind": kind, "by": list(by), "format": format, "filters": filters}
+        body = {**fields, "since": format_time(since), "until": format_time(until)}
+        return str((self._call(Call("POST", "/reports", body=body)))["id"])
+
+    def reports(self, *, page_size: int = 50) -> Iterator[Report]:
+        """List your reports, newest first, as far as you iterate."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._page("/reports", "reports", {"limit": page_size, "cursor": cursor or None}, Report)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    def report(self, id: str) -> Report:  # noqa: A002
+        """Show how far a report is."""
+        return self._get(f"/reports/{id}", {}, Report)
+
+    def report_file(self, id: str) -> bytes:  # noqa: A002
+        """Fetch the file of a report that is done."""
+        call = Call("GET", f"/reports/{id}/file", is_repeatable=True, expects="file")
+        return (self._call_with_token(call)).content
+
     # Calls and tokens
 
     def _get(self, path: str, query: Query, kind: type[Answer]) -> Answer:
@@ -449,6 +547,9 @@ class Client:
         return read_page(kind, answer, field)
 
     def _call(self, call: Call) -> dict[str, Any]:
+        return (self._call_with_token(call)).body
+
+    def _call_with_token(self, call: Call) -> Answered:
         """Call with a token; get another once where the server says that it has ended. Raises ImsgError."""
         token = self._get_token()
         try:
@@ -465,13 +566,13 @@ class Client:
             if self._token is not None and (is_good or self._password is None):
                 return self._token
             body = {"username": self._username, "password": self._password}
-            answer = self._call_with_retries(Call("POST", "/login", body=body, is_repeatable=True), None)
+            answer = (self._call_with_retries(Call("POST", "/login", body=body, is_repeatable=True), None)).body
             self._token = str(answer["token"])
             lasts_s = float(answer.get("expires_in") or 0)
             self._renew_at = time.monotonic() + max(lasts_s - RENEW_BEFORE_S, lasts_s / 2)
             return self._token
 
-    def _call_with_retries(self, call: Call, token: str | None) -> dict[str, Any]:
+    def _call_with_retries(self, call: Call, token: str | None) -> Answered:
         """Repeat a call until it succeeds, is refused for good, or `patience_s` is over. Raises ImsgError."""
         until = time.monotonic() + self._patience_s
         tries = 0
@@ -489,8 +590,8 @@ class Client:
             except TRANSPORT_ERRORS as error:
                 failure, raised = explain_transport_error(call, self._http.base_url, error)
             else:
-                if answer.is_success and body.get("errorCode") == 0:
-                    return body
+                if is_success(call, answer, body):
+                    return Answered(body, answer.content)
                 failure, raised = explain_refusal(answer, body)
             left_s = until - time.monotonic()
             chance = random.random()  # noqa: S311  jitter
