@@ -324,6 +324,12 @@ def _read_time(given: object) -> object:
     )
 
 
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_NETWORK_V4 = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
+_NETWORK_V6 = "(([0-9a-fA-F]{1,4}:){1,7}|:):/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+_NETWORK = f"^({_NETWORK_V4}|{_NETWORK_V6})$"
+"""Networks as they are usually written; a few more forms of IPv6 are read."""
+
 KeyName = Annotated[
     str,
     Field(
@@ -345,7 +351,18 @@ Networks = Annotated[
     list[str],
     Field(max_length=MAX_NETWORKS),
     AfterValidator(_check_networks),
-    Field(description="The networks it may be used from; without any, from everywhere."),
+    Field(
+        description="The networks it may be used from; without any, from everywhere.",
+        json_schema_extra={
+            "items": {
+                "anyOf": [
+                    {"type": "string", "format": "ipv4"},
+                    {"type": "string", "format": "ipv6"},
+                    {"type": "string", "pattern": _NETWORK},
+                ]
+            }
+        },
+    ),
 ]
 ExpiresAt = Annotated[
     datetime | None,
@@ -398,7 +415,7 @@ class LeakedKey(RequestModel):
 
     model_config = _example({"key": "imsg_live_…"})
 
-    key: Annotated[str, Field(max_length=256)]
+    key: Annotated[str, Field(max_length=256, json_schema_extra={**_NO_NUL})]
 
 
 class KeysQuery(BaseModel):

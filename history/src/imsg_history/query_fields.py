@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 from imsg_channels import METHODS, refuse_method
 from imsg_contract.errors import Refusal
@@ -12,7 +13,8 @@ from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
-_UNIX = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[Ee][+-]?\d+)?", re.ASCII)
+_LATEST = Decimal(min(LAST_MS, LATEST_MS)) / 1_000
 _SPACED_NUMBER = re.compile(r"\+?[0-9][0-9 -]*", re.ASCII)
 _BETWEEN_DIGITS = re.compile(r"[ -]")
 """What people write between a number's digits; the tables keep numbers without it."""
@@ -21,8 +23,8 @@ _BETWEEN_DIGITS = re.compile(r"[ -]")
 def read_time(text: str, field: str) -> datetime:
     """Read a time, RFC 3339 or Unix seconds. Raises Refusal."""
     try:
-        return _read_unix(text) if _UNIX.fullmatch(text) else _read_rfc3339(text)
-    except (ValueError, OverflowError) as error:
+        return _read_unix(text) if _NUMBER.fullmatch(text) else _read_rfc3339(text)
+    except (ValueError, ArithmeticError) as error:
         raise _wrong(
             field,
             "应为 RFC 3339 时间（如 2026-11-25T08:00:00+08:00）或以秒为单位的 Unix 时间",
@@ -100,11 +102,10 @@ def read_reference(text: str) -> str:
 
 
 def _read_unix(text: str) -> datetime:
-    whole, _, fraction = text.partition(".")
-    ms = int(whole) * 1_000
-    if ms > min(LAST_MS, LATEST_MS):
-        raise ValueError("milliseconds, or beyond all time")
-    return EPOCH + timedelta(milliseconds=ms, microseconds=int(fraction[:6].ljust(6, "0")))
+    seconds = Decimal(text)
+    if not 0 <= seconds <= _LATEST:
+        raise ValueError("before 1970, milliseconds, or beyond all time")
+    return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
 
 
 def _read_rfc3339(text: str) -> datetime:

@@ -122,6 +122,10 @@ def _translate(request: Request, error: HTTPException) -> Refusal:
 
 
 def list_methods(request: Request) -> list[str]:
-    """List the methods of the app's own routes for a path: the error of a framework names those of one route alone."""
+    """List the methods of the app's own routes for a path: the error of a framework names those of one route alone.
+
+    A path that is spelled out in routes has their methods alone: `leaked` of /keys/leaked is no {id}.
+    """
     routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    routes = [route for route in routes if getattr(route, "path", None) == request.scope["path"]] or routes
     return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
