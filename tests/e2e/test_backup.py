@@ -134,7 +134,7 @@ def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> N
 
         again = back_up(deployment, target)
         assert again.returncode == 2
-        assert "is there already" in again.stderr
+        assert "exists already" in again.stderr
         assert list(tmp_path.glob("*.part")) == []
 
 
