@@ -90,7 +90,13 @@ class Place:
         return await self.door.post(path, content=raw, params=params, headers={"content-type": "message/rfc822"})
 
 
-def mail_settings(broker_url: str, redis_url: str) -> imsg_smtp.main.Settings:
+async def no_history(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own
+    """Stand for a history that is away."""
+    del scope, receive, send
+    raise ConnectionError("gone")
+
+
+def mail_settings(broker_url: str, redis_url: str, secrets: str) -> imsg_smtp.main.Settings:
     return imsg_smtp.main.Settings(
         broker_url=broker_url,
         redis_url=redis_url,
@@ -103,16 +109,18 @@ def mail_settings(broker_url: str, redis_url: str) -> imsg_smtp.main.Settings:
                 "port": 1,
                 "sender": "noreply@tiancun.cn",
                 "bounce_domain": DOMAIN,
-                "bounce_secret": f"{SIGNING},{SPOKEN}",
+                "bounce_secret": secrets,
             }
         ),
     )
 
 
 @asynccontextmanager
-async def open_door(history: ASGIApp, broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def open_door(
+    history: ASGIApp, broker_url: str, redis_url: str, secrets: str = f"{SIGNING},{SPOKEN}"
+) -> AsyncIterator[httpx.AsyncClient]:
     """Run sender-smtp."""
-    service = imsg_smtp.main.app(mail_settings(broker_url, redis_url), {"history": history})
+    service = imsg_smtp.main.app(mail_settings(broker_url, redis_url, secrets), {"history": history})
     headers = {"accept-language": "en"}
     async with (
         service.running(),
@@ -408,6 +416,7 @@ async def test_a_mail_may_come_as_json(place: Place) -> None:
         ("POST", "/hooks/smtpx", 404),
         ("POST", "/hooks/smtp", 401),
         ("GET", f"/hooks/smtp/{SPOKEN}", 405),
+        ("GET", "/hooks/smtp/wrong", 404),
         ("POST", f"/hooks/smtp/{SPOKEN}?recipient=x", 404),
     ],
 )
@@ -419,6 +428,15 @@ async def test_other_ways_lead_nowhere(place: Place, verb: str, path: str, statu
     assert SPOKEN not in answer.text
 
 
+@pytest.mark.parametrize("secrets", [SIGNING, ""])
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+async def test_a_secret_that_was_taken_away_is_not_repeated(redis_url: str, secrets: str, verb: str) -> None:
+    async with open_door(no_history, redis_url, redis_url, secrets) as door:
+        answer = await door.request(verb, f"/hooks/smtp/{SPOKEN}", content=b"x")
+    assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
+    assert SPOKEN not in answer.text
+
+
 async def test_a_mail_of_more_than_a_mebibyte_is_refused(place: Place) -> None:
     assert (await place.push(bytes(1024 * 1024 + 1))).status_code == 413
 
@@ -427,12 +445,7 @@ async def test_while_history_is_away_what_needs_it_is_to_come_again_and_the_rest
     redis_url: str, place: Place
 ) -> None:
     sent = await place.send()
-
-    async def away(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own
-        del scope, receive, send
-        raise ConnectionError("gone")
-
-    async with open_door(away, redis_url, redis_url) as door:
+    async with open_door(no_history, redis_url, redis_url) as door:
         path = f"/hooks/smtp/{SPOKEN}"
 
         async def is_up() -> bool:

@@ -28,7 +28,7 @@ SECRET_PATH = f"{PATH}/{{secret:path}}"
 OTHER_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""As of every webhook. The report of a longer mail is at its beginning: the mail may be sent cut off after it."""
+"""The limit of every webhook. A longer mail may be cut off by its sender: the report stands at its beginning."""
 
 MAX_RECIPIENTS = 10
 
@@ -59,7 +59,7 @@ class BounceAnswer(Success):
 
 
 def make_router(bounces: BounceProcessor, secrets: Sequence[SecretStr]) -> APIRouter:
-    """Make the routes; a mail that bears neither a secret nor a signature of our time is refused before it is read."""
+    """Make the routes. A request without a secret or a current signature is refused before its body is read."""
     texts = [secret.get_secret_value() for secret in secrets]
     keys = [read_secret(text) for text in texts if text.startswith(SIGNED)]
     url_secrets = [text for text in texts if not text.startswith(SIGNED)]
@@ -68,9 +68,8 @@ def make_router(bounces: BounceProcessor, secrets: Sequence[SecretStr]) -> APIRo
     if keys:
         router.add_api_route(PATH, handler.receive_signed, methods=["POST"])
         router.add_api_route(f"{PATH}/", handler.receive_signed, methods=["POST"])
-    if url_secrets:
-        router.add_api_route(SECRET_PATH, handler.receive, methods=["POST"])
-        router.add_api_route(SECRET_PATH, _refuse_method, methods=list(OTHER_METHODS))
+    router.add_api_route(SECRET_PATH, handler.receive, methods=["POST"])
+    router.add_api_route(SECRET_PATH, handler.refuse_method, methods=list(OTHER_METHODS))
     return router
 
 
@@ -97,9 +96,18 @@ class _Handler:
         Raises Refusal no_such_url, not_found where the mail names no message of iMSG, unavailable where it has to be
         sent again, wrong_type, missing, not_json, too_large.
         """
+        self._check_secret(secret)
+        return await self._process(request, await _read_body(request))
+
+    async def refuse_method(self, secret: str, request: Request) -> None:
+        """Refuse a method. Raises Refusal no_such_url, no_such_method."""
+        self._check_secret(secret)
+        raise Refusal("no_such_method", path=PATH, method=request.method, allowed="POST", headers={"Allow": "POST"})
+
+    def _check_secret(self, secret: str) -> None:
+        """Raise Refusal no_such_url where no secret is `secret`; no text repeats it, since it may have been valid."""
         if not any(equals(secret, known) for known in self._url_secrets):
             raise Refusal("no_such_url", path=PATH)
-        return await self._process(request, await _read_body(request))
 
     async def _process(self, request: Request, body: bytes) -> BounceAnswer:
         mail, recipients = _read_mail(request, body)
@@ -111,11 +119,6 @@ class _Handler:
         if bounce.verdict is Verdict.UNKNOWN_TOKEN:
             raise Refusal("not_found", what="b+TOKEN")
         return BounceAnswer(result=bounce.verdict, why=bounce.why, id=bounce.message)
-
-
-async def _refuse_method(request: Request) -> None:
-    """Refuse a method. Raises Refusal no_such_method, whose text does not repeat the secret of the URL."""
-    raise Refusal("no_such_method", path=PATH, method=request.method, allowed="POST", headers={"Allow": "POST"})
 
 
 async def _read_body(request: Request) -> bytes:
