@@ -60,7 +60,8 @@ def pace_of(domains: Domains, recipient: str) -> int | None:
 
 async def test_a_domain_nobody_complained_of_has_no_pace() -> None:
     domains = Domains(PRESETS, Clock())
-    assert [await ask(domains, "a@example.com", Sent("smtp")) for _ in range(200)] == [None] * 200
+    assert domains.find(A) is None
+    assert [await ask(domains, A, Sent("smtp")) for _ in range(200)] == [None] * 200
 
 
 async def test_a_complaint_holds_the_domain_and_then_slows_it() -> None:
@@ -92,7 +93,9 @@ async def test_delays_in_a_row_are_a_complaint_and_single_ones_are_greylisting(c
 async def test_one_mail_that_is_delayed_again_and_again_slows_nobody() -> None:
     domains = Domains((), Clock())
     for _ in range(5 * DELAYS):
-        await ask(domains, "a@example.com", Again("smtp", "451 4.7.1", "later", 300), "greylisted")
+        assert await ask(domains, A, Again("smtp", "451 4.7.1", "later", 300), "greylisted") is None
+    assert await ask(domains, A) is None
+    assert pace_of(domains, A) is None
 
 
 async def test_a_complaint_over_one_mail_while_others_are_accepted_is_its_own_from_the_second_on() -> None:

@@ -291,6 +291,11 @@ async def test_an_unspecific_no_is_the_recipients_own_where_others_get_through()
         assert [type(await sending.send(mail(n))) for n in range(3)] == [Sent, Refused, Sent]
 
 
+async def test_one_unspecific_no_before_any_mail_was_accepted_stops_nobody_else() -> None:
+    async with answering({"RCPT": ["550 5.7.1 no"]}) as (_, sending):
+        assert [type(await sending.send(mail(n))) for n in range(2)] == [Refused, Sent]
+
+
 async def test_unspecific_noes_in_a_row_block_the_way_and_fail_no_further_mail() -> None:
     clock = Clock()
     async with answering({"RCPT": ["250 2.1.5 Ok", *["550 5.7.1 no"] * 4]}, clock) as (server, sending):

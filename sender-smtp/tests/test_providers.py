@@ -145,6 +145,28 @@ async def test_a_server_that_is_switched_off_gets_nothing_and_one_that_is_forced
         assert (len(first.mails), len(second.mails)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("condition", "is_met"),
+    [
+        ({"recipient_domains": "example.net"}, True),
+        ({"recipient_domains": "corp.example"}, False),
+        ({"sender_domains": "example.com"}, True),
+        ({"sender_domains": "news.example.com"}, False),
+    ],
+)
+async def test_a_server_for_a_domain_comes_before_those_for_all_and_gets_nothing_else(
+    condition: dict[str, str],
+    is_met: bool,  # noqa: FBT001  a table
+) -> None:
+    async with smtp_server() as first, smtp_server() as second:
+        special = {"second": {"host": second.host, "port": second.port, "weight": 0, **condition}}
+        async with channel_to(first, second, servers=special) as channel:
+            assert {(type(result), result.provider) for result in await deliver(channel)} == {
+                (Sent, "second" if is_met else "default")
+            }
+        assert (len(first.mails), len(second.mails)) == ((0, 3) if is_met else (3, 0))
+
+
 async def test_mail_that_no_server_is_for_waits_and_names_the_setting() -> None:
     only: dict[str, Any] = {"recipient_domains": "corp.example"}
     async with smtp_server() as first, smtp_server() as second:
