@@ -87,7 +87,7 @@ class Connection:
         self._is_clean = False
         self.mails += 1
         try:
-            failure = await self._send_before_last_block_start(mail)
+            failure = await self._send_up_to_last_block(mail)
             return failure if failure is not None else await self._send_last_block(mail)
         finally:
             if not self._is_clean:
@@ -104,7 +104,7 @@ class Connection:
             return Refused(PROVIDER, "no_smtputf8", detail)
         return None
 
-    async def _send_before_last_block_start(self, mail: Mail) -> Again | Refused | Blocked | ConnectionLost | None:
+    async def _send_up_to_last_block(self, mail: Mail) -> Again | Refused | Blocked | ConnectionLost | None:
         """Send the envelope and all but the last block; return a failure, at which the mail was not accepted."""
         try:
             await (self._send_envelope_pipelined(mail) if self._extensions.pipelining else self._send_envelope(mail))

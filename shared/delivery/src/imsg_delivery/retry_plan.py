@@ -25,7 +25,7 @@ class _CopyKind:
     """The provider is asked what became of this attempt."""
     taken_by: str | None
     """Which provider that is, where it is known."""
-    is_isolated: int | None
+    isolated: int | None
     """The number of a recipient that gets its own copy, since it may crash workers; else None."""
 
 
@@ -56,7 +56,6 @@ class RetryPlan:
 
         A block uses up no attempt, and extends the job's life instead.
         """
-        alone = recipient.n if is_isolated else None
         kind = _CopyKind(
             step_s,
             is_next=True,
@@ -64,14 +63,14 @@ class RetryPlan:
             broken=broken,
             asks=asks,
             taken_by=taken_by if asks else None,
-            is_isolated=alone,
+            isolated=recipient.n if is_isolated else None,
         )
         self._recipients[kind].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Repeat a recipient as it is, to read later what became of it."""
         kind = _CopyKind(
-            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, is_isolated=None
+            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, isolated=None
         )
         self._recipients[kind].append(recipient)
 
