@@ -102,7 +102,7 @@ class Pusher:
                 return None
             return HookReply(ok=True, reply=_read_reply(answer.content, account, envelope))
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
-            log.info("wechat_push_unreply", account=account.name, why=type(error).__name__)
+            log.info("wechat_push_unanswered", account=account.name, why=type(error).__name__)
             return None
 
 
