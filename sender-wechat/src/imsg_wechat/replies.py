@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from imsg_wechat import crypto
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 TAG_BUTTON_KEY = "获取我的openID"
 """The key of the button in an account's menu."""
@@ -87,13 +87,7 @@ def parse_elements(body: bytes) -> dict[str, str]:
     return _read_texts(_parse(body))
 
 
-def _parse(body: bytes) -> "Element":
-    # Imported at the first call of WeChat, to save memory.
-    from xml.etree.ElementTree import ParseError  # noqa: PLC0415
-
-    from defusedxml.common import DefusedXmlException  # noqa: PLC0415
-    from defusedxml.ElementTree import fromstring  # noqa: PLC0415
-
+def _parse(body: bytes) -> Element:
     try:
         root: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
@@ -101,7 +95,7 @@ def _parse(body: bytes) -> "Element":
     return root
 
 
-def _read_texts(parent: "Element") -> dict[str, str]:
+def _read_texts(parent: Element) -> dict[str, str]:
     return {child.tag: (child.text or "").strip() for child in parent}
 
 
