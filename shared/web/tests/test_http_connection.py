@@ -78,8 +78,11 @@ async def test_an_answer_is_read_in_each_of_its_forms_and_the_connection_used_ag
 
 
 @BOTH
-async def test_an_answer_without_a_length_ends_with_its_connection(bound: BodyBound) -> None:
-    found, connections = await ask(bound, BreakOff(OK + b"\r\n{}"), whole(b"next"))
+@pytest.mark.parametrize("answer", [BreakOff(OK + b"\r\n{}"), whole(b"{}", b"connection: close")])
+async def test_an_answer_without_a_length_or_with_close_ends_with_its_connection(
+    bound: BodyBound, answer: Step
+) -> None:
+    found, connections = await ask(bound, answer, whole(b"next"))
     assert contents(found) == [b"{}", b"next"]
     assert connections == 2
 

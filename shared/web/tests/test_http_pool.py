@@ -217,14 +217,14 @@ async def test_the_addresses_are_the_resolvers_and_its_refusal_is_the_callers() 
 class TunnelProxy:
     """A proxy that opens tunnels to one server, whatever host it is asked for."""
 
-    def __init__(self, port: int, status: int) -> None:
+    def __init__(self, port: int, status: int, head: bytes = b"HTTP/1.1 %d Any\r\n\r\n") -> None:
         self.heads: list[bytes] = []
-        self._port, self._status = port, status
+        self._port, self._status, self._head = port, status, head
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Open one tunnel."""
         self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 %d Any\r\n\r\n" % self._status)
+        writer.write(self._head % self._status)
         if self._status != 200:
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
@@ -272,3 +272,27 @@ async def test_a_proxy_that_refuses_a_tunnel_was_sent_nothing_of_the_call() -> N
         pool = open_pool(find_proxy=lambda _, __: Proxy.read(f"http://127.0.0.1:{port}"))
         with pytest.raises(NotSent, match="the proxy answered 407"):
             await pool.call("POST", "https://provider.test/", {}, b"{}")
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    "header", [b"", b"content-length: 0\r\n", b"content-length: 9\r\n", b"connection: close\r\ncontent-length: 0\r\n"]
+)
+async def test_a_tunnel_is_open_whatever_length_the_proxy_names(version: bytes, header: bytes) -> None:
+    """RFC 9110, section 9.3.6: a client ignores the length of a successful answer to CONNECT."""
+    tls, server = Tls("provider.test"), serve(OK)
+    async with server.running(tls.server):
+        tunnels = TunnelProxy(server.port, 200, b"HTTP/" + version + b" %d Any\r\n" + header + b"\r\n")
+        async with serve_tcp(tunnels.serve) as port:
+            pool = open_pool(find_proxy=lambda _, __: Proxy.read(f"http://127.0.0.1:{port}"), context=tls.client)
+            for _ in range(2):
+                assert (await pool.call("GET", "https://provider.test/", {})).status_code == 200
+            pool.close()
+    assert len(tunnels.heads) == 1
+
+
+@pytest.mark.parametrize("url", ["socks5://me:pa55@proxy.test", "http://me:pa55#1@proxy.test", "http://me:pa55@[::"])
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(NotSent, match="the proxy's URL is not") as caught:
+        Proxy.read(url)
+    assert "pa5" not in str(caught.value)

@@ -218,8 +218,8 @@ class Connection(asyncio.Protocol):
         self._room -= len(self._body[-1])
 
     def on_message_complete(self) -> None:
-        """Finish the call; ignore an informational response."""
-        if not self._has_head:
+        """Finish the call; ignore an informational response, and one that its head has finished."""
+        if not self._has_head or not self._expects_body:
             return
         if not self._parser.should_keep_alive():
             self._is_clean = False

@@ -77,10 +77,13 @@ class Proxy:
     def read(cls, url: str) -> "Proxy":
         """Parse a proxy's URL, `[http://][USER:PASSWORD@]HOST[:PORT]`. Raises NotSent."""
         url = url if "://" in url else f"http://{url}"
-        parts = urlsplit(url)
+        try:
+            target, parts = Target.read(url), urlsplit(url)
+        except NotSent:  # it may quote the password
+            raise NotSent("the proxy's URL is not http://[USER:PASSWORD@]HOST[:PORT]") from None
         login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         basic = f"Basic {base64.b64encode(login.encode()).decode()}" if parts.username else None
-        return cls(Target.read(url), basic)
+        return cls(target, basic)
 
     @property
     def headers(self) -> dict[str, str]:
