@@ -224,6 +224,17 @@ async def test_good_numbers_among_bad_ones_are_sent_or_retried(most: int, good_o
     ) + MAX_REFUSED_CALLS + MAX_CONCURRENT_CALLS + REFUSED_CALLS_EACH * len(sent)
 
 
+@pytest.mark.parametrize("most", [1_000, 99])
+@pytest.mark.parametrize("bad_ones", [range(20), range(0, 1_000, 50), range(980, 1_000), range(0, 1_000, 10)])
+async def test_a_few_bad_numbers_fail_alone_and_no_good_one_is_sent_twice(most: int, bad_ones: range) -> None:
+    people = make_recipients(1_000)
+    provider = Strict(most, *(people[n].address for n in bad_ones))
+    results = await route(provider).send(WORDS, people, JOB)
+    assert [n for n in sorted(results) if isinstance(results[n], Refused)] == list(bad_ones)
+    accepted = [number for call in provider.calls if not provider.bad & set(call) for number in call]
+    assert len(accepted) == len(set(accepted)) == 1_000 - len(bad_ones)
+
+
 @pytest.mark.parametrize("count", [1, 500, 999])
 async def test_bad_numbers_that_the_provider_names_cost_one_call_more(count: int) -> None:
     people = make_recipients(1_000)

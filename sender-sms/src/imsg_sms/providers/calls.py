@@ -18,8 +18,9 @@ IDLE_S = 3.0
 ANSWER_BOUND = BodyBound(4 * 1024 * 1024)
 """A response with 1,000 results has some 200 KB."""
 
-MAX_CONNECTIONS = 256
-"""More than the concurrent calls by `imsg_sms.channel.CONCURRENCY` and `imsg_sms.router.MAX_CONCURRENT_CALLS`."""
+MAX_CONNECTIONS = 640
+"""More than the concurrent calls by `imsg_sms.channel.CONCURRENCY` and `imsg_sms.router.MAX_CONCURRENT_CALLS`: a call
+that waits for a connection counts as a failure of its provider."""
 
 
 @asynccontextmanager
