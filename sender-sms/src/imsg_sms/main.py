@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
@@ -17,6 +17,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
+from imsg_sms.checks import ProviderCheck, check
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
@@ -28,9 +29,6 @@ from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
 from imsg_web.service import Service
-
-if TYPE_CHECKING:
-    from imsg_sms.checks import ProviderCheck
 
 __all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
 
@@ -131,9 +129,7 @@ async def _publish(templates: Templates, connection: Redis) -> None:
         await asyncio.sleep(PUBLISH_EVERY_S)
 
 
-async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> "list[ProviderCheck]":
+async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> list[ProviderCheck]:
     """Check every account and its templates at its provider, without sending."""
-    from imsg_sms.checks import check  # noqa: PLC0415  only the command line checks
-
     async with open_pool(answer_timeout_s) as pool:
         return await check(sms, pool)

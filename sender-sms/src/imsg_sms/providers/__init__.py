@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from imsg_contract.wire import Again, Blocked, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
 
-__all__ = ["Concern", "Provider", "ProviderReply", "Traceable"]
+__all__ = ["Concern", "ProviderReply", "SmsProvider", "Traceable"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -44,7 +45,7 @@ def encoder(kind: str, charset: str = "utf-8") -> Callable[[str], str]:
         return _in_json
     if "form" in kind:
         return lambda value: in_url(value, charset)
-    return _in_xml if "xml" in kind else str
+    return html.escape if "xml" in kind else str
 
 
 def _in_json(value: str) -> str:
@@ -55,12 +56,6 @@ def _in_json(value: str) -> str:
 def in_url(value: str, charset: str = "utf-8") -> str:
     """Encode a value for a URL or a form."""
     return quote(value.encode(charset), safe="")
-
-
-def _in_xml(value: str) -> str:
-    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        value = value.replace(letter, entity)
-    return value
 
 
 def in_header(value: str) -> str:

@@ -21,6 +21,7 @@ from imsg_sms.providers.meanings import (
     judge_failure,
     judge_unreadable,
 )
+from imsg_sms.providers.template_provider import read_object
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.settings import Twilio
 from imsg_sms.templates import Message, TemplateBook, build_text_book
@@ -142,11 +143,7 @@ class TwilioProvider:
             answer = await self._pool.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
-        try:
-            body = answer.json()
-        except ValueError:
-            body = {}
-        return self._judge_response(answer.status_code, body if isinstance(body, dict) else {})
+        return self._judge_response(answer.status_code, read_object(answer))
 
     def read(self, push: HookRequest) -> ReportBatch | None:
         """Read a status callback or an inbound message. Raises NotSigned if the account did not sign it."""
