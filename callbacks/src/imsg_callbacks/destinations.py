@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
+from imsg_web.http_pool import PORTS, UNESCAPED
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-PORTS = {"https": 443, "http": 80}
 MAX_URL = 2_000
 
 INTERNAL_NETWORKS: tuple[Network, ...] = tuple(
@@ -28,9 +29,6 @@ INTERNAL_NETWORKS: tuple[Network, ...] = tuple(
     )
 )  # fmt: skip
 """IANA's special-purpose registries, prefixes that embed an IPv4 address, and the metadata addresses of clouds."""
-
-UNESCAPED = "/%:@!$&'()*+,;=~-._"
-"""The punctuation of a path or query that is not percent-encoded."""
 
 
 class BadUrl(Exception):  # noqa: N818  a finding

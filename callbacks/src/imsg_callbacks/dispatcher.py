@@ -33,7 +33,8 @@ FAILING_IN_FLIGHT = 512
 """Calls in flight of all endpoints, and of failing ones."""
 
 MAX_WAITING_TOTAL = 8_192
-"""Leased deliveries that wait in memory, for all endpoints; the others wait in the table."""
+"""Deliveries of all endpoints in memory from which on an append leases none: they wait in the table, from which each
+endpoint leases up to `MAX_WAITING` in turn."""
 
 FIND_DUE_EVERY_S = 1.0
 WAKE_DELAY_S = 0.02
