@@ -100,9 +100,9 @@ async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
     """Never a framework's own answer."""
     async with client(api) as http:
         missing = await http.get("/nowhere")
-        field_error = await http.delete("/order")
+        wrong_method = await http.delete("/order")
     assert (missing.status_code, missing.json()["errorCode"]) == (404, 10001)
-    assert (field_error.status_code, field_error.json()["reason"], field_error.headers["allow"]) == (
+    assert (wrong_method.status_code, wrong_method.json()["reason"], wrong_method.headers["allow"]) == (
         405,
         "no_such_method",
         "POST",
