@@ -38,7 +38,7 @@ class SmsChannel:
 
     def __init__(
         self,
-        route: SmsRouter,
+        router: SmsRouter,
         templates: Templates,
         terms: Terms,
         providers: Sequence[SmsProvider] = (),
@@ -52,9 +52,9 @@ class SmsChannel:
             provider.name: provider.opted_out for provider in providers if isinstance(provider, DescribesOptOuts)
         }
         self.providers = providers
-        self._route = route
+        self._router = router
         self.templates = templates
-        self.provider_pool = route.provider_pool
+        self.provider_pool = router.provider_pool
         self._signatures = find_signatures([(provider.limits, provider.takes_text) for provider in providers])
 
     def name_sender(self, job: Job) -> str | None:
@@ -77,18 +77,18 @@ class SmsChannel:
                 results[recipient.n] = Refused(SCOPE, "address", "This is no phone number; correct it and send again.")
             else:
                 valid.append(recipient)
-        results |= await self._route.send(prepared, valid, job) if valid else {}
+        results |= await self._router.send(prepared, valid, job) if valid else {}
         await self._publish_opt_outs(job, recipients, results)
         return results
 
     def find_outage(self) -> Blocked | None:
         """Return why no provider can send; None if one can."""
-        return self._route.find_outage()
+        return self._router.find_outage()
 
     async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Ask the providers for the status of messages with unknown results."""
         del prepared  # providers are asked by our id
-        results = await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
+        results = await self._router.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
         await self._publish_opt_outs(job, recipients, results)
         return results
 
