@@ -252,13 +252,15 @@ async def test_a_proxy_is_asked_for_http_and_opens_a_tunnel_for_https() -> None:
                 "https": Proxy.read(f"me:p%40ss@127.0.0.1:{tunnel_port}"),
             }
             pool = open_pool(find_proxy=lambda scheme, _: proxies[scheme], context=tls.client)
-            await pool.call("GET", "http://provider.test/send?n=1", {})
             for _ in range(2):
+                await pool.call("GET", "http://provider.test/send?n=1", {})
                 await pool.call("GET", "https://provider.test/send?n=2", {})
             with pytest.raises(NotSent, match="certificate"):
                 await pool.call("GET", "https://another.test/", {})
             pool.close()
+    assert [len(asked) for asked in plain_proxy.connections] == [1, 1], "tinyproxy closes each without a word"
     assert plain_proxy.asked[0].target == "http://provider.test/send?n=1"
+    assert plain_proxy.asked[0].headers["connection"] == "close"
     assert plain_proxy.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
     assert tunnels.heads[0].startswith(b"CONNECT provider.test:443 HTTP/1.1\r\n")
     assert b"proxy-authorization: Basic bWU6cEBzcw==\r\n" in tunnels.heads[0]

@@ -144,6 +144,8 @@ class HttpPool:
         proxy = self._find_proxy(target.origin[0], target.origin[1])
         request = _write_request(method, target, proxy, headers, content)
         expects_body = method != "HEAD"
+        # Proxies close their connections without notice, and a call that met the close would be in doubt.
+        kept_for = None if proxy is not None and target.origin[0] == "http" else target.origin
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._slots.acquire()
@@ -153,12 +155,12 @@ class HttpPool:
             idle = take_idle(self._idle.get(target.origin, []), self._idle_s)
             if idle is not None:
                 try:
-                    return await self._call_on(target.origin, idle, request, expects_body=expects_body)
+                    return await self._call_on(kept_for, idle, request, expects_body=expects_body)
                 except StaleConnection:
                     if not self._repeats_stale:
                         raise
             connection = await self._connect(target, proxy)
-            return await self._call_on(target.origin, connection, request, expects_body=expects_body)
+            return await self._call_on(kept_for, connection, request, expects_body=expects_body)
         finally:
             self._slots.release()
 
@@ -170,7 +172,7 @@ class HttpPool:
         self._idle.clear()
 
     async def _call_on(
-        self, origin: Origin, connection: Connection, request: bytes, *, expects_body: bool
+        self, kept_for: Origin | None, connection: Connection, request: bytes, *, expects_body: bool
     ) -> HttpAnswer:
         try:
             async with asyncio.timeout(self._answer_timeout_s):
@@ -182,7 +184,10 @@ class HttpPool:
         except NoAnswer:
             connection.close()
             raise
-        self._keep(origin, connection)
+        if kept_for is None:
+            connection.close()
+        else:
+            self._keep(kept_for, connection)
         return answer
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
@@ -237,7 +242,7 @@ def _write_request(
         written["content-length"] = str(len(content))
     if proxy is not None and scheme == "http":
         path = b"http://%b%b" % (target.authority, path)
-        written |= proxy.headers
+        written |= {"connection": "close", **proxy.headers}
     written |= {name.lower(): value for name, value in headers.items()}
     try:
         return http_connection.write_request(method, path, _encode(written), content)
