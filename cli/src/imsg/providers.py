@@ -9,7 +9,7 @@ from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Providers: list, enable, disable, weigh, test, check.", no_args_is_help=False)
+app = typer.Typer(help="Providers: list, enable, disable, weight, test, check.", no_args_is_help=False)
 
 Method = Annotated[str, typer.Argument(help="smtp, sms, wechat or wecom.")]
 Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lists it.")]
