@@ -1,23 +1,27 @@
 """Day facts equal the rows of messages, and stay when the messages are gone; on SQLite and PostgreSQL."""
 
+import asyncio
 import secrets
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
-from sqlalchemy import delete
+from sqlalchemy import delete, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_history.database import Database
+from imsg_database.address import read_url
+from imsg_history.database import Database, connect
 from imsg_history.eraser import Eraser
 from imsg_history.latency_stats import LatencyStatistics, find_percentile
 from imsg_history.ownership import Ownership
-from imsg_history.tables import messages, requests
+from imsg_history.tables import day_facts, messages, requests
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.history_store import RETENTION, count_messages, keep, read_day_facts
+from imsg_testing.waiting import eventually
 
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
 PHONE = "+8613912345678"
@@ -60,6 +64,29 @@ async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Datab
         "sent": 2,
         "failed": 2,
     }
+
+
+async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(migrated_postgres: str) -> None:
+    """A writer holds another message of the request, and then wants the facts."""
+    async with connect(read_url(migrated_postgres)) as database:
+        one = job(at=NOW, to=("li@example.com", "zhang@example.com"))
+        await keep(database, one, outcome(one, Status.FAILED, 1, detail="the box of li@example.com is full"))
+        stone = Tombstone(secrets.token_hex(16), DIGESTS.of("li@example.com"), NOW + timedelta(minutes=1))
+
+        async def is_waiting(connection: AsyncConnection) -> bool:
+            waits = text("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+            return await connection.scalar(waits) is not None
+
+        async def write(connection: AsyncConnection) -> None:
+            await connection.execute(select(messages).where(messages.c.n == 1).with_for_update())
+            tasks.append(asyncio.create_task(Eraser(database, DIGESTS).erase([stone])))
+            await eventually(lambda: is_waiting(connection), 10)
+            await connection.execute(select(day_facts).with_for_update())
+
+        tasks: list[asyncio.Task[int]] = []
+        await database.write(write)
+        assert await tasks[0] == 1
+        assert await read_day_facts(database) == await count_messages(database)
 
 
 async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -> None:

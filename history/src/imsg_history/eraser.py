@@ -224,8 +224,9 @@ async def _erase(connection: AsyncConnection, name: str, erased: ErasedRecipient
     if request is not None:
         await _empty_request(connection, request, erased)
         await _shorten_job(connection, request, {recipient.address for recipient in erased.values()})
-    await _empty_messages(connection, name, erased)
+    changes = await _empty_messages(connection, name, erased)
     await _empty_details(connection, name, erased)
+    await day_facts.record(connection, changes)  # last, as `row_writer` does
     return len(erased)
 
 
@@ -268,15 +269,17 @@ async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: A
         await connection.execute(update(jobs).where(jobs.c.request == name).values(body=left))
 
 
-async def _empty_messages(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
+async def _empty_messages(
+    connection: AsyncConnection, name: str, erased: ErasedRecipients
+) -> Counter[day_facts.Change]:
+    """Empty messages, their attempts and their events; return what day facts are to count otherwise."""
     of_request = messages.c.request == name
     found = await connection.execute(
         select(messages).where(of_request, messages.c.n.in_(list(erased))).order_by(messages.c.n).with_for_update()
     )
-    found_rows = found.all()
-    rows = [
-        {"one": row.n, "month": redaction.truncate_to_month(row.at), "erased": erased[row.n].until}
-        for row in found_rows
+    rows = found.all()
+    values = [
+        {"one": row.n, "month": redaction.truncate_to_month(row.at), "erased": erased[row.n].until} for row in rows
     ]
     is_open = messages.c.rank < DEAD_RANK  # it was not settled, and will not be sent
     change = (
@@ -294,18 +297,17 @@ async def _empty_messages(connection: AsyncConnection, name: str, erased: Erased
             rank=case((is_open, DEAD_RANK), else_=messages.c.rank),
         )
     )
-    await connection.execute(change, rows)
+    await connection.execute(change, values)
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(erased))))
     waiting = update(events).where(events.c.request == name, events.c.n.in_(list(erased)))
     await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))
-    before = [day_facts.Counted(row.status, row.provider, row.sent_in, row.delivered_in) for row in found_rows]
-    failed = Status.FAILED.value
-    changed = [
-        day_facts.Change(name, counted, replace(counted, status=failed))
-        for counted, row in zip(before, found_rows, strict=True)
+    before = (
+        day_facts.Counted(row.status, row.provider, row.sent_in, row.delivered_in)
+        for row in rows
         if row.rank < DEAD_RANK
-    ]
-    await day_facts.record(connection, Counter(changed))
+    )
+    failed = Status.FAILED.value
+    return Counter(day_facts.Change(name, counted, replace(counted, status=failed)) for counted in before)
 
 
 async def _empty_details(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
