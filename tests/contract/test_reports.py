@@ -151,6 +151,14 @@ async def test_every_message_of_a_long_list_is_in_each_format(database: Database
     assert [dict(zip(columns, row, strict=True)) for row in cells] == rows
 
 
+async def test_a_report_may_reach_to_the_end_of_all_time(database: Database, desk: Desk) -> None:
+    await send(database, "library", NOW, [Status.SENT])
+    until = "9999-12-31T23:59:59Z"
+    (total,) = await desk.read_rows(kind="usage", since=OCTOBER["since"], until=until)
+    (message,) = await desk.read_rows(kind="messages", since=OCTOBER["since"], until=until)
+    assert (total["messages"], message["status"]) == (1, "sent")
+
+
 async def test_a_report_says_how_far_it_is_and_ends_after_a_day(database: Database, desk: Desk) -> None:
     await send(database, "library", NOW, [Status.SENT])
     name = await desk.store.begin(NewReport.model_validate({"kind": "usage", "by": ["user"], **NOVEMBER}), ADMIN)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,6 +55,14 @@ def first_id(at: datetime) -> str:
     """Return the lowest request id of a time: requests of that time or later have it or a higher one."""
     ms = -((EPOCH - at) // timedelta(milliseconds=1))
     return f"{min(max(ms, 0), LAST_MS):012x}{0:020x}"
+
+
+def find_day(at: datetime, zone: tzinfo) -> str:
+    """Return the day of a time in a zone, `YYYY-MM-DD`."""
+    try:
+        return at.astimezone(zone).date().isoformat()
+    except OverflowError:  # the first or last hours of all time
+        return at.date().isoformat()
 
 
 def rfc3339(at: datetime) -> str:

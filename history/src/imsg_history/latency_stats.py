@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, cast, func, select
 
 from imsg_channels import METHODS
 from imsg_history.database import Database
-from imsg_history.ids import first_id
+from imsg_history.ids import find_day, first_id
 from imsg_history.latencies import LATENCIES_S
 from imsg_history.ownership import Ownership
 from imsg_history.tables import LATENCY_COUNTS, day_facts, messages
@@ -61,9 +61,7 @@ class LatencyStatistics:
         return found
 
     async def _read_days(self, ownership: Ownership | None, since: datetime, until: datetime) -> dict[str, Buckets]:
-        first, last = (
-            at.astimezone(self._zone).date().isoformat() for at in (since, until - timedelta(microseconds=1))
-        )
+        first, last = find_day(since, self._zone), find_day(until - timedelta(microseconds=1), self._zone)
         where = [day_facts.c.method.in_(METHODS), day_facts.c.day >= first, day_facts.c.day <= last]
         if ownership is not None:
             where.append(day_facts.c.username == ownership.username)

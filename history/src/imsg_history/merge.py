@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
-from imsg_history.ids import time_of
+from imsg_history.ids import find_day, time_of
 from imsg_history.records import (
     MAX_ADDRESS,
     MAX_CODE,
@@ -76,7 +76,7 @@ class MergedBatch:
     """The zone of the days that requests are counted under."""
 
     def add(self, fact: Fact) -> None:
-        """MergedBatch a fact. Raises ValueError or OverflowError where no row can hold it."""
+        """Add a fact. Raises ValueError or OverflowError where no row can hold it."""
         match fact:
             case AcceptedJob():
                 self._add_accepted(fact)
@@ -265,7 +265,7 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
         job.category.value,
-        time_of(job.request).astimezone(zone).date().isoformat(),
+        find_day(time_of(job.request), zone),
         clean(template, MAX_CODE) if isinstance(template, str) else None,
         clean_optional(job.reference, MAX_REFERENCE),
         job.user_id,

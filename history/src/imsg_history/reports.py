@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.facts import compact
-from imsg_history.ids import rfc3339
+from imsg_history.ids import find_day, rfc3339
 from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.records import AuditRow
 from imsg_history.report_files import MEDIA_TYPES
@@ -105,7 +105,7 @@ class Reports:
         if body is None:
             raise Refusal("not_found", what=f"{name[:64]}/file")
         report = NewReport.model_validate_json(row.body)
-        days = [at.astimezone(self._zone).date().isoformat() for at in (report.since, report.until)]
+        days = [find_day(at, self._zone) for at in (report.since, report.until)]
         filename = f"imsg-{report.kind}-{'-'.join(days)}.{report.format}"
         return ReportPart(body, row.parts, MEDIA_TYPES[report.format], filename)
 

@@ -1,13 +1,13 @@
 """Usage: what the day facts of a span sum up to, by any of their dimensions."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select
 
 from imsg_history.database import Database
+from imsg_history.ids import find_day
 from imsg_history.report_schemas import NewReport
 from imsg_history.tables import day_facts
 from imsg_web.callers import Caller
@@ -27,7 +27,7 @@ async def read_usage(database: Database, report: NewReport, caller: Caller, zone
 
     Administrators see everybody's; a user sees their own.
     """
-    first, last = _find_days(report, zone)
+    first, last = find_day(report.since, zone), find_day(report.until - timedelta(microseconds=1), zone)
     where = [day_facts.c.day >= first, day_facts.c.day <= last]
     where += [COLUMNS[name] == value for name, value in report.chosen_filters().items()]
     if not caller.is_admin:
@@ -38,16 +38,3 @@ async def read_usage(database: Database, report: NewReport, caller: Caller, zone
     if groups:
         statement = statement.group_by(*groups).having(func.sum(day_facts.c.messages) > 0).order_by(*groups)
     return [dict(row) for row in (await database.read(lambda connection: connection.execute(statement))).mappings()]
-
-
-def _find_days(report: NewReport, zone: ZoneInfo) -> Sequence[str]:
-    """Return the days that a span begins and ends in."""
-    last: datetime = report.until - timedelta(microseconds=1)
-    return [_find_day(at, zone) for at in (report.since, last)]
-
-
-def _find_day(at: datetime, zone: ZoneInfo) -> str:
-    try:
-        return at.astimezone(zone).date().isoformat()
-    except OverflowError:  # the last hours of all time
-        return at.date().isoformat()
