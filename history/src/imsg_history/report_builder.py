@@ -76,9 +76,11 @@ class ReportBuilder:
             self._waiting.clear()
             try:
                 while not stopping.is_set() and await self.build_next():
-                    problem.clear()
+                    pass
             except (DatabaseUnavailable, BadRow, OSError) as error:
                 problem.note(error)
+            else:
+                problem.clear()
             await _wait_for_any(self._waiting, stopping)
 
     async def build_next(self) -> bool:
@@ -114,8 +116,9 @@ class ReportBuilder:
         about = ok(**{name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")})
         columns = (*report.by, *MEASURES) if report.kind == "usage" else MESSAGE_COLUMNS
         count = 0
-        with tempfile.TemporaryFile() as file:
-            written = await asyncio.to_thread(open_report_file, report.format, file, columns, about)
+        # A file that is not finished, since the report was deleted meanwhile, leaves nothing in the folder either.
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
+            written = await asyncio.to_thread(open_report_file, report.format, file, columns, about, folder)
             async for batch in self._read(report, caller):
                 await asyncio.to_thread(written.write, batch.rows)
                 count += len(batch.rows)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Protocol
 
@@ -16,6 +17,11 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+_NUMBER = re.compile(r"[+-]\d+(?:\.\d+)?", re.ASCII)
+"""A number, such as a phone's, is no formula."""
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -72,8 +78,14 @@ class CsvFile:
 class XlsxFile:
     """A workbook, of more sheets where a sheet is full."""
 
-    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
-        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    def __init__(self, file: IO[bytes], columns: Sequence[str], folder: str) -> None:
+        """Rows wait in files of `folder`; the caller deletes what a workbook that is not closed leaves there."""
+        options = {
+            "constant_memory": True,
+            "tmpdir": folder,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+        }
         self._book = xlsxwriter.Workbook(file, options)
         self._columns = columns
         self._add_sheet()
@@ -97,16 +109,18 @@ class XlsxFile:
         self._next = 1
 
 
-def open_report_file(name: str, file: IO[bytes], columns: Sequence[str], about: Mapping[str, Any]) -> ReportFile:
-    """Begin a file of a format; only JSON says what it is about."""
+def open_report_file(
+    name: str, file: IO[bytes], columns: Sequence[str], about: Mapping[str, Any], folder: str
+) -> ReportFile:
+    """Begin a file of a format; only JSON says what it is about, and only XLSX keeps files of its own in `folder`."""
     match name:
         case "csv":
             return CsvFile(file, columns)
         case "xlsx":
-            return XlsxFile(file, columns)
+            return XlsxFile(file, columns, folder)
     return JsonFile(file, columns, about)
 
 
 def _defuse(value: Any) -> Any:  # noqa: ANN401  a value of any column
-    is_formula = isinstance(value, str) and value[:1] in ("=", "@", "\t", "\r")
+    is_formula = isinstance(value, str) and value.startswith(FORMULA_STARTS) and not _NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else value

@@ -80,7 +80,7 @@ STATUS_COLUMNS = ("status", "rank", "attempt", "at", "mark", "provider", "provid
 
 @dataclass(slots=True)
 class Changes:
-    """What became of messages: how many events of it wait for callbacks, and what day facts count otherwise now."""
+    """What a write changed: how many events it inserted for callbacks, and what day facts are to count otherwise."""
 
     events: int = 0
     counted: Counter[day_facts.Change] = field(default_factory=Counter)
