@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_history.waiting import wait_for_any
 from imsg_history.writer import BatchWriter
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
@@ -90,7 +91,8 @@ class HistoryConsumer:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
-                if await _wait_for_stop(stopping, wait_s):
+                await wait_for_any(stopping, within_s=wait_s)
+                if stopping.is_set():
                     return
                 batch = [delivery for delivery in batch if delivery.held]
                 continue
@@ -197,10 +199,3 @@ async def _wait_for(event: asyncio.Event, *ends: asyncio.Task[Any], within_s: fl
     finally:
         waiting.cancel()
     return event.is_set()
-
-
-async def _wait_for_stop(stopping: asyncio.Event, seconds: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    return stopping.is_set()

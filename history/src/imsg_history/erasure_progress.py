@@ -38,6 +38,7 @@ from imsg_history.tombstones import (
     TombstoneStore,
     write_remaining,
 )
+from imsg_history.waiting import wait_for_any
 from imsg_people.tombstones import Tombstone
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -107,11 +108,7 @@ class ErasureProgress:
             else:
                 problem.clear()
             self.woken.clear()
-            stopped = asyncio.ensure_future(stopping.wait())
-            woken = asyncio.ensure_future(self.woken.wait())
-            await asyncio.wait({stopped, woken}, timeout=EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-            for waiting in (stopped, woken):
-                waiting.cancel()
+            await wait_for_any(stopping, self.woken, within_s=EVERY_S)
 
     async def run_once(self) -> None:
         """Advance every open erasure as far as possible. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""

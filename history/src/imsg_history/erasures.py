@@ -1,6 +1,5 @@
 """Erasures as administrators begin and follow them."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -55,7 +54,8 @@ class Erasures:
             raise _no_address(method, to)
         at = self._now()
         stone = Tombstone(make_erasure_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
-        await self._stones.place(stone, method, _make_audit_row(stone, method, caller))
+        record = AuditRow.make(at, caller.username, ACTION, stone.id, compact({"method": method}))
+        await self._stones.place(stone, method, record)
         await self._stones.synchronize()
         self._wake()
         return stone.id
@@ -75,9 +75,3 @@ def _no_address(method: str, to: str) -> Refusal:
     if meant := BY_NAME[method].address.find_spelling(to):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
-
-
-def _make_audit_row(stone: Tombstone, method: str, caller: Caller) -> AuditRow:
-    details = compact({"method": method})
-    name = hashlib.sha256(repr((stone.at, caller.username, ACTION, stone.id, details)).encode()).hexdigest()[:32]
-    return AuditRow(name, stone.at, caller.username, ACTION, stone.id, details)

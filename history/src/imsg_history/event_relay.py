@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import rfc3339
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.tables import events, messages, requests
+from imsg_history.waiting import wait_for_any
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 
@@ -99,10 +99,10 @@ class EventRelay:
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
                 problem.note(error)
-                await _wait(stopping, wait_s)
+                await wait_for_any(stopping, within_s=wait_s)
             else:
                 problem.clear()
-                await _wait(self._woken, POLL_S)
+                await wait_for_any(self._woken, within_s=POLL_S)
                 await asyncio.sleep(GATHER_S)
 
     async def relay(self) -> int:
@@ -259,9 +259,3 @@ async def _count_settled(connection: AsyncConnection, names: Collection[str]) ->
 async def _remove(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> None:
     keys = [(row.request, row.n, row.seq) for row in rows]
     await connection.execute(delete(events).where(are_one_of(_KEY, keys, is_postgres=is_postgres(connection))))
-
-
-async def _wait(until: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await until.wait()

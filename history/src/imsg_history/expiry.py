@@ -1,7 +1,6 @@
 """Expiry of messages in paused channels: no sender consumes them, so history settles them."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.merge import NO_ATTEMPT
 from imsg_history.tables import attempts, messages, requests
+from imsg_history.waiting import wait_for_any
 from imsg_history.writer import BatchWriter
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -58,9 +58,7 @@ class PausedExpiry:
                 problem.note(error)
             else:
                 problem.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_S):
-                    await stopping.wait()
+            await wait_for_any(stopping, within_s=INTERVAL_S)
 
     async def run_once(self) -> int:
         """Expire late messages; return their number.

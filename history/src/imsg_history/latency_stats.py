@@ -64,9 +64,7 @@ class LatencyStatistics:
         first, last = find_day(since, self._zone), find_day(until - timedelta(microseconds=1), self._zone)
         where = [day_facts.c.method.in_(METHODS), day_facts.c.day >= first, day_facts.c.day <= last]
         if ownership is not None:
-            where.append(day_facts.c.username == ownership.username)
-            if ownership.user_id is not None:
-                where.append(day_facts.c.user_id == ownership.user_id)
+            where += ownership.is_of_user(day_facts)
         names = [name for names in LATENCY_COUNTS.values() for name in names]
         sums = (cast(func.sum(day_facts.c[name]), BigInteger).label(name) for name in names)
         rows = await self._database.fetch(select(day_facts.c.method, *sums).where(*where).group_by(day_facts.c.method))

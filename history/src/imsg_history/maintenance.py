@@ -33,6 +33,7 @@ from imsg_history.tables import (
     reports,
     requests,
 )
+from imsg_history.waiting import wait_for_any
 from imsg_runtime.logs import RecurringProblem, logger
 
 log = logger(__name__)
@@ -105,11 +106,7 @@ class Maintenance:
                 problem.note(error)
             else:
                 problem.clear()
-            try:
-                async with asyncio.timeout(self.schedule.every.total_seconds()):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+            await wait_for_any(stopping, within_s=self.schedule.every.total_seconds())
 
     async def run_once(self) -> None:
         """Run maintenance once. Raises DatabaseUnavailable."""

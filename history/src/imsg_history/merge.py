@@ -200,9 +200,9 @@ class MergedBatch:
     def _add_change(self, change: Change) -> None:
         at, details = utc(change.at), clean(compact(change.details))
         actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
-        name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
         actor_id, subject_id = clean_optional(change.actor_id, MAX_NAME), clean_optional(change.subject_id, MAX_NAME)
-        self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
+        row = AuditRow.make(at, actor, action, subject, details, actor_id=actor_id, subject_id=subject_id)
+        self.audit[row.id] = row
 
     def _add_dead_letter(self, letter: DeadLetter) -> None:
         job, known = letter.job, self.dead.get(letter.id)

@@ -23,13 +23,18 @@ class Ownership:
     since: datetime | None = None
     """When the user was registered: no older row is the user's, so that an index by name reads none."""
 
-    def conditions(self, table: Table) -> list[ColumnElement[bool]]:
-        """Return the conditions under which a row of `requests` or `messages` belongs to it."""
+    def is_of_user(self, table: Table) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a row of any table belongs to it."""
         conditions = [table.c.username == self.username]
-        if self.since is not None:
-            conditions.append(table.c.request >= first_id(self.since - SKEW))
         if self.user_id is not None:
             conditions.append(table.c.user_id == self.user_id)
+        return conditions
+
+    def conditions(self, table: Table) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a row of `requests` or `messages` belongs to it."""
+        conditions = self.is_of_user(table)
+        if self.since is not None:
+            conditions.append(table.c.request >= first_id(self.since - SKEW))
         return conditions
 
 

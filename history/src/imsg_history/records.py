@@ -1,5 +1,6 @@
 """The rows that events become, one frozen record a table, and how text is made fit to be stored."""
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,6 +182,22 @@ class AuditRow:
     details: str
     actor_id: str | None = None
     subject_id: str | None = None
+
+    @classmethod
+    def make(
+        cls,
+        at: datetime,
+        actor: str,
+        action: str,
+        subject: str,
+        details: str,
+        *,
+        actor_id: str | None = None,
+        subject_id: str | None = None,
+    ) -> "AuditRow":
+        """Make the row of a change; the same change has the same id."""
+        name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
+        return cls(name, at, actor, action, subject, details, actor_id, subject_id)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -54,9 +54,7 @@ def _select(query: RepliesQuery, ownership: Ownership | None, after: TimePositio
         .limit(query.limit + 1)
     )
     if ownership is not None:
-        statement = statement.where(replies.c.username == ownership.username)
-        if ownership.user_id is not None:
-            statement = statement.where(replies.c.user_id == ownership.user_id)
+        statement = statement.where(*ownership.is_of_user(replies))
     if query.id is not None:
         statement = statement.where(replies.c.request == query.id.request)
         if query.id.n is not None:

@@ -21,6 +21,7 @@ from imsg_history.report_schemas import NewReport
 from imsg_history.reports import DONE, FAILED, LIFETIME, RUNNING, WAITING, describe
 from imsg_history.tables import report_parts, reports
 from imsg_history.usage import MEASURES, read_usage
+from imsg_history.waiting import wait_for_any
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_web.callers import Caller
 from imsg_web.responses import ok
@@ -81,7 +82,7 @@ class ReportBuilder:
                 problem.note(error)
             else:
                 problem.clear()
-            await _wait_for_any(self._waiting, stopping)
+            await wait_for_any(self._waiting, stopping, within_s=POLL_S)
 
     async def build_next(self) -> bool:
         """Make a report that waits; return False without one. Raises DatabaseUnavailable, BadRow, OSError."""
@@ -174,10 +175,3 @@ def _flatten(message: dict[str, Any]) -> dict[str, Any]:
     error = message["error"] or {}
     known = {**message, "error_code": error.get("code"), "error_detail": error.get("detail")}
     return {name: known.get(name) for name in MESSAGE_COLUMNS}
-
-
-async def _wait_for_any(waiting: asyncio.Event, stopping: asyncio.Event) -> None:
-    tasks = [asyncio.create_task(event.wait()) for event in (waiting, stopping)]
-    await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

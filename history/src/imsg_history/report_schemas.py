@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from imsg_contract.errors import Refusal
-from imsg_history.pagination import DEFAULT_LIMIT
+from imsg_history.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from imsg_history.queries import Limit, MessagesQuery, TimeCursor
 from imsg_history.query_fields import read_time
 from imsg_history.schemas import Time
@@ -131,7 +131,7 @@ class NewReport(RequestModel):
         """Return the query of a page of the messages. Raises Refusal wrong_type, method_unknown."""
         chosen = {MESSAGE_FILTERS[name]: value for name, value in self.chosen_filters().items()}
         times = {"since": self.since.isoformat(), "until": self.until.isoformat()}
-        return MessagesQuery.model_validate({**chosen, **times, "limit": "500", "cursor": cursor})
+        return MessagesQuery.model_validate({**chosen, **times, "limit": str(MAX_LIMIT), "cursor": cursor})
 
 
 class ReportsQuery(BaseModel):

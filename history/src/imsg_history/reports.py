@@ -1,9 +1,8 @@
 """Reports as users ask for them, follow them and fetch them."""
 
-import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,11 +14,11 @@ from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.facts import compact
 from imsg_history.ids import find_day, rfc3339
+from imsg_history.ownership import find_ownership
 from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.records import AuditRow
 from imsg_history.report_files import MEDIA_TYPES
 from imsg_history.report_schemas import NewReport, ReportsQuery
-from imsg_history.row_writer import COLUMNS
 from imsg_history.tables import audit, report_parts, reports
 from imsg_web.callers import Caller
 
@@ -59,8 +58,7 @@ class Reports:
 
         Raises Refusal no_right, too_many_reports; DatabaseUnavailable.
         """
-        if not caller.is_admin and report.filters.user not in (None, caller.username):
-            raise Refusal("no_right")
+        find_ownership(report.filters.user, caller)  # refuses another user's name
         now, name = self._now(), secrets.token_hex(16)
         row = {
             "id": name,
@@ -149,6 +147,7 @@ async def _insert(connection: AsyncConnection, row: dict[str, Any], report: NewR
         raise Refusal("too_many_reports", count=MAX_UNFINISHED)
     await connection.execute(insert(reports).values(row))
     details = compact({"kind": report.kind, "format": report.format})
-    name = hashlib.sha256(repr(("report", row["id"])).encode()).hexdigest()[:32]
-    line = AuditRow(name, row["created_at"], caller.username, "report", row["id"], details, caller.user_id or None)
-    await connection.execute(insert(audit).values({column: getattr(line, column) for column in COLUMNS[audit]}))
+    line = AuditRow.make(
+        row["created_at"], caller.username, "report", row["id"], details, actor_id=caller.user_id or None
+    )
+    await connection.execute(insert(audit).values(asdict(line)))

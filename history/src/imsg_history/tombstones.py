@@ -7,6 +7,7 @@ table.
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class TombstoneStore:
 
     async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
         """Insert a new tombstone, which every later write sees, and its audit record. Raises DatabaseUnavailable."""
-        change = insert(audit).values({name: getattr(record, name) for name in record.__dataclass_fields__})
+        change = insert(audit).values(asdict(record))
 
         async def work(connection: AsyncConnection) -> None:
             await self._lock(connection)
