@@ -73,7 +73,7 @@ class Filter:
     """A part of the address, in lower case."""
     before: str | None = None
     """The last id of the page before."""
-    limit: int = 50
+    limit: int = DEFAULT_LIMIT
     people: Sequence[str] = ()
     """Digests of erased people whose address `part` is."""
 
