@@ -76,9 +76,9 @@ WECHAT = ChannelSpec(
     icon="forum",
     address=Address(
         addresses.tag,
-        label=BilingualText("微信标记", "WeChat tag"),
+        label=BilingualText("微信标签", "WeChat tag"),
         error=BilingualText(
-            "不是微信标记：关注公众号后点击“获取我的openID”可得到",
+            "不是微信标签：关注公众号后点击“获取我的openID”可得到",
             "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
         ),
         usernames="unlike",
