@@ -126,7 +126,7 @@ class Common(BaseSettings):
     erasure_key: Keys = ()
     """The key of the digests by which history and the senders know erased people. Keep it as long as any backup."""
     timezone: TimeZone = "Asia/Shanghai"
-    """The time zone whose hours and days the limits follow."""
+    """The time zone of the hours and days of limits, statistics and reports."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
