@@ -14,7 +14,8 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Recipient
 from imsg_gateway.accept import Acceptor
-from imsg_gateway.authentication import Authenticator, Owner
+from imsg_gateway.authentication import Authenticator
+from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure

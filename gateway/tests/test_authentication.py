@@ -1,13 +1,15 @@
 """Tokens: where they may stand, what they are held against, and what a change of the user does to them."""
 
 import json
+import time
 from datetime import UTC
 
 import pytest
 
 from imsg_contract import tokens
 from imsg_contract.topology import user_key
-from imsg_gateway.authentication import MAX_VERDICTS, Authenticator
+from imsg_gateway.credentials import MAX_VERDICTS
+from imsg_gateway.token_credentials import TokenAuthenticator
 from imsg_limits.quota import Quota
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import KEY, RunningGateway, mail
@@ -153,7 +155,7 @@ async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: Ru
 
 async def test_verdicts_remembered_are_bounded(gateway: RunningGateway) -> None:
     async with service_client.connect("http://auth", (), {}) as auth:
-        authenticator = Authenticator(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
+        authenticator = TokenAuthenticator(Quota(gateway.redis, UTC), auth, (KEY,), UTC, time.time)
         for n in range(MAX_VERDICTS + 10):
             text = gateway.token("zhang", nonce=f"{n:032x}")
             token = tokens.parse(text)

@@ -9,7 +9,7 @@ from imsg_channels import BY_NAME
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
-from imsg_gateway.authentication import Owner
+from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from ipaddress import ip_network
 
 from imsg_auth.store import Key, Rows, Store, User
 from imsg_auth.tables import MAX_KEYS
@@ -157,7 +158,7 @@ def _cached_key(key: Key) -> CachedKey:
         name=key.name,
         kind=key.kind,
         scopes=tuple(key.scopes.split(",")),
-        networks=tuple(filter(None, key.networks.split(","))),
+        networks=tuple(ip_network(name) for name in key.networks.split(",") if name),
         expires_at=None if key.expires_at is None else int(key.expires_at.timestamp()),
     )
 

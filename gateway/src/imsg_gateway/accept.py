@@ -15,7 +15,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
-from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 
 ANY_SCOPE = "*"

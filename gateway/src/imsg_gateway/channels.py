@@ -13,7 +13,7 @@ from imsg_broker.port import Broker, Load, PublishRefused, PublishUnknown, Unrea
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
 from imsg_contract.wire import Change
-from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Recipient
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found

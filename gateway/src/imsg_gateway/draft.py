@@ -13,7 +13,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.fields import (
     SENDER_FIELDS,
     add_names,

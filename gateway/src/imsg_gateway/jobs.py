@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Reference
-from imsg_gateway.authentication import Owner
+from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_limits.quota import Kind
 

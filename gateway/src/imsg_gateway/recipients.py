@@ -11,7 +11,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong

@@ -8,7 +8,7 @@ import httpx
 from pydantic_core import from_json, to_json
 from starlette.responses import Response, StreamingResponse
 
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_web.callers import Caller
 from imsg_web.responses import JSON

@@ -13,7 +13,8 @@ from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Attachment, Category, Recipient, Reference
 from imsg_gateway.attachments import File
-from imsg_gateway.authentication import Authenticator, Credential, Owner
+from imsg_gateway.authentication import Authenticator
+from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.fields import CODE_S
 from imsg_gateway.resend_lock import ResendLocks

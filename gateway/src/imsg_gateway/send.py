@@ -11,7 +11,7 @@ from imsg_channels.content import fields as content_fields
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Content, Job
 from imsg_gateway.accept import Accepted, Acceptor
-from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of

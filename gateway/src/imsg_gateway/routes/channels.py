@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from pydantic import WithJsonSchema
 from starlette.responses import Response
 
-from imsg_gateway.authentication import Credential
 from imsg_gateway.authorization import allow, allow_administrator
 from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
+from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.messages import SENDING
 from imsg_gateway.routes.parts import GatewayParts

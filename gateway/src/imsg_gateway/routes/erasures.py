@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from imsg_gateway.authentication import Credential
 from imsg_gateway.authorization import allow_administrator
+from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.parts import GatewayParts
 from imsg_gateway.routing import RelayRoute

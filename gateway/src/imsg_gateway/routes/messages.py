@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Credential
 from imsg_gateway.authorization import SEND_SCOPE, allow, allow_administrator
+from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Wanted
 from imsg_gateway.routes.parts import GatewayParts, find_parts

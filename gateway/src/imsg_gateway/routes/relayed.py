@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from imsg_gateway.authentication import Credential
 from imsg_gateway.authorization import ANY_SCOPE, allow, check_fields
+from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.channels import relayed as provider_routes

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Credential
+from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.parts import find_parts

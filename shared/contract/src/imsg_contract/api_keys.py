@@ -9,6 +9,7 @@ import re
 import secrets
 import zlib
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -59,7 +60,7 @@ class CachedKey(BaseModel):
     name: str
     kind: KeyKind
     scopes: tuple[str, ...]
-    networks: tuple[str, ...]
+    networks: tuple[IPv4Network | IPv6Network, ...]
     """The networks it may be used from; empty: all."""
     expires_at: int | None
     """Unix time in seconds; None: it does not expire."""
