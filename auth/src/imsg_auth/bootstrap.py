@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsg_auth.passwords import Passwords
-from imsg_auth.schemas import DEFAULT_QUOTAS
-from imsg_auth.store import Role, Store, User
+from imsg_auth.store import DEFAULT_QUOTAS, Role, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
 from imsg_contract.ids import new_id

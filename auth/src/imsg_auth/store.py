@@ -30,6 +30,9 @@ from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 
 Role = Literal["user", "admin"]
 
+DEFAULT_QUOTAS = (PER_HOUR._replace(limit=5), PER_DAY._replace(limit=20))
+"""What a new user starts with: the interface document's 默认值 (section 4)."""
+
 REVOKED_MARGIN_S = 600
 """How long a logged-out token is kept beyond its expiry, since a gateway's clock may be behind."""
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
-from imsg_auth.schemas import DEFAULT_QUOTAS, Modification, Registration, UserPatch
-from imsg_auth.store import Store, User, set_limit
+from imsg_auth.schemas.users import Modification, Registration, UserPatch
+from imsg_auth.store import DEFAULT_QUOTAS, Store, User, set_limit
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS

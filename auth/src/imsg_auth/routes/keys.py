@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from imsg_auth.routes.parts import AuthParts
-from imsg_auth.schemas import (
+from imsg_auth.schemas.keys import (
     KeyAnswer,
     KeyPatch,
     KeyRecord,

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import WithJsonSchema
 
 from imsg_auth.routes.parts import AuthParts
-from imsg_auth.schemas import ProviderPatch, ProviderSwitchAnswer
+from imsg_auth.schemas.providers import ProviderPatch, ProviderSwitchAnswer
 from imsg_channels import METHODS
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 
 from imsg_auth.routes.parts import AuthParts
-from imsg_auth.schemas import QuotasAnswer, QuotasBody, QuotaShape
+from imsg_auth.schemas.quotas import QuotasAnswer, QuotasBody, QuotaShape
 from imsg_contract.error_responses import BODY
 from imsg_limits.quota import QuotaRow
 from imsg_web.authorization import Administrator, InternalRoute

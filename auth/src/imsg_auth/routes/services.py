@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from imsg_auth import usernames
 from imsg_auth.routes.parts import AuthParts
-from imsg_auth.schemas import (
+from imsg_auth.schemas.services import (
     ContactChange,
     ContactsAnswer,
     ContactsLookup,
@@ -19,8 +19,8 @@ from imsg_auth.schemas import (
     UserLookup,
     UsernamesAnswer,
     UsernamesLookup,
-    UserPatch,
 )
+from imsg_auth.schemas.users import UserPatch
 from imsg_contract.errors import Refusal
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.schemas import Success

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from imsg_auth.routes.parts import AuthParts, ClientAddress
 from imsg_auth.routes.users import show_user
-from imsg_auth.schemas import Login, Logout, MeAnswer, OwnKey, PasswordChange, TokenAnswer
+from imsg_auth.schemas.sessions import Login, Logout, MeAnswer, OwnKey, PasswordChange, TokenAnswer
 from imsg_auth.tokens import IssuedToken
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal

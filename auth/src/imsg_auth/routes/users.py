@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from imsg_auth.routes.parts import AuthParts, Parts
-from imsg_auth.schemas import (
+from imsg_auth.schemas.users import (
     Modification,
     Registration,
     UserAnswer,
@@ -101,13 +101,8 @@ async def _read_record(parts: Parts, user: User, quotas_of_all: tuple[QuotaRow, 
 
 
 def _show_usage(window: Window) -> dict[str, object]:
-    row = window.row
     return {
-        "id": row.id,
-        "counts": row.counts,
-        "per": row.per,
-        "method": row.method,
-        "limit": window.limit,
+        **window.row._asdict(),
         "scope": window.scope,
         "used": window.used,
         "left": window.left,

@@ -1,0 +1,118 @@
+"""What other services ask and are answered."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from imsg_auth.schemas.fields import Wechat
+from imsg_web.request_models import RequestModel
+from imsg_web.schemas import Success
+
+MAX_NAMES = 10_000
+
+
+class UserCacheRequest(RequestModel):
+    """POST /internal/mirror."""
+
+    username: str
+    token: str | None = None
+    """The token that the gateway wants to judge by the entry; None where it only wants to know the user."""
+
+
+class KeyLookup(RequestModel):
+    """POST /internal/keys/find: whose key a digest is of."""
+
+    user_id: str
+    digest: str
+
+
+class KeyOwnerAnswer(Success):
+    """The user whose key it is, who is now in the user cache."""
+
+    username: str
+
+
+class KeyUse(RequestModel):
+    """When and from where a key was used last."""
+
+    id: str
+    at: Annotated[float, Field(strict=False)]
+    """Unix time in seconds."""
+    address: Annotated[str, Field(max_length=64)]
+
+
+class KeyUses(RequestModel):
+    """POST /internal/keys/used."""
+
+    uses: Annotated[list[KeyUse], Field(max_length=MAX_NAMES)]
+
+
+class UserLookup(RequestModel):
+    """POST /internal/user."""
+
+    username: str
+    method: str
+
+
+class UserContactAnswer(Success):
+    """A user, and the user's contact for a method, null without one."""
+
+    username: str
+    user_id: str
+    contact: str | None
+
+
+class ContactsLookup(RequestModel):
+    """POST /internal/contacts."""
+
+    method: str
+    names: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
+class ContactsAnswer(Success):
+    """Name → address, null where the user has none; unknown users are absent."""
+
+    contacts: dict[str, str | None]
+
+
+class ContactChange(RequestModel):
+    """PUT /internal/contacts."""
+
+    username: str
+    user_id: str | None = None
+    """Whose id the user must have, since a name may be registered again; None: whoever has the name."""
+    wechat: Wechat
+
+
+class HoldersLookup(RequestModel):
+    """POST /internal/holders."""
+
+    method: str
+    address: str
+
+
+class HoldersAnswer(Success):
+    """Who has the contact."""
+
+    usernames: list[str]
+
+
+class UsernamesLookup(RequestModel):
+    """POST /internal/usernames."""
+
+    method: str
+    addresses: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
+class UsernamesAnswer(Success):
+    """Address → whose it is; those that are nobody's are absent."""
+
+    usernames: dict[str, str]
+
+
+class EventSubscription(RequestModel):
+    """Which events of a user's messages somebody wants to hear, as callbacks says."""
+
+    username: str
+    user_id: str
+    events: int
