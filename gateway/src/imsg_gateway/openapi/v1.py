@@ -18,17 +18,14 @@ class Described(NamedTuple):
     """The path whose description it goes by: v2's, or its owner's."""
     answer: str
     """The schema of a success."""
-    summary: str
 
 
 URLS: Mapping[str, Described] = {
-    "/api/login": Described("post", "/api/v2/login", "V1Token", "Get a token"),
-    "/api/register": Described("post", "/api/v2/register", "V1Answer", "Create a user"),
-    "/api/send": Described("post", "/api/v2/messages", "V1Answer", "Send a message"),
-    "/api/modify/{username}": Described(
-        "post", "/api/modify/{username}", "V1Answer", "Set a user's limits, in force for the very next send"
-    ),
-    "/api/query": Described("get", "/api/query", "V1Messages", "List messages, newest first, and how each stands"),
+    "/api/login": Described("post", "/api/v2/login", "V1Token"),
+    "/api/register": Described("post", "/api/v2/register", "V1Answer"),
+    "/api/send": Described("post", "/api/v2/messages", "V1Answer"),
+    "/api/modify/{username}": Described("post", "/api/modify/{username}", "V1Answer"),
+    "/api/query": Described("get", "/api/query", "V1Messages"),
 }
 
 OWNED = {url_of(url.like) for url in URLS.values()} - {None}
@@ -57,9 +54,8 @@ def describe(paths: Json, schemas: Json) -> Json:
             properties = {name: shown[name] for name in ("messages", "next") if name in shown}
             schemas[url.answer] = _object("A page.", properties)
         described = {
-            **{key: operation[key] for key in ("parameters", "security") if key in operation},
+            **{key: operation[key] for key in ("summary", "parameters", "security") if key in operation},
             "operationId": f"v1_{path.split('/')[2]}",
-            "summary": url.summary,
             "tags": [V1],
             "responses": {"200": _answers(url.answer, reasons)},
         }

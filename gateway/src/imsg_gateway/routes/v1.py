@@ -63,7 +63,7 @@ async def log_in(request: ClientRequest) -> Response:
 
 @router.post("/register")
 async def register(request: ClientRequest) -> Response:
-    """Create a user."""
+    """Add a user."""
     return await _relay("auth", request, await _require_administrator(request, "users"))
 
 
