@@ -29,6 +29,12 @@ async def test_requests_are_counted_by_route_version_and_code(gateway: RunningGa
     assert found[labels("POST", "/api/v2/messages", "v2", "10011")] == 1
 
 
+async def test_an_answer_in_many_chunks_is_one_request(gateway: RunningGateway) -> None:
+    path = "/docs/swagger-ui-bundle.js"
+    assert len((await gateway.client.get(path)).content) > 1024 * 1024
+    assert (await read_counters(gateway))[labels("GET", path, "", "")] == 1
+
+
 async def test_a_path_from_outside_is_no_label(gateway: RunningGateway) -> None:
     """Whoever asks for a million paths must not make a million series."""
     for n in range(20):

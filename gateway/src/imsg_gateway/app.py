@@ -77,7 +77,7 @@ class GatewayApp:
             raise Refusal("no_such_url", path=path)
 
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.body":
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._metrics.count(scope["method"], scope.get("route"), message.get("body", b""), begun)
             await send(message)
 
