@@ -180,7 +180,7 @@ async def test_a_reset_on_the_server_ends_every_token(url: str, tmp_path: Path, 
     asked = settings(url, tmp_path)
     async with running(asked) as visitor:
         await visitor.log_in("天存-system-1001", "123456")
-        await visitor.post("/internal/mirror", username="天存-system-1001")
+        await visitor.post("/internal/user-cache", username="天存-system-1001")
         before = await read_cached(redis, "天存-system-1001")
         await reset_password(asked, "天存-system-1001", "correct horse")
         after = await read_cached(redis, "天存-system-1001")

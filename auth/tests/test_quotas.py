@@ -112,7 +112,7 @@ async def test_a_quota_of_the_installation_is_in_force_at_once_and_shown_to_whom
     try:
         refused = await charge(redis, user.called)
         assert isinstance(refused, Exhausted)
-        assert (refused.window.name, refused.window.scope) == ("all", "all")
+        assert (refused.window.row.id, refused.window.scope) == ("all", "all")
         shown = (await user.get("/api/me")).json()["quotas"]
         assert [(row["id"], row["scope"], row["limit"], row["used"], row["left"]) for row in shown] == [
             ("per_hour", "user", 5, 1, 4), ("per_day", "user", 20, 1, 19), ("all", "all", 0, 0, 0),
@@ -130,7 +130,7 @@ async def test_quotas_of_the_installation_come_back_where_redis_was_flushed(
     tag = (await admin.put("/api/quotas", {"if-match": tag}, quotas=[everybody])).headers["etag"]
     try:
         await redis.call("FLUSHDB")
-        await visitor.post("/internal/mirror", username=user.name)
+        await visitor.post("/internal/user-cache", username=user.name)
         assert isinstance(await charge(redis, user.called), Exhausted)
     finally:
         await admin.put("/api/quotas", {"if-match": tag}, quotas=[])

@@ -152,7 +152,7 @@ async def test_an_email_address_in_another_case_is_taken(admin: Visitor) -> None
 async def test_a_name_registered_again_is_a_new_user(admin: Visitor, user: Visitor, redis: Redis) -> None:
     """Another id and fresh limits; what its predecessor may still have at hand is void."""
     name, first = user.called, await record(admin, user.called)
-    await admin.post("/internal/mirror", username=name)
+    await admin.post("/internal/user-cache", username=name)
     assert isinstance(await charge(redis, name), Charged)
     await admin.delete(at(name))
     await register(admin, name)

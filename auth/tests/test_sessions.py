@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def token_holds(redis: Redis, visitor: Visitor, who: Visitor) -> bool:
     """Judge a token as a gateway does, which has a missing user cached first."""
-    await visitor.post("/internal/mirror", username=who.name)
+    await visitor.post("/internal/user-cache", username=who.name)
     return await holds(redis, who.token)
 
 
@@ -218,17 +218,17 @@ async def test_tokens_survive_a_change_of_keys(url: str, tmp_path: Path, redis: 
 async def test_without_the_service_key_nothing_is_answered(visitor: Visitor) -> None:
     """Also not log-in: the gateway alone speaks to the world."""
     for key in ("", "wrong", SERVICE_KEY.get_secret_value() + "x"):
-        for path in ("/api/login", "/internal/mirror", "/internal/contacts", "/api/register"):
+        for path in ("/api/login", "/internal/user-cache", "/internal/contacts", "/api/register"):
             body = {"username": "admin", "password": "123", "method": "smtp", "names": []}
             answer = await visitor.http.post(path, json=body, headers={"x-imsg-key": key})
             assert answer.status_code == 403
             assert answer.json()["reason"] == "no_right"
 
 
-async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: Visitor, redis: Redis) -> None:
+async def test_a_user_is_cached_when_a_gateway_asks(visitor: Visitor, user: Visitor, redis: Redis) -> None:
     """With every field that the step of a charge reads."""
     await redis.call("FLUSHDB")
-    assert (await visitor.post("/internal/mirror", username=user.name)).status_code == 200
+    assert (await visitor.post("/internal/user-cache", username=user.name)).status_code == 200
     cached = await read_cached(redis, user.called)
     assert int(cached.pop("epoch")) > 0
     me = (await user.get("/api/me")).json()
@@ -251,27 +251,27 @@ async def test_a_forged_token_costs_no_database_lock(
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         async with asyncio.timeout(2):  # a lock would be waited for longer
-            told = await visitor.post("/internal/mirror", username=user.name, token=forged)
+            told = await visitor.post("/internal/user-cache", username=user.name, token=forged)
             assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")
-            told = await visitor.post("/internal/mirror", username="nobody", token=nobodys)
+            told = await visitor.post("/internal/user-cache", username="nobody", token=nobodys)
             assert (told.status_code, told.json()["reason"]) == (404, "no_such_user")
         assert await read_cached(redis, user.called) == {}
         other.execute("ROLLBACK")
-    assert (await visitor.post("/internal/mirror", username=user.name, token=user.token)).status_code == 200
+    assert (await visitor.post("/internal/user-cache", username=user.name, token=user.token)).status_code == 200
     assert await holds(redis, user.token)
 
 
-async def test_there_is_no_mirror_of_nobody(visitor: Visitor) -> None:
+async def test_nobody_is_not_cached(visitor: Visitor) -> None:
     """404, so that the gateway knows that the token is void."""
     for name in ("nobody", "", "x" * 1000, "a\0b"):
-        answer = await visitor.post("/internal/mirror", username=name)
+        answer = await visitor.post("/internal/user-cache", username=name)
         assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_user")
 
 
-async def test_mirrors_are_forgotten_at_start(url: str, tmp_path: Path, redis: Redis) -> None:
+async def test_cached_users_are_forgotten_at_start(url: str, tmp_path: Path, redis: Redis) -> None:
     """The database may have been restored from a backup meanwhile."""
     async with running(settings(url, tmp_path)) as visitor:
-        await visitor.post("/internal/mirror", username="admin")
+        await visitor.post("/internal/user-cache", username="admin")
         await redis.call("HSET", "imsg:user:ghost", "epoch", 1)
     async with running(settings(url, tmp_path)):
         assert await read_cached(redis, "admin") == {}

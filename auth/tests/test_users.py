@@ -32,7 +32,7 @@ async def test_only_administrators_change_users(visitor: Visitor, user: Visitor)
     assert (await visitor.get("/api/me")).json()["errorCode"] == 10002
 
 
-async def test_modify_sets_the_limits_and_the_mirror_holds_them_at_once(
+async def test_modify_sets_the_limits_and_the_cache_holds_them_at_once(
     admin: Visitor, user: Visitor, redis: Redis
 ) -> None:
     """`available` omitted is unchanged."""
@@ -88,7 +88,7 @@ async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, red
     await admin.delete(at(name))
 
 
-async def test_who_may_send_codes_is_said_in_the_mirror_and_the_audit(admin: Visitor, redis: Redis) -> None:
+async def test_who_may_send_codes_is_said_in_the_cache_and_the_audit(admin: Visitor, redis: Redis) -> None:
     name = unique("赵六")
     await register(admin, name)
     assert (await read_cached(redis, name))["may_send_codes"] == "0"
@@ -147,7 +147,7 @@ async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
     assert (await admin.delete(at(name))).json() == {"errorCode": 0, "errorMessage": "OK"}
     assert await read_cached(redis, name) == {}
     assert (await admin.delete(at(name))).json()["errorCode"] == 10006
-    assert (await admin.post("/internal/mirror", username=name)).status_code == 404
+    assert (await admin.post("/internal/user-cache", username=name)).status_code == 404
     assert (await admin.post("/api/login", username=name, password="battery staple")).json()["errorCode"] == 10006
     await register(admin, name)
     assert await read_cached(redis, name) != {}
@@ -215,7 +215,7 @@ async def test_an_id_stays_through_every_change(admin: Visitor, user: Visitor) -
 async def test_what_is_used_shows_with_what_is_left(admin: Visitor, user: Visitor, redis: Redis) -> None:
     """For the user and for administrators alike."""
     name = user.called
-    await admin.post("/internal/mirror", username=name)
+    await admin.post("/internal/user-cache", username=name)
     assert isinstance(await charge(redis, name, recipients=4), Charged)
     wanted = {"used_hour": 1, "left_hour": 4, "used_day": 1, "left_day": 19, "used_recipients": 4}
     mine = (await user.get("/api/me")).json()

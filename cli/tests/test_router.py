@@ -39,7 +39,9 @@ async def test_public_paths_reach_their_service(path: str) -> None:
     assert answer.json()["errorCode"] == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/apis", "/internal/mirror", "/metrics", "/health", "/hooks/smtp", "/sandboxes"])
+@pytest.mark.parametrize(
+    "path", ["/", "/apis", "/internal/user-cache", "/metrics", "/health", "/hooks/smtp", "/sandboxes"]
+)
 async def test_everything_else_is_a_404_in_the_public_shape(path: str) -> None:
     service = _service()
     async with service.running(), _client(Router([("/api", service)], [service])) as client:
@@ -59,7 +61,7 @@ async def test_what_is_nobody_elses_is_the_pages(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/health", "/health/else", "/internal/mirror", "/hooks/smtp", "/sandbox/inbox"]
+    "path", ["/metrics", "/health", "/health/else", "/internal/user-cache", "/hooks/smtp", "/sandbox/inbox"]
 )
 async def test_the_page_opens_nothing_that_is_closed(path: str) -> None:
     """The frame of the page's service has health and metrics of its own, which are for whoever stands inside."""

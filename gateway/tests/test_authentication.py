@@ -95,7 +95,7 @@ async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: Runni
     assert (await gateway.send(token=token, to="")).json()["errorCode"] == 10005
 
 
-async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: RunningGateway) -> None:
+async def test_a_user_missing_in_the_cache_is_asked_of_auth_and_the_send_goes_on(gateway: RunningGateway) -> None:
     token = await gateway.user()
     for _ in range(2):
         await gateway.redis.call("DEL", user_key("zhang"))
@@ -113,7 +113,7 @@ async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGatewa
     assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
 
 
-async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: RunningGateway) -> None:
+async def test_auth_is_shown_the_token_for_which_a_user_is_to_be_cached(gateway: RunningGateway) -> None:
     """So that it locks nothing for one that is made up."""
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
@@ -129,7 +129,7 @@ async def test_a_user_whom_auth_can_not_cache_is_its_being_away(gateway: Running
     assert (await gateway.send(token=token)).json()["reason"] == "not_accepted"
 
 
-async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(gateway: RunningGateway) -> None:
+async def test_available_and_limits_of_the_cached_user_hold_for_the_very_next_send(gateway: RunningGateway) -> None:
     token = await gateway.user()
     user = gateway.auth.users["zhang"]
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
@@ -144,7 +144,7 @@ async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(ga
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
 
 
-async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: RunningGateway) -> None:
+async def test_an_administrators_right_is_that_of_the_cached_user_at_this_moment(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     path, resume = "/api/v2/channels/smtp", {"token": token, "paused": False}
     assert (await gateway.client.patch(path, json=resume)).json()["errorCode"] == 0

@@ -36,7 +36,7 @@ async def document(run_gateway: RunningGateway) -> dict[str, Any]:
         {
             "/api/login": {"post": operation("Extra")},
             "/api/modify/{username}": {"post": operation("Extra")},
-            "/internal/mirror": {"post": operation("Extra")},
+            "/internal/user-cache": {"post": operation("Extra")},
         },
         Extra=EXTRA,
         Inner=INNER,

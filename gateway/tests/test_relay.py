@@ -86,7 +86,7 @@ async def test_tricks_in_a_path_lead_nowhere(gateway: RunningGateway, path: str)
 
 async def test_internal_urls_are_nowhere_to_be_reached(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
-    for path in ("/internal/mirror", "/internal/contacts", "/api/internal/mirror", "/internal/resend/x"):
+    for path in ("/internal/user-cache", "/internal/contacts", "/api/internal/user-cache", "/internal/resend/x"):
         answer = await gateway.client.post(path, json={"token": token, "username": "zhang"})
         assert answer.json()["reason"] == "no_such_url"
     assert gateway.auth.cached == []

@@ -287,6 +287,8 @@ def test_only_administrators_filter_by_username(decided: VersionedApi) -> None:
     decided.check_refused(answer, 10016, 403, "no_right")
 
 
-@pytest.mark.parametrize("path", ["/internal/mirror", "/metrics", "/api/../internal/mirror", "/internal/contacts"])
+@pytest.mark.parametrize(
+    "path", ["/internal/user-cache", "/metrics", "/api/../internal/user-cache", "/internal/contacts"]
+)
 def test_what_is_not_for_outside_is_not_there(decided: VersionedApi, path: str) -> None:
     decided.check_refused(decided.ask("GET", path), 10001, 404)

@@ -266,7 +266,9 @@ def test_an_address_that_leads_nowhere_is_a_page_for_people_and_json_for_program
     assert (program.status_code, program.json()["reason"]) == (404, "no_such_url")
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/internal/mirror", "/health", "/hooks/else", "/sandboxes/../metrics"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/internal/user-cache", "/health", "/hooks/else", "/sandboxes/../metrics"]
+)
 def test_the_page_opens_nothing_that_was_closed(admin: Visitor, path: str) -> None:
     answer = admin.client.get(path, headers={"accept": "application/json"})
 

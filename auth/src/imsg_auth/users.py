@@ -34,7 +34,7 @@ class Users:
         allows_documented: bool,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`documented` allows the interface document's two users the passwords printed there; false where exposed."""
+        """`allows_documented` lets the interface document's two users have the passwords printed there."""
         self._store = store
         self._changes = changes
         self._passwords = passwords

@@ -75,11 +75,11 @@ class TokenAuthenticator:
         Raises Refusal token_invalid where the token is none of auth's, or there is no such user; ServiceUnavailable.
         """
         asked = {"username": username} if token is None else {"username": username, "token": token}
-        answer = await self._auth.call("POST", "/internal/mirror", json=asked)
+        answer = await self._auth.call("POST", "/internal/user-cache", json=asked)
         if answer.status_code in (401, 404):
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-            raise ServiceFailed(f"auth answered {answer.status_code} to /internal/mirror")
+            raise ServiceFailed(f"auth answered {answer.status_code} to /internal/user-cache")
 
 
 class TokenCredential(Credential):

@@ -52,7 +52,7 @@ async def test_codes_that_were_too_many_are_not_counted_among_them(redis: Redis,
 async def test_a_code_of_who_may_send_none_is_not_counted(redis: Redis, name: str) -> None:
     await cache_user(redis, name, per_hour=2, may_send_codes=0)
     quota = Quota(redis, SHANGHAI)
-    assert await quota.charge(name, "nonce", 1, 1, ID, kind="code") == CodesForbidden("user")
+    assert await quota.charge(name, "nonce", 1, 1, ID, kind="code") == CodesForbidden()
     await redis.call("HSET", user_key(name), "may_send_codes", 1)
     answer = await quota.charge(name, "nonce", 1, 1, ID, kind="code")
     assert isinstance(answer, Charged)

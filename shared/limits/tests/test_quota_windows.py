@@ -22,7 +22,7 @@ async def test_of_two_limits_that_open_at_midnight_the_day_is_named(redis: Redis
     clockwork = Clockwork(redis, "Asia/Shanghai")
     await clockwork.go("2026-11-25 23:30")
     await charge(clockwork.quota, name)
-    assert (await exhaust(clockwork.quota, name)).window.name == "per_day"
+    assert (await exhaust(clockwork.quota, name)).window.row.id == "per_day"
 
 
 async def test_the_very_windows_charged_are_given_back(redis: Redis, name: str) -> None:
@@ -165,7 +165,7 @@ async def test_a_month_ends_with_the_calendar_of_the_zone(
     await clock.go(at)
     await charge(clock.quota, name)
     refused = (await exhaust(clock.quota, name)).window
-    assert refused.name == "per_month"
+    assert refused.row.id == "per_month"
     assert datetime.fromtimestamp(refused.opens_at, clock.zone) == datetime.fromisoformat(opens).replace(
         tzinfo=clock.zone
     )

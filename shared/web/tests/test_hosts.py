@@ -106,9 +106,9 @@ def test_services_and_this_machine_reach_one_another_under_names_that_nobody_lis
 
 def test_who_has_the_service_key_is_asked_for_no_name() -> None:
     for asked in (settings(), settings(host=EVERYWHERE, allowed_hosts=("imsg.example",))):
-        assert accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", KEY.encode()))
-        assert not accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b"another"))
-        assert not accepts(asked, "10.1.2.3:8000", "/internal/mirror", (b"x-imsg-key", b""))
+        assert accepts(asked, "10.1.2.3:8000", "/internal/user-cache", (b"x-imsg-key", KEY.encode()))
+        assert not accepts(asked, "10.1.2.3:8000", "/internal/user-cache", (b"x-imsg-key", b"another"))
+        assert not accepts(asked, "10.1.2.3:8000", "/internal/user-cache", (b"x-imsg-key", b""))
 
 
 def test_two_names_at_once_are_none() -> None:

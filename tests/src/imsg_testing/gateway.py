@@ -121,7 +121,7 @@ class Auth:
         self._store = store
         self.app: ASGIApp = Starlette(
             routes=[
-                Route("/internal/mirror", self._cache, methods=["POST"]),
+                Route("/internal/user-cache", self._cache, methods=["POST"]),
                 Route("/internal/keys/find", self._find_key, methods=["POST"]),
                 Route("/internal/keys/used", self._note_uses, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),

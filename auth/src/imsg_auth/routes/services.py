@@ -31,7 +31,7 @@ MAX_SHOWN = 80
 router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
 
 
-@router.post("/mirror")
+@router.post("/user-cache")
 async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
     """Write a user into Redis."""
     # Anybody can cause this call by a made-up token: no row is locked before the token is known to be ours.

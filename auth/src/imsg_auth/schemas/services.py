@@ -12,7 +12,7 @@ MAX_NAMES = 10_000
 
 
 class UserCacheRequest(RequestModel):
-    """POST /internal/mirror."""
+    """POST /internal/user-cache."""
 
     username: str
     token: str | None = None

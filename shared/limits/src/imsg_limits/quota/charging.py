@@ -115,8 +115,9 @@ class Quota:
     ) -> Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
         """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
-        The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest and
-        `key` what `peek` returned of it; StaleToken says that it was changed since, and `epoch` is not read.
+        The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest, and
+        `key` what `read_cached_user` returned of it; StaleToken says that it was changed since, and `epoch` is not
+        read.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing.
         """
@@ -148,20 +149,20 @@ class Quota:
             return _read_refusal(reply)
         assert times is not None  # noqa: S101  who was told of no windows had times them
         assert now is not None  # noqa: S101
-        own, of_all = decode_rows(reply[6]), decode_rows(reply[7])
-        role, windows = reply[1].decode(), _list_windows(own, of_all, reply[8:], times, math.floor(now))
+        own, of_all = decode_rows(reply[5]), decode_rows(reply[6])
+        windows = _list_windows(own, of_all, reply[7:], times, math.floor(now))
         spent = {"requests": 1, "recipients": recipients, "segments": segments}
         if reply[0] == b"charged":
             charge = Charge(
                 counts,
-                reply[2].decode(),
+                reply[1].decode(),
                 tuple((times.field_of(row), cost) for row in own if (cost := _cost(row, spent, method))),
                 tuple((times.field_of(row), cost) for row in of_all if (cost := _cost(row, spent, method))),
             )
-            return Charged(role, windows, charge, reply[3] == 1, reply[4], reply[5].decode())
+            return Charged(windows, charge, reply[2] == 1, reply[3], reply[4].decode())
         exceeded = [window for window in windows if 0 < (cost := _cost(window.row, spent, method)) > window.left]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
-        return Exhausted(role, windows, max(reversed(exceeded), key=lambda window: window.opens_at))
+        return Exhausted(windows, max(reversed(exceeded), key=lambda window: window.opens_at))
 
     async def read_cached_user(
         self, username: str, nonce: str, *, is_key: bool = False
@@ -170,16 +171,14 @@ class Quota:
 
         `is_key` says that `nonce` is the digest of an API key.
         """
-        fields = ("epoch", "role", "available", _field(nonce, is_key=is_key), "id", "since", "events")
-        epoch, role, available, returned, owner, since, events = await self._redis.call(
-            "HMGET", user_key(username), *fields
-        )
+        fields = ("epoch", "role", _field(nonce, is_key=is_key), "id", "since", "events")
+        epoch, role, returned, owner, since, events = await self._redis.call("HMGET", user_key(username), *fields)
         if epoch is None:
             return UserNotCached()
         if (returned is not None) is not is_key:
             return TokenRevoked()
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return CachedUser(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0), returned)
+        return CachedUser(int(epoch), role.decode(), owner.decode(), at, int(events or 0), returned)
 
     async def refund(self, charge: Charge) -> None:
         """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
@@ -223,15 +222,15 @@ def _read_refusal(
     reply: Sequence[bytes],
 ) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
     match reply[0]:
-        case b"no_mirror":
+        case b"not_cached":
             return UserNotCached()
         case b"stale":
             return StaleToken(int(reply[1]), reply[2].decode())
         case b"revoked":
             return TokenRevoked()
         case b"disabled":
-            return SendingDisabled(reply[1].decode())
-    return CodesForbidden(reply[1].decode())
+            return SendingDisabled()
+    return CodesForbidden()
 
 
 def _read_times(returned: Sequence[bytes | int], at: float) -> _Times:

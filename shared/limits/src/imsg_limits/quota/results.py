@@ -35,11 +35,6 @@ class Window(NamedTuple):
     opens_in_s: int
 
     @property
-    def name(self) -> str:
-        """The id of the quota."""
-        return self.row.id
-
-    @property
     def left(self) -> int:
         """What may still be charged; 0 where the limit was lowered below the usage."""
         return max(0, self.limit - self.used)
@@ -59,7 +54,6 @@ class Charge(NamedTuple):
 class Charged(NamedTuple):
     """The token is valid, the user may send, and the request is counted."""
 
-    role: str
     windows: tuple[Window, ...]
     charge: Charge
     is_crowded: bool = False
@@ -78,7 +72,6 @@ class Charged(NamedTuple):
 class Exhausted:
     """A quota is used up and nothing was counted: `window` is that quota, of several the one that opens last."""
 
-    role: str
     windows: tuple[Window, ...]
     window: Window
 
@@ -87,14 +80,10 @@ class Exhausted:
 class SendingDisabled:
     """The user may not send."""
 
-    role: str
-
 
 @dataclass(frozen=True, slots=True)
 class CodesForbidden:
     """The user may not send codes."""
-
-    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +110,9 @@ class CachedUser:
 
     epoch: int
     role: str
-    available: bool
     user_id: str
     since: datetime
-    """The user's immutable id, and when it was registered."""
+    """When the user was registered."""
     events: int = 0
     """As in `Charged`."""
     key: bytes | None = None

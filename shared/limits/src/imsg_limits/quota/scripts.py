@@ -97,20 +97,20 @@ end
 """
 
 _CHECK_USER = """
-local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'quotas', ARGV[2], 'id', 'may_send_codes',
+local user = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'quotas', ARGV[2], 'id', 'may_send_codes',
                         'events', 'senders')
 local rows_of_all = redis.call('GET', KEYS[3])
-local id = user[6]
-if not user[1] or not rows_of_all then return {{'no_mirror'}} end
+local id = user[5]
+if not user[1] or not rows_of_all then return {{'not_cached'}} end
 local known = user[1]
 if string.sub(ARGV[2], 1, 4) == 'key:' then
-  known = user[5]
+  known = user[4]
   if not known then return {{'revoked'}} end
-elseif user[5] then return {{'revoked'}} end
+elseif user[4] then return {{'revoked'}} end
 if known ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
-if user[3] ~= '1' then return {{'disabled', user[2]}} end
+if user[2] ~= '1' then return {{'disabled'}} end
 local kind = ARGV[5]
-if kind == 'c' and user[7] ~= '1' then return {{'no_codes', user[2]}} end
+if kind == 'c' and user[6] ~= '1' then return {{'no_codes'}} end
 local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
 """
 
@@ -145,7 +145,7 @@ local function count(key, fields, costs, used, changes)
     redis.call('EXPIRE', key, math.floor(lasts - now + 86400))
   end
 end
-local fields, costs, limits, used = read(KEYS[2], user[4], kind ~= '' and kind or 'id')
+local fields, costs, limits, used = read(KEYS[2], user[3], kind ~= '' and kind or 'id')
 local owner = used[1]
 if owner and owner ~= id then
   redis.call('DEL', KEYS[2])
@@ -169,7 +169,7 @@ if word == 'charged' then
   count(KEYS[2], fields, costs, used, changes)
   if rows_of_all ~= '' then count(KEYS[4], fields_of_all, costs_of_all, used_of_all, {{}}) end
 end
-local result = {{word, user[2], id, crowded and 1 or 0, tonumber(user[8] or 0), user[9], user[4], rows_of_all}}
+local result = {{word, id, crowded and 1 or 0, tonumber(user[7] or 0), user[8], user[3], rows_of_all}}
 for at = 1, #costs do result[#result + 1] = tonumber(used[at + 2] or 0) end
 if rows_of_all ~= '' then
   for at = 1, #costs_of_all do result[#result + 1] = tonumber(used_of_all[at + 2] or 0) end
