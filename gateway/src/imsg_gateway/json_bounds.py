@@ -19,9 +19,6 @@ PIECE_BYTES = 64 * 1024
 MAX_TOKENS = 8
 """How many fields called `token` are looked at from each end: each recipient may have a parameter of that name."""
 
-MAX_TOKEN_BYTES = 4_096
-"""More than any token has, with the line breaks of whoever wraps base64."""
-
 _TOKEN = b'"token"'
 _ESCAPED_TOKEN = re.compile(
     rb'"(?:t|\\u0074)(?:o|\\u006[fF])(?:k|\\u006[bB])(?:e|\\u0065)(?:n|\\u006[eE])"(?<!"token")'
@@ -29,7 +26,8 @@ _ESCAPED_TOKEN = re.compile(
 """The name with at least one letter written as an escape."""
 
 _VALUE = re.compile(rb'[ \t\r\n]{0,64}:[ \t\r\n]{0,64}("[^"]{0,4096}")')
-"""What follows a field's name. No token holds a quotation mark, so no escape has to be understood."""
+"""What follows a field's name. No token holds a quotation mark, so no escape has to be understood; 4,096 bytes are more
+than any token has, with the line breaks of whoever wraps base64."""
 
 
 @dataclass(frozen=True, slots=True)
