@@ -165,6 +165,7 @@ async def test_keys_are_listed_in_pages(user: Visitor) -> None:
         ("expires_at", "2099-01-01T00:00:00"),
         ("expires_at", "2020-01-01T00:00:00Z"),
         ("expires_at", 4_070_908_800),
+        ("expires_at", "9999-12-31T23:59:59-01:00"),
     ],
 )
 async def test_a_wrong_field_is_named(user: Visitor, field: str, value: object) -> None:

@@ -153,6 +153,7 @@ async def test_a_scope_keeps_what_it_is_about_and_what_is_for_all_has_none(catal
         ({"method": "smtp", "to": "a@b.cn", "reason": "boredom"}, "wrong_type"),
         ({"method": "smtp", "to": "a@b.cn", "until": "2020-01-01T00:00:00Z"}, "wrong_type"),
         ({"method": "smtp", "to": "a@b.cn", "until": "tomorrow"}, "wrong_type"),
+        ({"method": "smtp", "to": "a@b.cn", "until": "9999-12-31T23:59:59-01:00"}, "wrong_type"),
         ({"method": "smtp", "to": "a@b.cn", "scope": {"category": "spam"}}, "wrong_type"),
         ({"method": "smtp", "to": "a@b.cn", "note": "\0"}, "wrong_type"),
     ],

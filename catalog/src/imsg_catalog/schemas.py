@@ -14,6 +14,7 @@ from imsg_contract.wire import Category, message_id
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_web.times import read_rfc3339
 
 MOST_AT_ONCE = 10_000
 """Addresses of one request, as of a send."""
@@ -49,14 +50,12 @@ def _time(given: object) -> object:
         return given
     if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 253_402_300_799:  # noqa: PLR2004  the year 9999
         return datetime.fromtimestamp(given, UTC)
-    if isinstance(given, str):
-        try:
-            at = datetime.fromisoformat(given)
-        except ValueError:
-            at = None
-        if at is not None and at.tzinfo is not None:
-            return at
-    raise field_error("应为带时区的 RFC 3339 时间，或 Unix 秒", "it must be RFC 3339 with its offset, or Unix seconds")
+    try:
+        return read_rfc3339(given if isinstance(given, str) else "")
+    except ValueError as error:
+        raise field_error(
+            "应为带时区的 RFC 3339 时间，或 Unix 秒", "it must be RFC 3339 with its offset, or Unix seconds"
+        ) from error
 
 
 def _no_nul(text: str) -> str:

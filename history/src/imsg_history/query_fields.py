@@ -1,7 +1,7 @@
 """The fields of queries: each is read from its text, or refused with a sentence in both languages."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from imsg_channels import METHODS, refuse_method
@@ -9,10 +9,10 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
+from imsg_web.times import read_rfc3339
 
-_RFC3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
+_PLUS_LOST = re.compile(r" (?=\d{2}:\d{2}$)", re.ASCII)
+"""A `+` that was not percent-encoded arrives as a space."""
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[Ee][+-]?\d+)?", re.ASCII)
 _LATEST = Decimal(min(LAST_MS, LATEST_MS)) / 1_000
 _SPACED_NUMBER = re.compile(r"\+?[0-9][0-9 -]*", re.ASCII)
@@ -23,7 +23,7 @@ _BETWEEN_DIGITS = re.compile(r"[ -]")
 def read_time(text: str, field: str) -> datetime:
     """Read a time, RFC 3339 or Unix seconds. Raises Refusal."""
     try:
-        return _read_unix(text) if _NUMBER.fullmatch(text) else _read_rfc3339(text)
+        return _read_unix(text) if _NUMBER.fullmatch(text) else read_rfc3339(_PLUS_LOST.sub("+", text))
     except (ValueError, ArithmeticError) as error:
         raise _wrong(
             field,
@@ -106,21 +106,6 @@ def _read_unix(text: str) -> datetime:
     if not 0 <= seconds <= _LATEST:
         raise ValueError("before 1970, milliseconds, or beyond all time")
     return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
-
-
-def _read_rfc3339(text: str) -> datetime:
-    # A `+` that was not percent-encoded arrives as a space.
-    match = _RFC3339.fullmatch(re.sub(r" (?=\d{2}:\d{2}$)", "+", text))
-    if match is None:
-        raise ValueError("no RFC 3339 time")
-    day, minute, second, fraction, zulu, sign, hours, minutes = match.groups()
-    is_leap = second == "60"  # RFC 3339, section 5.7; Python has none, so it is the next second's beginning
-    at = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}")
-    at += timedelta(seconds=is_leap, microseconds=int((fraction or "")[:6].ljust(6, "0")))
-    if zulu:
-        return at.replace(tzinfo=UTC)
-    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
-    return at.replace(tzinfo=timezone(offset)).astimezone(UTC)
 
 
 def _wrong(field: str, zh: str, en: str) -> Refusal:

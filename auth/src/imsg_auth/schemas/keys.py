@@ -13,6 +13,7 @@ from imsg_contract.api_keys import SCOPES, SEND, KeyKind
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_web.times import read_rfc3339
 
 ALL_SCOPES = (*(f"{SEND}{method}" for method in METHODS), *SCOPES)
 MAX_NETWORKS = 20
@@ -40,16 +41,15 @@ def _check_networks(networks: list[str]) -> list[str]:
 
 def _read_time(given: object) -> object:
     """Read RFC 3339 with an offset."""
+    if given is None:
+        return None
     try:
-        at = datetime.fromisoformat(given) if isinstance(given, str) else None
-    except ValueError:
-        at = None
-    if given is None or (at is not None and at.tzinfo is not None):
-        return at
-    raise field_error(
-        "应为带时区的 RFC 3339 时间，例如 2026-11-25T08:00:00+08:00",
-        "it must be an RFC 3339 time with an offset, such as 2026-11-25T08:00:00+08:00",
-    )
+        return read_rfc3339(given if isinstance(given, str) else "")
+    except ValueError as error:
+        raise field_error(
+            "应为带时区的 RFC 3339 时间，例如 2026-11-25T08:00:00+08:00",
+            "it must be an RFC 3339 time with an offset, such as 2026-11-25T08:00:00+08:00",
+        ) from error
 
 
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
