@@ -122,14 +122,15 @@ async def test_a_key_comes_back_as_it_was_written_and_goes_with_its_user(store: 
         hint="imsg_live_…abcd",
         name="图书馆系统",
         kind="live",
-        scopes="send:smtp,query",
-        networks="192.0.2.0/24,2001:db8::/32",
+        scopes=("send:smtp", "query"),
+        networks=("192.0.2.0/24", "2001:db8::/32"),
         created_at=at,
         expires_at=at + timedelta(days=1),
         last_used_at=at,
         last_used_from="192.0.2.7",
     )
-    endless = replace(whole, id=new_id(2.0), digest="e" * 64, expires_at=None, last_used_at=None, last_used_from=None)
+    unused = replace(whole, last_used_at=None, last_used_from=None)
+    endless = replace(unused, id=new_id(2.0), digest="e" * 64, networks=(), expires_at=None)
     await add(store, PERSON, another("b"))
     async with store.writing() as rows:
         await rows.add_key(whole)

@@ -54,8 +54,8 @@ class ApiKeys:
                 hint=api_keys.hint(text),
                 name=request.name,
                 kind=request.kind,
-                scopes=",".join(request.scopes),
-                networks=",".join(request.networks or ()),
+                scopes=tuple(request.scopes),
+                networks=tuple(request.networks or ()),
                 created_at=change.at,
                 expires_at=request.expires_at,
             )
@@ -70,9 +70,8 @@ class ApiKeys:
         async with self._changes.open(found.username) as change:
             if request.scopes is not None:
                 _check_scopes(request.scopes, change.user)
-                values["scopes"] = ",".join(request.scopes)
             if "networks" in values:
-                values["networks"] = ",".join(request.networks or ())
+                values["networks"] = request.networks or ()
             if "expires_at" in values:
                 self._require_future(request.expires_at)
             values = {name: value for name, value in values.items() if value is not None or name == "expires_at"}
@@ -233,7 +232,13 @@ def _digest(text: str) -> str:
 
 
 def _describe(key: Key) -> dict[str, Any]:
-    return {"key": key.id, "name": key.name, "kind": key.kind, "scopes": key.scopes, "networks": key.networks}
+    return {
+        "key": key.id,
+        "name": key.name,
+        "kind": key.kind,
+        "scopes": ",".join(key.scopes),
+        "networks": ",".join(key.networks),
+    }
 
 
 def _wrong(field: str, why_zh: str, why_en: str) -> Refusal:

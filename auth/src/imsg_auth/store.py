@@ -122,10 +122,9 @@ class Key:
     hint: str
     name: str
     kind: KeyKind
-    scopes: str
-    """Comma-separated."""
-    networks: str
-    """The networks it may be used from, comma-separated; empty: all."""
+    scopes: tuple[str, ...]
+    networks: tuple[str, ...]
+    """The networks it may be used from; empty: all."""
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None = None

@@ -1,5 +1,6 @@
 """The tables of auth; `migrations` creates them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +67,23 @@ class QuotaRows(TypeDecorator[tuple[QuotaRow, ...]]):
         return tuple(QuotaRow(**row) for row in value or ())
 
 
+class Names(TypeDecorator[tuple[str, ...]]):
+    """Names without commas, comma-separated."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | None:
+        """Write a text."""
+        del dialect
+        return None if value is None else ",".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        """Read a text; empty: no name."""
+        del dialect
+        return tuple(value.split(",")) if value else ()
+
+
 EXACT_NAME = String(MAX_NAME).with_variant(String(MAX_NAME, collation="C"), "postgresql")
 """Names are compared and sorted by code point on both databases, whatever the server's language."""
 
@@ -114,8 +132,8 @@ KEYS = Table(
     Column("hint", String(16), nullable=False),
     Column("name", String(MAX_NAME), nullable=False),
     Column("kind", String(4), nullable=False),
-    Column("scopes", Text, nullable=False),  # comma-separated
-    Column("networks", Text, nullable=False),  # comma-separated; empty: all
+    Column("scopes", Names, nullable=False),
+    Column("networks", Names, nullable=False),  # empty: all
     Column("created_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime),
     Column("last_used_at", UtcTime),

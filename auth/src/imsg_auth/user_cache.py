@@ -157,8 +157,8 @@ def _cached_key(key: Key) -> CachedKey:
         id=key.id,
         name=key.name,
         kind=key.kind,
-        scopes=tuple(key.scopes.split(",")),
-        networks=tuple(ip_network(name) for name in key.networks.split(",") if name),
+        scopes=key.scopes,
+        networks=tuple(map(ip_network, key.networks)),
         expires_at=None if key.expires_at is None else int(key.expires_at.timestamp()),
     )
 

@@ -16,7 +16,6 @@ from imsg_auth.schemas.keys import (
     NewKey,
     NewKeyAnswer,
 )
-from imsg_auth.store import Key
 from imsg_contract.error_responses import BODY
 from imsg_web.authorization import InternalRoute, User
 from imsg_web.schemas import Success, describe_refusals
@@ -35,7 +34,10 @@ async def add_key(user: User, body: NewKey, parts: AuthParts) -> NewKeyAnswer:
 async def list_keys(user: User, query: Annotated[KeysQuery, Query()], parts: AuthParts) -> KeysAnswer:
     """List one's own API keys; administrators see those of all users."""
     page, has_more = await parts.keys.list_page(user, query.cursor, query.limit)
-    return KeysAnswer(keys=[KeyRecord(**_show(key)) for key in page], next=page[-1].id if has_more else None)
+    return KeysAnswer(
+        keys=[KeyRecord.model_validate(key, from_attributes=True) for key in page],
+        next=page[-1].id if has_more else None,
+    )
 
 
 @router.post("/leaked", status_code=204, response_class=Response, responses=describe_refusals(*BODY, wants_token=False))
@@ -52,7 +54,7 @@ async def change_key(
     parts: AuthParts,
 ) -> KeyAnswer:
     """Change a key, in force for the very next call."""
-    return KeyAnswer(**_show(await parts.keys.change(user, id, body)))
+    return KeyAnswer.model_validate(await parts.keys.change(user, id, body), from_attributes=True)
 
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
@@ -76,8 +78,3 @@ async def rotate_key(
     """Make another key like this one, which ends after a while."""
     key, text = await parts.keys.rotate(user, id, body.old_valid_s)
     return NewKeyAnswer(id=key.id, key=text)
-
-
-def _show(key: Key) -> dict[str, object]:
-    fields = {name: getattr(key, name) for name in KeyRecord.model_fields}
-    return fields | {"scopes": key.scopes.split(","), "networks": [name for name in key.networks.split(",") if name]}

@@ -50,10 +50,8 @@ async def show_me(user: User, parts: AuthParts) -> MeAnswer:
     """Show who one is, and by which key one calls."""
     with _refuse_missing_user():
         found = await parts.users.find(user.username, user.user_id)
-    used, key = await parts.keys.find_used(user), None
-    if used is not None:
-        scopes = used.scopes.split(",")
-        key = OwnKey(id=used.id, name=used.name, kind=used.kind, scopes=scopes, expires_at=used.expires_at)
+    used = await parts.keys.find_used(user)
+    key = None if used is None else OwnKey.model_validate(used, from_attributes=True)
     return MeAnswer(**(await show_user(parts, found)).model_dump(), key=key)
 
 
