@@ -19,6 +19,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Job, Recipient
 from imsg_web.callers import Caller
+from imsg_web.responses import refuse_value
 
 SMTP = BY_NAME["smtp"]
 
@@ -182,7 +183,7 @@ class ApiKeys:
 
     def _require_future(self, expires_at: datetime | None) -> None:
         if expires_at is not None and expires_at.timestamp() <= self._now():
-            raise _wrong("expires_at", "应晚于现在", "it must be later than now")
+            raise refuse_value("expires_at", "应晚于现在", "it must be later than now")
 
     def _has_ended(self, key: Key) -> bool:
         return key.expires_at is not None and key.expires_at.timestamp() <= self._now()
@@ -218,7 +219,7 @@ def _check_scopes(scopes: Sequence[str], user: User) -> None:
     """Refuse scopes that only administrators have to a key of another user. Raises Refusal wrong_type."""
     if user.role != "admin" and (beyond := sorted(api_keys.ADMINISTRATOR_SCOPES.intersection(scopes))):
         names = ", ".join(beyond)
-        raise _wrong(
+        raise refuse_value(
             "scopes",
             f"{names} 只能用于管理员的密钥；请去掉它",
             f"only an administrator's key can have {names}; leave it out",
@@ -239,10 +240,6 @@ def _describe(key: Key) -> dict[str, Any]:
         "scopes": ",".join(key.scopes),
         "networks": ",".join(key.networks),
     }
-
-
-def _wrong(field: str, why_zh: str, why_en: str) -> Refusal:
-    return Refusal("wrong_type", field=field, why_zh=why_zh, why_en=why_en)
 
 
 def _not_found(key_id: str) -> Refusal:

@@ -17,6 +17,7 @@ from imsg_contract.ids import new_id
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.callers import Caller
 from imsg_web.etags import require_match
+from imsg_web.responses import refuse_value
 
 
 class Users:
@@ -218,13 +219,13 @@ class Users:
         shortest, longest = usernames.MIN_PASSWORD, usernames.MAX_PASSWORD
         if not (self._allows_documented and usernames.is_documented(name, password)):
             if not shortest <= len(password) <= longest:
-                raise _refuse(
+                raise refuse_value(
                     field,
                     f"长度应为 {shortest} 到 {longest} 个字符",
                     f"it must have {shortest} to {longest} characters",
                 )
             if await self._passwords.is_common(password, name):
-                raise _refuse(
+                raise refuse_value(
                     field,
                     "这是常见密码，很容易被猜到，请换一个，例如由几个不相关的词组成",
                     "it is a common password, which is guessed early; choose another, such as some unrelated words",
@@ -261,10 +262,6 @@ def _write_limits(user: User, values: Mapping[str, Any]) -> dict[str, Any]:
     columns = {name: value for name, value in values.items() if name not in LIMITS}
     quotas = _set_limits(user.quotas, values)
     return columns if quotas == user.quotas else {**columns, "quotas": quotas}
-
-
-def _refuse(field: str, why_zh: str, why_en: str) -> Refusal:
-    return Refusal("wrong_type", field=field, why_zh=why_zh, why_en=why_en)
 
 
 def _normalize(username: str) -> str:

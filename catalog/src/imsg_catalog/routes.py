@@ -28,7 +28,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import accept_language, find_parts, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.callers import Caller, CallerCheck
-from imsg_web.responses import prefers_english
+from imsg_web.responses import prefers_english, refuse_value
 from imsg_web.schemas import describe_refusals
 
 UNAVAILABLE = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
@@ -108,7 +108,7 @@ def _read_rows(
         )
     until_ms = None if body.until is None else round(body.until.timestamp() * 1_000)
     if until_ms is not None and until_ms <= now_ms:
-        raise Refusal("wrong_type", field="until", why_zh="应晚于现在", why_en="it must be later than now")
+        raise refuse_value("until", "应晚于现在", "it must be later than now")
     spec = BY_NAME[body.method]
     rows: list[Row] = []
     problems: list[ProblemShape] = []

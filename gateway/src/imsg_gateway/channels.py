@@ -16,11 +16,10 @@ from imsg_contract.wire import Change
 from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.validation_errors import field_wrong
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_web.responses import Answer, ok, prefers_english
+from imsg_web.responses import Answer, ok, prefers_english, refuse_value
 
 log = logger(__name__)
 
@@ -97,7 +96,7 @@ class Channels:
                 raise Refusal("not_found", what=f"{method}/{name}"[:80])
         elif weighs and provider["weight"] is None:
             zh, en = "这个渠道由收件地址决定用哪一个，没有权重", "here the address decides, and there are no weights"
-            raise field_wrong("weight", zh, en)
+            raise refuse_value("weight", zh, en)
 
     async def wait_for_switch(self, answer: Response) -> None:
         """Wait until every sender knows that a provider is switched off, if the answer says that it is."""

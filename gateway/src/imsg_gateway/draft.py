@@ -30,10 +30,9 @@ from imsg_gateway.routed_limits import Group, RoutedLimits
 from imsg_gateway.validation_errors import (
     attachment_wrong,
     content_wrong,
-    field_wrong,
     recipients_wrong,
 )
-from imsg_web.responses import refuse_unknown_field
+from imsg_web.responses import refuse_unknown_field, refuse_value
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
@@ -185,7 +184,7 @@ class DraftReader:
 
     def _account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):
-            raise field_wrong(
+            raise refuse_value(
                 "account", "必须是公众号的名字（字符串）", "it must be a string, an official account's name"
             )
         if not method.has_accounts:
@@ -254,7 +253,7 @@ def _refuse_nul(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if name not in OWN_CODES and (has_nul(name) or has_nul(value)):
             shown = name.replace("\0", "")
-            raise field_wrong(shown, "不能含 U+0000", "it must not hold U+0000")
+            raise refuse_value(shown, "不能含 U+0000", "it must not hold U+0000")
 
 
 def _refuse_strays(fields: Mapping[str, Any], method: ChannelSpec) -> None:

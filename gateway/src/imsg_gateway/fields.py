@@ -8,7 +8,7 @@ from typing import Any
 from imsg_channels.one_line import has_control
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.wire import Category, Content
-from imsg_gateway.validation_errors import field_wrong
+from imsg_web.responses import refuse_value
 
 MAX_REFERENCE = 255
 NAME = "[a-z0-9_-]{1,32}"
@@ -35,7 +35,7 @@ def read_reference(fields: Mapping[str, Any]) -> str | None:
             f"应为 1 到 {MAX_REFERENCE} 个字符的一行文字",
             f"it must be one line of 1 to {MAX_REFERENCE} characters",
         )
-        raise field_wrong("reference", zh, en)
+        raise refuse_value("reference", zh, en)
     return reference
 
 
@@ -49,7 +49,7 @@ def read_provider(fields: Mapping[str, Any]) -> str | None:
             "应为服务商的名字，见 GET /api/v2/channels",
             "it must be a provider's name, as GET /api/v2/channels has it",
         )
-        raise field_wrong("provider", zh, en)
+        raise refuse_value("provider", zh, en)
     return given
 
 
@@ -64,13 +64,13 @@ def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]
         if given is None:
             continue
         if not method.has_senders:
-            raise field_wrong(field, f"{method.name} 没有这一项", f"{method.name} has none")
+            raise refuse_value(field, f"{method.name} 没有这一项", f"{method.name} has none")
         if not isinstance(given, str) or not _NAME.fullmatch(given):
             zh, en = (
                 "应为设置中的名字：1 到 32 个小写字母、数字、- 或 _",
                 "it must be a name of the settings: 1 to 32 of a-z, 0-9, - and _",
             )
-            raise field_wrong(field, zh, en)
+            raise refuse_value(field, zh, en)
         names[field] = given
     return names
 
@@ -86,7 +86,7 @@ def read_category(fields: Mapping[str, Any]) -> Category:
     if given is None:
         return Category.NOTICE
     if not isinstance(given, str) or given not in CATEGORIES:
-        raise field_wrong(
+        raise refuse_value(
             "category",
             "应为 code（验证码）、notice（通知）或 marketing（营销）",
             "it must be code, notice or marketing",
@@ -102,7 +102,7 @@ def read_life(fields: Mapping[str, Any], category: Category) -> timedelta | None
         return timedelta(seconds=CODE_S) if is_code else None
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not SHORTEST_S <= seconds <= longest_s:
         zh, en = "category 为 code 时", ", for category code"
-        raise field_wrong(
+        raise refuse_value(
             "expires_in",
             f"{zh if is_code else ''}应为 {SHORTEST_S} 到 {longest_s} 的整数（秒）",
             f"it must be an integer from {SHORTEST_S} to {longest_s}, in seconds{en if is_code else ''}",

@@ -16,9 +16,9 @@ from typing import Any
 
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import REPLAYS
-from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.redis import Argument, Redis, Script
 from imsg_web.callers import Caller
+from imsg_web.responses import refuse_value
 
 KEPT_S = 24 * 3_600
 LEASE_S = 10.0
@@ -176,7 +176,7 @@ def _read_kept(rest: list[bytes | None]) -> StoredAnswer | None:
 def read_key(header: str) -> str:
     """Read the Idempotency-Key header. Raises Refusal wrong_type."""
     if not _KEY.fullmatch(header):
-        raise field_wrong(
+        raise refuse_value(
             "Idempotency-Key", "须为 1 到 128 个可见 ASCII 字符", "it must be 1 to 128 visible ASCII characters"
         )
     return header

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from imsg_channels.spec import BilingualText
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import names_key
-from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.redis import Redis
+from imsg_web.responses import refuse_value
 
 FRESH_S = 5.0
 """Names change when a sender is configured anew: a send may go by what was right seconds ago."""
@@ -70,4 +70,4 @@ def _unknown(field: str, name: str, names: Collection[str]) -> Refusal:
     label = LABELS[field]
     zh = f"现有 {'、'.join(sorted(names))}" if names else "一个也没有设置"
     en = f"there are {', '.join(sorted(names))}" if names else "none is set"
-    return field_wrong(field, f"没有名为 {name} 的{label.zh}，{zh}", f"there is no {label.en} {name}; {en}")
+    return refuse_value(field, f"没有名为 {name} 的{label.zh}，{zh}", f"there is no {label.en} {name}; {en}")

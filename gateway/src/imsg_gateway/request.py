@@ -13,9 +13,9 @@ from imsg_contract.errors import Refusal
 from imsg_gateway import json_bounds, json_errors
 from imsg_gateway.authentication import Authenticator
 from imsg_gateway.json_bounds import PIECE_BYTES
-from imsg_gateway.validation_errors import field_wrong
 from imsg_web import bodies
 from imsg_web.bodies import MAX_BODY_BYTES, OFF_LOOP_BYTES
+from imsg_web.responses import refuse_value
 
 OPEN_BODY_BYTES = 64 * 1024
 """The longest body of a request that needs no token: a log-in is two short texts."""
@@ -106,7 +106,7 @@ class ClientRequest(Request):
             return
         for name, value in self.fields.items():
             if has_nul(name) or has_nul(value):
-                raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
+                raise refuse_value(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
 
 
 async def read_request(
@@ -203,12 +203,12 @@ def read_query(raw: bytes) -> list[tuple[str, str]]:
     try:
         parameters = parse_qsl(quote(raw, safe=_UNQUOTED), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError as error:
-        raise field_wrong(
+        raise refuse_value(
             "query", f"最多 {MAX_QUERY_FIELDS} 个参数", f"it has over {MAX_QUERY_FIELDS} fields"
         ) from error
     for name, value in parameters:
         if name != "token" and ("\0" in name or "\0" in value):
-            raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
+            raise refuse_value(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
     return parameters
 
 

@@ -16,8 +16,3 @@ def attachment_wrong(zh: str, en: str) -> Refusal:
 def recipients_wrong(zh: str, en: str) -> Refusal:
     """Refuse `to` (10011)."""
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
-
-
-def field_wrong(field: str, zh: str, en: str) -> Refusal:
-    """Refuse a field that has no code of its own (10017)."""
-    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)

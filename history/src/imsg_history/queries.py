@@ -31,6 +31,7 @@ from imsg_history.query_fields import (
 )
 from imsg_history.records import MAX_CODE, MAX_REFERENCE
 from imsg_web.request_models import RequestModel
+from imsg_web.responses import refuse_value
 
 MAX_BUCKETS = 1_000
 """Hours or days of one answer of statistics."""
@@ -53,7 +54,7 @@ def _read_named_time(text: str, info: ValidationInfo) -> datetime:
 
 def _refuse_bucket(text: str) -> str:
     if text not in {"hour", "day"}:
-        raise Refusal("wrong_type", field="bucket", why_zh="应为 hour 或 day", why_en="it must be hour or day")
+        raise refuse_value("bucket", "应为 hour 或 day", "it must be hour or day")
     return text
 
 

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from imsg_channels import METHODS, refuse_method
-from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
+from imsg_web.responses import refuse_value
 from imsg_web.times import read_rfc3339
 
 _PLUS_LOST = re.compile(r" (?=\d{2}:\d{2}$)", re.ASCII)
@@ -25,7 +25,7 @@ def read_time(text: str, field: str) -> datetime:
     try:
         return _read_unix(text) if _NUMBER.fullmatch(text) else read_rfc3339(_PLUS_LOST.sub("+", text))
     except (ValueError, ArithmeticError) as error:
-        raise _wrong(
+        raise refuse_value(
             field,
             "应为 RFC 3339 时间（如 2026-11-25T08:00:00+08:00）或以秒为单位的 Unix 时间",
             "it must be an RFC 3339 time such as 2026-11-25T08:00:00+08:00, or Unix seconds",
@@ -36,7 +36,7 @@ def read_name(text: str) -> Name:
     """Read the id of a request or a message. Raises Refusal."""
     name = Name.read(text)
     if name is None:
-        raise _wrong(
+        raise refuse_value(
             "id",
             "应为发送时返回的 id（32 位十六进制），或再加-和序号",
             "it must be the id that sending answered (32 hexadecimal digits), or that with - and a number",
@@ -54,14 +54,14 @@ def read_method(text: str) -> str:
 def read_status(text: str) -> str:
     """Read one status. Raises Refusal."""
     if text not in list(Status):
-        raise _wrong("status", f"应为 {'、'.join(Status)} 之一", f"it must be one of {', '.join(Status)}")
+        raise refuse_value("status", f"应为 {'、'.join(Status)} 之一", f"it must be one of {', '.join(Status)}")
     return text
 
 
 def read_statuses(text: str) -> str:
     """Read one status, or several with commas between them. Raises Refusal."""
     if any(one not in list(Status) for one in text.split(",")):
-        raise _wrong(
+        raise refuse_value(
             "status",
             f"应为 {'、'.join(Status)} 之一，几个之间用英文逗号、不加空格",
             f"it must be one of {', '.join(Status)}, or several with commas alone between",
@@ -73,14 +73,14 @@ def read_code(text: str) -> str:
     """Read an error's code. Raises Refusal."""
     if not 1 <= len(text) <= MAX_CODE:
         zh, en = f"应为错误里的 code，1 到 {MAX_CODE} 个字符", f"it must be an error's code, 1 to {MAX_CODE} characters"
-        raise _wrong("code", zh, en)
+        raise refuse_value("code", zh, en)
     return clean(text, MAX_CODE)
 
 
 def read_address(text: str, field: str) -> str:
     """Read a person's address, as written or in its normal form. Raises Refusal."""
     if not text:
-        raise _wrong(field, "应为收件人，不能为空", "it must be a recipient and can't be empty")
+        raise refuse_value(field, "应为收件人，不能为空", "it must be a recipient and can't be empty")
     return clean(text, MAX_ADDRESS)
 
 
@@ -88,7 +88,9 @@ def read_part(text: str) -> str:
     """Read a part of a recipient in lower case, of a phone number its digits alone. Raises Refusal."""
     part = clean(text, MAX_ADDRESS).strip().lower()
     if not part:
-        raise _wrong("part", "应为收件人的一部分，不能为空", "it must be a part of a recipient and can't be empty")
+        raise refuse_value(
+            "part", "应为收件人的一部分，不能为空", "it must be a part of a recipient and can't be empty"
+        )
     return _BETWEEN_DIGITS.sub("", part) if _SPACED_NUMBER.fullmatch(part) else part
 
 
@@ -97,7 +99,7 @@ def read_reference(text: str) -> str:
     if not 1 <= len(text) <= MAX_REFERENCE:
         zh = f"应为发送时给出的 reference，1 到 {MAX_REFERENCE} 个字符"
         en = f"it must be the reference that a send gave, 1 to {MAX_REFERENCE} characters"
-        raise _wrong("reference", zh, en)
+        raise refuse_value("reference", zh, en)
     return clean(text, MAX_REFERENCE)
 
 
@@ -106,7 +108,3 @@ def _read_unix(text: str) -> datetime:
     if not 0 <= seconds <= _LATEST:
         raise ValueError("before 1970, milliseconds, or beyond all time")
     return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
-
-
-def _wrong(field: str, zh: str, en: str) -> Refusal:
-    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)

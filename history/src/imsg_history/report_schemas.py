@@ -12,6 +12,7 @@ from imsg_history.queries import Limit, MessagesQuery, TimeCursor
 from imsg_history.query_fields import read_time
 from imsg_history.schemas import Time
 from imsg_web.request_models import RequestModel
+from imsg_web.responses import refuse_value
 from imsg_web.schemas import AnswerPart, Success
 
 Dimension = Literal["user", "department", "key", "method", "provider", "template", "category", "day", "month"]
@@ -99,9 +100,9 @@ class NewReport(RequestModel):
     def _check(self) -> "NewReport":
         """Refuse what its kind does not know. Raises Refusal wrong_type."""
         if self.until <= self.since:
-            raise Refusal("wrong_type", field="until", why_zh="应晚于 since", why_en="it must be later than `since`")
+            raise refuse_value("until", "应晚于 since", "it must be later than `since`")
         if len(set(self.by)) < len(self.by):
-            raise Refusal("wrong_type", field="by", why_zh="不能重复", why_en="each may be named once")
+            raise refuse_value("by", "不能重复", "each may be named once")
         is_usage = self.kind == "usage"
         if self.by and not is_usage:
             raise Refusal(

@@ -27,6 +27,7 @@ from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_web.authorization import InternalRoute
+from imsg_web.responses import refuse_value
 from imsg_web.schemas import Success, describe_refusals
 
 MAX_TESTS = 4
@@ -168,9 +169,9 @@ async def _check_url(client: EndpointClient, url: str) -> None:
     try:
         destination = read_url(url)
     except BadUrl as bad:
-        raise _wrong("url", bad.zh, bad.en) from bad
+        raise refuse_value("url", bad.zh, bad.en) from bad
     if await client.find_objection(destination.host, destination.port):
-        raise _wrong(
+        raise refuse_value(
             "url",
             "这个地址在内部网络中，或不是 80、443 端口；确需使用，请管理员加入 IMSG_CALLBACKS__ALLOW",
             "it leads into an internal network, or to a port other than 80 and 443; an administrator may allow it by "
@@ -181,7 +182,3 @@ async def _check_url(client: EndpointClient, url: str) -> None:
 def _require_admin_for_channels(events: list[str], owner: Owner) -> None:
     if not owner.is_admin and any(event in CHANNEL_EVENTS for event in events):
         raise Refusal("no_right")
-
-
-def _wrong(field: str, zh: str, en: str) -> Refusal:
-    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)

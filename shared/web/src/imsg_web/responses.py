@@ -207,6 +207,11 @@ def refuse_field(error: Mapping[str, Any]) -> Refusal:
     if kind == UNKNOWN_FIELD:
         return refuse_unknown_field(".".join([*place, context["name"]]), context["known"])
     zh, en = _explain_error(kind, context, str(error["msg"]))
+    return refuse_value(field, zh, en)
+
+
+def refuse_value(field: str, zh: str, en: str) -> Refusal:
+    """Return the refusal of a field that has no code of its own (10017)."""
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
