@@ -30,7 +30,7 @@ HTML = (
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
 def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits, look: Look) -> None:
-    to, name = address(), f"{HOSTILE[:28]}{secrets.token_hex(4)}"
+    to, name = f"a.mailbox.longer.than.a.phone.is.wide.{address()}", f"{HOSTILE[:28]}{secrets.token_hex(4)}"
     deployment.new_user(username=name)
     token = deployment.token(name, "correct horse")
     file = make_attachment("三季度报表\u202egpj.exe", b"x" * 2048)
