@@ -97,6 +97,12 @@ SHEETS = {
         "张三,zhang@example.com,研发\n李四,li@example.com,\n"
     ),
     "a row of totals": "姓名,邮箱,金额\n张三,zhang@example.com,5\n李四,li@example.com,6\n合计：,2 人,11\n",
+    "a note below, and a total in a sentence": (
+        "姓名,邮箱\n张三,zhang@example.com\n李四,li@example.com\n,备注：离职人员请删除\n,以上共 2 人\n"
+    ),
+    "a remark that begins as a hint or is a total": (
+        "姓名,邮箱,备注\n张三,zhang@example.com,选填项未填\n李四,li@example.com,合计\n"
+    ),
     "merged cells": "部门,邮箱,姓名\n研发,zhang@example.com,张三\n,li@example.com,李四\n,,王五\n",
 }
 

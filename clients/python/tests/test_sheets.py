@@ -111,6 +111,11 @@ SHEETS = {
         "left out 2 .*row 2 .*row 3 .*wang@x.cn",
     ),
     "a row of totals": ("姓名,邮箱,金额\n张三,a@x.cn,5\n李四,b@x.cn,6\n合计：,2 人,11\n", "row 4 .'合计：', '2 人'"),
+    "a remark that begins as a hint or is a total": ("邮箱,备注\na@x.cn,选填项未填\nb@x.cn,合计\n", ""),
+    "a note below, and a total in a sentence": (
+        "邮箱,姓名\na@x.cn,张三\nb@x.cn,李四\n说明：离职人员请删除\n例：c@x.cn,\n以上共 2 人,\n",
+        "left out 3 .*row 4 .*row 5 .*row 6 ",
+    ),
     "merged cells": ("部门,邮箱,姓名\n研发,a@x.cn,张三\n,b@x.cn,李四\n,,王五\n", "row 4 .'王五'"),
 }
 

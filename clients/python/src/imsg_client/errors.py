@@ -30,7 +30,7 @@ class SheetError(ImsgError):
 
 
 class SheetWarning(UserWarning):
-    """Rows of a sheet were left out, since they hold no recipient; the text names them."""
+    """Rows of a sheet were left out, since they hold no recipient; the text names the first of them."""
 
 
 class CallbackInvalid(ImsgError):

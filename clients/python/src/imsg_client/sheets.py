@@ -44,15 +44,21 @@ TAG_CHARACTERS = 9
 _MAIL = re.compile(r"[@＠]+ *[A-Za-z0-9]|[@＠].*[.。]")
 """What no title has, such as `E-mail (@)`."""
 
-_HINT = re.compile(
-    r"[(（*]?(?:必填|选填|可选|示例|样例|例如|例[:：]|举例|请填|请输入|格式|说明|填写|required\b|optional\b|example\b|e\.g\.)",
+_EXAMPLE = re.compile(
+    r"[(（*]?(?:(?:必填|选填|可选|required|optional)项?(?!\w)|示例|样例|例如|例[:：]|举例|example\b|e\.g\.)",
     re.IGNORECASE,
 )
-"""What a hint or an example below the headings begins with."""
+"""What begins a cell of an example, which may hold an address, or of what is asked of each column."""
+
+_HINT = re.compile(r"[(（*]?(?:必填|选填|可选|请填|请输入|格式|说明|填写)")
+"""What begins a hint. A person's row may hold such words too, in its remarks."""
+
+_NOTE = re.compile(r"[*※]?(?:备注|注意?|说明|提示|示?例|填表人?|制表人?|审核人?|notes?|remarks?)[:：]", re.IGNORECASE)
+"""What begins a note below the last row."""
 
 _TOTAL = re.compile(
-    r"(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?)[:：]?(?: ?\d{1,9} ?[人名个条]?)?"
-    r"|共 ?\d{1,9} ?[人名个条行]",
+    r"(?:以上)?(?:(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?)[:：]?(?: ?\d{1,9} ?[人名个条]?)?"
+    r"|共 ?\d{1,9} ?[人名个条行])",
     re.IGNORECASE,
 )
 """What a row of totals holds."""
@@ -81,9 +87,9 @@ def read_recipients(
 
     `column` is its heading or its number from 1; without it the one that is headed as the method's recipients usually
     are, or the only column. Headings, in one row or several, and titles above them are left out; `heading` says whether
-    there is one where nothing tells a heading from a username. Hints and examples below the headings, totals, and rows
-    without a recipient are left out with a SheetWarning that names them. `sheet` is a sheet of a workbook (.xlsx, .xls,
-    .ods) by its name; else the first. Raises SheetError, OSError.
+    there is one where nothing tells a heading from a username. Hints and examples below the headings, totals, notes,
+    and rows without a recipient are left out with a SheetWarning that names the first of them. `sheet` is a sheet of a
+    workbook (.xlsx, .xls, .ods) by its name; else the first. Raises SheetError, OSError.
     """
     path = Path(path)
     rows = _read_xlsx(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm", ".xls", ".ods") else _read_csv(path)
@@ -104,7 +110,7 @@ def read_recipients(
         cell = row[at] if at < len(row) else ""
         if cell and _normalize(cell) in headings:
             continue  # a heading repeated on each page
-        if not cell or _is_total(row) or (not recipients and any(_HINT.match(one) for one in row)):
+        if not cell or _is_about_nobody(row, cell, method, is_first=not recipients):
             left_out.append(f"row {number} {[one for one in row if one]}")
         else:
             recipients.append(cell)
@@ -173,8 +179,12 @@ def _count_headed(above: Rows) -> int:
     return last
 
 
-def _is_total(row: Sequence[str]) -> bool:
-    return any(_TOTAL.fullmatch(cell) for cell in row)
+def _is_about_nobody(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
+    """Tell whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
+    beside = [cell] if _is_address(cell, method) else row
+    if _NOTE.match(cell) or any(_TOTAL.fullmatch(one) for one in beside):
+        return True
+    return is_first and (any(_EXAMPLE.match(one) for one in row) or any(_HINT.match(one) for one in beside))
 
 
 def _is_title(row: Sequence[str], at: int) -> bool:

@@ -97,11 +97,16 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
 def explain_row(cells: Iterable[str], method: str) -> str:
     """Return the key of the sentence that says why a row is about no person; empty where it may be.
 
-    Headings may take several rows; below them may be hints or an example, and at the end totals.
+    Headings may take several rows; below them may be hints or an example, and at the end totals. A row with an address
+    is a person's, who may have such words in the remarks; an example has one too.
     """
     texts = [strip_invisible(cell) for cell in cells]
     if count_headings(texts, method):
         return "send.is_heading"
+    if len(texts) > 1 and any(_EXAMPLE.match(normalize(text)) for text in texts):
+        return "send.is_hint"
+    if any(is_address(text, method) for text in texts):
+        return ""
     if any(_TOTAL.fullmatch(normalize(text)) for text in texts):
         return "send.is_total"
     return "send.is_hint" if len(texts) > 1 and any(_HINT.match(normalize(text)) for text in texts) else ""
@@ -116,12 +121,15 @@ def count_headings(cells: Iterable[str], method: str) -> int:
 
 
 _TOTAL = re.compile(
-    r"(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?):?(?: ?[0-9]{1,9} ?[人名个条]?)?"
-    r"|共 ?[0-9]{1,9} ?[人名个条行]",
+    r"(?:以上)?(?:(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?):?(?: ?[0-9]{1,9} ?[人名个条]?)?"
+    r"|共 ?[0-9]{1,9} ?[人名个条行])",
     re.IGNORECASE,
 )
+_EXAMPLE = re.compile(
+    r"[(*]?(?:(?:必填|选填|可选|required|optional)项?(?!\w)|示例|样例|例如|例:|举例|example\b|e\.g\.)", re.IGNORECASE
+)
 _HINT = re.compile(
-    r"[(*]?(?:必填|选填|可选|示例|样例|例如|例:|举例|请填|请输入|格式|说明|填写|required\b|optional\b|example\b|e\.g\.)",
+    r"[(*]?(?:必填|选填|可选|请填|请输入|格式|说明|填写|[*※]?(?:备注|注意?|提示|填表人?|制表人?|审核人?|notes?|remarks?):)",
     re.IGNORECASE,
 )
 
