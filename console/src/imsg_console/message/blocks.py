@@ -1,5 +1,8 @@
 """Channels that send nothing now: they are paused or blocked, which holds up everybody."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from imsg_console.client import ApiError
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -7,21 +10,21 @@ from imsg_console.view import View
 
 async def find_blocked(view: View) -> dict[str, str]:
     """Return the methods whose channels send nothing, each with its state; none where the API does not answer."""
-    try:
-        channels = (await view.api.get("/api/v2/channels"))["channels"]
-    except ApiError:
-        return {}
-    return {one["method"]: one["state"] for one in channels if one["state"] != "open"}
+    return {channel["method"]: channel["state"] for channel in await _read_blocked(view)}
 
 
 async def explain_block(view: View, method: str) -> str:
     """Return a sentence about why a channel sends nothing; empty where it sends, or the API does not answer."""
-    try:
-        channels = (await view.api.get("/api/v2/channels"))["channels"]
-    except ApiError:
-        return ""
-    channel = next((one for one in channels if one["method"] == method), None)
-    if channel is None or channel["state"] == "open":
+    channel = next((one for one in await _read_blocked(view) if one["method"] == method), None)
+    if channel is None:
         return ""
     why = line(channel["why"], 200) if view.session.is_admin else ""
     return view.t(f"messages.held_{channel['state']}", why=why).strip()
+
+
+async def _read_blocked(view: View) -> Sequence[Mapping[str, Any]]:
+    try:
+        channels = (await view.api.get("/api/v2/channels"))["channels"]
+    except ApiError:
+        return []
+    return [channel for channel in channels if channel["state"] != "open"]
