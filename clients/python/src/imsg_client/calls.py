@@ -69,7 +69,7 @@ class CallbackChange(TypedDict, total=False):
 
 
 class KeyChange(TypedDict, total=False):
-    """What of an API key is to be otherwise."""
+    """The changes of an API key."""
 
     name: str
     scopes: Sequence[str]
@@ -131,7 +131,7 @@ class Call:
 
 
 class Answered(NamedTuple):
-    """What a call that succeeded was answered."""
+    """The answer to a call that succeeded."""
 
     body: dict[str, Any]
     content: bytes
@@ -249,10 +249,10 @@ def explain_refusal(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Fa
 
 def _retry_after_s(answer: httpx.Response) -> float | None:
     """Read Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
-    values = answer.headers.get("Retry-After", "")
-    if values.isascii() and values.isdigit():
-        return float(values)
+    value = answer.headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(values).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None

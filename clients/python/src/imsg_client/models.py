@@ -249,7 +249,7 @@ class User(Model):
     email: str | None = None
     wechat: str | None = None
     available: bool
-    quotas: list[Quota] = []
+    quotas: tuple[Quota, ...] = ()
     per_hour: int | None = None
     per_day: int | None = None
     recipients_per_day: int | None = None
@@ -360,7 +360,7 @@ class Key(Model):
 
 
 class NewKey(Model):
-    """A key that was made: it is told this once."""
+    """A new key, which is returned only once."""
 
     id: str
     key: str

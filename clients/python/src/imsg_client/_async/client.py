@@ -252,10 +252,10 @@ class AsyncClient:
         **filters: Unpack[Filters],
     ) -> AsyncIterator[Message]:
         """List messages, newest first, page after page, as far as you iterate; of one request by its `id`."""
-        filters_ = {"id": id, "limit": page_size, **filter_query(filters)}
+        parameters = {"id": id, "limit": page_size, **filter_query(filters)}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._page("/messages", "messages", {**filters_, "cursor": cursor or None}, Message)
+            page = await self._page("/messages", "messages", {**parameters, "cursor": cursor or None}, Message)
             for item in page.items:
                 yield item
             cursor = page.next
@@ -267,10 +267,10 @@ class AsyncClient:
         **filters: Unpack[Filters],
     ) -> AsyncIterator[ListedRequest]:
         """List requests, newest first, page after page, as far as you iterate; filters as for `messages`."""
-        filters_ = {"limit": page_size, **filter_query(filters)}
+        parameters = {"limit": page_size, **filter_query(filters)}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._page("/requests", "requests", {**filters_, "cursor": cursor or None}, ListedRequest)
+            page = await self._page("/requests", "requests", {**parameters, "cursor": cursor or None}, ListedRequest)
             for item in page.items:
                 yield item
             cursor = page.next
@@ -426,10 +426,10 @@ class AsyncClient:
         page_size: int = 50,
     ) -> AsyncIterator[CallbackDelivery]:
         """List what was sent to a callback and what it answered, newest first, as far as you iterate."""
-        filters_ = {"state": state, "limit": page_size}
+        parameters = {"state": state, "limit": page_size}
         cursor: str | None = ""
         while cursor is not None:
-            query = {**filters_, "cursor": cursor or None}
+            query = {**parameters, "cursor": cursor or None}
             page = await self._page(f"/callbacks/{id}/deliveries", "deliveries", query, CallbackDelivery)
             for item in page.items:
                 yield item
