@@ -21,7 +21,7 @@ def test_what_a_url_makes_up_filters_nothing() -> None:
     assert Filters.of({"status": "lost", "method": "pigeon", "nonsense": "x", "to": " \0 "}) == Filters()
 
 
-def test_local_times_are_asked_in_utc_and_a_day_is_intended_whole() -> None:
+def test_local_times_are_asked_in_utc_and_a_day_is_meant_whole() -> None:
     filters = Filters.of({"since": "2026-11-25", "until": "2026-11-25"})
     assert filters.as_parameters(SHANGHAI) == {"since": "2026-11-24T16:00:00Z", "until": "2026-11-25T16:00:00Z"}
     assert Filters.of({"since": "2026-11-25T08:30"}).as_parameters(SHANGHAI) == {"since": "2026-11-25T00:30:00Z"}

@@ -225,7 +225,10 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Dep
             const drag = (name, at) =>
               at.dispatchEvent(new DragEvent(name, {dataTransfer: files, bubbles: true, cancelable: true}));
             drag('dragover', document.querySelector('.drop'));
-            setTimeout(() => drag('drop', document.querySelector('.drop .q-uploader__dnd')), 200);
+            new MutationObserver((_, seen) => {
+              const at = document.querySelector('.drop .q-uploader__dnd');
+              if (at) seen.disconnect(), drag('drop', at);
+            }).observe(document.querySelector('.drop'), {childList: true, subtree: true});
         }"""
     )
     expect(page.locator(".attachment-name")).to_have_text("合同 <b>最终版.pdf")
