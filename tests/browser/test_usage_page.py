@@ -15,14 +15,14 @@ from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
-NAMES = {"zh": ("导出", "用户"), "en": ("Export", "User")}
+NAMES = {"zh": ("导出", "用户", "月份"), "en": ("Export", "User", "Month")}
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
 def test_what_a_system_sent_this_month_is_seen_and_exported(
     deployment: Deployment, visit: Visits, look: Look, tmp_path: Path
 ) -> None:
-    export, user = NAMES[look.language]
+    export, user, month = NAMES[look.language]
     name = deployment.new_user()
     token = deployment.token(name, PASSWORD)
     to, content = [f"reader{n}@example.com" for n in range(37)], {"subject": "hello", "text": "您好"}
@@ -53,6 +53,11 @@ def test_what_a_system_sent_this_month_is_seen_and_exported(
     head, *rows = load_workbook(tmp_path / "usage.xlsx").worksheets[0].iter_rows(values_only=True)
     assert head[0] == user
     assert [row[1] for row in rows if row[0] == name] == [37]
+
+    page.get_by_label(month).click()
+    page.get_by_role("option").nth(1).click()
+    expect(page.locator(".empty-title")).to_be_visible()
+    expect(page.locator(".table-row")).to_have_count(0)
 
 
 def test_a_user_sees_their_own_usage_alone(deployment: Deployment, visit: Visits) -> None:
