@@ -16,7 +16,7 @@ FOLDERS = sorted(path.parent for path in SOURCES.rglob("zh.po"))
 CHINESE = re.compile("[\u3400-\u9fff]")
 JOINED = re.compile(r"[\u3400-\u9fff][A-Za-z0-9{+]|[A-Za-z0-9}%][\u3400-\u9fff]")
 """A Chinese character with no space between it and a Latin letter, a digit, or what is filled in."""
-CHINESE_FIELDS = re.compile(r"\{(channel|fault|range)\}|获取我的openID")
+CHINESE_FIELDS = re.compile(r"\{(by|channel|fault|method|range)\}|获取我的openID")
 """What is filled in with Chinese, so that no space belongs there; and what WeChat's button says."""
 NAMES = ("获取我的openID", "切换到中文", "中文")
 """What is Chinese in English too: a button that WeChat shows, and the way to the other language."""
