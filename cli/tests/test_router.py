@@ -12,12 +12,12 @@ from imsg.router import Router
 from imsg_contract.errors import Refusal
 from imsg_runtime.settings import Common
 from imsg_web.hosts import HostCheck, Hosts
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 from imsg_web.service import Service
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
-    await Answer(ok(path=scope["path"]))(scope, receive, send)
+    await ApiResponse(ok(path=scope["path"]))(scope, receive, send)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.sms_callbacks import Callbacks, pushing
 from imsg_sandbox.sms_provider import SmsContext
 from imsg_testing.waiting import eventually
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 
 NOW = datetime(2026, 11, 25, 4, 0, 0, tzinfo=UTC)
 SEND = {"SignName": "天存", "TemplateCode": "SMS_1", "TemplateParam": '{"content":"明天下雨"}', "OutId": "r/0"}
@@ -35,7 +35,7 @@ class Hook:
         """Keep a push."""
         self.pushes.append(await Request(scope, receive).json())
         is_deaf = len(self.pushes) <= self._deaf
-        await Answer({"code": 1} if is_deaf else {"code": 0, "msg": "接收成功"}, 503 if is_deaf else 200)(
+        await ApiResponse({"code": 1} if is_deaf else {"code": 0, "msg": "接收成功"}, 503 if is_deaf else 200)(
             scope, receive, send
         )
 

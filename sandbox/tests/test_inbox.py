@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from imsg_contract.errors import Refusal
 from imsg_sandbox.inbox import SHORT_CHARACTERS
 from imsg_testing.sandbox import mail, open_sandbox
-from imsg_web.responses import Answer, ok, refuse_with
+from imsg_web.responses import ApiResponse, ok, refuse_with
 
 
 async def test_filters_find_by_method_and_recipient() -> None:
@@ -148,7 +148,7 @@ async def test_off_loopback_only_an_administrator_may_look() -> None:
         token = Request(scope).headers.get("authorization", "")
         known = {"Bearer a+b=": "admin", "Bearer c": "user"}
         me = ok(username="x", role=known[token]) if token in known else None
-        answer = Answer(me) if me else refuse_with(Refusal("token_invalid"), "en")
+        answer = ApiResponse(me) if me else refuse_with(Refusal("token_invalid"), "en")
         await answer(scope, receive, send)
 
     async with open_sandbox({"gateway": gateway}, host="0.0.0.0") as sandbox:

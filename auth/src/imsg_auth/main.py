@@ -22,7 +22,7 @@ from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
 from imsg_auth.passwords import Passwords, make_hasher
 from imsg_auth.provider_switches import ProviderSwitches
-from imsg_auth.routes.parts import Parts
+from imsg_auth.routes.dependencies import RouteServices
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens
@@ -119,7 +119,9 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
-            yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches, ApiKeys(store, changes)))
+            yield api(
+                guard, RouteServices(users, sessions, user_cache, tokens, quota, switches, ApiKeys(store, changes))
+            )
 
     return Service("auth", settings, opening)
 

@@ -14,5 +14,5 @@ def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
     """Make the app: `services` are what its routes call, `internal` checks the service key of its callers."""
     routers = (endpoints.router, deliveries.router, events.router)
     app = make_internal_app("iMSG callbacks", internal, routers, (DatabaseUnavailable, ServiceUnavailable))
-    app.state.parts = services
+    app.state.services = services
     return app

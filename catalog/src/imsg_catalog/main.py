@@ -15,7 +15,7 @@ from imsg_catalog.consumer import ConsumerMetrics, SuppressionConsumer
 from imsg_catalog.erasing import CatalogErasure, ErasedPeople
 from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.mirror import Mirror
-from imsg_catalog.routes import Parts, api
+from imsg_catalog.routes import RouteServices, api
 from imsg_catalog.store import Store
 from imsg_catalog.suppressions import Suppressions
 from imsg_catalog.unsubscribing import UnsubscribePages
@@ -96,7 +96,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))
     guard = CallerCheck("catalog", settings.service_key, settings.peer_keys)
-    made = api(Parts(suppressions, _now_ms), guard)
+    made = api(RouteServices(suppressions, _now_ms), guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
     return made
 

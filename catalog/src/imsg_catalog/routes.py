@@ -25,7 +25,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.app import accept_language, find_parts, make_internal_app
+from imsg_web.app import accept_language, find_services, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.responses import prefers_english, refuse_value
@@ -38,46 +38,46 @@ MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RouteServices:
     """What the routes call."""
 
     suppressions: Suppressions
     now_ms: Callable[[], int]
 
 
-def api(parts: Parts, internal: CallerCheck) -> FastAPI:
+def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
     """Make the API."""
     app = make_internal_app("iMSG catalog", internal, [router], UNAVAILABLE)
-    app.state.parts = parts
+    app.state.services = services
     return app
 
 
-CatalogParts = Annotated[Parts, Depends(find_parts)]
+CatalogServices = Annotated[RouteServices, Depends(find_services)]
 
 router = APIRouter(prefix="/api/suppressions", route_class=InternalRoute)
 
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "method_unknown"))
 async def list_suppressions(
-    _: Administrator, query: Annotated[SuppressionsQuery, Query()], parts: CatalogParts
+    _: Administrator, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
 ) -> SuppressionsAnswer:
     """List to whom nothing may be sent any more, newest first."""
     wanted = Filter(query.method, query.reason, _find_part(query), query.cursor or None, query.limit)
-    rows = await parts.suppressions.page(wanted)
+    rows = await services.suppressions.page(wanted)
     following = rows[-1].id if len(rows) == wanted.limit else None
     return SuppressionsAnswer(suppressions=[show(row) for row in rows], next=following)
 
 
 @router.post("", responses=describe_refusals("no_right", *error_responses.BODY, "method_unknown", "recipients_invalid"))
 async def add_suppressions(
-    administrator: Administrator, body: NewSuppressions, request: Request, parts: CatalogParts
+    administrator: Administrator, body: NewSuppressions, request: Request, services: CatalogServices
 ) -> AddedAnswer:
     """Let nothing be sent to addresses any more."""
     english = prefers_english(accept_language(request))
-    rows, problems = _read_rows(body, administrator, parts.now_ms(), english=english)
+    rows, problems = _read_rows(body, administrator, services.now_ms(), english=english)
     if not rows and isinstance(body.to, str):
         raise _refuse_address(body)
-    new = await parts.suppressions.add(rows, administrator)
+    new = await services.suppressions.add(rows, administrator)
     return AddedAnswer(
         id=new[0].id if len(new) == 1 else None,
         added=len(new),
@@ -88,9 +88,9 @@ async def add_suppressions(
 
 
 @router.delete("/{id}", responses=describe_refusals("no_right", "not_found"))
-async def remove_suppression(administrator: Administrator, id: str, parts: CatalogParts) -> RemovedAnswer:  # noqa: A002  its name in the path
+async def remove_suppression(administrator: Administrator, id: str, services: CatalogServices) -> RemovedAnswer:  # noqa: A002  its name in the path
     """Take a suppression away: the address is sent to again."""
-    await parts.suppressions.remove(id.lower(), administrator)
+    await services.suppressions.remove(id.lower(), administrator)
     return RemovedAnswer()
 
 

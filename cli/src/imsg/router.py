@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_web.responses import Answer, ok, refuse_with
+from imsg_web.responses import ApiResponse, ok, refuse_with
 from imsg_web.service import Service
 
 Table = Sequence[tuple[str, ASGIApp]]
@@ -57,10 +57,10 @@ class Router:
         """Return the unmet conditions of readiness, by service."""
         return {part.name: unmet for part in self._parts if (unmet := part.unmet())}
 
-    def _answer_readiness(self, scope: Scope) -> Answer:
+    def _answer_readiness(self, scope: Scope) -> ApiResponse:
         if unmet := self.unmet():
             return refuse_with(Refusal("unavailable", extra={"unmet": unmet}, retry_after_s=3), _read_language(scope))
-        return Answer(ok(services=[part.name for part in self._parts]))
+        return ApiResponse(ok(services=[part.name for part in self._parts]))
 
 
 def _read_language(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.openapi import info
 from imsg_gateway.routes import channels, messages, pages, relayed
 from imsg_gateway.routes import v1 as v1_routes
-from imsg_gateway.routes.parts import Parts
+from imsg_gateway.routes.dependencies import RouteServices
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import NO_TELEMETRY, RETRY_AFTER_S, answer_errors
@@ -34,7 +34,7 @@ ROUTERS: Sequence[APIRouter] = (
 )
 
 
-def make_app(parts: Parts) -> FastAPI:
+def make_app(services: RouteServices) -> FastAPI:
     """Make the FastAPI app."""
     # The routes themselves rather than `include_router`, which would match each path twice.
     routes = [route for router in ROUTERS for route in router.routes]
@@ -46,7 +46,7 @@ def make_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
     )
-    app.state.parts = parts
+    app.state.services = services
     answer_errors(app, UNAVAILABLE, v1.refuse)
 
     async def on_failed(request: Request, failed: Exception) -> Response:

@@ -35,7 +35,7 @@ class Allow:
         Raises Refusal token_missing, token_invalid, no_right, no_scope, not_by_key, network_not_allowed, and what the
         route's `check_fields` raises; ServiceUnavailable, RedisUnavailable.
         """
-        credential: Credential = request.app.state.parts.authenticator.read(request.token, request.address)
+        credential: Credential = request.app.state.services.authenticator.read(request.token, request.address)
         caller = await credential.authenticate()
         request.scope["route"].check_fields(request)
         if self.scope not in (ANY_SCOPE, SEND_SCOPE):

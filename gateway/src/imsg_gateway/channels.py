@@ -19,7 +19,7 @@ from imsg_gateway.request import ClientRequest
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_web.responses import Answer, ok, prefers_english, refuse_value
+from imsg_web.responses import ApiResponse, ok, prefers_english, refuse_value
 
 log = logger(__name__)
 
@@ -59,12 +59,14 @@ class Channels:
         if not (await credential.authenticate()).is_admin:
             states = [await self._state(method, None, request) for method in self._broker.topology.methods]
             english = prefers_english(request.language)
-            return Answer(ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states]))
+            return ApiResponse(
+                ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states])
+            )
         try:
             loads = await self._backpressure.read_loads()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
-        return Answer(
+        return ApiResponse(
             ok(
                 channels=[
                     {
@@ -121,7 +123,7 @@ class Channels:
         with suppress(Unreachable):
             loads = (await self._backpressure.read_loads())[method]
         state = await self._state(method, loads, request)
-        return Answer(ok(**state, providers=await self.providers(method)))
+        return ApiResponse(ok(**state, providers=await self.providers(method)))
 
     async def _state(self, method: str, loads: Mapping[Lane, Load] | None, request: ClientRequest) -> Mapping[str, Any]:
         """Describe a channel: paused by a person; else the broker's alarm, or Redis'; else what its sender says.

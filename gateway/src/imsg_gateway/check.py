@@ -16,7 +16,7 @@ from imsg_gateway.request import ClientRequest
 from imsg_gateway.routed_limits import RoutedLimits
 from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_runtime.redis import Redis
-from imsg_web.responses import Answer, ok, prefers_english
+from imsg_web.responses import ApiResponse, ok, prefers_english
 from imsg_web.service_client import Peer, ServiceFailed
 
 MOST_PROBLEMS = 100
@@ -56,7 +56,7 @@ class Checker:
         left = set(found.left)
         unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
         problems = _problems(found, unreached, english=prefers_english(request.language))
-        return Answer(
+        return ApiResponse(
             ok(
                 count=len(draft.recipients) - len(left) - len(unreached),
                 duplicates=found.duplicates,

@@ -36,7 +36,7 @@ from imsg_gateway.relay import Owner, Relay
 from imsg_gateway.resend import Resends
 from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.routed_limits import RoutedLimits
-from imsg_gateway.routes.parts import Parts
+from imsg_gateway.routes.dependencies import RouteServices
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
@@ -148,7 +148,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     drafts = _make_drafts(settings, store, peers.auth, limits)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
-    parts = Parts(
+    services = RouteServices(
         authenticator=authenticator,
         clients=Clients(settings.trusted_proxies),
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
@@ -168,7 +168,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(lag_throttle.watch(), "lag_throttle")
     service.watch(authenticator.key_usage.watch(), "key_usage")
     _show_queues(service, broker, backpressure)
-    return GatewayApp(make_app(parts), RequestMetrics(service.metrics, time.perf_counter))
+    return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter))
 
 
 def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits) -> DraftReader:

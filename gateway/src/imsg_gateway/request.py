@@ -81,7 +81,7 @@ class ClientRequest(Request):
     @property
     def address(self) -> str:
         """Return the client's address, also behind trusted proxies."""
-        address: str = self.app.state.parts.clients.address(self.scope)
+        address: str = self.app.state.services.clients.address(self.scope)
         return address
 
     @property
@@ -146,7 +146,7 @@ async def _check_bounds(request: Request, raw: bytes, authenticator: Authenticat
     refused = Refusal("token_missing")
     for token in (*([] if shown is None else [shown]), *await asyncio.to_thread(json_bounds.find_tokens, raw)):
         try:
-            await authenticator.read(token, request.app.state.parts.clients.address(request.scope)).owner()
+            await authenticator.read(token, request.app.state.services.clients.address(request.scope)).owner()
         except Refusal as refusal:
             refused = refusal
             continue

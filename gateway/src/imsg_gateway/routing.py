@@ -39,7 +39,7 @@ class PublicRoute(APIRoute):
         for name in request.path_params.values():
             if name in NO_NAMES or "\0" in name:
                 raise Refusal("no_such_url", path=str(request.scope["path"]).replace("\0", ""))
-        authenticator = request.app.state.parts.authenticator
+        authenticator = request.app.state.services.authenticator
         return await read_request(request, authenticator, is_open=self.is_open, needs_body=self.needs_body())
 
     def needs_body(self) -> bool:

@@ -20,7 +20,7 @@ from imsg_gateway.resend import Resends, Wanted
 from imsg_limits.admission import Admission
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
@@ -162,8 +162,8 @@ def test_content(method: str, provider: str) -> Content:
     return {"subject": f"iMSG 测试邮件 · test mail ({provider})", "text": said}
 
 
-def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-    return Answer(ok(**content), ACCEPTED, headers)
+def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
+    return ApiResponse(ok(**content), ACCEPTED, headers)
 
 
 async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:

@@ -13,7 +13,7 @@ from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 
 log = logger(__name__)
 
@@ -35,7 +35,7 @@ class PublishedTemplates:
     async def list(self) -> Response:
         """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
         having = [channel.name for channel in CHANNELS if channel.has_templates]
-        return Answer(
+        return ApiResponse(
             ok(
                 templates=[
                     {"method": name, "name": template, **limits.model_dump(exclude=UNSHOWN)}

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
-from imsg_web.responses import Answer, refuse_with
+from imsg_web.responses import ApiResponse, refuse_with
 
 LOGIN = ("username", "password")
 LIMITS = ("per_day", "per_hour", "available")
@@ -80,9 +80,9 @@ def print_only(response: Response, url: str) -> Response:
     is_success = response.status_code < 300  # noqa: PLR2004  HTTP's own number
     if url != UNREAD or not is_success:
         keys = (*ALWAYS, *PRINTED[url]) if is_success else ALWAYS
-        if not isinstance(response, Answer):
+        if not isinstance(response, ApiResponse):
             relayed = response
-            response = Answer(from_json(bytes(relayed.body)))
+            response = ApiResponse(from_json(bytes(relayed.body)))
             own = {b"content-length", *(name for name, _ in response.raw_headers)}
             response.raw_headers += [item for item in relayed.raw_headers if item[0] not in own]
         content = response.content

@@ -45,7 +45,7 @@ from imsg_history.report_builder import ReportBuilder
 from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
-from imsg_history.routes.parts import Parts
+from imsg_history.routes.dependencies import RouteServices
 from imsg_history.stats import Statistics
 from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore
@@ -186,15 +186,15 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.watch(work(), "work")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     reports = Reports(store, zone, _now, report_builder.wake)
-    parts = _make_parts(store, zone, erasures, reports, lambda: from_ms(lag.as_of_ms))
-    return api(parts, CallerCheck("history", settings.service_key, settings.peer_keys))
+    services = _make_services(store, zone, erasures, reports, lambda: from_ms(lag.as_of_ms))
+    return api(services, CallerCheck("history", settings.service_key, settings.peer_keys))
 
 
-def _make_parts(
+def _make_services(
     store: Database, zone: ZoneInfo, erasures: Erasures, reports: Reports, find_as_of: Callable[[], datetime | None]
-) -> Parts:
-    """Make the parts that the routes call."""
-    return Parts(
+) -> RouteServices:
+    """Make the services that the routes call."""
+    return RouteServices(
         MessageQuery(store),
         Overviews(store),
         RequestList(store),

@@ -24,7 +24,7 @@ from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import AuthenticationError, Authenticator, Call, escape
 from imsg_sandbox.sms_callbacks import Callback, json_callback
 from imsg_sandbox.sms_provider import BEIJING, Refusal, Sms, SmsContext, SmsProvider
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 
 MAX_BATCH = 100
 MAX_DETAILS_PER_NUMBER = 1_000
@@ -79,10 +79,10 @@ class AliyunSms(SmsProvider):
             action = self._authenticator.check(call)
         except AuthenticationError as error:
             content = {"RequestId": _request_id(), "HostId": call.headers.get("host", "")}
-            return Answer({**content, "Code": error.code, "Message": error.message}, error.status)
+            return ApiResponse({**content, "Code": error.code, "Message": error.message}, error.status)
         raw = call.body or "&".join(f"{escape(name)}={escape(value)}" for name, value in call.query).encode()
         content, is_cut = await self.perform(action, call.parameters, raw)
-        return BrokenResponse() if is_cut else Answer(content)
+        return BrokenResponse() if is_cut else ApiResponse(content)
 
     async def perform(self, action: str, params: Mapping[str, str], raw: bytes) -> tuple[dict[str, Any], bool]:
         """Perform an action; return its answer, and whether the connection breaks instead."""

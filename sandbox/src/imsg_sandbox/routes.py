@@ -16,7 +16,7 @@ from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_model
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
 from imsg_sandbox.inbox import PATH, Inbox, MessageContent, StoredMessage, show, show_head
-from imsg_web.responses import JSON, PRIVATE, Answer, encode, ok
+from imsg_web.responses import JSON, PRIVATE, ApiResponse, encode, ok
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000
@@ -43,9 +43,9 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
     router = APIRouter(prefix="/sandbox", dependencies=[Depends(admission)])
 
     @router.get("")
-    async def about() -> Answer:
+    async def about() -> ApiResponse:
         """Return the URLs of the sandbox and its magic recipients."""
-        return Answer(
+        return ApiResponse(
             ok(
                 inbox="GET /sandbox/inbox?method=&to=&limit=&cursor= and DELETE /sandbox/inbox",
                 message="GET /sandbox/inbox/ID and /sandbox/inbox/ID/attachments/N",
@@ -57,21 +57,21 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         )
 
     @router.get("/faults")
-    async def list_faults() -> Answer:
+    async def list_faults() -> ApiResponse:
         """List the faults in force."""
-        return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
+        return ApiResponse(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.put("/faults")
-    async def order(request: Request) -> Answer:
+    async def order(request: Request) -> ApiResponse:
         """Order a fault for the next `times` messages; without `times` for all, until it is cancelled by 0."""
         faults.place(_read_order(await read_model(request, FaultOrder)))
-        return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
+        return ApiResponse(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.delete("/faults")
-    async def clear_faults() -> Answer:
+    async def clear_faults() -> ApiResponse:
         """Cancel every fault."""
         faults.clear()
-        return Answer(ok(faults=[]))
+        return ApiResponse(ok(faults=[]))
 
     _add_inbox(router, inbox)
     return router
@@ -112,11 +112,11 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
         return _answer(file.content, "application/octet-stream", headers)
 
     @router.delete("/inbox")
-    async def clear_inbox() -> Answer:
+    async def clear_inbox() -> ApiResponse:
         """Remove all messages."""
         removed = inbox.clear()
         await asyncio.to_thread(give_back)
-        return Answer(ok(removed=removed))
+        return ApiResponse(ok(removed=removed))
 
 
 def _find(inbox: Inbox, number: int) -> StoredMessage:

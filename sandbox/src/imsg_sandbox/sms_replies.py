@@ -14,7 +14,7 @@ from imsg_sandbox.body import read_model
 from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.sms_callbacks import Callbacks
 from imsg_sandbox.sms_provider import METHOD, SmsProvider
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 
 
 class Reply(BaseModel):
@@ -41,6 +41,6 @@ def routes(inbox: Inbox, callbacks: Callbacks, providers: Mapping[str, SmsProvid
         last = messages[-1]
         callback = providers[last.provider].make_reply(number, body.text, last.sender)
         kept = callback is not None and await callbacks.push_now(callback)
-        return Answer(ok(provider=last.provider, kept=kept))
+        return ApiResponse(ok(provider=last.provider, kept=kept))
 
     return router

@@ -17,7 +17,7 @@ from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call, sign_scoped
 from imsg_sandbox.sms_callbacks import Callback, json_callback
 from imsg_sandbox.sms_provider import BEIJING, Refusal, Sms, SmsContext, SmsProvider, read_object
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 
 ALGORITHM = "TC3-HMAC-SHA256"
 WINDOW_S = 300
@@ -280,4 +280,4 @@ def _write_pulled(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(response: Mapping[str, Any]) -> Response:
-    return Answer({"Response": {**response, "RequestId": secrets.token_hex(16)}})
+    return ApiResponse({"Response": {**response, "RequestId": secrets.token_hex(16)}})

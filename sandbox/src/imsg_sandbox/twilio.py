@@ -18,7 +18,7 @@ from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call
 from imsg_sandbox.sms_callbacks import Callback
 from imsg_sandbox.sms_provider import AcceptedCall, Refusal, Sms, SmsContext, SmsProvider
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 
 MAX_CHARACTERS = 1_600
 
@@ -69,7 +69,7 @@ class TwilioSms(SmsProvider):
         """Answer a call."""
         try:
             if self._authenticate(call) == BALANCE:
-                return Answer({"account_sid": self.account.sid, "balance": "100.00", "currency": "USD"})
+                return ApiResponse({"account_sid": self.account.sid, "balance": "100.00", "currency": "USD"})
             return await self._send(dict(call.form), call.body)
         except Refusal as refusal:
             error: dict[str, Any] = {
@@ -78,7 +78,7 @@ class TwilioSms(SmsProvider):
                 "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
                 "status": refusal.status,
             }
-            return Answer(error, refusal.status)
+            return ApiResponse(error, refusal.status)
 
     def _authenticate(self, call: Call) -> str:
         """Check the log-in; return the resource of the call. Raises Refusal."""
@@ -127,7 +127,7 @@ class TwilioSms(SmsProvider):
             "uri": f"/2010-04-01/Accounts/{self.account.sid}/Messages/{message.sid}.json",
             "subresource_uris": {},
         }
-        return Answer(content, 201)
+        return ApiResponse(content, 201)
 
     def _check(self, form: Mapping[str, str]) -> tuple[str, str, str]:
         """Check a message; return its number, text and sender. Raises Refusal."""

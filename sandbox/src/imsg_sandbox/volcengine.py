@@ -17,7 +17,7 @@ from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call, escape, sign_scoped
 from imsg_sandbox.sms_callbacks import Callback, json_callback
 from imsg_sandbox.sms_provider import Refusal, Sms, SmsContext, SmsProvider, read_object
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 
 ALGORITHM = "HMAC-SHA256"
 WINDOW_S = 900
@@ -63,10 +63,10 @@ class VolcengineSms(SmsProvider):
             identity, cut = await self._send(read_object(call.body, "RE:0009"), call.body)
         except Refusal as refusal:
             error = {"Code": refusal.code, "Message": refusal.message}
-            return Answer({"ResponseMetadata": {**metadata, "Error": error}}, refusal.status)
+            return ApiResponse({"ResponseMetadata": {**metadata, "Error": error}}, refusal.status)
         if cut:
             return BrokenResponse()
-        return Answer({"ResponseMetadata": metadata, "Result": {"MessageID": [identity]}})
+        return ApiResponse({"ResponseMetadata": metadata, "Result": {"MessageID": [identity]}})
 
     def _authenticate(self, call: Call) -> None:
         """Check the signature of a call. Raises Refusal."""

@@ -10,7 +10,7 @@ from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_model
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_push import Pusher
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 
 PREFIX = "/sandbox/wechat"
 
@@ -68,7 +68,7 @@ class Followers:
         self._pusher = pusher
         self._now = now
 
-    async def about(self) -> Answer:
+    async def about(self) -> ApiResponse:
         """List the accounts, and the path of their API."""
         listed = [
             {
@@ -83,18 +83,18 @@ class Followers:
             }
             for account in self._accounts
         ]
-        return Answer(ok(api=f"{PREFIX}/api/cgi-bin/…", accounts=listed))
+        return ApiResponse(ok(api=f"{PREFIX}/api/cgi-bin/…", accounts=listed))
 
-    async def list_followers(self) -> Answer:
+    async def list_followers(self) -> ApiResponse:
         """List the followers since the start."""
         rows = [
             {"account": account.name, "openid": openid, "following": openid not in account.left}
             for account in self._accounts
             for openid in account.followers
         ]
-        return Answer(ok(followers=rows))
+        return ApiResponse(ok(followers=rows))
 
-    async def follow(self, request: Request) -> Answer:
+    async def follow(self, request: Request) -> ApiResponse:
         """Add a follower to an account; `reply` is the account's greeting."""
         body = await read_model(request, Following, b"{}")
         account = self._accounts.find(body.account)
@@ -103,14 +103,14 @@ class Followers:
         scene = None if body.scan is None else self._scene(account, body.scan)
         return await self._follow(account, account.follow(blocks=body.blocks), scene)
 
-    async def follow_again(self, openid: str) -> Answer:
+    async def follow_again(self, openid: str) -> ApiResponse:
         """Let a former follower follow again."""
         account = self._find_account(openid)
         account.left.discard(openid)
         account.followers.setdefault(openid)
         return await self._follow(account, openid)
 
-    async def scan(self, openid: str, request: Request) -> Answer:
+    async def scan(self, openid: str, request: Request) -> ApiResponse:
         """Scan a QR code of the account; a former follower follows again by it."""
         body = await read_model(request, Scan)
         account = self._find_account(openid)
@@ -120,15 +120,15 @@ class Followers:
             return await self._follow(account, openid, scene)
         return await self._push(openid, "scan", {"MsgType": "event", "Event": "SCAN", **scene})
 
-    async def grant(self, openid: str, request: Request) -> Answer:
+    async def grant(self, openid: str, request: Request) -> ApiResponse:
         """Grant notices, once each; a grant needs no follower."""
         return await self._change(openid, request, "subscribe_msg_popup_event", "accept")
 
-    async def revoke(self, openid: str, request: Request) -> Answer:
+    async def revoke(self, openid: str, request: Request) -> ApiResponse:
         """Revoke all grants, as in WeChat's settings."""
         return await self._change(openid, request, "subscribe_msg_change_event", "reject")
 
-    async def _change(self, openid: str, request: Request, event: str, status: str) -> Answer:
+    async def _change(self, openid: str, request: Request, event: str, status: str) -> ApiResponse:
         body = await read_model(request, Grant, b"{}")
         account = self._find_account(openid)
         templates = body.templates or list(account.notices)
@@ -140,14 +140,14 @@ class Followers:
         name = "SubscribeMsgPopupEvent" if status == "accept" else "SubscribeMsgChangeEvent"
         reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": event}, (name, listed))
         left = {template: account.grants.get((openid, template), 0) for template in templates}
-        return Answer(ok(answered=reply.ok, grants=left))
+        return ApiResponse(ok(answered=reply.ok, grants=left))
 
-    async def press(self, openid: str, request: Request) -> Answer:
+    async def press(self, openid: str, request: Request) -> ApiResponse:
         """Press a button of the menu; `reply` is the account's answer."""
         body = await read_model(request, Press)
         return await self._push(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": body.key})
 
-    async def say(self, openid: str, request: Request) -> Answer:
+    async def say(self, openid: str, request: Request) -> ApiResponse:
         """Write a text; `reply` is the account's answer."""
         body = await read_model(request, Text)
         account = self._find_account(openid)
@@ -155,12 +155,12 @@ class Followers:
         fields = {"MsgType": "text", "Content": body.text, "MsgId": str(account.messages)}
         return await self._push(openid, "say", fields)
 
-    async def leave(self, openid: str) -> Answer:
+    async def leave(self, openid: str) -> ApiResponse:
         """Let a follower leave."""
         account = self._find_follower_account(openid)
         account.left.add(openid)
         reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""})
-        return Answer(ok(openid=openid, answered=reply.ok))
+        return ApiResponse(ok(openid=openid, answered=reply.ok))
 
     def _scene(self, account: Account, url: str) -> dict[str, str]:
         """Return the event fields of a QR code. Raises Refusal not_found."""
@@ -169,17 +169,17 @@ class Followers:
             raise Refusal("not_found", what=url[:80])
         return {"EventKey": code.scene, "Ticket": code.ticket}
 
-    async def _follow(self, account: Account, openid: str, scene: dict[str, str] | None = None) -> Answer:
+    async def _follow(self, account: Account, openid: str, scene: dict[str, str] | None = None) -> ApiResponse:
         account.note_act(openid, "follow", self._now())
         by = {"EventKey": ""} if scene is None else {**scene, "EventKey": f"qrscene_{scene['EventKey']}"}
         reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", **by})
-        return Answer(ok(openid=openid, account=account.name, reply=reply.reply, answered=reply.ok))
+        return ApiResponse(ok(openid=openid, account=account.name, reply=reply.reply, answered=reply.ok))
 
-    async def _push(self, openid: str, act: str, fields: dict[str, str]) -> Answer:
+    async def _push(self, openid: str, act: str, fields: dict[str, str]) -> ApiResponse:
         account = self._find_follower_account(openid)
         account.note_act(openid, act, self._now())
         reply = await self._pusher.push(account, openid, fields)
-        return Answer(ok(reply=reply.reply, answered=reply.ok))
+        return ApiResponse(ok(reply=reply.reply, answered=reply.ok))
 
     def _find_account(self, openid: str) -> Account:
         account = self._accounts.find_followed(openid)

@@ -12,7 +12,7 @@ from imsg_contract import addresses, error_responses
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
-from imsg_web.app import RETRY_AFTER_S, find_parts, make_internal_app
+from imsg_web.app import RETRY_AFTER_S, find_services, make_internal_app
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.callers import CallerCheck
 from imsg_web.schemas import describe_refusals
@@ -55,27 +55,27 @@ class RouteServices:
         return api
 
 
-def make_api(parts: RouteServices | None, internal: CallerCheck, hooks: APIRouter | None = None) -> FastAPI:
-    """Make the API. `parts` is None where no official account is configured."""
+def make_api(services: RouteServices | None, internal: CallerCheck, hooks: APIRouter | None = None) -> FastAPI:
+    """Make the API. `services` is None where no official account is configured."""
     routers = [router] if hooks is None else [router, hooks]
     app = make_internal_app(
         "iMSG sender-wechat", internal, routers, [DatabaseUnavailable, ServiceUnavailable, ServiceFailed]
     )
-    app.state.parts = parts
+    app.state.services = services
     return app
 
 
-OptionalParts = Annotated[RouteServices | None, Depends(find_parts)]
+OptionalServices = Annotated[RouteServices | None, Depends(find_services)]
 
 
-async def require_parts(parts: OptionalParts) -> RouteServices:
+async def require_services(services: OptionalServices) -> RouteServices:
     """Return what the routes call. Raises Refusal not_found where no official account is configured."""
-    if parts is None:
+    if services is None:
         raise Refusal("not_found", what="wechat")
-    return parts
+    return services
 
 
-WechatParts = Annotated[RouteServices, Depends(require_parts)]
+WechatServices = Annotated[RouteServices, Depends(require_services)]
 Tag = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9A-Za-z-]{9,32}$"})]
 
 router = APIRouter(prefix="/api/followers", route_class=InternalRoute)
@@ -83,21 +83,21 @@ router = APIRouter(prefix="/api/followers", route_class=InternalRoute)
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "no_such_account", "no_such_user"))
 async def list_followers(
-    _: Administrator, query: Annotated[schemas.FollowersQuery, Query()], parts: OptionalParts
+    _: Administrator, query: Annotated[schemas.FollowersQuery, Query()], services: OptionalServices
 ) -> schemas.FollowersAnswer:
     """List who follows the official accounts."""
-    if parts is None:
+    if services is None:
         if query.account is not None:
             raise Refusal("no_such_account", account=query.account[:64])
         return schemas.FollowersAnswer(followers=[], next=None, accounts=[])
     if query.account is not None:
-        parts.find_api(query.account)
-    followers, following = await _find_page(query, parts)
-    usernames = await parts.users.find_usernames([follower.tag for follower in followers])
+        services.find_api(query.account)
+    followers, following = await _find_page(query, services)
+    usernames = await services.users.find_usernames([follower.tag for follower in followers])
     return schemas.FollowersAnswer(
         followers=[_describe(follower, usernames.get(follower.tag)) for follower in followers],
         next=following,
-        accounts=sorted(parts.apis),
+        accounts=sorted(services.apis),
     )
 
 
@@ -107,13 +107,15 @@ async def list_followers(
         "no_right", *error_responses.BODY, "no_such_account", "no_such_user", "provider_refused"
     ),
 )
-async def bind_follower(_: Administrator, body: schemas.NewBinding, parts: OptionalParts) -> schemas.NewBindingAnswer:
+async def bind_follower(
+    _: Administrator, body: schemas.NewBinding, services: OptionalServices
+) -> schemas.NewBindingAnswer:
     """Make a QR code by which a follower becomes a user's contact."""
-    if parts is None:
+    if services is None:
         raise Refusal("no_such_account", account=body.account[:64])
-    api = parts.find_api(body.account)
-    user = await parts.users.find(body.username)
-    binding = await parts.bindings.make(body.account, user.username, user.id)
+    api = services.find_api(body.account)
+    user = await services.users.find(body.username)
+    binding = await services.bindings.make(body.account, user.username, user.id)
     answer = await api.make_qr_code(binding.scene, LIFE_S)
     if isinstance(answer, ErrorAnswer):
         raise Refusal("provider_refused", why=f"{answer.code} {answer.detail}")
@@ -121,13 +123,13 @@ async def bind_follower(_: Administrator, body: schemas.NewBinding, parts: Optio
     if not isinstance(url, str) or not url:
         log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
         raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return schemas.NewBindingAnswer(url=url, **_show(binding, parts.now()).model_dump())
+    return schemas.NewBindingAnswer(url=url, **_show(binding, services.now()).model_dump())
 
 
 @router.get("/bind/{id}", responses=describe_refusals("no_right", "not_found"))
-async def show_binding(_: Administrator, id: str, parts: WechatParts) -> schemas.BindingAnswer:  # noqa: A002  its name in the path
+async def show_binding(_: Administrator, id: str, services: WechatServices) -> schemas.BindingAnswer:  # noqa: A002  its name in the path
     """Show whether a code was scanned, and by whom."""
-    return _show(await _find_binding(parts, id), parts.now())
+    return _show(await _find_binding(services, id), services.now())
 
 
 @router.post(
@@ -139,70 +141,70 @@ async def show_binding(_: Administrator, id: str, parts: WechatParts) -> schemas
 async def confirm_binding(
     administrator: Administrator,
     id: str,  # noqa: A002  its name in the path
-    parts: WechatParts,
+    services: WechatServices,
 ) -> schemas.BindingAnswer:
     """Make the follower who scanned a code the user's contact.
 
     Confirming twice changes nothing.
     """
-    binding = await _find_binding(parts, id)
-    state = binding.state_at(parts.now())
+    binding = await _find_binding(services, id)
+    state = binding.state_at(services.now())
     if state == "expired":
         raise Refusal("code_expired")
     if binding.tag is None:
         raise Refusal("not_scanned")
-    await parts.users.set_tag(administrator, binding.username, binding.tag, binding.user_id)
-    return _show(await parts.bindings.confirm(binding), parts.now())
+    await services.users.set_tag(administrator, binding.username, binding.tag, binding.user_id)
+    return _show(await services.bindings.confirm(binding), services.now())
 
 
 @router.post("/{tag}/renew", responses=describe_refusals("no_right", "not_found"))
-async def renew_tag(administrator: Administrator, tag: Tag, parts: WechatParts) -> schemas.FollowerAnswer:
+async def renew_tag(administrator: Administrator, tag: Tag, services: WechatServices) -> schemas.FollowerAnswer:
     """Give a follower another tag.
 
     A repeat with the old tag answers the same new one, and completes what the first request did not.
     """
     old = _read_tag(tag)
-    follower = await parts.followers.renew(old, int(parts.now()))
+    follower = await services.followers.renew(old, int(services.now()))
     if follower is None:
         raise Refusal("not_found", what=old)
     log.info("tag_renewed", account=follower.account)
-    usernames = await parts.users.find_usernames([old, follower.tag])
+    usernames = await services.users.find_usernames([old, follower.tag])
     if (username := usernames.get(old)) is not None:
-        await parts.users.set_tag(administrator, username, follower.tag)
-    await parts.audit.write(administrator, "tag_renewed", follower.tag, follower.account)
+        await services.users.set_tag(administrator, username, follower.tag)
+    await services.audit.write(administrator, "tag_renewed", follower.tag, follower.account)
     described = _describe(follower, username or usernames.get(follower.tag))
     return schemas.FollowerAnswer(**described.model_dump())
 
 
 @router.delete("/{tag}", responses=describe_refusals("no_right", "not_found"))
-async def revoke_tag(administrator: Administrator, tag: Tag, parts: WechatParts) -> schemas.RevocationAnswer:
+async def revoke_tag(administrator: Administrator, tag: Tag, services: WechatServices) -> schemas.RevocationAnswer:
     """Take a tag away from its follower."""
     tag = _read_tag(tag)
-    retired = await parts.followers.revoke(tag, int(parts.now()))
+    retired = await services.followers.revoke(tag, int(services.now()))
     if retired is None:
         raise Refusal("not_found", what=tag)
     log.info("tag_revoked", account=retired.account)
-    await parts.audit.write(administrator, "tag_revoked", tag, retired.account)
+    await services.audit.write(administrator, "tag_revoked", tag, retired.account)
     return schemas.RevocationAnswer()
 
 
-async def _find_page(query: schemas.FollowersQuery, parts: RouteServices) -> tuple[list[Follower], str | None]:
+async def _find_page(query: schemas.FollowersQuery, services: RouteServices) -> tuple[list[Follower], str | None]:
     """Return the followers that a query is for, and after which tag the next page begins."""
     tags = None if query.tag is None else {addresses.tag(query.tag)}
     if query.user is not None:
-        contact = {(await parts.users.find(query.user)).tag}
+        contact = {(await services.users.find(query.user)).tag}
         tags = contact if tags is None else contact & tags
     if tags is None:
         after = (query.cursor or "")[:MAX_CURSOR]
-        followers = await parts.followers.list_page(query.account, after, query.limit + 1)
+        followers = await services.followers.list_page(query.account, after, query.limit + 1)
         following = followers[query.limit - 1].tag if len(followers) > query.limit else None
         return followers[: query.limit], following
-    known = await parts.followers.find_by_tags([tag for tag in tags if tag is not None])
+    known = await services.followers.find_by_tags([tag for tag in tags if tag is not None])
     return [follower for follower in known.values() if query.account in (None, follower.account)], None
 
 
-async def _find_binding(parts: RouteServices, name: str) -> Binding:
-    binding = await parts.bindings.find(name)
+async def _find_binding(services: RouteServices, name: str) -> Binding:
+    binding = await services.bindings.find(name)
     if binding is None:
         raise Refusal("not_found", what=name[:MAX_SHOWN])
     return binding

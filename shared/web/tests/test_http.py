@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.http import MAX_MESSAGE_BYTES
-from imsg_web.responses import Answer
+from imsg_web.responses import ApiResponse
 from imsg_web.service import serve
 
-ANSWER = Answer({"errorCode": 0, "errorMessage": "OK"})
+ANSWER = ApiResponse({"errorCode": 0, "errorMessage": "OK"})
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
 UPGRADE = (

@@ -15,7 +15,7 @@ from imsg_web.app import make_internal_app
 from imsg_web.authorization import InternalRoute
 from imsg_web.callers import KEY_HEADER, CallerCheck
 from imsg_web.request_models import RequestModel
-from imsg_web.responses import Answer, encode, field_error, ok, prefers_english, refuse_fields
+from imsg_web.responses import ApiResponse, encode, field_error, ok, prefers_english, refuse_fields
 
 KEY = SecretStr("a key between services, long enough")
 
@@ -30,19 +30,19 @@ router = APIRouter(route_class=InternalRoute)
 
 
 @router.post("/order")
-async def order(body: Order) -> Answer:
+async def order(body: Order) -> ApiResponse:
     """Take a typed body."""
-    return Answer(ok(count=body.count))
+    return ApiResponse(ok(count=body.count))
 
 
 @router.get("/refuse")
-async def refuse() -> Answer:
+async def refuse() -> ApiResponse:
     """Refuse."""
     raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
 
 
 @router.get("/crash")
-async def crash() -> Answer:
+async def crash() -> ApiResponse:
     """Have a bug."""
     raise ZeroDivisionError
 
@@ -155,7 +155,7 @@ def test_every_reason_fills_its_sentences_alike() -> None:
 def test_a_lone_surrogate_never_breaks_an_answer() -> None:
     """It came from a client's JSON and must be able to go back."""
     assert encode({"to": "a\ud800b"}) == b'{"to":"a?b"}'
-    assert Answer({"x": "\ud800"}).body
+    assert ApiResponse({"x": "\ud800"}).body
 
 
 def _never(value: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from imsg_auth.routes.parts import AuthParts
+from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.schemas.keys import (
     KeyAnswer,
     KeyPatch,
@@ -24,16 +24,16 @@ router = APIRouter(prefix="/api/keys", route_class=InternalRoute)
 
 
 @router.post("", responses=describe_refusals("no_right", *BODY, "no_such_user", "too_many_keys"))
-async def add_key(user: User, body: NewKey, parts: AuthParts) -> NewKeyAnswer:
+async def add_key(user: User, body: NewKey, services: AuthServices) -> NewKeyAnswer:
     """Make an API key, which is shown this once."""
-    key, text = await parts.keys.add(user, body)
+    key, text = await services.keys.add(user, body)
     return NewKeyAnswer(id=key.id, key=text)
 
 
 @router.get("", responses=describe_refusals("wrong_type"))
-async def list_keys(user: User, query: Annotated[KeysQuery, Query()], parts: AuthParts) -> KeysAnswer:
+async def list_keys(user: User, query: Annotated[KeysQuery, Query()], services: AuthServices) -> KeysAnswer:
     """List one's own API keys; administrators see those of all users."""
-    page, has_more = await parts.keys.list_page(user, query.cursor, query.limit)
+    page, has_more = await services.keys.list_page(user, query.cursor, query.limit)
     return KeysAnswer(
         keys=[KeyRecord.model_validate(key, from_attributes=True) for key in page],
         next=page[-1].id if has_more else None,
@@ -41,9 +41,9 @@ async def list_keys(user: User, query: Annotated[KeysQuery, Query()], parts: Aut
 
 
 @router.post("/leaked", status_code=204, response_class=Response, responses=describe_refusals(*BODY, wants_token=False))
-async def report_leak(body: LeakedKey, parts: AuthParts) -> None:
+async def report_leak(body: LeakedKey, services: AuthServices) -> None:
     """End a key that was found in public; the answer does not say whether it was one."""
-    await parts.keys.end_leaked(body.key)
+    await services.keys.end_leaked(body.key)
 
 
 @router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
@@ -51,20 +51,20 @@ async def change_key(
     user: User,
     id: str,  # noqa: A002  its name in the path
     body: KeyPatch,
-    parts: AuthParts,
+    services: AuthServices,
 ) -> KeyAnswer:
     """Change a key, in force for the very next call."""
-    return KeyAnswer.model_validate(await parts.keys.change(user, id, body), from_attributes=True)
+    return KeyAnswer.model_validate(await services.keys.change(user, id, body), from_attributes=True)
 
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
 async def end_key(
     user: User,
     id: str,  # noqa: A002  its name in the path
-    parts: AuthParts,
+    services: AuthServices,
 ) -> Success:
     """End a key at once."""
-    await parts.keys.end(user, id)
+    await services.keys.end(user, id)
     return Success()
 
 
@@ -73,8 +73,8 @@ async def rotate_key(
     user: User,
     id: str,  # noqa: A002  its name in the path
     body: KeyRotation,
-    parts: AuthParts,
+    services: AuthServices,
 ) -> NewKeyAnswer:
     """Make another key like this one, which ends after a while."""
-    key, text = await parts.keys.rotate(user, id, body.old_valid_s)
+    key, text = await services.keys.rotate(user, id, body.old_valid_s)
     return NewKeyAnswer(id=key.id, key=text)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import WithJsonSchema
 
-from imsg_auth.routes.parts import AuthParts
+from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.schemas.providers import ProviderPatch, ProviderSwitchAnswer
 from imsg_channels import METHODS
 from imsg_contract.error_responses import BODY
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/channels", route_class=InternalRoute)
 
 @router.patch("/{method}/providers/{name}", responses=describe_refusals("no_right", *BODY, "not_found"))
 async def switch_provider(
-    administrator: Administrator, method: Method, name: str, body: ProviderPatch, parts: AuthParts
+    administrator: Administrator, method: Method, name: str, body: ProviderPatch, services: AuthServices
 ) -> ProviderSwitchAnswer:
     """Switch a provider on or off, or change its share."""
     if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
@@ -36,5 +36,5 @@ async def switch_provider(
     values = body.model_dump(exclude_none=True)
     if not values:
         raise Refusal("missing", field="enabled")
-    switch = await parts.switches.change(administrator, method, name, values)
+    switch = await services.switches.change(administrator, method, name, values)
     return ProviderSwitchAnswer(**asdict(switch))

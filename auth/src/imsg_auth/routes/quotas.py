@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from imsg_auth.routes.parts import AuthParts
+from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.schemas.quotas import QuotasAnswer, QuotasBody, QuotaShape
 from imsg_contract.error_responses import BODY
 from imsg_limits.quota import QuotaRow
@@ -18,9 +18,9 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.get("/users/{username}/quotas", responses=describe_refusals("no_right", "no_such_user"))
-async def list_user_quotas(_: Administrator, username: str, parts: AuthParts, response: Response) -> QuotasAnswer:
+async def list_user_quotas(_: Administrator, username: str, services: AuthServices, response: Response) -> QuotasAnswer:
     """List a user's quotas."""
-    return _show((await parts.users.find(username)).quotas, response)
+    return _show((await services.users.find(username)).quotas, response)
 
 
 @router.put("/users/{username}/quotas", responses=describe_refusals(*REPLACING, "no_such_user"))
@@ -28,27 +28,27 @@ async def replace_user_quotas(
     administrator: Administrator,
     username: str,
     body: QuotasBody,
-    parts: AuthParts,
+    services: AuthServices,
     response: Response,
     *,
     if_match: IfMatch = None,
 ) -> QuotasAnswer:
     """Replace a user's quotas, in force for the very next send."""
-    return _show(await parts.users.replace_quotas(administrator, username, body.list_rows(), if_match), response)
+    return _show(await services.users.replace_quotas(administrator, username, body.list_rows(), if_match), response)
 
 
 @router.get("/quotas", responses=describe_refusals("no_right"))
-async def list_quotas(_: Administrator, parts: AuthParts, response: Response) -> QuotasAnswer:
+async def list_quotas(_: Administrator, services: AuthServices, response: Response) -> QuotasAnswer:
     """List the quotas of the whole installation, which all users share."""
-    return _show(await parts.users.find_quotas_of_all(), response)
+    return _show(await services.users.find_quotas_of_all(), response)
 
 
 @router.put("/quotas", responses=describe_refusals(*REPLACING))
 async def replace_quotas(
-    administrator: Administrator, body: QuotasBody, parts: AuthParts, response: Response, if_match: IfMatch = None
+    administrator: Administrator, body: QuotasBody, services: AuthServices, response: Response, if_match: IfMatch = None
 ) -> QuotasAnswer:
     """Replace the quotas of the whole installation, in force for the very next send."""
-    return _show(await parts.users.replace_quotas_of_all(administrator, body.list_rows(), if_match), response)
+    return _show(await services.users.replace_quotas_of_all(administrator, body.list_rows(), if_match), response)
 
 
 def _show(quotas: Sequence[QuotaRow], response: Response) -> QuotasAnswer:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from imsg_auth import usernames
-from imsg_auth.routes.parts import AuthParts
+from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.schemas.services import (
     ContactChange,
     ContactsAnswer,
@@ -32,68 +32,68 @@ router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_sch
 
 
 @router.post("/user-cache")
-async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
+async def cache_user(body: UserCacheRequest, services: AuthServices) -> Success:
     """Write a user into Redis."""
     # Anybody can cause this call by a made-up token: no row is locked before the token is known to be ours.
-    user = await parts.user_cache.find(body.username) if usernames.is_possible(body.username) else None
-    if user is not None and body.token is not None and not parts.tokens.verify(body.token, user):
+    user = await services.user_cache.find(body.username) if usernames.is_possible(body.username) else None
+    if user is not None and body.token is not None and not services.tokens.verify(body.token, user):
         raise Refusal("token_invalid")
-    if user is None or not await parts.user_cache.write(body.username):
+    if user is None or not await services.user_cache.write(body.username):
         raise Refusal("no_such_user", username=body.username[:MAX_SHOWN])
     return Success()
 
 
 @router.post("/keys/find")
-async def find_key_owner(body: KeyLookup, parts: AuthParts) -> KeyOwnerAnswer:
+async def find_key_owner(body: KeyLookup, services: AuthServices) -> KeyOwnerAnswer:
     """Write the user of an API key into Redis, and return the name."""
-    username = await parts.keys.find_username(body.user_id, body.digest)
-    if not await parts.user_cache.write(username):
+    username = await services.keys.find_username(body.user_id, body.digest)
+    if not await services.user_cache.write(username):
         raise Refusal("token_invalid")
     return KeyOwnerAnswer(username=username)
 
 
 @router.post("/keys/used")
-async def note_key_uses(body: KeyUses, parts: AuthParts) -> Success:
+async def note_key_uses(body: KeyUses, services: AuthServices) -> Success:
     """Note when and from where keys were used last."""
-    await parts.keys.note_uses(body.uses)
+    await services.keys.note_uses(body.uses)
     return Success()
 
 
 @router.post("/contacts")
-async def find_contacts(body: ContactsLookup, parts: AuthParts) -> ContactsAnswer:
+async def find_contacts(body: ContactsLookup, services: AuthServices) -> ContactsAnswer:
     """Return the contacts of users."""
-    return ContactsAnswer(contacts=await parts.users.find_contacts(body.method, body.names))
+    return ContactsAnswer(contacts=await services.users.find_contacts(body.method, body.names))
 
 
 @router.put("/contacts")
-async def set_contact(administrator: Administrator, body: ContactChange, parts: AuthParts) -> Success:
+async def set_contact(administrator: Administrator, body: ContactChange, services: AuthServices) -> Success:
     """Set a user's WeChat tag, on behalf of an administrator."""
-    await parts.users.change(administrator, body.username, UserPatch(wechat=body.wechat), user_id=body.user_id)
+    await services.users.change(administrator, body.username, UserPatch(wechat=body.wechat), user_id=body.user_id)
     return Success()
 
 
 @router.post("/user")
-async def find_user(body: UserLookup, parts: AuthParts) -> UserContactAnswer:
+async def find_user(body: UserLookup, services: AuthServices) -> UserContactAnswer:
     """Return a user's id, and the user's contact for a method."""
-    user = await parts.users.find(body.username)
-    contacts = await parts.users.find_contacts(body.method, [user.username])
+    user = await services.users.find(body.username)
+    contacts = await services.users.find_contacts(body.method, [user.username])
     return UserContactAnswer(username=user.username, user_id=user.id, contact=contacts.get(user.username))
 
 
 @router.post("/holders")
-async def find_holders(body: HoldersLookup, parts: AuthParts) -> HoldersAnswer:
+async def find_holders(body: HoldersLookup, services: AuthServices) -> HoldersAnswer:
     """Return the users whose contact an address is, in any spelling."""
-    return HoldersAnswer(usernames=await parts.users.find_holders(body.method, body.address))
+    return HoldersAnswer(usernames=await services.users.find_holders(body.method, body.address))
 
 
 @router.post("/usernames")
-async def find_usernames(body: UsernamesLookup, parts: AuthParts) -> UsernamesAnswer:
+async def find_usernames(body: UsernamesLookup, services: AuthServices) -> UsernamesAnswer:
     """Return the users whose contacts some addresses are."""
-    return UsernamesAnswer(usernames=await parts.users.find_usernames(body.method, body.addresses))
+    return UsernamesAnswer(usernames=await services.users.find_usernames(body.method, body.addresses))
 
 
 @router.put("/events")
-async def subscribe(body: EventSubscription, parts: AuthParts) -> Success:
+async def subscribe(body: EventSubscription, services: AuthServices) -> Success:
     """Set which events of a user's messages callbacks wants."""
-    await parts.users.set_events(body.username, body.user_id, body.events)
+    await services.users.set_events(body.username, body.user_id, body.events)
     return Success()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from fastapi import APIRouter, Request
 
-from imsg_auth.routes.parts import AuthParts, ClientAddress
+from imsg_auth.routes.dependencies import AuthServices, ClientAddress
 from imsg_auth.routes.users import show_user
 from imsg_auth.schemas.sessions import Login, Logout, MeAnswer, OwnKey, PasswordChange, TokenAnswer
 from imsg_auth.tokens import IssuedToken
@@ -22,37 +22,39 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 @router.post(
     "/login", responses=describe_refusals(*BODY, "no_such_user", "wrong_password", "too_many_tries", wants_token=False)
 )
-async def login(body: Login, parts: AuthParts, address: ClientAddress) -> TokenAnswer:
+async def login(body: Login, services: AuthServices, address: ClientAddress) -> TokenAnswer:
     """Get a token."""
-    return _show(await parts.sessions.log_in(body.username, body.password, address))
+    return _show(await services.sessions.log_in(body.username, body.password, address))
 
 
 @router.post("/logout", responses=describe_refusals(*BODY))
-async def logout(user: User, body: Logout, request: Request, parts: AuthParts) -> Success:
+async def logout(user: User, body: Logout, request: Request, services: AuthServices) -> Success:
     """End this token, or all of one's own."""
     with _refuse_missing_user():
         if body.everywhere:
-            await parts.sessions.log_out_everywhere(user)
+            await services.sessions.log_out_everywhere(user)
         else:
-            await parts.sessions.log_out(user, request.headers.get(TOKEN_HEADER, ""))
+            await services.sessions.log_out(user, request.headers.get(TOKEN_HEADER, ""))
     return Success()
 
 
 @router.post("/password", responses=describe_refusals(*BODY, "wrong_password", "too_many_tries"))
-async def change_password(user: User, body: PasswordChange, parts: AuthParts, address: ClientAddress) -> TokenAnswer:
+async def change_password(
+    user: User, body: PasswordChange, services: AuthServices, address: ClientAddress
+) -> TokenAnswer:
     """Change one's own password; every other token of the user ends."""
     with _refuse_missing_user():
-        return _show(await parts.sessions.change_password(user, body.old, body.new, address))
+        return _show(await services.sessions.change_password(user, body.old, body.new, address))
 
 
 @router.get("/me", responses=describe_refusals())
-async def show_me(user: User, parts: AuthParts) -> MeAnswer:
+async def show_me(user: User, services: AuthServices) -> MeAnswer:
     """Show who one is, and by which key one calls."""
     with _refuse_missing_user():
-        found = await parts.users.find(user.username, user.user_id)
-    used = await parts.keys.find_used(user)
+        found = await services.users.find(user.username, user.user_id)
+    used = await services.keys.find_used(user)
     key = None if used is None else OwnKey.model_validate(used, from_attributes=True)
-    return MeAnswer(**(await show_user(parts, found)).model_dump(), key=key)
+    return MeAnswer(**(await show_user(services, found)).model_dump(), key=key)
 
 
 def _show(issued: IssuedToken) -> TokenAnswer:

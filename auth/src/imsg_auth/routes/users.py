@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from imsg_auth.routes.parts import AuthParts, Parts
+from imsg_auth.routes.dependencies import AuthServices, RouteServices
 from imsg_auth.schemas.users import (
     Modification,
     Registration,
@@ -29,59 +29,61 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.post("/register", responses=describe_refusals("no_right", *BODY, "username_taken", "contact_taken"))
-async def register(administrator: Administrator, body: Registration, parts: AuthParts) -> Success:
+async def register(administrator: Administrator, body: Registration, services: AuthServices) -> Success:
     """Add a user."""
-    await parts.users.register(administrator, body)
+    await services.users.register(administrator, body)
     return Success()
 
 
 @router.post("/modify/{username}", responses=describe_refusals("no_right", *BODY, "no_such_user"))
-async def modify(administrator: Administrator, username: str, body: Modification, parts: AuthParts) -> Success:
+async def modify(administrator: Administrator, username: str, body: Modification, services: AuthServices) -> Success:
     """Set a user's limits, in force for the very next send."""
-    await parts.users.modify(administrator, username, body)
+    await services.users.modify(administrator, username, body)
     return Success()
 
 
 @router.get("/users", responses=describe_refusals("no_right", "wrong_type"))
-async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], parts: AuthParts) -> UsersAnswer:
+async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], services: AuthServices) -> UsersAnswer:
     """List the users."""
-    page, has_more = await parts.users.list_page(query.cursor, query.search, query.limit)
-    quotas_of_all = await parts.users.find_quotas_of_all()
-    records = [await _read_record(parts, user, quotas_of_all) for user in page]
+    page, has_more = await services.users.list_page(query.cursor, query.search, query.limit)
+    quotas_of_all = await services.users.find_quotas_of_all()
+    records = [await _read_record(services, user, quotas_of_all) for user in page]
     cursor = base64.urlsafe_b64encode(page[-1].username.encode()).decode() if has_more else None
     return UsersAnswer(users=records, next=cursor)
 
 
 @router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))
-async def get_user(_: Administrator, username: str, parts: AuthParts) -> UserAnswer:
+async def get_user(_: Administrator, username: str, services: AuthServices) -> UserAnswer:
     """Show one user."""
-    return await show_user(parts, await parts.users.find(username))
+    return await show_user(services, await services.users.find(username))
 
 
 @router.patch(
     "/users/{username}",
     responses=describe_refusals("no_right", *BODY, "no_such_user", "contact_taken", LAST_ADMINISTRATOR),
 )
-async def change_user(administrator: Administrator, username: str, body: UserPatch, parts: AuthParts) -> UserAnswer:
+async def change_user(
+    administrator: Administrator, username: str, body: UserPatch, services: AuthServices
+) -> UserAnswer:
     """Change a user."""
-    return await show_user(parts, await parts.users.change(administrator, username, body))
+    return await show_user(services, await services.users.change(administrator, username, body))
 
 
 @router.delete("/users/{username}", responses=describe_refusals("no_right", "no_such_user", LAST_ADMINISTRATOR))
-async def remove_user(administrator: Administrator, username: str, parts: AuthParts) -> Success:
+async def remove_user(administrator: Administrator, username: str, services: AuthServices) -> Success:
     """Remove a user; the messages stay."""
-    await parts.users.remove(administrator, username)
+    await services.users.remove(administrator, username)
     return Success()
 
 
-async def show_user(parts: Parts, user: User) -> UserAnswer:
+async def show_user(services: RouteServices, user: User) -> UserAnswer:
     """Show a user with what is used of the quotas."""
-    record = await _read_record(parts, user, await parts.users.find_quotas_of_all())
+    record = await _read_record(services, user, await services.users.find_quotas_of_all())
     return UserAnswer(**record.model_dump())
 
 
-async def _read_record(parts: Parts, user: User, quotas_of_all: tuple[QuotaRow, ...]) -> UserRecord:
-    used = await parts.quota.read_used(user.username, user.id, user.quotas, quotas_of_all)
+async def _read_record(services: RouteServices, user: User, quotas_of_all: tuple[QuotaRow, ...]) -> UserRecord:
+    used = await services.quota.read_used(user.username, user.id, user.quotas, quotas_of_all)
     shared = UserRecord.model_fields.keys() & User.__dataclass_fields__.keys() - {"quotas"}
     fields = {name: getattr(user, name) for name in shared}
     senders = "all" if user.senders is None else [name for name in user.senders.split(",") if name]

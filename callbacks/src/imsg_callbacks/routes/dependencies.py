@@ -14,7 +14,7 @@ from imsg_callbacks.event_reader import EventReader
 from imsg_callbacks.listeners import Listeners
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
-from imsg_web.app import find_parts
+from imsg_web.app import find_services
 from imsg_web.authorization import User
 
 
@@ -50,5 +50,5 @@ async def find_owner(user: User) -> Owner:
     return Owner(user.user_id, user.username, user.is_admin)
 
 
-CallbackServices = Annotated[RouteServices, Depends(find_parts)]
+CallbackServices = Annotated[RouteServices, Depends(find_services)]
 EndpointOwner = Annotated[Owner, Depends(find_owner)]

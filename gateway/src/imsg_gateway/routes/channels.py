@@ -10,8 +10,8 @@ from imsg_gateway.authorization import allow, allow_administrator
 from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.messages import SENDING
-from imsg_gateway.routes.parts import GatewayParts
 from imsg_gateway.routing import PublicRoute, RelayRoute
 from imsg_gateway.schemas import METHOD, SendAnswer
 from imsg_web.schemas import describe_refusals
@@ -24,10 +24,10 @@ relayed = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=
 
 @router.get("/channels", response_model=ChannelsAnswer, responses=describe_refusals())
 async def list_channels(
-    user: Annotated[Credential, allow("channels")], request: ClientRequest, parts: GatewayParts
+    user: Annotated[Credential, allow("channels")], request: ClientRequest, services: GatewayServices
 ) -> Response:
     """Show how each channel is."""
-    return await parts.channels.list(request, user)
+    return await services.channels.list(request, user)
 
 
 @router.patch(
@@ -38,10 +38,10 @@ async def pause_channel(
     request: ClientRequest,
     method: Method,
     body: ChannelPatch,
-    parts: GatewayParts,
+    services: GatewayServices,
 ) -> Response:
     """Pause a channel or let it go on."""
-    return await parts.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
+    return await services.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
 
 
 @relayed.patch("/channels/{method}/providers/{name}")
@@ -50,13 +50,13 @@ async def switch_provider(
     request: ClientRequest,
     method: str,
     name: str,
-    parts: GatewayParts,
+    services: GatewayServices,
 ) -> Response:
     """Relay a provider's switch to auth, which stores it; see there."""
-    await parts.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
-    response = await parts.relay.pass_on("auth", request, administrator)
+    await services.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
+    response = await services.relay.pass_on("auth", request, administrator)
     if request.fields.get("enabled") is False:
-        await parts.channels.wait_for_switch(response)
+        await services.channels.wait_for_switch(response)
     return response
 
 
@@ -72,14 +72,14 @@ async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
     method: Method,
     name: str,
     body: ProviderTest,
-    parts: GatewayParts,
+    services: GatewayServices,
 ) -> Response:
     """Send one message by this provider alone."""
-    await parts.channels.check_provider(method, name)
-    return await parts.sending.test(request, administrator, method, name, body.to)
+    await services.channels.check_provider(method, name)
+    return await services.sending.test(request, administrator, method, name, body.to)
 
 
 @router.get("/templates", response_model=TemplatesAnswer, responses=describe_refusals())
-async def list_templates(_: Annotated[Credential, allow("templates")], parts: GatewayParts) -> Response:
+async def list_templates(_: Annotated[Credential, allow("templates")], services: GatewayServices) -> Response:
     """Show the words around what is sent by SMS and WeChat."""
-    return await parts.templates.list()
+    return await services.templates.list()

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from imsg_gateway.authorization import allow_administrator
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.routes.parts import GatewayParts
+from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routing import RelayRoute
 
 router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=False)
@@ -16,8 +16,10 @@ router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=F
 
 @router.post("/erasures")
 async def begin_erasure(
-    administrator: Annotated[Credential, allow_administrator("erasures")], request: ClientRequest, parts: GatewayParts
+    administrator: Annotated[Credential, allow_administrator("erasures")],
+    request: ClientRequest,
+    services: GatewayServices,
 ) -> Response:
     """Relay an erasure to history, unless the address is a user's."""
-    await parts.erasures.check(request.fields.get("method"), request.fields.get("to"))
-    return await parts.relay.pass_on("history", request, administrator)
+    await services.erasures.check(request.fields.get("method"), request.fields.get("to"))
+    return await services.relay.pass_on("history", request, administrator)

@@ -11,7 +11,7 @@ from imsg_gateway.authorization import SEND_SCOPE, allow, allow_administrator
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Wanted
-from imsg_gateway.routes.parts import GatewayParts, find_parts
+from imsg_gateway.routes.dependencies import GatewayServices, find_services
 from imsg_gateway.routing import PublicRoute, SendRoute
 from imsg_gateway.schemas import MESSAGE_FIELDS, CheckAnswer, DeadResend, MessageRequest, Resend, SendAnswer
 from imsg_web.responses import refuse_unknown_field
@@ -67,12 +67,12 @@ def describe(*reasons: str) -> dict[int | str, dict[str, Any]]:
 async def send_message(request: ClientRequest, body: MessageRequest) -> Response:
     """Send a message."""
     del body
-    parts = find_parts(request)
-    credential = parts.authenticator.read(request.token, request.address)
+    services = find_services(request)
+    credential = services.authenticator.read(request.token, request.address)
     if (unknown := _find_unknown(request)) is not None:
         await credential.authenticate()
         raise unknown
-    return await parts.sending.send(request, credential)
+    return await services.sending.send(request, credential)
 
 
 @sending.post(
@@ -83,12 +83,12 @@ async def send_message(request: ClientRequest, body: MessageRequest) -> Response
 async def check_message(request: ClientRequest, body: MessageRequest) -> Response:
     """See what a send would meet; sends and counts nothing."""
     del body
-    parts = find_parts(request)
-    credential = parts.authenticator.read(request.token, request.address)
+    services = find_services(request)
+    credential = services.authenticator.read(request.token, request.address)
     await credential.authenticate()
     if (unknown := _find_unknown(request)) is not None:
         raise unknown
-    return await parts.checker.check(request, credential)
+    return await services.checker.check(request, credential)
 
 
 def _find_unknown(request: ClientRequest) -> Refusal | None:
@@ -101,11 +101,11 @@ def _find_unknown(request: ClientRequest) -> Refusal | None:
 
 @router.post("/resend", responses=describe("missing", *RESENDING), **_KEYED)
 async def resend(
-    user: Annotated[Credential, allow(SEND_SCOPE)], request: ClientRequest, body: Resend, parts: GatewayParts
+    user: Annotated[Credential, allow(SEND_SCOPE)], request: ClientRequest, body: Resend, services: GatewayServices
 ) -> Response:
     """Send again what failed, as a new request."""
     wanted = Wanted(body.id, again=bool(body.again), uncertain=bool(body.uncertain))
-    return await parts.sending.resend(request, user, wanted)
+    return await services.sending.resend(request, user, wanted)
 
 
 @router.post("/dead/{id}/resend", responses=describe(*RESENDING, "no_right"), **_KEYED)
@@ -113,9 +113,9 @@ async def resend_dead_letter(
     administrator: Annotated[Credential, allow_administrator(SEND_SCOPE)],
     request: ClientRequest,
     id: str,  # noqa: A002  its name in the path
-    parts: GatewayParts,
+    services: GatewayServices,
     body: DeadResend | None = None,
 ) -> Response:
     """Send anew what a dead letter held back."""
     wanted = Wanted(id, again=body is not None and bool(body.again), is_dead_letter=True)
-    return await parts.sending.resend(request, administrator, wanted)
+    return await services.sending.resend(request, administrator, wanted)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from imsg_gateway.authorization import check_fields
 from imsg_gateway.reader_page import PATHS
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.routes.parts import GatewayParts
+from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routing import OpenRoute
 from imsg_web.responses import prefers_chinese, prefers_english
 
@@ -18,20 +18,20 @@ router = APIRouter(route_class=OpenRoute, include_in_schema=False, dependencies=
 
 
 @router.get("/openapi.json")
-async def show_document(request: ClientRequest, parts: GatewayParts, lang: Language = None) -> Response:
+async def show_document(request: ClientRequest, services: GatewayServices, lang: Language = None) -> Response:
     """Show the document: in English, unless `lang` or Accept-Language says Chinese."""
-    return await parts.document.show(request.app, lang or ("zh" if prefers_chinese(request.language) else "en"))
+    return await services.document.show(request.app, lang or ("zh" if prefers_chinese(request.language) else "en"))
 
 
 @router.get("/docs")
-async def show_page(request: ClientRequest, parts: GatewayParts, lang: Language = None) -> Response:
+async def show_page(request: ClientRequest, services: GatewayServices, lang: Language = None) -> Response:
     """Show the page: in Chinese, unless `lang` or Accept-Language says English."""
-    return parts.reader.show(lang or ("en" if prefers_english(request.language) else "zh"))
+    return services.reader.show(lang or ("en" if prefers_english(request.language) else "zh"))
 
 
-async def show_file(request: ClientRequest, parts: GatewayParts) -> Response:
+async def show_file(request: ClientRequest, services: GatewayServices) -> Response:
     """Return a file of the page."""
-    return parts.reader.file(request.path)
+    return services.reader.file(request.path)
 
 
 for path in PATHS:

@@ -11,8 +11,8 @@ from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.channels import relayed as provider_routes
+from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.erasures import router as erasure_routes
-from imsg_gateway.routes.parts import GatewayParts
 from imsg_gateway.routes.reports import router as report_routes
 from imsg_gateway.routing import OpenRelayRoute, RelayRoute
 
@@ -94,22 +94,22 @@ login = APIRouter(
 
 
 @login.post("/login")
-async def log_in(request: ClientRequest, parts: GatewayParts) -> Response:
+async def log_in(request: ClientRequest, services: GatewayServices) -> Response:
     """Relay a log-in to auth."""
-    return await parts.relay.pass_on("auth", request, None)
+    return await services.relay.pass_on("auth", request, None)
 
 
 @login.post("/keys/leaked")
-async def report_leaked_key(request: ClientRequest, parts: GatewayParts) -> Response:
+async def report_leaked_key(request: ClientRequest, services: GatewayServices) -> Response:
     """Relay to auth that a key was found in public."""
-    return await parts.relay.pass_on("auth", request, None)
+    return await services.relay.pass_on("auth", request, None)
 
 
 def _make_endpoint(owner: Owner, scope: str | None, timeout_s: float | None) -> Callable[..., Awaitable[Response]]:
     async def pass_on(
-        user: Annotated[Credential, allow(scope)], request: ClientRequest, parts: GatewayParts
+        user: Annotated[Credential, allow(scope)], request: ClientRequest, services: GatewayServices
     ) -> Response:
-        return await parts.relay.pass_on(owner, request, user, timeout_s)
+        return await services.relay.pass_on(owner, request, user, timeout_s)
 
     return pass_on
 

@@ -7,7 +7,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.routes.parts import find_parts
+from imsg_gateway.routes.dependencies import find_services
 from imsg_gateway.routing import Handler, PublicRoute
 from imsg_gateway.v1 import HONOURED, IGNORED, print_only, url_of, write_ignored
 
@@ -51,8 +51,8 @@ login = APIRouter(prefix="/api", route_class=V1OpenRoute, include_in_schema=Fals
 @sending.post("/send")
 async def send(request: ClientRequest) -> Response:
     """Send a message."""
-    parts = find_parts(request)
-    return await parts.sending.send_v1(request, parts.authenticator.read(request.token, request.address))
+    services = find_services(request)
+    return await services.sending.send_v1(request, services.authenticator.read(request.token, request.address))
 
 
 @login.post("/login")
@@ -83,7 +83,7 @@ async def _relay(owner: Owner, request: ClientRequest, credential: Credential | 
     """Pass on what v1 honours of a request. Raises Refusal wrong_type for U+0000, ServiceUnavailable."""
     request.refuse_nul()
     request.keep(*HONOURED[url_of(request.path) or request.path])
-    return await find_parts(request).relay.pass_on(owner, request, credential)
+    return await find_services(request).relay.pass_on(owner, request, credential)
 
 
 async def _require_user(request: ClientRequest, scope: str) -> Credential:
@@ -91,7 +91,7 @@ async def _require_user(request: ClientRequest, scope: str) -> Credential:
 
     Raises Refusal token_missing, token_invalid, no_scope, network_not_allowed.
     """
-    credential = find_parts(request).authenticator.read(request.token, request.address)
+    credential = find_services(request).authenticator.read(request.token, request.address)
     await credential.authenticate()
     await credential.require(scope)
     return credential

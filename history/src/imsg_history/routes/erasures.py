@@ -4,10 +4,10 @@ from fastapi import APIRouter
 
 from imsg_contract.error_responses import BODY
 from imsg_history.queries import NewErasure
-from imsg_history.routes.parts import HistoryParts
+from imsg_history.routes.dependencies import HistoryServices
 from imsg_history.schemas import ErasureAnswer, ErasureStateAnswer
 from imsg_web.authorization import Administrator, InternalRoute
-from imsg_web.responses import Answer, ok
+from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
 
 OBSTACLES = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")
@@ -17,12 +17,12 @@ router = APIRouter(prefix="/api/erasures", route_class=InternalRoute)
 
 
 @router.post("", status_code=202, responses=describe_refusals(*BODY, *OBSTACLES, "no_right"))
-async def begin_erasure(administrator: Administrator, body: NewErasure, parts: HistoryParts) -> ErasureAnswer:
+async def begin_erasure(administrator: Administrator, body: NewErasure, services: HistoryServices) -> ErasureAnswer:
     """Erase everything that is kept of a person."""
-    return ErasureAnswer(id=await parts.erasures.begin(body.method, body.to, administrator))
+    return ErasureAnswer(id=await services.erasures.begin(body.method, body.to, administrator))
 
 
 @router.get("/{id}", response_model=ErasureStateAnswer, responses=describe_refusals("not_found", "no_right"))
-async def show_erasure(_: Administrator, id: str, parts: HistoryParts) -> Answer:  # noqa: A002  its name in the path
+async def show_erasure(_: Administrator, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
     """Show how far an erasure is."""
-    return Answer(ok(**await parts.erasures.show(id)))
+    return ApiResponse(ok(**await services.erasures.show(id)))

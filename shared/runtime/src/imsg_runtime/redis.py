@@ -19,8 +19,8 @@ from imsg_contract.topology import WRITABLE
 from imsg_runtime import redis_address
 from imsg_runtime.logs import logger
 from imsg_runtime.redis_address import Sentinels
-from imsg_runtime.redis_pipe import Answer, Call, Pipe
 from imsg_runtime.redis_pipe import Argument as Argument  # noqa: PLC0414  others name what they call by
+from imsg_runtime.redis_pipe import Call, Pipe, ReplyFuture
 
 log = logger(__name__)
 
@@ -243,7 +243,7 @@ class Redis:
         )
 
     def _give_up_waiting(self, why: str) -> None:
-        waiting: list[Answer] = [answer for _, answer in self._waiting]
+        waiting: list[ReplyFuture] = [answer for _, answer in self._waiting]
         waiting += self._reads.values()
         self._waiting, self._reads = [], {}
         _give_up(waiting, why)
@@ -302,7 +302,7 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
     raise RedisRefused(str(reply)) from reply
 
 
-def _give_up(waiting: Sequence[Answer], why: str) -> None:
+def _give_up(waiting: Sequence[ReplyFuture], why: str) -> None:
     """Fail the calls that still wait."""
     for answer in waiting:
         if not answer.done():

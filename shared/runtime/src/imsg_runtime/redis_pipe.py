@@ -19,7 +19,7 @@ import redis.exceptions
 Argument = str | bytes | int | float
 
 
-class Answer(Protocol):
+class ReplyFuture(Protocol):
     """A future of a reply, or several as one."""
 
     def done(self) -> bool:
@@ -32,7 +32,7 @@ class Answer(Protocol):
         """Set why there is no reply."""
 
 
-Call = tuple[tuple[Argument, ...], Answer]
+Call = tuple[tuple[Argument, ...], ReplyFuture]
 
 _MISSING = object()
 
@@ -41,7 +41,7 @@ _MISSING = object()
 class _Batch:
     """Calls that were written together."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[ReplyFuture]
     written_at: float
     answered: int = 0
 
@@ -56,7 +56,7 @@ class Pipe(asyncio.Protocol):
         timeout_s: float,
         on_answered: Callable[[], None],
         is_last: Callable[[redis.exceptions.RedisError], bool],
-        give_up: Callable[[Sequence[Answer], str], None],
+        give_up: Callable[[Sequence[ReplyFuture], str], None],
     ) -> None:
         """Take over a connection.
 

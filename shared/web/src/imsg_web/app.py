@@ -96,12 +96,12 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), ref
     app.add_exception_handler(Exception, on_crash)
 
 
-async def find_parts(request: Request) -> Any:  # noqa: ANN401  the `Parts` of the service
-    """Return what the routes of a service call: `app.state.parts`, for FastAPI's `Depends`.
+async def find_services(request: Request) -> Any:  # noqa: ANN401  its `RouteServices`
+    """Return what the routes of a service call: `app.state.services`, for FastAPI's `Depends`.
 
     FastAPI calls a function that is not async in a thread, which costs more than what it does.
     """
-    return request.app.state.parts
+    return request.app.state.services
 
 
 def accept_language(request: Request) -> str:

@@ -22,7 +22,7 @@ LOGGED_AS = "logged as "
 """The prefix of the note on a logged exception, which keeps outer handlers from logging it again."""
 
 
-class Answer(Response):
+class ApiResponse(Response):
     """A response with one JSON object in UTF-8, encoded when it is sent: until then v1 may shorten `content`."""
 
     media_type = JSON
@@ -101,13 +101,13 @@ async def refuse_every_url(scope: Scope, receive: Receive, send: Send) -> None:
     raise Refusal("no_such_url", path=scope["path"])
 
 
-def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
+def refuse_with(refusal: Refusal, accept_language: str) -> ApiResponse:
     """Return the answer of a refusal, with its true status, in the language that the client prefers."""
     content = refusal.answer(english=prefers_english(accept_language))
     headers = dict(refusal.headers)
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
-    return Answer(content, refusal.row.http, headers)
+    return ApiResponse(content, refusal.row.http, headers)
 
 
 def report(error: Exception) -> Refusal:

@@ -37,7 +37,7 @@ from imsg_web.clients import Clients
 from imsg_web.graceful_shutdown import Server
 from imsg_web.hosts import HostCheck, Hosts
 from imsg_web.http import MAX_MESSAGE_BYTES, make_protocol
-from imsg_web.responses import LOGGED_AS, Answer, Refuse, add_private_headers, ok, refuse, refuse_with, report
+from imsg_web.responses import LOGGED_AS, ApiResponse, Refuse, add_private_headers, ok, refuse, refuse_with, report
 
 log = logger(__name__)
 
@@ -151,9 +151,11 @@ class Service:
             return
         match scope["path"]:
             case "/health/live":
-                await Answer(ok(service=self.name))(scope, receive, send)
+                await ApiResponse(ok(service=self.name))(scope, receive, send)
             case "/health/open":  # for the edge: whether new requests are to come, a while before the port closes
-                await (refuse_with(_STOPPING, "") if self.stopping.is_set() else Answer(ok()))(scope, receive, send)
+                await (refuse_with(_STOPPING, "") if self.stopping.is_set() else ApiResponse(ok()))(
+                    scope, receive, send
+                )
             case "/health/ready":
                 await self._readiness(scope)(scope, receive, send)
             case "/metrics":
@@ -185,14 +187,14 @@ class Service:
                 return
             await self.refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
 
-    def _readiness(self, scope: Scope) -> Answer:
+    def _readiness(self, scope: Scope) -> ApiResponse:
         if unmet := self.unmet():
             refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
             return refuse_with(refusal, _language(scope))
         warnings = {
             name: list(messages) for name, list_warnings in self._warnings.items() if (messages := list_warnings())
         }
-        return Answer(ok(service=self.name, **({"warnings": warnings} if warnings else {})))
+        return ApiResponse(ok(service=self.name, **({"warnings": warnings} if warnings else {})))
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

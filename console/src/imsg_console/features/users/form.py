@@ -50,7 +50,7 @@ async def create(view: View, refresh: Refresh) -> None:
     name = Field(
         "username", t("users.username"), hint=t("users.username_hint"), most=MOST_NAME, check=_make_name_check(view)
     )
-    parts: list[Field | Part] = [name, _make_password_field(view), *_make_parts(view, NEW)]
+    parts: list[Field | Part] = [name, _make_password_field(view), *_make_services(view, NEW)]
     created = await ask_form(view, t("users.new_title"), parts, t("users.create"), save, wide=True)
     if created:
         await refresh()
@@ -67,7 +67,7 @@ async def change(view: View, user: User, refresh: Refresh) -> None:
             await view.api.patch(path("/api/v2/users", user["username"]), changes)
         return changes
 
-    parts = _make_parts(view, user)
+    parts = _make_services(view, user)
     changes = await ask_form(view, t("users.edit_of", name=name), parts, t("users.save"), save, wide=True)
     if changes is not None:
         toast(t("users.saved", name=name) if changes else t("users.unchanged"))
@@ -151,7 +151,7 @@ def _make_password_field(view: View) -> Field:
     return Field("password", t("users.password"), make_password(), hint=hint, most=MOST_PASSWORD, check=check)
 
 
-def _make_parts(view: View, user: User) -> list[Part]:
+def _make_services(view: View, user: User) -> list[Part]:
     t = view.t
     contacts = [
         Field("email", t("users.email"), user["email"], most=254, check=_make_email_check(view)),

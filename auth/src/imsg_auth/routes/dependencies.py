@@ -12,13 +12,13 @@ from imsg_auth.tokens import Tokens
 from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
 from imsg_limits.quota import Quota
-from imsg_web.app import find_parts
+from imsg_web.app import find_services
 
 ADDRESS_HEADER = "x-imsg-address"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RouteServices:
     """What the routes call."""
 
     users: Users
@@ -35,5 +35,5 @@ async def find_address(request: Request) -> str:
     return request.headers.get(ADDRESS_HEADER, "")
 
 
-AuthParts = Annotated[Parts, Depends(find_parts)]
+AuthServices = Annotated[RouteServices, Depends(find_services)]
 ClientAddress = Annotated[str, Depends(find_address)]

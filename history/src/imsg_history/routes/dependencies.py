@@ -20,11 +20,11 @@ from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
-from imsg_web.app import find_parts
+from imsg_web.app import find_services
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RouteServices:
     """What the routes call."""
 
     messages: MessageQuery
@@ -49,4 +49,4 @@ class Parts:
         return None if at is None else rfc3339(at)
 
 
-HistoryParts = Annotated[Parts, Depends(find_parts)]
+HistoryServices = Annotated[RouteServices, Depends(find_services)]

@@ -19,7 +19,7 @@ from imsg_web.clients import Clients
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RouteServices:
     """What the routes call."""
 
     authenticator: Authenticator
@@ -34,15 +34,15 @@ class Parts:
     reader: Reader
 
 
-def find_parts(request: ClientRequest) -> Parts:
+def find_services(request: ClientRequest) -> RouteServices:
     """Return what the routes call, as the app holds it."""
-    parts: Parts = request.app.state.parts
-    return parts
+    services: RouteServices = request.app.state.services
+    return services
 
 
-async def depend_on_parts(request: ClientRequest) -> Parts:
+async def depend_on_services(request: ClientRequest) -> RouteServices:
     """Return the same for FastAPI, which calls a function that is not async in a thread."""
-    return find_parts(request)
+    return find_services(request)
 
 
-GatewayParts = Annotated[Parts, Depends(depend_on_parts)]
+GatewayServices = Annotated[RouteServices, Depends(depend_on_services)]
