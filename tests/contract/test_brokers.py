@@ -201,7 +201,7 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
 async def test_depth_counts_what_waits_in_a_step(broker_url: str, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
     step = topology.retry(queue, 600)
-    async with open_ready(broker_url, replace(topology, asking_s=(600,))) as broker:
+    async with open_ready(broker_url, replace(topology, query_steps_s=(600,))) as broker:
         assert await broker.depth(step) == 0
         await broker.delay(queue, b"job", 600)
         await depth_is(broker, step, 1)

@@ -45,14 +45,14 @@ async def deliver(url: str, new: Job, times: int = 1, **settings: Any) -> Mappin
     return results
 
 
-async def ask(url: str, new: Job, told: Told, asking: int) -> Mapping[int, Result]:
+async def query_status(url: str, new: Job, told: Told, query: int) -> Mapping[int, Result]:
     """Ask what became of a job."""
     settings = configure({"aliyun": {**ACCOUNT, "endpoint": url}})
     async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(new)
         assert not isinstance(prepared, Again | Blocked | Refused)
         assert isinstance(channel, SupportsStatusQuery)
-        return await channel.ask(new.model_copy(update={"asking": asking}), prepared, new.recipients)
+        return await channel.query_status(new.model_copy(update={"status_query": query}), prepared, new.recipients)
 
 
 def at_root(sandbox: OpenSandbox) -> str:
@@ -156,7 +156,7 @@ async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: Ope
     new, told = job([ZHANG, LI]), Told()
     await sandbox.order("reset_after", method="sms")
     assert {type(result) for result in (await deliver(at_root(sandbox), new)).values()} == {Unknown}
-    found = await ask(at_root(sandbox), new, told, asking=1)
+    found = await query_status(at_root(sandbox), new, told, query=1)
     assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the provider."))
     assert [(receipt.provider_id, receipt.address, receipt.status) for receipt in told.receipts] == [
         (new.name, ZHANG, "delivered"),
@@ -170,7 +170,7 @@ async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_
     await sandbox.order("reset_before", method="sms")
     await deliver(at_root(sandbox), new)
     await deliver(at_root(sandbox), job([ZHANG]))  # another one to the same number
-    assert [type((await ask(at_root(sandbox), new, Told(), asking))[0]) for asking in (1, 2, 3)] == [
+    assert [type((await query_status(at_root(sandbox), new, Told(), query))[0]) for query in (1, 2, 3)] == [
         Unknown,
         Unknown,
         Again,
@@ -188,22 +188,22 @@ async def test_what_aliyun_never_listed_is_sent_again_whoever_else_is_configured
     provider.always = write_details([], 0)
     others = {"tencent": TENCENT, "http": describe(provider)}
     settings = {"aliyun": {**ACCOUNT, "endpoint": provider.url}, second: others[second]}
-    asking = job([ZHANG]).model_copy(update={"asking": 3, **named})
+    copy = job([ZHANG]).model_copy(update={"status_query": 3, **named})
     async with sms.open_channel(configure(settings), Told(), answer_timeout_s=0.5) as channel:
-        prepared = await channel.prepare(asking)
+        prepared = await channel.prepare(copy)
         assert not isinstance(prepared, Again | Blocked | Refused)
-        assert isinstance((await channel.ask(asking, prepared, asking.recipients))[0], result)
+        assert isinstance((await channel.query_status(copy, prepared, copy.recipients))[0], result)
     assert [call["action"] for call in provider.asked] == ["QuerySendDetails"]
 
 
 async def test_aliyun_is_not_asked_for_what_another_may_have(provider: Provider) -> None:
     provider.always = write_details([], 0)
     settings = {"aliyun": {**ACCOUNT, "endpoint": provider.url}, "tencent": TENCENT}
-    asking = job([ZHANG]).model_copy(update={"asking": 3, "taken_by": "tencent"})
+    copy = job([ZHANG]).model_copy(update={"status_query": 3, "taken_by": "tencent"})
     async with sms.open_channel(configure(settings), Told(), answer_timeout_s=0.5) as channel:
-        prepared = await channel.prepare(asking)
+        prepared = await channel.prepare(copy)
         assert not isinstance(prepared, Again | Blocked | Refused)
-        assert await channel.ask(asking, prepared, asking.recipients) == {}
+        assert await channel.query_status(copy, prepared, copy.recipients) == {}
     assert provider.asked == []
 
 
@@ -212,7 +212,7 @@ async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:
     others = [{"OutId": f"other/{number}", "SendStatus": 3} for number in range(50)]
     own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MK:0001"}
     provider.answers = [write_details(others, 51), write_details([own], 51)]
-    assert (await ask(provider.url, new, Told(), 1))[0] == Refused(
+    assert (await query_status(provider.url, new, Told(), 1))[0] == Refused(
         "aliyun", "MK:0001", "The provider lists the message as failed."
     )
     assert [call["CurrentPage"] for call in provider.asked] == ["1", "2"]
@@ -222,7 +222,7 @@ async def test_who_is_found_on_a_black_list_by_asking_is_told_to_the_catalog(pro
     new, told = job([ZHANG]), Told()
     own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MOBILE_IN_BLACK"}
     provider.always = write_details([own], 1)
-    results = await ask(provider.url, new, told, 1)
+    results = await query_status(provider.url, new, told, 1)
     assert isinstance(results[0], Refused)
     assert [(suppression.address, suppression.sender, suppression.category) for suppression in told.suppressions] == [
         (ZHANG, "天存", "notice"),
@@ -252,7 +252,7 @@ async def test_who_opted_out_of_marketing_is_halved_out_and_told_of(provider: Pr
 async def test_a_provider_that_can_not_be_asked_leaves_it_unknown(provider: Provider) -> None:
     for answer in ("cut", reply("<html>", 502), write_refusal("Throttling.User")):
         provider.always = answer
-        assert isinstance((await ask(provider.url, job([ZHANG]), Told(), 3))[0], Unknown)
+        assert isinstance((await query_status(provider.url, job([ZHANG]), Told(), 3))[0], Unknown)
 
 
 def write_details(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
@@ -348,5 +348,5 @@ async def test_the_templates_are_known_to_the_gateway() -> None:
 
 
 def test_asking_is_part_of_the_terms() -> None:
-    assert sms.terms("stop", can_ask=False).ask_after_s == ()
-    assert sms.terms("stop", can_ask=True).ask_after_s == (30, 120, 600)
+    assert sms.terms("stop", can_query_status=False).query_after_s == ()
+    assert sms.terms("stop", can_query_status=True).query_after_s == (30, 120, 600)

@@ -82,7 +82,7 @@ class Bench:
 @pytest.fixture
 def topology(topology: Topology) -> Topology:
     """Names that no other test uses, and a step that is long."""
-    return replace(topology, asking_s=(600,))
+    return replace(topology, query_steps_s=(600,))
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     manual = (DEPLOY.parents[1] / "docs" / "rabbitmq.md").read_text()
     for line in re.findall(r"^rabbitmqctl (\w+_(?:user|user_tags|permissions) .+)$", manual, re.MULTILINE):
         operated.control(*shlex.split(line.replace("$PASSWORD", "secret")))
-    real = Topology(methods=METHODS, steps_s=topology.steps_s, asking_s=())
+    real = Topology(methods=METHODS, steps_s=topology.steps_s, query_steps_s=())
     queue = real.queue("smtp", Lane.NORMAL)
     url = operated.url.replace("guest:guest", "imsg:secret")
     await remove_queues(operated.url, "imsg.*")

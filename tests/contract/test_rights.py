@@ -236,7 +236,7 @@ async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Ser
 
 
 async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, ServiceAccounts]) -> None:
-    topology = Topology(methods=METHODS, steps_s=(10,), asking_s=())
+    topology = Topology(methods=METHODS, steps_s=(10,), query_steps_s=())
     single = topology.queue("smtp", Lane.NORMAL)
     async with (
         speaking(node, "history") as history,

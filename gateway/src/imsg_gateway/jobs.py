@@ -64,7 +64,7 @@ def encode(
             "extended_s": 0,
             "attempt": 1,
             "fencing_token": 0,
-            "asking": 0,
+            "status_query": 0,
             "segments": draft.segments,
             "resend_of": draft.resend_of,
             "reference": draft.reference,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imsg_contract import addresses
-from imsg_contract.topology import ASKING_S, Lane
+from imsg_contract.topology import QUERY_STEPS_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_sms.opt_out_events import Suppress, publish_opt_out
@@ -20,14 +20,14 @@ CONCURRENCY = {Lane.PRIORITY: 72, Lane.NORMAL: 64, Lane.BULK: 8}
 reserved for the priority lane, which codes use."""
 
 
-def terms(uncertain: Uncertain, *, can_ask: bool, max_numbers: int = MAX_RECIPIENTS) -> Terms:
+def terms(uncertain: Uncertain, *, can_query_status: bool, max_numbers: int = MAX_RECIPIENTS) -> Terms:
     """Return the channel's terms; `max_numbers` is the largest call that any of its providers accepts."""
     return Terms(
         chunk_size=MAX_RECIPIENTS,
         call_size=min(max_numbers, MAX_RECIPIENTS),
         concurrency=CONCURRENCY,
         uncertain=uncertain,
-        ask_after_s=ASKING_S if can_ask else (),
+        query_after_s=QUERY_STEPS_S if can_query_status else (),
     )
 
 
@@ -85,10 +85,10 @@ class SmsChannel:
         """Return why no provider can send; None if one can."""
         return self._router.find_outage()
 
-    async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async def query_status(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Ask the providers for the status of messages with unknown results."""
         del prepared  # providers are asked by our id
-        results = await self._router.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
+        results = await self._router.trace(job, recipients, is_last=job.status_query >= len(self.terms.query_after_s))
         await self._publish_opt_outs(job, recipients, results)
         return results
 

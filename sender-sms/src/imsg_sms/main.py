@@ -97,7 +97,7 @@ async def open_channel(
         )
         router = SmsRouter(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         max_numbers = max(provider.max_numbers for provider in providers)
-        channel_terms = terms(sms.uncertain, can_ask=router.can_ask, max_numbers=max_numbers)
+        channel_terms = terms(sms.uncertain, can_query_status=router.can_query_status, max_numbers=max_numbers)
         published = [_describe(provider, sms.provider_routes[provider.name], known) for provider in providers]
         templates = Templates(known, RouteLimits(providers=tuple(published)))
         yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress)

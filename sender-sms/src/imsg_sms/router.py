@@ -53,7 +53,7 @@ class SmsRouter:
         self._known = known
 
     @property
-    def can_ask(self) -> bool:
+    def can_query_status(self) -> bool:
         """Whether any provider can be asked for the status of a message."""
         return any(isinstance(provider, Traceable) for provider in self._providers.values())
 

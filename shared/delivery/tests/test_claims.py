@@ -429,6 +429,6 @@ async def test_however_deliveries_race_each_recipient_is_sent_once_and_all_agree
 
 
 async def _is(claims: Claims, chunk: Job, n: int, kind: type[Record]) -> bool:
-    records = (await claims.begin(view(chunk, "asking"), [0, 1, 2], alone=True)).records
-    await claims.end(view(chunk, "asking"))
+    records = (await claims.begin(view(chunk, "status_query"), [0, 1, 2], alone=True)).records
+    await claims.end(view(chunk, "status_query"))
     return isinstance(records[n], kind)

@@ -16,7 +16,7 @@ from imsg_delivery.retry_plan import RetryPlan
 MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
 SMS = replace(MAIL, uncertain="stop")
 WECHAT = replace(MAIL, repeat_for_s=540)
-ASKING = replace(SMS, ask_after_s=(10, 60))
+QUERYING = replace(SMS, query_after_s=(10, 60))
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 NOW_S = NOW.timestamp()
@@ -40,7 +40,7 @@ class Standing:
                 "attempt": self.attempt,
                 "expires_at": NOW + timedelta(seconds=self.left_s),
                 "extended_s": 86_400 - self.room_s,
-                "asking": self.asked,
+                "status_query": self.asked,
             }
         )
         return AttemptTerms(now, channel, STEPS_S, (1, *STEPS_S), draw)
@@ -159,7 +159,7 @@ def test_doubt_binds_later_attempts_too() -> None:
         (replace(FRESH, doubtful=True, tried_for_s=540), WECHAT, "uncertain", "not_repeated"),
         (replace(FRESH, left_s=0), MAIL, "expired", "expired"),
         (replace(FRESH, left_s=0, doubtful=True), MAIL, "uncertain", "expired"),
-        (replace(FRESH, left_s=0, doubtful=True), ASKING, "retrying", "not_repeated"),
+        (replace(FRESH, left_s=0, doubtful=True), QUERYING, "retrying", "not_repeated"),
     ],
 )
 def test_what_may_not_be_sent_now_is_held_up(
@@ -179,13 +179,16 @@ def test_whoever_is_erased_is_not_sent_to(doubtful: bool, status: Status) -> Non
 
 
 @pytest.mark.parametrize(
-    ("terms", "status", "asks"), [(MAIL, "retrying", False), (SMS, "uncertain", False), (ASKING, "retrying", True)]
+    ("terms", "status", "queries_status"),
+    [(MAIL, "retrying", False), (SMS, "uncertain", False), (QUERYING, "retrying", True)],
 )
-def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(terms: Terms, status: Status, *, asks: bool) -> None:
+def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(
+    terms: Terms, status: Status, *, queries_status: bool
+) -> None:
     transition = decide_before_call(Lapsed(10, NOW_S), NOW_S, FRESH.terms(terms, UNJITTERED))
     assert transition is not None
     assert (transition.outcome.status, transition.outcome.code) == (status, "claim_expired")
-    assert (transition.asks, transition.doubtful) == (asks, status == "retrying")
+    assert (transition.queries_status, transition.doubtful) == (queries_status, status == "retrying")
 
 
 @pytest.mark.parametrize(
@@ -202,9 +205,9 @@ def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(terms: Terms, s
 )
 def test_what_the_provider_says_when_asked(asked: int, result: Result, status: Status, step_s: int | None) -> None:
     standing = replace(FRESH, asked=asked, doubtful=True)
-    transition = decide_status(standing.state, result, NOW_S, standing.terms(ASKING, UNJITTERED))
+    transition = decide_status(standing.state, result, NOW_S, standing.terms(QUERYING, UNJITTERED))
     assert (transition.outcome.status, transition.step_s) == (status, step_s)
-    assert not transition.doubtful or transition.asks, "what was certainly never taken is in doubt no more"
+    assert not transition.doubtful or transition.queries_status, "what was certainly never taken is in doubt no more"
 
 
 def test_what_broke_the_worker_too_often_has_failed() -> None:

@@ -34,8 +34,8 @@ CHANNELS = [
     MAIL,
     SMS,
     replace(MAIL, repeat_for_s=540),
-    replace(SMS, ask_after_s=(10, 60, 300)),
-    replace(MAIL, ask_after_s=(10,)),
+    replace(SMS, query_after_s=(10, 60, 300)),
+    replace(MAIL, query_after_s=(10,)),
 ]
 
 SENT, REFUSED = Sent("relay", "id"), Refused("relay", "550", "no such user")
@@ -91,7 +91,7 @@ class Life:
         state: Claimed = Free(0, self.first_s, doubtful=self.doubtful, erased=event.erased)
         if self.lapsed:
             state = Lapsed(0, self.first_s, erased=event.erased)
-        transition = self._ask(event, state, terms) if self.job.asking else self._send(event, state, terms)
+        transition = self._ask(event, state, terms) if self.job.status_query else self._send(event, state, terms)
         return transition is not None and self._follow(transition, terms)
 
     def _ask(self, event: Event, state: Claimed, terms: AttemptTerms) -> Transition:
@@ -125,13 +125,17 @@ class Life:
         if transition.step_s is None:
             return True
         record = Delayed(
-            transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks
+            transition.outcome,
+            transition.step_s,
+            transition.uses_attempt,
+            handed=False,
+            queries_status=transition.queries_status,
         )
         ((copy, step_s),) = plan_retries(terms, {0: record}, broken=0).jobs()
         assert [recipient.n for recipient in copy.recipients] == [0], "it comes again in one copy"
         assert copy.fencing_token == self.job.fencing_token + 1
         self.now_s += step_s
-        assert transition.asks or self.now_s < copy.expires_at.timestamp(), "it comes back in time"
+        assert transition.queries_status or self.now_s < copy.expires_at.timestamp(), "it comes back in time"
         self.job, self.doubtful, self.lapsed = copy, transition.doubtful, False
         return False
 

@@ -13,7 +13,7 @@ from imsg_testing.brokers import open_ready
 
 async def take(url: str, prefix: str, queue: str, prefetch: int) -> None:
     """Take and hold, until killed."""
-    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
+    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), query_steps_s=())
     async with open_ready(url, topology) as broker, broker.consume(queue, prefetch) as deliveries:
         async for delivery in deliveries:
             print(delivery.body.decode(), flush=True)  # noqa: T201  how it tells the test

@@ -98,4 +98,4 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def topology() -> Topology:
     """Names at the broker that no other test uses; one method and short steps, to be quick, and few of its queues."""
-    return Topology(prefix=f"t{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
+    return Topology(prefix=f"t{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4), query_steps_s=())

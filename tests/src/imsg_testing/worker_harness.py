@@ -342,7 +342,7 @@ async def worker_of(
 
 async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: str) -> None:
     body = json.loads(terms)
-    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
+    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), query_steps_s=())
     given = Terms(**{**body, "concurrency": {Lane(lane): share for lane, share in body["concurrency"].items()}})
     stopping, heartbeat = asyncio.Event(), Heartbeat.from_environment(os.environ)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

@@ -7,7 +7,7 @@ from enum import StrEnum
 STEPS_S = (10, 60, 300, 1_800, 10_800)
 """How long a delayed job waits, in seconds, by the number of its attempt."""
 
-ASKING_S = (30, 120, 600)
+QUERY_STEPS_S = (30, 120, 600)
 """How long a job waits before the channel queries its status at the provider, where the channel can."""
 
 DELIVERY_LIMIT = 100
@@ -63,12 +63,12 @@ class Topology:
     methods: tuple[str, ...] = field(kw_only=True)
     """The channels (`imsg_channels.METHODS`): each has a queue for each lane."""
     steps_s: tuple[int, ...] = STEPS_S
-    asking_s: tuple[int, ...] = ASKING_S
+    query_steps_s: tuple[int, ...] = QUERY_STEPS_S
 
     @property
     def waits_s(self) -> tuple[int, ...]:
         """Every delay of a job, ascending: the steps of retries and of status queries."""
-        return tuple(sorted({*self.steps_s, *self.asking_s}))
+        return tuple(sorted({*self.steps_s, *self.query_steps_s}))
 
     @property
     def exchange(self) -> str:

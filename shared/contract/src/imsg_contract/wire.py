@@ -103,10 +103,10 @@ class Job(Wire):
     attempt: int = 1
     fencing_token: int = 0
     """How often what is left was delayed, blocks included: it tells a copy of the job from an older one."""
-    asking: int = 0
-    """Above 0: this copy sends nothing, it asks the provider for that time what became of its recipients."""
+    status_query: int = 0
+    """Above 0: this copy sends nothing. It queries the status of its recipients at the provider for the nth time."""
     taken_by: str | None = Field(default=None, exclude_if=_is_none)
-    """Of a copy that asks: the one provider that may have taken the attempt; None: it is not known which."""
+    """The one provider that may have taken the attempt whose status is queried; None: it is not known which."""
     segments: int | None = None
     resend_of: str | None = None
     reference: str | None = None

@@ -26,13 +26,13 @@ class Terms:
     uncertain: Uncertain
     repeat_for_s: float | None = None
     """With `repeat`: only within so many seconds of a message's first try, then settled (WeChat: 9 min)."""
-    ask_after_s: tuple[int, ...] = ()
+    query_after_s: tuple[int, ...] = ()
     """How long to wait before each time the provider is asked what became of what is unknown; for a channel that is
     of SupportsStatusQuery. The rule of `uncertain` answers only what is unknown still after the last."""
 
 
 Prepared = TypeVar("Prepared")
-Asked_contra = TypeVar("Asked_contra", contravariant=True)
+Prepared_contra = TypeVar("Prepared_contra", contravariant=True)
 """The type of `prepared` of a channel that supports status queries."""
 
 
@@ -63,10 +63,12 @@ class Channel(Protocol[Prepared]):
 
 
 @runtime_checkable
-class SupportsStatusQuery(Protocol[Asked_contra]):
+class SupportsStatusQuery(Protocol[Prepared_contra]):
     """A channel whose provider can be queried for a message's status."""
 
-    async def ask(self, job: Job, prepared: Asked_contra, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async def query_status(
+        self, job: Job, prepared: Prepared_contra, recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
         """Query the status of messages that the provider may have (at most `call_size`), without sending any.
 
         Sent and Refused settle a message. Again: the provider never accepted it, so it is sent again. Unknown, Blocked

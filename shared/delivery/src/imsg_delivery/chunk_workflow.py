@@ -54,7 +54,7 @@ class ChunkWorkflow(Generic[Prepared]):
         try:
             if all(state.erased for state in todo):  # their content may be deleted: fetch nothing
                 await self._decide_all(ns, None)
-            elif self._unit.job.asking:
+            elif self._unit.job.status_query:
                 await self._query_status(ns)  # also after its life: a query sends nothing
             elif self._unit.is_late():
                 await self._decide_all(ns, None)
@@ -188,9 +188,11 @@ class ChunkWorkflow(Generic[Prepared]):
         ):
             return {}
         try:
-            return await channel.ask(self._unit.job, prepared, recipients)
+            return await channel.query_status(self._unit.job, prepared, recipients)
         except Exception:
-            log.exception("channel_broke", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt, at="ask")
+            log.exception(
+                "channel_broke", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt, at="query_status"
+            )
             return {}
 
     async def _dead_letter_job(self, begun: BeginReply) -> None:

@@ -52,7 +52,7 @@ class AttemptTerms:
     channel: Terms
     steps_s: Sequence[int]
     waits_s: Sequence[int]
-    """The steps, and those that only asking waits."""
+    """The steps, and those of status queries."""
     draw: float
     """A random number in [0, 1), one for the chunk: what failed together for one reason shares a copy."""
 
@@ -64,8 +64,8 @@ def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) ->
     (promise 4). A message without time for another try ends `expired`, or `uncertain` where the provider may have it.
     """
     job, channel = terms.job, terms.channel
-    if isinstance(result, Unknown) and job.asking < len(channel.ask_after_s):
-        return _ask_later(state, result, now_s, terms)
+    if isinstance(result, Unknown) and job.status_query < len(channel.query_after_s):
+        return _query_later(state, result, now_s, terms)
     left_s = job.expires_at.timestamp() - now_s
     match result:
         case Sent():
@@ -116,7 +116,7 @@ def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Tra
         return decide(state, died, now_s, terms)
     expires_s = terms.job.expires_at.timestamp()
     is_late = now_s >= expires_s
-    if is_late and not (state.doubtful and terms.channel.ask_after_s):
+    if is_late and not (state.doubtful and terms.channel.query_after_s):
         # The time is that at which history expires messages of a paused channel: both write the same outcome.
         return _stop(state, Status.EXPIRED, Refused("", "expired", "Its time was over"), expires_s, terms)
     if state.doubtful and (is_late or not may_repeat(terms.channel, now_s - state.first_s)):
@@ -177,12 +177,12 @@ def _end(state: Claimed, status: Status, result: Result, now_s: float, terms: At
     return Transition(_outcome_of(state.n, status, result, now_s, terms))
 
 
-def _ask_later(state: Claimed, result: Unknown, now_s: float, terms: AttemptTerms) -> Transition:
+def _query_later(state: Claimed, result: Unknown, now_s: float, terms: AttemptTerms) -> Transition:
     """Delay a message until the next status query, however little is left of its life."""
-    wanted_s = terms.channel.ask_after_s[terms.job.asking]
+    wanted_s = terms.channel.query_after_s[terms.job.status_query]
     wait_s = next((step_s for step_s in terms.waits_s if step_s >= wanted_s), terms.waits_s[-1])
     outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
-    return Transition(outcome, wait_s, uses_attempt=False, doubtful=True, asks=True)
+    return Transition(outcome, wait_s, uses_attempt=False, doubtful=True, queries_status=True)
 
 
 def _outcome_of(n: int, status: Status, result: Result, now_s: float, terms: AttemptTerms) -> Outcome:

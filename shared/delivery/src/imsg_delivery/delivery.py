@@ -100,7 +100,7 @@ class ChunkDelivery(Generic[Prepared]):
         self.states: dict[int, State] = {}
         self.is_plain = (
             len(job.recipients) == 1
-            and not (job.fencing_token or job.asking or job.attachments or delivery.redelivered)
+            and not (job.fencing_token or job.status_query or job.attachments or delivery.redelivered)
             and job.content_at is None
         )
         """It is one message that may be claimed at once: it is new as far as is known, its content in the job."""

@@ -21,7 +21,7 @@ class _CopyKind:
     uses_attempt: bool
     broken: int
     """How often in a row they broke a worker."""
-    asks: bool
+    queries_status: bool
     """The provider is asked what became of this attempt."""
     taken_by: str | None
     """Which provider that is, where it is known."""
@@ -47,7 +47,7 @@ class RetryPlan:
         step_s: int,
         *,
         uses_attempt: bool,
-        asks: bool = False,
+        queries_status: bool = False,
         taken_by: str | None = None,
         broken: int = 0,
         is_isolated: bool = False,
@@ -61,8 +61,8 @@ class RetryPlan:
             is_next=True,
             uses_attempt=uses_attempt,
             broken=broken,
-            asks=asks,
-            taken_by=taken_by if asks else None,
+            queries_status=queries_status,
+            taken_by=taken_by if queries_status else None,
             isolated=recipient.n if is_isolated else None,
         )
         self._recipients[kind].append(recipient)
@@ -70,7 +70,7 @@ class RetryPlan:
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Repeat a recipient as it is, to read later what became of it."""
         kind = _CopyKind(
-            step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, isolated=None
+            step_s, is_next=False, uses_attempt=False, broken=broken, queries_status=False, taken_by=None, isolated=None
         )
         self._recipients[kind].append(recipient)
 
@@ -91,10 +91,10 @@ class RetryPlan:
         if not kind.is_next:
             return job.model_copy(update={"recipients": recipients})
         token = job.fencing_token + 1
-        if kind.asks:
-            asking = {"asking": job.asking + 1, "taken_by": kind.taken_by or job.taken_by}
-            return job.model_copy(update={"recipients": recipients, "fencing_token": token, **asking})
-        job = job.model_copy(update={"asking": 0, "taken_by": None})
+        if kind.queries_status:
+            query = {"status_query": job.status_query + 1, "taken_by": kind.taken_by or job.taken_by}
+            return job.model_copy(update={"recipients": recipients, "fencing_token": token, **query})
+        job = job.model_copy(update={"status_query": 0, "taken_by": None})
         if kind.uses_attempt:
             return job.model_copy(update={"recipients": recipients, "fencing_token": token, "attempt": job.attempt + 1})
         waited_s = min(kind.step_s, MAX_EXTENSION_S - job.extended_s)
@@ -134,7 +134,7 @@ def plan_retries(
                 recipient,
                 record.step_s,
                 uses_attempt=record.uses_attempt,
-                asks=record.asks,
+                queries_status=record.queries_status,
                 taken_by=record.outcome.provider,
                 broken=suspected,
                 # Its last attempt is in a copy of its own, so that others in flight do not fail with it.

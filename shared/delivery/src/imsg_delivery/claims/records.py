@@ -56,7 +56,7 @@ class Delayed:
     step_s: int
     uses_attempt: bool
     handed: bool
-    asks: bool = False
+    queries_status: bool = False
     """A status query at the provider follows instead of an attempt."""
 
 
@@ -84,5 +84,5 @@ class Transition:
     uses_attempt: bool = True
     doubtful: bool = False
     """The provider may have it from this attempt or an earlier one."""
-    asks: bool = False
+    queries_status: bool = False
     """A status query follows after the delay."""

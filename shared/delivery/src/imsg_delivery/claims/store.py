@@ -191,11 +191,11 @@ class Claims:
         of = record.recipients if record.is_whole else 0
         arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
         arguments += [record.keep_until_ms, of, excused, *ns]
-        asked = self._is_old(record, self._unix_clock())
-        reply, held, is_settled = await self._step("begin", record, arguments, lookup, asks=asked)
+        is_old = self._is_old(record, self._unix_clock())
+        reply, held, is_settled = await self._step("begin", record, arguments, lookup, finds_settled=is_old)
         now_ms, answer, broken, known, by, *found = reply
         records = {n: _read(record.request, n, one, held) for n, one in zip(ns, found, strict=True)}
-        if is_settled or (not asked and await self._find_settled(record, int(now_ms) / 1000)):
+        if is_settled or (not is_old and await self._find_settled(record, int(now_ms) / 1000)):
             # Other records were left by a worker that began the delivery and died before it read the digest.
             for n in (n for n, one in records.items() if not isinstance(one, Settled)):
                 records[n] = _settle_compacted(record, n, int(now_ms) / 1000)
@@ -210,11 +210,11 @@ class Claims:
         Returns None where the claims have a record of it, an earlier start, claim or end: then call `begin`.
         """
         arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
-        asked = self._is_old(record, self._unix_clock())
-        reply, held, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
+        is_old = self._is_old(record, self._unix_clock())
+        reply, held, is_settled = await self._step("begin_and_claim", record, arguments, lookup, finds_settled=is_old)
         if not (now_ms := int(reply)):
             return None
-        if is_settled or (not asked and await self._find_settled(record, now_ms / 1000)):
+        if is_settled or (not is_old and await self._find_settled(record, now_ms / 1000)):
             await self._step("unclaim", record, [record.owner, n])
             return _settle_compacted(record, n, now_ms / 1000)
         self._held[record] = {n}
@@ -344,18 +344,18 @@ class Claims:
         arguments: Sequence[Argument],
         lookup: RecipientLookup | None = None,
         *,
-        asks: bool = False,
+        finds_settled: bool = False,
     ) -> tuple[Any, Exclusions, bool]:
         """Run a script; in the same round trip read exclusions and whether the chunk is settled."""
         script = self._scripts[name]
         reads: list[Read] = [] if lookup is None else list(lookup.reads)
-        if asks:
+        if finds_settled:
             reads.append(settled_read(record.name, record.accepted_s))
         if not reads:
             return await self._run(script, record.key, arguments), NO_EXCLUSIONS, False
         try:
             reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
-            is_settled = asks and bool(found.pop()[0])
+            is_settled = finds_settled and bool(found.pop()[0])
             held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
         except RedisRefused as refused:
             raise _translate(refused) from refused.__cause__
@@ -396,7 +396,7 @@ def _write(transition: Transition) -> tuple[int, int, str]:
     body = outcome.model_dump_json(exclude={"request", "n"}, exclude_none=True)
     if transition.step_s is None:
         return outcome.n, RANKS[outcome.status], body
-    uses = 2 if transition.asks else int(transition.uses_attempt)
+    uses = 2 if transition.queries_status else int(transition.uses_attempt)
     return outcome.n, -1, f"{int(transition.doubtful)} 0 {uses} {transition.step_s} {body}"
 
 
@@ -404,7 +404,13 @@ def _record_of(transition: Transition) -> Record:
     """Return the record of a recipient after a transition."""
     if transition.step_s is None:
         return Settled(transition.outcome)
-    return Delayed(transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks)
+    return Delayed(
+        transition.outcome,
+        transition.step_s,
+        transition.uses_attempt,
+        handed=False,
+        queries_status=transition.queries_status,
+    )
 
 
 def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) -> Record:
@@ -427,7 +433,9 @@ def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) 
             return Settled(_outcome(request, n, rest.split(b" ", 1)[1]))
         case b"r":
             _token, _first, _doubt, handed, uses, step_s, body = rest.split(b" ", 6)
-            return Delayed(_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", asks=uses == b"2")
+            return Delayed(
+                _outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", queries_status=uses == b"2"
+            )
     raise ValueError(f"the claims hold for {request}-{n} what this version can't read: {found[:40]!r}")
 
 

@@ -26,7 +26,7 @@ TERMS = Terms(
     call_size=100,
     concurrency={Lane.PRIORITY: 4, Lane.NORMAL: 4, Lane.BULK: 2},
     uncertain="stop",
-    ask_after_s=(1, 2, 4),
+    query_after_s=(1, 2, 4),
 )
 
 UNSEEN = Unknown("provider", "timeout", "no answer came")
@@ -70,7 +70,7 @@ class ProviderChannel:
         await self._provider.open.wait()
         return {one.n: _next(self._provider.sends, one.n, Sent("provider", "biz-0")) for one in recipients}
 
-    async def ask(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async def query_status(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Answer the next question about each."""
         assert prepared == job.name
         self._provider.asked.update(recipient.n for recipient in recipients)
@@ -197,7 +197,7 @@ async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
 ) -> None:
     new = job()
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER]}
-    async with working(broker, redis_url, provider, replace(TERMS, uncertain="repeat", ask_after_s=(1,))):
+    async with working(broker, redis_url, provider, replace(TERMS, uncertain="repeat", query_after_s=(1,))):
         await accept(broker, new)
         await history.wait_settled(new.request)
     assert history.last(new.request).status == "sent"
