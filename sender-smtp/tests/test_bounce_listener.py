@@ -55,7 +55,7 @@ class Running:
 
     def count(self, result: str) -> float:
         """Tell how many ended so."""
-        return self.registry.get_sample_value("imsg_bounce_mails_total", {"way": "listener", "result": result}) or 0
+        return self.registry.get_sample_value("imsg_bounce_mails_total", {"source": "listener", "result": result}) or 0
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[SMTP]:

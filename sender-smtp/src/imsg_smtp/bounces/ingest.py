@@ -55,6 +55,6 @@ def make_counter(registry: CollectorRegistry) -> Counter:
     return Counter(
         "imsg_bounce_mails",
         "Bounces received by mail, by source and result",
-        ("way", "result"),
+        ("source", "result"),
         registry=registry,
     )

@@ -1,1 +1,1 @@
-"""The frame of a service: settings, lifecycle, HTTP, health, logs, Redis, calls between services."""
+"""The frame of a process: settings, logs, watchdog, leases, the connection to Redis."""
