@@ -66,20 +66,26 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which services may call the URLs of a service that begin with `prefix`."""
+    """Which services may call some URLs of a service."""
 
     owner: str
     verb: str
     """`*` for every verb."""
-    prefix: str
+    path: str
+    """One path, or all below it where it ends in `/`."""
     callers: frozenset[str]
+
+    def covers(self, path: str) -> bool:
+        """Return whether the rule is for a path."""
+        return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
 
 GATEWAY, CALLBACKS, WECHAT = "gateway", "callbacks", "sender-wechat"
 
 RULES = (
     Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
-    Rule("auth", "POST", "/internal/user", frozenset({WECHAT})),  # and /internal/usernames
+    Rule("auth", "POST", "/internal/user", frozenset({WECHAT})),
+    Rule("auth", "POST", "/internal/usernames", frozenset({WECHAT})),
     Rule("auth", "PUT", "/internal/contacts", frozenset({WECHAT})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
     Rule("callbacks", "*", "/", frozenset({GATEWAY})),
@@ -95,7 +101,7 @@ RULES = (
 def find_callers(owner: str, verb: str, path: str) -> frozenset[str]:
     """Return the services that may call a URL of `owner`; none where no rule matches."""
     fitting = (rule for rule in RULES if rule.owner == owner and rule.verb in ("*", verb))
-    return next((rule.callers for rule in fitting if path.startswith(rule.prefix)), frozenset())
+    return next((rule.callers for rule in fitting if rule.covers(path)), frozenset())
 
 
 class CallerCheck:
