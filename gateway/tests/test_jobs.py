@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imsg_channels import BY_NAME
+from imsg_contract.api_keys import CachedKey
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
@@ -17,6 +18,7 @@ NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)
 REQUEST = "0193" + "a" * 28
 OWNER = Owner("天存-system-1001", "0193" + "b" * 28)
+KEY = CachedKey(id="1", name="图书馆", kind="live", scopes=(), networks=(), expires_at=None)
 
 ONE = (Recipient(n=0, to="Zhang@Example.com", address="Zhang@example.com"),)
 MANY = tuple(Recipient(n=n, to=f"读者{n}", address=f"reader{n}@example.com") for n in range(3))
@@ -63,8 +65,11 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
         resend_of=given.resend_of,
     )
     lane = lane_of(kind_of(given))
-    written = encode(given, REQUEST, OWNER, lane=lane, content_at=content_at, accepted_at=NOW, expires_at=LATER)
+    times = {"accepted_at": NOW, "expires_at": LATER}
+    written = encode(given, REQUEST, OWNER, key=None, lane=lane, content_at=content_at, **times)
     assert written == job.encode()
+    by_key = encode(given, REQUEST, OWNER, key=KEY, lane=lane, content_at=content_at, **times)
+    assert by_key == job.model_copy(update={"key": "图书馆"}).encode()
     stamped = Job.model_validate_json(stamp(written, 3))
     assert stamped == job.model_copy(update={"events": 3})
     assert stamp(written, 3) == stamped.encode()

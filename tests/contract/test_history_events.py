@@ -43,7 +43,7 @@ class Listening:
 
 def make_wanted(**given: object) -> Job:
     """Make a job whose events are wanted."""
-    return job(**{"events": ALL, "user_id": USER, "reference": "订单-7", "at": NOW, **given})
+    return job(**{"events": ALL, "user_id": USER, "reference": "订单-7", "key": "图书馆", "at": NOW, **given})
 
 
 def relay_to(database: Database, broker: Listening) -> EventRelay:
@@ -73,6 +73,7 @@ async def test_every_change_is_told_once_and_a_request_when_it_has_settled(datab
         "id": "",
         "request": "",
         "reference": "订单-7",
+        "key": "图书馆",
         "to": "wang@example.com",
         "method": "smtp",
         "status": "failed",

@@ -288,5 +288,30 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     )
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
     (frozen,) = await find(database, id=named[1].request, reference="订单-2")
-    assert "reference" not in frozen
+    assert not {"reference", "key"} & frozen.keys()
     assert "resent_as" not in frozen
+
+
+async def test_messages_and_requests_are_found_by_the_key_that_sent_them(database: Database) -> None:
+    mine = [job(to=("a@example.com", "b@example.com"), at=NOW, key="图书馆"), job(at=NOW, key="图书馆")]
+    other = job(at=NOW, username="李四", key="图书馆")
+    await keep(database, *mine, other, job(at=NOW), job(at=NOW, key="library"))
+    await keep(database, outcome(mine[0], Status.SENT, 0))
+
+    async def ids(caller: Caller, **filters: str) -> list[str]:
+        found = (await find_page(database, caller, key="图书馆", **filters)).rows
+        assert {message["key"] for message in found} <= {"图书馆"}
+        return [message["id"] for message in found]
+
+    newest = sorted((mine[0].request, mine[1].request), reverse=True)
+    own = [f"{request}-{n}" for request in newest for n in ((0, 1) if request == mine[0].request else (0,))]
+    assert await ids(OWNER) == own
+    assert await ids(OWNER, status="sent") == [f"{mine[0].request}-0"]
+    assert await ids(OWNER, to="b@example.com") == [f"{mine[0].request}-1"]
+    assert await ids(OWNER, part="b@exam") == [f"{mine[0].request}-1"]
+    assert await ids(OWNER, id=mine[1].request) == [f"{mine[1].request}-0"]
+    assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
+    first = await MessageQuery(database).find(MessagesQuery.model_validate({"key": "图书馆", "limit": "2"}), OWNER)
+    assert await ids(OWNER, cursor=first.next or "") == own[2:]
+    listed = await RequestList(database).find(MessagesQuery.model_validate({"key": "图书馆"}), OWNER)
+    assert [(request["id"], request["key"]) for request in listed.rows] == [(name, "图书馆") for name in newest]

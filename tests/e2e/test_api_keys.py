@@ -21,6 +21,15 @@ def test_a_key_sends_in_both_versions_until_it_is_ended(deployment: Deployment) 
     }
     assert deployment.call("GET", "/api/v2/keys", token=made["key"])["reason"] == "not_by_key"
 
+    def list_sent() -> list[str]:
+        found = deployment.call("GET", "/api/v2/messages", token=made["key"], key="library system")["messages"]
+        return [message["id"] for message in found if message["status"] == "sent"]
+
+    wait(lambda: len(list_sent()) == 2, 60)
+    for message in list_sent():
+        request = message.partition("-")[0]
+        assert deployment.call("GET", f"/api/v2/requests/{request}", token=token)["key"] == "library system"
+
     def is_use_shown() -> bool:
         listed = deployment.call("GET", "/api/v2/keys", token=token, limit="500")["keys"]
         (own,) = (key for key in listed if key["id"] == made["id"])

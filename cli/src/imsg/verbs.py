@@ -131,6 +131,7 @@ def query(  # noqa: PLR0917
     status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
     to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
     reference: Annotated[str | None, typer.Option(help="The reference that it was sent with.")] = None,
+    key: Annotated[str | None, typer.Option(help="The name of the API key that sent it.")] = None,
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
@@ -139,7 +140,7 @@ def query(  # noqa: PLR0917
 ) -> None:
     """Show messages and their status, newest first."""
     filters = {"id": message, "username": username, "method": method, "status": status, "to": to}
-    filters |= {"reference": reference, "since": since, "until": until}
+    filters |= {"reference": reference, "key": key, "since": since, "until": until}
     params = {name: value for name, value in filters.items() if value}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect("/api/v2/messages", "messages", params, limit)

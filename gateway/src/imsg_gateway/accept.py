@@ -85,7 +85,16 @@ class Acceptor:
         now = self._now()
         expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
-        write = partial(encode, draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
+        write = partial(
+            encode,
+            draft,
+            request,
+            owner,
+            key=credential.key,
+            content_at=content_at,
+            accepted_at=now,
+            expires_at=expires_at,
+        )
         # Of a list, which may be too long, before anything is counted; of a single message once its lane is known.
         body = write(lane=lane_of(None)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:

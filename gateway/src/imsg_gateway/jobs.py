@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
+from imsg_contract.api_keys import CachedKey
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Reference
 from imsg_gateway.credentials import Owner
@@ -36,12 +37,16 @@ def encode(
     request: str,
     owner: Owner,
     *,
+    key: CachedKey | None,
     lane: Lane,
     content_at: Reference | None,
     accepted_at: datetime,
     expires_at: datetime,
 ) -> bytes:
-    """Encode the whole Job of a request; `content_at` says where its content is kept, if not in it."""
+    """Encode the whole Job of a request.
+
+    `key` is the API key that sends it, `content_at` says where its content is kept, if not in it.
+    """
     return to_json(
         {
             "v": 1,
@@ -71,6 +76,7 @@ def encode(
             "category": draft.category,
             "trace": None,
             **({} if draft.provider is None else {"provider": draft.provider}),
+            **({} if key is None else {"key": key.name}),
         }
     )
 

@@ -11,6 +11,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Credential, Owner
 from imsg_gateway.key_usage import KeyUsage
 from imsg_limits.quota import CachedUser, Charged, Kind, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_runtime.logs import bind
 from imsg_web.callers import Caller, UsedKey
 from imsg_web.clients import read_hop
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
@@ -114,6 +115,8 @@ class KeyCredential(Credential):
         """Return whose it is, if it holds."""
         if self._verdict is None or not self._is_from_network(self._verdict.key):
             await self.authenticate()  # it may have been given the network since
+        elif self._caller is None:
+            bind(key=self._verdict.key.name)
         return Owner(self.username, self._parsed.user_id)
 
     async def require(self, scope: str | None) -> None:
@@ -180,6 +183,7 @@ class KeyCredential(Credential):
         if not self._is_from_network(key):
             raise Refusal("network_not_allowed", address=self._address)
         self._authenticator.usage.note(key.id, self._address)
+        bind(key=key.name)
         return key
 
     def _check_scope(self) -> None:

@@ -44,6 +44,9 @@ LONGEST_WAIT_S = 10.0
 ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
 """Statuses whose code and detail are an error."""
 
+UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None}
+"""What events say of a request that maintenance has deleted."""
+
 OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
 
 
@@ -61,7 +64,8 @@ class EventBatch:
     """Rows of the table, and what their events say of their requests."""
 
     rows: Sequence[Row[Any]]
-    references: Mapping[str, str]
+    of: Mapping[str, Mapping[str, Any]]
+    """Request → what its events say of it."""
     settled: Mapping[str, Mapping[str, int]]
     """Settled request → the number of its messages in each status."""
     providers: Mapping[Key, ProviderAndId]
@@ -145,17 +149,17 @@ def make_events(batch: EventBatch) -> list[Event]:
     for row in batch.rows:
         if row.events & EventKind.MESSAGE:
             sent_by = batch.providers.get((row.request, row.n), (row.provider, row.provider_id))
-            published.append(_make_message_event(row, batch.references.get(row.request), sent_by))
+            published.append(_make_message_event(row, batch.of.get(row.request, UNKNOWN), sent_by))
         if row.request in batch.settled:
             known = last.get(row.request)
             last[row.request] = row if known is None or row.at > known.at else known
     published += [
-        _make_request_event(row, batch.references.get(name), batch.settled[name]) for name, row in last.items()
+        _make_request_event(row, batch.of.get(name, UNKNOWN), batch.settled[name]) for name, row in last.items()
     ]
     return published
 
 
-def _make_message_event(row: Row[Any], reference: str | None, sent_by: ProviderAndId) -> Event:
+def _make_message_event(row: Row[Any], of_request: Mapping[str, Any], sent_by: ProviderAndId) -> Event:
     provider, provider_id = sent_by
     detail = replace_contact(row.address, row.written, row.detail) if is_hidden(row) else row.detail
     has_error = row.status in ERROR_STATUSES and (row.code or row.detail)
@@ -171,7 +175,7 @@ def _make_message_event(row: Row[Any], reference: str | None, sent_by: ProviderA
         data={
             "id": message_id(row.request, row.n),
             "request": row.request,
-            "reference": reference,
+            **of_request,
             "to": row.written,
             "method": row.method,
             "status": row.status,
@@ -184,7 +188,7 @@ def _make_message_event(row: Row[Any], reference: str | None, sent_by: ProviderA
     )
 
 
-def _make_request_event(row: Row[Any], reference: str | None, counts: Mapping[str, int]) -> Event:
+def _make_request_event(row: Row[Any], of_request: Mapping[str, Any], counts: Mapping[str, int]) -> Event:
     return Event(
         id=f"evt_{row.request}-settled",
         type="request.settled",
@@ -194,7 +198,7 @@ def _make_request_event(row: Row[Any], reference: str | None, counts: Mapping[st
         method=row.method,
         data={
             "request": row.request,
-            "reference": reference,
+            **of_request,
             "method": row.method,
             "settled_at": rfc3339(row.at),
             "count": sum(counts.values()),
@@ -228,13 +232,11 @@ async def _read_requests(connection: AsyncConnection, rows: Sequence[Row[Any]]) 
     if not rows:
         return EventBatch((), {}, {}, {})
     is_among = _is_among(connection, {row.request for row in rows})
-    named = await connection.execute(
-        select(requests.c.request, requests.c.reference).where(is_among, requests.c.reference.is_not(None))
-    )
-    references = {row.request: row.reference for row in named}
+    found = await connection.execute(select(requests.c.request, requests.c.reference, requests.c.key).where(is_among))
+    of = {row.request: {"reference": row.reference, "key": row.key} for row in found}
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
     settled = await _count_settled(connection, watched) if watched else {}
-    return EventBatch(rows, references, settled, await find_providers(connection, rows))
+    return EventBatch(rows, of, settled, await find_providers(connection, rows))
 
 
 def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:

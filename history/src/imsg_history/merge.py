@@ -269,6 +269,7 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         clean(template, MAX_CODE) if isinstance(template, str) else None,
         clean_optional(job.reference, MAX_REFERENCE),
         job.user_id,
+        clean_optional(job.key, MAX_NAME),
     )
 
 

@@ -45,6 +45,7 @@ async def _read_overview(connection: AsyncConnection, request: str, caller: Call
     return {
         "id": request,
         "reference": row.reference,
+        "key": row.key,
         "method": row.method,
         "category": row.category,
         "state": state_of(counts),

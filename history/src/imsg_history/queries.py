@@ -21,6 +21,7 @@ from imsg_history.pagination import (
 from imsg_history.query_fields import (
     read_address,
     read_code,
+    read_key,
     read_method,
     read_name,
     read_part,
@@ -29,7 +30,7 @@ from imsg_history.query_fields import (
     read_statuses,
     read_time,
 )
-from imsg_history.records import MAX_CODE, MAX_REFERENCE
+from imsg_history.records import MAX_CODE, MAX_NAME, MAX_REFERENCE
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import refuse_value
 
@@ -143,6 +144,11 @@ class MessagesQuery(V1MessagesQuery):
         str | None,
         BeforeValidator(read_code),
         _text(minLength=1, maxLength=MAX_CODE, pattern=_NO_NUL, description="An error's code, as `error.code` has it."),
+    ] = None
+    key: Annotated[
+        str | None,
+        BeforeValidator(read_key),
+        _text(minLength=1, maxLength=MAX_NAME, pattern=_NO_NUL, description="The name of the API key that sent it."),
     ] = None
     part: Annotated[
         str | None,

@@ -68,6 +68,7 @@ class MessageQuery:
             for message, row in zip(shown, known, strict=True):
                 message["reference"] = of[row.request].reference
                 message["category"] = of[row.request].category
+                message["key"] = of[row.request].key
                 message["resent_as"] = resent.get((row.request, row.address), [])
         if query.id and query.id.n is not None and shown:
             timeline = await _read_timeline(connection, query.id.request, query.id.n)

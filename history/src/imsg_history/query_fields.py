@@ -7,7 +7,7 @@ from decimal import Decimal
 from imsg_channels import METHODS, refuse_method
 from imsg_contract.wire import Status
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
-from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
+from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_NAME, MAX_REFERENCE, clean
 from imsg_web.responses import refuse_value
 from imsg_web.times import read_rfc3339
 
@@ -75,6 +75,15 @@ def read_code(text: str) -> str:
         zh, en = f"应为错误里的 code，1 到 {MAX_CODE} 个字符", f"it must be an error's code, 1 to {MAX_CODE} characters"
         raise refuse_value("code", zh, en)
     return clean(text, MAX_CODE)
+
+
+def read_key(text: str) -> str:
+    """Read the name of an API key. Raises Refusal."""
+    if not 1 <= len(text) <= MAX_NAME:
+        raise refuse_value(
+            "key", f"应为密钥的名称，1 到 {MAX_NAME} 个字符", f"it must be a key's name, 1 to {MAX_NAME} characters"
+        )
+    return clean(text, MAX_NAME)
 
 
 def read_address(text: str, field: str) -> str:

@@ -41,6 +41,7 @@ class RequestRow:
     template: str | None = None
     reference: str | None = None
     user_id: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ PART_BYTES = 1024 * 1024
 
 MESSAGE_COLUMNS = (
     "id", "created_at", "updated_at", "username", "method", "to", "status", "attempts", "provider", "provider_id",
-    "category", "reference", "segments", "error_code", "error_detail",
+    "category", "reference", "key", "segments", "error_code", "error_detail",
 )  # fmt: skip
 """Never a message's content."""
 

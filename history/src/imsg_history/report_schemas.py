@@ -24,6 +24,7 @@ MESSAGE_FILTERS: Mapping[str, str] = {
     "status": "status",
     "to": "to",
     "reference": "reference",
+    "key": "key",
     "code": "code",
 }
 """A filter of a report of messages → the field of `MessagesQuery` that it is."""

@@ -105,6 +105,7 @@ def _row(request: Row[Any], first: Row[Any], counts: Counter[Status]) -> dict[st
         "method": request.method,
         "category": request.category,
         "reference": request.reference,
+        "key": request.key,
         "subject": request.subject,
         "content": json.loads(request.content) if request.content is not None else None,
         "attachments": json.loads(request.attachments),

@@ -102,11 +102,15 @@ class QueryAnswer(Success):
 CategoryName = Literal["code", "notice", "marketing"]
 
 
+KeyName = Annotated[str | None, Field(description="The name of the API key that sent it; null: a log-in's token.")]
+
+
 class ListedShape(MessageShape):
     """One message, with what v1 has no key for."""
 
     reference: Annotated[str | None, Field(description="What the client called the request.")]
     category: CategoryName
+    key: KeyName
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
 
 
@@ -141,6 +145,7 @@ class RequestAnswer(Success):
 
     id: str
     reference: str | None
+    key: KeyName
     method: str
     category: CategoryName
     state: RequestState
@@ -156,6 +161,7 @@ class ListedRequestShape(AnswerPart):
     method: str
     category: CategoryName
     reference: str | None
+    key: KeyName
     subject: str | None
     content: Annotated[
         str | dict[str, Any] | None, Field(description="null where it is over 64 KiB, and once it is erased.")

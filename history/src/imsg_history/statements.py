@@ -9,7 +9,7 @@ from itertools import product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, column, func, literal, not_, select, true, union_all, values
+from sqlalchemy import ColumnElement, Select, Text, column, exists, func, literal, not_, select, true, union_all, values
 
 from imsg_channels import CHANNELS, METHODS
 from imsg_contract import addresses
@@ -61,6 +61,8 @@ def list_within(wanted: MessageFilter, request: str, after_n: int, limit: int) -
         where.append(is_one)
     if query.part is not None:
         where.append(_has_part(wanted, query.part))
+    if query.key is not None:
+        where.append(_is_sent_by(query.key))
     return _order(select(messages).where(*where)).limit(limit)
 
 
@@ -90,7 +92,14 @@ def _select_keys(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Key
     if query.since is not None:
         where.append(messages.c.request >= first_id(query.since))
     if query.to is not None:
-        return _select_keys_to(query.to, where, limit)
+        return _select_keys_to(query.to, where if query.key is None else [*where, _is_sent_by(query.key)], limit)
+    if query.key is not None:  # by the index that lists the key's requests in this order
+        of_key = select(messages.c.request, messages.c.n).join(requests, requests.c.request == messages.c.request)
+        return (
+            of_key.where(requests.c.key == query.key, *where)
+            .order_by(requests.c.request.desc(), messages.c.n)
+            .limit(limit)
+        )
     methods = [query.method] if query.method else METHODS
     kinds = [(method, status.value) for method, status in product(methods, query.statuses or Status)]
     if len(kinds) == 1 or query.reference is not None:  # few requests have one reference: they are found first
@@ -132,6 +141,10 @@ def _conditions(wanted: MessageFilter) -> list[Condition]:
         # A message whose job has not arrived yet has no method and no username: it is not shown.
         where.append(messages.c.method.is_not(None))
     return where
+
+
+def _is_sent_by(key: str) -> Condition:
+    return exists().where(requests.c.request == messages.c.request, requests.c.key == key)
 
 
 def _normal_forms(to: str) -> list[str]:

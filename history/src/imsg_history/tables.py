@@ -117,6 +117,7 @@ requests = Table(
     Column("category", Text, nullable=False),
     Column("template", Text),
     Column("day", String(10), nullable=False),  # of the day facts that count it
+    Column("key", Text),  # the name of the API key that sent it
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )
@@ -128,6 +129,8 @@ Index(
     postgresql_where=HAS_REFERENCE,
     sqlite_where=HAS_REFERENCE,
 )
+HAS_KEY = requests.c.key.is_not(None)
+Index("requests_by_key", requests.c.key, requests.c.request.desc(), postgresql_where=HAS_KEY, sqlite_where=HAS_KEY)
 SENDS_AGAIN = func.substr(requests.c.resend_of, literal_column("1"), literal_column("32"))
 """The request of which a request sends messages again, whether all of it was meant or one message."""
 Index(

@@ -146,6 +146,21 @@ async def test_it_is_told_how_long_a_message_took_from_its_acceptance(bed: Bed) 
     assert value("imsg_accept_to_sent_seconds_sum", {"method": "smtp"}) == pytest.approx(120, abs=10)
 
 
+async def test_each_line_about_a_message_names_its_key(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of three in one group only one was sent by a key."""
+    jobs = [job(), job().model_copy(update={"key": "library"}), job()]
+    bed.channel.poison = jobs[1].request
+    for one in jobs:
+        await accept(bed.broker, one)
+    async with bed.broker.consume(bed.queue, 3) as deliveries:
+        await bed.carry_out(jobs, deliveries)
+    lines = "".join(capsys.readouterr()).splitlines()
+    for event in ("channel_broke", "delivered"):
+        (named,) = (line for line in lines if event in line and jobs[1].request in line)
+        assert "library" in named
+    assert not any("library" in line for line in lines for other in (jobs[0], jobs[2]) if other.request in line)
+
+
 async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed: Bed) -> None:
     healthy, poison, busy = jobs = [job() for _ in range(3)]
     bed.channel.poison = poison.request

@@ -142,7 +142,7 @@ def _usage(body: Fields) -> None:
     """Ask for usage: what else a report may have depends on its kind, and its two times have to be in order."""
     body |= {"kind": "usage", "since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"}
     body["by"] = sorted(set(body.get("by", ())))
-    for name in ("status", "to", "reference", "code"):
+    for name in ("status", "to", "reference", "key", "code"):
         body.get("filters", {}).pop(name, None)
 
 

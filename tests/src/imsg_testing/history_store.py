@@ -79,14 +79,17 @@ async def read_day_facts(database: Database) -> Facts:
 async def count_messages(database: Database) -> Facts:
     """Count the rows of messages as day facts should have counted them."""
     query = select(
-        *(requests.c[name] for name in ("day", "user_id", "username", "method", "template", "category", "segments")),
+        *(
+            requests.c[name]
+            for name in ("day", "user_id", "username", "key", "method", "template", "category", "segments")
+        ),
         *(messages.c[name] for name in ("status", "provider", "sent_in", "delivered_in")),
     ).join(requests, requests.c.request == messages.c.request)
     facts: Facts = defaultdict(Counter)
     for row in await database.fetch(query.where(messages.c.username.is_not(None))):
         fact = facts[
-            row.day, row.user_id or "", row.username, "", "", row.method, row.provider or "", row.template or "",
-            row.category,
+            row.day, row.user_id or "", row.username, "", row.key or "", row.method, row.provider or "",
+            row.template or "", row.category,
         ]  # fmt: skip
         fact["messages"] += 1
         fact["sent"] += row.status in ("sent", "delivered")

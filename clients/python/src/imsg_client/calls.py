@@ -49,6 +49,8 @@ class Filters(TypedDict, total=False):
     to: str
     """A recipient as written, or its normal form."""
     reference: str
+    key: str
+    """The name of the API key that sent it."""
     code: str
     """An error's code."""
     since: datetime

@@ -126,6 +126,8 @@ class Message(Model):
     provider_id: str | None = None
     segments: int | None = None
     reference: str | None = None
+    key: str | None = None
+    """The name of the API key that sent it; None: a log-in's token."""
     category: str | None = None
     """`code`, `notice`, `marketing`; None from a server of before there were categories."""
     resend_of: str | None = None
@@ -186,6 +188,8 @@ class Request(Model):
     id: str
     method: str
     reference: str | None = None
+    key: str | None = None
+    """The name of the API key that sent it; None: a log-in's token."""
     category: str = "notice"
     state: str
     counts: Counts
@@ -204,6 +208,8 @@ class ListedRequest(Model):
     username: str
     method: str
     reference: str | None = None
+    key: str | None = None
+    """The name of the API key that sent it; None: a log-in's token."""
     category: str | None = None
     subject: str | None = None
     content: str | dict[str, Any] | None = None

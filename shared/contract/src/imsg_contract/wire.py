@@ -115,6 +115,8 @@ class Job(Wire):
     trace: str | None = None
     provider: str | None = Field(default=None, exclude_if=_is_none)
     """The one provider that may carry it, where an administrator named one."""
+    key: str | None = Field(default=None, exclude_if=_is_none)
+    """The name of the API key that sent it; None: a token."""
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import Generic
 
@@ -18,7 +19,7 @@ from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.slots import ReadWriteLock
 from imsg_delivery.tasks import cancel
 from imsg_limits.lag_throttle import LagThrottle
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import bound, logger
 
 log = logger(__name__)
 
@@ -111,6 +112,11 @@ class Groups(Generic[Prepared]):
 
 async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Disposition:
     """Send one chunk as far as it can be sent now; raises only CancelledError."""
+    with _bind_key(unit.job):
+        return await _carry_out_bound(unit, alone=alone)
+
+
+async def _carry_out_bound(unit: ChunkDelivery[Prepared], *, alone: bool) -> Disposition:
     try:
         if not alone and unit.is_plain and await unit.send_at_once():
             return Disposition.DONE
@@ -137,6 +143,11 @@ async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Disposition:
         return Disposition.REQUEUED
     await ack(lane.broker, unit.delivery)
     return Disposition.DONE
+
+
+def _bind_key(job: Job) -> AbstractContextManager[None]:
+    """Name the API key of a job in each line that is logged meanwhile."""
+    return nullcontext() if job.key is None else bound(key=job.key)
 
 
 def _read(lane: LaneContext[Prepared], delivery: Delivery) -> Job | str:
@@ -169,5 +180,6 @@ async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> D
         if not await lane.publisher.split(chunks, lane.queue, delivery):
             return Disposition.REQUEUED
     await ack(lane.broker, delivery)
-    log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))
+    with _bind_key(job):
+        log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))
     return Disposition.DONE

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from functools import partial
 from random import Random
 
@@ -57,7 +58,8 @@ class OutcomePublisher:
         if self._is_enough():
             self._is_time.set()
         if self._publishing is None:
-            self._publishing = asyncio.create_task(self._publish_waiting())
+            # Its lines are of many jobs: none of them names one job's API key.
+            self._publishing = asyncio.create_task(self._publish_waiting(), context=Context())
         return await kept
 
     async def split(self, chunks: Sequence[Job], queue: str, delivery: Delivery) -> bool:

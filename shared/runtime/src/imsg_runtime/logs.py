@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import structlog
@@ -80,6 +81,16 @@ def logger(name: str) -> Log:
     """Return the logger of a module."""
     found: Log = structlog.get_logger(name)
     return found
+
+
+def bind(**values: str) -> None:
+    """Add keys to each further line of this task and of those that it starts."""
+    structlog.contextvars.bind_contextvars(**values)
+
+
+def bound(**values: str) -> AbstractContextManager[None]:
+    """Add keys to each line within the context."""
+    return structlog.contextvars.bound_contextvars(**values)
 
 
 MAX_WHY = 500

@@ -54,6 +54,7 @@ def _create_requests() -> None:
         sa.Column("category", sa.Text, nullable=False),
         sa.Column("template", sa.Text),
         sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("key", sa.Text),
         sa.PrimaryKeyConstraint("request"),
         postgresql_partition_by=BY_REQUEST,
     )
@@ -64,6 +65,14 @@ def _create_requests() -> None:
         ["reference", sa.text("request DESC")],
         postgresql_where=has_reference,
         sqlite_where=has_reference,
+    )
+    has_key = sa.text("key IS NOT NULL")
+    op.create_index(
+        "requests_by_key",
+        "requests",
+        ["key", sa.text("request DESC")],
+        postgresql_where=has_key,
+        sqlite_where=has_key,
     )
     is_resend = sa.text("resend_of IS NOT NULL")
     op.create_index(
