@@ -5,11 +5,15 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_web.callers import Caller, CallerCheck
+from imsg_web.responses import refuse_fields
 from imsg_web.unknown_fields import refuse_unknown
+
+_FIELDS = TypeAdapter(dict[str, Any])
 
 
 class InternalRoute(APIRoute):
@@ -32,11 +36,15 @@ class InternalRoute(APIRoute):
         return check_and_handle
 
     async def _list_unread(self, request: Request) -> list[str]:
-        """Return the fields of a JSON body that the route has no model for."""
+        """Return the fields of a JSON body that the route has no model for. Raises Refusal not_json, not_an_object."""
         content_type = request.headers.get("content-type", "")
         if self.body_field is not None or not content_type.startswith("application/json"):
             return []
-        return list(await request.json())
+        body = await request.body()
+        try:
+            return list(_FIELDS.validate_json(body)) if body else []
+        except ValidationError as error:
+            raise refuse_fields(error.errors()) from error
 
 
 async def find_caller(request: Request) -> Caller | None:

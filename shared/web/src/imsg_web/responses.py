@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
+from werkzeug.http import parse_accept_header
 
 from imsg_contract.errors import OK, TEXTS, Refusal
 from imsg_runtime.logs import logger
@@ -138,9 +139,6 @@ def _qualities(accept_language: str) -> tuple[float, float]:
     """Return the qualities of English and Chinese, 0 to 1."""
     if not accept_language:  # calls of other services have none
         return 0.0, 0.0
-    # Loaded with the first header: 2 MiB that senders never need.
-    from werkzeug.http import parse_accept_header  # noqa: PLC0415
-
     best = {"en": 0.0, "zh": 0.0}
     for tag, quality in parse_accept_header(accept_language[:MAX_LANGUAGE_CHARACTERS]):
         language = tag.partition("-")[0].lower()
