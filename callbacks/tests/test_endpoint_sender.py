@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from imsg_callbacks.endpoint_sender import AT_ONCE, FAILING_AFTER, MAX_WAITING, EndpointSender
 from imsg_callbacks.records import DueDelivery, Endpoint
 from imsg_callbacks.schedule import EndpointReply
@@ -20,12 +22,12 @@ def due(number: int) -> DueDelivery:
 class Bench:
     """A table of due deliveries, and an endpoint that replies at `answer`."""
 
-    def __init__(self, table: int = 0, failures: int = 0) -> None:
+    def __init__(self, table: int = 0, failures: int = 0, room: int = MAX_WAITING) -> None:
         self.table = [due(number) for number in range(1_000, 1_000 + table)]
         self.leases: list[int] = []
         self.sent: list[int] = []
         self.open: list[asyncio.Future[EndpointReply]] = []
-        self.sender = EndpointSender("a", self.lease, self.send, failures)
+        self.sender = EndpointSender("a", self.lease, self.send, failures, lambda: room)
 
     async def lease(self, name: str, max_count: int, lease_ms: int) -> Sequence[DueDelivery]:
         """Return deliveries of the table."""
@@ -120,3 +122,16 @@ async def test_a_failing_endpoint_leases_one_delivery_at_a_time() -> None:
     await bench.answer(500)
     await asyncio.wait_for(running, 1)
     assert len(bench.sent) == 1
+
+
+@pytest.mark.parametrize(("room", "leased"), [(0, AT_ONCE), (AT_ONCE + 2, AT_ONCE + 2), (100_000, MAX_WAITING)])
+async def test_no_more_is_leased_than_memory_has_room_for(room: int, leased: int) -> None:
+    """Where a thousand endpoints have a backlog, each goes on with as many calls as it may have in flight."""
+    bench = Bench(table=2 * MAX_WAITING, room=room)
+    bench.sender.wake()
+    running = asyncio.create_task(bench.sender.run())
+    await settle()
+    assert (bench.leases, len(bench.sent)) == ([leased], AT_ONCE)
+    bench.sender.stop()
+    await bench.answer(204)
+    await asyncio.wait_for(running, 10)

@@ -33,8 +33,8 @@ FAILING_IN_FLIGHT = 512
 """Calls in flight of all endpoints, and of failing ones."""
 
 MAX_WAITING_TOTAL = 8_192
-"""Deliveries of all endpoints in memory from which on an append leases none: they wait in the table, from which each
-endpoint leases up to `MAX_WAITING` in turn."""
+"""Deliveries of all endpoints in memory. The others wait in the table: beyond this an append leases none, and each
+endpoint no more than the calls that it may have in flight."""
 
 FIND_DUE_EVERY_S = 1.0
 WAKE_DELAY_S = 0.02
@@ -98,9 +98,7 @@ class Dispatcher:
 
     def lease(self) -> Lease:
         """Return how many new deliveries an append may lease for this process."""
-        waiting = sum(sender.waiting for sender in self._senders.values())
-        total_capacity = 0 if self._is_stopping else max(0, MAX_WAITING_TOTAL - waiting)
-        return Lease(self._now() + LEASE_MS, self._find_capacity, total_capacity)
+        return Lease(self._now() + LEASE_MS, self._find_capacity, 0 if self._is_stopping else self._find_room())
 
     def enqueue(self, leased: Sequence[DueDelivery], remaining: Collection[str]) -> None:
         """Send leased deliveries. The endpoints in `remaining` have more due in the table."""
@@ -151,6 +149,9 @@ class Dispatcher:
                 for _, recorded in list(self._attempts):
                     await recorded.wait()
 
+    def _find_room(self) -> int:
+        return max(0, MAX_WAITING_TOTAL - sum(sender.waiting for sender in self._senders.values()))
+
     def _find_capacity(self, endpoint: Endpoint) -> int:
         if endpoint.failures >= FAILING_AFTER:
             return 0
@@ -160,7 +161,7 @@ class Dispatcher:
     def _get_sender(self, name: str, failures: int) -> EndpointSender:
         """Return the sender of an endpoint; start one if there is none."""
         if name not in self._senders:
-            self._senders[name] = EndpointSender(name, self._deliveries.lease, self._send, failures)
+            self._senders[name] = EndpointSender(name, self._deliveries.lease, self._send, failures, self._find_room)
             self._tasks.add(asyncio.create_task(self._serve(name)))
         return self._senders[name]
 

@@ -42,10 +42,14 @@ Send = Callable[[DueDelivery, bool], Coroutine[Any, Any, EndpointReply]]
 class EndpointSender:
     """Sends to one endpoint until nothing is due."""
 
-    def __init__(self, endpoint: str, lease: LeaseDue, send: Send, failures: int) -> None:
-        """Begin with `failures`, the endpoint's failures in a row so far."""
+    def __init__(self, endpoint: str, lease: LeaseDue, send: Send, failures: int, find_room: Callable[[], int]) -> None:
+        """Begin with `failures`, the endpoint's failures in a row so far.
+
+        `find_room` returns how many more deliveries of all endpoints may wait in memory.
+        """
         self._endpoint = endpoint
         self._lease = lease
+        self._find_room = find_room
         self._send = send
         self._failures = failures
         self._waiting: deque[tuple[DueDelivery, float]] = deque()
@@ -111,7 +115,7 @@ class EndpointSender:
         return 1 if self._is_failing else AT_ONCE
 
     async def _lease_more(self) -> None:
-        count = 1 if self._is_failing else MAX_WAITING
+        count = 1 if self._is_failing else max(AT_ONCE, min(MAX_WAITING, self._find_room()))
         self._has_more = False
         try:
             leased = await self._lease(self._endpoint, count, LEASE_MS)
