@@ -9,10 +9,7 @@ from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
-from imsg_web.schemas import AnswerPart, PageLimit, Success, read_whole_number
-
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, UTC."""
+from imsg_web.schemas import AnswerPart, PageLimit, Success, Time, read_whole_number
 
 EventName = Literal[
     "message.sent",
