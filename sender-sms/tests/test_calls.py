@@ -10,11 +10,12 @@ from imsg_testing.http_stub import HttpStub, reply
 
 async def test_the_environments_proxy_is_used_except_for_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, provider = HttpStub(lambda _: reply({})), HttpStub(lambda _: reply({}))
-    async with proxy.running(), provider.running(), open_pool() as pool:
+    async with proxy.running(), provider.running():
         monkeypatch.setenv("http_proxy", proxy.url.replace("://", "://me:pass@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        await pool.call("GET", "http://provider.test/send?n=1", {})
-        await pool.call("GET", provider.url, {})
+        async with open_pool() as pool:
+            await pool.call("GET", "http://provider.test/send?n=1", {})
+            await pool.call("GET", provider.url, {})
     (asked,) = proxy.asked
     assert asked.target == "http://provider.test/send?n=1"
     assert asked.headers["proxy-authorization"] == "Basic bWU6cGFzcw=="

@@ -1,8 +1,8 @@
 """The HTTP pool of all calls to providers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
 from imsg_web.http_pool import BodyBound, HttpPool, Proxy
@@ -32,7 +32,7 @@ async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator
         answer_timeout_s=answer_timeout_s,
         idle_s=IDLE_S,
         max_connections=MAX_CONNECTIONS,
-        find_proxy=_find_proxy,
+        find_proxy=partial(_find_proxy, getproxies()),
     )
     try:
         yield pool
@@ -40,9 +40,7 @@ async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator
         pool.close()
 
 
-@lru_cache(64)
-def _find_proxy(scheme: str, host: str) -> Proxy | None:
+def _find_proxy(proxies: Mapping[str, str], scheme: str, host: str) -> Proxy | None:
     """Return the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` …, as in curl). Raises NotSent."""
-    proxies = getproxies()
     url = proxies.get(scheme, proxies.get("all"))
     return None if url is None or proxy_bypass(host) else Proxy.read(url)
