@@ -46,6 +46,20 @@ def test_every_reason_is_given_by_somebody() -> None:
     assert {reason for reason in REASONS if reason not in words} == set()
 
 
+def test_the_appendix_names_every_key_of_redis() -> None:
+    """`Caller("imsg:…")` is who changed something, and `imsg:installation` what was changed: no keys."""
+    code = "\n".join(
+        path.read_text() for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py"))
+        if path.parts[-4:-1] != ("tests", "src", "imsg_testing") and "imsg_bench" not in path.parts
+    )  # fmt: skip
+    keys = set(re.findall(r"(?<!Caller\()\"(imsg:[a-z:/-]+)", code)) - {"imsg:installation"}
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    appendix = document[document.index("## Appendix: Redis keys") :]
+
+    assert len(keys) > 30
+    assert {key for key in keys if f"`{key}" not in appendix} == set()
+
+
 def test_both_readmes_say_the_same() -> None:
     english, chinese = ((ROOT / name).read_text() for name in READMES)
 
