@@ -7,7 +7,7 @@ import pytest
 
 from imsg_contract.topology import Lane, providers_key
 from imsg_contract.wire import Job
-from imsg_gateway.provider_reports import FRESH_S, unite
+from imsg_gateway.provider_reports import FRESH_S, merge
 from imsg_testing.gateway import RunningGateway
 
 NOW = 1_795_000_000
@@ -54,7 +54,7 @@ def test_what_several_processes_tell_becomes_one_line_each() -> None:
         (b"no time at all", b"{}"),
         (f"{NOW} c".encode(), b"gibberish"),
     ]
-    aliyun, tencent = unite(dict(fields), NOW)
+    aliyun, tencent = merge(dict(fields), NOW)
     assert (aliyun["name"], aliyun["state"], aliyun["sent"], aliyun["failed"], aliyun["p95_ms"]) == (
         "aliyun",
         "blocked",
@@ -76,7 +76,7 @@ def test_what_several_processes_tell_becomes_one_line_each() -> None:
 def test_one_template_s_trouble_leaves_the_provider_open_and_its_reason_shown(
     given: dict[str, Any], state: str
 ) -> None:
-    (found,) = unite(dict([field(NOW, "a", make_report(**given))]), NOW)
+    (found,) = merge(dict([field(NOW, "a", make_report(**given))]), NOW)
     assert found["state"] == state
     assert bool(found["why"]) is ("blocks" in given)
 

@@ -1,4 +1,4 @@
-"""From a draft to a request that is kept: counted once, its bytes stored, its Job published and confirmed."""
+"""The acceptance of a draft: charges it once, stores its long content, publishes its Job and waits for the confirm."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ INLINE_CONTENT_BYTES = 64 * 1024
 """Longer content travels by reference (docs/architecture.md)."""
 
 REPEAT_FOR_S = 5.0
-"""How long an unknown outcome is repeated before the client is told (promise 1)."""
+"""How long a publish with an unknown outcome is repeated before the client gets `outcome_unknown` (promise 1)."""
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
@@ -42,7 +42,7 @@ RETRY_AFTER_S = 2
 
 
 class Accepted(NamedTuple):
-    """The request is on durable storage."""
+    """What a request on durable storage is answered."""
 
     answer: Mapping[str, Any]
     """`id`, `count` and, for SMS, `segments`."""
@@ -50,7 +50,7 @@ class Accepted(NamedTuple):
 
 
 class Acceptor:
-    """Takes drafts in."""
+    """Accepts drafts."""
 
     def __init__(
         self,
@@ -74,16 +74,16 @@ class Acceptor:
     async def accept(
         self, draft: Draft, credential: Credential, request: str, owner: Owner, reservation: Reservation | None
     ) -> Accepted:
-        """Count, keep and publish a draft under an id; `owner` is whose request it will be.
+        """Charge, store and publish a draft under an id, as a request of `owner`.
 
-        Raises Refusal: what the charge refuses, may_not_send_by, no_provider, overloaded, broker_blocked or
-        not_accepted (nothing kept, the count given back), outcome_unknown (with `id`).
+        Raises Refusal: what the charge refuses, may_not_send_by, no_provider, overloaded; broker_blocked and
+        not_accepted (nothing is kept, and the charge is refunded); outcome_unknown (with `id`).
         """
         method, kind = draft.method.name, kind_of(draft)
         self._providers.check(method)
         self._backpressure.check(method, lane_of(kind))
         now = self._now()
-        expires_at = now + (draft.life or draft.method.lifetime)
+        expires_at = now + (draft.lifetime or draft.method.lifetime)
         stored, content_at = _split_off(draft)
         write = partial(
             encode,
@@ -95,7 +95,7 @@ class Acceptor:
             accepted_at=now,
             expires_at=expires_at,
         )
-        # Of a list, which may be too long, before anything is counted; of a single message once its lane is known.
+        # A list may be too long, so its body is written before the charge. A single message waits for its lane.
         body = write(lane=lane_of(None)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
@@ -104,7 +104,7 @@ class Acceptor:
             answer["segments"] = draft.total_segments
         charged = await credential.charge(len(draft.recipients), kind, segments=_count_segments(draft), method=method)
         if (sender := draft.sender) is not None and not charged.may_send_by(sender):
-            await self._give_back(charged)
+            await self._refund(charged)
             raise Refusal("may_not_send_by", sender=sender)
         lane = lane_of(kind, is_crowded=charged.is_crowded)
         events = charged.events if owner.username == credential.username else owner.events
@@ -116,21 +116,21 @@ class Acceptor:
                 await reservation.keep(body, answer)
             await self.publish(method, lane, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            await self._give_back(charged)
+            await self._refund(charged)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         except Refusal as refusal:
             if refusal.reason != "outcome_unknown":
-                await self._give_back(charged)
+                await self._refund(charged)
             raise
         return Accepted(answer, limits.headers(charged.windows))
 
     async def publish(self, method: str, lane: Lane, body: bytes, request: str, *, is_repeat: bool = False) -> None:
-        """Publish a Job until its outcome is known, for a while.
+        """Publish a Job; repeat it for a while where the outcome is unknown.
 
         Raises Refusal not_accepted, broker_blocked, outcome_unknown.
 
-        Once one try may have been kept, a later refusal no longer proves that nothing is: `is_repeat` says that an
-        earlier request's try may have been.
+        A refusal proves that nothing was kept only if no earlier publish may have been. `is_repeat`: one of an earlier
+        request may have been.
         """
         route = self._broker.topology.new(job_key(method, lane))
         loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ class Acceptor:
         raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
 
     async def _store(self, request: str, stored: Mapping[str, bytes], expires_at: datetime) -> None:
-        """Have history keep bytes before anything refers to them. Raises ServiceUnavailable."""
+        """Store bytes in history before a Job refers to them. Raises ServiceUnavailable."""
         for digest, data in stored.items():
             answer = await self._history.call(
                 "PUT",
@@ -180,23 +180,23 @@ class Acceptor:
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                 raise ServiceFailed(f"history answered {answer.status_code} to an attachment")
 
-    async def _give_back(self, charged: Charged) -> None:
+    async def _refund(self, charged: Charged) -> None:
         try:
             await self._quota.refund(charged.charge)
         except (RedisUnavailable, RedisRefused) as away:
-            # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
+            # A request that was not accepted stays charged until its window ends.
             log.warning("quota_not_refunded", why=str(away))
 
 
 def _count_segments(draft: Draft) -> int:
-    """Count the segments of all recipients; an SMS of a template whose words are not known is one at least."""
+    """Return the segments of all recipients. An SMS by a template with unknown text counts as one."""
     if draft.method.segments is None:
         return 0
     return draft.total_segments or len(draft.recipients)
 
 
 def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
-    """Return what has to be stored before the Job, sha256 → bytes, and where its content is if that is long."""
+    """Return what is stored before the Job, sha256 → bytes, and the reference to its content if that is long."""
     stored = {file.sha256: file.data for file in draft.files}
     if not _may_be_long(draft.content) or len(encoded := to_json(draft.content)) <= INLINE_CONTENT_BYTES:
         return stored, None
@@ -206,6 +206,6 @@ def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
 
 
 def _may_be_long(content: str | dict[str, Any]) -> bool:
-    """Spare the usual request a second encoding: six bytes a character is the most that JSON makes of one."""
+    """Return whether the content may be long, without encoding it: JSON writes a character in six bytes at most."""
     texts = [content] if isinstance(content, str) else list(map(str, content.values()))
     return sum(map(len, texts)) * 6 > INLINE_CONTENT_BYTES - 1024

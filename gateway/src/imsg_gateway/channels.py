@@ -14,7 +14,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
 from imsg_contract.wire import Change
 from imsg_gateway.credentials import Credential, Owner
-from imsg_gateway.provider_reports import Provider, unite
+from imsg_gateway.provider_reports import Provider, merge
 from imsg_gateway.request import ClientRequest
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
@@ -84,7 +84,7 @@ class Channels:
             self._redis.call("TIME"), self._redis.call("HGETALL", providers_key(method))
         )
         pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
-        return unite(dict(pairs), int(now_s))
+        return merge(dict(pairs), int(now_s))
 
     async def check_provider(self, method: str, name: str, *, weighs: bool = False) -> None:
         """Raise Refusal not_found for an unknown provider, and wrong_type where `weighs` and it has no weight.

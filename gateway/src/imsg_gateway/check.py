@@ -11,7 +11,7 @@ from imsg_contract.wire import Category, Recipient
 from imsg_gateway.credentials import Credential
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
-from imsg_gateway.recipients import Found
+from imsg_gateway.recipients import FoundRecipients
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routed_limits import RoutedLimits
 from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
@@ -53,7 +53,7 @@ class Checker:
             raise Refusal("may_not_send_codes")
         if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
             raise Refusal("may_not_send_by", sender=draft.sender)
-        left = set(found.left)
+        left = set(found.unfollowed)
         unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
         problems = _problems(found, unreached, english=prefers_english(request.language))
         return ApiResponse(
@@ -106,14 +106,14 @@ def _limit(limit: int | None, used: int) -> Mapping[str, int] | None:
     return None if limit is None else {"limit": limit, "left": max(0, limit - used)}
 
 
-def _problems(found: Found, unreached: Sequence[Recipient], *, english: bool) -> Iterator[Mapping[str, str]]:
-    for one in found.wrong:
-        detail = f"This recipient is not right: {one.en}." if english else f"收件人不正确：{one.zh}。"
-        yield {"to": one.text, "reason": "recipients_invalid", "detail": detail}
+def _problems(found: FoundRecipients, unreached: Sequence[Recipient], *, english: bool) -> Iterator[Mapping[str, str]]:
+    for wrong in found.wrong:
+        detail = f"This recipient is not right: {wrong.en}." if english else f"收件人不正确：{wrong.zh}。"
+        yield {"to": wrong.text, "reason": "recipients_invalid", "detail": detail}
     gone = (
         "This follower has left, and must follow the account first." if english else "该用户没有关注公众号，请先关注。"
     )
-    for text in found.left:
+    for text in found.unfollowed:
         yield {"to": text, "reason": "not_following", "detail": gone}
     abroad = (
         "No SMS provider takes numbers of this country; an administrator sets `countries` of a provider."

@@ -1,4 +1,4 @@
-"""From the fields of POST /api/send to a draft: everything checked, nothing accepted yet."""
+"""The check of a send's fields: it makes a draft, of which nothing is accepted yet."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
@@ -18,13 +18,13 @@ from imsg_gateway.fields import (
     SENDER_FIELDS,
     add_names,
     read_category,
-    read_life,
+    read_lifetime,
     read_names,
     read_provider,
     read_reference,
 )
 from imsg_gateway.published_names import PublishedNames
-from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, Found, Recipients
+from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, FoundRecipients, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.routed_limits import Group, RoutedLimits
 from imsg_gateway.validation_errors import (
@@ -36,18 +36,17 @@ from imsg_web.responses import refuse_unknown_field, refuse_value
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
-"""Fields that answer every defect with a code of their own, U+0000 included."""
+"""Fields with an error code of their own for every defect, U+0000 included."""
 
+CountedGroups = Sequence[tuple[Group, Templates | None]]
+"""Groups of recipients, each with the templates by which its segments are counted."""
 
-Counted = Sequence[tuple[Group, Templates | None]]
-"""Recipients, and the templates of whoever carries what they get."""
-
-Find = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[Found]]
-"""Finds whom `to` means: refusing, or telling who can't be sent to."""
+FindRecipients = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[FoundRecipients]]
+"""Finds the recipients of `to`: `Recipients.find` or `Recipients.examine`."""
 
 
 class Draft(NamedTuple):
-    """What is to be sent to whom, checked."""
+    """A request whose fields are checked."""
 
     method: ChannelSpec
     account: str | None
@@ -55,26 +54,26 @@ class Draft(NamedTuple):
     content: Content
     files: tuple[File, ...] = ()
     segments: int | None = None
-    """Of one message, the dearest."""
+    """The segments of the longest message."""
     total_segments: int | None = None
     resend_of: str | None = None
     reference: str | None = None
-    """What the client calls it."""
+    """The client's own name of the request."""
     category: Category = Category.NOTICE
-    life: timedelta | None = None
-    """How long it is tried, where that is not as long as its method has it."""
+    lifetime: timedelta | None = None
+    """How long the messages are tried; None for the default of the method."""
     provider: str | None = None
-    """The one that may carry it."""
+    """The only provider that may send it."""
 
     @property
     def sender(self) -> str | None:
-        """The sender that a mail is to come from, by its name; None: the default one."""
-        named = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
-        return named if isinstance(named, str) else None
+        """The name of a mail's sender; None for the default one."""
+        name = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
+        return name if isinstance(name, str) else None
 
 
 class DraftReader:
-    """Checks the fields in the order the interface promises."""
+    """Checks the fields in the order that the interface promises."""
 
     def __init__(
         self,
@@ -93,40 +92,45 @@ class DraftReader:
     async def read(
         self, fields: Mapping[str, Any], credential: Credential, *, may_have_nul: bool, is_v2: bool
     ) -> Draft:
-        """Check a request's fields. Raises Refusal; ServiceUnavailable, RedisUnavailable where somebody can't be asked.
+        """Check a request's fields. Raises Refusal, ServiceUnavailable, RedisUnavailable.
 
-        What nobody reads inside `content` and `attachment` is ignored in v1 and refused in v2.
+        v1 ignores unknown fields in `content` and `attachment`; v2 refuses them.
         """
-        draft, found = await self._read(
-            fields, credential, self._recipients.find, may_have_nul=may_have_nul, is_v2=is_v2
-        )
-        if found.left:
-            raise Refusal("not_following", who=", ".join(found.left[:MAX_NAMED]))
+        find = self._recipients.find
+        draft, found = await self._read(fields, credential, find, may_have_nul=may_have_nul, is_v2=is_v2)
+        if found.unfollowed:
+            raise Refusal("not_following", who=", ".join(found.unfollowed[:MAX_NAMED]))
         return draft
 
     async def check(
         self, fields: Mapping[str, Any], credential: Credential, *, may_have_nul: bool
-    ) -> tuple[Draft, Found]:
-        """Check as above, of v2, and return what could be sent, and who of `to` could not be sent to and why."""
+    ) -> tuple[Draft, FoundRecipients]:
+        """Check a request of v2 without sending it. Return the draft, and the recipients with those that are wrong."""
         examine = self._recipients.examine
         return await self._read(fields, credential, examine, may_have_nul=may_have_nul, is_v2=True)
 
     async def _read(
-        self, fields: Mapping[str, Any], credential: Credential, find: Find, *, may_have_nul: bool, is_v2: bool
-    ) -> tuple[Draft, Found]:
+        self,
+        fields: Mapping[str, Any],
+        credential: Credential,
+        find: FindRecipients,
+        *,
+        may_have_nul: bool,
+        is_v2: bool,
+    ) -> tuple[Draft, FoundRecipients]:
         for name in REQUIRED:
             if fields.get(name) is None:
                 raise Refusal("missing", field=name)
-        method = _method(fields["method"])
+        method = _read_method(fields["method"])
         await credential.require(f"{SEND}{method.name}")
         if may_have_nul:
             _refuse_nul(fields)
-        account = self._account(fields.get("account"), method)
-        reference, category, life, names = None, Category.NOTICE, None, dict[str, str]()
+        account = self._read_account(fields.get("account"), method)
+        reference, category, lifetime, names = None, Category.NOTICE, None, dict[str, str]()
         provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
-            life, names = read_life(fields, category), read_names(fields, method)
+            lifetime, names = read_lifetime(fields, category), read_names(fields, method)
             await self._check_names(method, {**names, "provider": provider}, credential)
         found = await find(fields["to"], method, account, credential)
         if category is Category.CODE and len(found.recipients) > 1:
@@ -138,10 +142,10 @@ class DraftReader:
         if may_have_nul and has_nul(fields["content"]):
             raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
-            _refuse_strays(fields, method)
-        given = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
-        groups = await self._limits.group(method, found.recipients, given, category, provider)
-        checked, counted = _check(method, given, groups, has_attachment=has_any(attachment))
+            _refuse_unknown_fields(fields, method)
+        raw_content = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
+        groups = await self._limits.group(method, found.recipients, raw_content, category, provider)
+        checked, counted = _check_content(method, raw_content, groups, has_attachment=has_any(attachment))
         checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
@@ -156,15 +160,15 @@ class DraftReader:
             files,
             reference=reference,
             category=category,
-            life=life,
+            lifetime=lifetime,
             provider=provider,
         )
         return _count(draft, counted), found
 
-    async def again(self, draft: Draft, username: str) -> Draft:
-        """Complete a draft of a user's that was read from history by what holds now.
+    async def refresh(self, draft: Draft, username: str) -> Draft:
+        """Check a user's earlier request, which history has kept, by the settings of now; count its segments.
 
-        Raises Refusal wrong_type, may_not_send_by where a name of it is none any more.
+        Raises Refusal wrong_type, may_not_send_by for a name that is gone.
         """
         method = draft.method
         if method.has_senders and isinstance(draft.content, dict):
@@ -174,15 +178,15 @@ class DraftReader:
         return _count(draft, [(group, group.find_taker(method, draft.content)) for group in groups])
 
     async def _check_names(self, method: ChannelSpec, names: Mapping[str, str | None], credential: Credential) -> None:
-        """Refuse names that the channel has not; who has no token that holds is not told which it has."""
-        given = {field: name for field, name in names.items() if name is not None}
+        """Refuse unknown names. The refusal lists the known ones, so the credential is verified first."""
+        wanted = {field: name for field, name in names.items() if name is not None}
         try:
-            await self._names.check(method.name, given, credential.username)
+            await self._names.check(method.name, wanted, credential.username)
         except Refusal:
             await credential.authenticate()
             raise
 
-    def _account(self, account: object, method: ChannelSpec) -> str | None:
+    def _read_account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):
             raise refuse_value(
                 "account", "必须是公众号的名字（字符串）", "it must be a string, an official account's name"
@@ -195,71 +199,73 @@ class DraftReader:
 
 
 async def _read_provider(fields: Mapping[str, Any], credential: Credential) -> str | None:
-    """Read who alone may carry it, which administrators may say. Raises Refusal no_right, wrong_type."""
+    """Return the only provider that may send it, as administrators choose. Raises Refusal no_right, wrong_type."""
     provider = read_provider(fields)
     if provider is not None and not (await credential.authenticate()).is_admin:
         raise Refusal("no_right")
     return provider
 
 
-def _check(
-    method: ChannelSpec, given: object, groups: Sequence[Group], *, has_attachment: bool
-) -> tuple[Content, Counted]:
-    """Check a content by whoever may carry it to each recipient; return it and by whose templates each is counted.
+def _check_content(
+    method: ChannelSpec, raw_content: object, groups: Sequence[Group], *, has_attachment: bool
+) -> tuple[Content, CountedGroups]:
+    """Check a content by the providers of each group; return it, and the templates by which each group is counted.
 
-    Raises Refusal content_shape, which names a recipient where others could have it.
+    Raises Refusal content_shape. It names a recipient if the content fits other groups.
     """
-    taken: list[Content] = []
+    contents: list[Content] = []
     counted: list[tuple[Group, Templates | None]] = []
     refused: list[tuple[Group, Refusal]] = []
     for group in groups:
         try:
-            checked, templates = group.read(method, given, has_attachment=has_attachment)
+            checked, templates = group.read(method, raw_content, has_attachment=has_attachment)
         except Refusal as refusal:
             refused.append((group, refusal))
         else:
-            taken.append(checked)
+            contents.append(checked)
             counted.append((group, templates))
     if not refused:
-        return taken[0], counted
+        return contents[0], counted
     group, first = refused[0]
-    if not taken and all(one.values == first.values for _, one in refused):
+    if not contents and all(refusal.values == first.values for _, refusal in refused):
         raise first
     to = group.recipients[0].to[:MAX_NAME_CHARACTERS]
     raise content_wrong(f"发往 {to} 时，{first.values['why_zh']}", f"to {to}, {first.values['why_en']}") from first
 
 
-def _count(draft: Draft, counted: Counted) -> Draft:
-    """Count the segments where the method has them and the words are known."""
+def _count(draft: Draft, counted: CountedGroups) -> Draft:
+    """Count the segments, if the method has segments and the text is known."""
     count = draft.method.segments
     if count is None:
         return draft
-    found = []
+    counts = []
     for group, templates in counted:
         if (text := fill(draft.content, templates or {})) is None:
             return draft
-        found.append(count(text, [recipient.address for recipient in group.recipients]))
-    return draft._replace(segments=max(one.dearest for one in found), total_segments=sum(one.total for one in found))
+        counts.append(count(text, [recipient.address for recipient in group.recipients]))
+    return draft._replace(
+        segments=max(each.dearest for each in counts), total_segments=sum(each.total for each in counts)
+    )
 
 
-def _method(method: object) -> ChannelSpec:
-    if not isinstance(method, str) or (found := BY_NAME.get(method)) is None:
+def _read_method(name: object) -> ChannelSpec:
+    if not isinstance(name, str) or (method := BY_NAME.get(name)) is None:
         raise refuse_method()
-    return found
+    return method
 
 
 def _refuse_nul(fields: Mapping[str, Any]) -> None:
-    """Refuse U+0000 in what is not checked by itself, unknown fields included: nothing may carry it anywhere."""
+    """Refuse U+0000 in all fields but those with error codes of their own, unknown fields included."""
     for name, value in fields.items():
         if name not in OWN_CODES and (has_nul(name) or has_nul(value)):
             shown = name.replace("\0", "")
             raise refuse_value(shown, "不能含 U+0000", "it must not hold U+0000")
 
 
-def _refuse_strays(fields: Mapping[str, Any], method: ChannelSpec) -> None:
-    """Refuse what nobody reads beside what is read, inside `content` and `attachment`.
+def _refuse_unknown_fields(fields: Mapping[str, Any], method: ChannelSpec) -> None:
+    """Refuse an unknown field beside known ones, in `content` and in each `attachment`.
 
-    Where nothing is read, or U+0000 stands, the whole is of a wrong shape, and has its own sentence and code.
+    An object without a known field, or with U+0000, is refused later as one of a wrong shape.
     """
     attachment = fields.get("attachment")
     known: Sequence[str] = content.fields(method.content)
@@ -270,7 +276,7 @@ def _refuse_strays(fields: Mapping[str, Any], method: ChannelSpec) -> None:
         for value in values:
             if not isinstance(value, dict):
                 continue
-            strays = [name for name in value if name not in known]
-            if strays and len(strays) < len(value) and not has_nul(value):
-                raise refuse_unknown_field(f"{field}.{strays[0]}", known)
+            unknown = [name for name in value if name not in known]
+            if unknown and len(unknown) < len(value) and not has_nul(value):
+                raise refuse_unknown_field(f"{field}.{unknown[0]}", known)
         known = FILE_FIELDS

@@ -1,4 +1,4 @@
-"""Who follows an official account, as sender-wechat says it in Redis."""
+"""The followers of official accounts, as sender-wechat writes them to Redis."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -9,14 +9,14 @@ from imsg_runtime.redis import Redis
 TAGS_PER_CALL = 1_000
 
 
-class Standing(Enum):
-    """How a tag stands to the accounts asked about."""
+class FollowerState(Enum):
+    """Whether the person of a tag follows the accounts asked about."""
 
     FOLLOWS = auto()
-    """Or can't be told at present: the sender settles it then."""
-    LEFT = auto()
-    ELSEWHERE = auto()
-    """It is another account's."""
+    """Also while Redis does not have all followers: the sender finds out."""
+    UNFOLLOWED = auto()
+    OTHER_ACCOUNT = auto()
+    """It is a tag of another account."""
     UNKNOWN = auto()
 
 
@@ -27,40 +27,35 @@ class Followers:
         self._redis = redis
         self._accounts = accounts
 
-    async def standings(self, tags: Sequence[str], account: str | None) -> list[Standing]:
-        """Say of each tag how it stands to `account`, or to any account where that is None. Raises RedisUnavailable."""
-        standings: list[Standing] = []
+    async def find_states(self, tags: Sequence[str], account: str | None) -> list[FollowerState]:
+        """Return the state of each tag at `account`, or at any account for None. Raises RedisUnavailable."""
+        states: list[FollowerState] = []
         for at in range(0, len(tags), TAGS_PER_CALL):
-            standings += await self._slice(tags[at : at + TAGS_PER_CALL], account)
-        return standings
+            states += await self._read_states(tags[at : at + TAGS_PER_CALL], account)
+        return states
 
-    async def _slice(self, tags: Sequence[str], account: str | None) -> list[Standing]:
-        asked = self._accounts if account is None else (account,)
-        follow: set[str] = set()
-        left: set[str] = set()
-        elsewhere: set[str] = set()
-        is_whole = True
+    async def _read_states(self, tags: Sequence[str], account: str | None) -> list[FollowerState]:
+        following: set[str] = set()
+        unfollowed: set[str] = set()
+        others: set[str] = set()
+        is_complete = True
         for name in self._accounts:
             followed = await self._redis.call("SMISMEMBER", followers_key(name), *tags, FOLLOWERS_COMPLETE)
-            gone = await self._redis.call("SMISMEMBER", left_key(name), *tags)
-            if name in asked:
-                follow |= _choose(tags, followed)
-                left |= _choose(tags, gone)
-                is_whole &= bool(followed[-1])
+            left = await self._redis.call("SMISMEMBER", left_key(name), *tags)
+            if account in (None, name):
+                following |= _select(tags, followed)
+                unfollowed |= _select(tags, left)
+                is_complete &= bool(followed[-1])
             else:
-                elsewhere |= _choose(tags, followed) | _choose(tags, gone)
-
-        def judge(tag: str) -> Standing:
-            if tag in follow:
-                return Standing.FOLLOWS
-            if tag in left:
-                return Standing.LEFT
-            if tag in elsewhere:
-                return Standing.ELSEWHERE
-            return Standing.UNKNOWN if is_whole else Standing.FOLLOWS
-
-        return [judge(tag) for tag in tags]
+                others |= _select(tags, followed) | _select(tags, left)
+        states = (
+            dict.fromkeys(others, FollowerState.OTHER_ACCOUNT)
+            | dict.fromkeys(unfollowed, FollowerState.UNFOLLOWED)
+            | dict.fromkeys(following, FollowerState.FOLLOWS)
+        )
+        missing = FollowerState.UNKNOWN if is_complete else FollowerState.FOLLOWS
+        return [states.get(tag, missing) for tag in tags]
 
 
-def _choose(tags: Sequence[str], flags: Sequence[int]) -> set[str]:
+def _select(tags: Sequence[str], flags: Sequence[int]) -> set[str]:
     return {tag for tag, flag in zip(tags, flags, strict=False) if flag}

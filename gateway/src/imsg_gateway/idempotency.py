@@ -1,8 +1,8 @@
-"""Idempotency-Key: the first answer again, and never a second request under one key.
+"""Idempotency-Key: a repeated request gets the first answer, and one key never makes two requests.
 
-A key's state is a Redis hash: whose body it is, which id it has, who works on it until when, and, once the request is
-counted, the very Job that is published. A gateway that dies leaves its lease to run out; the repeat takes over with
-the same id and, where there is one, the same Job.
+A key's state is a Redis hash: the body's fingerprint, the request's id, which gateway works on it and until when, and,
+once the request is charged, the Job. The lease of a gateway that dies ends; then a repeat goes on with the same id and
+the same Job, if there is one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from imsg_web.responses import refuse_value
 
 KEPT_S = 24 * 3_600
 LEASE_S = 10.0
-"""How long a gateway may be silent at one step before a repeat takes over; each step renews it."""
+"""The lease: how long one step may take before a repeat takes over. Each step renews it."""
 
 WAIT_S = 5.0
 LOOK_AGAIN_S = 0.1
@@ -57,7 +57,7 @@ return {'ours', state[2], state[4], state[5]}
 )
 """ARGV: fingerprint, fresh id, owner, lease in ms, life in s, the user's id.
 
-Another user may have had the name before: that user's keys are ignored.
+The keys of an earlier user of the same name are ignored.
 """
 
 _KEEP = Script.of(
@@ -89,14 +89,14 @@ return redis.call('HSET', KEYS[1], 'lease', 0)
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What an earlier try had counted and was about to publish, or did."""
+    """The Job that an earlier try charged, and may have published, with its answer."""
 
     job: bytes
     answer: Mapping[str, Any]
 
 
 class Reservation:
-    """A key that is ours to work on, under its id."""
+    """A key that this gateway works on, under the request's id."""
 
     def __init__(self, redis: Redis, key: str, owner: str, request: str, kept: StoredAnswer | None) -> None:
         self.request = request
@@ -106,21 +106,21 @@ class Reservation:
         self._owner = owner
 
     async def keep(self, job: bytes, answer: Mapping[str, Any]) -> None:
-        """Remember what is about to be published. Raises Refusal in_progress where a repeat has taken over."""
+        """Store the Job before it is published. Raises Refusal in_progress where a repeat has taken over."""
         arguments: list[Argument] = [self._owner, round(LEASE_S * 1000), job, json.dumps(answer)]
         if not await self._redis.run(_KEEP, [self._key], arguments):
             raise Refusal("in_progress", retry_after_s=1)
 
     async def settle(self, answer: Mapping[str, Any]) -> None:
-        """Keep the answer for every repeat."""
+        """Store the answer for all repeats."""
         await self._redis.run(_SETTLE, [self._key], [self._owner, json.dumps(answer)])
 
     async def release(self) -> None:
-        """Forget the key: nothing was accepted under it."""
+        """Delete the key: no request was accepted under it."""
         await self._redis.run(_RELEASE, [self._key], [self._owner])
 
     async def leave(self) -> None:
-        """Let the next repeat go on at once, under the same id: the outcome is not known."""
+        """End the lease, so that the next repeat goes on at once under the same id: the outcome is unknown."""
         await self._redis.run(_LEAVE, [self._key], [self._owner])
 
 
@@ -139,7 +139,7 @@ class IdempotencyKeys:
         self._wait_s = wait_s
 
     async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Reservation | Replayed:
-        """Take a key, or learn what became of it; waits while another works on it.
+        """Reserve a key, or return the answer of its first request. Waits while another gateway works on it.
 
         Raises Refusal key_reused, in_progress; RedisUnavailable.
         """
@@ -163,7 +163,7 @@ class IdempotencyKeys:
 
 
 def record_key(username: str, key: str) -> str:
-    """Name the record of a user's key; clients write what they like into keys, whom they send to included."""
+    """Return the name of a key's record, with a digest: clients may write addresses into keys."""
     return f"{REPLAYS}{username}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
@@ -183,7 +183,7 @@ def read_key(header: str) -> str:
 
 
 async def fingerprint(path: str, fields: Mapping[str, Any], size: int) -> str:
-    """Reduce a request to what makes it the same one: its URL and its fields, the token apart."""
+    """Return the digest by which repeats are the same request: of its URL and its fields without the token."""
     if size > OFF_LOOP_CHARACTERS:
         return await asyncio.to_thread(_fingerprint, path, fields)
     return _fingerprint(path, fields)

@@ -1,4 +1,4 @@
-"""Why a body is no JSON, in words that name the place and the remedy: its encoding, line breaks, quotes."""
+"""Explanations of bodies that are no JSON: the place and the remedy, for encodings, line breaks and quotes."""
 
 import codecs
 import re
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from imsg_contract.errors import Refusal
 
 LOOK_BYTES = 4_096
-"""How much is looked at around a fault: whatever the body's size, saying what is wrong with it takes no time."""
+"""The bytes that are examined around a fault, so that a large body is explained as fast as a small one."""
 
 PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-"""How gzip begins, Zstandard, and zlib (`Content-Encoding: deflate`)."""
+"""The first bytes of gzip, Zstandard and zlib (`Content-Encoding: deflate`)."""
 
 MAX_LINES = 10_000
-"""Behind so many the place is not looked for: a body of line breaks alone would have millions."""
+"""The lines within which a place is searched: a body may have millions."""
 
 _AT = re.compile(r"at line ([0-9]{1,9}) column ([0-9]{1,9})")
 
@@ -30,16 +30,22 @@ _KEY = re.compile(rb'"([^"\\]{1,64})"\s{0,9}:\s{0,9}\Z')
 
 
 def explain(body: bytes, error: ValueError) -> Refusal:
-    """Refuse a body (not_json) that pydantic's reader has refused, with what is wrong and the form wanted."""
-    place, said = _place(body, str(error)), str(error)
-    reasons: tuple[Callable[[bytes, int, str], tuple[str, str] | None], ...] = (_encoding, _control, _mark, _form)
-    for reason in reasons:
-        if (why := reason(body, place, said)) is not None:
+    """Return the refusal (not_json) of a body that Pydantic could not parse: what is wrong, and what to write."""
+    message = str(error)
+    place = _find_place(body, message)
+    explanations: tuple[Callable[[bytes, int, str], tuple[str, str] | None], ...] = (
+        _explain_encoding,
+        _explain_control,
+        _explain_mark,
+        _explain_form,
+    )
+    for explanation in explanations:
+        if (why := explanation(body, place, message)) is not None:
             return Refusal("not_json", why_zh=why[0], why_en=why[1])
-    return Refusal("not_json", why_zh=said, why_en=said)
+    return Refusal("not_json", why_zh=message, why_en=message)
 
 
-def _encoding(body: bytes, _: int, __: str) -> tuple[str, str] | None:
+def _explain_encoding(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     head = body[:4]
     if head.startswith(PACKED):
         return "请求体是压缩过的，请不压缩发送", "the body is compressed; send it as it is"
@@ -48,10 +54,10 @@ def _encoding(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        at, line, column = error.start, *_line(body, error.start)
+        at, line, column = error.start, *_find_line(body, error.start)
     else:
         return None
-    if (text := _as_chinese(body, at)) is not None:
+    if (text := _decode_gbk(body, at)) is not None:
         return (
             f"第 {line} 行第 {column} 字节起不是 UTF-8，像是 GBK 编码的“{text}”；请改用 UTF-8 发送",
             f"from line {line}, byte {column} it is not UTF-8 but looks like GBK, “{text}”; send UTF-8",
@@ -62,8 +68,8 @@ def _encoding(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     )
 
 
-def _as_chinese(body: bytes, at: int) -> str | None:
-    """Read what is no UTF-8 as GBK, from where its word begins; None where that gives no Chinese."""
+def _decode_gbk(body: bytes, at: int) -> str | None:
+    """Return the Chinese word that the bytes are in GBK; None if they are none."""
     start = at
     while start > max(0, at - 64) and body[start - 1] >= 0x80:  # noqa: PLR2004  the first byte beyond ASCII
         start -= 1
@@ -75,16 +81,16 @@ def _as_chinese(body: bytes, at: int) -> str | None:
     return word[0] if word else None
 
 
-def _control(body: bytes, place: int, said: str) -> tuple[str, str] | None:
-    if not said.startswith("control character"):
+def _explain_control(body: bytes, place: int, message: str) -> tuple[str, str] | None:
+    if not message.startswith("control character"):
         return None
     around = range(max(0, place - 3), min(len(body), place + 3))
     at = next((index for index in around if body[index] < 0x20), None)  # noqa: PLR2004  the first that is none
     if at is None:
         return None
-    line, column = _line(body, at)
+    line, column = _find_line(body, at)
     what_zh, what_en, escape = _CONTROLS.get(body[at], ("控制字符", "a control character", f"\\u{body[at]:04x}"))
-    field = _field(body, at)
+    field = _find_field(body, at)
     whose_zh, whose_en = (
         (f"{field} 的字符串里", f"in the string of {field} ") if field else ("字符串里", "in a string ")
     )
@@ -100,17 +106,17 @@ def _control(body: bytes, place: int, said: str) -> tuple[str, str] | None:
     )
 
 
-def _field(body: bytes, at: int) -> str:
-    """Name the field in whose string a place lies; empty where that is not plain."""
+def _find_field(body: bytes, at: int) -> str:
+    """Return the field whose string holds a place; empty if that is not clear."""
     quote = body.rfind(b'"', 0, at)
     found = _KEY.search(body[max(0, quote - 90) : quote]) if quote > 0 else None
     return found[1].decode("utf-8", "replace") if found else ""
 
 
-def _mark(body: bytes, place: int, _: str) -> tuple[str, str] | None:
-    """Say that quotes or marks are not JSON's own."""
+def _explain_mark(body: bytes, place: int, _: str) -> tuple[str, str] | None:
+    """Explain quotes and marks that are not those of JSON."""
     around = body[max(0, place - 2) : place + 4].decode("utf-8", "ignore")
-    line, column = _line(body, place)
+    line, column = _find_line(body, place)
     for letter in around:
         if letter in _QUOTES:
             return (
@@ -125,7 +131,7 @@ def _mark(body: bytes, place: int, _: str) -> tuple[str, str] | None:
     return None
 
 
-def _form(body: bytes, _: int, __: str) -> tuple[str, str] | None:
+def _explain_form(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     if not body[:LOOK_BYTES].strip() and not body.strip():
         return "请求体是空的", "the body is empty"
     if not body[:LOOK_BYTES].lstrip().startswith((b"{", b"[", b'"')) and b"=" in body[:LOOK_BYTES]:
@@ -133,9 +139,9 @@ def _form(body: bytes, _: int, __: str) -> tuple[str, str] | None:
     return None
 
 
-def _place(body: bytes, said: str) -> int:
-    """Find the place that the reader names, as an offset into the body."""
-    found = _AT.search(said)
+def _find_place(body: bytes, message: str) -> int:
+    """Return the place that the parser's message names, as an offset into the body."""
+    found = _AT.search(message)
     if found is None:
         return 0
     start = 0
@@ -146,5 +152,5 @@ def _place(body: bytes, said: str) -> int:
     return min(len(body), max(0, start + int(found[2]) - 1))
 
 
-def _line(body: bytes, at: int) -> tuple[int, int]:
+def _find_line(body: bytes, at: int) -> tuple[int, int]:
     return body.count(b"\n", 0, at) + 1, at - body.rfind(b"\n", 0, at)

@@ -1,51 +1,54 @@
-"""How a channel's providers stand, of what each of its senders told: pure."""
+"""The state of a channel's providers, merged from the reports of its sender processes. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FRESH_S = 10
-"""How long what a sender told is believed; it tells every second."""
+"""How long a report is valid. A sender writes one every second."""
 
-OF_ALL = ("account", "provider")
-"""What a block concerns that lets nothing through."""
+WHOLE_PROVIDER = ("account", "provider")
+"""The scopes of a block that stops all messages."""
 
 Provider = Mapping[str, Any]
 
 
-def unite(told: Mapping[bytes, bytes], now_s: int) -> list[Provider]:
-    """Make one list of what several processes tell: counts added up, the newest reason, the slowest time."""
-    found: dict[str, list[Provider]] = {}
-    for body in _fresh(told, now_s):
-        for one in body.get("providers", ()):
-            found.setdefault(one["name"], []).append(one)
-    return [_unite(name, several) for name, several in found.items()]
+def merge(reports: Mapping[bytes, bytes], now_s: int) -> list[Provider]:
+    """Merge the reports of several processes: the sum of the counts, the newest reason, the slowest time.
+
+    `reports` maps `UNIX_SECONDS PROCESS` to JSON, as the hash in Redis does.
+    """
+    by_name: dict[str, list[Provider]] = {}
+    for report in _list_fresh(reports, now_s):
+        for provider in report.get("providers", ()):
+            by_name.setdefault(provider["name"], []).append(provider)
+    return [_merge_provider(name, states) for name, states in by_name.items()]
 
 
-def _fresh(told: Mapping[bytes, bytes], now_s: int) -> Iterable[Mapping[str, Any]]:
-    """Read the newest of each process, the newest of all first."""
+def _list_fresh(reports: Mapping[bytes, bytes], now_s: int) -> Iterable[Mapping[str, Any]]:
+    """Return the newest report of each process, the newest of all first."""
     newest: dict[str, tuple[int, bytes]] = {}
-    for field, body in told.items():
+    for field, body in reports.items():
         at, _, process = field.decode(errors="replace").partition(" ")
         if at.isdigit() and int(at) >= now_s - FRESH_S:
             newest[process] = max(newest.get(process, (0, b"")), (int(at), body))
     for _, body in sorted(newest.values(), reverse=True):
         try:
-            read = json.loads(body)
+            report = json.loads(body)
         except ValueError:
             continue
-        if isinstance(read, dict):
-            yield read
+        if isinstance(report, dict):
+            yield report
 
 
-def _unite(name: str, several: Sequence[Provider]) -> Provider:
-    newest = several[0]
-    blocks = _unite_blocks([block for one in several for block in one["blocks"]])
-    whole = [block for block in blocks if block["concerns"] in OF_ALL]
+def _merge_provider(name: str, states: Sequence[Provider]) -> Provider:
+    newest = states[0]
+    blocks = _merge_blocks([block for state in states for block in state["blocks"]])
+    whole = [block for block in blocks if block["concerns"] in WHOLE_PROVIDER]
     state = "disabled" if not newest["enabled"] else "blocked" if whole else "open"
     first = next(iter(blocks), None)
-    times = [one["p95_ms"] for one in several if one["p95_ms"] is not None]
-    errors = [one["last_error"] for one in several if one["last_error"] is not None]
+    times = [state["p95_ms"] for state in states if state["p95_ms"] is not None]
+    errors = [state["last_error"] for state in states if state["last_error"] is not None]
     return {
         "name": name,
         "state": state,
@@ -54,8 +57,8 @@ def _unite(name: str, several: Sequence[Provider]) -> Provider:
         "since": None if first is None else first["since"],
         "until": None if first is None else first["until"],
         "last_error": max(errors, key=lambda error: error["at"], default=None),
-        "sent": sum(one["sent"] for one in several),
-        "failed": sum(one["failed"] for one in several),
+        "sent": sum(state["sent"] for state in states),
+        "failed": sum(state["failed"] for state in states),
         "p95_ms": max(times, default=None),
         "enabled": newest["enabled"],
         "weight": newest["weight"],
@@ -63,13 +66,13 @@ def _unite(name: str, several: Sequence[Provider]) -> Provider:
     }
 
 
-def _unite_blocks(blocks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep one of each scope: since the first process saw it, until the last lets it go."""
-    found: dict[str, Mapping[str, Any]] = {}
+def _merge_blocks(blocks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Merge blocks of one scope: from the first process' `since` to the last one's `until`."""
+    by_scope: dict[str, Mapping[str, Any]] = {}
     for block in blocks:
-        known = found.get(block["what"])
+        known = by_scope.get(block["what"])
         if known is not None:
             since, until = min(block["since"], known["since"]), max(block["until"], known["until"])
             block = {**block, "since": since, "until": until}  # noqa: PLW2901
-        found[block["what"]] = block
-    return sorted(found.values(), key=lambda block: (block["concerns"] not in OF_ALL, block["since"]))
+        by_scope[block["what"]] = block
+    return sorted(by_scope.values(), key=lambda block: (block["concerns"] not in WHOLE_PROVIDER, block["since"]))

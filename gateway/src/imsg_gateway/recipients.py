@@ -1,4 +1,4 @@
-"""From `to` to recipients: addresses read, usernames looked up, duplicates dropped, wrong ones named."""
+"""The recipients of a request: reads addresses, looks up usernames, drops duplicates, names what is wrong."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
 from imsg_gateway.credentials import Credential
-from imsg_gateway.followers import Followers, Standing
+from imsg_gateway.followers import Followers, FollowerState
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.quota import Counters
@@ -20,10 +20,10 @@ from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed
 
 SLICE = 100
-"""Checked before others get the loop: 10,000 would hold it for 187 ms."""
+"""The recipients that are checked before other tasks run: 10,000 would block the event loop for 187 ms."""
 
 NAMES_PER_CALL = 10_000
-"""What auth answers at once: every list but one that IMSG_MAX_RECIPIENTS made longer."""
+"""The usernames of one call to auth. Only a list beyond IMSG_MAX_RECIPIENTS' default needs several."""
 
 MAX_NAMED = 20
 MAX_NAME_CHARACTERS = 64
@@ -32,23 +32,24 @@ HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A recipient that can't be, and why."""
+class WrongRecipient:
+    """A recipient that nothing can be sent to, and why."""
 
     text: str
     zh: str
     en: str
     is_unknown: bool = False
-    """It may be a guess: counted, so that nobody learns names and tags by trying."""
+    """Whether it may be a guess. Guesses are counted, so that usernames and tags cannot be found by trying."""
 
 
-class Found(NamedTuple):
-    """The recipients, numbered, and those of them (as written) who have left the official account."""
+class FoundRecipients(NamedTuple):
+    """The recipients of `to`, numbered."""
 
     recipients: tuple[Recipient, ...]
-    left: tuple[str, ...] = ()
-    wrong: tuple[Wrong, ...] = ()
-    """Those of `to` that can't be sent to; the recipients are the others."""
+    unfollowed: tuple[str, ...] = ()
+    """Those among them, as written, who no longer follow the official account."""
+    wrong: tuple[WrongRecipient, ...] = ()
+    """The entries of `to` that are no recipients."""
     duplicates: int = 0
 
 
@@ -69,11 +70,12 @@ class Recipients:
         self._counters = counters
         self._max = max_recipients
 
-    async def find(self, to: object, method: ChannelSpec, account: str | None, credential: Credential) -> Found:
-        """Find whom `to` means; the caller's token is settled before anybody else is asked.
+    async def find(
+        self, to: object, method: ChannelSpec, account: str | None, credential: Credential
+    ) -> FoundRecipients:
+        """Return the recipients of `to`. The caller's credential is verified before any look-up.
 
-        Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable and RedisUnavailable where somebody can't
-        be asked.
+        Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable, RedisUnavailable.
         """
         texts = self._texts(to)
         addresses, wrong = await self._addresses(texts, method)
@@ -84,26 +86,30 @@ class Recipients:
             raise _refusal(found.wrong)
         return found
 
-    async def examine(self, to: object, method: ChannelSpec, account: str | None, credential: Credential) -> Found:
-        """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
+    async def examine(
+        self, to: object, method: ChannelSpec, account: str | None, credential: Credential
+    ) -> FoundRecipients:
+        """Return the recipients of `to` as `find` does, and list the wrong ones instead of refusing them.
 
-        Malformed addresses come first among the wrong ones, unknown usernames and tags last.
+        Malformed addresses come first in the list, unknown usernames and tags last.
 
-        Since nothing is sent and nothing counted, only an administrator learns that a username and an address are one
-        person: others could hold ten thousand numbers a call against a colleague's.
-        Raises Refusal recipients_invalid where `to` is no list of strings, or too long; too_many_tries; and as above.
+        A check costs nothing. So only administrators learn from it that a username and an address are one person:
+        other users could compare ten thousand numbers a call with a colleague's.
+        Raises Refusal recipients_invalid where `to` is no list of strings, or too long; else as `find`.
         """
         texts = self._texts(to)
         addresses, wrong = await self._addresses(texts, method)
-        malformed = {one.text for one in wrong}
+        malformed = {problem.text for problem in wrong}
         sound = [text for text in texts if text not in malformed]
         found = await self._resolve(sound, addresses, method, account, credential, is_sent=False)
         return found._replace(wrong=tuple(sorted((*wrong, *found.wrong), key=lambda problem: problem.is_unknown)))
 
-    async def _addresses(self, texts: Sequence[str], method: ChannelSpec) -> tuple[dict[str, str | None], list[Wrong]]:
-        """Read each text as an address, None where it may be a username; and list those that can be neither."""
+    async def _addresses(
+        self, texts: Sequence[str], method: ChannelSpec
+    ) -> tuple[dict[str, str | None], list[WrongRecipient]]:
+        """Parse each text as an address: None where it may be a username. List the texts that can be neither."""
         addresses: dict[str, str | None] = {}
-        wrong: dict[str, Wrong] = {}
+        wrong: dict[str, WrongRecipient] = {}
         for at in range(0, len(texts), SLICE):
             if at:
                 await asyncio.sleep(0)
@@ -122,8 +128,8 @@ class Recipients:
         credential: Credential,
         *,
         is_sent: bool = True,
-    ) -> Found:
-        """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
+    ) -> FoundRecipients:
+        """Look up usernames, and followers if the method has them. Wrong guesses are counted."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts and not method.publishes_addresses:
             return _number(texts, addresses)
@@ -132,13 +138,13 @@ class Recipients:
         wrong = await self._look_up(names, addresses, method) if names else []
         found = _number(texts, addresses, apart=() if is_sent or caller.is_admin else names)
         if method.has_accounts:
-            found, elsewhere = await self._check_standing(found, account)
-            wrong += elsewhere
+            found, unknown_tags = await self._check_following(found, account)
+            wrong += unknown_tags
         if method.publishes_addresses:
             found, unpublished = await self._check_published(found, method)
             wrong += unpublished
         if unknown := sum(problem.is_unknown for problem in wrong):
-            # A check that passes the bound is still answered, once: it names no more than a hundred problems.
+            # The check that exceeds the bound is still answered: it names a hundred problems at most.
             await self._count_tries(caller, unknown, spare=0 if is_sent else unknown - 1)
         return found._replace(wrong=tuple(wrong))
 
@@ -158,12 +164,14 @@ class Recipients:
             raise recipients_wrong("列表里只能是字符串", "the list may hold strings only")
         return to
 
-    async def _look_up(self, names: list[str], addresses: dict[str, str | None], method: ChannelSpec) -> list[Wrong]:
-        """Fill in the contacts of users; return the names that have none."""
+    async def _look_up(
+        self, names: list[str], addresses: dict[str, str | None], method: ChannelSpec
+    ) -> list[WrongRecipient]:
+        """Add the contacts of these users to `addresses`; return the names without a contact."""
         contacts: dict[str, str | None] = {}
         for at in range(0, len(names), NAMES_PER_CALL):
-            asked = {"method": method.name, "names": names[at : at + NAMES_PER_CALL]}
-            answer = await self._auth.call("POST", "/internal/contacts", json=asked)
+            lookup = {"method": method.name, "names": names[at : at + NAMES_PER_CALL]}
+            answer = await self._auth.call("POST", "/internal/contacts", json=lookup)
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                 raise ServiceFailed(f"auth answered {answer.status_code} to /internal/contacts")
             contacts |= answer.json()["contacts"]
@@ -174,50 +182,54 @@ class Recipients:
             if name not in contacts and (misspelt := _explain_misspelt(name, method)):
                 wrong.append(misspelt)
             elif name not in contacts and method.address.is_malformed(name):
-                wrong.append(Wrong(name, method.address.error.zh, method.address.error.en))
+                wrong.append(WrongRecipient(name, method.address.error.zh, method.address.error.en))
             elif name not in contacts:
                 zh, en = f"不是{label.zh}，也没有这个用户", f"no {label.en}, and no such user"
-                wrong.append(Wrong(name, zh, en, is_unknown=True))
+                wrong.append(WrongRecipient(name, zh, en, is_unknown=True))
             elif contacts[name] is None:
-                wrong.append(Wrong(name, f"此用户没有{label.zh}", f"a user without {label.en}"))
+                wrong.append(WrongRecipient(name, f"此用户没有{label.zh}", f"a user without {label.en}"))
             else:
                 addresses[name] = contacts[name]
         return wrong
 
-    async def _check_standing(self, found: Found, account: str | None) -> tuple[Found, list[Wrong]]:
-        standings = await self._followers.standings([one.address for one in found.recipients], account)
-        left, wrong = [], []
-        for recipient, standing in zip(found.recipients, standings, strict=True):
-            match standing:
-                case Standing.LEFT:
-                    left.append(recipient.to)
-                case Standing.ELSEWHERE:
-                    wrong.append(Wrong(recipient.to, "属于另一个公众号", "it is another account's"))
-                case Standing.UNKNOWN:
-                    wrong.append(Wrong(recipient.to, "没有这个标记", "no such tag", is_unknown=True))
-                case Standing.FOLLOWS:
+    async def _check_following(
+        self, found: FoundRecipients, account: str | None
+    ) -> tuple[FoundRecipients, list[WrongRecipient]]:
+        states = await self._followers.find_states([recipient.address for recipient in found.recipients], account)
+        unfollowed, wrong = [], []
+        for recipient, state in zip(found.recipients, states, strict=True):
+            match state:
+                case FollowerState.UNFOLLOWED:
+                    unfollowed.append(recipient.to)
+                case FollowerState.OTHER_ACCOUNT:
+                    wrong.append(WrongRecipient(recipient.to, "属于另一个公众号", "it is another account's"))
+                case FollowerState.UNKNOWN:
+                    wrong.append(WrongRecipient(recipient.to, "没有这个标记", "no such tag", is_unknown=True))
+                case FollowerState.FOLLOWS:
                     pass
-        others = {problem.text for problem in wrong}
-        recipients = tuple(recipient for recipient in found.recipients if recipient.to not in others)
-        return found._replace(recipients=recipients, left=tuple(left)), wrong
+        dropped = {problem.text for problem in wrong}
+        recipients = tuple(recipient for recipient in found.recipients if recipient.to not in dropped)
+        return found._replace(recipients=recipients, unfollowed=tuple(unfollowed)), wrong
 
-    async def _check_published(self, found: Found, method: ChannelSpec) -> tuple[Found, list[Wrong]]:
+    async def _check_published(
+        self, found: FoundRecipients, method: ChannelSpec
+    ) -> tuple[FoundRecipients, list[WrongRecipient]]:
         addresses = [recipient.address for recipient in found.recipients]
         unknown = await self._published.find_unknown(method.name, addresses)
         label = method.address.label
         wrong = [
-            Wrong(one.to, f"没有这个{label.zh}", f"no such {label.en}", is_unknown=True)
-            for one in found.recipients
-            if one.address in unknown
+            WrongRecipient(recipient.to, f"没有这个{label.zh}", f"no such {label.en}", is_unknown=True)
+            for recipient in found.recipients
+            if recipient.address in unknown
         ]
-        known = tuple(one for one in found.recipients if one.address not in unknown)
+        known = tuple(recipient for recipient in found.recipients if recipient.address not in unknown)
         return found._replace(recipients=known), wrong
 
     async def _check_tries(self, caller: Caller) -> None:
         await self._count_tries(caller, 0)
 
     async def _count_tries(self, caller: Caller, unknown: int, spare: int = 0) -> None:
-        """Count guesses. Raises Refusal too_many_tries past the bound, and `spare` more."""
+        """Count wrong guesses. Raises Refusal too_many_tries beyond the bound and `spare`."""
         tries = await self._counters.add(f"unknown:{caller.user_id}", unknown, HOUR_S)
         if tries.count > MAX_UNKNOWN_AN_HOUR + spare:
             after = max(1, round(tries.ends_in_s))
@@ -230,44 +242,44 @@ class Recipients:
             )
 
 
-def _explain_malformed(text: str, method: ChannelSpec) -> Wrong | None:
-    """Say why a text that is no address of the method can't be a username either; None where it may be one."""
+def _explain_malformed(text: str, method: ChannelSpec) -> WrongRecipient | None:
+    """Return why a text that is no address of the method cannot be a username either; None if it may be one."""
     for other in CHANNELS:
         is_apart = other is not method and other.address.usernames != "any"
         if is_apart and other.address.parse(text) is not None:
             zh = f"是{other.address.label.zh}，不是{method.address.label.zh}"
-            return Wrong(text, zh, f"{other.address.label.en} instead of {method.address.label.en}")
+            return WrongRecipient(text, zh, f"{other.address.label.en} instead of {method.address.label.en}")
     if not 1 <= len(text) <= MAX_NAME_CHARACTERS or ":" in text or "/" in text or has_control(text):
         if misspelt := _explain_misspelt(text, method):
             return misspelt
         zh, en = f"既不是{method.address.label.zh}，也不是用户名", f"neither {method.address.label.en} nor username"
-        return Wrong(text, zh, en)
+        return WrongRecipient(text, zh, en)
     return None
 
 
-def _explain_misspelt(text: str, method: ChannelSpec) -> Wrong | None:
-    """Say how the address is written that a text is plainly meant as; None where it is plainly none."""
-    found = method.address.find_spelling(text)
-    if found is None:
+def _explain_misspelt(text: str, method: ChannelSpec) -> WrongRecipient | None:
+    """Return how to write the address that a text obviously means; None if it means none."""
+    spelling = method.address.find_spelling(text)
+    if spelling is None:
         return None
-    return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")
+    return WrongRecipient(text, f"{spelling.zh}，请写成 {spelling.wanted}", f"{spelling.en}; write {spelling.wanted}")
 
 
-def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> Found:
-    """Give each person one number. `apart` are names that are told from everything but themselves."""
-    if len(texts) == 1:  # as most are: nobody to be told from
+def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> FoundRecipients:
+    """Give each person a number. Texts of one address are one person, except the usernames in `apart`."""
+    if len(texts) == 1:  # as in most requests: there are no duplicates
         address = addresses[texts[0]]
-        return Found(() if address is None else (Recipient(n=0, to=texts[0], address=address),))
+        return FoundRecipients(() if address is None else (Recipient(n=0, to=texts[0], address=address),))
     alone = frozenset(apart)
     first: dict[str, tuple[str, str]] = {}
     known = [(address, text) for text in texts if (address := addresses[text]) is not None]
     for address, text in known:
         first.setdefault(f":{text}" if text in alone else identity(address), (address, text))
     recipients = tuple(Recipient(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values()))
-    return Found(recipients, duplicates=len(known) - len(recipients))
+    return FoundRecipients(recipients, duplicates=len(known) - len(recipients))
 
 
-def _refusal(wrong: Sequence[Wrong]) -> Refusal:
+def _refusal(wrong: Sequence[WrongRecipient]) -> Refusal:
     named = wrong[:MAX_NAMED]
     rest = len(wrong) - len(named)
     zh = "、".join(f"{_short(one.text)}（{one.zh}）" for one in named)

@@ -117,9 +117,9 @@ class Resends:
             resend_of=resend_of,
             reference=found.get("reference"),
             category=category,
-            life=timedelta(seconds=CODE_S) if category is Category.CODE else None,
+            lifetime=timedelta(seconds=CODE_S) if category is Category.CODE else None,
         )
-        return await self._drafts.again(draft, username)
+        return await self._drafts.refresh(draft, username)
 
     async def _bytes(self, request: str, digest: str, name: str) -> bytes:
         answer = await self._history.call("GET", f"/internal/attachments/{request}/{digest}")
