@@ -6,9 +6,15 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from imsg_contract.topology import providers_key, route_limits_key, template_limits_key
+from imsg_contract.topology import (
+    FOLLOWERS_COMPLETE,
+    followers_key,
+    providers_key,
+    route_limits_key,
+    template_limits_key,
+)
 from imsg_contract.wire import Category, ProviderLimits, RouteLimits, TemplateLimits
-from imsg_testing.gateway import RunningGateway
+from imsg_testing.gateway import RunningGateway, run_gateway
 
 HOME, ABROAD = "13800138000", "+16502530000"
 CODE = {"template": "code", "params": {"code": "4370"}}
@@ -154,3 +160,36 @@ async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gate
     answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
 
     assert (answer["count"], answer["problems"]) == (1, [])
+
+
+async def test_a_wechat_template_is_judged_by_the_account_that_each_recipient_follows(store_url: str) -> None:
+    async with run_gateway(store_url, wechat={"accounts": {"main": {}, "shop": {}}}) as gateway:
+        await gateway.ready()
+        mine, theirs = "84G-7ZW-YRB", "HE6-M11-100"
+        for account, tag in (("main", mine), ("shop", theirs)):
+            await gateway.redis.call("SADD", followers_key(account), tag, FOLLOWERS_COMPLETE)
+        short, long = TemplateLimits(variables={"goods": 5}), TemplateLimits(variables={"goods": 20})
+        accounts = [
+            ProviderLimits(name="main", countries=("",), limits={"order": short}),
+            ProviderLimits(name="shop", countries=("",), limits={"order": long, "sale": long}),
+        ]
+        await gateway.redis.call("SET", route_limits_key("wechat"), RouteLimits(providers=tuple(accounts)).encode())
+        await gateway.redis.call("HSET", template_limits_key("wechat"), "order", long.encode(), "sale", long.encode())
+
+        async def try_template(template: str, to: object, **more: object) -> str:
+            fields = {
+                "method": "wechat",
+                "to": to,
+                "content": {"template": template, "params": {"goods": "六个字的书名"}},
+            }
+            answer = await gateway.client.post(
+                "/api/v2/messages", json={"token": await gateway.user(role="admin"), **fields, **more}
+            )
+            return str(answer.json().get("detail", ""))
+
+        assert await try_template("order", theirs) == ""
+        assert await try_template("order", theirs, account="shop") == ""
+        assert "5" in await try_template("order", mine)
+        assert f"发往 {mine} 时" in await try_template("order", [theirs, mine])
+        assert await try_template("sale", theirs) == ""
+        assert "sale" in await try_template("sale", mine)

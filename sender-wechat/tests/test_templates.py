@@ -177,7 +177,7 @@ def test_free_text_is_cut_to_the_room_that_fixed_words_leave() -> None:
     assert short == Text("【天存】两\n行")
 
 
-def test_the_gateway_learns_the_limits_of_the_tightest_way() -> None:
+def test_the_gateway_learns_the_limits_of_each_template() -> None:
     limits = TEMPLATES.limits()
     assert limits["TM1"].default
     assert limits["TM1"].variables == {"thing1": 20}
@@ -189,7 +189,8 @@ def test_the_gateway_learns_the_limits_of_the_tightest_way() -> None:
     both = merge_limits(
         {"main": ORDER, "other": templates("T", order={"id": "X", "fields": {"thing1": "${goods}${number}"}})}
     )
-    assert both["order"].variables == {"goods": 17, "number": 20}
+    assert both["order"].variables == {"goods": 20, "number": 32}
+    assert both["order"].kinds == {}
 
 
 def test_ids_and_fields_are_listed_for_the_account_to_be_asked() -> None:

@@ -144,7 +144,9 @@ class DraftReader:
         if is_v2:
             _refuse_unknown_fields(fields, method)
         raw_content = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
-        groups = await self._limits.group(method, found.recipients, raw_content, category, provider)
+        groups = await self._limits.group(
+            method, found.recipients, raw_content, category, provider, accounts=found.accounts
+        )
         checked, counted = _check_content(method, raw_content, groups, has_attachment=has_any(attachment))
         checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import NamedTuple
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_runtime.redis import Redis
@@ -20,6 +21,13 @@ class FollowerState(Enum):
     UNKNOWN = auto()
 
 
+class Following(NamedTuple):
+    """The state of a tag, and the account that its person follows, if any is known."""
+
+    state: FollowerState
+    account: str | None = None
+
+
 class Followers:
     """Reads the sets of followed and left tags of the configured accounts."""
 
@@ -27,15 +35,15 @@ class Followers:
         self._redis = redis
         self._accounts = accounts
 
-    async def find_states(self, tags: Sequence[str], account: str | None) -> list[FollowerState]:
+    async def find(self, tags: Sequence[str], account: str | None) -> list[Following]:
         """Return the state of each tag at `account`, or at any account for None. Raises RedisUnavailable."""
-        states: list[FollowerState] = []
+        found: list[Following] = []
         for at in range(0, len(tags), TAGS_PER_CALL):
-            states += await self._read_states(tags[at : at + TAGS_PER_CALL], account)
-        return states
+            found += await self._find(tags[at : at + TAGS_PER_CALL], account)
+        return found
 
-    async def _read_states(self, tags: Sequence[str], account: str | None) -> list[FollowerState]:
-        following: set[str] = set()
+    async def _find(self, tags: Sequence[str], account: str | None) -> list[Following]:
+        following: dict[str, Following] = {}
         unfollowed: set[str] = set()
         others: set[str] = set()
         is_complete = True
@@ -43,18 +51,18 @@ class Followers:
             followed = await self._redis.call("SMISMEMBER", followers_key(name), *tags, FOLLOWERS_COMPLETE)
             left = await self._redis.call("SMISMEMBER", left_key(name), *tags)
             if account in (None, name):
-                following |= _select(tags, followed)
+                following |= dict.fromkeys(_select(tags, followed), Following(FollowerState.FOLLOWS, name))
                 unfollowed |= _select(tags, left)
                 is_complete &= bool(followed[-1])
             else:
                 others |= _select(tags, followed) | _select(tags, left)
-        states = (
-            dict.fromkeys(others, FollowerState.OTHER_ACCOUNT)
-            | dict.fromkeys(unfollowed, FollowerState.UNFOLLOWED)
-            | dict.fromkeys(following, FollowerState.FOLLOWS)
+        found = (
+            dict.fromkeys(others, Following(FollowerState.OTHER_ACCOUNT))
+            | dict.fromkeys(unfollowed, Following(FollowerState.UNFOLLOWED))
+            | following
         )
-        missing = FollowerState.UNKNOWN if is_complete else FollowerState.FOLLOWS
-        return [states.get(tag, missing) for tag in tags]
+        missing = Following(FollowerState.UNKNOWN if is_complete else FollowerState.FOLLOWS)
+        return [found.get(tag, missing) for tag in tags]
 
 
 def _select(tags: Sequence[str], flags: Sequence[int]) -> set[str]:

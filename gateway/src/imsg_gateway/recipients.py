@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from imsg_channels import CHANNELS
@@ -51,6 +52,8 @@ class FoundRecipients(NamedTuple):
     wrong: tuple[WrongRecipient, ...] = ()
     """The entries of `to` that are no recipients."""
     duplicates: int = 0
+    accounts: Mapping[str, str] = MappingProxyType({})
+    """The official account that each address follows, where it is known."""
 
 
 class Recipients:
@@ -195,10 +198,10 @@ class Recipients:
     async def _check_following(
         self, found: FoundRecipients, account: str | None
     ) -> tuple[FoundRecipients, list[WrongRecipient]]:
-        states = await self._followers.find_states([recipient.address for recipient in found.recipients], account)
+        followings = await self._followers.find([recipient.address for recipient in found.recipients], account)
         unfollowed, wrong = [], []
-        for recipient, state in zip(found.recipients, states, strict=True):
-            match state:
+        for recipient, following in zip(found.recipients, followings, strict=True):
+            match following.state:
                 case FollowerState.UNFOLLOWED:
                     unfollowed.append(recipient.to)
                 case FollowerState.OTHER_ACCOUNT:
@@ -209,7 +212,12 @@ class Recipients:
                     pass
         dropped = {problem.text for problem in wrong}
         recipients = tuple(recipient for recipient in found.recipients if recipient.to not in dropped)
-        return found._replace(recipients=recipients, unfollowed=tuple(unfollowed)), wrong
+        accounts = {
+            recipient.address: name
+            for recipient, following in zip(found.recipients, followings, strict=True)
+            if (name := following.account or account) is not None
+        }
+        return found._replace(recipients=recipients, unfollowed=tuple(unfollowed), accounts=accounts), wrong
 
     async def _check_published(
         self, found: FoundRecipients, method: ChannelSpec

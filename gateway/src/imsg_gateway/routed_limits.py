@@ -1,8 +1,9 @@
-"""By whose limits a content is checked: each recipient's by those of the providers that may carry it to them."""
+"""The limits by which a content is checked: those of the providers that may send it to each recipient."""
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -85,10 +86,13 @@ class RoutedLimits:
         given: object,
         category: Category,
         forced: str | None,
+        *,
+        accounts: Mapping[str, str] = MappingProxyType({}),
     ) -> Sequence[Group]:
-        """Put together the recipients of a content that the same providers may carry it to; never empty.
+        """Group the recipients by the providers that may send a content to them; there is one group at least.
 
-        Whom no provider is for is judged by what the channel as a whole takes. Raises RedisUnavailable.
+        An official account is the only provider of its followers: `accounts` holds what is known of them, by address.
+        Recipients without a provider are judged by the merged limits of the channel. Raises RedisUnavailable.
         """
         if not method.has_templates:
             return [Group(recipients, [None])]
@@ -101,7 +105,12 @@ class RoutedLimits:
         groups: dict[tuple[str, ...], Group] = {}
         found: dict[tuple[str, ...], list[Recipient]] = {}
         for recipient in recipients:
-            able = [one for one in fit if forced is not None or one.reaches(recipient.address)]
+            account = accounts.get(recipient.address)
+            able = [
+                one
+                for one in fit
+                if forced is not None or (one.reaches(recipient.address) and account in (None, one.name))
+            ]
             # What only a provider takes that is switched off waits for it.
             used = able if forced is not None else [one for one in able if one.name not in channel.off] or able
             names = tuple(one.name for one in used)

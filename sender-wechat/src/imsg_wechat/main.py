@@ -48,7 +48,7 @@ from imsg_wechat.routes import RouteServices, make_api
 from imsg_wechat.settings import CalledSettings, Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.template_check import compare_with_account, read_wrong
-from imsg_wechat.templates import Templates, merge_limits
+from imsg_wechat.templates import Templates
 from imsg_wechat.tokens import Credentials, OwnToken, Tokens
 from imsg_wechat.transport import Timeouts, Transport
 from imsg_wechat.unconfirmed import UnconfirmedCalls
@@ -109,9 +109,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     follower_events = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
     webhook = Webhook(followers, connection, receipts.publish, bindings.scan, follower_events.record, now=time.time)
     sender.service.watch(followers.mirror(), "followers")
-    sender.service.watch(
-        PublishedLimits(connection, channel.method, merge_limits(channel.templates)).run(), "templates"
-    )
+    sender.service.watch(PublishedLimits(connection, channel.method, channel.templates).run(), "templates")
     sender.service.watch(follower_events.remove_ended_windows(), "windows")
     for name, check in channel.checks(connection).items():
         sender.service.watch(check.run(), f"templates of {name}")

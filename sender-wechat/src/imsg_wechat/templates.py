@@ -289,26 +289,25 @@ def _find_room(field: str, text: str) -> Mapping[str, int | None]:
 
 
 def merge_limits(accounts: Mapping[str, Templates]) -> dict[str, TemplateLimits]:
-    """Merge the limits of all accounts by template; the tightest limit of each variable counts."""
+    """Merge the limits of all accounts by template: those of the first account, with the widest limit of a variable."""
     merged: dict[str, TemplateLimits] = {}
     for templates in accounts.values():
         for name, limits in templates.limits().items():
-            merged[name] = limits if name not in merged else _tighten(merged[name], limits)
+            merged[name] = limits if name not in merged else _widen(merged[name], limits)
     return merged
 
 
-def _tighten(first: TemplateLimits, second: TemplateLimits) -> TemplateLimits:
-    variables = {
-        name: min(
-            (bound for bound in (first.variables[name], second.variables.get(name)) if bound is not None), default=None
-        )
-        for name in first.variables
+def _widen(first: TemplateLimits, second: TemplateLimits) -> TemplateLimits:
+    bounds = {name: _larger(bound, second.variables.get(name, 0)) for name, bound in first.variables.items()}
+    kinds = {name: kind for name, kind in first.kinds.items() if second.kinds.get(name) == kind}
+    wider = {
+        "variables": bounds,
+        "kinds": kinds,
+        "default": first.default or second.default,
+        "breaks": first.breaks or second.breaks,
     }
-    return first.model_copy(
-        update={
-            "variables": variables,
-            "default": first.default or second.default,
-            "kinds": {**second.kinds, **first.kinds},
-            "breaks": first.breaks and second.breaks,
-        }
-    )
+    return first.model_copy(update=wider)
+
+
+def _larger(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else max(first, second)

@@ -301,12 +301,12 @@ class TemplateLimits(Wire):
 
 
 class ProviderLimits(Wire):
-    """Which messages a provider may carry, and what its templates take."""
+    """Which messages a provider may send, and what its templates take; of WeChat an official account is a provider."""
 
     name: str
     weight: int = 1
     countries: tuple[str, ...] = ("+",)
-    """What the numbers that it takes begin with (E.164)."""
+    """The beginnings of the numbers (E.164) that it takes; the empty text for any address."""
     numbers: tuple[str, ...] = ()
     """The same of its route; empty, here and below: any."""
     templates: tuple[str, ...] = ()
