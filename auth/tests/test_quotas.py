@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.topology import CAPS
 from imsg_limits.quota import Charged, Exhausted
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor
@@ -134,3 +135,47 @@ async def test_quotas_of_the_installation_come_back_where_redis_was_flushed(
         assert isinstance(await charge(redis, user.called), Exhausted)
     finally:
         await admin.put("/api/quotas", {"if-match": tag}, quotas=[])
+
+
+FRESH_CAPS = [
+    {"id": f"sms_{category}_{scope}_per_{per}", "method": "sms", "category": category, "scope": scope, "per": per,
+     "limit": limit}
+    for category, scope, per, limit in (
+        ("code", "user", "minute", 1), ("code", "user", "hour", 5), ("code", "user", "day", 10),
+        ("code", "all", "day", 40), ("notice", "all", "day", 50),
+    )
+]  # fmt: skip
+
+
+async def test_a_fresh_installation_has_caps_and_administrators_replace_them(
+    admin: Visitor, user: Visitor, redis: Redis
+) -> None:
+    fresh = await admin.get("/api/caps")
+    assert fresh.json()["caps"] == FRESH_CAPS
+    assert (await user.get("/api/caps")).json()["reason"] == "no_right"
+    row = {"method": "smtp", "scope": "all", "per": "hour", "limit": 7}
+    tag = {"if-match": fresh.headers["etag"]}
+    changed = await admin.put("/api/caps", tag, caps=[row])
+    assert changed.json()["caps"] == [{"id": "smtp_all_per_hour", "category": None, **row}]
+    assert await redis.call("GET", CAPS) == b"smtp_all_per_hour smtp * all 3600 7\n"
+    assert (await admin.put("/api/caps", tag, caps=[])).json()["reason"] == "changed"
+    assert (await admin.put("/api/caps", {}, caps=[])).json()["reason"] == "if_match_required"
+    back = await admin.put("/api/caps", {"if-match": changed.headers["etag"]}, caps=FRESH_CAPS)
+    assert back.headers["etag"] == fresh.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"per": "month"}, "caps.0.per"), ({"scope": "key"}, "caps.0.scope"), ({"limit": 1_001}, "caps.0.limit"),
+        ({"method": "fax"}, "caps.0.method"), ({"category": "advert"}, "caps.0.category"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_cap_is_refused_and_named(admin: Visitor, wrong: dict[str, Any], named: str) -> None:
+    headers = {"if-match": "*", "accept-language": "en"}
+    refused = await admin.put("/api/caps", headers, caps=[{**FRESH_CAPS[0], **wrong}])
+    assert (refused.status_code, refused.json()["errorCode"]) == (400, 10017)
+    assert named in refused.json()["detail"]
+    twice = await admin.put("/api/caps", headers, caps=[FRESH_CAPS[0], {**FRESH_CAPS[0], "id": "again"}])
+    assert "sms_code_user_per_minute and again" in twice.json()["detail"]
+    assert (await admin.get("/api/caps")).json()["caps"] == FRESH_CAPS

@@ -19,6 +19,7 @@ from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure
+from imsg_limits.caps import Caps
 from imsg_limits.quota import Quota
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import KEY, RunningGateway
@@ -73,7 +74,15 @@ class Bench:
         self.quota = quota
         real = cast("Broker", broker)
         providers = Providers(run_gateway.redis, ("smtp",))
-        self.accepting = Acceptor(real, history, quota, Backpressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
+        self.accepting = Acceptor(
+            real,
+            history,
+            quota,
+            Backpressure(real, 10),
+            providers,
+            caps=Caps(run_gateway.redis, str),
+            repeat_for_s=REPEAT_FOR_S,
+        )
 
     async def count_used(self) -> int:
         """Count what the user has used of this hour."""

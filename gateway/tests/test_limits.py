@@ -3,9 +3,15 @@
 import asyncio
 import re
 from datetime import datetime
+from typing import Any
 
-from imsg_contract.topology import QUOTAS_OF_ALL
+import httpx
+
+from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, Lane
+from imsg_contract.wire import Category
+from imsg_limits.caps import CapRow, Caps, encode_caps
 from imsg_limits.quota import QuotaRow, encode_rows
+from imsg_people.tombstones import NO_KEY, Digests
 from imsg_testing.gateway import RunningGateway, run_gateway
 
 
@@ -86,3 +92,32 @@ async def test_a_quota_of_the_installation_holds_every_user_and_says_so(gateway:
     assert (refused["reason"], refused["quota"], refused["left"]) == ("quota_used_up", "mail", 1)
     assert refused["detail"].startswith("整个系统共用的配额 mail 共 3 个收件人，只剩 1，而此请求需要 2；")
     assert (await gateway.send(token=tokens[1])).json()["errorCode"] == 0
+
+
+async def test_a_single_message_is_refused_where_its_number_got_enough_and_another_user_reaches_it(
+    gateway: RunningGateway,
+) -> None:
+    """Nothing is counted of what is refused; the sender settles what of a list is too much."""
+    row = CapRow("codes", "sms", Category.CODE, "user", "minute", 1)
+    await gateway.redis.call("SET", CAPS, encode_caps([row]))
+    tokens = [await gateway.user(name, may_send_codes="1", per_hour=3) for name in ("zhang", "li")]
+    code = {"to": "13800138000", "method": "sms", "content": "您的验证码是 123456", "category": "code"}
+
+    async def send(token: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+        headers = {"accept-language": "en"}
+        return await gateway.client.post("/api/v2/messages", json={**code, "token": token, **fields}, headers=headers)
+
+    assert (await send(tokens[0])).status_code == 202
+    sender = Caps(gateway.redis, Digests(NO_KEY).of)
+    (job,) = await gateway.jobs(method="sms", lane=Lane.PRIORITY)
+    await sender.count(job, {0: job.recipients[0].address})
+    refused = await send(tokens[0])
+    body = refused.json()
+    assert (refused.status_code, body["errorCode"], body["reason"], body["cap"]) == (
+        429, 10013, "recipient_cap", "codes",
+    )  # fmt: skip
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert "the cap codes allows, 1 in a minute" in body["detail"]
+    assert (await send(tokens[0], category="notice")).headers["ratelimit"].startswith('"hour";r=1')
+    assert (await send(tokens[0], to="13900139000")).status_code == 202
+    assert (await send(tokens[1])).status_code == 202

@@ -168,14 +168,14 @@ async def test_a_stale_list_of_the_installation_never_remains(
 
     async def change(auth: Auth, times: int) -> None:
         for _ in range(times):
-            async with auth.changes.open_quotas_of_all() as change:
-                (last,) = change.quotas or (row,)
-                await change.replace((last._replace(limit=(last.limit or 0) + 1),))
+            async with auth.changes.open_installation_limits() as change:
+                (last,) = change.limits.quotas or (row,)
+                await change.replace(quotas=(last._replace(limit=(last.limit or 0) + 1),))
                 assert await redis.call("GET", QUOTAS_OF_ALL) is None
 
     async def write(auth: Auth, done: asyncio.Event) -> None:
         while not done.is_set():
-            await auth.user_cache.write_quotas_of_all()
+            await auth.user_cache.write_installation_limits()
 
     async with processes(database_url, redis_url, 3) as auths:
         done = asyncio.Event()

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_auth.tables import (
     CHANGES,
+    INSTALLATION_LIMITS,
     KEYS,
     PROVIDER_SWITCHES,
-    QUOTAS_OF_ALL,
     REVOKED,
     THE_INSTALLATION,
     USERS,
@@ -26,6 +26,7 @@ from imsg_contract.api_keys import KeyKind
 from imsg_contract.topology import CHANGE
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
+from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 
 Role = Literal["user", "admin"]
@@ -102,6 +103,14 @@ def set_limit(quotas: Sequence[QuotaRow], like: QuotaRow, limit: int | None) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class InstallationLimits:
+    """The limits of the whole installation."""
+
+    quotas: tuple[QuotaRow, ...]
+    caps: tuple[CapRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """A provider as administrators changed it; None: as the settings say."""
 
@@ -131,7 +140,9 @@ class Key:
     last_used_from: str | None = None
 
 
-_READ_QUOTAS_OF_ALL = select(QUOTAS_OF_ALL.c.quotas).where(QUOTAS_OF_ALL.c.id == THE_INSTALLATION)
+_READ_LIMITS = select(INSTALLATION_LIMITS.c.quotas, INSTALLATION_LIMITS.c.caps).where(
+    INSTALLATION_LIMITS.c.id == THE_INSTALLATION
+)
 _USER_COLUMNS = [USERS.c[name] for name in User.__dataclass_fields__]
 
 
@@ -302,18 +313,18 @@ class Rows:
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
         return switch
 
-    async def read_quotas_of_all(self) -> tuple[QuotaRow, ...]:
-        """Read the quotas of the installation."""
-        return (await self._connection.execute(_READ_QUOTAS_OF_ALL)).scalar_one()  # type: ignore[no-any-return]
+    async def read_installation_limits(self) -> InstallationLimits:
+        """Read the limits of the installation."""
+        return InstallationLimits(**(await self._connection.execute(_READ_LIMITS)).mappings().one())
 
-    async def lock_quotas_of_all(self) -> tuple[QuotaRow, ...]:
-        """Read the quotas of the installation, and lock them until the transaction ends."""
-        found = await self._connection.execute(_READ_QUOTAS_OF_ALL.with_for_update())
-        return found.scalar_one()  # type: ignore[no-any-return]
+    async def lock_installation_limits(self) -> InstallationLimits:
+        """Read the limits of the installation, and lock them until the transaction ends."""
+        found = await self._connection.execute(_READ_LIMITS.with_for_update())
+        return InstallationLimits(**found.mappings().one())
 
-    async def replace_quotas_of_all(self, quotas: Sequence[QuotaRow]) -> None:
-        """Replace the quotas of the installation, which are locked."""
-        await self._connection.execute(update(QUOTAS_OF_ALL).values(quotas=tuple(quotas)))
+    async def replace_installation_limits(self, **lists: tuple[QuotaRow, ...] | tuple[CapRow, ...]) -> None:
+        """Replace `quotas` or `caps`, which are locked."""
+        await self._connection.execute(update(INSTALLATION_LIMITS).values(**lists))
 
     async def add_audit_record(self, body: str, topic: str = CHANGE) -> None:
         """Add an audit record to the outbox, or with another routing key another message."""

@@ -22,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from imsg_contract.wire import Category
+from imsg_limits.caps import CapRow
 from imsg_limits.quota import QuotaRow
 
 MAX_NAME = 64
@@ -82,6 +84,26 @@ class Names(TypeDecorator[tuple[str, ...]]):
         """Read a text; empty: no name."""
         del dialect
         return tuple(value.split(",")) if value else ()
+
+
+class CapRows(TypeDecorator[tuple[CapRow, ...]]):
+    """Caps, as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[CapRow, ...] | None, dialect: Dialect) -> list[dict[str, Any]] | None:
+        """Write objects."""
+        del dialect
+        return None if value is None else [row._asdict() for row in value]
+
+    def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[CapRow, ...]:
+        """Read objects."""
+        del dialect
+        return tuple(
+            CapRow(**{**row, "category": None if row["category"] is None else Category(row["category"])})
+            for row in value or ()
+        )
 
 
 EXACT_NAME = String(MAX_NAME).with_variant(String(MAX_NAME, collation="C"), "postgresql")
@@ -153,13 +175,14 @@ PROVIDER_SWITCHES = Table(
 )
 """A channel's providers as administrators changed them; null: as the settings say."""
 
-QUOTAS_OF_ALL = Table(
-    "installation_quotas",
+INSTALLATION_LIMITS = Table(
+    "installation_limits",
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("quotas", QuotaRows, nullable=False),
+    Column("caps", CapRows, nullable=False),
 )
-"""The quotas of the whole installation: one row, `THE_INSTALLATION`, read and written whole."""
+"""The quotas and caps of the whole installation: one row, `THE_INSTALLATION`, each list read and written whole."""
 
 THE_INSTALLATION = 1
 

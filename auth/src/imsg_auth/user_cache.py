@@ -8,8 +8,9 @@ from ipaddress import ip_network
 from imsg_auth.store import Key, Rows, Store, User
 from imsg_auth.tables import MAX_KEYS
 from imsg_contract.api_keys import CachedKey, key_field
-from imsg_contract.topology import QUOTAS_OF_ALL, counts_key, user_key
+from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_limits.caps import encode_caps
 from imsg_limits.quota import ALL_SENDERS, encode_rows, encode_user_rows
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
@@ -26,9 +27,10 @@ redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
 """)
 
-_WRITE_QUOTAS = Script.of("""
+_WRITE_LIMITS = Script.of("""
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[3])
 return 1
 """)
 
@@ -65,7 +67,7 @@ class UserCache:
         await self._redis.call("DEL", counts_key(username))
 
     async def write(self, username: str) -> bool:
-        """Write an entry from the row, and the installation's quotas where Redis has none.
+        """Write an entry from the row, and the installation's limits where Redis has none.
 
         Return False where there is no such user.
 
@@ -84,36 +86,37 @@ class UserCache:
         if not written:
             raise DatabaseUnavailable("the lock of a user's row was lost while the cache entry was written")
         if not await self._redis.call("EXISTS", QUOTAS_OF_ALL):
-            await self.write_quotas_of_all()
+            await self.write_installation_limits()
         return True
 
-    async def forget_quotas_of_all(self) -> None:
-        """Delete the installation's quotas; call it in the changing transaction, after they were locked.
+    async def forget_installation_limits(self) -> None:
+        """Delete the installation's quotas; call it in the changing transaction, after its limits were locked.
 
         No request is charged until they are written again. Raises RedisUnavailable.
         """
-        await self._redis.run(_FORGET, _QUOTAS_KEYS, [secrets.token_hex(8), FENCE_LIFE_S])
+        await self._redis.run(_FORGET, _LIMITS_KEYS[:2], [secrets.token_hex(8), FENCE_LIFE_S])
 
-    async def write_quotas_of_all(self) -> None:
-        """Write the installation's quotas from their row. Raises RedisUnavailable, DatabaseUnavailable."""
+    async def write_installation_limits(self) -> None:
+        """Write the installation's limits from their row. Raises RedisUnavailable, DatabaseUnavailable."""
         async with self._store.writing() as rows:
-            await rows.lock_quotas_of_all()
-            fence = await self._redis.call("GET", _QUOTAS_KEYS[1]) or b""
-            encoded = encode_rows(await rows.lock_quotas_of_all())  # again: the answer proves that the lock still held
-            if not await self._redis.run(_WRITE_QUOTAS, _QUOTAS_KEYS, [fence, encoded]):
-                raise DatabaseUnavailable("the lock of the quotas was lost while their cache entry was written")
+            await rows.lock_installation_limits()
+            fence = await self._redis.call("GET", _LIMITS_KEYS[1]) or b""
+            limits = await rows.lock_installation_limits()  # again: the answer proves that the lock still held
+            encoded = (encode_rows(limits.quotas), encode_caps(limits.caps))
+            if not await self._redis.run(_WRITE_LIMITS, _LIMITS_KEYS, [fence, *encoded]):
+                raise DatabaseUnavailable("the lock of the limits was lost while their cache entry was written")
 
     async def find(self, username: str) -> User | None:
         """Read a user without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
             return await rows.find_user(username)
 
-    async def refresh_quotas_of_all(self) -> None:
-        """Write the installation's quotas after a change, if possible; a gateway asks for missing ones."""
+    async def refresh_installation_limits(self) -> None:
+        """Write the installation's limits after a change, if possible; a gateway asks for missing ones."""
         try:
-            await self.write_quotas_of_all()
+            await self.write_installation_limits()
         except (RedisUnavailable, DatabaseUnavailable) as error:
-            log.warning("quotas_not_cached", error=str(error))
+            log.warning("limits_not_cached", error=str(error))
 
     async def refresh(self, username: str) -> None:
         """Write an entry after a change, if possible; a gateway asks for a missing one."""
@@ -124,7 +127,7 @@ class UserCache:
 
     async def forget_all(self) -> None:
         """Delete all entries, at start: the database may have been restored, or changed while Redis was down."""
-        await self.forget_quotas_of_all()
+        await self.forget_installation_limits()
         cursor: bytes | int = 0
         while True:
             cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{user_key('')}*", "COUNT", SCAN_COUNT)
@@ -163,7 +166,7 @@ def _cached_key(key: Key) -> CachedKey:
     )
 
 
-_QUOTAS_KEYS = [QUOTAS_OF_ALL, f"imsg:fence:{{{QUOTAS_OF_ALL}}}"]
+_LIMITS_KEYS = [QUOTAS_OF_ALL, f"imsg:fence:{{{QUOTAS_OF_ALL}}}", CAPS]
 
 
 def _keys(username: str) -> list[str]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from imsg_auth.store import FieldTaken, Rows, Store, User
+from imsg_auth.store import FieldTaken, InstallationLimits, Rows, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
+from imsg_limits.caps import CapRow
 from imsg_limits.quota import QuotaRow
 from imsg_web.callers import Caller
 
@@ -40,11 +41,11 @@ class Cache(Protocol):
     async def refresh(self, username: str) -> None:
         """Write the user's entry, if Redis and the database answer."""
 
-    async def forget_quotas_of_all(self) -> None:
+    async def forget_installation_limits(self) -> None:
         """Delete the installation's quotas. Raises RedisUnavailable."""
 
-    async def refresh_quotas_of_all(self) -> None:
-        """Write the installation's quotas, if Redis and the database answer."""
+    async def refresh_installation_limits(self) -> None:
+        """Write the installation's limits, if Redis and the database answer."""
 
 
 class NoCache:
@@ -59,10 +60,10 @@ class NoCache:
     async def refresh(self, username: str) -> None:
         """Do nothing."""
 
-    async def forget_quotas_of_all(self) -> None:
+    async def forget_installation_limits(self) -> None:
         """Do nothing."""
 
-    async def refresh_quotas_of_all(self) -> None:
+    async def refresh_installation_limits(self) -> None:
         """Do nothing."""
 
 
@@ -99,16 +100,19 @@ class UserChange:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotasChange:
-    """A change of the installation's quotas, which are locked and not cached; it commits when its block ends."""
+class InstallationChange:
+    """A change of the installation's limits, which are locked; it commits when its block ends.
 
-    quotas: tuple[QuotaRow, ...]
+    Its quotas are not cached meanwhile.
+    """
+
+    limits: InstallationLimits
     rows: Rows
     at: datetime
 
-    async def replace(self, quotas: tuple[QuotaRow, ...]) -> None:
-        """Replace them."""
-        await self.rows.replace_quotas_of_all(quotas)
+    async def replace(self, **lists: tuple[QuotaRow, ...] | tuple[CapRow, ...]) -> None:
+        """Replace `quotas` or `caps`."""
+        await self.rows.replace_installation_limits(**lists)
 
     async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
         """Add the audit record to the same transaction."""
@@ -160,17 +164,17 @@ class UserChanges:
         await self._cache.refresh(username)
 
     @asynccontextmanager
-    async def open_quotas_of_all(self) -> AsyncIterator[QuotasChange]:
-        """Open a change of the installation's quotas.
+    async def open_installation_limits(self) -> AsyncIterator[InstallationChange]:
+        """Open a change of the installation's limits.
 
         Raises DatabaseUnavailable and RedisUnavailable, and then nothing was changed.
         """
         async with self._store.writing() as rows:
-            quotas = await rows.lock_quotas_of_all()
-            await self._cache.forget_quotas_of_all()
-            yield QuotasChange(quotas, rows, self._now_utc())
+            limits = await rows.lock_installation_limits()
+            await self._cache.forget_installation_limits()
+            yield InstallationChange(limits, rows, self._now_utc())
         self._wake()
-        await self._cache.refresh_quotas_of_all()
+        await self._cache.refresh_installation_limits()
 
     async def add_user(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; DatabaseUnavailable, RedisUnavailable."""

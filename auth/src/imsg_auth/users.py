@@ -8,12 +8,13 @@ from typing import Any
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
 from imsg_auth.schemas.users import Modification, Registration, UserPatch
-from imsg_auth.store import DEFAULT_QUOTAS, Store, User, set_limit
+from imsg_auth.store import DEFAULT_QUOTAS, InstallationLimits, Store, User, set_limit
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.callers import Caller
 from imsg_web.etags import require_match
@@ -112,20 +113,28 @@ class Users:
             await change.note(actor, "quotas", before=_show(change.user.quotas), after=_show(quotas))
         return quotas
 
-    async def find_quotas_of_all(self) -> tuple[QuotaRow, ...]:
-        """Read the quotas of the whole installation."""
+    async def find_installation_limits(self) -> InstallationLimits:
+        """Read the quotas and caps of the whole installation."""
         async with self._store.reading() as rows:
-            return await rows.read_quotas_of_all()
+            return await rows.read_installation_limits()
 
     async def replace_quotas_of_all(
         self, actor: Caller, quotas: tuple[QuotaRow, ...], if_match: str | None
     ) -> tuple[QuotaRow, ...]:
         """Replace the quotas of the whole installation. Raises Refusal of `require_match`."""
-        async with self._changes.open_quotas_of_all() as change:
-            require_match(if_match, change.quotas)
-            await change.replace(quotas)
-            await change.note(actor, "quotas", before=_show(change.quotas), after=_show(quotas))
+        async with self._changes.open_installation_limits() as change:
+            require_match(if_match, change.limits.quotas)
+            await change.replace(quotas=quotas)
+            await change.note(actor, "quotas", before=_show(change.limits.quotas), after=_show(quotas))
         return quotas
+
+    async def replace_caps(self, actor: Caller, caps: tuple[CapRow, ...], if_match: str | None) -> tuple[CapRow, ...]:
+        """Replace the caps. Raises Refusal of `require_match`."""
+        async with self._changes.open_installation_limits() as change:
+            require_match(if_match, change.limits.caps)
+            await change.replace(caps=caps)
+            await change.note(actor, "caps", before=_show(change.limits.caps), after=_show(caps))
+        return caps
 
     async def remove(self, actor: Caller, username: str) -> None:
         """Remove a user. Raises Refusal no_such_user, last_administrator."""
@@ -239,8 +248,8 @@ def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
         raise Refusal("not_by_key")
 
 
-def _show(quotas: Sequence[QuotaRow]) -> list[dict[str, Any]]:
-    return [row._asdict() for row in quotas]
+def _show(rows: Sequence[QuotaRow] | Sequence[CapRow]) -> list[dict[str, Any]]:
+    return [row._asdict() for row in rows]
 
 
 LIMITS: Mapping[str, QuotaRow] = {

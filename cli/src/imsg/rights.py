@@ -13,6 +13,7 @@ from imsg_channels import CHANNELS, METHODS
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.topology import (
     BACKING_UP,
+    CAPS,
     CHANGE,
     DEAD,
     ERASED,
@@ -26,6 +27,7 @@ from imsg_contract.topology import (
     Lane,
     Topology,
     addresses_key,
+    capped_key,
     channel_key,
     followers_key,
     left_key,
@@ -93,8 +95,8 @@ def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
     if channel.publishes_addresses:
         published.append(addresses_key(channel.name))
     return RedisRights(
-        reads=(TOMBSTONES, suppressed_key(channel.name), switches_key(channel.name)),
-        writes=("imsg:ledger:*", *published, *channel.redis_keys),
+        reads=(TOMBSTONES, CAPS, suppressed_key(channel.name), switches_key(channel.name)),
+        writes=("imsg:ledger:*", capped_key(channel.name, ANY), *published, *channel.redis_keys),
         also=channel.redis_commands,
     )
 
@@ -104,6 +106,8 @@ AT_REDIS: Mapping[str, RedisRights] = {
         reads=(
             user_key(ANY),
             QUOTAS_OF_ALL,
+            CAPS,
+            capped_key(ANY, ANY),
             followers_key(ANY),
             left_key(ANY),
             no_provider_key(ANY),
@@ -120,13 +124,14 @@ AT_REDIS: Mapping[str, RedisRights] = {
         writes=(
             user_key(ANY),
             QUOTAS_OF_ALL,
+            CAPS,
             switches_key(ANY),
             "imsg:used:*",
             "imsg:fence:*",
             "imsg:tally:*",
             "imsg:login-known:*",
         ),
-        also=("scan", "zadd", "zscore", "zremrangebyrank"),
+        also=("scan", "zremrangebyrank"),
     ),
     "history": RedisRights(
         reads=(ERASED, channel_key(ANY)),
@@ -140,7 +145,22 @@ AT_REDIS: Mapping[str, RedisRights] = {
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""
 
 COMMON = ("ping", "time", "select", "hello", "client|setinfo", "client|setname", "client|id", "eval", "evalsha")
-READS = ("get", "mget", "exists", "ttl", "pttl", "hget", "hmget", "hgetall", "hkeys", "hlen", "hexists", "sismember")
+READS = (
+    "get",
+    "mget",
+    "exists",
+    "ttl",
+    "pttl",
+    "hget",
+    "hmget",
+    "hgetall",
+    "hkeys",
+    "hlen",
+    "hexists",
+    "sismember",
+    "zrange",
+    "zscore",
+)
 READS_OF_SETS = ("smismember", "smembers", "scard", "sscan", "type")
 WRITES = (
     "set",
@@ -156,6 +176,8 @@ WRITES = (
     "incrby",
     "sadd",
     "srem",
+    "zadd",
+    "zremrangebyscore",
 )
 """The commands of the services' calls and scripts; Redis checks each command of a script."""
 

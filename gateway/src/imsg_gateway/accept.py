@@ -15,13 +15,14 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
-from imsg_gateway.credentials import Credential, Owner
+from imsg_gateway.credentials import Cost, Credential, Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
+from imsg_limits.caps import Caps
 from imsg_limits.quota import Charged, Quota
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import logger
@@ -60,12 +61,14 @@ class Acceptor:
         backpressure: Backpressure,
         providers: Providers,
         *,
+        caps: Caps,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         repeat_for_s: float = REPEAT_FOR_S,
     ) -> None:
         self._broker = broker
         self._history = history
         self._quota = quota
+        self._caps = caps
         self._backpressure = backpressure
         self._providers = providers
         self._now = now
@@ -102,7 +105,10 @@ class Acceptor:
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        charged = await credential.charge(len(draft.recipients), kind, segments=_count_segments(draft), method=method)
+        cap = None
+        if kind is not None:
+            cap = await self._caps.prepare(method, draft.category, owner.user_id, draft.recipients[0].address)
+        charged = await credential.charge(Cost(len(draft.recipients), kind, _count_segments(draft), method, cap))
         if (sender := draft.sender) is not None and not charged.may_send_by(sender):
             await self._refund(charged)
             raise Refusal("may_not_send_by", sender=sender)

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from imsg_contract.api_keys import CachedKey
 from imsg_contract.errors import Refusal
-from imsg_gateway.limits import refuse_exhausted
+from imsg_gateway.limits import refuse_capped, refuse_exhausted
+from imsg_limits.caps import CapCheck
 from imsg_limits.quota import (
+    Capped,
     Charged,
     CodesForbidden,
     Exhausted,
@@ -27,7 +29,20 @@ MAX_ROUNDS = 4
 """How often a user may be missing in the cache, or the epoch be another, before the gateway gives up: each is a change
 made in that very moment."""
 
-ChargeResult = Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked
+ChargeResult = (
+    Charged | Exhausted | Capped | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked
+)
+
+
+class Cost(NamedTuple):
+    """What a request is charged as."""
+
+    recipients: int
+    kind: Kind | None = None
+    """What it is one of, where one user may send so many of them at once."""
+    segments: int = 0
+    method: str = ""
+    cap: CapCheck | None = None
 
 
 class Owner(NamedTuple):
@@ -84,20 +99,20 @@ class Credential(ABC):
         Raises Refusal no_scope, not_by_key, and what `authenticate` raises.
         """
 
-    async def charge(
-        self, recipients: int, kind: Kind | None = None, *, segments: int = 0, method: str = ""
-    ) -> Charged:
-        """Count one request, if token or key, `available` and quotas allow it, all in one step.
+    async def charge(self, cost: Cost) -> Charged:
+        """Count one request, if token or key, `available`, quotas and caps allow it, all in one step.
 
-        `kind` is what it is one of. Raises Refusal token_invalid, sending_disabled, may_not_send_codes and what
-        `limits` knows; ServiceUnavailable, RedisUnavailable.
+        Raises Refusal token_invalid, sending_disabled, may_not_send_codes and what `limits` knows; ServiceUnavailable,
+        RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
-            match await self._charge(recipients, kind, segments, method):
+            match await self._charge(cost):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise refuse_exhausted(nothing_left, recipients, segments, self._zone)
+                    raise refuse_exhausted(nothing_left, cost.recipients, cost.segments, self._zone)
+                case Capped() as capped:
+                    raise refuse_capped(capped)
                 case SendingDisabled():
                     raise Refusal("sending_disabled")
                 case CodesForbidden():
@@ -115,7 +130,7 @@ class Credential(ABC):
         """Verify it by the user cache. Raises like `authenticate`."""
 
     @abstractmethod
-    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
+    async def _charge(self, cost: Cost) -> ChargeResult:
         """Ask Redis to count, once."""
 
     @abstractmethod

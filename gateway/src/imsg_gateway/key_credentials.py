@@ -8,9 +8,9 @@ from datetime import tzinfo
 from imsg_contract import api_keys
 from imsg_contract.api_keys import ApiKey, CachedKey
 from imsg_contract.errors import Refusal
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Credential, Owner
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
 from imsg_gateway.key_usage import KeyUsage
-from imsg_limits.quota import CachedUser, Charged, Kind, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_limits.quota import CachedUser, Charged, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_runtime.logs import bind
 from imsg_web.callers import Caller, UsedKey
 from imsg_web.clients import read_hop
@@ -146,7 +146,7 @@ class KeyCredential(Credential):
                     username = None
         raise ServiceUnavailable("auth did not write the user into the cache")
 
-    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
+    async def _charge(self, cost: Cost) -> ChargeResult:
         if self._verdict is None:
             await self.authenticate()
         known = self._verdict
@@ -155,12 +155,13 @@ class KeyCredential(Credential):
             known.username,
             known.parsed.digest,
             0,
-            recipients,
+            cost.recipients,
             known.parsed.user_id,
-            kind=kind,
+            kind=cost.kind,
             key=known.cached,
-            segments=segments,
-            method=method,
+            segments=cost.segments,
+            method=cost.method,
+            cap=cost.cap,
         )
         if isinstance(result, TokenRevoked):
             self._authenticator.forget(self.text)

@@ -1,10 +1,11 @@
-"""Quotas as the client reads them: RateLimit headers, and the refusal of what is used up."""
+"""Quotas and caps as the client reads them: RateLimit headers, and the refusal of what is used up."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from imsg_contract.errors import Refusal
-from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, Exhausted, Per, Scope, Unit, Window
+from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, Capped, Exhausted, Per, Scope, Unit, Window
 
 _NAMES = {PER_HOUR.key: "hour", PER_DAY.key: "day", RECIPIENTS_PER_DAY.key: "recipients"}
 """What the headers call the quotas that v1 knows; of others it is the id."""
@@ -59,4 +60,19 @@ def refuse_exhausted(found: Exhausted, recipients: int, segments: int, zone: tzi
         scope_en=scope_en,
         retry_after_s=max(1, window.opens_in_s),
         headers=headers(found.windows),
+    )
+
+
+def refuse_capped(found: Capped) -> Refusal:
+    """Refuse a single message whose address got as many as a cap allows."""
+    row, after = found.row, max(1, math.ceil(found.opens_in_s))
+    return Refusal(
+        "recipient_cap",
+        extra={"cap": row.id},
+        cap=row.id,
+        limit=row.limit,
+        per_zh={"minute": "分钟", "hour": "小时", "day": "天"}[row.per],
+        per_en=row.per,
+        after=after,
+        retry_after_s=after,
     )

@@ -42,8 +42,10 @@ from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
 from imsg_limits.admission import MAX_PER_USER, Admission
 from imsg_limits.backpressure import Backpressure
+from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_limits.quota import Counters, Quota
+from imsg_people.tombstones import NO_KEY, Digests
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
@@ -142,7 +144,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     backpressure = Backpressure(broker, settings.max_depth)
     providers = Providers(store, broker.topology.methods)
     lag_throttle = LagThrottle(time.monotonic, MAX_PER_USER)
-    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
+    caps = Caps(store, Digests(settings.erasure_key or NO_KEY).of)
+    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps)
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
     limits = RoutedLimits(store, templates, channels.providers)
     drafts = _make_drafts(settings, store, peers.auth, limits)

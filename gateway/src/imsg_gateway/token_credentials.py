@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from imsg_contract import tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.tokens import Token
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Credential, Owner
-from imsg_limits.quota import CachedUser, Kind, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
+from imsg_limits.quota import CachedUser, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -115,17 +115,18 @@ class TokenCredential(Credential):
                     await self._cache()
         raise ServiceUnavailable("auth did not write the user into the cache")
 
-    async def _charge(self, recipients: int, kind: Kind | None, segments: int, method: str) -> ChargeResult:
+    async def _charge(self, cost: Cost) -> ChargeResult:
         known = await self._require_verdict()
         return await self._authenticator.quota.charge(
             self.username,
             self.token.nonce,
             known.epoch,
-            recipients,
+            cost.recipients,
             known.user_id,
-            kind=kind,
-            segments=segments,
-            method=method,
+            kind=cost.kind,
+            segments=cost.segments,
+            method=cost.method,
+            cap=cost.cap,
         )
 
     async def _verify_again(self, stale: StaleToken) -> None:

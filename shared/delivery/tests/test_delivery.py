@@ -26,6 +26,7 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
+from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
@@ -76,6 +77,7 @@ class Bed:
             publisher=OutcomePublisher(broker, Random(1), many=100),  # noqa: S311  jitter
             claims=self.claims,
             lookups=RecipientLookups(None, None),
+            caps=Caps(redis, str),
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
             metrics=Metrics(self.registry, "smtp"),
             queue=self.queue,

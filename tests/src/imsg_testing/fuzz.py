@@ -162,6 +162,12 @@ def _match_any(headers: Fields) -> None:
     headers["if-match"] = "*"
 
 
+def _distinct_caps(body: Fields) -> None:
+    """Let no two caps count the same, and leave enough for what else is tried."""
+    rows = {(row["method"], row.get("category"), row["scope"], row["per"]): row for row in body["caps"]}
+    body["caps"] = [{**row, "id": f"row-{number}", "limit": 1_000} for number, row in enumerate(rows.values())]
+
+
 def _distinct_quotas(body: Fields) -> None:
     """Let no two quotas count the same, and leave enough for what else is tried."""
     rows = {(row["counts"], row["per"], row.get("method")): {**row, "limit": 10**9} for row in body["quotas"]}
@@ -201,6 +207,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ("body", _email),
         ("body", _password),
     ),
+    ("PUT", "/api/v2/caps"): (("headers", _match_any), ("body", _distinct_caps)),
     ("PUT", "/api/v2/quotas"): (("headers", _match_any), ("body", _distinct_quotas)),
     ("GET", "/api/v2/users/{username}/quotas"): (("path_parameters", _ask_for_known),),
     ("PUT", "/api/v2/users/{username}/quotas"): (

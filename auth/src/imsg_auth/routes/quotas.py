@@ -1,12 +1,13 @@
-"""The quotas of users and of the whole installation."""
+"""The quotas of users and of the whole installation, and the caps of addresses."""
 
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
 from imsg_auth.routes.dependencies import AuthServices
-from imsg_auth.schemas.quotas import QuotasAnswer, QuotasBody, QuotaShape
+from imsg_auth.schemas.quotas import CapsAnswer, CapsBody, CapShape, QuotasAnswer, QuotasBody, QuotaShape
 from imsg_contract.error_responses import BODY
+from imsg_limits.caps import CapRow
 from imsg_limits.quota import QuotaRow
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.etags import IfMatch, make_etag
@@ -40,7 +41,7 @@ async def replace_user_quotas(
 @router.get("/quotas", responses=describe_refusals("no_right"))
 async def list_quotas(_: Administrator, services: AuthServices, response: Response) -> QuotasAnswer:
     """List the quotas of the whole installation, which all users share."""
-    return _show(await services.users.find_quotas_of_all(), response)
+    return _show((await services.users.find_installation_limits()).quotas, response)
 
 
 @router.put("/quotas", responses=describe_refusals(*REPLACING))
@@ -51,6 +52,25 @@ async def replace_quotas(
     return _show(await services.users.replace_quotas_of_all(administrator, body.list_rows(), if_match), response)
 
 
+@router.get("/caps", responses=describe_refusals("no_right"))
+async def list_caps(_: Administrator, services: AuthServices, response: Response) -> CapsAnswer:
+    """List the caps: how many messages one address gets."""
+    return _show_caps((await services.users.find_installation_limits()).caps, response)
+
+
+@router.put("/caps", responses=describe_refusals(*REPLACING))
+async def replace_caps(
+    administrator: Administrator, body: CapsBody, services: AuthServices, response: Response, if_match: IfMatch = None
+) -> CapsAnswer:
+    """Replace the caps, in force within two seconds."""
+    return _show_caps(await services.users.replace_caps(administrator, body.list_rows(), if_match), response)
+
+
 def _show(quotas: Sequence[QuotaRow], response: Response) -> QuotasAnswer:
     response.headers["ETag"] = make_etag(quotas)
     return QuotasAnswer(quotas=[QuotaShape.model_validate(row._asdict()) for row in quotas])
+
+
+def _show_caps(caps: Sequence[CapRow], response: Response) -> CapsAnswer:
+    response.headers["ETag"] = make_etag(caps)
+    return CapsAnswer(caps=[CapShape.model_validate(row._asdict()) for row in caps])

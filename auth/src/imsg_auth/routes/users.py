@@ -46,7 +46,7 @@ async def modify(administrator: Administrator, username: str, body: Modification
 async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], services: AuthServices) -> UsersAnswer:
     """List the users."""
     page, has_more = await services.users.list_page(query.cursor, query.search, query.limit)
-    quotas_of_all = await services.users.find_quotas_of_all()
+    quotas_of_all = (await services.users.find_installation_limits()).quotas
     records = [await _read_record(services, user, quotas_of_all) for user in page]
     cursor = base64.urlsafe_b64encode(page[-1].username.encode()).decode() if has_more else None
     return UsersAnswer(users=records, next=cursor)
@@ -78,7 +78,7 @@ async def remove_user(administrator: Administrator, username: str, services: Aut
 
 async def show_user(services: RouteServices, user: User) -> UserAnswer:
     """Show a user with what is used of the quotas."""
-    record = await _read_record(services, user, await services.users.find_quotas_of_all())
+    record = await _read_record(services, user, (await services.users.find_installation_limits()).quotas)
     return UserAnswer(**record.model_dump())
 
 

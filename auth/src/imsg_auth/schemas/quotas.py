@@ -1,11 +1,14 @@
-"""Quotas: the list that replaces another, and how a quota is shown, with and without its use."""
+"""Quotas and caps: the list that replaces another, and how each is shown, a quota with and without its use."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from imsg_auth.schemas.fields import example
 from imsg_channels import METHODS
+from imsg_contract.wire import Category
+from imsg_limits import caps
+from imsg_limits.caps import MAX_CAP, CapRow, name_cap
 from imsg_limits.quota import Per, QuotaRow, Scope, Unit, name_row
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
@@ -45,9 +48,30 @@ class Quota(RequestModel):
         return QuotaRow(name, self.counts, self.per, self.limit, self.method)
 
 
-def _require_distinct(quotas: list[Quota]) -> list[Quota]:
-    """Require that no two quotas have one id, or count the same."""
-    rows = [quota.make_row() for quota in quotas]
+class Cap(RequestModel):
+    """One cap: a limit of the messages to one address within any such period."""
+
+    id: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Refusals name it; absent: made.")
+    ] = None
+    method: Annotated[str, AfterValidator(_read_method), Field(json_schema_extra={"enum": list(METHODS)})]
+    category: Annotated[Category | None, Field(strict=False, description="Absent: whatever the category.")] = None
+    scope: Annotated[caps.Scope, Field(description="`user`: what one user sends; `all`: what all users send.")]
+    per: Annotated[caps.Per, Field(description="A rolling period: the last 60 seconds, 60 minutes or 24 hours.")]
+    limit: Annotated[int, Field(ge=0, le=MAX_CAP)]
+
+    def make_row(self) -> CapRow:
+        """Return the row, which always has an id."""
+        name = self.id or name_cap(self.method, self.category, self.scope, self.per)
+        return CapRow(name, self.method, self.category, self.scope, self.per, self.limit)
+
+
+Limits = TypeVar("Limits", list[Quota], list[Cap])
+
+
+def _require_distinct(limits: Limits) -> Limits:
+    """Require that no two limits have one id, or count the same."""
+    rows = [limit.make_row() for limit in limits]
     for at, row in enumerate(rows):
         if any(row.id == other.id for other in rows[:at]):
             raise field_error(
@@ -59,7 +83,7 @@ def _require_distinct(quotas: list[Quota]) -> list[Quota]:
                 f"{same.id} 与 {row.id} 计的是同一个数，请只留一个",
                 f"{same.id} and {row.id} count the same; keep one of them",
             )
-    return quotas
+    return limits
 
 
 class QuotasBody(RequestModel):
@@ -79,6 +103,20 @@ class QuotasBody(RequestModel):
     def list_rows(self) -> tuple[QuotaRow, ...]:
         """Return the rows, each with an id."""
         return tuple(quota.make_row() for quota in self.quotas)
+
+
+class CapsBody(RequestModel):
+    """PUT /api/caps: the whole list."""
+
+    model_config = example(
+        {"caps": [{"method": "sms", "category": "code", "scope": "user", "per": "minute", "limit": 1}]}
+    )
+
+    caps: Annotated[list[Cap], Field(max_length=MAX_ROWS), AfterValidator(_require_distinct)]
+
+    def list_rows(self) -> tuple[CapRow, ...]:
+        """Return the rows, each with an id."""
+        return tuple(cap.make_row() for cap in self.caps)
 
 
 class QuotaShape(AnswerPart):
@@ -104,3 +142,20 @@ class QuotasAnswer(Success):
     """A list of quotas."""
 
     quotas: list[QuotaShape]
+
+
+class CapShape(AnswerPart):
+    """One cap."""
+
+    id: str
+    method: str
+    category: Annotated[Category | None, Field(description="null: whatever the category.")]
+    scope: caps.Scope
+    per: caps.Per
+    limit: int
+
+
+class CapsAnswer(Success):
+    """The list of caps."""
+
+    caps: list[CapShape]

@@ -3,12 +3,12 @@
 from imsg_console.explanations.table import Table, group_codes
 
 CODES: Table = group_codes(
-    later="expired",
+    later="expired recipient_cap",
     new_relation="erased",
     suppressed="suppressed",
     wait=(
-        "suppressions_unknown status_unknown history_away attachment_damaged content_damaged away circuit_open paced "
-        "unreachable http_429 http_5"
+        "caps_unknown suppressions_unknown status_unknown history_away attachment_damaged content_damaged away "
+        "circuit_open paced unreachable http_429 http_5"
     ),
     dead_letter="dead_letter",
     bug="bug",

@@ -37,6 +37,8 @@ RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
         "PUT /users/{username}/quotas": None,
         "GET /quotas": None,
         "PUT /quotas": None,
+        "GET /caps": None,
+        "PUT /caps": None,
     },
     "history": {
         "GET /messages": "query",

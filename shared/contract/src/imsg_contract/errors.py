@@ -224,6 +224,13 @@ REASONS: Mapping[str, Reason] = {
         "{scope_en} quota {quota} of {limit} {unit_en} has {left} left, and this request needs {wanted}; it opens "
         "again at {opens}.",
     ),
+    "recipient_cap": Reason(
+        10013,
+        429,
+        "该收件人已达上限 {cap}（每{per_zh}最多 {limit} 条），{after} 秒后可以再发。",
+        "This recipient has got as many as the cap {cap} allows, {limit} in a {per_en}; you can send again in {after} "
+        "seconds.",
+    ),
     # 10014, 10015
     "not_following": Reason(
         10014,

@@ -155,6 +155,14 @@ QUOTAS_OF_ALL = "imsg:quotas"
 COUNTS_OF_ALL = "imsg:used:all"
 """The hash of the installation's counts."""
 
+CAPS = "imsg:caps"
+"""The rows of the caps, which auth writes for gateways and senders."""
+
+
+def capped_key(method: str, digest: str) -> str:
+    """Return the sorted set of the messages of a day to an address: senders write it, the gateway reads it."""
+    return f"imsg:capped:{method}:{digest}"
+
 
 CHANNEL_LOOK_S = 0.5
 """The greatest age of the channel's state that a worker goes by."""

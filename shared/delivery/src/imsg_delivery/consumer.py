@@ -23,10 +23,11 @@ from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
+from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups, name_sender
 from imsg_people.suppressions import SuppressionMirror
-from imsg_people.tombstones import Digests, Tombstones
+from imsg_people.tombstones import NO_KEY, Digests, Tombstones
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.redis import Redis
 
@@ -88,6 +89,7 @@ class Worker(Generic[Prepared]):
         self._stopping = stopping
         self._durations = durations
         self._clock = clock
+        self._caps = Caps(redis, Digests(erasure_keys or NO_KEY).of)
         self._claims = Claims(redis, durations.lease_s, heartbeat.stopped)
         self._outage = OutageGuard(channel.find_outage if isinstance(channel, SupportsOutage) else lambda: None, clock)
         self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_reported)
@@ -123,6 +125,7 @@ class Worker(Generic[Prepared]):
             publisher=self._publisher,
             claims=self._claims,
             lookups=lookups,
+            caps=self._caps,
             pause=self._pause,
             metrics=self._metrics,
             queue=self._broker.topology.queue(self._channel.method, lane),

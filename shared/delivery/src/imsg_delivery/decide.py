@@ -8,6 +8,7 @@ from imsg_contract.wire import Again, Blocked, Job, Outcome, Refused, Result, Se
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step
+from imsg_limits.caps import CapRow
 from imsg_people.suppressions import UNKNOWN
 
 MAX_EXTENSION_S = 86_400
@@ -39,6 +40,14 @@ SUPPRESSIONS_UNKNOWN = "suppressions_unknown"
 
 LOOK_AGAIN_S = 10.0
 """How long such a message waits."""
+
+RECIPIENT_CAP = "recipient_cap"
+"""The code of a message whose recipient got as many as a cap allows."""
+
+CAPS_UNKNOWN = Blocked(
+    "", "caps", "caps_unknown", "What its recipient got can't be read for now.", LOOK_AGAIN_S, was_called=False
+)
+"""The result for messages that can't be counted for now."""
 
 DEAD = "dead_letter"
 """The code of a message whose job is a dead letter; history answers the same for what it settles itself."""
@@ -152,6 +161,12 @@ def decide_status(state: Claimed, result: Result, now_s: float, terms: AttemptTe
 def decide_erased(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
     """Return the transition of a message whose recipient was erased after its acceptance."""
     return _stop(state, Status.FAILED, Refused("", ERASED, "The recipient's data was erased"), now_s, terms)
+
+
+def decide_capped(state: Claimed, row: CapRow, now_s: float, terms: AttemptTerms) -> Transition:
+    """Return the transition of a message whose recipient got as many as a cap allows."""
+    why = f"Its recipient had got as many as the cap {row.id} allows, {row.limit} in a {row.per},"
+    return _stop(state, Status.FAILED, Refused("", RECIPIENT_CAP, why), now_s, terms)
 
 
 def decide_dead(n: int, now_s: float, terms: AttemptTerms) -> Transition:

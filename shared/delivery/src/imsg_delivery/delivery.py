@@ -12,12 +12,23 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
-from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Status, Unknown
+from imsg_contract.wire import (
+    Again,
+    Blocked,
+    Job,
+    Outcome,
+    Recipient,
+    Refused,
+    Result,
+    Sent,
+    Status,
+    Unknown,
+)
 from imsg_delivery.channel import Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Free, Lapsed, Record, Settled, Transition
 from imsg_delivery.claims.settled import SettledChunk
 from imsg_delivery.claims.store import BeginReply, ChunkRecord
-from imsg_delivery.decide import AttemptTerms, decide, decide_before_call
+from imsg_delivery.decide import CAPS_UNKNOWN, AttemptTerms, decide, decide_before_call, decide_capped
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.lane_context import LaneContext
@@ -26,7 +37,7 @@ from imsg_delivery.slots import Slot
 from imsg_people.lookups import RecipientLookup
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import logger
-from imsg_runtime.redis import RedisUnavailable
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
@@ -204,6 +215,7 @@ class ChunkDelivery(Generic[Prepared]):
     async def call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
         """Make one call for those that may be sent to now. A channel that raises is a bug: the provider may have it."""
         held = self.decide_before_call(claimed)
+        held |= await self._count_caps([state for state in claimed if state.n not in held])
         sendable = [state for state in claimed if state.n not in held]
         if not sendable:
             return list(held.values())
@@ -252,6 +264,20 @@ class ChunkDelivery(Generic[Prepared]):
                 if transition is not None:
                     held[state.n] = transition
         return held
+
+    async def _count_caps(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
+        """Count messages by the caps of their addresses; decide what becomes of those that are too many."""
+        addresses = {state.n: self.recipients[state.n].address for state in claimed}
+        try:
+            reached = await self.lane.caps.count(self.job, addresses)
+        except (RedisUnavailable, RedisRefused) as error:
+            log.warning("caps_unknown", chunk=self.chunk.name, why=str(error))
+            return {state.n: decide(state, CAPS_UNKNOWN, self.now_s(), self.terms) for state in claimed}
+        return {
+            state.n: decide_capped(state, row, self.now_s(), self.terms)
+            for state in claimed
+            if (row := reached.get(state.n)) is not None
+        }
 
     def count(self, result: Result) -> None:
         """Count a result, and let the pause switch know of a block."""

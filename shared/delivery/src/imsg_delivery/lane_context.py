@@ -15,6 +15,7 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
+from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups
 
@@ -30,6 +31,8 @@ class LaneContext(Generic[Prepared]):
     claims: Claims
     lookups: RecipientLookups
     """Find the recipients that are erased or suppressed."""
+    caps: Caps
+    """Count what each address gets."""
     pause: PauseSwitch
     metrics: Metrics
     queue: str

@@ -22,6 +22,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BLOCK_BYTES = 64
 """The block of SHA-256."""
 
+NO_KEY = (SecretStr("imsg"),)
+"""In place of `IMSG_ERASURE_KEY` where it is not set, for digests that are kept for a day."""
+
 OFF_LOOP = 2_000
 """Digests of more addresses are computed in a thread: each takes a microsecond or two."""
 

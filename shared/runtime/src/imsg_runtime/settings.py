@@ -124,7 +124,7 @@ class Common(BaseSettings):
     service_key: Keys = ()
     """Opens a service to the services that call it. The first key signs, all verify."""
     erasure_key: Keys = ()
-    """The key of the digests by which history and the senders know erased people. Keep it as long as any backup."""
+    """The key of the digests by which iMSG knows erased people and counts caps. Keep it as long as any backup."""
     timezone: TimeZone = "Asia/Shanghai"
     """The time zone of the hours and days of limits, statistics and reports."""
     host: str = "127.0.0.1"

@@ -1,10 +1,19 @@
-"""Create users, revoked tokens, API keys, provider switches, quotas, and the outbox."""  # noqa: INP001  loaded by path
+"""Create users, revoked tokens, API keys, provider switches, limits, and the outbox."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
+
+FRESH_CAPS = (
+    ("code", "user", "minute", 1),
+    ("code", "user", "hour", 5),
+    ("code", "user", "day", 10),
+    ("code", "all", "day", 40),
+    ("notice", "all", "day", 50),
+)
+"""The caps of a fresh installation, on SMS: category, scope, period, limit."""
 
 _NAME = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
@@ -64,12 +73,24 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean),
         sa.Column("weight", sa.Integer),
     )
-    quotas = op.create_table(
-        "installation_quotas",
+    limits = op.create_table(
+        "installation_limits",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("quotas", sa.JSON, nullable=False),
+        sa.Column("caps", sa.JSON, nullable=False),
     )
-    op.bulk_insert(quotas, [{"id": 1, "quotas": []}])
+    caps = [
+        {
+            "id": f"sms_{category}_{scope}_per_{per}",
+            "method": "sms",
+            "category": category,
+            "scope": scope,
+            "per": per,
+            "limit": limit,
+        }
+        for category, scope, per, limit in FRESH_CAPS
+    ]
+    op.bulk_insert(limits, [{"id": 1, "quotas": [], "caps": caps}])
     op.create_table(
         "changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),

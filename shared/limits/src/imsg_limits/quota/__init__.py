@@ -17,6 +17,7 @@ from imsg_limits.quota.results import (
     BURST_S,
     MAX_BURST,
     CachedUser,
+    Capped,
     Charge,
     Charged,
     CodesForbidden,
@@ -41,8 +42,8 @@ from imsg_limits.quota.rows import (
     encode_user_rows,
     name_row,
 )
-from imsg_limits.quota.scripts import SERVER_TIME
 from imsg_limits.quota.zone import offsets
+from imsg_limits.server_time import SERVER_TIME
 
 __all__ = [
     "ALL_SENDERS",
@@ -53,6 +54,7 @@ __all__ = [
     "RECIPIENTS_PER_DAY",
     "SERVER_TIME",
     "CachedUser",
+    "Capped",
     "Charge",
     "Charged",
     "CodesForbidden",

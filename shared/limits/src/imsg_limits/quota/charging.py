@@ -8,10 +8,12 @@ from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.api_keys import key_field
 from imsg_contract.topology import COUNTS_OF_ALL, QUOTAS_OF_ALL, counts_key, user_key
+from imsg_limits.caps import CapCheck
 from imsg_limits.quota.results import (
     BURST_S,
     MAX_BURST,
     CachedUser,
+    Capped,
     Charge,
     Charged,
     CodesForbidden,
@@ -26,8 +28,9 @@ from imsg_limits.quota.results import (
     Window,
 )
 from imsg_limits.quota.rows import ALWAYS_COUNTED, PERIODS, QuotaRow, decode_rows, encode_rows, encode_user_rows
-from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, SERVER_TIME, USED
+from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, USED
 from imsg_limits.quota.zone import offsets
+from imsg_limits.server_time import SERVER_TIME
 from imsg_runtime.redis import Argument, Redis, Script
 
 _TABLE_AGE_S = 86_400
@@ -112,12 +115,13 @@ class Quota:
         key: bytes | None = None,
         segments: int = 0,
         method: str = "",
-    ) -> Charged | Exhausted | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
+        cap: CapCheck | None = None,
+    ) -> Charged | Exhausted | Capped | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
         """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
         The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest, and
         `key` what `read_cached_user` returned of it; StaleToken says that it was changed since, and `epoch` is not
-        read.
+        read. `cap` is what the address of a single message has; it is looked at and not counted.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing.
         """
@@ -132,6 +136,7 @@ class Quota:
             "" if kind is None else kind[0],
             segments,
             method,
+            *(("", "", "") if cap is None else cap.arguments),
         ]
         script = self._charge
         if times is None or now is None:
@@ -140,7 +145,10 @@ class Quota:
         else:
             arguments += (f"{now:.6f}", *times.fields, *times.opens)
         counts = counts_key(username)
-        reply = await self._redis.run(script, [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL], arguments)
+        keys = [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL]
+        reply = await self._redis.run(script, keys if cap is None else [*keys, cap.key], arguments)
+        if cap is not None and reply[0] == b"capped":
+            return Capped(cap.rows[int(reply[1]) - 1], int(reply[2]) / 1_000)
         if isinstance(reply[0], list):
             reply, returned = reply
             times = self._note(returned, began_at)

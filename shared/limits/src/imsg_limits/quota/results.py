@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from imsg_limits.caps import CapRow
 from imsg_limits.quota.rows import QuotaRow
 
 BURST_S, MAX_BURST = 10, 200
@@ -74,6 +75,14 @@ class Exhausted:
 
     windows: tuple[Window, ...]
     window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """The address of a single message got as many as a cap allows, and nothing was counted."""
+
+    row: CapRow
+    opens_in_s: float
 
 
 @dataclass(frozen=True, slots=True)

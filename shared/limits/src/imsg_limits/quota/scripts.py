@@ -1,9 +1,7 @@
 """The Lua scripts of quotas: each reads and counts in one atomic step, by the server's clock."""
 
+from imsg_limits.caps import FIND_CAP
 from imsg_runtime.redis import Script
-
-SERVER_TIME = "(function() local at = redis.call('TIME') return at[1] + at[2] / 1000000 end)()"
-"""The server's clock as a Lua expression in Unix seconds: gateways' clocks may differ."""
 
 # The current windows, where the caller does not pass them (docs/performance.md).
 # A count's field is its unit and method, then its window: m START (a minute by its first second), h START:OFFSET (an
@@ -116,6 +114,7 @@ local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV
 
 _COUNT = (
     _READ
+    + FIND_CAP.replace("{", "{{").replace("}", "}}")
     + """
 local word, crowded = 'charged', false
 local function judge(costs, limits, used)
@@ -157,6 +156,10 @@ if rows_of_all ~= '' then
   fields_of_all, costs_of_all, limits_of_all, used_of_all = read(KEYS[4], rows_of_all, 'id')
   judge(costs_of_all, limits_of_all, used_of_all)
 end
+if word == 'charged' and KEYS[5] then
+  local reached, wait = find_cap(KEYS[5], ARGV[10], ARGV[8], ARGV[9], now * 1000)
+  if reached > 0 then return {{'capped', reached, wait}} end
+end
 if word == 'charged' then
   local changes = {{}}
   if kind ~= '' then
@@ -180,20 +183,21 @@ end
 CHARGE = (
     _CHECK_USER
     + """
-local now = tonumber(ARGV[8])
-local windows = {{m = ARGV[9], h = ARGV[10], d = ARGV[11], M = ARGV[12]}}
-local opens = {{m = tonumber(ARGV[13]), h = tonumber(ARGV[14]), d = tonumber(ARGV[15]), M = tonumber(ARGV[16])}}
+local now = tonumber(ARGV[11])
+local windows = {{m = ARGV[12], h = ARGV[13], d = ARGV[14], M = ARGV[15]}}
+local opens = {{m = tonumber(ARGV[16]), h = tonumber(ARGV[17]), d = tonumber(ARGV[18]), M = tonumber(ARGV[19])}}
 """
     + _COUNT
     + """
 return result
 """
 )
-"""KEYS: the cached user, the counts of the user, the rows of the installation, the counts of the installation.
+"""KEYS: the cached user, the counts of the user, the rows of the installation, the counts of the installation, and of a
+single message that has caps what its address got.
 
 ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
-to the limit; or none), segments, method, then the time as the caller knows it: now, the fields of the windows, and when
-the next ones open.
+to the limit; or none), segments, method, of a single message that has caps its user, category and caps, then the time
+as the caller knows it: now, the fields of the windows, and when the next ones open.
 
 For an API key the first two are the key as the caller knows it, and `key:DIGEST`.
 Nearly all charges use this script.
@@ -203,7 +207,7 @@ CHARGE_AND_RETURN_TIME = (
     _WINDOWS
     + _CHECK_USER
     + """
-find_windows(8)
+find_windows(11)
 """
     + _COUNT
     + """
