@@ -134,6 +134,10 @@ async def test_a_user_has_nothing_to_do_with_anothers_keys(user: Visitor, admin:
     assert (await user.post(KEYS, **SOUND, username="admin")).json()["reason"] == "no_right"
     everybodys = [key["id"] for key in (await admin.get(f"{KEYS}?limit=500")).json()["keys"]]
     assert {key_id, others} <= set(everybodys)
+    users = [key["id"] for key in (await admin.get(f"{KEYS}?username={user.called}")).json()["keys"]]
+    assert users == [key_id]
+    assert (await admin.get(f"{KEYS}?username=nobody")).json()["keys"] == []
+    assert (await user.get(f"{KEYS}?username=admin")).json()["reason"] == "no_right"
     assert (await admin.delete(f"{KEYS}/{key_id}")).status_code == 200
 
 

@@ -14,6 +14,7 @@ import xlsxwriter
 from playwright.sync_api import Page, expect
 
 from imsg_channels import METHODS
+from imsg_console.message.snippets import KEY_PLACE
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
@@ -305,6 +306,8 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     deployment: Deployment, visit: Visits, tmp_path: Path
 ) -> None:
     user = deployment.new_user()
+    made = {"username": user, "name": "page", "kind": "live", "scopes": ["send:smtp", "query"]}
+    key = deployment.call("POST", "/api/v2/keys", {**made, "token": deployment.token()})["key"]
     seen = open_form(visit, username=user)
     page, to = seen.page, address()
     write(page, f"{to}\n")
@@ -316,7 +319,7 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     for language, command in (("curl", ["sh"]), ("Python", [sys.executable])):
         page.get_by_role("tab", name=language).click()
         page.get_by_role("button", name=f"复制 {language} 代码").click()
-        copied = page.evaluate("navigator.clipboard.readText()").replace("在此填写密码", PASSWORD)
+        copied = page.evaluate("navigator.clipboard.readText()").replace(KEY_PLACE, key)
         script = tmp_path / f"lines-{language}"
         script.write_text(copied, encoding="utf-8")
         done = subprocess.run([*command, str(script)], capture_output=True, timeout=60, check=True, text=True)

@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from imsg_console.features.send import snippets
-from imsg_console.features.send.snippets import SentRequest
+from imsg_console.message import snippets
+from imsg_console.message.snippets import SentRequest
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long
-
-PASSWORD = "p'a\"ss\\wo$rd`id`"
 
 HOSTILE = "$(touch run) `touch run` \\n \\u0041 $HOME ${HOME} %s '\"'\"' JSON ❤ 😀 \x7f &lt;\nJSON\n$TOKEN\t</script>"
 
@@ -69,13 +67,12 @@ WAYS = [
 
 
 def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Write the lines with a password put in, run them, and return what history knows of the request then."""
-    user = deployment.new_user(password=PASSWORD, per_hour=10)
-    text = write(SentRequest(deployment.url, user, **sending), "PUT IT HERE")
-    secret = json.dumps(PASSWORD)[1:-1]
-    if write is snippets.java:
-        secret = secret.replace("\\", "\\\\").replace('"', '\\"')
-    said = run(text.replace("PUT IT HERE", secret), folder)
+    """Write the code with a key put in, run it, and return what history knows of the request then."""
+    user = deployment.new_user(per_hour=10)
+    made = {"username": user, "name": "snippets", "kind": "live", "scopes": ["send:smtp", "query"]}
+    key = deployment.call("POST", "/api/v2/keys", {**made, "token": deployment.token()})["key"]
+    text = write(SentRequest(deployment.url, **sending), snippets.KEY_PLACE)
+    said = run(text.replace(snippets.KEY_PLACE, key), folder)
     assert re.search(r'"errorCode": ?0|id=\'[0-9a-f]{32}\'', said), said
     assert not (folder / "run").exists()
     results: list[dict[str, Any]] = []
@@ -120,7 +117,7 @@ def test_lines_read_attachments_and_long_lists_from_files(
 def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
     to = ['say "hi"', "back\\slash", *(f"name{number}" for number in range(snippets.LONG_LIST))]
     (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
-    text = snippets.curl(SentRequest("http://127.0.0.1:1", "u", "wechat", to, "您好"), "p")
+    text = snippets.curl(SentRequest("http://127.0.0.1:1", "wechat", to, "您好"), "k")
     body = text[text.rindex("<<JSON\n") :].removeprefix("<<JSON\n").removesuffix("JSON\n")
     assert json.loads(_output(["sh", "-c", f"cat <<JSON\n{body}JSON\n"], tmp_path))["to"] == to
 

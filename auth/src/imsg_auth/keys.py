@@ -142,10 +142,20 @@ class ApiKeys:
             await change.note(actor, "key_rotated", **_describe(new), old=old.id, old_valid_s=old_valid_s)
         return new, text
 
-    async def list_page(self, actor: Caller, after: str | None, limit: int) -> tuple[list[Key], bool]:
-        """Read keys after an id, an administrator those of all users, and whether there are more."""
+    async def list_page(
+        self, actor: Caller, username: str | None, after: str | None, limit: int
+    ) -> tuple[list[Key], bool]:
+        """Read keys after an id, and whether there are more: a user's, or all that the actor may see.
+
+        Raises Refusal no_right.
+        """
+        owner = None if username is None else usernames.normal(username)
+        if not actor.is_admin:
+            if owner not in (None, actor.username):
+                raise Refusal("no_right")
+            owner = actor.username
         async with self._store.reading() as rows:
-            keys = await rows.list_keys(None if actor.is_admin else actor.username, after, limit + 1)
+            keys = await rows.list_keys(owner, after, limit + 1)
         return keys[:limit], len(keys) > limit
 
     async def find_used(self, caller: Caller) -> Key | None:

@@ -30,14 +30,18 @@ Expires = Annotated[
 def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Make, list, change, rotate and end API keys."""
     if lists_by_itself(context):
-        list_all(url, as_json=as_json)
+        list_all(url=url, as_json=as_json)
 
 
 @app.command("list")
-def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def list_all(
+    user: Annotated[str | None, typer.Option(help="Whose keys (administrators).")] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
     """List one's own keys; administrators see those of all users."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        keys = list(api.iterate(PATH, "keys", {}))
+        keys = list(api.iterate(PATH, "keys", {} if user is None else {"username": user}))
     if as_json:
         say_json({"errorCode": 0, "errorMessage": "OK", "keys": keys})
         return

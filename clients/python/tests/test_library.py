@@ -419,7 +419,7 @@ def test_every_operation_that_needs_no_administrator_is_there(stack: Deployment,
                     wanted.add((verb.upper(), re.sub(r"{\w+}", "{}", path.removeprefix("/api/v2"))))
     source = (Path(imsg_client.__file__).parent / "_async" / "client.py").read_text(encoding="utf-8")
     called = re.findall(r'Call\(\s*"([A-Z]+)", f?"(/[^"]+)"', source)
-    called += [("GET", path) for path in re.findall(r'_(?:get|page)\(f?"(/[^"]+)"', source)]
+    called += [("GET", path) for path in re.findall(r'_(?:get|page)\(\s*f?"(/[^"]+)"', source)]
     called += [("POST", path) for path in re.findall(r'_post\(f?"(/[^"]+)"', source)]
     assert wanted - {(verb, re.sub(r"{\w+}", "{}", path)) for verb, path in called} == set()
     assert len(wanted) > 20

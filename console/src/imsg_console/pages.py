@@ -5,6 +5,7 @@ from imsg_console.features.callbacks import deliveries_page
 from imsg_console.features.callbacks import page as callbacks
 from imsg_console.features.channels import page as channels
 from imsg_console.features.followers import page as followers
+from imsg_console.features.keys import page as keys
 from imsg_console.features.messages import message_page, mine_page
 from imsg_console.features.messages import page as messages
 from imsg_console.features.overview import page as overview
@@ -32,6 +33,7 @@ PAGES: tuple[Page, ...] = (
     replies.PAGE,
     usage.PAGE,
     limits_page.PAGE,
+    keys.PAGE,
     callbacks.PAGE,
     deliveries_page.PAGE,
     password_page.PAGE,

@@ -30,10 +30,10 @@ async def add_key(user: User, body: NewKey, services: AuthServices) -> NewKeyAns
     return NewKeyAnswer(id=key.id, key=text)
 
 
-@router.get("", responses=describe_refusals("wrong_type"))
+@router.get("", responses=describe_refusals("wrong_type", "no_right"))
 async def list_keys(user: User, query: Annotated[KeysQuery, Query()], services: AuthServices) -> KeysAnswer:
     """List one's own API keys; administrators see those of all users."""
-    page, has_more = await services.keys.list_page(user, query.cursor, query.limit)
+    page, has_more = await services.keys.list_page(user, query.username, query.cursor, query.limit)
     return KeysAnswer(
         keys=[KeyRecord.model_validate(key, from_attributes=True) for key in page],
         next=page[-1].id if has_more else None,

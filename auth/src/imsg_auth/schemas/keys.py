@@ -156,6 +156,7 @@ class KeysQuery(BaseModel):
 
     limit: PageLimit = PAGE
     cursor: Annotated[str | None, Field(pattern="^[0-9a-f]{32}$", description="`next` of the page before.")] = None
+    username: Annotated[Name | None, Field(description="Whose keys, for administrators.")] = None
 
 
 class KeyRecord(AnswerPart):

@@ -31,6 +31,7 @@ def text_field(
         attrs(made, maxlength=most)
     if hint:
         attrs(made, hint=hint)
+    made.on_value_change(lambda: made.validate(return_result=False) if made.error else None)
     return made.without_auto_validation()
 
 

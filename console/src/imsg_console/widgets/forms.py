@@ -30,11 +30,15 @@ class Field:
     """As the API names it."""
     label: str
     value: Any = ""
-    kind: Literal["text", "lines", "whole", "choice", "choices", "switch"] = "text"
-    """`choices` gives a list of the options that are ticked; `whole` an int, or None where the field is empty."""
+    kind: Literal["text", "lines", "date", "whole", "choice", "choices", "switch"] = "text"
+    """`choices` gives a list of the options that are ticked; `whole` an int, or None where the field is empty; `date`
+    a day such as `2027-01-31`, or an empty text.
+    """
     hint: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     """Value → label, of a `choice` or `choices`."""
+    empty: str = ""
+    """What is wrong where none of the `choices` is ticked, in a sentence; empty: nothing."""
     check: Check | None = None
     most: int = 0
     """The most characters; 0: any number."""
@@ -88,14 +92,21 @@ class Form:
 
     def is_valid(self) -> bool:
         """Check every field; the first wrong one gets the cursor."""
-        return is_valid([one for one in self._inputs.values() if hasattr(one, "validate") and _is_shown(one)])
+        self._error.clear()
+        if not is_valid([one for one in self._inputs.values() if hasattr(one, "validate") and _is_shown(one)]):
+            return False
+        for one in self._fields.values():
+            if one.empty and not self._read(one):
+                self.show_sentence(one.empty)
+                return False
+        return True
 
     def show_error(self, error: ApiError) -> None:
         """Show what the API refuses: at its field where it names one, else above the buttons."""
         name, sentence = locate_error(self._t, error, {name: one.label for name, one in self._fields.items()})
         self._error.clear()
-        if name in self._inputs:
-            made = self._inputs[name]
+        made = self._inputs.get(name)
+        if made is not None and not isinstance(made, dict):  # choices are several elements
             attrs(made, error=True, error_message=sentence)
             made.run_method("focus")
             made.on_value_change(lambda: attrs(made, error=False))
@@ -118,6 +129,9 @@ class Form:
         match one.kind:
             case "whole":
                 return whole_field(one.label, one.value, hint=one.hint, check=one.check)
+            case "date":
+                day = text_field(one.label, one.value, hint=one.hint, check=one.check, kind="date")
+                return day.props("stack-label max=9999-12-31")
             case "choice":
                 made = choice_field(one.label, one.options, one.value)
                 return attrs(made, hint=one.hint) if one.hint else made
@@ -130,7 +144,8 @@ class Form:
             case "choices":
                 with element("fieldset", "stack tight"):
                     element("legend", "", one.label)
-                    return {name: ui.checkbox(text, value=name in one.value) for name, text in one.options.items()}
+                    with element("div", "form-choices"):
+                        return {name: ui.checkbox(text, value=name in one.value) for name, text in one.options.items()}
         made_text = text_field(
             one.label, str(one.value or ""), hint=one.hint, check=one.check, most=one.most, lines=one.kind == "lines"
         )
@@ -143,7 +158,7 @@ class Form:
                 return read_whole(made)
             case "choices":
                 return [name for name, box in made.items() if box.value]
-            case "text" | "lines":
+            case "text" | "lines" | "date":
                 return str(made.value or "").strip()
         return made.value
 

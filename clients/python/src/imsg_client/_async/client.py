@@ -441,11 +441,16 @@ class AsyncClient:
 
     # API keys
 
-    async def keys(self, *, page_size: int = 50) -> AsyncIterator[Key]:
-        """List your API keys, the oldest first, as far as you iterate; an administrator's list has those of all."""
+    async def keys(self, *, username: str | None = None, page_size: int = 50) -> AsyncIterator[Key]:
+        """List your API keys, the oldest first, as far as you iterate; an administrator's list has those of all.
+
+        `username`: whose keys, for administrators.
+        """
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._page("/keys", "keys", {"limit": page_size, "cursor": cursor or None}, Key)
+            page = await self._page(
+                "/keys", "keys", {"username": username, "limit": page_size, "cursor": cursor or None}, Key
+            )
             for item in page.items:
                 yield item
             cursor = page.next

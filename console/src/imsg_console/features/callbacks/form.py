@@ -51,9 +51,6 @@ async def _ask(
     t = view.t
 
     async def save_form(form: Form) -> Any:  # noqa: ANN401  any JSON
-        if not form.read()["events"]:
-            form.show_sentence(t("callbacks.events_missing"))
-            return None
         return await save(form.read())
 
     def check_url(text: str) -> str:
@@ -65,5 +62,12 @@ async def _ask(
     )
     description = Field("description", t("callbacks.description"), values["description"], most=200)
     options = {name: name_event(t, name) for name in names}
-    events = Field("events", t("callbacks.events"), values["events"], "choices", options=options)
+    events = Field(
+        "events",
+        t("callbacks.events"),
+        values["events"],
+        "choices",
+        options=options,
+        empty=t("callbacks.events_missing"),
+    )
     return await ask_form(view, title, [url, description, events], t("callbacks.save"), save_form)

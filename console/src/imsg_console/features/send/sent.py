@@ -6,20 +6,20 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError, make_url
-from imsg_console.features.send import snippets
-from imsg_console.features.send.snippets import SentRequest
 from imsg_console.features.send.steps import Steps
+from imsg_console.message import snippets
 from imsg_console.message.blocks import explain_block
+from imsg_console.message.code_tabs import draw_code, read_base_url
 from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
+from imsg_console.message.snippets import SentRequest
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.bars import bar
-from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
-from imsg_console.widgets.facts import code_block, draw_facts
+from imsg_console.widgets.facts import draw_facts
 from imsg_console.widgets.notices import empty, notice
 
 SEARCH_S = 0.7
@@ -37,10 +37,10 @@ STATUSES = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "e
 class Sent:
     """The page of one request."""
 
-    def __init__(self, view: View, identity: str, base_url: str, count: int = 0) -> None:
+    def __init__(self, view: View, identity: str, count: int = 0) -> None:
         """`count` is the number of recipients, where the request was sent just now."""
         self._view, self._t, self._identity = view, view.t, identity
-        self._base_url, self._count = base_url, count
+        self._count = count
         self._pace = Pace()
         self._block = ""
         """Why its channel sends nothing now."""
@@ -180,14 +180,14 @@ class Sent:
         """Draw the code that sends the same, for curl, Python and Java."""
         t, api = self._t, self._view.api
         heading(2, t("sent.lines"))
-        element("p", "muted", t("sent.lines_what"))
+        element("p", "muted", t("sent.lines_what", key=snippets.KEY_PLACE))
+        link_to(t("sent.make_key"), "/keys", "vpn_key").classes("button")
         if request["content"] is None:
             notice(t("sent.content_gone"), "info")
             return
         messages = (await api.get("/api/v2/messages", id=self._identity, limit=snippets.LONG_LIST + 1))["messages"]
         sent = SentRequest(
-            self._base_url,
-            self._view.session.username,
+            read_base_url(),
             request["method"],
             [str(message["to"]) for message in messages if message["to"] is not None],  # else erased
             request["content"],
@@ -200,17 +200,7 @@ class Sent:
                 element("span", "muted", t("sent.list_file_what"))
         if sent.files:
             element("p", "muted", t("sent.files_what"))
-        password = t("sent.password_here")
-        with ui.tabs().props("no-caps align=left") as tabs:
-            for name in snippets.LANGUAGES:
-                ui.tab(name)
-        attrs(tabs, aria_label=t("sent.lines"))
-        with ui.tab_panels(tabs, value="curl").classes("lines"):
-            for name, write in snippets.LANGUAGES.items():
-                with ui.tab_panel(name), element("div", "stack tight code"):
-                    code = write(sent, password)
-                    copy_button(self._view, code, name=t("sent.copy", name=name))
-                    code_block(code, name)
+        draw_code(self._view, sent)
 
     def _download(self) -> None:
         address = self._view.files.offer(

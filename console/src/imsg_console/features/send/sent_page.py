@@ -2,8 +2,6 @@
 
 import re
 
-from nicegui import ui
-
 from imsg_console.features.send.sent import Sent
 from imsg_console.layout import draw_missing
 from imsg_console.view import Group, Page, View
@@ -22,13 +20,7 @@ async def show(view: View) -> None:
         return
     number = view.query.get("n", "")
     count = int(number) if number.isascii() and number.isdigit() and len(number) < MOST_DIGITS else 0
-    await Sent(view, view.segments["id"], _origin(), count).show()
-
-
-def _origin() -> str:
-    """Return the address of iMSG that this page was loaded from."""
-    request = ui.context.client.request
-    return str(request.base_url).rstrip("/")
+    await Sent(view, view.segments["id"], count).show()
 
 
 PAGE = Page("/sent/{id}", "sent", Group.USER, show, under="/send")

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from nicegui import ui
 
-from imsg_console.client import ApiError, path
+from imsg_console.client import ApiError, make_url, path
 from imsg_console.features.users import form, import_file
 from imsg_console.features.users.records import MOST_NAME, User, locate_error
 from imsg_console.near_limits import find_near_limits
@@ -85,7 +84,8 @@ class Users:
                 "edit": lambda user: form.change(view, user, self.reload),
                 "reset": lambda user: form.reset_password(view, user, self.reload),
                 "switch": self._switch,
-                "messages": lambda user: ui.navigate.to(f"/messages?{urlencode({'username': user['username']})}"),
+                "messages": lambda user: ui.navigate.to(make_url("/messages", username=user["username"])),
+                "keys": lambda user: ui.navigate.to(make_url("/keys", username=user["username"])),
                 "delete": self._delete,
             },
         )
@@ -154,6 +154,7 @@ class Users:
             cells.button("reset", t("users.reset"), icon="password"),
             cells.button("switch", switch, icon=icon),
             cells.button("messages", t("users.messages_of"), icon="mail"),
+            cells.button("keys", t("users.keys_of"), icon="vpn_key"),
             cells.button("delete", t("users.delete"), icon="delete"),
         )
         return [[cells.button("edit", t("users.edit"), t("users.edit_of", name=name)), more]]

@@ -10,6 +10,9 @@ from typing import Any
 
 LIST_FILE = "recipients.txt"
 
+KEY_PLACE = "YOUR-API-KEY"
+"""Stands for the key in code of a request that was sent; ASCII, as a header has to be."""
+
 LONG_LIST = 20
 """Recipients from which on they are read from a file."""
 
@@ -19,11 +22,10 @@ JAVA_LITERAL = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request that was sent."""
+    """A request that was sent, or an example of one."""
 
     url: str
     """Where iMSG is, without a slash at the end."""
-    username: str
     method: str
     to: Sequence[str]
     content: Any
@@ -31,6 +33,8 @@ class SentRequest:
     """Names of attachments."""
     account: str | None = None
     category: str = "notice"
+    can_query: bool = True
+    """Whether the key may ask what became of the request."""
 
     @property
     def is_long(self) -> bool:
@@ -52,24 +56,25 @@ _Piece = str | _Base64 | _Lines
 """The JSON text in pieces: what is written out, and what is read from a file."""
 
 
-def curl(sent: SentRequest, password: str) -> str:
+def curl(sent: SentRequest, key: str) -> str:
     """Write it for a POSIX shell."""
-    login = json.dumps({"username": sent.username, "password": password}, ensure_ascii=False)
     pieces = list(_body(sent))
     if len(pieces) == 1:
         quote, body = "'JSON'", str(pieces[0])  # quoted: the shell leaves every character alone
     else:
         quote, body = "JSON", "".join(map(_for_shell, pieces))
     return (
-        f"TOKEN=$(curl -s {_shell(sent.url + '/api/v2/login')} -d @- <<'JSON' |\n"
-        f"{login}\nJSON\n"
-        """sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')\n\n"""
-        f"""curl {_shell(sent.url + "/api/v2/messages")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
-        f"{body}\nJSON\n"
+        f"curl {_shell(sent.url + '/api/v2/messages')} -H {_shell(f'Authorization: Bearer {key}')} "
+        f"-d @- <<{quote}\n{body}\nJSON\n"
     )
 
 
-def python(sent: SentRequest, password: str) -> str:
+def curl_me(url: str, key: str) -> str:
+    """Write the call that says what a key may do."""
+    return f"curl {_shell(url + '/api/v2/me')} -H {_shell(f'Authorization: Bearer {key}')}\n"
+
+
+def python(sent: SentRequest, key: str) -> str:
     """Write it for Python 3.11 or newer and imsg-client, which is beside the server's source in clients/python."""
     names = "Attachment, Client" if sent.files else "Client"
     more: list[str] = []
@@ -85,7 +90,7 @@ def python(sent: SentRequest, password: str) -> str:
             "# pip install ./clients/python  (in a copy of iMSG's source)",
             f"from imsg_client import {names}",
             "",
-            f"with Client({_text(sent.url)}, {_text(sent.username)}, {_text(password)}) as imsg:",
+            f"with Client({_text(sent.url)}, key={_text(key)}) as imsg:",
             "    sent = imsg.send(",
             f"        {_text(sent.method)},",
             f"        {_python_to(sent)},",
@@ -93,20 +98,18 @@ def python(sent: SentRequest, password: str) -> str:
             *more,
             "    )",
             "    print(sent)",
-            "    print(imsg.wait_until_settled(sent.id))",
+            *(["    print(imsg.wait_until_settled(sent.id))"] if sent.can_query else []),
             "",
         ]
     )
 
 
-def java(sent: SentRequest, password: str) -> str:
+def java(sent: SentRequest, key: str) -> str:
     """Write it for Java 11 or newer, with its standard library alone: `java Send.java`."""
-    login = json.dumps({"username": sent.username, "password": password}, ensure_ascii=False)
-    body = "\n            + ".join(_for_java(piece) for piece in _body(sent))
     return _JAVA.format(
-        url=_java_text(sent.url),
-        login=_java_text(login),
-        body=body,
+        url=_java_text(f"{sent.url}/api/v2/messages"),
+        authorization=_java_text(f"Bearer {key}"),
+        body="\n            + ".join(_for_java(piece) for piece in _body(sent)),
         base64=_JAVA_BASE64 if sent.files else "",
         lines=_JAVA_LINES if sent.is_long else "",
     )
@@ -119,19 +122,14 @@ import java.nio.file.*;
 import java.util.*;
 import java.util.stream.*;
 
-public class Send {{
-    static String call(String path, String token, String body) throws Exception {{
-        HttpRequest request = HttpRequest.newBuilder(URI.create({url} + path))
-            .header("Authorization", "Bearer " + token)
-            .POST(HttpRequest.BodyPublishers.ofString(body)).build();
-        return HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body();
-    }}
-{base64}{lines}
+public class Send {{{base64}{lines}
     public static void main(String[] args) throws Exception {{
-        String login = call("/api/v2/login", "-", {login});
-        String token = login.replaceAll("(?s).*\\"token\\": *\\"([^\\"]*)\\".*", "$1");
-        System.out.println(call("/api/v2/messages", token,
-            {body}));
+        String body = {body};
+        HttpRequest request = HttpRequest.newBuilder(URI.create({url}))
+            .header("Authorization", {authorization})
+            .POST(HttpRequest.BodyPublishers.ofString(body)).build();
+        HttpResponse<String> response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        System.out.println(response.body());
     }}
 }}
 """
@@ -152,7 +150,7 @@ _JAVA_LINES = """
 
 
 def _body(sent: SentRequest) -> Iterable[_Piece]:
-    """Write the body of POST /api/v2/messages, the token apart, in as few pieces as can be."""
+    """Write the body of POST /api/v2/messages in as few pieces as can be."""
     fields: dict[str, Any] = {"method": sent.method, "content": sent.content}
     if sent.account:
         fields["account"] = sent.account
@@ -237,4 +235,4 @@ def _units(letter: str) -> list[int]:
 
 
 LANGUAGES: Mapping[str, Callable[[SentRequest, str], str]] = {"curl": curl, "Python": python, "Java": java}
-"""Name → what writes the code of a request, with a password."""
+"""Name → what writes the code of a request, with an API key."""

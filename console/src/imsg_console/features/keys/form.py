@@ -1,0 +1,146 @@
+"""The forms that make, change and rotate a key, and the key itself, which is shown once."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from imsg_channels import BY_NAME, METHODS
+from imsg_console.client import path
+from imsg_console.message import snippets
+from imsg_console.message.code_tabs import draw_code, read_base_url
+from imsg_console.message.snippets import SentRequest
+from imsg_console.sanitize import line
+from imsg_console.texts import Texts
+from imsg_console.view import View
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.copying import copy_button
+from imsg_console.widgets.dialogs import reading_dialog
+from imsg_console.widgets.elements import element, heading
+from imsg_console.widgets.facts import code_block
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_contract.api_keys import ADMINISTRATOR_SCOPES, SCOPES, SEND
+
+UNUSED_SCOPES = frozenset({"groups", "audit"})
+"""What no route asks for yet."""
+
+Refresh = Callable[[], Awaitable[None]]
+
+OVERLAPS_S = (0, 3_600, 86_400)
+"""How long an old key may stay valid: a day at most."""
+
+
+async def create(view: View, refresh: Refresh) -> None:
+    """Ask for a new key, and show it."""
+    t = view.t
+    empty = {"name": "", "scopes": [SEND + METHODS[0], "query"], "networks": [], "expires_at": None}
+
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        values = {"kind": "live", **_read(view, form)}
+        created = await view.api.post("/api/v2/keys", {name: value for name, value in values.items() if value})
+        return created["key"], values["scopes"]
+
+    fields = _make_fields(view, empty)
+    if view.session.is_admin:
+        fields.insert(1, Field("username", t("keys.username"), hint=t("keys.username_hint"), most=64))
+    if (created := await ask_form(view, t("keys.new"), fields, t("keys.make"), save, wide=True)) is not None:
+        await refresh()
+        show_key(view, *created)
+
+
+async def change(view: View, key: Mapping[str, Any], refresh: Refresh) -> None:
+    """Ask what of a key to change."""
+    t = view.t
+
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        values = _read(view, form)
+        if find_last_day(view, key) == form.read()["expires_at"]:
+            del values["expires_at"]  # it may end at any second of that day
+        return await view.api.patch(path("/api/v2/keys", key["id"]), values)
+
+    title = t("keys.edit_of", name=line(key["name"], 64))
+    if await ask_form(view, title, _make_fields(view, key), t("keys.save"), save, wide=True) is not None:
+        await refresh()
+
+
+async def rotate(view: View, key: Mapping[str, Any], refresh: Refresh) -> None:
+    """Ask how long the old key stays valid, and show the new one."""
+    t = view.t
+    options = {str(seconds): t(f"keys.overlap_{seconds}") for seconds in OVERLAPS_S}
+    overlap = Field("old_valid_s", t("keys.overlap"), str(OVERLAPS_S[-1]), "choice", options=options)
+
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        overlap_s = int(form.read()["old_valid_s"])
+        return await view.api.post(f"{path('/api/v2/keys', key['id'])}/rotate", {"old_valid_s": overlap_s})
+
+    title = t("keys.rotate_of", name=line(key["name"], 64))
+    if (made := await ask_form(view, title, [overlap], t("keys.rotate"), save, text=t("keys.rotate_text"))) is not None:
+        await refresh()
+        show_key(view, made["key"], key["scopes"])
+
+
+def show_key(view: View, key: str, scopes: Sequence[str]) -> None:
+    """Show a key, this once, and the code that uses it."""
+    t, url = view.t, read_base_url()
+    methods = [scope.removeprefix(SEND) for scope in scopes if scope.startswith(SEND)]
+    with reading_dialog(view, t("keys.made"), wide=True, close=t("keys.kept")) as opened:
+        element("p", "", t("keys.made_text"))
+        code_block(key, t("keys.made"))
+        copy_button(view, key, t("keys.copy"))
+        heading(3, t("keys.use"))
+        if methods:
+            example = BY_NAME[methods[0]].example
+            to = [example["to"]] if isinstance(example["to"], str) else example["to"]
+            request = SentRequest(url, methods[0], to, example["content"], can_query="query" in scopes)
+            draw_code(view, request, key)
+        else:
+            code_block(snippets.curl_me(url, key), "curl")
+    opened.props("persistent")
+
+
+def name_scope(t: Texts, scope: str) -> str:
+    """Name a scope as people do."""
+    if scope.startswith(SEND):
+        return t("keys.scope_send", method=method_name(t, scope.removeprefix(SEND)))
+    return t.get(f"keys.scope_{scope}", scope)
+
+
+def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
+    t = view.t
+    beyond = UNUSED_SCOPES if view.session.is_admin else UNUSED_SCOPES | ADMINISTRATOR_SCOPES
+    offered = [*(SEND + method for method in METHODS), *(scope for scope in SCOPES if scope not in beyond)]
+    options = {scope: name_scope(t, scope) for scope in dict.fromkeys([*offered, *key["scopes"]])}
+
+    def check_name(text: str) -> str:
+        return "" if text.strip() else t("keys.name_missing")
+
+    return [
+        Field("name", t("keys.name"), key["name"], hint=t("keys.name_hint"), most=64, check=check_name),
+        Field("networks", t("keys.networks"), "\n".join(key["networks"]), "lines", hint=t("keys.networks_hint")),
+        Field("expires_at", t("keys.last_day"), find_last_day(view, key), "date", hint=t("keys.last_day_hint")),
+        Field("scopes", t("keys.scopes"), key["scopes"], "choices", options=options, empty=t("keys.scopes_missing")),
+    ]
+
+
+def _read(view: View, form: Form) -> dict[str, Any]:
+    """Return the fields as the API takes them."""
+    values = form.read()
+    last_day = values["expires_at"]
+    return {
+        **values,
+        "networks": values["networks"].split() or None,
+        "expires_at": _end_day(date.fromisoformat(last_day), view.times.zone) if last_day else None,
+    }
+
+
+def find_last_day(view: View, key: Mapping[str, Any]) -> str:
+    """Return the last day on which a key works; empty where it does not end."""
+    if key["expires_at"] is None:
+        return ""
+    last = datetime.fromisoformat(key["expires_at"]) - timedelta(microseconds=1)
+    return str(last.astimezone(view.times.zone).date())
+
+
+def _end_day(day: date, zone: ZoneInfo) -> str:
+    """Return the first moment after a day."""
+    return datetime.combine(day + timedelta(days=1), time(), zone).isoformat()

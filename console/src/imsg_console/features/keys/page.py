@@ -1,0 +1,139 @@
+"""API keys: a user's own, and for administrators everybody's."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from imsg_console.client import path
+from imsg_console.features.keys import form
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import read_search, search_field
+from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
+
+ENDS_SOON = timedelta(days=14)
+"""From when on a key's end is a warning."""
+
+MOST_NAME = 64
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    keys = Keys(view)
+    keys.draw()
+    await keys.table.load()
+
+
+class Keys:
+    """The search and the list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        is_admin = view.session.is_admin
+        self._username = view.query.get("username", "").replace("\0", "").strip()[:MOST_NAME] if is_admin else ""
+
+    def draw(self) -> None:
+        """Draw everything but the rows."""
+        view, t = self._view, self._t
+        with page_head(t("layout.keys"), t("keys.lead")):
+            button(t("keys.new"), lambda: form.create(view, self.reload), kind="main", symbol="add")
+        if view.session.is_admin:
+            with element("search", "line"):
+                self._field = search_field(t("keys.search"), self._username, self._search)
+        self.table = PagedTable(
+            view,
+            t("layout.keys"),
+            [
+                Column("name", t("keys.name"), self._name, is_main=True),
+                Column("scopes", t("keys.scopes"), self._scopes),
+                Column("networks", t("keys.networks"), self._networks),
+                Column("state", t("keys.state"), self._state),
+                Column("used", t("keys.used"), self._used),
+                Column("actions", t("keys.actions"), self._actions),
+            ],
+            self._load,
+            key="id",
+            when_empty=self._draw_empty,
+            actions={
+                "rotate": lambda key: form.rotate(view, key, self.reload),
+                "edit": lambda key: form.change(view, key, self.reload),
+                "end": self._end,
+            },
+        )
+
+    async def reload(self) -> None:
+        """Show the same page of the list again."""
+        await self.table.reload()
+
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        answer = await self._view.api.get("/api/v2/keys", username=self._username, limit=limit, cursor=cursor)
+        return answer["keys"], answer["next"]
+
+    async def _search(self) -> None:
+        self._username = read_search(self._field)[:MOST_NAME]
+        self._view.replace_query(username=self._username)
+        await self.table.load()
+
+    def _name(self, key: Row) -> Cell:
+        owner = [cells.muted(line(key["username"], MOST_NAME))] if self._view.session.is_admin else []
+        return [cells.text(line(key["name"], MOST_NAME)), cells.text(key["hint"], "mono small"), *owner]
+
+    def _scopes(self, key: Row) -> Cell:
+        return self._t("keys.comma").join(form.name_scope(self._t, scope) for scope in key["scopes"])
+
+    def _networks(self, key: Row) -> Cell:
+        return [cells.text(network, "mono") for network in key["networks"]] or [cells.muted(self._t("keys.everywhere"))]
+
+    def _state(self, key: Row) -> Cell:
+        t, now = self._t, datetime.now(UTC)
+        if key["expires_at"] is None:
+            return cells.chip(t("keys.valid"), "check_circle", "good")
+        ends_at = datetime.fromisoformat(key["expires_at"])
+        if ends_at <= now:
+            chip = cells.chip(t("keys.ended"), "block", "bad")
+        elif ends_at <= now + ENDS_SOON:
+            chip = cells.chip(t("keys.ends_soon"), "schedule", "warn")
+        else:
+            chip = cells.chip(t("keys.valid"), "check_circle", "good")
+        until = t("keys.until", day=form.find_last_day(self._view, key))
+        return [chip, cells.text(until, "muted small", title=self._view.times.full(key["expires_at"]))]
+
+    def _used(self, key: Row) -> Cell:
+        if key["last_used_at"] is None:
+            return cells.muted(self._t("keys.never_used"))
+        at = self._view.times.short(key["last_used_at"], datetime.now(UTC))
+        return [cells.text(at), cells.muted(self._t("keys.used_from", address=key["last_used_from"]))]
+
+    def _actions(self, key: Row) -> Cell:
+        t, name = self._t, line(key["name"], MOST_NAME)
+        return [
+            [
+                cells.button("edit", t("keys.edit"), t("keys.edit_of", name=name)),
+                cells.button("rotate", t("keys.rotate"), t("keys.rotate_of", name=name)),
+                cells.button("end", t("keys.end"), t("keys.end_of", name=name), kind="quiet"),
+            ]
+        ]
+
+    async def _end(self, key: Row) -> None:
+        t, name = self._t, line(key["name"], MOST_NAME)
+        if await confirm(self._view, t("keys.end_ask", name=name), t("keys.end_text"), t("keys.end")):
+            await self._view.api.delete(path("/api/v2/keys", key["id"]))
+            toast(t("keys.ended_now", name=name))
+            await self.reload()
+
+    def _draw_empty(self) -> None:
+        t = self._t
+        if self._username:
+            title = t("keys.none_of", name=line(self._username, MOST_NAME))
+            empty(title, t("keys.none_of_text"), "search_off", action=t("keys.show_all"), target="/keys")
+        else:
+            empty(t("keys.none"), t("keys.none_text"), "vpn_key")
+
+
+PAGE = Page("/keys", "keys", Group.USER, show, icon="vpn_key")
