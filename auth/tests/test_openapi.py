@@ -12,7 +12,7 @@ URLS = {
     ("post", "/api/login"), ("post", "/api/logout"), ("post", "/api/password"), ("get", "/api/me"),
     ("post", "/api/register"), ("post", "/api/modify/{username}"), ("get", "/api/users"),
     ("get", "/api/users/{username}"), ("patch", "/api/users/{username}"),
-    ("patch", "/api/channels/{method}/providers/{name}"),
+    ("patch", "/api/providers/{method}/{name}"),
     ("delete", "/api/users/{username}"),
     ("get", "/api/keys"), ("post", "/api/keys"), ("patch", "/api/keys/{id}"), ("delete", "/api/keys/{id}"),
     ("post", "/api/keys/{id}/rotate"), ("post", "/api/keys/leaked"),

@@ -243,18 +243,18 @@ async def test_a_contact_is_set_on_behalf_of_an_administrator_while_the_user_has
     """A later user of the name, and another user's contact, are refused."""
     name, tag = unique("li"), "7K3-M9Q-2XH"
     await register(admin, name)
-    known = (await admin.post("/internal/user", username=name, method="wechat")).json()
-    assert (known["username"], known["contact"]) == (name, None)
+    known = (await admin.post("/internal/wechat/user", username=name)).json()
+    assert (known["username"], known["tag"]) == (name, None)
     body = {"username": name, "user_id": known["user_id"], "wechat": tag}
-    refused = await admin.call("PUT", "/internal/contacts", {**body, "user_id": "another"})
+    refused = await admin.call("PUT", "/internal/wechat/contacts", {**body, "user_id": "another"})
     assert refused.json()["reason"] == "no_such_user"
-    assert (await user.call("PUT", "/internal/contacts", body)).json()["reason"] == "no_right"
-    assert (await admin.call("PUT", "/internal/contacts", body)).json()["errorCode"] == 0
-    assert (await admin.post("/internal/user", username=name, method="wechat")).json()["contact"] == tag
-    taken = await admin.call("PUT", "/internal/contacts", {"username": user.called, "wechat": tag})
+    assert (await user.call("PUT", "/internal/wechat/contacts", body)).json()["reason"] == "no_right"
+    assert (await admin.call("PUT", "/internal/wechat/contacts", body)).json()["errorCode"] == 0
+    assert (await admin.post("/internal/wechat/user", username=name)).json()["tag"] == tag
+    taken = await admin.call("PUT", "/internal/wechat/contacts", {"username": user.called, "wechat": tag})
     assert taken.json()["reason"] == "contact_taken"
     for nobody in ("", "nobody", "a/b", "..", "x\0"):
-        answer = await admin.post("/internal/user", username=nobody, method="wechat")
+        answer = await admin.post("/internal/wechat/user", username=nobody)
         assert answer.json()["reason"] == "no_such_user", nobody
     await admin.call("DELETE", at(name))
 

@@ -21,7 +21,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     assert tuple(channels) == METHODS
     lanes = {"priority": 0, "normal": 1, "bulk": 1}
     smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "lanes": lanes, "consumers": 0}
-    assert channels["smtp"] == {**smtp, "providers": []}
+    assert channels["smtp"] == {**smtp, "senders": [], "reply_to": [], "providers": []}
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 

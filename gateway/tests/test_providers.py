@@ -102,21 +102,21 @@ async def test_what_is_switched_is_a_provider_there_is_and_reaches_auth(gateway:
     await tell(gateway, "wecom", make_report("ops", weight=None, share=None))
 
     async def patch(path: str, **fields: object) -> tuple[int, str | None]:
-        answer = await gateway.client.patch(f"/api/v2/channels/{path}", json={"token": admin, **fields})
+        answer = await gateway.client.patch(f"/api/v2/providers/{path}", json={"token": admin, **fields})
         return answer.status_code, answer.json().get("reason")
 
-    assert await patch("sms/providers/aliyun", enabled=False, weight=3) == (200, None)
+    assert await patch("sms/aliyun", enabled=False, weight=3) == (200, None)
     assert json.loads(gateway.auth.relayed[-1].body) == {"enabled": False, "weight": 3}
-    assert await patch("sms/providers/nobody", enabled=False) == (404, "not_found")
-    assert (await patch("wecom/providers/ops", weight=3))[0] == 400
-    assert await patch("wecom/providers/ops", enabled=False) == (200, None)
+    assert await patch("sms/nobody", enabled=False) == (404, "not_found")
+    assert (await patch("wecom/ops", weight=3))[0] == 400
+    assert await patch("wecom/ops", enabled=False) == (200, None)
     assert len(gateway.auth.relayed) == 2
 
 
 async def test_one_message_goes_by_the_provider_that_is_named(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     await tell(gateway, "smtp", make_report("backup"))
-    path = "/api/v2/channels/smtp/providers/backup/test"
+    path = "/api/v2/providers/smtp/backup/test"
     refused = await gateway.client.post(path, json={"token": user, "to": "you@example.com"})
     assert refused.json()["reason"] == "no_right"
     answer = await gateway.client.post(path, json={"token": admin, "to": "you@example.com"})

@@ -342,3 +342,10 @@ def test_what_complaints_are_counted_by_stands_in_the_head() -> None:
     rendered = render(MailContent("x", "x", feedback_id="a:normal:imsg:acme1"), SENDER, REQUEST, ACCEPTED_AT)
     assert b"\r\nFeedback-ID: a:normal:imsg:acme1\r\n" in rendered.head
     assert b"Feedback-ID" not in render(MailContent("x", "x"), SENDER, REQUEST, ACCEPTED_AT).head
+
+
+@pytest.mark.parametrize("name", ["张三", "Doe, Jane", 'The "Boss"', "Zhang San", "=?utf-8?b?eA==?=", "张" * 12])
+def test_a_recipient_has_a_display_name(name: str) -> None:
+    made = render(MailContent("s", "t"), SENDER, REQUEST, ACCEPTED_AT).make_mail(0, "a@example.com", name)
+    (to,) = read(made)["to"].addresses
+    assert (to.display_name, to.addr_spec) == (name, "a@example.com")

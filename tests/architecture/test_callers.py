@@ -113,8 +113,9 @@ async def test_a_sender_reads_attachments_and_for_bounces_recipients_and_nothing
         assert await find_opened_by(services["history"], KEYS[sender]) == opened
 
 
-async def test_sender_wechat_finds_users_and_sets_contacts_and_nothing_else(services: dict[str, Service]) -> None:
-    users = {("POST", "/internal/user"), ("POST", "/internal/usernames"), ("PUT", "/internal/contacts")}
+async def test_sender_wechat_reads_and_sets_tags_of_users_and_nothing_else(services: dict[str, Service]) -> None:
+    users = {("POST", "/internal/wechat/user"), ("POST", "/internal/wechat/usernames")}
+    users.add(("PUT", "/internal/wechat/contacts"))
     assert await find_opened_by(services["auth"], KEYS["sender-wechat"]) == users
     assert await find_opened_by(services["auth"], KEYS["sender-smtp"]) == set()
 

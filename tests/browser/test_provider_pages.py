@@ -32,7 +32,7 @@ def as_set(deployment: Deployment) -> Iterator[None]:
     """Put the provider back as it was."""
     yield
     body = {"enabled": True, "weight": 1}
-    assert deployment.call("PATCH", "/api/v2/channels/sms/providers/aliyun", body, token=deployment.token())
+    assert deployment.call("PATCH", "/api/v2/providers/sms/aliyun", body, token=deployment.token())
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)

@@ -1,5 +1,7 @@
 """More replicas share the work without further settings, and restart one by one without a failed request."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from imsg_testing.compose import Containers
@@ -11,10 +13,11 @@ SINGLES, LISTED = 200, 10_000
 
 
 @pytest.fixture(scope="module")
-def scaled(containers: Containers) -> Containers:
+def scaled(containers: Containers) -> Iterator[Containers]:
     """Yield the stack with two gateways and three senders of SMS."""
     containers.scale(gateway=2, sender_sms=3)
-    return containers
+    yield containers
+    containers.scale(gateway=1, sender_sms=1)
 
 
 def attempts(containers: Containers) -> dict[str, float]:

@@ -11,7 +11,7 @@ from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
-from imsg_history.queries import DeadLettersQuery
+from imsg_history.queries import TimePageQuery
 from imsg_history.resending import Resends
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_testing.history import NOW, job, make_delivery, outcome
@@ -23,14 +23,14 @@ async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(dat
     beyond = job(at=NOW, segments=2**70)
     await keep(database, *jobs[:7], make_delivery(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
     assert len(await find_all_ids(database)) == 20
-    reasons = [letter["reason"] for letter in (await DeadLetters(database).find(DeadLettersQuery())).rows]
+    reasons = [letter["reason"] for letter in (await DeadLetters(database).find(TimePageQuery())).rows]
     assert sorted(reasons) == ["not_recorded", "unreadable"]
 
 
 async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Database) -> None:
     letters = (make_delivery(b"\xff%d" % number, DEAD, reason=f"reason {number}") for number in range(9))
     await keep(database, *letters)
-    listed = [letter["reason"] for letter in (await DeadLetters(database).find(DeadLettersQuery())).rows]
+    listed = [letter["reason"] for letter in (await DeadLetters(database).find(TimePageQuery())).rows]
     assert listed == [f"reason {number}" for number in reversed(range(9))]
 
 
@@ -41,7 +41,7 @@ async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -
     assert await read_statuses(database, one) == ["sent", "failed", "failed"]
     (message,) = await find(database, id=f"{one.request}-2")
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
-    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert (letter["request"], letter["method"]) == (one.request, "smtp")
     shown = await DeadLetters(database).show(letter["id"])
     assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", one.request)
@@ -53,7 +53,7 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
         database, make_delivery(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
     )
     assert await read_statuses(database, one) == ["failed"]
-    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert letter["reason"] == "delivery_limit"
     assert (await DeadLetters(database).show(letter["id"]))["queue"] == "imsg.smtp.single"
 
@@ -68,7 +68,7 @@ async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database)
 async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
     one = job(to=("a@example.com", "b@example.com"), at=NOW)
     await keep(database, one, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
-    (letter,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     resends = Resends(database)
     assert len((await resends.draft_dead_letter(letter["id"], ADMIN, again=False))["recipients"]) == 2
     await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=one.request))
@@ -87,7 +87,7 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
         make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"),
         make_delivery(b"{", DEAD, reason="x"),
     )
-    letters = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    letters = (await DeadLetters(database).find(TimePageQuery())).rows
     names = {letter["method"]: letter["id"] for letter in letters}
     draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False, again=False)
     assert (draft["request"], [recipient["to"] for recipient in draft["recipients"]]) == (
@@ -107,8 +107,22 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
         recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, WriterMetrics(CollectorRegistry()))  # type: ignore[misc]
         await recorder.write([make_delivery(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
     letters = DeadLetters(database)
-    first = await letters.find(DeadLettersQuery.model_validate({"limit": "4"}))
-    second = await letters.find(DeadLettersQuery.model_validate({"limit": "4", "cursor": first.next}))
+    first = await letters.find(TimePageQuery.model_validate({"limit": "4"}))
+    second = await letters.find(TimePageQuery.model_validate({"limit": "4", "cursor": first.next}))
     bodies = [(await letters.show(letter["id"]))["body"] for letter in (*first.rows, *second.rows)]
     assert (bodies, second.next) == (["6", "5", "4", "3", "2", "1", "0"], None)
     assert (first.rows[0]["reason"], first.rows[0]["detail"]) == ("unreadable", "what is this")
+
+
+async def test_a_dead_letter_is_removed_and_its_message_stays(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one, outcome(one, Status.SENT), make_delivery(b"{", DEAD, reason="unreadable"))
+    letters = DeadLetters(database)
+    (letter,) = (await letters.find(TimePageQuery())).rows
+
+    await letters.remove(letter["id"], ADMIN, NOW)
+
+    assert (await letters.find(TimePageQuery())).rows == []
+    assert await read_statuses(database, one) == ["sent"]
+    with pytest.raises(Refusal, match="not_found"):
+        await letters.remove(letter["id"], ADMIN, NOW)

@@ -19,7 +19,9 @@ from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.eraser import Eraser
-from imsg_history.queries import DeadLettersQuery, V1MessagesQuery
+from imsg_history.erasures import Erasures
+from imsg_history.ids import rfc3339
+from imsg_history.queries import TimePageQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.records import AuditRow
 from imsg_history.resending import Resends
@@ -88,6 +90,18 @@ def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
     listed = job(to=("li@example.com", to), at=BEFORE, content={"subject": "大家好", "text": "x"})
     waiting = job(to=(to,), at=BEFORE)
     return single, listed, waiting
+
+
+async def test_erasures_are_listed_newest_first_without_the_person(database: Database, stones: TombstoneStore) -> None:
+    listing = Erasures(database, stones, DIGESTS, lambda: AFTER, lambda: None)
+    begun = [await listing.begin("smtp", f"zhang{n}@example.com", ADMIN) for n in range(3)]
+    first = await listing.find(TimePageQuery.model_validate({"limit": "2"}))
+    second = await listing.find(TimePageQuery.model_validate({"limit": "2", "cursor": first.next}))
+    rows = [*first.rows, *second.rows]
+    assert {row["id"] for row in rows} == set(begun)
+    assert (len(first.rows), second.next) == (2, None)
+    assert {(row["method"], row["state"], row["at"]) for row in rows} == {("smtp", "erasing", rfc3339(AFTER))}
+    assert "example.com" not in str(rows)
 
 
 async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
@@ -365,7 +379,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
     assert [one["content"] for one in await read_messages(database, young)] == [young.content]
     assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
-    (one,) = (await DeadLetters(database).find(DeadLettersQuery())).rows
+    (one,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert (await DeadLetters(database).show(one["id"]))["body"] == ""
     for name in (old.request, long.request):
         with pytest.raises(Refusal, match="content_erased"):

@@ -1,5 +1,6 @@
 """Messages and requests are found by filter, by owner and in pages; on SQLite and PostgreSQL."""
 
+import asyncio
 from collections import Counter as Counted
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -119,7 +120,7 @@ def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
 
 async def find_all_requests(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
     """Follow a listing of requests to its end."""
-    listing, rows, given = RequestList(database), list[dict[str, Any]](), dict(filters)
+    listing, rows, given = RequestList(database, lambda: NOW, asyncio.Event()), list[dict[str, Any]](), dict(filters)
     while True:
         page = await listing.find(MessagesQuery.model_validate(given), caller)
         rows += page.rows
@@ -201,7 +202,9 @@ async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: 
     large = job(to=[f"{n}@example.com" for n in range(WINDOW)], at=NOW + timedelta(seconds=1))
     await keep(database, old)
     await keep(database, large)
-    first = await RequestList(database).find(MessagesQuery.model_validate({"part": "needle"}), ADMIN)
+    first = await RequestList(database, lambda: NOW, asyncio.Event()).find(
+        MessagesQuery.model_validate({"part": "needle"}), ADMIN
+    )
     assert (first.rows, bool(first.next)) == ([], True)
     assert [row["id"] for row in await find_all_requests(database, part="needle")] == [old.request]
     page = await find_page(database, part="needle")
@@ -313,5 +316,6 @@ async def test_messages_and_requests_are_found_by_the_key_that_sent_them(databas
     assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
     first = await MessageQuery(database).find(MessagesQuery.model_validate({"key": "图书馆", "limit": "2"}), OWNER)
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
-    listed = await RequestList(database).find(MessagesQuery.model_validate({"key": "图书馆"}), OWNER)
+    listing = RequestList(database, lambda: NOW, asyncio.Event())
+    listed = await listing.find(MessagesQuery.model_validate({"key": "图书馆"}), OWNER)
     assert [(request["id"], request["key"]) for request in listed.rows] == [(name, "图书馆") for name in newest]

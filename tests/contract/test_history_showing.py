@@ -1,5 +1,6 @@
 """How messages and requests are shown and counted; on SQLite and PostgreSQL."""
 
+import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Hop, Outcomes, Reference, Status
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database
-from imsg_history.overview import Overviews
-from imsg_history.queries import StatsQuery
+from imsg_history.queries import MessagesQuery, StatsQuery
 from imsg_history.recipients import Recipients
+from imsg_history.request_list import RequestList
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, outcome, request_id
@@ -138,25 +139,54 @@ async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(d
     code, notice = job(at=NOW, category=Category.CODE), job(at=NOW)
     await keep(database, code, notice)
     for one, category in ((code, "code"), (notice, "notice")):
-        assert (await Overviews(database).show(one.request, OWNER))["category"] == category
+        assert (await RequestList(database, lambda: NOW, asyncio.Event()).show(one.request, OWNER))[
+            "category"
+        ] == category
         (shown,) = (await find_page(database, OWNER, id=one.request)).rows
         assert shown["category"] == category
         (frozen,) = await find(database, id=one.request)
         assert "category" not in frozen
 
 
+async def test_a_request_is_waited_for_until_it_is_recorded_and_settled(database: Database) -> None:
+    one = job(at=NOW)
+    finder = RequestList(database, lambda: NOW, asyncio.Event())
+    waiting = asyncio.create_task(finder.show(one.request, OWNER, 60))
+    await keep(database, one)
+    await asyncio.wait([waiting], timeout=1.5)
+    assert not waiting.done()
+    assert (await finder.show(one.request, OWNER, 0.6))["state"] == "queued"
+
+    await keep(database, outcome(one, Status.SENT, 0))
+
+    assert (await asyncio.wait_for(waiting, 30))["state"] == "settled"
+
+
+async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stops(database: Database) -> None:
+    old, queued, stopping = request_id(NOW - timedelta(hours=1)), job(at=NOW), asyncio.Event()
+    await keep(database, queued)
+    finder = RequestList(database, lambda: NOW, stopping)
+    with pytest.raises(Refusal, match="not_found"):
+        await asyncio.wait_for(finder.show(old, OWNER, 60), 30)
+    waiting = asyncio.create_task(finder.show(queued.request, OWNER, 60))
+    stopping.set()
+    assert (await asyncio.wait_for(waiting, 30))["state"] == "queued"
+
+
 async def test_a_request_at_a_glance(database: Database) -> None:
     one = job(to=("a@example.com", "b@example.com"), at=NOW, reference="r")
     await keep(database, one)
-    overviews = Overviews(database)
-    shown = await overviews.show(one.request, OWNER)
+    finder = RequestList(database, lambda: NOW, asyncio.Event())
+    shown = await finder.show(one.request, OWNER)
     assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (one.request, "r", "smtp", "notice")
     assert (shown["state"], shown["created_at"]) == ("queued", "2026-11-25T08:00:00.000Z")
+    page = await finder.find(MessagesQuery.model_validate({"id": one.request}), OWNER)
+    assert page.rows == [shown]
     assert {status: count for status, count in shown["counts"].items() if count} == {"queued": 2}
     await keep(database, outcome(one, Status.SENT, 0))
-    assert (await overviews.show(one.request.upper(), ADMIN))["state"] == "sending"
+    assert (await finder.show(one.request.upper(), ADMIN))["state"] == "sending"
     await keep(database, outcome(one, Status.FAILED, 1))
-    shown = await overviews.show(one.request, OWNER)
+    shown = await finder.show(one.request, OWNER)
     assert (shown["state"], shown["counts"]["sent"], shown["counts"]["failed"]) == ("settled", 1, 1)
     for name, caller in (
         (one.request, user("other")),
@@ -164,5 +194,5 @@ async def test_a_request_at_a_glance(database: Database) -> None:
         (f"{one.request}-0", ADMIN),
     ):
         with pytest.raises(Refusal) as refusal:
-            await overviews.show(name, caller)
+            await finder.show(name, caller)
         assert refusal.value.reason == "not_found"

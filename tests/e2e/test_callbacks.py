@@ -178,10 +178,17 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
         ("GET", "/api/v2/events", {}),
     ]
     assert refusals([*of_callbacks, *of_suppressions, *open_to_all], None) == {"token_missing"}
+    assert refusals([*of_callbacks, ("GET", one, {})], other) == {"not_found"}
+    assert refusals(of_callbacks[:-1], told.token()) == {"not_found"}
     for stranger in (other, told.token()):
-        assert refusals(of_callbacks, stranger) == {"not_found"}
         assert told.call("GET", "/api/v2/callbacks", {"token": stranger})["callbacks"] == []
-    assert refusals(of_suppressions, other) == {"no_right"}
+    shown = told.call("GET", one, {"token": told.token()})
+    assert shown == told.call("GET", one, {"token": owner})
+    listed = told.call("GET", "/api/v2/callbacks", token=told.token(), username=shown["username"])
+    assert [callback["id"] for callback in listed["callbacks"]] == [made["id"]]
+    answer = told.call("GET", "/api/v2/callbacks", token=other, username=shown["username"])
+    assert answer["reason"] == "no_right"
+    assert refusals(of_suppressions[1:], other) == {"no_right"}
     channels = asked | {"events": ["channel.blocked"], "token": other}
     assert told.call("POST", "/api/v2/callbacks", channels)["reason"] == "no_right"
 
@@ -193,7 +200,34 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
         told.call("GET", "/api/v2/events", {"token": stranger})
         theirs = told.call("GET", "/api/v2/events", {"token": stranger})["events"]
         assert read[0]["id"] not in {event["id"] for event in theirs}
-    assert told.call("DELETE", one, {"token": owner})["errorCode"] == 0
+    assert told.call("PATCH", one, {"methods": ["sms"], "token": owner})["methods"] == ["sms"]
+    assert told.call("PATCH", one, {"description": "x", "token": owner})["methods"] == ["sms"]
+    assert told.call("PATCH", one, {"methods": None, "token": owner})["methods"] is None
+    assert told.call("DELETE", one, {"token": told.token()})["errorCode"] == 0
+    assert refusals([("GET", one, {})], owner) == {"not_found"}
+
+
+def test_users_see_the_suppressions_that_failed_their_own_messages_and_nothing_of_others(told: Deployment) -> None:
+    admin = told.token()
+    colleague = told.new_user(email="colleague@example.com")
+    owner, other = (told.new_user_token() for _ in range(2))
+    for to in ("colleague@example.com", "left@example.com", "never@example.com"):
+        entered = {"method": "smtp", "to": to, "reason": "hard_bounce", "note": "only for us", "token": admin}
+        assert told.call("POST", "/api/v2/suppressions", entered)["added"] == 1
+    for to in (colleague, "Left@example.com"):
+        (message,) = told.wait_settled(told.call("POST", "/api/v2/messages", _mail(to, owner))["id"])
+        assert message["error"]["code"] == "suppressed"
+
+    page = told.call("GET", "/api/v2/suppressions", {"token": owner})["suppressions"]
+
+    assert {one["to"] for one in page} == {colleague, "Left@example.com"}
+    assert {(one["reason"], one["note"], one["added_by"]) for one in page} == {("hard_bounce", "", None)}
+    assert "colleague@" not in str(page)
+    first = told.call("GET", "/api/v2/suppressions", token=owner, limit="1")
+    second = told.call("GET", "/api/v2/suppressions", token=owner, limit="1", cursor=first["next"])
+    assert [*first["suppressions"], *second["suppressions"]] == page
+    assert told.call("GET", "/api/v2/suppressions", {"token": other})["suppressions"] == []
+    assert told.call("GET", "/api/v2/suppressions", token=owner, reason="no")["reason"] == "wrong_type"
 
 
 def _mail(to: str, token: str) -> dict[str, Any]:

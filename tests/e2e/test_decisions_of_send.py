@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.api_checks import VersionedApi
 from imsg_testing.deployment import Deployment, make_attachment
 
@@ -323,3 +324,40 @@ def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: VersionedApi) -> No
             assert there_are in decided.check_refused(refused, 10017, 400, "wrong_type")["detail"]
     wrong = decided.ask("PATCH", f"/api/v2/users/{name}", {"token": api.token(), "senders": ["Not A Name"]})
     decided.check_refused(wrong, 10017, 400, "wrong_type")
+
+
+def test_a_recipient_of_v2_may_have_a_display_name(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
+    written = ["王芳 <wang.fang@example.com>", '"Doe, Jane" <jane@example.com>', "WANG.fang@example.com"]
+    body = {"token": token, "to": written, "method": "smtp", "content": {"subject": "带名字", "text": "t"}}
+    refused = deployment.call("POST", "/api/send", body)
+    assert (refused["errorCode"], refused["reason"]) == (10011, "recipients_invalid")
+
+    sent = deployment.call("POST", "/api/v2/messages", body)
+
+    assert sent["count"] == 2
+    assert [message["to"] for message in deployment.wait_settled(sent["id"], 2)] == written[:2]
+    heads = " ".join(str(mail) for mail in deployment.inbox(to="wang.fang@example.com"))
+    assert "wang.fang@example.com" in heads
+    found = deployment.call("GET", "/api/v2/messages", token=token, to="jane@example.com")["messages"]
+    assert [message["to"] for message in found] == [written[1]]
+    bad = deployment.call(
+        "POST", "/api/v2/messages", body | {"to": ["x <y>", "王芳 <a@example.com", "a\u0007 <a@example.com>"]}
+    )
+    assert bad["errorCode"] == 10011
+
+
+def test_a_user_learns_which_senders_and_reply_to_addresses_they_may_name(decided: VersionedApi) -> None:
+    api = decided.api
+    limited = api.new_user()
+    answer = api.call("PATCH", f"/api/v2/users/{limited}", {"token": api.token(), "senders": ["news"]})
+    assert answer["errorCode"] == 0
+
+    def names(token: str, method: str = "smtp") -> tuple[list[str], list[str]]:
+        channels = api.call("GET", "/api/v2/channels", token=token)["channels"]
+        (channel,) = (channel for channel in channels if channel["method"] == method)
+        return channel["senders"], channel["reply_to"]
+
+    assert names(api.token(limited, PASSWORD)) == (["news"], ["help"])
+    assert names(api.token()) == names(api.new_user_token()) == (["alerts", "news"], ["help"])
+    assert names(api.token(), "sms") == ([], [])

@@ -68,7 +68,7 @@ class Firms:
 
     def change(self, name: str, **fields: object) -> dict[str, Any]:
         """Change a provider as an administrator does."""
-        path = f"/api/v2/channels/sms/providers/{name}"
+        path = f"/api/v2/providers/sms/{name}"
         return self.deployment.call("PATCH", path, fields, token=self.deployment.token())
 
     def provider(self, name: str) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
 def test_one_is_sent_by_a_named_provider_even_one_that_is_switched_off(firms: Firms) -> None:
     firms.change("volcengine", enabled=False)
     to = make_number()
-    path, token = "/api/v2/channels/sms/providers/volcengine/test", firms.deployment.token()
+    path, token = "/api/v2/providers/sms/volcengine/test", firms.deployment.token()
     answer = firms.deployment.call("POST", path, {"to": to}, token=token)
     assert answer["errorCode"] == 0, answer
     message = firms.settle(answer["id"])

@@ -51,7 +51,7 @@ class Accounts:
 
     def switch(self, name: str, *, enabled: bool) -> None:
         """Switch an account, and wait until it is in force."""
-        path, token = f"/api/v2/channels/sms/providers/{name}", self.deployment.token()
+        path, token = f"/api/v2/providers/sms/{name}", self.deployment.token()
         assert self.deployment.call("PATCH", path, {"enabled": enabled}, token=token)["errorCode"] == 0
         wait(lambda: (self.state(name) == "disabled") is not enabled, within_s=10)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from imsg_callbacks import signatures
 from imsg_callbacks.records import Endpoint, read_endpoint
@@ -31,13 +31,20 @@ class Endpoints:
 
     async def list_of_user(self, user_id: str) -> list[Endpoint]:
         """List a user's endpoints, the oldest first."""
-        query = select(endpoints).where(endpoints.c.user_id == user_id).order_by(endpoints.c.created_at, endpoints.c.id)
+        return await self._list(endpoints.c.user_id == user_id)
+
+    async def list_by_name(self, username: str) -> list[Endpoint]:
+        """List the endpoints of the user of that name, the oldest first."""
+        return await self._list(endpoints.c.username == username)
+
+    async def _list(self, condition: ColumnElement[bool]) -> list[Endpoint]:
+        query = select(endpoints).where(condition).order_by(endpoints.c.created_at, endpoints.c.id)
         async with self._database.reading() as connection:
             return [read_endpoint(row) for row in (await connection.execute(query)).mappings()]
 
-    async def find(self, name: str, user_id: str) -> Endpoint:
-        """Find a user's endpoint. Raises Refusal not_found."""
-        query = select(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
+    async def find(self, name: str, user_id: str | None) -> Endpoint:
+        """Find an endpoint of a user, or with None of anybody. Raises Refusal not_found."""
+        query = select(endpoints).where(_is_endpoint(name, user_id))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).mappings().first()
         if row is None:
@@ -75,11 +82,13 @@ class Endpoints:
             raise Refusal("not_found", what=name[:80])
         return read_endpoint(row)
 
-    async def remove(self, name: str, user_id: str) -> None:
-        """Remove a user's endpoint with its deliveries and recoveries. Raises Refusal not_found."""
+    async def remove(self, name: str, user_id: str | None) -> None:
+        """Remove an endpoint of a user, or with None of anybody, with its deliveries and recoveries.
+
+        Raises Refusal not_found.
+        """
         async with self._database.writing() as connection:
-            removal = delete(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
-            if not (await connection.execute(removal)).rowcount:
+            if not (await connection.execute(delete(endpoints).where(_is_endpoint(name, user_id)))).rowcount:
                 raise Refusal("not_found", what=name[:80])
             await connection.execute(delete(deliveries).where(deliveries.c.endpoint == name))
             await connection.execute(delete(recoveries).where(recoveries.c.endpoint == name))
@@ -143,13 +152,6 @@ def _write_lists(events: Sequence[str], methods: Sequence[str] | None) -> dict[s
     return {"events": json.dumps(events), "methods": None if methods is None else json.dumps(methods)}
 
 
-def write_list_columns(
-    events: Sequence[str] | None, methods: Sequence[str] | None, *, all_methods: bool = False
-) -> dict[str, Any]:
-    """Return the columns that a change of the lists sets; `all_methods` means every channel."""
-    values: dict[str, Any] = {}
-    if events is not None:
-        values["events"] = json.dumps(list(events))
-    if all_methods or methods is not None:
-        values["methods"] = None if all_methods else json.dumps(list(methods or ()))
-    return values
+def _is_endpoint(name: str, user_id: str | None) -> ColumnElement[bool]:
+    condition = endpoints.c.id == name
+    return condition if user_id is None else condition & (endpoints.c.user_id == user_id)

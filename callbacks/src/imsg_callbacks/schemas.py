@@ -94,9 +94,8 @@ class EndpointPatch(RequestModel):
 
     url: Url | None = None
     events: EventNames | None = None
-    methods: Methods | None = None
-    all_methods: Annotated[bool | None, Field(description="true: of every channel again.")] = None
-    description: Description | None = None
+    methods: Annotated[Methods | None, Field(description="null: of every channel again.")] = None
+    description: Annotated[Description | None, Field(description="null: none.")] = None
     enabled: bool | None = None
 
 
@@ -107,6 +106,16 @@ class Recovery(RequestModel):
 
     since: AwareDatetime
     until: AwareDatetime | None = None
+
+
+class EndpointsQuery(BaseModel):
+    """The query of GET /api/callbacks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: Annotated[str | None, Field(description="Whose endpoints, for administrators; left out: one's own.")] = (
+        None
+    )
 
 
 class DeliveriesQuery(BaseModel):
@@ -153,6 +162,7 @@ class EndpointShape(AnswerPart):
     """One endpoint; never its secret."""
 
     id: str
+    username: Annotated[str, Field(description="Whose it is.")]
     url: str
     events: list[EventName]
     methods: Annotated[list[str] | None, Field(description="null: of every channel.")]

@@ -1,7 +1,7 @@
 """The catalog's routes, which the gateway relays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -9,17 +9,20 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_catalog.schemas import (
     AddedAnswer,
+    FailedRecipients,
     NewSuppressions,
     ProblemShape,
     RemovedAnswer,
     SuppressionsAnswer,
     SuppressionsQuery,
     show,
+    show_to_owner,
 )
 from imsg_catalog.store import Filter, Row
 from imsg_catalog.suppressions import Suppressions
 from imsg_channels import BY_NAME, METHODS
 from imsg_contract import error_responses
+from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL
@@ -45,9 +48,9 @@ class RouteServices:
     now_ms: Callable[[], int]
 
 
-def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
+def api(services: RouteServices, check: CallerCheck) -> FastAPI:
     """Make the API."""
-    app = make_internal_app("iMSG catalog", internal, [router], UNAVAILABLE)
+    app = make_internal_app("iMSG catalog", check, [router, internal], UNAVAILABLE)
     app.state.services = services
     return app
 
@@ -55,17 +58,30 @@ def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
 CatalogServices = Annotated[RouteServices, Depends(find_services)]
 
 router = APIRouter(prefix="/api/suppressions", route_class=InternalRoute)
+internal = APIRouter(prefix="/internal/suppressions", route_class=InternalRoute, include_in_schema=False)
 
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "method_unknown"))
 async def list_suppressions(
     _: Administrator, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
 ) -> SuppressionsAnswer:
-    """List to whom nothing may be sent any more, newest first."""
-    wanted = Filter(query.method, query.reason, _find_part(query), query.cursor or None, query.limit)
+    """List to whom nothing may be sent any more, newest first; users see what failed their own messages."""
+    wanted = _make_filter(query)
     rows = await services.suppressions.page(wanted)
     following = rows[-1].id if len(rows) == wanted.limit else None
     return SuppressionsAnswer(suppressions=[show(row) for row in rows], next=following)
+
+
+@internal.post("/failed")
+async def list_failed(
+    query: Annotated[SuppressionsQuery, Query()], body: FailedRecipients, services: CatalogServices
+) -> SuppressionsAnswer:
+    """List the suppressions of recipients whom a user's messages did not reach, as that user may see them."""
+    written = {(one.method, identity(one.address)): one.written for one in body.recipients}
+    wanted = _make_filter(query)
+    rows = await services.suppressions.page(replace(wanted, places=list(written)))
+    following = rows[-1].id if len(rows) == wanted.limit else None
+    return SuppressionsAnswer(suppressions=[show_to_owner(row, written[row.place]) for row in rows], next=following)
 
 
 @router.post("", responses=describe_refusals("no_right", *error_responses.BODY, "method_unknown", "recipients_invalid"))
@@ -140,6 +156,10 @@ def _refuse_address(body: NewSuppressions) -> Refusal:
     if isinstance(body.to, str) and (meant := BY_NAME[body.method].address.find_spelling(body.to)):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
+
+
+def _make_filter(query: SuppressionsQuery) -> Filter:
+    return Filter(query.method, query.reason, _find_part(query), query.cursor or None, query.limit)
 
 
 def _find_part(query: SuppressionsQuery) -> str | None:

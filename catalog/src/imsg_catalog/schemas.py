@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from imsg_catalog.store import DEFAULT_LIMIT, Row
 from imsg_catalog.tables import ANY, MAX_NOTE, MAX_SENDER
 from imsg_channels import METHODS, require_method
+from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
@@ -18,6 +19,9 @@ from imsg_web.times import read_rfc3339
 
 MOST_AT_ONCE = 10_000
 """Addresses of one request, as of a send."""
+
+MAX_FAILED = 1_000
+"""Recipients of a user's failed messages among which suppressions are looked for."""
 
 _NO_NUL = r"^[^\u0000]*$"
 
@@ -185,6 +189,20 @@ class SuppressionsQuery(BaseModel):
     ] = None
 
 
+class FailedRecipient(RequestModel):
+    """A recipient whom a user's message did not reach."""
+
+    method: str
+    address: str
+    written: Annotated[str, Field(description="As the user wrote it: perhaps the name of a user.")]
+
+
+class FailedRecipients(RequestModel):
+    """POST /internal/suppressions/failed."""
+
+    recipients: Annotated[list[FailedRecipient], Field(max_length=MAX_FAILED)]
+
+
 class ScopeShape(AnswerPart):
     """Of which messages; null: of whoever, of whatever."""
 
@@ -252,3 +270,10 @@ def show(row: Row) -> SuppressionShape:
         until=None if row.until_ms is None else datetime.fromtimestamp(row.until_ms / 1_000, UTC),
         created_at=datetime.fromtimestamp(row.created_ms / 1_000, UTC),
     )
+
+
+def show_to_owner(row: Row, written: str) -> SuppressionShape:
+    """Write one as a user sees it whose message it failed: nothing of other people, of a contact its owner's name."""
+    shown = show(row)
+    evidence = shown.evidence if identity(written) == identity(row.address) else ""
+    return shown.model_copy(update={"to": written, "evidence": evidence, "note": "", "message": None, "added_by": None})

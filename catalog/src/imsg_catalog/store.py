@@ -76,6 +76,8 @@ class Filter:
     limit: int = DEFAULT_LIMIT
     people: Sequence[str] = ()
     """Digests of erased people whose address `part` is."""
+    places: Sequence[Place] | None = None
+    """None: of everybody."""
 
 
 class Rows:
@@ -127,6 +129,8 @@ class Rows:
         if wanted.part is not None:
             has_part = func.lower(table.person).contains(wanted.part, autoescape=True)
             query = query.where(or_(has_part, table.person.in_(wanted.people)))
+        if wanted.places is not None:
+            query = query.where(tuple_(table.method, table.person).in_(wanted.places))
         if wanted.before is not None:
             query = query.where(table.id < wanted.before)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]

@@ -116,7 +116,7 @@ def _change(method: str, name: str, body: dict[str, Any], url: str | None, *, as
 
 
 def _path(method: str, name: str) -> str:
-    return f"/api/v2/channels/{segment(method)}/providers/{segment(name)}"
+    return f"/api/v2/providers/{segment(method)}/{segment(name)}"
 
 
 def _describe_share(provider: dict[str, Any]) -> str | None:

@@ -358,7 +358,7 @@ def test_a_callback_is_added_tried_read_and_removed(imsg: Client) -> None:
         imsg.resend_delivery(made.id, event.id)
         wait(lambda: receiver.ids()[event.id] == 2)
         imsg.recover_callback(made.id, datetime.now(UTC) - timedelta(hours=1))
-        changed = imsg.change_callback(made.id, enabled=False, all_methods=True)
+        changed = imsg.change_callback(made.id, enabled=False, methods=None)
         assert (changed.state, changed.methods) == ("disabled", None)
         assert [one.id for one in imsg.callbacks()] == [made.id]
         imsg.remove_callback(made.id)

@@ -75,6 +75,8 @@ class Channel(AnswerPart):
             description="Senders that consume it now; 0: what waits, waits for one. Null where it could not be asked."
         ),
     ]
+    senders: Annotated[list[str], Field(description="What one may name as `sender` of a mail.")]
+    reply_to: Annotated[list[str], Field(description="What one may name as `reply_to` of a mail.")]
     providers: Annotated[
         list[Provider], Field(description="As its senders told in the last seconds; for administrators.")
     ]
@@ -122,7 +124,7 @@ class ChannelPatch(RequestModel):
 
 
 class ProviderTest(RequestModel):
-    """POST /api/v2/channels/METHOD/providers/NAME/test."""
+    """POST /api/v2/providers/METHOD/NAME/test."""
 
     model_config = ConfigDict(json_schema_extra=example(to="you@example.com"))
 

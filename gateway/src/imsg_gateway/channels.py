@@ -15,6 +15,7 @@ from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, pr
 from imsg_contract.wire import Change
 from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.provider_reports import Provider, merge
+from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.request import ClientRequest
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
@@ -45,8 +46,9 @@ SWITCHED_WITHIN_S = 1.3
 class Channels:
     """Reads the state of channels, and pauses them."""
 
-    def __init__(self, redis: Redis, broker: Broker, backpressure: Backpressure) -> None:
+    def __init__(self, redis: Redis, broker: Broker, backpressure: Backpressure, names: PublishedNames) -> None:
         self._redis = redis
+        self._names = names
         self._broker = broker
         self._backpressure = backpressure
 
@@ -60,7 +62,16 @@ class Channels:
             states = [await self._state(method, None, request) for method in self._broker.topology.methods]
             english = prefers_english(request.language)
             return ApiResponse(
-                ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states])
+                ok(
+                    channels=[
+                        {
+                            **_for_users(state, english=english),
+                            **await self._names.list_permitted(state["method"], credential.username),
+                            "providers": [],
+                        }
+                        for state in states
+                    ]
+                )
             )
         try:
             loads = await self._backpressure.read_loads()
@@ -71,6 +82,7 @@ class Channels:
                 channels=[
                     {
                         **await self._state(method, of_lanes, request),
+                        **await self._names.list_permitted(method, credential.username),
                         "providers": await self.providers(method),
                     }
                     for method, of_lanes in loads.items()
@@ -123,7 +135,8 @@ class Channels:
         with suppress(Unreachable):
             loads = (await self._backpressure.read_loads())[method]
         state = await self._state(method, loads, request)
-        return ApiResponse(ok(**state, providers=await self.providers(method)))
+        names = await self._names.list_permitted(method, credential.username)
+        return ApiResponse(ok(**state, **names, providers=await self.providers(method)))
 
     async def _state(self, method: str, loads: Mapping[Lane, Load] | None, request: ClientRequest) -> Mapping[str, Any]:
         """Describe a channel: paused by a person; else the broker's alarm, or Redis'; else what its sender says.

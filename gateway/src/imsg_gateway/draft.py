@@ -1,8 +1,8 @@
 """The check of a send's fields: it makes a draft, of which nothing is accepted yet."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from imsg_channels import BY_NAME, content, refuse_method
 from imsg_channels.content import Templates
@@ -41,8 +41,14 @@ OWN_CODES = ("to", "method", "content", "attachment")
 CountedGroups = Sequence[tuple[Group, Templates | None]]
 """Groups of recipients, each with the templates by which its segments are counted."""
 
-FindRecipients = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[FoundRecipients]]
-"""Finds the recipients of `to`: `Recipients.find` or `Recipients.examine`."""
+
+class FindRecipients(Protocol):
+    """Finds the recipients of `to`: `Recipients.find` or `Recipients.examine`."""
+
+    def __call__(
+        self, to: object, method: ChannelSpec, account: str | None, credential: Credential, *, is_v2: bool
+    ) -> Awaitable[FoundRecipients]:
+        """Find the recipients."""
 
 
 class Draft(NamedTuple):
@@ -132,7 +138,7 @@ class DraftReader:
             reference, category = read_reference(fields), read_category(fields)
             lifetime, names = read_lifetime(fields, category), read_names(fields, method)
             await self._check_names(method, {**names, "provider": provider}, credential)
-        found = await find(fields["to"], method, account, credential)
+        found = await find(fields["to"], method, account, credential, is_v2=is_v2)
         if category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
                 "category 为 code 时只能有一个收件人；请为每个收件人各发一次请求",

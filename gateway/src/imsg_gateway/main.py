@@ -23,6 +23,7 @@ from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.erasures import ErasureGuard
+from imsg_gateway.failed_suppressions import FailedSuppressions
 from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
@@ -146,9 +147,10 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     lag_throttle = LagThrottle(time.monotonic, MAX_PER_USER)
     caps = Caps(store, Digests(settings.erasure_key or NO_KEY).of)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps)
-    templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure)
+    names = PublishedNames(store)
+    templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure, names)
     limits = RoutedLimits(store, templates, channels.providers)
-    drafts = _make_drafts(settings, store, peers.auth, limits)
+    drafts = _make_drafts(settings, store, peers.auth, limits, names)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     services = RouteServices(
@@ -159,6 +161,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         channels=channels,
         templates=templates,
         erasures=ErasureGuard(peers.auth),
+        failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),
         document=Document(owners, settings.public_url, time.monotonic),
         reader=Reader(),
@@ -174,11 +177,13 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter))
 
 
-def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits) -> DraftReader:
+def _make_drafts(
+    settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits, names: PublishedNames
+) -> DraftReader:
     accounts = settings.account_names
     followers, published = Followers(store, accounts), PublishedAddresses(store)
     recipients = Recipients(auth, followers, published, Counters(store), settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, PublishedNames(store), accounts)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, accounts)
 
 
 def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from imsg_channels.spec import BilingualText
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import names_key
+from imsg_contract.topology import names_key, user_key
+from imsg_limits.quota import ALL_SENDERS
 from imsg_runtime.redis import Redis
 from imsg_web.responses import refuse_value
 
@@ -46,6 +47,19 @@ class PublishedNames:
                 raise _unknown(field, name, [other for other, users in names.items() if not users or username in users])
             if names[name] and username not in names[name]:
                 raise Refusal("may_not_send_by", sender=name)
+
+    async def list_permitted(self, method: str, username: str) -> Mapping[str, Sequence[str]]:
+        """Return the names of senders and of reply-to addresses that a user may give. Raises RedisUnavailable."""
+        names, permitted = await self._of(method), await self._redis.call("HGET", user_key(username), "senders")
+        senders = None if permitted in (None, ALL_SENDERS.encode()) else permitted.decode().split(",")
+        return {
+            "senders": [
+                name
+                for name, users in sorted(names.get("sender", {}).items())
+                if (not users or username in users) and (senders is None or name in senders)
+            ],
+            "reply_to": sorted(names.get("reply_to", ())),
+        }
 
     async def _of(self, method: str) -> Names:
         kept = self._kept.get(method)

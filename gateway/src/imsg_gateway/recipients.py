@@ -74,14 +74,15 @@ class Recipients:
         self._max = max_recipients
 
     async def find(
-        self, to: object, method: ChannelSpec, account: str | None, credential: Credential
+        self, to: object, method: ChannelSpec, account: str | None, credential: Credential, *, is_v2: bool
     ) -> FoundRecipients:
         """Return the recipients of `to`. The caller's credential is verified before any look-up.
 
+        v2 takes an e-mail address behind a display name, too.
         Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable, RedisUnavailable.
         """
         texts = self._texts(to)
-        addresses, wrong = await self._addresses(texts, method)
+        addresses, wrong = await self._addresses(texts, method, is_v2=is_v2)
         if wrong:
             raise _refusal(wrong)
         found = await self._resolve(texts, addresses, method, account, credential)
@@ -90,7 +91,7 @@ class Recipients:
         return found
 
     async def examine(
-        self, to: object, method: ChannelSpec, account: str | None, credential: Credential
+        self, to: object, method: ChannelSpec, account: str | None, credential: Credential, *, is_v2: bool
     ) -> FoundRecipients:
         """Return the recipients of `to` as `find` does, and list the wrong ones instead of refusing them.
 
@@ -101,23 +102,24 @@ class Recipients:
         Raises Refusal recipients_invalid where `to` is no list of strings, or too long; else as `find`.
         """
         texts = self._texts(to)
-        addresses, wrong = await self._addresses(texts, method)
+        addresses, wrong = await self._addresses(texts, method, is_v2=is_v2)
         malformed = {problem.text for problem in wrong}
         sound = [text for text in texts if text not in malformed]
         found = await self._resolve(sound, addresses, method, account, credential, is_sent=False)
         return found._replace(wrong=tuple(sorted((*wrong, *found.wrong), key=lambda problem: problem.is_unknown)))
 
     async def _addresses(
-        self, texts: Sequence[str], method: ChannelSpec
+        self, texts: Sequence[str], method: ChannelSpec, *, is_v2: bool
     ) -> tuple[dict[str, str | None], list[WrongRecipient]]:
         """Parse each text as an address: None where it may be a username. List the texts that can be neither."""
+        read = method.address.read if is_v2 else method.address.parse
         addresses: dict[str, str | None] = {}
         wrong: dict[str, WrongRecipient] = {}
         for at in range(0, len(texts), SLICE):
             if at:
                 await asyncio.sleep(0)
             for text in texts[at : at + SLICE]:
-                addresses[text] = method.address.parse(text)
+                addresses[text] = read(text)
                 if addresses[text] is None and (problem := _explain_malformed(text, method)):
                     wrong[text] = problem
         return addresses, list(wrong.values())

@@ -1,18 +1,26 @@
 """Dead letters, read by administrators: a page of them, or one with its body."""
 
 import base64
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, literal, select, tuple_
+from sqlalchemy import Row, Select, delete, insert, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339
 from imsg_history.pagination import Page, TimePosition, make_page
-from imsg_history.queries import DeadLettersQuery
-from imsg_history.tables import dead
+from imsg_history.queries import TimePageQuery
+from imsg_history.records import AuditRow
+from imsg_history.tables import audit, dead
+from imsg_web.callers import Caller
 
 SHOWN = (dead.c.id, dead.c.request, dead.c.method, dead.c.reason, dead.c.detail, dead.c.at)
+
+
+ACTION = "dead_letter_removed"
 
 
 class DeadLetters:
@@ -21,7 +29,7 @@ class DeadLetters:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, query: DeadLettersQuery) -> Page:
+    async def find(self, query: TimePageQuery) -> Page:
         """Find a page, newest first. Raises DatabaseUnavailable."""
         statement: Select[Any] = select(*SHOWN).order_by(dead.c.at.desc(), dead.c.id.desc()).limit(query.limit + 1)
         if query.cursor is not None:
@@ -41,6 +49,17 @@ class DeadLetters:
         except UnicodeDecodeError:
             body = {"body_base64": base64.b64encode(row.body).decode()}
         return {**_show(row), "queue": row.queue, **body}
+
+    async def remove(self, name: str, caller: Caller, at: datetime) -> None:
+        """Remove one, with an audit record; its message stays as it is. Raises Refusal not_found."""
+        record = AuditRow.make(at, caller.username, ACTION, name, "{}", actor_id=caller.user_id)
+
+        async def work(connection: AsyncConnection) -> None:
+            if not (await connection.execute(delete(dead).where(dead.c.id == name))).rowcount:
+                raise Refusal("not_found", what=name[:64])
+            await connection.execute(insert(audit).values(asdict(record)))
+
+        await self._database.write(work)
 
 
 def _show(row: Row[Any]) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, literal, select, tuple_
 
 from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.facts import compact
+from imsg_history.ids import rfc3339
+from imsg_history.pagination import Page, TimePosition, make_page
+from imsg_history.queries import TimePageQuery
 from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
 from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, make_erasure_id
@@ -66,8 +69,26 @@ class Erasures:
         row = await self._database.first(query)
         if row is None:
             raise Refusal("not_found", what=name[:64])
-        state = row.state if row.state == DONE else DRAINING if row.state == QUEUES else ERASING
-        return {"state": state, "remains": json.loads(row.remains)}
+        return _show_state(row)
+
+    async def find(self, query: TimePageQuery) -> Page:
+        """Find a page, the newest first. Raises DatabaseUnavailable."""
+        columns = erasures.c
+        statement = select(erasures).order_by(columns.at.desc(), columns.id.desc()).limit(query.limit + 1)
+        if query.cursor is not None:
+            position = tuple_(literal(query.cursor.at, columns.at.type), literal(query.cursor.id))
+            statement = statement.where(tuple_(columns.at, columns.id) < position)
+        rows = await self._database.fetch(statement)
+        return make_page(rows, query.limit, _show, lambda row: TimePosition(row.at, row.id))
+
+
+def _show_state(row: Row[Any]) -> dict[str, Any]:
+    state = row.state if row.state == DONE else DRAINING if row.state == QUEUES else ERASING
+    return {"state": state, "remains": json.loads(row.remains)}
+
+
+def _show(row: Row[Any]) -> dict[str, Any]:
+    return {"id": row.id, "method": row.method, **_show_state(row), "at": rfc3339(row.at)}
 
 
 def _no_address(method: str, to: str) -> Refusal:

@@ -21,7 +21,7 @@ def is_hidden(row: Row[Any]) -> bool:
     channel = BY_NAME.get(row.method)
     if row.address is None or row.written is None:
         return False  # erased
-    return row.written != row.address and (channel is None or channel.address.parse(row.written) is None)
+    return row.written != row.address and (channel is None or channel.address.read(row.written) is None)
 
 
 def replace_contact(address: str, written: str, detail: str | None) -> str | None:

@@ -35,7 +35,6 @@ from imsg_history.ids import from_ms, to_ms
 from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
-from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.redis_erasure import RedisErasure
@@ -186,18 +185,31 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.watch(work(), "work")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     reports = Reports(store, zone, _now, report_builder.wake)
-    services = _make_services(store, zone, erasures, reports, lambda: from_ms(lag.as_of_ms))
+    requests = RequestList(store, _now, service.stopping)
+    services = _make_services(
+        store,
+        zone,
+        requests=requests,
+        erasures=erasures,
+        reports=reports,
+        find_as_of=lambda: from_ms(lag.as_of_ms),
+    )
     return api(services, CallerCheck("history", settings.service_key, settings.peer_keys))
 
 
 def _make_services(
-    store: Database, zone: ZoneInfo, erasures: Erasures, reports: Reports, find_as_of: Callable[[], datetime | None]
+    store: Database,
+    zone: ZoneInfo,
+    *,
+    requests: RequestList,
+    erasures: Erasures,
+    reports: Reports,
+    find_as_of: Callable[[], datetime | None],
 ) -> RouteServices:
     """Make the services that the routes call."""
     return RouteServices(
         MessageQuery(store),
-        Overviews(store),
-        RequestList(store),
+        requests,
         Replies(store),
         Statistics(store, zone),
         LatencyStatistics(store, zone),

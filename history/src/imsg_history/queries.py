@@ -33,9 +33,13 @@ from imsg_history.query_fields import (
 from imsg_history.records import MAX_CODE, MAX_NAME, MAX_REFERENCE
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import refuse_value
+from imsg_web.schemas import read_whole_number
 
 MAX_BUCKETS = 1_000
 """Hours or days of one answer of statistics."""
+
+MAX_WAIT_S = 60
+"""Seconds that an answer may wait for a request to settle."""
 
 WINDOW = 10_000
 """Messages that one page searches for a part of a recipient: no index knows parts."""
@@ -201,8 +205,20 @@ class StatsQuery(BaseModel):
     ] = "day"
 
 
-class DeadLettersQuery(BaseModel):
-    """The query of GET /api/v2/dead."""
+class RequestQuery(BaseModel):
+    """The query of GET /api/v2/requests/ID."""
+
+    model_config = ConfigDict(frozen=True)
+
+    wait: Annotated[
+        int,
+        BeforeValidator(read_whole_number),
+        Field(ge=0, le=MAX_WAIT_S, description="For how many seconds the answer may wait until all is settled."),
+    ] = 0
+
+
+class TimePageQuery(BaseModel):
+    """The query of GET /api/v2/dead and /api/v2/erasures."""
 
     model_config = ConfigDict(frozen=True)
 

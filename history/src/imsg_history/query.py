@@ -45,6 +45,16 @@ class MessageQuery:
         wanted = MessageFilter.build(query, caller)
         return await self._database.read(lambda connection: self._find(connection, wanted))
 
+    async def find_failed(self, caller: Caller, limit: int) -> list[dict[str, str]]:
+        """Find to whom a user's last failed messages went. Raises DatabaseUnavailable."""
+        wanted = MessageFilter.build(MessagesQuery(status=Status.FAILED), caller)
+        rows = await self._database.fetch(list_older(wanted, limit, is_postgres=self._database.is_postgres))
+        known = {(row.method, row.address): row.written for row in rows if row.address is not None}
+        return [
+            {"method": method, "address": address, "written": written or address}
+            for (method, address), written in known.items()
+        ]
+
     async def _find(self, connection: AsyncConnection, wanted: MessageFilter, *, is_v1: bool = False) -> Page:
         query = wanted.query
         rows = await self._list_permitted(connection, wanted)

@@ -1,23 +1,29 @@
-"""The list of requests, newest first: each once, with the number of its messages in each status."""
+"""Requests, each with the number of its messages in each status: a list of them, newest first, or one."""
 
+import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Status
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
-from imsg_history.ids import LAST_N, rfc3339, time_of
-from imsg_history.overview import state_of
+from imsg_history.ids import LAST_N, Name, rfc3339, time_of
+from imsg_history.ownership import SKEW, may_see
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import MessagesQuery
 from imsg_history.query import find_window_end, may_show
 from imsg_history.statements import MessageFilter, list_older, list_within
 from imsg_history.tables import messages, requests
+from imsg_history.waiting import wait_for_any
+from imsg_limits.concurrent_requests import ConcurrentRequests
 from imsg_web.callers import Caller
 
 ROWS = 200
@@ -26,12 +32,50 @@ ROWS = 200
 MAX_READS = 100
 """Reads for one page; the next page continues where the last one ended."""
 
+LOOK_EVERY_S = 0.5
+"""How often a waiting read looks: senders' outcomes may be recorded by another process."""
+
+MAX_WAITING_READS = 8
+"""Waiting reads of one user at once in one process; one more is answered at once."""
+
+RECORDED_WITHIN = timedelta(minutes=1)
+"""How long after its acceptance a request may not be recorded yet."""
+
 
 class RequestList:
     """Lists the requests that have a message which fits a query."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], stopping: asyncio.Event) -> None:
         self._database = database
+        self._now = now
+        self._stopping = stopping
+        self._waiting = ConcurrentRequests()
+
+    async def show(self, text: str, caller: Caller, wait_s: float = 0) -> dict[str, Any]:
+        """Show a request of the caller, or (to administrators) of anybody; waits up to `wait_s` until it is settled.
+
+        Raises Refusal not_found, DatabaseUnavailable.
+        """
+        name = Name.read(text)
+        if name is None or name.n is not None:
+            raise Refusal("not_found", what=text[:64])
+        wanted = MessageFilter.build(MessagesQuery(id=text), caller)
+        end = monotonic() + wait_s
+        with self._waiting.count(caller.user_id) as count:
+            while True:
+                row = await self._database.read(lambda connection: _read(connection, name.request, wanted, caller))
+                left_s = end - monotonic()
+                may_change = self._is_new(name.request) if row is None else row["state"] != "settled"
+                if may_change and left_s > 0 and count <= MAX_WAITING_READS and not self._stopping.is_set():
+                    await wait_for_any(self._stopping, within_s=min(LOOK_EVERY_S, left_s))
+                elif row is None:
+                    raise Refusal("not_found", what=name.request)
+                else:
+                    return row
+
+    def _is_new(self, request: str) -> bool:
+        age = self._now() - time_of(request)
+        return -SKEW < age < RECORDED_WITHIN
 
     async def find(self, query: MessagesQuery, caller: Caller) -> Page:
         """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
@@ -80,6 +124,22 @@ class RequestList:
         return {request: first} if first is not None else {}
 
 
+async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, caller: Caller) -> dict[str, Any] | None:
+    row = (await connection.execute(select(requests).where(requests.c.request == name))).first()
+    if row is None or not may_see(row, caller):
+        return None
+    first = (await connection.execute(list_within(wanted, name, -1, 1))).first()
+    counts = await _count(connection, [name])
+    return _row(row, first, counts[name])
+
+
+def state_of(counts: Counter[Status]) -> str:
+    """Return the state of a request by the statuses of its messages."""
+    if all(status in SETTLED for status in counts):
+        return "settled"
+    return "queued" if set(counts) == {Status.QUEUED} else "sending"
+
+
 async def _show(connection: AsyncConnection, first: Mapping[str, Row[Any]]) -> list[dict[str, Any]]:
     of = {row.request: row for row in await connection.execute(select(requests).where(requests.c.request.in_(first)))}
     counts = await _count(connection, list(of))
@@ -98,7 +158,7 @@ async def _count(connection: AsyncConnection, names: Sequence[str]) -> Mapping[s
     return counts
 
 
-def _row(request: Row[Any], first: Row[Any], counts: Counter[Status]) -> dict[str, Any]:
+def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> dict[str, Any]:
     return {
         "id": request.request,
         "username": request.username,
@@ -110,7 +170,7 @@ def _row(request: Row[Any], first: Row[Any], counts: Counter[Status]) -> dict[st
         "content": json.loads(request.content) if request.content is not None else None,
         "attachments": json.loads(request.attachments),
         "resend_of": request.resend_of,
-        "to": first.written,
+        "to": None if first is None else first.written,
         "recipients": counts.total(),
         "state": state_of(counts),
         "counts": {status.value: counts[status] for status in Status},

@@ -140,21 +140,8 @@ RequestState = Annotated[
 ]
 
 
-class RequestAnswer(Success):
-    """One request at a glance."""
-
-    id: str
-    reference: str | None
-    key: KeyName
-    method: str
-    category: CategoryName
-    state: RequestState
-    counts: CountsShape
-    created_at: Time
-
-
-class ListedRequestShape(AnswerPart):
-    """One request among others."""
+class RequestShape(AnswerPart):
+    """One request."""
 
     id: str
     username: str
@@ -175,10 +162,14 @@ class ListedRequestShape(AnswerPart):
     created_at: Time
 
 
+class RequestAnswer(RequestShape, Success):
+    """One request at a glance."""
+
+
 class RequestsAnswer(Success):
     """A page of requests, each of which has a message that fits."""
 
-    requests: list[ListedRequestShape]
+    requests: list[RequestShape]
     next: str | None
     as_of: AsOf
 
@@ -309,8 +300,28 @@ class RemainingShape(AnswerPart):
     until: Annotated[Time | None, Field(description="By then at the latest it holds nothing; null: once it is back.")]
 
 
+ErasureState = Literal["erasing", "draining", "done"]
+
+
 class ErasureStateAnswer(Success):
     """How an erasure stands: the databases are being emptied, then queues drain, and then it is done."""
 
-    state: Literal["erasing", "draining", "done"]
+    state: ErasureState
     remains: list[RemainingShape]
+
+
+class ErasureShape(AnswerPart):
+    """An erasure among others; the address is not kept."""
+
+    id: str
+    method: str | None
+    state: ErasureState
+    remains: list[RemainingShape]
+    at: Annotated[Time, Field(description="When it began.")]
+
+
+class ErasuresAnswer(Success):
+    """A page of erasures, the newest first."""
+
+    erasures: list[ErasureShape]
+    next: str | None

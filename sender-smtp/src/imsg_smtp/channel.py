@@ -75,7 +75,8 @@ class MailChannel:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.", "recipient")
-        mail = prepared.make_mail(recipient.n, address)
+        display_name = "" if recipient.to == address else addresses.display_name(recipient.to)
+        mail = prepared.make_mail(recipient.n, address, display_name)
         facts = Facts(mail.message_id, mail.recipient, mail.sender, category=job.category)
         return await self.provider_pool.send(mail, facts, self._servers, job.provider) or self._explain(mail, job)
 

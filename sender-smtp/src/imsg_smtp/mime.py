@@ -112,11 +112,11 @@ class Rendering:
     sign_name: SignName | None = None
     """None: names are not signed, so no bounce is found by them."""
 
-    def make_mail(self, n: int, address: str) -> Mail:
+    def make_mail(self, n: int, address: str, display_name: str = "") -> Mail:
         """Make the mail of recipient `n`; `address` is in normal form, so it contains neither blank nor line end."""
         name = message_id(self.request, n) if self.sign_name is None else self.sign_name(self.request, n)
         identity = f"<{name}@{self.sender.domain}>"
-        own = f"To: {address}\r\nMessage-ID: {identity}\r\n".encode()
+        own = f"To: {_format_mailbox(display_name, address)}\r\nMessage-ID: {identity}\r\n".encode()
         if self.sign_name is not None:  # some relays, such as QQ's, replace the Message-ID
             own += f"X-IMSG-Id: {name}\r\n".encode()
         if self.unsubscribe is not None:
@@ -144,8 +144,12 @@ def render(
     """
     head, body = _make_body(content, request)
     head = (
-        _format_header("From", _format_mailbox(sender))
-        + (_format_header("Reply-To", _format_mailbox(content.reply_to)) if content.reply_to is not None else b"")
+        _format_header("From", _format_mailbox(sender.name, sender.address))
+        + (
+            _format_header("Reply-To", _format_mailbox(content.reply_to.name, content.reply_to.address))
+            if content.reply_to is not None
+            else b""
+        )
         + _format_header("Subject", _encode_unstructured(content.subject))
         + _format_header("Date", _format_date(accepted_at.astimezone(UTC)))
         + _format_header("Auto-Submitted", "auto-generated")  # RFC 3834: suppresses automatic replies
@@ -319,15 +323,15 @@ def _survives_folding(text: str) -> bool:
 _UNQUOTED_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
-def _format_mailbox(sender: Sender) -> str:
-    if not sender.name:
-        return sender.address
-    if "=?" in sender.name or not sender.name.isascii():
-        return f"{_encode_words(sender.name)}\r\n <{sender.address}>"
-    if _UNQUOTED_NAME.fullmatch(sender.name):
-        return f"{sender.name} <{sender.address}>"
-    quoted = re.sub(r'(["\\])', r"\\\1", sender.name)
-    return f'"{quoted}" <{sender.address}>'
+def _format_mailbox(name: str, address: str) -> str:
+    if not name:
+        return address
+    if "=?" in name or not name.isascii():
+        return f"{_encode_words(name)}\r\n <{address}>"
+    if _UNQUOTED_NAME.fullmatch(name):
+        return f"{name} <{address}>"
+    quoted = re.sub(r'(["\\])', r"\\\1", name)
+    return f'"{quoted}" <{address}>'
 
 
 def _encode_words(text: str) -> str:

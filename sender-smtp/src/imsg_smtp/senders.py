@@ -1,15 +1,9 @@
 """Senders and reply-to addresses of mail, parsed from the settings."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imsg_contract import addresses
-
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-
-MAX_NAME_CHARACTERS = 128
-"""The longest display name: mail clients truncate longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ def parse(text: str) -> Sender:
     """
     if not text.isprintable():
         raise ValueError("may not hold control characters or line breaks")
-    name, written = _split_name(text.strip())
+    name, written = addresses.split_name(text.strip())
     address = addresses.email(written)
     if address is None:
         raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
@@ -80,17 +74,6 @@ def parse(text: str) -> Sender:
         raise ValueError(
             "must be ASCII before the @, since few mail servers take another sender; choose such an address"
         )
-    if len(name) > MAX_NAME_CHARACTERS:
-        raise ValueError(f"has a name of more than {MAX_NAME_CHARACTERS} characters; shorten it")
+    if len(name) > addresses.MAX_NAME_CHARACTERS:
+        raise ValueError(f"has a name of more than {addresses.MAX_NAME_CHARACTERS} characters; shorten it")
     return Sender(name, address)
-
-
-def _split_name(text: str) -> tuple[str, str]:
-    """Split a display name from an address in angle brackets; return other texts whole as the address."""
-    before, bracket, inner = text.removesuffix(">").rpartition("<")
-    name = before.strip()
-    if not bracket or not text.endswith(">"):
-        return "", text
-    if _QUOTED.fullmatch(name):
-        return re.sub(r"\\(.)", r"\1", name[1:-1]), inner.strip()
-    return ("", text) if any(letter in '"<>' for letter in name) else (name, inner.strip())

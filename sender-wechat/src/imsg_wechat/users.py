@@ -34,16 +34,15 @@ class Users:
 
     async def find(self, username: str) -> User:
         """Find a user by name, in any spelling. Raises Refusal no_such_user."""
-        body = {"username": username, "method": METHOD}
-        fields = await self._call("POST", "/internal/user", username, json=body)
-        return User(fields["user_id"], fields["username"], fields["contact"])
+        fields = await self._call("POST", "/internal/wechat/user", username, json={"username": username})
+        return User(fields["user_id"], fields["username"], fields["tag"])
 
     async def find_usernames(self, tags: Sequence[str]) -> Mapping[str, str]:
         """Return tag → username of the user whose contact it is; other tags are absent."""
         if not tags:
             return {}
-        body = {"method": METHOD, "addresses": list(tags)}
-        usernames: Mapping[str, str] = (await self._call("POST", "/internal/usernames", "", json=body))["usernames"]
+        answer = await self._call("POST", "/internal/wechat/usernames", "", json={"tags": list(tags)})
+        usernames: Mapping[str, str] = answer["usernames"]
         return usernames
 
     async def set_tag(self, administrator: Caller, username: str, tag: str, user_id: str | None = None) -> None:
@@ -52,7 +51,7 @@ class Users:
         Raises Refusal no_such_user, contact_taken.
         """
         body = {"username": username, "user_id": user_id, "wechat": tag}
-        await self._call("PUT", "/internal/contacts", username, caller=administrator, json=body)
+        await self._call("PUT", "/internal/wechat/contacts", username, caller=administrator, json=body)
 
     async def _call(self, verb: str, path: str, username: str, **sent: Any) -> Mapping[str, Any]:  # noqa: ANN401  arguments of Peer.call
         answer = await self._auth.call(verb, path, **sent)

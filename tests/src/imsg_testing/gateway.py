@@ -187,7 +187,7 @@ class History:
                 Route("/internal/attachments/{request}/{digest}", self._get, methods=["GET"]),
                 Route("/internal/resend/{identity}", self._resend, methods=["GET"]),
                 Route("/internal/dead/{identity}", self._resend, methods=["GET"]),
-                Route("/{path:path}", self._relay, methods=["GET", "POST"]),
+                Route("/{path:path}", self._relay, methods=["GET", "POST", "DELETE"]),
             ]
         )
 

@@ -23,10 +23,10 @@ MAX_SHOWN = 80
 
 Method = Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})]
 
-router = APIRouter(prefix="/api/channels", route_class=InternalRoute)
+router = APIRouter(prefix="/api/providers", route_class=InternalRoute)
 
 
-@router.patch("/{method}/providers/{name}", responses=describe_refusals("no_right", *BODY, "not_found"))
+@router.patch("/{method}/{name}", responses=describe_refusals("no_right", *BODY, "not_found"))
 async def switch_provider(
     administrator: Administrator, method: Method, name: str, body: ProviderPatch, services: AuthServices
 ) -> ProviderSwitchAnswer:

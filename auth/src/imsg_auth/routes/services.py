@@ -5,7 +5,6 @@ from fastapi import APIRouter
 from imsg_auth import usernames
 from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.schemas.services import (
-    ContactChange,
     ContactsAnswer,
     ContactsLookup,
     EventSubscription,
@@ -14,11 +13,12 @@ from imsg_auth.schemas.services import (
     KeyLookup,
     KeyOwnerAnswer,
     KeyUses,
+    TagChange,
     UserCacheRequest,
-    UserContactAnswer,
     UserLookup,
     UsernamesAnswer,
     UsernamesLookup,
+    UserTagAnswer,
 )
 from imsg_auth.schemas.users import UserPatch
 from imsg_contract.errors import Refusal
@@ -65,19 +65,18 @@ async def find_contacts(body: ContactsLookup, services: AuthServices) -> Contact
     return ContactsAnswer(contacts=await services.users.find_contacts(body.method, body.names))
 
 
-@router.put("/contacts")
-async def set_contact(administrator: Administrator, body: ContactChange, services: AuthServices) -> Success:
+@router.put("/wechat/contacts")
+async def set_tag(administrator: Administrator, body: TagChange, services: AuthServices) -> Success:
     """Set a user's WeChat tag, on behalf of an administrator."""
     await services.users.change(administrator, body.username, UserPatch(wechat=body.wechat), user_id=body.user_id)
     return Success()
 
 
-@router.post("/user")
-async def find_user(body: UserLookup, services: AuthServices) -> UserContactAnswer:
-    """Return a user's id, and the user's contact for a method."""
+@router.post("/wechat/user")
+async def find_user(body: UserLookup, services: AuthServices) -> UserTagAnswer:
+    """Return a user's id and WeChat tag: sender-wechat may read no other contact."""
     user = await services.users.find(body.username)
-    contacts = await services.users.find_contacts(body.method, [user.username])
-    return UserContactAnswer(username=user.username, user_id=user.id, contact=contacts.get(user.username))
+    return UserTagAnswer(username=user.username, user_id=user.id, tag=user.wechat)
 
 
 @router.post("/holders")
@@ -86,10 +85,10 @@ async def find_holders(body: HoldersLookup, services: AuthServices) -> HoldersAn
     return HoldersAnswer(usernames=await services.users.find_holders(body.method, body.address))
 
 
-@router.post("/usernames")
+@router.post("/wechat/usernames")
 async def find_usernames(body: UsernamesLookup, services: AuthServices) -> UsernamesAnswer:
-    """Return the users whose contacts some addresses are."""
-    return UsernamesAnswer(usernames=await services.users.find_usernames(body.method, body.addresses))
+    """Return the users whose contacts some WeChat tags are."""
+    return UsernamesAnswer(usernames=await services.users.find_usernames("wechat", body.tags))
 
 
 @router.put("/events")

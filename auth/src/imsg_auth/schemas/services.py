@@ -48,18 +48,17 @@ class KeyUses(RequestModel):
 
 
 class UserLookup(RequestModel):
-    """POST /internal/user."""
+    """POST /internal/wechat/user."""
 
     username: str
-    method: str
 
 
-class UserContactAnswer(Success):
-    """A user, and the user's contact for a method, null without one."""
+class UserTagAnswer(Success):
+    """A user, and the user's WeChat tag, null without one."""
 
     username: str
     user_id: str
-    contact: str | None
+    tag: str | None
 
 
 class ContactsLookup(RequestModel):
@@ -75,8 +74,8 @@ class ContactsAnswer(Success):
     contacts: dict[str, str | None]
 
 
-class ContactChange(RequestModel):
-    """PUT /internal/contacts."""
+class TagChange(RequestModel):
+    """PUT /internal/wechat/contacts."""
 
     username: str
     user_id: str | None = None
@@ -98,10 +97,9 @@ class HoldersAnswer(Success):
 
 
 class UsernamesLookup(RequestModel):
-    """POST /internal/usernames."""
+    """POST /internal/wechat/usernames."""
 
-    method: str
-    addresses: Annotated[list[str], Field(max_length=MAX_NAMES)]
+    tags: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 
 class UsernamesAnswer(Success):

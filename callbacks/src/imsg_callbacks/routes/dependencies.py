@@ -44,6 +44,11 @@ class Owner:
     username: str
     is_admin: bool
 
+    @property
+    def whose(self) -> str | None:
+        """Whose endpoints this user may see and end: None for anybody's."""
+        return None if self.is_admin else self.user_id
+
 
 async def find_owner(user: User) -> Owner:
     """Return the calling user."""

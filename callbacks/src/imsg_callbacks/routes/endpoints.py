@@ -1,14 +1,14 @@
 """The routes of a user's endpoints."""
 
-from typing import Any
+import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic_core import to_json
 
 from imsg_callbacks import signatures
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
-from imsg_callbacks.endpoints import write_list_columns
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.records import Endpoint
 from imsg_callbacks.routes.dependencies import CallbackServices, EndpointOwner, Owner
@@ -17,6 +17,7 @@ from imsg_callbacks.schemas import (
     EndpointPatch,
     EndpointsAnswer,
     EndpointShape,
+    EndpointsQuery,
     NewAnswer,
     NewEndpoint,
     SecretAnswer,
@@ -38,10 +39,17 @@ TESTS_RETRY_AFTER_S = round(TIMEOUT_S)
 router = APIRouter(prefix="/api/callbacks", route_class=InternalRoute)
 
 
-@router.get("", responses=describe_refusals())
-async def list_callbacks(owner: EndpointOwner, services: CallbackServices) -> EndpointsAnswer:
-    """List the user's endpoints."""
-    endpoints = await services.endpoints.list_of_user(owner.user_id)
+@router.get("", responses=describe_refusals("no_right"))
+async def list_callbacks(
+    owner: EndpointOwner, query: Annotated[EndpointsQuery, Query()], services: CallbackServices
+) -> EndpointsAnswer:
+    """List the user's endpoints, or as an administrator another user's."""
+    if query.username in (None, owner.username):
+        endpoints = await services.endpoints.list_of_user(owner.user_id)
+    elif owner.is_admin:
+        endpoints = await services.endpoints.list_by_name(query.username)
+    else:
+        raise Refusal("no_right")
     waiting = await services.endpoints.count_waiting([endpoint.id for endpoint in endpoints])
     shown = [EndpointShape(**_show(endpoint, waiting.get(endpoint.id, 0))) for endpoint in endpoints]
     return EndpointsAnswer(callbacks=shown, next=None)
@@ -72,6 +80,14 @@ async def add_callback(owner: EndpointOwner, body: NewEndpoint, services: Callba
     return NewAnswer(id=name, secret=secret)
 
 
+@router.get("/{id}", responses=describe_refusals("not_found"))
+async def show_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> EndpointAnswer:  # noqa: A002  its name in the path
+    """Show an endpoint; administrators see anybody's."""
+    endpoint = await services.endpoints.find(id, owner.whose)
+    waiting = await services.endpoints.count_waiting([id])
+    return EndpointAnswer(**_show(endpoint, waiting.get(id, 0)))
+
+
 @router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
 async def change_callback(
     owner: EndpointOwner,
@@ -94,8 +110,8 @@ async def change_callback(
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
 async def remove_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> Success:  # noqa: A002  as above
-    """Remove an endpoint."""
-    await services.endpoints.remove(id, owner.user_id)
+    """Remove an endpoint; administrators remove anybody's."""
+    await services.endpoints.remove(id, owner.whose)
     return Success()
 
 
@@ -135,6 +151,7 @@ async def test_callback(owner: EndpointOwner, id: str, services: CallbackService
 def _show(endpoint: Endpoint, waiting: int) -> dict[str, Any]:
     return {
         "id": endpoint.id,
+        "username": endpoint.username,
         "url": endpoint.url,
         "events": list(endpoint.events),
         "methods": None if endpoint.methods is None else list(endpoint.methods),
@@ -152,11 +169,15 @@ def _show(endpoint: Endpoint, waiting: int) -> dict[str, Any]:
 
 
 def _write_change(body: EndpointPatch, known: Endpoint, owner: Owner, now: int) -> dict[str, Any]:
-    values = write_list_columns(body.events, body.methods, all_methods=body.all_methods is True)
-    values["is_admin"] = owner.is_admin
-    for name in ("url", "description"):
-        if (value := getattr(body, name)) is not None:
-            values[name] = value
+    values: dict[str, Any] = {"is_admin": owner.is_admin}
+    if body.url is not None:
+        values["url"] = body.url
+    if body.events is not None:
+        values["events"] = json.dumps(body.events)
+    if "methods" in body.model_fields_set:
+        values["methods"] = None if body.methods is None else json.dumps(body.methods)
+    if "description" in body.model_fields_set:
+        values["description"] = body.description or ""
     if body.enabled is False and known.disabled_at is None:
         values |= {"disabled_at": now, "disabled_why": "owner"}
     if body.enabled is True:

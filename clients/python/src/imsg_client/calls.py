@@ -63,9 +63,8 @@ class CallbackChange(TypedDict, total=False):
 
     url: str
     events: Sequence[str]
-    methods: Sequence[str]
-    all_methods: bool
-    """True: of every channel again."""
+    methods: Sequence[str] | None
+    """None: of every channel again."""
     description: str
     enabled: bool
 

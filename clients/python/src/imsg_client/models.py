@@ -183,14 +183,21 @@ class Counts(Model):
 
 
 class Request(Model):
-    """A request and how its messages stand."""
+    """A request, and how its messages stand."""
 
     id: str
+    username: str
     method: str
     reference: str | None = None
     key: str | None = None
     """The name of the API key that sent it; None: a log-in's token."""
     category: str = "notice"
+    subject: str | None = None
+    content: str | dict[str, Any] | None = None
+    resend_of: str | None = None
+    to: str | None = None
+    """The first recipient."""
+    recipients: int
     state: str
     counts: Counts
     created_at: datetime
@@ -201,24 +208,17 @@ class Request(Model):
         return self.state == "settled"
 
 
-class ListedRequest(Model):
-    """A request in a list, with what it says."""
+class Suppression(Model):
+    """An address to which nothing is sent any more."""
 
     id: str
-    username: str
     method: str
-    reference: str | None = None
-    key: str | None = None
-    """The name of the API key that sent it; None: a log-in's token."""
-    category: str | None = None
-    subject: str | None = None
-    content: str | dict[str, Any] | None = None
-    resend_of: str | None = None
-    to: str | None = None
-    """The recipient, where it is one."""
-    recipients: int
-    state: str
-    counts: Counts
+    to: str
+    reason: str
+    evidence: str = ""
+    note: str = ""
+    message: str | None = None
+    until: datetime | None = None
     created_at: datetime
 
 
@@ -295,6 +295,7 @@ class Callback(Model):
     """A URL of yours that is called, and how it is."""
 
     id: str
+    username: str
     url: str
     events: tuple[str, ...]
     methods: tuple[str, ...] | None = None

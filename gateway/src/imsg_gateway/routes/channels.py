@@ -44,7 +44,7 @@ async def pause_channel(
     return await services.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
 
 
-@relayed.patch("/channels/{method}/providers/{name}")
+@relayed.patch("/providers/{method}/{name}")
 async def switch_provider(
     administrator: Annotated[Credential, allow_administrator("providers")],
     request: ClientRequest,
@@ -61,7 +61,7 @@ async def switch_provider(
 
 
 @router.post(
-    "/channels/{method}/providers/{name}/test",
+    "/providers/{method}/{name}/test",
     status_code=202,
     response_model=SendAnswer,
     responses=describe_refusals("no_right", "not_found", *SENDING),

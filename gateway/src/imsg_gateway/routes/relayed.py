@@ -14,6 +14,7 @@ from imsg_gateway.routes.channels import relayed as provider_routes
 from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.erasures import router as erasure_routes
 from imsg_gateway.routes.reports import router as report_routes
+from imsg_gateway.routes.suppressions import router as suppression_routes
 from imsg_gateway.routing import OpenRelayRoute, RelayRoute
 
 PREFIX = "/api/v2"
@@ -48,19 +49,21 @@ RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
         "GET /stats": "query",
         "GET /dead": "query",
         "GET /dead/{id}": "query",
+        "DELETE /dead/{id}": "query",
+        "GET /erasures": "erasures",
         "GET /erasures/{id}": "erasures",
         "POST /reports": "reports",
         "GET /reports": "reports",
         "GET /reports/{id}": "reports",
     },
     "catalog": {
-        "GET /suppressions": "suppressions",
         "POST /suppressions": "suppressions",
         "DELETE /suppressions/{id}": "suppressions",
     },
     "callbacks": {
         "GET /callbacks": "callbacks",
         "POST /callbacks": "callbacks",
+        "GET /callbacks/{id}": "callbacks",
         "PATCH /callbacks/{id}": "callbacks",
         "DELETE /callbacks/{id}": "callbacks",
         "POST /callbacks/{id}/test": "callbacks",
@@ -85,6 +88,7 @@ The service checks the right of the user; the gateway has verified the token or 
 """
 
 TIMEOUTS_S = {
+    "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
     "GET /events": 75.0,  # it waits up to 60 s for an event
     "POST /callbacks/{id}/test": 25.0,  # the callback has 15 s
     "POST /followers/bind": 20.0,  # WeChat, which makes the code, has 15 s
@@ -125,4 +129,4 @@ def _make_router() -> APIRouter:
     return router
 
 
-ROUTERS = (login, _make_router(), provider_routes, erasure_routes, report_routes)
+ROUTERS = (login, _make_router(), provider_routes, erasure_routes, report_routes, suppression_routes)

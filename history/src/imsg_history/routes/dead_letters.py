@@ -4,19 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from imsg_history.queries import DeadLettersQuery
+from imsg_history.queries import TimePageQuery
 from imsg_history.routes.dependencies import HistoryServices
 from imsg_history.schemas import DeadAnswer, DeadListAnswer
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.responses import ApiResponse, ok
-from imsg_web.schemas import describe_refusals
+from imsg_web.schemas import Success, describe_refusals
 
 router = APIRouter(prefix="/api/dead", route_class=InternalRoute)
 
 
 @router.get("", response_model=DeadListAnswer, responses=describe_refusals("wrong_type", "no_right"))
 async def list_dead_letters(
-    _: Administrator, query: Annotated[DeadLettersQuery, Query()], services: HistoryServices
+    _: Administrator, query: Annotated[TimePageQuery, Query()], services: HistoryServices
 ) -> ApiResponse:
     """List dead letters."""
     page = await services.dead_letters.find(query)
@@ -27,3 +27,10 @@ async def list_dead_letters(
 async def show_dead_letter(_: Administrator, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
     """Show one dead letter."""
     return ApiResponse(ok(**await services.dead_letters.show(id)))
+
+
+@router.delete("/{id}", responses=describe_refusals("not_found", "no_right"))
+async def remove_dead_letter(administrator: Administrator, id: str, services: HistoryServices) -> Success:  # noqa: A002  its name in the path
+    """Remove one dead letter; its message stays as it is."""
+    await services.dead_letters.remove(id, administrator, services.now())
+    return Success()

@@ -12,7 +12,6 @@ from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.ids import rfc3339
 from imsg_history.latency_stats import LatencyStatistics
-from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.replies import Replies
@@ -28,7 +27,6 @@ class RouteServices:
     """What the routes call."""
 
     messages: MessageQuery
-    overviews: Overviews
     requests: RequestList
     replies: Replies
     statistics: Statistics

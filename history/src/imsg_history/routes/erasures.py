@@ -1,11 +1,13 @@
 """Erasures of a person's data, by administrators."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from imsg_contract.error_responses import BODY
-from imsg_history.queries import NewErasure
+from imsg_history.queries import NewErasure, TimePageQuery
 from imsg_history.routes.dependencies import HistoryServices
-from imsg_history.schemas import ErasureAnswer, ErasureStateAnswer
+from imsg_history.schemas import ErasureAnswer, ErasuresAnswer, ErasureStateAnswer
 from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
@@ -20,6 +22,15 @@ router = APIRouter(prefix="/api/erasures", route_class=InternalRoute)
 async def begin_erasure(administrator: Administrator, body: NewErasure, services: HistoryServices) -> ErasureAnswer:
     """Erase everything that is kept of a person."""
     return ErasureAnswer(id=await services.erasures.begin(body.method, body.to, administrator))
+
+
+@router.get("", response_model=ErasuresAnswer, responses=describe_refusals("wrong_type", "no_right"))
+async def list_erasures(
+    _: Administrator, query: Annotated[TimePageQuery, Query()], services: HistoryServices
+) -> ApiResponse:
+    """List erasures, the newest first."""
+    page = await services.erasures.find(query)
+    return ApiResponse(ok(erasures=page.rows, next=page.next))
 
 
 @router.get("/{id}", response_model=ErasureStateAnswer, responses=describe_refusals("not_found", "no_right"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from imsg_history.queries import MessagesQuery, RepliesQuery, StatsQuery, V1MessagesQuery
+from imsg_history.queries import MessagesQuery, RepliesQuery, RequestQuery, StatsQuery, V1MessagesQuery
 from imsg_history.routes.dependencies import HistoryServices
 from imsg_history.schemas import (
     MessagesAnswer,
@@ -52,10 +52,15 @@ async def list_requests(user: User, query: Annotated[MessagesQuery, Query()], se
     return ApiResponse(ok(requests=page.rows, next=page.next, as_of=as_of))
 
 
-@router.get("/requests/{id}", response_model=RequestAnswer, responses=describe_refusals("not_found"))
-async def show_request(user: User, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
-    """Show one request at a glance."""
-    return ApiResponse(ok(**await services.overviews.show(id, user)))
+@router.get("/requests/{id}", response_model=RequestAnswer, responses=describe_refusals("wrong_type", "not_found"))
+async def show_request(
+    user: User,
+    id: str,  # noqa: A002  its name in the path
+    query: Annotated[RequestQuery, Query()],
+    services: HistoryServices,
+) -> ApiResponse:
+    """Show one request at a glance; with `wait` once it is settled."""
+    return ApiResponse(ok(**await services.requests.show(id, user, query.wait)))
 
 
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))

@@ -11,6 +11,9 @@ from imsg_web import bodies
 from imsg_web.authorization import InternalRoute, User
 from imsg_web.responses import ApiResponse, ok
 
+MAX_FAILED = 1_000
+"""Failed messages of a user whose recipients are returned."""
+
 router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
 
 
@@ -38,6 +41,12 @@ async def get_attachment(request_id: str, sha256: str, services: HistoryServices
 async def find_recipient(request_id: str, n: str, services: HistoryServices) -> ApiResponse:
     """Return the recipient of one message, with its category and sender."""
     return ApiResponse(ok(**await services.recipients.find(f"{request_id}-{n}")))
+
+
+@router.get("/failed")
+async def find_failed(user: User, services: HistoryServices) -> ApiResponse:
+    """Return to whom a user's last failed messages went: the address, and as the user wrote it."""
+    return ApiResponse(ok(recipients=await services.messages.find_failed(user, MAX_FAILED)))
 
 
 @router.get("/resend/{name}")

@@ -82,6 +82,7 @@ SMTP = ChannelSpec(
         label=BilingualText("邮箱地址", "e-mail address"),
         error=BilingualText("不是邮箱地址", "it is no e-mail address"),
         schema={"format": "email"},
+        parse_named=addresses.named_email,
     ),
     content=MailContent,
     content_zh="一封邮件。只有给出 `html` 或附件时 `text` 才可以为空。",

@@ -36,6 +36,8 @@ class Address:
     """Its JSON schema in OpenAPI, beside the length."""
     is_dialled: bool = False
     """Whether it is a phone number, in which hyphens, brackets and a missing + are misspellings."""
+    parse_named: Callable[[str], str | None] | None = None
+    """Parses an address behind a display name, which v2 takes; None where the channel has no such names."""
     usernames: Literal["apart", "unlike", "any"] = "apart"
     """Which usernames are allowed: none that is an address in any spelling (`apart`), none that is an exact address
     (`unlike`), or all (`any`), in which case addresses are looked up in their own channel only.
@@ -43,6 +45,11 @@ class Address:
 
     is_malformed: Callable[[str], bool] = spellings.is_malformed
     """Whether a text that is no address was clearly meant as one, and not as a username."""
+
+    def read(self, text: str) -> str | None:
+        """Parse an address, with or without a display name; None for other text."""
+        address = self.parse(text)
+        return self.parse_named(text) if address is None and self.parse_named is not None else address
 
     def find_spelling(self, text: str) -> Spelling | None:
         """Return the address that a misspelt text means; None if it means none, or if `usernames` is `any`."""

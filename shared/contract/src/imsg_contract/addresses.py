@@ -38,6 +38,34 @@ def email(text: str) -> str | None:
     return normal if len(normal.encode()) <= MAX_EMAIL_CHARACTERS else None
 
 
+MAX_NAME_CHARACTERS = 128
+"""The longest display name: mail clients cut longer ones."""
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Split a display name from an address in angle brackets: `天存 <a@example.com>`; "" and the text without them."""
+    before, bracket, inner = text.removesuffix(">").rpartition("<")
+    name = before.strip()
+    if not bracket or not text.endswith(">"):
+        return "", text
+    if _QUOTED.fullmatch(name):
+        return re.sub(r"\\(.)", r"\1", name[1:-1]), inner.strip()
+    return ("", text) if any(letter in '"<>' for letter in name) else (name, inner.strip())
+
+
+def named_email(text: str) -> str | None:
+    """Return the normal form of an e-mail address behind a display name; None for other text."""
+    name, written = split_name(text)
+    return email(written) if name and len(name) <= MAX_NAME_CHARACTERS and name.isprintable() else None
+
+
+def display_name(text: str) -> str:
+    """Return the display name of a recipient as a client wrote it; empty where it has none."""
+    return "" if named_email(text) is None else split_name(text)[0]
+
+
 def domain_of(address: str) -> str:
     """Return the domain of an e-mail address."""
     return address.rpartition("@")[2]

@@ -84,9 +84,7 @@ GATEWAY, CALLBACKS, WECHAT = "gateway", "callbacks", "sender-wechat"
 
 RULES = (
     Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
-    Rule("auth", "POST", "/internal/user", frozenset({WECHAT})),
-    Rule("auth", "POST", "/internal/usernames", frozenset({WECHAT})),
-    Rule("auth", "PUT", "/internal/contacts", frozenset({WECHAT})),
+    Rule("auth", "*", "/internal/wechat/", frozenset({WECHAT})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
     Rule("callbacks", "*", "/", frozenset({GATEWAY})),
     Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS}),

@@ -47,7 +47,6 @@ from imsg_client.models import (
     Channel,
     Check,
     Key,
-    ListedRequest,
     Message,
     NewCallback,
     NewKey,
@@ -56,6 +55,7 @@ from imsg_client.models import (
     Report,
     Request,
     Stats,
+    Suppression,
     Template,
     User,
 )
@@ -75,9 +75,11 @@ RENEW_BEFORE_S = 60.0
 """How long before its end a token is replaced."""
 
 SETTLE_TIMEOUT_S = 120.0
-FIRST_POLL_S = 0.2
-LONGEST_POLL_S = 5.0
-"""The longest pause between polls in `wait_until_settled`."""
+LONGEST_WAIT_S = 30
+"""How long one call of `wait_until_settled` lets the server wait."""
+
+PAUSE_S = 1.0
+"""The pause between two such calls: a server at which many wait answers at once."""
 
 TOKEN_ENDED = 10005
 """The `errorCode` of an invalid or expired token."""
@@ -235,9 +237,11 @@ class AsyncClient:
 
     # Requests, messages and replies
 
-    async def request(self, id: str) -> Request:  # noqa: A002
-        """Return a request with the number of its messages by status."""
-        return await self._get(f"/requests/{id}", {}, Request)
+    async def request(self, id: str, *, wait_s: int = 0) -> Request:  # noqa: A002
+        """Return a request with the number of its messages by status; waits up to `wait_s` (60) until it is settled."""
+        query = {"wait": wait_s} if wait_s else {}
+        call = Call("GET", f"/requests/{id}", query=query, is_repeatable=True, timeout_s=wait_s + TIMEOUT_S)
+        return read(Request, await self._call(call))
 
     async def message(self, id: str) -> Message | None:  # noqa: A002
         """Show one message (`REQUEST-N`) with its timeline; None where there is none (yet)."""
@@ -265,12 +269,12 @@ class AsyncClient:
         *,
         page_size: int = 50,
         **filters: Unpack[Filters],
-    ) -> AsyncIterator[ListedRequest]:
+    ) -> AsyncIterator[Request]:
         """List requests, newest first, page after page, as far as you iterate; filters as for `messages`."""
         parameters = {"limit": page_size, **filter_query(filters)}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._page("/requests", "requests", {**parameters, "cursor": cursor or None}, ListedRequest)
+            page = await self._page("/requests", "requests", {**parameters, "cursor": cursor or None}, Request)
             for item in page.items:
                 yield item
             cursor = page.next
@@ -298,6 +302,23 @@ class AsyncClient:
                 yield item
             cursor = page.next
 
+    async def suppressions(
+        self,
+        *,
+        method: str | None = None,
+        reason: str | None = None,
+        to: str | None = None,
+        page_size: int = 50,
+    ) -> AsyncIterator[Suppression]:
+        """List the suppressions that failed your messages, newest first; as an administrator all there are."""
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"method": method, "reason": reason, "to": to, "limit": page_size, "cursor": cursor or None}
+            page = await self._page("/suppressions", "suppressions", query, Suppression)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
     async def wait_until_settled(self, id: str, timeout_s: float = SETTLE_TIMEOUT_S) -> Request:  # noqa: A002
         """Wait until every message of a request has settled; return how many stand where.
 
@@ -305,11 +326,11 @@ class AsyncClient:
         """
         id = id.partition("-")[0]  # noqa: A001
         until = time.monotonic() + timeout_s
-        pause_s = FIRST_POLL_S
+        left_s = timeout_s
         request: Request | None = None
         while True:
             try:
-                request = await self.request(id)
+                request = await self.request(id, wait_s=max(0, min(LONGEST_WAIT_S, int(left_s))))
             except Refused as refused:
                 # History hears of a request a moment after its sender.
                 if refused.status != httpx.codes.NOT_FOUND:
@@ -320,8 +341,7 @@ class AsyncClient:
             if left_s <= 0:
                 how = "not known yet" if request is None else f"{request.counts.open} of its messages are open"
                 raise NotSettled(f"{id} has not settled in {timeout_s:g} s: {how}")
-            await sleep(min(pause_s, left_s))
-            pause_s = min(LONGEST_POLL_S, pause_s * 1.5)
+            await sleep(min(PAUSE_S, left_s))
 
     # The server and the user
 
@@ -382,6 +402,10 @@ class AsyncClient:
     async def callbacks(self) -> tuple[Callback, ...]:
         """List your callbacks, and how each is."""
         return (await self._page("/callbacks", "callbacks", {}, Callback)).items
+
+    async def callback(self, id: str) -> Callback:  # noqa: A002
+        """Show one callback; administrators see anybody's."""
+        return await self._get(f"/callbacks/{id}", {}, Callback)
 
     async def add_callback(
         self,

@@ -127,7 +127,7 @@ class ProviderList:
             await self._change(one["name"], **chosen)
 
     async def _change(self, name: str, **fields: bool | int) -> None:
-        await self._view.api.patch(path("/api/v2/channels", self._method, "providers", name), fields)
+        await self._view.api.patch(path("/api/v2/providers", self._method, name), fields)
         toast(self._t("channels.provider_changed", name=name))
         await self._refresh()
 

@@ -76,7 +76,7 @@ class _Test:
     async def send(self, view: View) -> Any:  # noqa: ANN401  any JSON
         """Send it. Raises ApiError."""
         if self.provider is not None:
-            url = path("/api/v2/channels", self.method, "providers", self.provider, "test")
+            url = path("/api/v2/providers", self.method, self.provider, "test")
             return await view.api.post(url, {"to": self.recipient})
         subject = view.t("channels.test_subject")
         content: Any = {"subject": subject, "text": self.text} if self.method == SMTP.name else self.text
