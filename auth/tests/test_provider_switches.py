@@ -22,7 +22,7 @@ from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.callers import user
 from imsg_testing.waiting import eventually
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ async def test_a_change_is_kept_copied_and_noted_and_leaves_the_rest_as_it_was(
     assert list(await read(redis, "smtp")) == [SWITCHES_COMPLETE]
     async with store.writing() as rows:
         notes = [Change.model_validate_json(body) for _, body in (await rows.lease_audit_records(0, 60, 10)).values()]
-    assert [(note.actor, note.action, note.subject, note.details) for note in notes] == [
-        ("admin", "provider_switched", "sms/aliyun", {"enabled": False}),
-        ("admin", "provider_switched", "sms/aliyun", {"weight": 3}),
+    assert [(note.actor, note.action, note.target, note.before, note.after) for note in notes] == [
+        ("admin", "provider_switched", "sms/aliyun", {"enabled": None}, {"enabled": False}),
+        ("admin", "provider_switched", "sms/aliyun", {"weight": None}, {"weight": 3}),
     ]
 
 

@@ -156,7 +156,8 @@ async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
 
 async def test_the_last_administrator_stays_one(admin: Visitor, user: Visitor) -> None:
     """409 last_administrator, until there is another."""
-    for answer in (await admin.delete(at("admin")), await admin.patch(at("admin"), role="user")):
+    demotions = [await admin.patch(at("admin"), role=role) for role in ("user", "auditor", "operator")]
+    for answer in (await admin.delete(at("admin")), *demotions):
         assert (answer.status_code, answer.json()["reason"]) == (409, "last_administrator")
     assert (await record(admin, "admin"))["role"] == "admin"
     await admin.patch(at(user.called), role="admin")

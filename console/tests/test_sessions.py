@@ -1,9 +1,10 @@
 """Sessions last while somebody does something, and end everywhere at once."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from imsg_console.client import Visitor
-from imsg_console.session import MAX_ENDED, MAX_SESSIONS_PER_USER, Session, Sessions
+from imsg_console.session import MAX_ENDED, MAX_SESSIONS_PER_USER, Login, NoSession, Session, Sessions
 
 IDLE_S = 60.0
 
@@ -14,6 +15,9 @@ class Clock:
 
     now: float = 1_000.0
     revoked: list[str] = field(default_factory=list)
+    kept: dict[str, Login | None] = field(default_factory=dict)
+    """Secret → what the API knows of it; None: it is not reached."""
+    asked: int = 0
 
     def sessions(self) -> Sessions:
         """Make the sessions by this clock."""
@@ -21,7 +25,12 @@ class Clock:
         async def revoke(session: Session) -> None:
             self.revoked.append(session.token)
 
-        return Sessions(IDLE_S, lambda: self.now, revoke)
+        async def resume(secret: str, visitor: Visitor) -> Login | NoSession | None:
+            del visitor
+            self.asked += 1
+            return self.kept.get(secret, NoSession())
+
+        return Sessions(IDLE_S, lambda: self.now, revoke, resume)
 
 
 @dataclass
@@ -49,11 +58,13 @@ class Task:
         self.is_stopped = True
 
 
+VISITOR = Visitor({"type": "http", "headers": [], "client": ("192.0.2.1", 5)})
+
+
 def open_session(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_600.0) -> tuple[Session, str]:
     """Open a session."""
-    visitor = Visitor({"type": "http", "headers": [], "client": ("192.0.2.1", 5)})
     return sessions.open(
-        username, is_admin=True, token=f"token of {username}", visitor=visitor, expires_in_s=expires_in_s
+        username, role="admin", token=f"token of {username}", visitor=VISITOR, expires_in_s=expires_in_s
     )
 
 
@@ -148,3 +159,25 @@ async def test_the_why_outlives_the_sweep_and_is_bounded() -> None:
     for number in range(MAX_ENDED):
         sessions.end(open_session(sessions, f"user{number}")[0], "left")
     assert sessions.why_ended(secret) == "restarted"
+
+
+async def test_a_session_of_another_console_goes_on_and_the_api_is_asked_once() -> None:
+    clock = Clock(kept={"secret": Login("zhang", "auditor", "token of zhang", 60.0)})
+    sessions = clock.sessions()
+
+    one, two = await asyncio.gather(*(sessions.find_or_resume("secret", VISITOR) for _ in range(2)))
+
+    assert one is two
+    assert one is not None
+    assert (one.username, one.role, one.token, clock.asked) == ("zhang", "auditor", "token of zhang", 1)
+    sessions.end(one, "left")
+    assert await sessions.find_or_resume("secret", VISITOR) is None
+
+
+async def test_an_unknown_cookie_is_asked_about_once_and_again_where_the_api_was_away() -> None:
+    clock = Clock(kept={"away": None})
+    sessions = clock.sessions()
+    for secret, asked in (("unknown", 1), ("unknown", 1), ("away", 2), ("away", 3)):
+        assert await sessions.find_or_resume(secret, VISITOR) is None
+        assert clock.asked == asked
+    assert sessions.why_ended("unknown") == "restarted"

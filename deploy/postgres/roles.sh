@@ -60,6 +60,36 @@ for service in auth history callbacks wechat catalog; do
 	SQL
 done
 
+# The audit belongs to a role that nobody logs in as: history may read it and insert, and has what is older than
+# IMSG_KEEP_AUDIT_DAYS removed by a function that removes nothing younger. The columns are those of history's own table.
+ask imsg -v days="${IMSG_KEEP_AUDIT_DAYS:-365}" <<-'SQL'
+	SET client_min_messages = warning;
+	SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'imsg_audit') AS is_made \gset
+	\if :is_made
+	\else
+	CREATE ROLE imsg_audit NOLOGIN;
+	\endif
+	CREATE SCHEMA IF NOT EXISTS audit AUTHORIZATION imsg_audit;
+	SET ROLE imsg_audit;
+	CREATE TABLE IF NOT EXISTS audit.audit (
+		id varchar(32) PRIMARY KEY, at timestamptz NOT NULL, actor text NOT NULL, action text NOT NULL,
+		target text NOT NULL, before text, after text, actor_id text, target_id text, key text, address text,
+		request text
+	);
+	CREATE INDEX IF NOT EXISTS audit_by_age ON audit.audit (at DESC, id DESC);
+	SELECT format('CREATE OR REPLACE FUNCTION audit.delete_old_audit(before timestamptz) RETURNS bigint
+		LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $body$
+		WITH old AS (DELETE FROM audit.audit
+			WHERE at < least(delete_old_audit.before, now() - interval ''%s days'') RETURNING 1)
+		SELECT count(*) FROM old $body$', :days::int) \gexec
+	REVOKE ALL ON FUNCTION audit.delete_old_audit FROM PUBLIC;
+	GRANT USAGE ON SCHEMA audit TO imsg_history;
+	GRANT SELECT, INSERT ON audit.audit TO imsg_history;
+	GRANT EXECUTE ON FUNCTION audit.delete_old_audit TO imsg_history;
+	RESET ROLE;
+	ALTER ROLE imsg_history SET search_path = history, audit;
+SQL
+
 # Over the network come these roles alone, and logins that are made members of them, to their database alone, by
 # SCRAM. The administrator of the cluster comes through the socket inside the container, where upkeep is done.
 if [ -n "${PGDATA:-}" ]; then

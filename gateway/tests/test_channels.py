@@ -111,7 +111,7 @@ async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: Running
         assert (answer.json()["errorCode"], answer.json()["state"]) == (0, state)
     async with gateway.broker.consume(gateway.broker.topology.history, 2) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
-    assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
+    assert (change.actor, change.action, change.target) == ("admin", "channel_paused", "smtp")
 
 
 async def test_why_a_channel_is_paused_is_shown_to_administrators_until_it_goes_on(gateway: RunningGateway) -> None:
@@ -125,7 +125,7 @@ async def test_why_a_channel_is_paused_is_shown_to_administrators_until_it_goes_
     assert await patch(paused=True, reason=" 邮件服务器搬迁到18:00 ") == paused
     async with gateway.broker.consume(gateway.broker.topology.history, 1) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
-    assert change.details == {"reason": "邮件服务器搬迁到18:00"}
+    assert change.after == {"paused": True, "reason": "邮件服务器搬迁到18:00"}
     user = await gateway.user()
     for language, said in (("en", "An administrator has paused this channel"), ("zh", "管理员已暂停此渠道")):
         headers = {"accept-language": language, "authorization": f"Bearer {user}"}

@@ -104,13 +104,13 @@ SINCE = datetime(2026, 11, 25, tzinfo=UTC)
 
 async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: RunningGateway) -> None:
     replays = IdempotencyKeys(gateway.redis, wait_s=0.3)
-    first = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
+    first = await replays.claim(Caller("zhang", role="user", user_id="1" * 32, since=SINCE), "key", "body", new_id())
     assert isinstance(first, Reservation)
     await first.settle({"id": first.request})
-    again = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
+    again = await replays.claim(Caller("zhang", role="user", user_id="1" * 32, since=SINCE), "key", "body", new_id())
     assert again == Replayed({"id": first.request})
     second = await replays.claim(
-        Caller("zhang", is_admin=False, user_id="2" * 32, since=SINCE), "key", "another body", new_id()
+        Caller("zhang", role="user", user_id="2" * 32, since=SINCE), "key", "another body", new_id()
     )
     assert isinstance(second, Reservation)
     assert second.request != first.request

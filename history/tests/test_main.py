@@ -27,7 +27,7 @@ from imsg_web.service import Service
 from imsg_web.service_client import Peer, connect
 
 KEY = (SecretStr("key"),)
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 OWNER = user()
 WITHIN_S = 15.0
 

@@ -22,7 +22,7 @@ from imsg_history.pagination import (
 from imsg_history.queries import MessagesQuery, V1MessagesQuery
 from imsg_testing.callers import user
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 USER = user("张三")
 REQUEST = "01a21034929b7000ab39a966e5b0d0d8"
 

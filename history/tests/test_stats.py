@@ -65,7 +65,7 @@ def test_what_cannot_be_counted_is_refused(given: dict[str, str]) -> None:
 
 def test_only_an_administrator_counts_everybodys() -> None:
     assert find_span(read({}), USER, SHANGHAI, NOW).ownership == Ownership("张三", USER.user_id, USER.since)
-    assert find_span(read({}), user("admin", is_admin=True), SHANGHAI, NOW).ownership is None
+    assert find_span(read({}), user("admin", role="admin"), SHANGHAI, NOW).ownership is None
     with pytest.raises(Refusal) as caught:
         find_span(read({"username": "李四"}), USER, SHANGHAI, NOW)
     assert caught.value.reason == "no_right"

@@ -31,7 +31,7 @@ async def test_without_accounts_there_are_no_followers(
     valkey_url: str, verb: str, path: str, body: dict[str, str] | None, expected: dict[str, Any]
 ) -> None:
     service = app(Common(redis_url=valkey_url, service_key=(SecretStr(KEY),)))
-    headers = {KEY_HEADER: KEY, **user("admin", is_admin=True).headers()}
+    headers = {KEY_HEADER: KEY, **user("admin", role="admin").headers()}
     transport = httpx.ASGITransport(service)
     async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://wechat") as client:
         answer = await client.request(verb, f"/api/followers{path}", json=body, headers=headers)

@@ -85,7 +85,7 @@ def list_internal(service: Service) -> set[tuple[str, str]]:
 async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
     """Return the (verb, path) of every URL that a key opens, whatever is answered behind it."""
     opened = set()
-    headers = {"x-imsg-key": key, **user("admin", is_admin=True).headers()}
+    headers = {"x-imsg-key": key, **user("admin", role="admin").headers()}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
         for verb, path in list_internal(service):
             answer = await client.request(verb, path.replace("{}", "name"), json={}, headers=headers)

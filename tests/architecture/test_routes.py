@@ -25,7 +25,7 @@ from imsg_web.service import Service
 
 KEY = (SecretStr("a key between services, long enough"),)
 
-OPEN = {"/api/login", "/api/v2/keys/leaked", "/api/v2/login", "/docs", "/openapi.json"}
+OPEN = {"/api/login", "/api/v2/keys/leaked", "/api/v2/sessions/resume", "/api/v2/login", "/docs", "/openapi.json"}
 """The gateway's URLs that want no token, beside the files of its documentation."""
 
 FILES = "/docs/"

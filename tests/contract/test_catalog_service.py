@@ -35,7 +35,7 @@ from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import broker_at
 
 KEY = "a key between services, long enough"
-HEADERS = {"x-imsg-key": KEY, **user("admin", is_admin=True).headers(), "accept-language": "en"}
+HEADERS = {"x-imsg-key": KEY, **user("admin", role="admin").headers(), "accept-language": "en"}
 ERASURE = SecretStr("an erasure key, long enough for all of this")
 DIGESTS = Digests((ERASURE,))
 WITHIN_S = 15
@@ -394,7 +394,10 @@ async def test_what_administrators_change_stands_in_the_audit_without_an_address
 
     async with broker_at(redis_url, topology) as broker, broker.consume(topology.history, 10) as heard:
         changes = [Change.model_validate_json(arrival.body) for arrival in await arrivals(heard, 3)]
-    assert [(change.action, change.subject, change.actor, change.details["reason"]) for change in changes] == [
+    assert [
+        (change.action, change.target, change.actor, (change.after or change.before or {})["reason"])
+        for change in changes
+    ] == [
         ("suppressions_added", added["id"], "admin", "opt_out"),
         ("suppressions_added", "2 suppressions", "admin", "complaint"),
         ("suppression_removed", added["id"], "admin", "opt_out"),

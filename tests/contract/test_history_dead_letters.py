@@ -43,7 +43,7 @@ async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert (letter["request"], letter["method"]) == (one.request, "smtp")
-    shown = await DeadLetters(database).show(letter["id"])
+    shown = await DeadLetters(database).show(letter["id"], ADMIN)
     assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", one.request)
 
 
@@ -55,7 +55,7 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
     assert await read_statuses(database, one) == ["failed"]
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert letter["reason"] == "delivery_limit"
-    assert (await DeadLetters(database).show(letter["id"]))["queue"] == "imsg.smtp.single"
+    assert (await DeadLetters(database).show(letter["id"], ADMIN))["queue"] == "imsg.smtp.single"
 
 
 async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
@@ -109,7 +109,7 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
     letters = DeadLetters(database)
     first = await letters.find(TimePageQuery.model_validate({"limit": "4"}))
     second = await letters.find(TimePageQuery.model_validate({"limit": "4", "cursor": first.next}))
-    bodies = [(await letters.show(letter["id"]))["body"] for letter in (*first.rows, *second.rows)]
+    bodies = [(await letters.show(letter["id"], ADMIN))["body"] for letter in (*first.rows, *second.rows)]
     assert (bodies, second.next) == (["6", "5", "4", "3", "2", "1", "0"], None)
     assert (first.rows[0]["reason"], first.rows[0]["detail"]) == ("unreadable", "what is this")
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
-from imsg_contract.wire import Attachment, Inbound, Job, Reference, Status
+from imsg_contract.wire import Attachment, Change, Inbound, Job, Reference, Status
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
@@ -23,7 +23,6 @@ from imsg_history.erasures import Erasures
 from imsg_history.ids import rfc3339
 from imsg_history.queries import TimePageQuery, V1MessagesQuery
 from imsg_history.query import MessageQuery
-from imsg_history.records import AuditRow
 from imsg_history.resending import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata
 from imsg_history.tombstones import TombstoneStore
@@ -33,7 +32,7 @@ from imsg_runtime.redis import Redis
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
 RETENTION = timedelta(days=90)
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
@@ -56,7 +55,7 @@ async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messag
 async def place_tombstone(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
     """Place the tombstone of an address."""
     stone = Tombstone(secrets.token_hex(16), DIGESTS.of(address), at)
-    record = AuditRow(secrets.token_hex(16), at, "admin", "erasure", stone.id, "{}")
+    record = Change(actor="admin", action="erasure", target=stone.id, at=at)
     await stones.place(stone, "smtp", record)
     return stone
 
@@ -380,7 +379,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
     assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
     (one,) = (await DeadLetters(database).find(TimePageQuery())).rows
-    assert (await DeadLetters(database).show(one["id"]))["body"] == ""
+    assert (await DeadLetters(database).show(one["id"], ADMIN))["body"] == ""
     for name in (old.request, long.request):
         with pytest.raises(Refusal, match="content_erased"):
             await Resends(database).draft(name, ADMIN, uncertain=False, again=False)

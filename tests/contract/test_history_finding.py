@@ -216,8 +216,8 @@ async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: 
 async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database: Database) -> None:
     """Whatever the clocks of gateways said; nor sends it again."""
     registered = NOW + timedelta(minutes=30)
-    first = Caller("张三", is_admin=False, user_id="1" * 32, since=NOW - timedelta(days=30))
-    second = Caller("张三", is_admin=False, user_id="2" * 32, since=registered)
+    first = Caller("张三", role="user", user_id="1" * 32, since=NOW - timedelta(days=30))
+    second = Caller("张三", role="user", user_id="2" * 32, since=registered)
     his = job(username="张三", at=NOW, user_id="1" * 32)
     his_late = job(username="张三", at=registered + timedelta(seconds=2), user_id="1" * 32)  # a clock that is ahead
     hers_early = job(username="张三", at=registered - timedelta(seconds=2), user_id="2" * 32)  # one that is behind

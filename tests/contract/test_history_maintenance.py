@@ -210,7 +210,7 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     await Attachments(bench.database).put(place, b"foo", old.expires_at)
     await bench.keep(old, outcome(old, Status.SENT), unmatched)
     await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
-    await bench.keep(Change(actor="admin", action="modify", subject="张三", at=NOW))
+    await bench.keep(Change(actor="admin", action="modify", target="张三", at=NOW))
 
     bench.clock.at = NOW + timedelta(days=2)
     await bench.maintenance.delete_old()
@@ -224,7 +224,11 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     await bench.keep(new)
     await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
-    assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 0, 1]
+    assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 1, 1]
+
+    bench.clock.at = NOW + timedelta(days=366)
+    await bench.maintenance.delete_old()
+    assert await bench.rows(audit) == 0
 
 
 async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Bench) -> None:

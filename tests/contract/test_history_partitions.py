@@ -30,7 +30,7 @@ from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import find
 from imsg_testing.waiting import eventually
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 RETENTION = timedelta(days=90)
 FOR_EVER = timedelta(days=36_500)
 

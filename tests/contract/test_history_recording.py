@@ -74,11 +74,11 @@ async def test_events_of_requests_past_their_retention_are_counted_and_let_go(da
 
 
 async def test_the_audit_keeps_every_change_once(database: Database) -> None:
-    change = Change(actor="admin", action="modify", subject="张三", details={"per_day": 20, "note": "a\x00b"}, at=NOW)
+    change = Change(actor="admin", action="modify", target="张三", after={"per_day": 20, "note": "a\x00b"}, at=NOW)
     await keep(database, change, change)
-    await keep(database, change, change.model_copy(update={"subject": "李四"}))
-    rows = await database.read(lambda connection: connection.execute(text("SELECT subject, details FROM audit")))
-    assert sorted(row.subject for row in rows) == ["张三", "李四"]
+    await keep(database, change, change.model_copy(update={"target": "李四"}))
+    rows = await database.read(lambda connection: connection.execute(text("SELECT target FROM audit")))
+    assert sorted(row.target for row in rows) == ["张三", "李四"]
 
 
 async def test_attachments_are_kept_byte_for_byte_and_checked(database: Database) -> None:

@@ -24,11 +24,11 @@ from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_web.callers import Caller
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 ZHANG, LI = "+8613800138000", "+8613800138001"
 USER, OTHER = request_id(NOW - timedelta(days=9)), request_id(NOW - timedelta(days=8))
-OWNER = Caller("天存-system-1001", is_admin=False, user_id=USER, since=NOW - timedelta(days=9))
-STRANGER = Caller("wang", is_admin=False, user_id=OTHER, since=NOW - timedelta(days=8))
+OWNER = Caller("天存-system-1001", role="user", user_id=USER, since=NOW - timedelta(days=9))
+STRANGER = Caller("wang", role="user", user_id=OTHER, since=NOW - timedelta(days=8))
 DIGESTS = Digests((SecretStr("a key of erasures that nobody guesses"),))
 
 
@@ -89,7 +89,7 @@ async def test_a_reply_answers_the_last_message_and_whoever_sent_it_sees_it(data
     }
     assert [one["opt_out"] for one in await find(database, STRANGER)] == [True]
     assert len(await find(database)) == 2
-    again = Caller("wang", is_admin=False, user_id=request_id(NOW), since=NOW)
+    again = Caller("wang", role="user", user_id=request_id(NOW), since=NOW)
     assert await find(database, again) == []
 
 

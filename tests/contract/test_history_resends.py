@@ -1,12 +1,18 @@
 """Only failed messages are sent again, and once; on SQLite and PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
-from imsg_contract.wire import Status
+from sqlalchemy import Row, select
+
+from imsg_contract.topology import DEAD
+from imsg_contract.wire import Category, Job, Status
 from imsg_history.database import Database
 from imsg_history.resending import Resends
+from imsg_history.tables import dead, jobs, requests
 from imsg_testing.callers import user
-from imsg_testing.history import NOW, job, outcome
+from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, keep
 
 
@@ -28,6 +34,48 @@ async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> 
     assert (
         await catch_refusal(lambda: resends.draft(one.request, stranger, uncertain=False, again=False)) == "not_found"
     )
+
+
+async def test_the_words_of_a_code_go_once_all_its_messages_have_settled(database: Database) -> None:
+    code = job(to=("a@example.com", "b@example.com"), at=NOW, category=Category.CODE)
+    notice = job(to=("c@example.com",), at=NOW)
+    failed = [outcome(code, Status.FAILED, n) for n in range(2)]
+    await keep(database, code, failed[0], notice, outcome(notice, Status.FAILED))
+    (page,) = await list_requests(database, code)
+    assert page.content is not None
+
+    await keep(database, failed[1])
+
+    (page,) = await list_requests(database, code)
+    assert (page.subject, page.content, page.content_at, page.attachments) == (None, None, None, "[]")
+    bodies = await database.fetch(select(jobs.c.body).where(jobs.c.request == code.request))
+    assert [row.body for row in bodies] == []
+    resends = Resends(database)
+    assert await catch_refusal(lambda: resends.draft(code.request, OWNER, uncertain=False, again=False)) == "redacted"
+    assert (await resends.draft(notice.request, OWNER, uncertain=False, again=False))["content"] == notice.content
+
+
+async def test_a_code_that_was_recorded_after_it_had_settled_is_not_kept_either(database: Database) -> None:
+    code = job(at=NOW, category=Category.CODE)
+    await keep(database, outcome(code, Status.SENT))
+    await keep(database, code)
+    (page,) = await list_requests(database, code)
+    assert page.content is None
+
+
+async def test_the_body_of_a_codes_dead_letter_goes_with_it(database: Database) -> None:
+    code = job(at=NOW, category=Category.CODE)
+    await keep(database, code, make_delivery(code, DEAD, reason="broke the worker 3 times"))
+    row = await database.first(select(dead).where(dead.c.request == code.request))
+    assert row is not None
+    assert row.body == b""
+    refused = await catch_refusal(lambda: Resends(database).draft_dead_letter(row.id, ADMIN, again=False))
+    assert refused == "redacted"
+
+
+async def list_requests(database: Database, of: Job) -> Sequence[Row[Any]]:
+    """Read the row of a request."""
+    return await database.fetch(select(requests).where(requests.c.request == of.request))
 
 
 async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: Database) -> None:

@@ -31,7 +31,7 @@ from imsg_testing.waiting import eventually
 from imsg_web import service_client
 
 KEY = (SecretStr("key"),)
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 RETENTION = timedelta(days=90)
 WITHIN_S = 30.0
 

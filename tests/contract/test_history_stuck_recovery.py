@@ -28,7 +28,7 @@ from imsg_testing.history import request_id
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, accept, job, worker_at
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 LOST_AFTER = timedelta(minutes=15)
 WITHIN_S = 40.0
 

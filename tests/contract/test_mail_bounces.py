@@ -36,7 +36,7 @@ DOMAIN = "bounce.tiancun.cn"
 NOBODY = "redis://127.0.0.1:1/0"
 WITHIN_S = 15.0
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from imsg_catalog.migrations import MIGRATIONS as CATALOG
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
+from imsg_history.tables import audit
 from imsg_testing.postgres_roles import ADMINISTRATOR, SERVICES, DividedPostgres, run_divided
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
@@ -124,6 +125,42 @@ def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server:
         assert connection.execute("SELECT current_user").fetchone() == (ADMINISTRATOR,)
 
 
+def test_history_adds_to_the_audit_and_changes_nothing_of_it(server: DividedPostgres) -> None:
+    line = (
+        "INSERT INTO audit (id, at, actor, action, target) VALUES ('{0}', now() - interval '{1} days', 'a', 'b', 'c')"
+    )
+    for name, days in (("old", 366), ("new", 364)):
+        attempt(server, "history", line.format(name, days))
+    attempt(server, "history", "GRANT UPDATE, DELETE ON audit.audit TO imsg_history")  # a warning, and no right
+    for statement in (
+        "UPDATE audit SET actor = 'somebody else'",
+        "DELETE FROM audit",
+        f"{line.format('new', 0)} ON CONFLICT (id) DO UPDATE SET actor = 'somebody else'",
+        "TRUNCATE audit",
+        "DROP TABLE audit.audit",
+        "ALTER TABLE audit.audit RENAME TO gone",
+        "CREATE TRIGGER t BEFORE INSERT ON audit.audit EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE RULE r AS ON INSERT TO audit.audit DO INSTEAD NOTHING",
+        "DROP FUNCTION audit.delete_old_audit",
+        "CREATE TABLE audit.mine (n int)",
+        "SET ROLE imsg_audit",
+    ):
+        with pytest.raises(errors.InsufficientPrivilege):
+            attempt(server, "history", statement)
+
+    with psycopg.connect(server.url_of_service("history"), autocommit=True) as connection:
+        assert connection.execute("SELECT delete_old_audit(now() + interval '9 days')").fetchone() == (1,)
+        assert connection.execute("SELECT id FROM audit").fetchall() == [("new",)]
+
+
+def test_the_script_makes_the_columns_of_the_audit_that_history_writes(server: DividedPostgres) -> None:
+    with psycopg.connect(server.url_of_service("history")) as connection:
+        made = connection.execute(
+            "SELECT column_name, is_nullable FROM information_schema.columns WHERE table_schema = 'audit'"
+        ).fetchall()
+    assert {name: nullable == "YES" for name, nullable in made} == {one.name: one.nullable for one in audit.columns}
+
+
 def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_without_a_gap(
     server: DividedPostgres,
 ) -> None:
@@ -131,7 +168,7 @@ def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_wi
     with psycopg.connect(server.admin_dsn, autocommit=True) as upkeep:
         upkeep.execute("CREATE ROLE imsg_history_2 LOGIN PASSWORD 'new' IN ROLE imsg_history")
         upkeep.execute("ALTER ROLE imsg_history_2 SET role = 'imsg_history'")
-        upkeep.execute("ALTER ROLE imsg_history_2 SET search_path = history")
+        upkeep.execute("ALTER ROLE imsg_history_2 SET search_path = history, audit")
     second = server.url_of_service("history_2", "new")
     with psycopg.connect(server.url_of_service("history")) as old, psycopg.connect(second) as new:
         assert new.execute("SELECT current_user").fetchone() == ("imsg_history",)

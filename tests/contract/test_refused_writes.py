@@ -59,7 +59,7 @@ class Place:
         if self.name == "auth":
             async with connect("http://auth", KEY, {"auth": self.service}) as peer:
                 fields = {"username": f"u{now.timestamp()}", "password": "battery staple"}
-                await peer.call("POST", "/api/register", caller=user("admin", is_admin=True), json=fields)
+                await peer.call("POST", "/api/register", caller=user("admin", role="admin"), json=fields)
         elif self.name == "history":
             delivery = make_delivery(job(at=now))
             await self.broker.publish(delivery.body, topology.new(delivery.key))
@@ -141,7 +141,7 @@ async def place(
 async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
     async def read(path: str = "messages") -> tuple[int, str]:
         async with connect("http://history", KEY, {"history": place.service}) as peer:
-            answer = (await peer.call("GET", f"/api/{path}", caller=user("admin", is_admin=True))).json()
+            answer = (await peer.call("GET", f"/api/{path}", caller=user("admin", role="admin"))).json()
         return len(answer.get("messages", ())), answer["as_of"]
 
     async def is_complete() -> bool:

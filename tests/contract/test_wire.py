@@ -67,7 +67,7 @@ def _with_more(value: object) -> object:
     """Add an unknown field to every object but those whose keys are free."""
     match value:
         case dict():
-            free = {"content", "details"}
+            free = {"content", "before", "after"}
             return {key: one if key in free else _with_more(one) for key, one in value.items()} | {"newer": [1, None]}
         case list():
             return [_with_more(one) for one in value]

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsg_auth.passwords import Passwords
-from imsg_auth.store import DEFAULT_QUOTAS, Role, Store, User
+from imsg_auth.store import DEFAULT_QUOTAS, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
 from imsg_contract.ids import new_id
+from imsg_contract.roles import Role
 from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError, variable
 

@@ -16,6 +16,7 @@ from imsg_channels import BY_NAME
 from imsg_contract import api_keys
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_contract.roles import find_forbidden_scopes
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Job, Recipient
 from imsg_web.callers import Caller
@@ -61,7 +62,7 @@ class ApiKeys:
                 expires_at=request.expires_at,
             )
             await _add(change, key)
-            await change.note(actor, "key_added", **_describe(key))
+            await change.note(actor, "key_added", after=_describe(key))
         return key, text
 
     async def change(self, actor: Caller, key_id: str, request: KeyPatch) -> Key:
@@ -81,7 +82,7 @@ class ApiKeys:
             changed = await change.rows.find_key(key_id)
             if changed is None:
                 raise _not_found(key_id)
-            await change.note(actor, "key_changed", **_describe(changed))
+            await change.note(actor, "key_changed", _describe(found), _describe(changed))
         return changed
 
     async def end(self, actor: Caller, key_id: str) -> None:
@@ -89,7 +90,7 @@ class ApiKeys:
         found = await self._find(actor, key_id)
         async with self._changes.open(found.username) as change:
             await change.rows.remove_key(found.id)
-            await change.note(actor, "key_ended", **_describe(found))
+            await change.note(actor, "key_ended", _describe(found))
 
     async def end_leaked(self, text: str) -> None:
         """End a key that somebody found in public, and mail its owner.
@@ -107,7 +108,7 @@ class ApiKeys:
             if await change.rows.find_key(found.id) is None:
                 return
             await change.rows.remove_key(found.id)
-            await change.note(LEAK_CALLER, "key_leaked", **_describe(found))
+            await change.note(LEAK_CALLER, "key_leaked", _describe(found))
             if change.user.email is not None:
                 job = _make_leak_mail(found, change.user, change.user.email, change.at)
                 await change.rows.add_audit_record(job.model_dump_json(), job_key(job.method, job.lane))
@@ -139,7 +140,7 @@ class ApiKeys:
             else:
                 await change.rows.remove_key(key_id)
             await _add(change, new)
-            await change.note(actor, "key_rotated", **_describe(new), old=old.id, old_valid_s=old_valid_s)
+            await change.note(actor, "key_rotated", _describe(old), _describe(new) | {"old_valid_s": old_valid_s})
         return new, text
 
     async def list_page(
@@ -226,13 +227,13 @@ async def _add(change: UserChange, key: Key) -> None:
 
 
 def _check_scopes(scopes: Sequence[str], user: User) -> None:
-    """Refuse scopes that only administrators have to a key of another user. Raises Refusal wrong_type."""
-    if user.role != "admin" and (beyond := sorted(api_keys.ADMINISTRATOR_SCOPES.intersection(scopes))):
-        names = ", ".join(beyond)
+    """Refuse scopes that the user's role does not have. Raises Refusal wrong_type."""
+    if beyond := find_forbidden_scopes(user.role, frozenset(scopes)):
+        names = ", ".join(sorted(beyond))
         raise refuse_value(
             "scopes",
-            f"{names} 只能用于管理员的密钥；请去掉它",
-            f"only an administrator's key can have {names}; leave it out",
+            f"角色为 {user.role} 的用户，密钥不能有 {names}；请去掉",
+            f"a key of a user with the role {user.role} cannot have {names}; leave it out",
         )
 
 
@@ -249,6 +250,7 @@ def _describe(key: Key) -> dict[str, Any]:
         "kind": key.kind,
         "scopes": ",".join(key.scopes),
         "networks": ",".join(key.networks),
+        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
     }
 
 

@@ -16,16 +16,18 @@ from imsg_auth.bootstrap import Bootstrap
 from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
 from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.keys import ApiKeys
-from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
+from imsg_auth.login_records import LoginRecords
 from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
+from imsg_auth.page_sessions import PageSessions
 from imsg_auth.passwords import Passwords, make_hasher
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.dependencies import RouteServices
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens
+from imsg_auth.totp import Totp
 from imsg_auth.user_cache import UserCache
 from imsg_auth.user_changes import Cache, NoCache, UserChanges
 from imsg_auth.users import Users
@@ -51,7 +53,7 @@ MAX_TOKEN_HOURS = 24 * 366
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True, user_id="", since=EPOCH)
+ON_THE_SERVER = Caller("imsg:reset-password", role="admin", user_id="", since=EPOCH)
 """The actor of changes without a token in the audit: a name no user can have."""
 
 log = logger(__name__)
@@ -106,10 +108,13 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
             changes = UserChanges(store, user_cache, outbox.wake)
-            users = Users(store, changes, passwords, allows_documented=not settings.is_exposed)
+            audit_key = settings.token_key[0].get_secret_value().encode()
+            users = Users(store, changes, passwords, allows_documented=not settings.is_exposed, audit_key=audit_key)
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
-            failures = LoginFailures(service.metrics, Counters(cache), changes)
-            sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
+            records = LoginRecords(service.metrics, Counters(cache), changes)
+            totp = Totp(store, changes, Counters(cache), settings.token_key)
+            await totp.seal_again()
+            sessions = Sessions(store, changes, passwords, tokens, users, totp=totp, records=records)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
             healthcheck = Healthcheck(store, cache)
@@ -119,8 +124,10 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
+            keys = ApiKeys(store, changes)
+            page_sessions = PageSessions(store, changes, tokens, cache)
             yield api(
-                guard, RouteServices(users, sessions, user_cache, tokens, quota, switches, ApiKeys(store, changes))
+                guard, RouteServices(users, sessions, user_cache, tokens, quota, switches, keys, totp, page_sessions)
             )
 
     return Service("auth", settings, opening)

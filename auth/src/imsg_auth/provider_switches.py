@@ -10,10 +10,10 @@ from typing import Any
 
 from imsg_auth.store import Store, Switch
 from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
-from imsg_contract.wire import Change
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 log = logger(__name__)
@@ -51,15 +51,10 @@ class ProviderSwitches:
     async def change(self, caller: Caller, method: str, name: str, values: Mapping[str, Any]) -> Switch:
         """Change a switch; senders obey it within seconds. Raises DatabaseUnavailable."""
         async with self._store.writing() as rows:
-            switch = await rows.change_switch(method, name, values)
-            change = Change(
-                actor=caller.username,
-                action="provider_switched",
-                subject=f"{method}/{name}",
-                details=dict(values),
-                at=datetime.fromtimestamp(self._now(), UTC),
-                actor_id=caller.user_id,
-            )
+            known, switch = await rows.change_switch(method, name, values)
+            at = datetime.fromtimestamp(self._now(), UTC)
+            before, after = ({field: getattr(one, field) for field in values} for one in (known, switch))
+            change = make_change(caller, "provider_switched", f"{method}/{name}", at, before=before, after=after)
             await rows.add_audit_record(change.model_dump_json())
         self._wake()
         await self._publish()

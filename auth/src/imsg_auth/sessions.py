@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 
 from imsg_auth import usernames
-from imsg_auth.login_failures import LoginFailures
+from imsg_auth.login_records import LoginRecords
 from imsg_auth.passwords import Passwords
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import IssuedToken, Tokens
+from imsg_auth.totp import Totp
 from imsg_auth.user_changes import UserChanges
 from imsg_auth.users import Users
 from imsg_contract import tokens
@@ -26,7 +27,8 @@ class Sessions:
         issuer: Tokens,
         users: Users,
         *,
-        failures: LoginFailures,
+        totp: Totp,
+        records: LoginRecords,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -34,11 +36,15 @@ class Sessions:
         self._passwords = passwords
         self._issuer = issuer
         self._users = users
-        self._failures = failures
+        self._totp = totp
+        self._records = records
         self._now = now
 
-    async def log_in(self, username: str, password: str, address: str) -> IssuedToken:
-        """Issue a token for a right password. Raises Refusal no_such_user, wrong_password, too_many_tries."""
+    async def log_in(self, username: str, password: str, address: str, otp: str | None = None) -> IssuedToken:
+        """Issue a token for a right password, and a right one-time password where the user has them.
+
+        Raises Refusal no_such_user, wrong_password, too_many_tries, otp_required, otp_wrong.
+        """
         name = usernames.normal(username)
         user = None
         if usernames.is_possible(name):
@@ -46,10 +52,11 @@ class Sessions:
                 user = await rows.find_user(name)
         try:
             checked = await self._check(name, user, password, address)
+            await self._totp.check(checked, otp)
         except Refusal as refusal:
-            await self._failures.note(refusal, user, address)
+            await self._records.note(refusal, user, address)
             raise
-        self._failures.count_success()
+        await self._records.note_success(checked, address)
         if self._passwords.is_outdated(checked.password):
             new_hash = await self._passwords.hash(password)
             async with self._store.writing() as rows:

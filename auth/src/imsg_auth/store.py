@@ -3,9 +3,9 @@
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -23,13 +23,12 @@ from imsg_auth.tables import (
 from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
 from imsg_contract.api_keys import KeyKind
+from imsg_contract.roles import Role
 from imsg_contract.topology import CHANGE
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
-
-Role = Literal["user", "admin"]
 
 DEFAULT_QUOTAS = (PER_HOUR._replace(limit=5), PER_DAY._replace(limit=20))
 """What a new user starts with: the interface document's 默认值 (section 4)."""
@@ -72,6 +71,14 @@ class User:
     """Which events of the user's messages callbacks wants (`wire.EventKind`)."""
     senders: str | None = None
     """The mail senders that the user may name, comma-separated; None: all."""
+    totp_secret: str | None = None
+    """The sealed secret of one-time passwords; None: the user logs in by the password alone."""
+    totp_pending: str | None = None
+    """One that is not confirmed yet."""
+    totp_step: int | None = None
+    """The time step of the last one-time password that was used."""
+    recovery_codes: str | None = None
+    """The SHA-256 of each that is left, comma-separated."""
 
     @property
     def per_hour(self) -> int | None:
@@ -188,6 +195,12 @@ class Rows:
             statement = statement.where(or_(*wanted))
         return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
 
+    async def list_users_with_totp(self) -> list[User]:
+        """Read the users who log in with one-time passwords, and lock their rows."""
+        statement = select(*_USER_COLUMNS).where(USERS.c.totp_secret.is_not(None)).order_by(USERS.c.username)
+        rows = await self._connection.execute(statement.with_for_update())
+        return [User(**row) for row in rows.mappings()]
+
     async def find_contacts(self, field: str, usernames: Sequence[str]) -> dict[str, str | None]:
         """Read one contact of many users; unknown users are absent."""
         found: dict[str, str | None] = {}
@@ -301,17 +314,18 @@ class Rows:
         statement = select(PROVIDER_SWITCHES).order_by(PROVIDER_SWITCHES.c.method, PROVIDER_SWITCHES.c.name)
         return [Switch(**row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def change_switch(self, method: str, name: str, values: Mapping[str, Any]) -> Switch:
-        """Change some values of a provider's switch; return the whole switch."""
+    async def change_switch(self, method: str, name: str, values: Mapping[str, Any]) -> tuple[Switch, Switch]:
+        """Change some values of a provider's switch; return the switch as it was and as it is."""
         if self._connection.dialect.name == "postgresql":  # SQLite has one writer anyway
             turn = zlib.crc32(f"imsg provider {method} {name}".encode())
             await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
         row = (PROVIDER_SWITCHES.c.method == method) & (PROVIDER_SWITCHES.c.name == name)
         known = (await self._connection.execute(select(PROVIDER_SWITCHES).where(row))).mappings().first()
-        switch = Switch(**{"method": method, "name": name, "enabled": None, "weight": None, **(known or {}), **values})
+        before = Switch(method, name, None, None) if known is None else Switch(**known)
+        switch = replace(before, **values)
         await self._connection.execute(delete(PROVIDER_SWITCHES).where(row))
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
-        return switch
+        return before, switch
 
     async def read_installation_limits(self) -> InstallationLimits:
         """Read the limits of the installation."""

@@ -129,6 +129,10 @@ USERS = Table(
     Column("may_send_codes", Boolean, nullable=False),
     Column("events", Integer, nullable=False),  # which events of the user's messages callbacks wants (`wire.EventKind`)
     Column("senders", String(MAX_SENDERS)),  # the mail senders that the user may name, comma-separated; null: all
+    Column("totp_secret", String(255)),  # sealed
+    Column("totp_pending", String(255)),
+    Column("totp_step", BigInteger),
+    Column("recovery_codes", Text),
     UniqueConstraint("id", name="users_id_key"),
     UniqueConstraint("phone", name="users_phone_key"),
     UniqueConstraint("email_key", name="users_email_key"),

@@ -10,6 +10,9 @@ from pydantic import SecretStr
 from imsg_auth.store import User
 from imsg_contract import tokens
 
+FRESH_S = 3_600
+"""For how long a log-in is enough to change keys, providers and roles."""
+
 EPOCH_BITS = 53
 """An epoch passes through Lua and JSON, whose numbers hold so many bits exactly."""
 
@@ -28,15 +31,23 @@ class Tokens:
 
     def __init__(self, keys: Sequence[SecretStr], lasts_s: int, now: Callable[[], float] = time.time) -> None:
         self._keys = keys
-        self._lasts_s = lasts_s
+        self.lasts_s = lasts_s
         self._now = now
 
     def issue(self, user: User) -> IssuedToken:
         """Make a token of the epoch in `user`; it is void if the epoch changed meanwhile."""
-        expiry = int(self._now()) + self._lasts_s
+        expiry = int(self._now()) + self.lasts_s
         nonce = secrets.token_hex(tokens.NONCE_BYTES)
-        text = tokens.make(user.username, user.id, user.epoch, expiry=expiry, nonce=nonce, key=self._keys[0])
-        return IssuedToken(text, self._lasts_s)
+        return IssuedToken(self.make(user.username, user.id, user.epoch, expiry, nonce), self.lasts_s)
+
+    def make(self, username: str, user_id: str, epoch: int, expiry: int, nonce: str) -> str:
+        """Make the token of a nonce, which may have been issued before."""
+        return tokens.make(username, user_id, epoch, expiry=expiry, nonce=nonce, key=self._keys[0])
+
+    def is_fresh(self, text: str) -> bool:
+        """Return whether a token is of a log-in within the last `FRESH_S`."""
+        token = tokens.parse(text)
+        return token is not None and token.expiry - self.lasts_s + FRESH_S > self._now()
 
     def verify(self, text: str, user: User) -> bool:
         """Return whether a token is this user's, of the present epoch, and not expired; it may still be revoked."""

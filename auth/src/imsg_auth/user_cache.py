@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from imsg_auth.store import Key, Rows, Store, User
 from imsg_auth.tables import MAX_KEYS
 from imsg_contract.api_keys import CachedKey, key_field
+from imsg_contract.roles import SENDERS
 from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.caps import encode_caps
@@ -144,7 +145,7 @@ class UserCache:
             "since": int(user.created_at.timestamp() * 1_000),
             "epoch": user.epoch,
             "role": user.role,
-            "available": int(user.available),
+            "available": int(user.available and user.role in SENDERS),
             "quotas": encode_user_rows(user.quotas),
             "may_send_codes": int(user.may_send_codes),
             "events": user.events,

@@ -4,9 +4,9 @@ A change locks the row, deletes the cache entry, writes row and audit record, co
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -16,17 +16,25 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import QuotaRow
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
-LEAK_CALLER = Caller("imsg:leaked-key", is_admin=True, user_id="", since=datetime.fromtimestamp(0, UTC))
+LEAK_CALLER = Caller("imsg:leaked-key", role="admin", user_id="", since=datetime.fromtimestamp(0, UTC))
 """The actor in the audit who ends a key that was reported as leaked: a name no user can have."""
 
-LOGIN_CALLER = Caller("imsg:login", is_admin=False, user_id="", since=datetime.fromtimestamp(0, UTC))
+LOGIN_CALLER = Caller("imsg:login", role="user", user_id="", since=datetime.fromtimestamp(0, UTC))
 """The actor of failed log-ins in the audit: a name no user can have."""
 
 
+UNKNOWN_USER = "imsg:unknown"
+"""The target in the audit of a log-in under a name that no user has, which may be a password."""
+
 INSTALLATION = "imsg:installation"
-"""The subject of changes of the whole installation in the audit: a name no user can have."""
+"""The target of changes of the whole installation in the audit: a name no user can have."""
+
+
+State = Mapping[str, Any] | None
+"""What an audit record shows of what is changed, before or after."""
 
 
 class Cache(Protocol):
@@ -94,9 +102,11 @@ class UserChange:
         await self.rows.update_user(self.user.username, {"epoch": new_epoch()})
         await self.rows.forget_revoked(self.user.username)
 
-    async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
-        """Add the audit record to the same transaction; details hold no password, token or address."""
-        await _add_audit_record(self.rows, _make_record(actor, action, self.user, details, self.at))
+    async def note(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
+        """Add the audit record to the same transaction; it holds no password, token or whole address."""
+        user = self.user
+        change = make_change(actor, action, user.username, self.at, before=before, after=after, target_id=user.id)
+        await _add_audit_record(self.rows, change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +124,10 @@ class InstallationChange:
         """Replace `quotas` or `caps`."""
         await self.rows.replace_installation_limits(**lists)
 
-    async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
+    async def note(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
         """Add the audit record to the same transaction."""
-        record = Change(
-            actor=actor.username,
-            action=action,
-            subject=INSTALLATION,
-            details=details,
-            at=self.at,
-            actor_id=actor.user_id or None,
-            subject_id=None,
-        )
-        await _add_audit_record(self.rows, record)
+        change = make_change(actor, action, INSTALLATION, self.at, before=before, after=after)
+        await _add_audit_record(self.rows, change)
 
 
 class UserChanges:
@@ -176,7 +178,7 @@ class UserChanges:
         self._wake()
         await self._cache.refresh_installation_limits()
 
-    async def add_user(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
+    async def add_user(self, user: User, actor: Caller, after: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; DatabaseUnavailable, RedisUnavailable."""
         async with self._store.writing() as rows:
             if await rows.find_user(user.username) is not None:  # before a taken contact
@@ -189,32 +191,30 @@ class UserChanges:
                 raise Refusal("contact_taken", field=taken.field) from taken
             await self._cache.forget(user.username)
             await self._cache.forget_counts(user.username)
-            await _add_audit_record(rows, _make_record(actor, "register", user, details, self._now_utc()))
+            change = make_change(actor, "register", user.username, self._now_utc(), after=after, target_id=user.id)
+            await _add_audit_record(rows, change)
         self._wake()
         await self._cache.refresh(user.username)
 
-    async def note_failure(self, user: User, details: dict[str, Any]) -> None:
-        """Write an audit record of a log-in that failed. Raises DatabaseUnavailable."""
+    async def note_login(self, user: User, address: str) -> None:
+        """Write an audit record of a log-in. Raises DatabaseUnavailable."""
+        caller = Caller(user.username, user.role, user.id, user.created_at, address=address)
+        await self._note_alone(make_change(caller, "login", user.username, self._now_utc(), target_id=user.id))
+
+    async def note_failure(self, user: User | None, reason: str, address: str) -> None:
+        """Write an audit record of a log-in that failed, None: of an unknown name. Raises DatabaseUnavailable."""
+        caller, after = replace(LOGIN_CALLER, address=address), {"reason": reason}
+        name, user_id = (UNKNOWN_USER, None) if user is None else (user.username, user.id)
+        change = make_change(caller, "login_failed", name, self._now_utc(), after=after, target_id=user_id)
+        await self._note_alone(change)
+
+    async def _note_alone(self, change: Change) -> None:
         async with self._store.writing() as rows:
-            await _add_audit_record(rows, _make_record(LOGIN_CALLER, "login_failed", user, details, self._now_utc()))
+            await _add_audit_record(rows, change)
         self._wake()
 
     def _now_utc(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
-
-
-def _make_record(actor: Caller, action: str, user: User, details: dict[str, Any], at: datetime) -> Change:
-    if actor.key is not None:
-        details = {**details, "by_key": actor.key.name}
-    return Change(
-        actor=actor.username,
-        action=action,
-        subject=user.username,
-        details=details,
-        at=at,
-        actor_id=actor.user_id or None,
-        subject_id=user.id,
-    )
 
 
 async def _add_audit_record(rows: Rows, change: Change) -> None:

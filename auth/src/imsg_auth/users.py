@@ -1,7 +1,7 @@
 """Users: registered, changed, removed and listed."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +16,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
+from imsg_web.audit import hide_person
 from imsg_web.callers import Caller
 from imsg_web.etags import require_match
 from imsg_web.responses import refuse_value
+
+SHOWN = ("role", "available", "per_hour", "per_day", *CONTACTS)
+"""What the audit shows of a user who is added or removed."""
 
 
 class Users:
@@ -34,18 +38,23 @@ class Users:
         passwords: Passwords,
         *,
         allows_documented: bool,
+        audit_key: bytes = b"",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`allows_documented` lets the interface document's two users have the passwords printed there."""
+        """`allows_documented` lets the interface document's two users have the passwords printed there.
+
+        `audit_key` makes the digests of contacts in the audit.
+        """
         self._store = store
         self._changes = changes
         self._passwords = passwords
         self._allows_documented = allows_documented
+        self._audit_key = audit_key
         self._now = now
 
     async def register(self, actor: Caller, request: Registration) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken, wrong_type, not_by_key."""
-        _refuse_key(actor, changes_access=request.role == "admin")
+        _refuse_key(actor, changes_access=request.role not in (None, "user"))
         at = self._now()
         user = User(
             id=new_id(at),
@@ -60,16 +69,14 @@ class Users:
             epoch=new_epoch(),
             created_at=datetime.fromtimestamp(at, UTC),
         )
-        details = {name: getattr(user, name) for name in ("role", "available", "per_hour", "per_day")}
-        contacts = [name for name in CONTACTS if getattr(user, name) is not None]
-        await self._changes.add_user(user, actor, {**details, "contacts": contacts})
+        await self._changes.add_user(user, actor, self._describe(user, SHOWN))
 
     async def modify(self, actor: Caller, username: str, request: Modification) -> None:
         """Set the limits, and `available` where it is present. Raises Refusal no_such_user."""
         values = request.model_dump(exclude_none=True)
         async with self._changes.open(_normalize(username)) as change:
             await change.set(**_write_limits(change.user, values))
-            await change.note(actor, "modify", **values)
+            await change.note(actor, "modify", self._describe(change.user, values), values)
 
     async def change(self, actor: Caller, username: str, request: UserPatch, *, user_id: str | None = None) -> User:
         """Set the present fields and return the user; a new password ends every token of the user.
@@ -87,20 +94,20 @@ class Users:
             values["recipients_per_day"] = None
         if "senders" in values:
             values["senders"] = None if request.senders == "all" else ",".join(sorted(set(request.senders or ())))
-        details = {key: value for key, value in values.items() if key not in CONTACTS}
-        details["contacts"] = [contact for contact in CONTACTS if contact in values]
+        names = list(values)
         if request.password is not None:
             values["password"] = await self._hash_new(name, "password", request.password)
-            details["password"] = True
-        async with self._changes.open(name, user_id=user_id, may_end_administrator=request.role == "user") as change:
-            if request.role == "user":
+        ends_administrator = request.role not in (None, "admin")
+        async with self._changes.open(name, user_id=user_id, may_end_administrator=ends_administrator) as change:
+            if ends_administrator:
                 change.require_other_admin()
             await change.set(**_write_limits(change.user, values))
             if request.password is not None:
                 await change.end_tokens()
-            await change.note(actor, "update", **details)
             changed = await change.rows.find_user(name)
             assert changed is not None  # noqa: S101  its row is locked
+            after = self._describe(changed, names) | ({} if request.password is None else {"password": "changed"})
+            await change.note(actor, "update", self._describe(change.user, names), after)
         return changed
 
     async def replace_quotas(
@@ -110,7 +117,7 @@ class Users:
         async with self._changes.open(_normalize(username)) as change:
             require_match(if_match, change.user.quotas)
             await change.set(quotas=quotas)
-            await change.note(actor, "quotas", before=_show(change.user.quotas), after=_show(quotas))
+            await change.note(actor, "quotas", {"quotas": _show(change.user.quotas)}, {"quotas": _show(quotas)})
         return quotas
 
     async def find_installation_limits(self) -> InstallationLimits:
@@ -125,7 +132,7 @@ class Users:
         async with self._changes.open_installation_limits() as change:
             require_match(if_match, change.limits.quotas)
             await change.replace(quotas=quotas)
-            await change.note(actor, "quotas", before=_show(change.limits.quotas), after=_show(quotas))
+            await change.note(actor, "quotas", {"quotas": _show(change.limits.quotas)}, {"quotas": _show(quotas)})
         return quotas
 
     async def replace_caps(self, actor: Caller, caps: tuple[CapRow, ...], if_match: str | None) -> tuple[CapRow, ...]:
@@ -133,7 +140,7 @@ class Users:
         async with self._changes.open_installation_limits() as change:
             require_match(if_match, change.limits.caps)
             await change.replace(caps=caps)
-            await change.note(actor, "caps", before=_show(change.limits.caps), after=_show(caps))
+            await change.note(actor, "caps", {"caps": _show(change.limits.caps)}, {"caps": _show(caps)})
         return caps
 
     async def remove(self, actor: Caller, username: str) -> None:
@@ -141,7 +148,7 @@ class Users:
         async with self._changes.open(_normalize(username), may_end_administrator=True) as change:
             change.require_other_admin()
             await change.rows.remove_user(change.user.username)
-            await change.note(actor, "delete")
+            await change.note(actor, "delete", self._describe(change.user, SHOWN))
 
     async def set_events(self, username: str, user_id: str, events: int) -> None:
         """Set which events of a user's messages callbacks wants, from the next send on. Raises Refusal no_such_user."""
@@ -149,7 +156,10 @@ class Users:
             await change.set(events=events)
 
     async def reset_password(self, actor: Caller, username: str, password: str) -> None:
-        """Set a password and end every token of the user. Raises Refusal no_such_user, wrong_type."""
+        """Set a password, end every token of the user, and turn one-time passwords off.
+
+        Raises Refusal no_such_user, wrong_type.
+        """
         await self._set_password(actor, _normalize(username), "password", password, None)
 
     async def replace_password(self, caller: Caller, user: User, password: str) -> None:
@@ -214,12 +224,19 @@ class Users:
         async with self._store.reading() as rows:
             return await rows.find_usernames(field, addresses)
 
+    def _describe(self, user: User, names: Iterable[str]) -> dict[str, Any]:
+        """Return fields of a user as the audit shows them: contacts are masked."""
+        fields = {name: getattr(user, name) for name in names}
+        return {name: hide_person(at, self._audit_key) if name in CONTACTS else at for name, at in fields.items()}
+
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
         hashed = await self._hash_new(name, field, password)
         async with self._changes.open(name, user_id=expected.id if expected else None) as change:
             if expected is not None and change.user.password != expected.password:
                 raise Refusal("wrong_password")
             await change.set(password=hashed)
+            if expected is None:
+                await change.set(totp_secret=None, totp_pending=None, recovery_codes=None)
             await change.end_tokens()
             await change.note(actor, "password")
 

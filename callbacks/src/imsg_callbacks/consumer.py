@@ -141,19 +141,18 @@ def write_body(event: Event) -> str:
 
 async def apply_change(connection: AsyncConnection, change: Change) -> None:
     """Apply a change of a user: update the role of their endpoints, or remove the endpoints with the user."""
-    if change.subject_id is None:
+    if change.target_id is None:
         return
-    if change.action == "update" and change.details.get("role") in ("user", "admin"):
-        is_admin = change.details["role"] == "admin"
+    role = (change.after or {}).get("role")
+    if change.action == "update" and role is not None:
+        is_admin = role == "admin"
         for table in (endpoints, listeners):
-            await connection.execute(
-                update(table).where(table.c.user_id == change.subject_id).values(is_admin=is_admin)
-            )
+            await connection.execute(update(table).where(table.c.user_id == change.target_id).values(is_admin=is_admin))
     if change.action == "delete":
         names = list(
-            (await connection.execute(select(endpoints.c.id).where(endpoints.c.user_id == change.subject_id))).scalars()
+            (await connection.execute(select(endpoints.c.id).where(endpoints.c.user_id == change.target_id))).scalars()
         )
-        await _remove_user(connection, names, change.subject_id)
+        await _remove_user(connection, names, change.target_id)
 
 
 async def _remove_user(connection: AsyncConnection, names: Iterable[str], user_id: str) -> None:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
 from imsg_callbacks.api import api
+from imsg_callbacks.audit import Audit
 from imsg_callbacks.channel_watch import ChannelWatch
 from imsg_callbacks.consumer import ConsumerMetrics, EventConsumer
 from imsg_callbacks.delivery_log import DeliveryLog
@@ -134,7 +135,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         dispatcher.wake()
         reader.wake()
 
-    erasure = EventErasure(database, store, Digests(settings.erasure_key), Watermark(_now), _now)
+    digests = Digests(settings.erasure_key)
+    erasure = EventErasure(database, store, digests, Watermark(_now), _now)
     queue = broker.topology.callbacks
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, store, registry=service.metrics, now_ms=_now)
     consumer_metrics = ConsumerMetrics(service.metrics)
@@ -162,7 +164,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
             return None
         return None if recorded is None or lag.as_of_ms is None else rfc3339(min(int(recorded), lag.as_of_ms))
 
-    services = RouteServices(database, endpoints, deliveries, dispatcher, client, listeners, reader, _now, find_as_of)
+    services = RouteServices(
+        database, endpoints, deliveries, dispatcher, client, listeners, reader, digests, Audit(broker), _now, find_as_of
+    )
     return api(services, CallerCheck("callbacks", settings.service_key, settings.peer_keys))
 
 

@@ -29,7 +29,7 @@ from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import accept_language, find_services, make_internal_app
-from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.authorization import InternalRoute, Operator, Reader
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.responses import prefers_english, refuse_value
 from imsg_web.schemas import describe_refusals
@@ -63,7 +63,7 @@ internal = APIRouter(prefix="/internal/suppressions", route_class=InternalRoute,
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "method_unknown"))
 async def list_suppressions(
-    _: Administrator, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
+    _: Reader, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
 ) -> SuppressionsAnswer:
     """List to whom nothing may be sent any more, newest first; users see what failed their own messages."""
     wanted = _make_filter(query)
@@ -86,14 +86,14 @@ async def list_failed(
 
 @router.post("", responses=describe_refusals("no_right", *error_responses.BODY, "method_unknown", "recipients_invalid"))
 async def add_suppressions(
-    administrator: Administrator, body: NewSuppressions, request: Request, services: CatalogServices
+    operator: Operator, body: NewSuppressions, request: Request, services: CatalogServices
 ) -> AddedAnswer:
     """Let nothing be sent to addresses any more."""
     english = prefers_english(accept_language(request))
-    rows, problems = _read_rows(body, administrator, services.now_ms(), english=english)
+    rows, problems = _read_rows(body, operator, services.now_ms(), english=english)
     if not rows and isinstance(body.to, str):
         raise _refuse_address(body)
-    new = await services.suppressions.add(rows, administrator)
+    new = await services.suppressions.add(rows, operator)
     return AddedAnswer(
         id=new[0].id if len(new) == 1 else None,
         added=len(new),
@@ -104,9 +104,9 @@ async def add_suppressions(
 
 
 @router.delete("/{id}", responses=describe_refusals("no_right", "not_found"))
-async def remove_suppression(administrator: Administrator, id: str, services: CatalogServices) -> RemovedAnswer:  # noqa: A002  its name in the path
+async def remove_suppression(operator: Operator, id: str, services: CatalogServices) -> RemovedAnswer:  # noqa: A002  its name in the path
     """Take a suppression away: the address is sent to again."""
-    await services.suppressions.remove(id.lower(), administrator)
+    await services.suppressions.remove(id.lower(), operator)
     return RemovedAnswer()
 
 

@@ -13,8 +13,10 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL, Suppression, erased_field
 from imsg_contract.topology import CHANGE
-from imsg_contract.wire import Change
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
+
+REMOVED = "suppression_removed"
 
 
 class Suppressions:
@@ -77,21 +79,20 @@ class Suppressions:
             if row is None:
                 raise Refusal("not_found", what=name[:64])
             await table.remove([name])
-            await self._publish_audit(by, "suppression_removed", [row])
+            await self._publish_audit(by, REMOVED, [row])
             await self._mirror.write(table, [row.place])
         return row
 
     async def _publish_audit(self, by: Caller, action: str, rows: Sequence[Row]) -> None:
         """Publish an audit record: the id of one suppression, or the number of several; never an address."""
         first = rows[0]
-        change = Change(
-            actor=by.username,
-            action=action,
-            subject=first.id if len(rows) == 1 else f"{len(rows)} suppressions",
-            details={"method": first.method, "reason": first.reason.value},
-            at=datetime.fromtimestamp(self._now_ms() / 1_000, UTC),
-            actor_id=by.user_id,
-        )
+        target = first.id if len(rows) == 1 else f"{len(rows)} suppressions"
+        state = {"method": first.method, "reason": first.reason.value}
+        at = datetime.fromtimestamp(self._now_ms() / 1_000, UTC)
+        if action == REMOVED:
+            change = make_change(by, action, target, at, before=state)
+        else:
+            change = make_change(by, action, target, at, after=state)
         await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
 
 

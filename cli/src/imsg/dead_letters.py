@@ -151,7 +151,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
 
 def _stops(refused: Refused) -> bool:
     """Return whether the next letter would be refused too: for the token, the role, limits, or an outage."""
-    return refused.answer.get("reason") not in ("not_found", "nothing_to_resend", "content_erased")
+    return refused.answer.get("reason") not in ("not_found", "nothing_to_resend", "content_erased", "redacted")
 
 
 def _report_rest(done: int, of: int) -> None:

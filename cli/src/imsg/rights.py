@@ -130,8 +130,11 @@ AT_REDIS: Mapping[str, RedisRights] = {
             "imsg:fence:*",
             "imsg:tally:*",
             "imsg:login-known:*",
+            "imsg:session:*",
+            "imsg:session-of:*",
+            "imsg:sessions:*",
         ),
-        also=("scan", "zremrangebyrank"),
+        also=("scan", "smembers", "zremrangebyrank"),
     ),
     "history": RedisRights(
         reads=(ERASED, channel_key(ANY)),
@@ -208,7 +211,9 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
         tags=("management",),
     ),
     "callbacks": RabbitRights(
-        write="^imsg$", read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$", topics=f"^{DEAD}$"
+        write="^imsg$",
+        read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$",
+        topics=f"^({CHANGE}|{DEAD})$",
     ),
     "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
     **{channel.service: _make_sender_rabbit_rights(channel) for channel in CHANNELS},

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from imsg import sending
-from imsg.api import Api, connect, open_client, save_token
+from imsg.api import Api, Refused, connect, open_client, save_token
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
 from imsg_channels import METHODS
@@ -37,7 +37,14 @@ def login(
     if password is None:
         password = typer.prompt("Password", hide_input=True, err=True)
     with ending(as_json=as_json), open_client(where := find_url(url)) as client:
-        answer = Api(client, None).call("POST", "/api/v2/login", {"username": username, "password": password})
+        body = {"username": username, "password": password}
+        try:
+            answer = Api(client, None).call("POST", "/api/v2/login", body)
+        except Refused as refused:
+            if refused.answer.get("reason") != "otp_required":
+                raise
+            body["otp"] = typer.prompt("One-time password", err=True)
+            answer = Api(client, None).call("POST", "/api/v2/login", body)
         path = save_token(where, str(answer["token"]))
         if as_json:
             say_json(answer)

@@ -110,7 +110,7 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
     ):
         for group in Group:
             shown = [one for one in pages if one.group is group and one.icon and is_visible(one, view)]
-            if not shown or (group is Group.ADMIN and not view.session.is_admin):
+            if not shown or (group is Group.ADMIN and not view.session.sees_all):
                 continue
             element("p", "side-group", view.t(f"layout.group_{group.value}"))
             with element("ul", "side-list"):
@@ -127,7 +127,7 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
 
 def is_visible(page: Page, view: View) -> bool:
     """Tell whether a person may see a page here."""
-    return (page.group is Group.USER or view.session.is_admin) and (view.has_sandbox or not page.needs_sandbox)
+    return (page.group is Group.USER or view.session.sees_all) and (view.has_sandbox or not page.needs_sandbox)
 
 
 def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
@@ -164,7 +164,7 @@ def _draw_account(view: View) -> None:
         with attrs(menu, role="dialog", aria_label=t("layout.account")):
             with element("div", "stack menu-who"):
                 element("strong", "", view.session.username)
-                element("span", "muted", t(f"layout.role_{'admin' if view.session.is_admin else 'user'}"))
+                element("span", "muted", t(f"words.role_{view.session.role}"))
             ui.separator()
             element("div", "menu-title", t("layout.theme"))
             for theme, symbol in (("auto", "brightness_auto"), ("light", "light_mode"), ("dark", "dark_mode")):

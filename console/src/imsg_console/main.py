@@ -11,9 +11,9 @@ from types import MappingProxyType
 from pydantic import Field
 from starlette.types import ASGIApp
 
-from imsg_console.client import ApiError, Gateway, forward
+from imsg_console.client import TOKEN_ENDED, ApiError, Gateway, Visitor, forward
 from imsg_console.origin import Network, Origins
-from imsg_console.session import Session, Sessions
+from imsg_console.session import Login, NoSession, Session, Sessions
 from imsg_runtime.settings import Common, load
 from imsg_web import service_client
 from imsg_web.callers import Apps
@@ -55,7 +55,15 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                 except ApiError:
                     return  # the session here is over all the same, and the token ends by itself
 
-            sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke)
+            async def resume(secret: str, visitor: Visitor) -> Login | NoSession | None:
+                try:
+                    made = await gateway.call("POST", "/api/v2/sessions/resume", {"secret": secret}, visitor=visitor)
+                    me = await gateway.call("GET", "/api/v2/me", token=made["token"], visitor=visitor)
+                except ApiError as error:
+                    return NoSession() if error.code == TOKEN_ENDED else None
+                return Login(me["username"], me["role"], made["token"], made["expires_in"])
+
+            sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke, resume)
             origins = Origins(settings.public_url, _parse(settings.trusted_proxies))
             exposed = settings.is_exposed
             served = web.Web(gateway, sandbox, sessions, origins, settings.timezone, exposed, time.monotonic)

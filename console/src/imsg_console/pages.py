@@ -1,6 +1,7 @@
 """The table of pages, in the order of the navigation."""
 
 from imsg_console.features.account import limits_page, password_page
+from imsg_console.features.audit import page as audit
 from imsg_console.features.callbacks import deliveries_page
 from imsg_console.features.callbacks import page as callbacks
 from imsg_console.features.channels import page as channels
@@ -26,6 +27,7 @@ PAGES: tuple[Page, ...] = (
     channels.PAGE,
     followers.PAGE,
     suppressions.PAGE,
+    audit.PAGE,
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,

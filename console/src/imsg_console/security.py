@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imsg_console.client import Visitor
 from imsg_console.message_bounds import bound_post, bound_socket
 from imsg_console.nicegui_internals import ASSETS, EMPTY_STYLE, FRAMEWORK, SOCKET, read_scope
 from imsg_console.origin import WRITES, Origins
@@ -94,7 +95,8 @@ class Security:
         connection = HTTPConnection(scope)
         wanted = preferences(connection.cookies, connection.headers.get("accept-language", ""))
         current.set(wanted)
-        session = self._sessions.find(connection.cookies.get(self._origins.cookie(scope, COOKIE), ""))
+        secret = connection.cookies.get(self._origins.cookie(scope, COOKIE), "")
+        session = await self._sessions.find_or_resume(secret, Visitor(scope))
         scope = {
             **scope,
             "headers": [(name, value) for name, value in scope["headers"] if name != b"x-forwarded-prefix"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from imsg_console.client import Visitor
+from imsg_contract.roles import READERS, Role
 
 ID_BYTES = 32
 
@@ -43,7 +44,7 @@ class Session:
     key: str
     """The SHA-256 of the cookie's secret, with which nobody can log in."""
     username: str
-    is_admin: bool
+    role: Role
     token: str
     visitor: Visitor
     ends_at: float
@@ -56,14 +57,50 @@ class Session:
     end_others: Callable[[], None] = lambda: None
     """Ends the user's sessions in other browsers, after a change of the password."""
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether the user is an administrator."""
+        return self.role == "admin"
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the user sees what is of all users."""
+        return self.role in READERS
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who has logged in, and by which token."""
+
+    username: str
+    role: Role
+    token: str
+    expires_in_s: float
+
+
+class NoSession:
+    """There is no session of a secret."""
+
+
+Resume = Callable[[str, Visitor], Awaitable[Login | NoSession | None]]
+"""Asks the API for the log-in of a session's secret; None where the API is not reached."""
+
 
 class Sessions:
     """Finds, opens and ends sessions. `now` is a monotonic clock in seconds."""
 
-    def __init__(self, idle_s: float, now: Callable[[], float], revoke: Callable[[Session], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        idle_s: float,
+        now: Callable[[], float],
+        revoke: Callable[[Session], Awaitable[None]],
+        resume: Resume,
+    ) -> None:
         self.idle_s = idle_s
         self._now = now
         self._revoke = revoke
+        self._resume = resume
+        self._resuming = asyncio.Lock()
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, str] = {}
         """Key of an ended session → why it ended, the oldest first."""
@@ -72,22 +109,41 @@ class Sessions:
         return len(self._sessions)
 
     def open(
-        self, username: str, *, is_admin: bool, token: str, visitor: Visitor, expires_in_s: float
+        self, username: str, *, role: Role, token: str, visitor: Visitor, expires_in_s: float
     ) -> tuple[Session, str]:
         """Open a session; return it and the secret for its cookie, which is kept nowhere else."""
         secret = secrets.token_urlsafe(ID_BYTES)
-        now = self._now()
-        session = Session(_key(secret), username, is_admin, token, visitor, now + expires_in_s, now)
+        return self._add(_key(secret), Login(username, role, token, expires_in_s), visitor), secret
+
+    def _add(self, key: str, login: "Login", visitor: Visitor) -> Session:
+        now, username = self._now(), login.username
+        session = Session(key, username, login.role, login.token, visitor, now + login.expires_in_s, now)
         mine = [one for one in self._sessions.values() if one.username == username]
         for oldest in mine[: max(0, len(mine) - MAX_SESSIONS_PER_USER + 1)]:
             self.end(oldest, "ended")
         self._sessions[session.key] = session
         session.end_others = lambda: self._end_others(session)
-        return session, secret
+        return session
 
     def find(self, secret: str) -> Session | None:
         """Return the session of a cookie, if it still lasts."""
         return self.by_key(_key(secret)) if secret else None
+
+    async def find_or_resume(self, secret: str, visitor: Visitor) -> Session | None:
+        """Return the session of a cookie; one that another console opened is resumed."""
+        key = _key(secret)
+        if (session := self.find(secret)) is not None or not secret or key in self._ended:
+            return session
+        async with self._resuming:
+            if (session := self.find(secret)) is not None or key in self._ended:
+                return session
+            resumed = await self._resume(secret, visitor)
+            if resumed is None:
+                return None
+            if isinstance(resumed, NoSession):
+                self._note_ended(key, "restarted")
+                return None
+            return self._add(key, resumed, visitor)
 
     def by_key(self, key: str) -> Session | None:
         """Return a session that still lasts."""
@@ -107,13 +163,16 @@ class Sessions:
         """End a session: its tasks stop, and its pages lead to the log-in page, which says why."""
         session.is_over = True
         self._sessions.pop(session.key, None)
-        self._ended[session.key] = why
-        if len(self._ended) > MAX_ENDED:
-            del self._ended[next(iter(self._ended))]
+        self._note_ended(session.key, why)
         for task in list(session.tasks):
             task.stop()
         for tab in list(session.tabs.values()):
             tab.close(why)
+
+    def _note_ended(self, key: str, why: str) -> None:
+        self._ended[key] = why
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def end_all_of(self, username: str, why: str) -> None:
         """End every session of a user."""

@@ -21,7 +21,7 @@ class Group(Enum):
     """The part of the navigation that a page is in, and who may see it."""
 
     ADMIN = "admin"
-    """For administrators."""
+    """For those who see all: administrators, operators and auditors."""
     USER = "user"
     """For everybody."""
 

@@ -158,7 +158,7 @@ class _Pages:
                 layout.render_layout(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
                 layout.draw_missing(view)
                 return None
-            if shown.path == "/" and not session.is_admin:
+            if shown.path == "/" and not session.sees_all:
                 return RedirectResponse("/mine", 303)
             start_timers = layout.render_layout(view, shown, PAGES)
             if not layout.is_visible(shown, view):

@@ -10,7 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway import v1
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.openapi import info
-from imsg_gateway.routes import channels, messages, pages, relayed
+from imsg_gateway.routes import channels, exports, messages, pages, relayed
 from imsg_gateway.routes import v1 as v1_routes
 from imsg_gateway.routes.dependencies import RouteServices
 from imsg_runtime.logs import logger
@@ -29,6 +29,7 @@ ROUTERS: Sequence[APIRouter] = (
     v1_routes.login,
     messages.router,
     channels.router,
+    exports.router,
     *relayed.ROUTERS,
     pages.router,
 )

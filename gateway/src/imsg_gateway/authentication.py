@@ -43,7 +43,7 @@ class Authenticator:
             raise Refusal("token_invalid")
         if given.startswith(api_keys.PREFIX):
             return self._keys.read(given, address)
-        return self._tokens.read(given)
+        return self._tokens.read(given, address)
 
     async def find_owner(self, username: str, user_id: str) -> Owner:
         """Return the user of an id and name, with the events that callbacks wants of what others send for the user.

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import EVERYBODY, Roles
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 
@@ -24,10 +25,10 @@ SEND_SCOPE = f"{SEND}METHOD"
 class Allow:
     """A dependency that returns the calling user's credential, verified: a token, or a key with a scope."""
 
-    def __init__(self, scope: str | None, *, is_administrator: bool = False) -> None:
-        """`scope` is None for what no key may do."""
+    def __init__(self, scope: str | None, roles: Roles) -> None:
+        """`scope` is None for what no key may do; `roles` are those that may call."""
         self.scope = scope
-        self._is_administrator = is_administrator
+        self.roles = roles
 
     async def __call__(self, request: ClientRequest) -> Credential:
         """Return the credential.
@@ -40,25 +41,20 @@ class Allow:
         request.scope["route"].check_fields(request)
         if self.scope not in (ANY_SCOPE, SEND_SCOPE):
             await credential.require(self.scope)
-        if self._is_administrator and not caller.is_admin:
+        if caller.role not in self.roles:
             raise Refusal("no_right")
         return credential
 
 
-def allow(scope: str | None) -> Any:  # noqa: ANN401  as FastAPI's own
-    """Let a user call a route, or a key with a scope; None: no key."""
-    return Depends(Allow(scope))
+def allow(scope: str | None, roles: Roles = EVERYBODY) -> Any:  # noqa: ANN401  as FastAPI's own
+    """Let users with some roles call a route, and their keys with a scope; None: no key."""
+    return Depends(Allow(scope, roles))
 
 
-def allow_administrator(scope: str | None) -> Any:  # noqa: ANN401  as FastAPI's own
-    """Let an administrator call a route, or an administrator's key with a scope; None: no key."""
-    return Depends(Allow(scope, is_administrator=True))
-
-
-def find_scopes(app: FastAPI) -> Mapping[tuple[str, str], str | None]:
-    """Return by path and verb, in lower case, what a key needs to call each route that wants a token."""
+def find_rights(app: FastAPI) -> Mapping[tuple[str, str], Allow]:
+    """Return by path and verb, in lower case, who may call each route that wants a token."""
     return {
-        (route.path, verb.lower()): dependency.call.scope
+        (route.path, verb.lower()): dependency.call
         for route in app.routes
         if isinstance(route, APIRoute)
         for dependency in route.dependant.dependencies

@@ -12,14 +12,15 @@ from starlette.responses import Response
 from imsg_broker.port import Broker, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
-from imsg_contract.wire import Change
-from imsg_gateway.credentials import Credential, Owner
+from imsg_gateway.credentials import Credential
 from imsg_gateway.provider_reports import Provider, merge
 from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.request import ClientRequest
 from imsg_limits.backpressure import Backpressure, count_consumers
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis
+from imsg_web.audit import make_change
+from imsg_web.callers import Caller
 from imsg_web.responses import ApiResponse, ok, prefers_english, refuse_value
 
 log = logger(__name__)
@@ -53,12 +54,12 @@ class Channels:
         self._backpressure = backpressure
 
     async def list(self, request: ClientRequest, credential: Credential) -> Response:
-        """Answer every channel's state; to administrators also what waits, who consumes, and what blocks it.
+        """Answer every channel's state; to those who see all also what waits, who consumes, and what blocks it.
 
         Users learn that a channel is paused or blocked, and nothing of an administrator's reason, of what the provider
         said, or of what others send.
         """
-        if not (await credential.authenticate()).is_admin:
+        if not (await credential.authenticate()).sees_all:
             states = [await self._state(method, None, request) for method in self._broker.topology.methods]
             english = prefers_english(request.language)
             return ApiResponse(
@@ -122,13 +123,13 @@ class Channels:
     ) -> Response:
         """Pause a channel or let it go on; a pause is answered when its senders have stopped.
 
-        Raises Refusal not_found; RedisUnavailable.
+        Raises Refusal not_found, unavailable; RedisUnavailable.
         """
         if method not in self._broker.topology.methods:
             raise Refusal("not_found", what=method[:64])
         reason = reason.strip() if paused else ""
+        await self._note(await credential.authenticate(), method, paused=paused, reason=reason)
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
-        await self._note(await credential.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
         loads = None
@@ -167,20 +168,15 @@ class Channels:
             **counts,
         }
 
-    async def _note(self, actor: Owner, method: str, *, paused: bool, reason: str) -> None:
-        change = Change(
-            actor=actor.username,
-            action="channel_paused" if paused else "channel_resumed",
-            subject=method,
-            details={"reason": reason} if reason else {},
-            at=datetime.now(UTC),
-            actor_id=actor.user_id,
-        )
+    async def _note(self, caller: Caller, method: str, *, paused: bool, reason: str) -> None:
+        """Publish the audit record. Raises Refusal unavailable."""
+        action = "channel_paused" if paused else "channel_resumed"
+        change = make_change(caller, action, method, datetime.now(UTC), after={"paused": paused, "reason": reason})
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
         except (PublishRefused, PublishUnknown) as lost:
-            # What was asked is done; only the audit lacks it.
-            log.warning("change_not_published", action=change.action, subject=method, why=str(lost))
+            log.warning("change_not_published", action=action, target=method, why=str(lost))
+            raise Refusal("unavailable", retry_after_s=3) from lost
 
 
 def _for_users(state: Mapping[str, Any], *, english: bool) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from imsg_contract import api_keys
+from imsg_contract import api_keys, roles
 from imsg_contract.api_keys import ApiKey, CachedKey
 from imsg_contract.errors import Refusal
 from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
@@ -138,7 +138,8 @@ class KeyCredential(Credential):
                 case CachedUser() as found:
                     key = self._verify(username, found)
                     used = UsedKey(key.id, key.name)
-                    return Caller(username, found.role == "admin", self._parsed.user_id, found.since, used)
+                    role = roles.read(found.role)
+                    return Caller(username, role, self._parsed.user_id, found.since, used, self._address)
                 case TokenRevoked():
                     self._authenticator.forget(self.text)
                     raise Refusal("token_invalid")

@@ -23,6 +23,7 @@ from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.erasures import ErasureGuard
+from imsg_gateway.exports import Exports
 from imsg_gateway.failed_suppressions import FailedSuppressions
 from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import IdempotencyKeys
@@ -163,6 +164,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         erasures=ErasureGuard(peers.auth),
         failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),
+        exports=Exports(owners),
         document=Document(owners, settings.public_url, time.monotonic),
         reader=Reader(),
     )

@@ -141,7 +141,7 @@ class Recipients:
         caller = await credential.authenticate()
         await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
-        found = _number(texts, addresses, apart=() if is_sent or caller.is_admin else names)
+        found = _number(texts, addresses, apart=() if is_sent or caller.sees_all else names)
         if method.has_accounts:
             found, unknown_tags = await self._check_following(found, account)
             wrong += unknown_tags

@@ -27,6 +27,9 @@ WITH_BODY = ("POST", "PUT", "PATCH")
 RETURNED_HEADERS = ("retry-after", "cache-control", "allow", "etag")
 
 
+LINES_PAGE = 500
+"""Rows that are asked for at once where a list is written in lines."""
+
 FILE_HEADERS = ("content-type", "content-disposition", "cache-control")
 
 
@@ -93,6 +96,39 @@ class Relay:
 
         kept = {name: first.headers[name] for name in FILE_HEADERS}
         return StreamingResponse(read(), SUCCESS, kept)
+
+    async def pass_on_lines(
+        self, owner: Owner, request: ClientRequest, credential: Credential, name: str, media_type: str
+    ) -> Response:
+        """Return the rows of a list, of all its pages, each as JSON in a line of its own; `name` is the list's.
+
+        Raises ServiceUnavailable; where it is raised later, the connection is cut before the end.
+        """
+        caller, path = await credential.authenticate(), _write_path(request.path)
+        wanted = {key: value for key, value in request.query if key != "limit"} | {"limit": str(LINES_PAGE)}
+        language = request.language.encode("ascii", "ignore").decode()
+
+        async def get_page(cursor: str | None) -> httpx.Response:
+            query = wanted if cursor is None else wanted | {"cursor": cursor}
+            url = f"{path}?{urlencode(query)}"
+            return await self._owners[owner].call("GET", url, caller=caller, headers={"accept-language": language})
+
+        first = await get_page(None)
+        if first.status_code != SUCCESS:
+            return Response(first.content, first.status_code, media_type=JSON)
+
+        async def read() -> AsyncIterator[bytes]:
+            page = from_json(first.content)
+            while True:
+                yield b"".join(to_json(row) + b"\n" for row in page[name])
+                if page["next"] is None:
+                    return
+                answer = await get_page(page["next"])
+                if answer.status_code != SUCCESS:
+                    raise ServiceFailed(f"{owner} answered {answer.status_code} to a page of {path}")
+                page = from_json(answer.content)
+
+        return StreamingResponse(read(), SUCCESS, media_type=media_type)
 
     async def _get_part(self, owner: Owner, url: str, caller: Caller, n: int, request: ClientRequest) -> httpx.Response:
         language = request.language.encode("ascii", "ignore").decode()

@@ -240,6 +240,22 @@ class Resend(RequestModel):
     again: Again = None
 
 
+class NewExport(RequestModel):
+    """POST /api/v2/exports: a user, or whoever has an address."""
+
+    model_config = ConfigDict(json_schema_extra=example(method="smtp", to="zhang.san@example.com"))
+
+    method: Annotated[str | None, WithJsonSchema(METHOD)] = None
+    to: Annotated[str | None, Field(max_length=254, description="One address of the method.")] = None
+    username: Annotated[str | None, Field(max_length=64, description="In place of `method` and `to`.")] = None
+
+
+class ExportBegun(Success):
+    """The copy is being made: GET /api/v2/exports/{id} says how far it is."""
+
+    id: str
+
+
 class DeadResend(RequestModel):
     """POST /api/v2/dead/ID/resend."""
 

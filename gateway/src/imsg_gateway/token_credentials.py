@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 from pydantic import SecretStr
 
-from imsg_contract import tokens
+from imsg_contract import roles, tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.tokens import Token
 from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
@@ -43,18 +43,18 @@ class TokenAuthenticator:
         """How many tokens' MACs are remembered."""
         return len(self._verdicts)
 
-    def read(self, given: str) -> "TokenCredential":
-        """Read a token as given. Raises Refusal token_invalid for what can't hold at all."""
+    def read(self, given: str, address: str) -> "TokenCredential":
+        """Read a token as given, from the client's address. Raises Refusal token_invalid for what can't hold at all."""
         if (verdict := self._verdicts.get(given)) is not None:
             self._verdicts.move_to_end(given)
             if verdict.token.has_expired(self._now()):
                 del self._verdicts[given]
                 raise Refusal("token_invalid")
-            return TokenCredential(self, given, verdict.token, verdict)
+            return TokenCredential(self, given, verdict.token, address, verdict)
         token = tokens.parse(given)
         if token is None or token.has_expired(self._now()):
             raise Refusal("token_invalid")
-        return TokenCredential(self, given, token, None)
+        return TokenCredential(self, given, token, address, None)
 
     def verify(self, text: str, token: Token, user_id: str, epoch: int) -> Verdict:
         """Hold a token's MAC against an id and an epoch, and remember. Raises Refusal token_invalid."""
@@ -85,10 +85,13 @@ class TokenAuthenticator:
 class TokenCredential(Credential):
     """A token of a log-in, which may do all that its user may."""
 
-    def __init__(self, authenticator: TokenAuthenticator, text: str, token: Token, verdict: Verdict | None) -> None:
+    def __init__(
+        self, authenticator: TokenAuthenticator, text: str, token: Token, address: str, verdict: Verdict | None
+    ) -> None:
         super().__init__(text, authenticator.zone)
         self.token = token
         self._authenticator = authenticator
+        self._address = address
         self._verdict = verdict
 
     @property
@@ -108,7 +111,7 @@ class TokenCredential(Credential):
             match await self._authenticator.quota.read_cached_user(self.username, self.token.nonce):
                 case CachedUser(epoch=epoch, role=role, user_id=user_id, since=since):
                     self._verify(user_id, epoch)
-                    return Caller(self.username, role == "admin", user_id, since)
+                    return Caller(self.username, roles.read(role), user_id, since, address=self._address)
                 case TokenRevoked():
                     raise Refusal("token_invalid")
                 case UserNotCached():

@@ -1,20 +1,20 @@
 """Dead letters, read by administrators: a page of them, or one with its body."""
 
 import base64
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, literal, select, tuple_
+from sqlalchemy import Row, Select, delete, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
+from imsg_history.audit import insert_line
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339
 from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.queries import TimePageQuery
-from imsg_history.records import AuditRow
-from imsg_history.tables import audit, dead
+from imsg_history.tables import dead
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 SHOWN = (dead.c.id, dead.c.request, dead.c.method, dead.c.reason, dead.c.detail, dead.c.at)
@@ -38,12 +38,17 @@ class DeadLetters:
         rows = await self._database.fetch(statement)
         return make_page(rows, query.limit, _show, lambda row: TimePosition(row.at, row.id))
 
-    async def show(self, name: str) -> dict[str, Any]:
-        """Show one with its queue and body: as text where it is UTF-8, else in base64. Raises Refusal not_found."""
+    async def show(self, name: str, caller: Caller) -> dict[str, Any]:
+        """Show one with its queue and body: as text where it is UTF-8, else in base64. Raises Refusal not_found.
+
+        A caller who reads no content gets no body.
+        """
         statement = select(dead).where(dead.c.id == name)
         row = await self._database.first(statement)
         if row is None:
             raise Refusal("not_found", what=name[:64])
+        if not caller.sees_content:
+            return {**_show(row), "queue": row.queue}
         try:
             body = {"body": row.body.decode()}
         except UnicodeDecodeError:
@@ -52,12 +57,12 @@ class DeadLetters:
 
     async def remove(self, name: str, caller: Caller, at: datetime) -> None:
         """Remove one, with an audit record; its message stays as it is. Raises Refusal not_found."""
-        record = AuditRow.make(at, caller.username, ACTION, name, "{}", actor_id=caller.user_id)
+        line = insert_line(make_change(caller, ACTION, name, at))
 
         async def work(connection: AsyncConnection) -> None:
             if not (await connection.execute(delete(dead).where(dead.c.id == name))).rowcount:
                 raise Refusal("not_found", what=name[:64])
-            await connection.execute(insert(audit).values(asdict(record)))
+            await connection.execute(line)
 
         await self._database.write(work)
 

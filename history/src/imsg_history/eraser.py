@@ -202,11 +202,11 @@ class Eraser:
 
 
 async def _delete_reports(connection: AsyncConnection) -> None:
-    """Delete the reports that list messages, whoever they name: each can be made again.
+    """Delete the reports that list messages, and people's copies, whoever they name: each can be made again.
 
     One that is being made is deleted too, since it has read messages before they were erased.
     """
-    of_messages = reports.c.kind == "messages"
+    of_messages = reports.c.kind != "usage"
     await connection.execute(delete(reports).where(of_messages))
     await connection.execute(delete(report_parts).where(~exists().where(reports.c.id == report_parts.c.report)))
 

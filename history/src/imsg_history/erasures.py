@@ -11,14 +11,13 @@ from sqlalchemy import Row, literal, select, tuple_
 from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
-from imsg_history.facts import compact
 from imsg_history.ids import rfc3339
 from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.queries import TimePageQuery
-from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
 from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, make_erasure_id
 from imsg_people.tombstones import Digests, Tombstone
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 ERASING, DRAINING = "erasing", "draining"
@@ -57,7 +56,7 @@ class Erasures:
             raise _no_address(method, to)
         at = self._now()
         stone = Tombstone(make_erasure_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
-        record = AuditRow.make(at, caller.username, ACTION, stone.id, compact({"method": method}))
+        record = make_change(caller, ACTION, stone.id, at, after={"method": method})
         await self._stones.place(stone, method, record)
         await self._stones.synchronize()
         self._wake()

@@ -22,6 +22,7 @@ from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, event_relay, maintenance, stuck, writer
 from imsg_history.api import api
 from imsg_history.attachments import Attachments
+from imsg_history.audit import Audit
 from imsg_history.consumer import HistoryConsumer
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import Database
@@ -31,6 +32,7 @@ from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
 from imsg_history.event_relay import EventRelay
 from imsg_history.expiry import PausedExpiry
+from imsg_history.exports import Exports
 from imsg_history.ids import from_ms, to_ms
 from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.maintenance import Maintenance
@@ -86,6 +88,8 @@ class Settings(Common):
     """How many days history keeps a message."""
     keep_content_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     """How many days of these history keeps subjects, texts, files and the bodies of dead letters."""
+    keep_audit_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    """How many days history keeps a line of the audit. Where `roles.sh` made the table, that script reads it too."""
     tombstones_file: Path | None = None
     """The file of the tombstones, outside the backups: a restored backup then still knows who was erased. Unset: Redis
     alone keeps them."""
@@ -156,7 +160,8 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     expiry = PausedExpiry(store, connection, batch_writer, broker.topology.methods, _now)
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
     stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.StuckMetrics(service.metrics))
-    schedule = maintenance.Schedule(timedelta(seconds=settings.sweep.every_s), retention)
+    keep_audit = timedelta(days=settings.keep_audit_days)
+    schedule = maintenance.Schedule(timedelta(seconds=settings.sweep.every_s), retention, keep_audit)
     maintenance_metrics = maintenance.MaintenanceMetrics(service.metrics)
     periodic = Maintenance(
         stuck_jobs, store, _now, store.now, schedule, maintenance_metrics, content_retention, reply_matcher
@@ -185,6 +190,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.watch(work(), "work")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     reports = Reports(store, zone, _now, report_builder.wake)
+    exports = Exports(store, _now, report_builder.wake, _find_audit_key(settings))
     requests = RequestList(store, _now, service.stopping)
     services = _make_services(
         store,
@@ -192,9 +198,15 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         requests=requests,
         erasures=erasures,
         reports=reports,
+        exports=exports,
         find_as_of=lambda: from_ms(lag.as_of_ms),
     )
     return api(services, CallerCheck("history", settings.service_key, settings.peer_keys))
+
+
+def _find_audit_key(settings: Settings) -> bytes:
+    """Return the key of addresses' digests in the audit; empty where there is none."""
+    return settings.erasure_key[0].get_secret_value().encode() if settings.erasure_key else b""
 
 
 def _make_services(
@@ -204,6 +216,7 @@ def _make_services(
     requests: RequestList,
     erasures: Erasures,
     reports: Reports,
+    exports: Exports,
     find_as_of: Callable[[], datetime | None],
 ) -> RouteServices:
     """Make the services that the routes call."""
@@ -219,6 +232,8 @@ def _make_services(
         DeadLetters(store),
         erasures,
         reports,
+        Audit(store, _now),
+        exports,
         _now,
         find_as_of,
     )

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
+from imsg_history.code_redaction import SLICE as CODES
+from imsg_history.code_redaction import redact_codes
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id, time_of
@@ -42,6 +44,9 @@ RECEIPT_RETENTION = timedelta(hours=72)
 
 JOB_RETENTION = timedelta(days=4)
 """No job is published again later: its life is 48 h at most, its extension by blocks 24 h."""
+
+HAS_DELETE_OLD_AUDIT = "SELECT to_regprocedure('delete_old_audit(timestamptz)') IS NOT NULL"
+"""Whether there is the function that deploy/postgres/roles.sh makes."""
 
 SLICE = 1_000
 """Rows deleted in one transaction, so that writers do not wait long."""
@@ -80,6 +85,7 @@ class Schedule:
 
     every: timedelta
     retention: timedelta
+    audit_retention: timedelta = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Maintenance:
         await self._delete_rows(attachments, attachments.c.expires_at < now)
         await self._delete_rows(replies, replies.c.at < now - self.schedule.retention)
         await self._delete_rows(dead, dead.c.at < now - self.schedule.retention)
-        await self._delete_rows(audit, audit.c.at < now - self.schedule.retention)
+        await self._delete_audit(now)
         await self._delete_rows(reports, reports.c.expires_at < now)
         is_kept = exists().where(reports.c.id == report_parts.c.report)
         await self._delete_rows(report_parts, ~is_kept)
@@ -138,8 +144,21 @@ class Maintenance:
             await self._rotate_partitions(now)
         for table in (attempts, messages, requests):
             await self._delete_rows(table, table.c.request < oldest)
+        while await self.database.write(redact_codes) == CODES:
+            pass  # those that two histories settled at the same time
         if self.contents is not None:
             self.metrics.contents.inc(await self.contents.erase(now, self.schedule.retention))
+
+    async def _delete_audit(self, now: datetime) -> None:
+        """Delete the audit's oldest lines: at PostgreSQL by the function of its owner, where history is not it."""
+        before = now - self.schedule.audit_retention
+        if self.database.is_postgres and await self.database.scalar(text(HAS_DELETE_OLD_AUDIT)):
+            removed = await self.database.write(
+                lambda connection: connection.scalar(select(func.delete_old_audit(before)))
+            )
+            self.metrics.removed.labels(audit.name).inc(removed or 0)
+        else:
+            await self._delete_rows(audit, audit.c.at < before)
 
     async def _measure_ages(self) -> None:
         """Measure the age of each channel's oldest message, which RabbitMQ does not know of a queue."""

@@ -198,10 +198,7 @@ class MergedBatch:
         )
 
     def _add_change(self, change: Change) -> None:
-        at, details = utc(change.at), clean(compact(change.details))
-        actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
-        actor_id, subject_id = clean_optional(change.actor_id, MAX_NAME), clean_optional(change.subject_id, MAX_NAME)
-        row = AuditRow.make(at, actor, action, subject, details, actor_id=actor_id, subject_id=subject_id)
+        row = AuditRow.make(change)
         self.audit[row.id] = row
 
     def _add_dead_letter(self, letter: DeadLetter) -> None:

@@ -39,11 +39,11 @@ class Ownership:
 
 
 def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
-    """Return whose messages a caller asks for; None for everybody's, which only an administrator may see.
+    """Return whose messages a caller asks for; None for everybody's, which only those who see all may see.
 
     Raises Refusal no_right.
     """
-    if caller.is_admin:
+    if caller.sees_all:
         return None if username is None else Ownership(clean(username, MAX_NAME))
     if username not in (None, caller.username):
         raise Refusal("no_right")
@@ -52,4 +52,4 @@ def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
 
 def may_see(request: Row[tuple[object, ...]], caller: Caller) -> bool:
     """Return whether a caller may see a row of `requests`."""
-    return caller.is_admin or request.user_id == caller.user_id
+    return caller.sees_all or request.user_id == caller.user_id

@@ -226,6 +226,20 @@ class TimePageQuery(BaseModel):
     cursor: TimeCursor = None
 
 
+class AuditQuery(BaseModel):
+    """The query of GET /api/v2/audit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    actor: Annotated[str | None, _text(pattern=_NO_NUL, description="The user who did it.")] = None
+    action: Annotated[str | None, _text(pattern=_NO_NUL, description="What was done, such as `login`.")] = None
+    target: Annotated[str | None, _text(pattern=_NO_NUL, description="To what, such as a username or an id.")] = None
+    since: Time = None
+    until: Time = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: TimeCursor = None
+
+
 def _read_address(given: object) -> object:
     if given is None:
         raise Refusal("missing", field="to")

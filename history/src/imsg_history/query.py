@@ -29,6 +29,10 @@ ERROR_STATUSES = (Status.RETRYING, Status.FAILED, Status.EXPIRED, Status.UNCERTA
 """Statuses whose code and detail are an error; with the others a provider confirms something."""
 
 
+NO_CONTENT: dict[str, Any] = {"subject": None, "content": None, "attachments": []}
+"""What a caller who reads no content is shown of it."""
+
+
 class MessageQuery:
     """Answers queries for messages."""
 
@@ -80,6 +84,8 @@ class MessageQuery:
                 message["category"] = of[row.request].category
                 message["key"] = of[row.request].key
                 message["resent_as"] = resent.get((row.request, row.address), [])
+        if not wanted.sees_content:
+            shown = [message | NO_CONTENT for message in shown]
         if query.id and query.id.n is not None and shown:
             timeline = await _read_timeline(connection, query.id.request, query.id.n)
             if hidden[0]:

@@ -2,10 +2,13 @@
 
 import hashlib
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from imsg_contract.wire import Status
+from imsg_contract.wire import Change, Status
+from imsg_history.facts import compact, utc
 from imsg_history.ids import time_of
 from imsg_history.latencies import find_bucket
 
@@ -173,32 +176,34 @@ class DeadRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A change of something that is not a message, for the audit."""
+    """A line of the audit."""
 
     id: str
     at: datetime
     actor: str
     action: str
-    subject: str
-    details: str
-    actor_id: str | None = None
-    subject_id: str | None = None
+    target: str
+    before: str | None
+    after: str | None
+    actor_id: str | None
+    target_id: str | None
+    key: str | None
+    address: str | None
+    request: str | None
 
     @classmethod
-    def make(
-        cls,
-        at: datetime,
-        actor: str,
-        action: str,
-        subject: str,
-        details: str,
-        *,
-        actor_id: str | None = None,
-        subject_id: str | None = None,
-    ) -> "AuditRow":
+    def make(cls, change: Change) -> "AuditRow":
         """Make the row of a change; the same change has the same id."""
-        name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
-        return cls(name, at, actor, action, subject, details, actor_id, subject_id)
+        at = utc(change.at)
+        actor, action, target = clean(change.actor), clean(change.action), clean(change.target)
+        before, after = _write_state(change.before), _write_state(change.after)
+        name = hashlib.sha256(repr((at, actor, action, target, before, after)).encode()).hexdigest()[:32]
+        more = (change.actor_id, change.target_id, change.key, change.address, change.request)
+        return cls(name, at, actor, action, target, before, after, *(clean_optional(text, MAX_NAME) for text in more))
+
+
+def _write_state(state: Mapping[str, Any] | None) -> str | None:
+    return None if state is None else clean(compact(state))
 
 
 def _least(one: int | None, other: int | None) -> int | None:

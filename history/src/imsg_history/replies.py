@@ -1,5 +1,6 @@
 """Replies, newest first: users see the replies to their own messages, administrators all."""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, Select, literal, select, tuple_
@@ -26,21 +27,18 @@ class Replies:
     async def find(self, query: RepliesQuery, caller: Caller) -> Page:
         """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
         ownership = find_ownership(query.username, caller)
-        return await self._database.read(
-            lambda connection: _find(connection, query, ownership, hides_contacts=not caller.is_admin)
-        )
+        return await self._database.read(lambda connection: _find(connection, query, ownership, caller))
 
 
-async def _find(
-    connection: AsyncConnection, query: RepliesQuery, ownership: Ownership | None, *, hides_contacts: bool
-) -> Page:
+async def _find(connection: AsyncConnection, query: RepliesQuery, ownership: Ownership | None, caller: Caller) -> Page:
     permitted: list[Row[Any]] = []
     after = query.cursor
     while True:
         rows = (await connection.execute(_select(query, ownership, after))).all()
-        permitted += [row for row in rows if not hides_contacts or _may_show(query, row)]
+        permitted += [row for row in rows if caller.sees_all or _may_show(query, row)]
         if len(rows) <= query.limit or len(permitted) > query.limit:
-            return make_page(permitted, query.limit, _show, _find_position)
+            show = partial(_show, sees_content=caller.sees_content)
+            return make_page(permitted, query.limit, show, _find_position)
         after = _find_position(rows[-1])
 
 
@@ -89,13 +87,13 @@ def _find_position(row: Row[Any]) -> TimePosition:
     return TimePosition(row.at, row.id)
 
 
-def _show(row: Row[Any]) -> dict[str, Any]:
+def _show(row: Row[Any], *, sees_content: bool) -> dict[str, Any]:
     return {
         "id": row.id,
         "method": row.method,
         "from": row.written or row.address,
         "to": row.written_to,
-        "text": row.text,
+        "text": row.text if sees_content else None,
         "opt_out": bool(row.opt_out),
         "signature": row.signature,
         "provider": row.provider,

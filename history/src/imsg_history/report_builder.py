@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
+from imsg_history.exports import EXPORT, ExportReader, NewExport, encode
+from imsg_history.ids import rfc3339
 from imsg_history.query import MessageQuery
 from imsg_history.query_fields import read_time
 from imsg_history.report_files import open_report_file
@@ -43,6 +45,10 @@ MESSAGE_COLUMNS = (
     "category", "reference", "key", "segments", "error_code", "error_detail",
 )  # fmt: skip
 """Never a message's content."""
+
+
+EXPORT_NOTED_EVERY = 100
+"""Rows of a person's copy between two notes that it is still being made."""
 
 
 class _Gone(Exception):  # noqa: N818
@@ -111,7 +117,31 @@ class ReportBuilder:
         await connection.execute(delete(report_parts).where(report_parts.c.report == found.id))
         return (await connection.execute(taken)).one()
 
+    async def _build_export(self, row: Row[Any]) -> None:
+        """Write a person's copy: what other services keep, then a list for each kind of thing that history keeps."""
+        export, count = NewExport.model_validate_json(row.body), 0
+        reader = ExportReader(self.database, export.people, _read_caller(row))
+        people = [person.model_dump() for person in export.people]
+        head = encode(ok(created_at=rfc3339(self.now()), people=people, **export.kept))
+        with tempfile.TemporaryFile() as file:
+            await asyncio.to_thread(file.write, head[:-1])
+            for name, rows in reader.list_sections():
+                await asyncio.to_thread(file.write, f', "{name}": ['.encode())
+                separator = b""
+                async for each in rows:
+                    await asyncio.to_thread(file.write, separator + encode(each))
+                    separator, count = b",\n", count + 1
+                    if count % EXPORT_NOTED_EVERY == 0:
+                        await self._note(row, rows=count)
+                await asyncio.to_thread(file.write, b"]")
+            await asyncio.to_thread(file.write, b"}\n")
+            await self._store(row, file)
+        log.info("export_made", id=row.id, rows=count)
+
     async def _build(self, row: Row[Any]) -> None:
+        if row.kind == EXPORT:
+            await self._build_export(row)
+            return
         report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
         shown = describe(row, self.zone)
         about = ok(**{name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")})
@@ -168,7 +198,7 @@ class ReportBuilder:
 
 
 def _read_caller(row: Row[Any]) -> Caller:
-    return Caller(row.username, bool(row.is_admin), row.user_id, row.registered_at)
+    return Caller(row.username, row.role, row.user_id, row.registered_at)
 
 
 def _flatten(message: dict[str, Any]) -> dict[str, Any]:

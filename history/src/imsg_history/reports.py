@@ -1,25 +1,25 @@
 """Reports as users ask for them, follow them and fetch them."""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, func, insert, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, func, insert, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
+from imsg_history.audit import insert_line
 from imsg_history.database import Database
-from imsg_history.facts import compact
 from imsg_history.ids import find_day, rfc3339
 from imsg_history.ownership import find_ownership
 from imsg_history.pagination import Page, TimePosition, make_page
-from imsg_history.records import AuditRow
 from imsg_history.report_files import MEDIA_TYPES
 from imsg_history.report_schemas import NewReport, ReportsQuery
-from imsg_history.tables import audit, report_parts, reports
+from imsg_history.tables import report_parts, reports
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
@@ -64,7 +64,7 @@ class Reports:
             "id": name,
             "username": caller.username,
             "user_id": caller.user_id,
-            "is_admin": int(caller.is_admin),
+            "role": caller.role,
             "registered_at": caller.since,
             "kind": report.kind,
             "body": report.model_dump_json(exclude_none=True),
@@ -83,7 +83,7 @@ class Reports:
 
     async def find(self, query: ReportsQuery, caller: Caller) -> Page:
         """Find a page of the caller's own, newest first. Raises DatabaseUnavailable."""
-        statement = select(reports).where(reports.c.user_id == caller.user_id, reports.c.expires_at > self._now())
+        statement = select(reports).where(*self._are_own(caller))
         if query.cursor is not None:
             position = tuple_(literal(query.cursor.at, reports.c.created_at.type), literal(query.cursor.id))
             statement = statement.where(tuple_(reports.c.created_at, reports.c.id) < position)
@@ -108,11 +108,15 @@ class Reports:
         return ReportPart(body, row.parts, MEDIA_TYPES[report.format], filename)
 
     async def _find_own(self, name: str, caller: Caller) -> Row[Any]:
-        where = (reports.c.id == name, reports.c.user_id == caller.user_id, reports.c.expires_at > self._now())
+        where = (reports.c.id == name, *self._are_own(caller))
         row = await self._database.first(select(reports).where(*where))
         if row is None:
             raise Refusal("not_found", what=name[:64])
         return row
+
+    def _are_own(self, caller: Caller) -> Sequence[ColumnElement[bool]]:
+        is_report = reports.c.kind.in_(("usage", "messages"))
+        return (reports.c.user_id == caller.user_id, is_report, reports.c.expires_at > self._now())
 
     def _show(self, row: Row[Any]) -> dict[str, Any]:
         return describe(row, self._zone)
@@ -146,8 +150,5 @@ async def _insert(connection: AsyncConnection, row: dict[str, Any], report: NewR
     if (await connection.scalar(unfinished) or 0) >= MAX_UNFINISHED:
         raise Refusal("too_many_reports", count=MAX_UNFINISHED)
     await connection.execute(insert(reports).values(row))
-    details = compact({"kind": report.kind, "format": report.format})
-    line = AuditRow.make(
-        row["created_at"], caller.username, "report", row["id"], details, actor_id=caller.user_id or None
-    )
-    await connection.execute(insert(audit).values(asdict(line)))
+    details = {"kind": report.kind, "format": report.format}
+    await connection.execute(insert_line(make_change(caller, "report", row["id"], row["created_at"], after=details)))

@@ -19,7 +19,7 @@ from imsg_history.ids import LAST_N, Name, rfc3339, time_of
 from imsg_history.ownership import SKEW, may_see
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import MessagesQuery
-from imsg_history.query import find_window_end, may_show
+from imsg_history.query import NO_CONTENT, find_window_end, may_show
 from imsg_history.statements import MessageFilter, list_older, list_within
 from imsg_history.tables import messages, requests
 from imsg_history.waiting import wait_for_any
@@ -88,6 +88,8 @@ class RequestList:
         if len(first) > wanted.query.limit:
             end = MessagePosition(shown[-1], LAST_N)
         rows = await _show(connection, {name: first[name] for name in shown})
+        if not wanted.sees_content:
+            rows = [row | NO_CONTENT for row in rows]
         return Page(rows, write_message_cursor(end) if end else None)
 
     async def _walk(

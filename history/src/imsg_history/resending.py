@@ -8,7 +8,8 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Job, Status, message_id
+from imsg_contract.roles import OPERATORS
+from imsg_contract.wire import Category, Job, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.merge import DEAD_LETTER
@@ -30,10 +31,10 @@ class Resends:
         self._database = database
 
     async def draft(self, text: str, caller: Caller, *, uncertain: bool, again: bool) -> dict[str, Any]:
-        """Draft what to send again of a request, a message or (for administrators) a dead letter.
+        """Draft what to send again of a request, a message or (for operators) a dead letter.
 
         The draft leaves out messages that were sent again already, unless `again`. Raises Refusal not_found (also for
-        other people's requests), nothing_to_resend, already_resent or content_erased; DatabaseUnavailable.
+        other people's requests), nothing_to_resend, already_resent, redacted or content_erased; DatabaseUnavailable.
         """
         name = Name.read(text)
         if name is None:
@@ -47,7 +48,7 @@ class Resends:
                 lambda connection: _draft(connection, text, name.request, caller, where, again=again)
             )
         except Refusal as refusal:
-            if refusal.reason != "not_found" or name.n is not None or not caller.is_admin:
+            if refusal.reason != "not_found" or name.n is not None or caller.role not in OPERATORS:
                 raise
         # The id of a dead letter looks like that of a request.
         return await self.draft_dead_letter(name.request, caller, again=again)
@@ -55,14 +56,19 @@ class Resends:
     async def draft_dead_letter(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
         """Draft the recipients of a dead letter that failed with it.
 
-        Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent;
+        Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent, redacted;
         DatabaseUnavailable.
         """
-        if not caller.is_admin:
+        if caller.role not in OPERATORS:
             raise Refusal("no_right")
-        body = await self._database.scalar(select(dead.c.body).where(dead.c.id == letter))
-        if body is None:
+        row = await self._database.first(select(dead.c.body, dead.c.request).where(dead.c.id == letter))
+        if row is None:
             raise Refusal("not_found", what=letter[:64])
+        body = row.body
+        if not body and row.request is not None:
+            of_request = select(requests.c.category).where(requests.c.request == row.request)
+            if await self._database.scalar(of_request) == Category.CODE.value:
+                raise Refusal("redacted", id=letter)
         try:
             job = Job.model_validate_json(body)
         except ValueError as error:
@@ -98,7 +104,7 @@ async def _draft(
     if not recipients:
         raise Refusal("already_resent", id=name)
     if row.content is None and row.content_at is None:
-        raise Refusal("content_erased", id=name)
+        raise Refusal("redacted" if row.category == Category.CODE.value else "content_erased", id=name)
     return {**_show_request(row), "recipients": recipients}
 
 

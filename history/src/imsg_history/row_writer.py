@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, func, null, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import SETTLED
+from imsg_contract.wire import SETTLED, Category
 from imsg_database.arrays import as_parameters, insert_rows
 from imsg_database.inserts import Insert, insert_into
 from imsg_history import batch_redaction, day_facts
 from imsg_history.batch_redaction import ErasedPeopleFinder
+from imsg_history.code_redaction import redact_codes
 from imsg_history.merge import MergedBatch
 from imsg_history.records import (
     AttemptRow,
@@ -127,6 +128,7 @@ class RowWriter:
         await self.insert_new(connection, receipts, _in_order(batch.receipts))
         await self.insert_new(connection, replies, _in_order(batch.replies))
         await self.insert_new(connection, audit, _in_order(batch.audit))
+        await _redact_codes(connection, batch)
         await day_facts.record(connection, changes.counted)  # last: these rows are everybody's
         return changes.events
 
@@ -234,6 +236,14 @@ def _build_event_insert(raise_status: Any) -> Select[Any]:  # noqa: ANN401  an i
 def slices(rows: Sequence[R], size: int = SLICE) -> Iterator[Sequence[R]]:
     """Cut a sequence into slices of `size`."""
     return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+async def _redact_codes(connection: AsyncConnection, batch: MergedBatch) -> None:
+    """Redact the codes that the batch settles, or that arrive after they settled."""
+    names = {row.request for row in batch.messages.values() if row.status in EVENT_STATUSES}
+    names |= {name for name, row in batch.requests.items() if row.category == Category.CODE.value}
+    for part in slices(sorted(names)):
+        await redact_codes(connection, part)
 
 
 def _in_order(rows: Mapping[Any, Any]) -> list[Any]:

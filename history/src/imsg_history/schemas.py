@@ -70,8 +70,8 @@ class MessageShape(AnswerPart):
         str | dict[str, Any] | None,
         Field(
             description=(
-                "null where it is over 64 KiB (ask for the message's id, until 7 days past its expiry), and once it is "
-                "erased: after IMSG_KEEP_CONTENT_DAYS, or with its recipient's data."
+                "null where it is over 64 KiB (ask for the message's id, until 7 days past its expiry), once it is "
+                "erased: after IMSG_KEEP_CONTENT_DAYS, or with its recipient's data; and to auditors."
             ),
         ),
     ]
@@ -151,7 +151,8 @@ class RequestShape(AnswerPart):
     key: KeyName
     subject: str | None
     content: Annotated[
-        str | dict[str, Any] | None, Field(description="null where it is over 64 KiB, and once it is erased.")
+        str | dict[str, Any] | None,
+        Field(description="null where it is over 64 KiB, once it is erased, and to auditors."),
     ]
     attachments: list[AttachmentShape]
     resend_of: str | None
@@ -184,7 +185,9 @@ class ReplyShape(AnswerPart):
         Field(alias="from", description="Who wrote it: as the message that it answers was addressed, else the number."),
     ]
     to: Annotated[str | None, Field(description="The number that was written to, where the provider says it.")]
-    text: Annotated[str | None, Field(description="null once it is erased: after IMSG_KEEP_CONTENT_DAYS.")]
+    text: Annotated[
+        str | None, Field(description="null once it is erased: after IMSG_KEEP_CONTENT_DAYS; and to auditors.")
+    ]
     opt_out: Annotated[bool, Field(description="Whether it asks for no more messages (退订, TD, N …).")]
     signature: Annotated[str | None, Field(description="Of the message that it answers, where the provider says it.")]
     provider: str
@@ -285,6 +288,41 @@ class DeadAnswer(DeadShape, Success):
     body_base64: Annotated[
         str, Field(default_factory=str, description="Instead of `body` where the bytes are no UTF-8.")
     ]
+
+
+class AuditShape(AnswerPart):
+    """One line of the audit."""
+
+    at: Time
+    actor: Annotated[str, Field(description="The user; `imsg:…` where no user did it.")]
+    key: Annotated[str | None, Field(description="The name of the API key; null: a log-in's token.")]
+    address: Annotated[str | None, Field(description="The client's.")]
+    action: str
+    target: str
+    before: Annotated[
+        dict[str, Any] | None,
+        Field(description="What was changed, as it was; people are ids or masked, with a keyed digest."),
+    ]
+    after: dict[str, Any] | None
+    request: Annotated[str | None, Field(description="The request of messages that it is about.")]
+
+
+class AuditAnswer(Success):
+    """A page of the audit."""
+
+    audit: list[AuditShape]
+    next: str | None
+
+
+class ExportAnswer(Success):
+    """A person's copy, and where it is fetched from."""
+
+    id: str
+    state: Literal["waiting", "running", "done", "failed"]
+    progress: Annotated[int, Field(description="In percent.")]
+    created_at: Time
+    expires_at: Annotated[Time, Field(description="When it is deleted: 24 h after it was done.")]
+    url: Annotated[str | None, Field(description="The path of the file, once it is done, for administrators.")]
 
 
 class ErasureAnswer(Success):

@@ -35,14 +35,18 @@ class MessageFilter:
     ownership: Ownership | None
     """Whose messages; None for everybody's."""
     hides_contacts: bool
-    """Whether the caller must not learn the contact of a user to whom they wrote by name: all but administrators."""
+    """Whether the caller must not learn the contact of a user to whom they wrote by name: all but those who see all."""
     after: MessagePosition | None
     """Where the page before ended."""
+    sees_content: bool
+    """Whether the caller reads the content of messages."""
 
     @classmethod
     def build(cls, query: MessagesQuery, caller: Caller) -> "MessageFilter":
         """Build the filter of a query. Raises Refusal no_right."""
-        return cls(query, find_ownership(query.username, caller), not caller.is_admin, query.cursor)
+        return cls(
+            query, find_ownership(query.username, caller), not caller.sees_all, query.cursor, caller.sees_content
+        )
 
     def is_in_time(self, request: str) -> bool:
         """Return whether a request lies within the times that the query asks for."""

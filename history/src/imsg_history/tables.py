@@ -21,14 +21,17 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    and_,
     func,
     literal_column,
+    or_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
+from imsg_contract.wire import Category
 from imsg_history.ids import EPOCH
 from imsg_history.latencies import LATENCIES_S
 
@@ -131,6 +134,11 @@ Index(
 )
 HAS_KEY = requests.c.key.is_not(None)
 Index("requests_by_key", requests.c.key, requests.c.request.desc(), postgresql_where=HAS_KEY, sqlite_where=HAS_KEY)
+IS_CODE_WITH_CONTENT: ColumnElement[bool] = and_(
+    requests.c.category == literal_column(f"'{Category.CODE.value}'"),
+    or_(requests.c.content.is_not(None), requests.c.content_at.is_not(None)),
+)
+Index("requests_codes", requests.c.request, postgresql_where=IS_CODE_WITH_CONTENT, sqlite_where=IS_CODE_WITH_CONTENT)
 SENDS_AGAIN = func.substr(requests.c.resend_of, literal_column("1"), literal_column("32"))
 """The request of which a request sends messages again, whether all of it was meant or one message."""
 Index(
@@ -317,13 +325,17 @@ audit = Table(
     Column("at", Moment, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("details", Text, nullable=False),  # JSON
+    Column("target", Text, nullable=False),
+    Column("before", Text),  # JSON
+    Column("after", Text),  # JSON
     Column("actor_id", Text),
-    Column("subject_id", Text),
+    Column("target_id", Text),
+    Column("key", Text),
+    Column("address", Text),
+    Column("request", Text),
     PrimaryKeyConstraint("id"),
 )
-Index("audit_by_age", audit.c.at)
+Index("audit_by_age", audit.c.at.desc(), audit.c.id.desc())
 
 events = Table(  # the outbox of events for callbacks
     "events",
@@ -396,7 +408,7 @@ reports = Table(  # files of counts or of messages, made on request and kept for
     Column("id", String(32), nullable=False),
     Column("username", Text, nullable=False),  # whose it is, and what they may see
     Column("user_id", Text, nullable=False),
-    Column("is_admin", SmallInteger, nullable=False),
+    Column("role", Text, nullable=False),
     Column("registered_at", Moment, nullable=False),
     Column("kind", Text, nullable=False),
     Column("body", Text, nullable=False),  # JSON

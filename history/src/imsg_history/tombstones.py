@@ -7,19 +7,19 @@ table.
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy import Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import Change
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
+from imsg_history.audit import insert_line
 from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
-from imsg_history.records import AuditRow
-from imsg_history.tables import audit, erasures, tombstones
+from imsg_history.tables import erasures, tombstones
 from imsg_people.tombstones import Tombstone, Tombstones, append_to_file, read_file
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -54,15 +54,15 @@ class TombstoneStore:
         self._mirror_trouble = RecurringProblem(log, "tombstones_not_published")
         self._file_trouble = RecurringProblem(log, "tombstones_not_written", file=str(file))
 
-    async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
+    async def place(self, stone: Tombstone, method: str, record: Change) -> None:
         """Insert a new tombstone, which every later write sees, and its audit record. Raises DatabaseUnavailable."""
-        change = insert(audit).values(asdict(record))
+        line = insert_line(record)
 
         async def work(connection: AsyncConnection) -> None:
             await self._lock(connection)
             await _add(connection, {stone.id: stone})
             await _begin_erasures(connection, {stone.id: stone}, method)
-            await connection.execute(change)
+            await connection.execute(line)
 
         await self._database.write(work, TOMBSTONE_TIMEOUT_S)
 

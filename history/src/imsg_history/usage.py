@@ -25,12 +25,12 @@ COLUMNS: dict[str, ColumnElement[str]] = {
 async def read_usage(database: Database, report: NewReport, caller: Caller, zone: ZoneInfo) -> list[dict[str, Any]]:
     """Sum up the days from `since` to `until`, both included. Raises DatabaseUnavailable.
 
-    Administrators see everybody's; a user sees their own.
+    Those who see all see everybody's; a user sees their own.
     """
     first, last = find_day(report.since, zone), find_day(report.until - timedelta(microseconds=1), zone)
     where = [day_facts.c.day >= first, day_facts.c.day <= last]
     where += [COLUMNS[name] == value for name, value in report.chosen_filters().items()]
-    if not caller.is_admin:
+    if not caller.sees_all:
         where.append(day_facts.c.user_id == caller.user_id)
     groups = [COLUMNS[name].label(name) for name in report.by]
     sums = [cast(func.coalesce(func.sum(day_facts.c[name]), 0), BigInteger).label(name) for name in MEASURES]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import CHANGE
-from imsg_contract.wire import Change
 from imsg_runtime.logs import logger
+from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 log = logger(__name__)
@@ -19,14 +19,7 @@ class Audit:
 
     async def write(self, administrator: Caller, action: str, tag: str, account: str) -> None:
         """Publish a record of a change of a tag that is made. Where the broker refuses it, the record is lost."""
-        change = Change(
-            actor=administrator.username,
-            action=action,
-            subject=tag,
-            details={"account": account},
-            at=datetime.now(UTC),
-            actor_id=administrator.user_id,
-        )
+        change = make_change(administrator, action, tag, datetime.now(UTC), after={"account": account})
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
         except (PublishRefused, PublishUnknown) as error:

@@ -13,7 +13,7 @@ from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
 from imsg_web.app import RETRY_AFTER_S, find_services, make_internal_app
-from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.callers import CallerCheck
 from imsg_web.schemas import describe_refusals
 from imsg_web.service_client import ServiceFailed, ServiceUnavailable
@@ -83,7 +83,7 @@ router = APIRouter(prefix="/api/followers", route_class=InternalRoute)
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "no_such_account", "no_such_user"))
 async def list_followers(
-    _: Administrator, query: Annotated[schemas.FollowersQuery, Query()], services: OptionalServices
+    _: Reader, query: Annotated[schemas.FollowersQuery, Query()], services: OptionalServices
 ) -> schemas.FollowersAnswer:
     """List who follows the official accounts."""
     if services is None:

@@ -15,7 +15,7 @@ from imsg_web.authorization import Administrator, InternalRoute
 from imsg_web.callers import KEY_HEADER, ROLE_HEADER, CallerCheck
 
 KEY = "a key between services, long enough"
-HEADERS = {KEY_HEADER: KEY, "content-type": "application/json", **user("admin", is_admin=True).headers()}
+HEADERS = {KEY_HEADER: KEY, "content-type": "application/json", **user("admin", role="admin").headers()}
 
 router = APIRouter(route_class=InternalRoute)
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from imsg_auth.main import Settings, app
 from imsg_contract import tokens
+from imsg_contract.roles import Role
 from imsg_contract.topology import user_key
 from imsg_limits.quota.rows import decode_rows
 from imsg_runtime.redis import Redis
@@ -40,7 +41,7 @@ class Visitor:
 
     http: httpx.AsyncClient
     name: str | None = None
-    is_admin: bool = False
+    role: Role = "user"
     token: str = ""
     id: str = ""
     since: str = "1970-01-01T00:00:00Z"
@@ -63,8 +64,11 @@ class Visitor:
         """Call a public URL."""
         headers = {"x-imsg-address": self.address, "accept-language": language, **(headers or {})}
         if self.name is not None:
-            role = "admin" if self.is_admin else "user"
-            headers |= {"x-imsg-caller": quote(self.name, safe=""), "x-imsg-role": role, "x-imsg-token": self.token}
+            headers |= {
+                "x-imsg-caller": quote(self.name, safe=""),
+                "x-imsg-role": self.role,
+                "x-imsg-token": self.token,
+            }
             since = round(datetime.fromisoformat(self.since).timestamp() * 1_000)
             headers |= {"x-imsg-caller-id": self.id, "x-imsg-caller-since": str(since)}
         return await self.http.request(verb, path, json=body, headers=headers)
@@ -93,10 +97,10 @@ class Visitor:
         """Log in, which must succeed, and be that user from here on."""
         answer = await self.post("/api/login", username=username, password=password)
         assert answer.status_code == 200, answer.text
-        gateway = Visitor(self.http, "gateway", is_admin=True)  # which knows every user by the cache
+        gateway = Visitor(self.http, "gateway", role="admin")  # which knows every user by the cache
         user = (await gateway.get(f"/api/users/{quote(username, safe='')}")).json()
-        is_admin, token = user["role"] == "admin", answer.json()["token"]
-        return replace(self, name=username, is_admin=is_admin, token=token, id=user["id"], since=user["created_at"])
+        token = answer.json()["token"]
+        return replace(self, name=username, role=user["role"], token=token, id=user["id"], since=user["created_at"])
 
 
 @asynccontextmanager

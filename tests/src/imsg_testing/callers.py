@@ -11,7 +11,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def user(username: str = "天存-system-1001", **given: Any) -> Caller:  # noqa: ANN401  any field of a Caller
     """Make a calling user; the id follows from the name, as it does in `imsg_testing.history.job`."""
-    return Caller(username, **{"is_admin": False, "user_id": id_of(username), "since": EPOCH, **given})
+    return Caller(username, **{"role": "user", "user_id": id_of(username), "since": EPOCH, **given})
 
 
 def id_of(username: str) -> str:

@@ -21,7 +21,7 @@ from imsg_testing.callers import user
 from imsg_testing.history import NOW, make_delivery
 from imsg_web.callers import Caller
 
-ADMIN = user("admin", is_admin=True)
+ADMIN = user("admin", role="admin")
 OWNER = user()
 """Whose the jobs of `imsg_testing.history.job` are."""
 

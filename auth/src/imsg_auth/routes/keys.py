@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from imsg_auth.routes.dependencies import AuthServices
+from imsg_auth.routes.dependencies import AuthServices, FreshLogin
 from imsg_auth.schemas.keys import (
     KeyAnswer,
     KeyPatch,
@@ -23,7 +23,11 @@ from imsg_web.schemas import Success, describe_refusals
 router = APIRouter(prefix="/api/keys", route_class=InternalRoute)
 
 
-@router.post("", responses=describe_refusals("no_right", *BODY, "no_such_user", "too_many_keys"))
+@router.post(
+    "",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("no_right", "log_in_again", *BODY, "no_such_user", "too_many_keys"),
+)
 async def add_key(user: User, body: NewKey, services: AuthServices) -> NewKeyAnswer:
     """Make an API key, which is shown this once."""
     key, text = await services.keys.add(user, body)
@@ -46,7 +50,7 @@ async def report_leak(body: LeakedKey, services: AuthServices) -> None:
     await services.keys.end_leaked(body.key)
 
 
-@router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
+@router.patch("/{id}", dependencies=[FreshLogin], responses=describe_refusals("log_in_again", *BODY, "not_found"))
 async def change_key(
     user: User,
     id: str,  # noqa: A002  its name in the path
@@ -68,7 +72,11 @@ async def end_key(
     return Success()
 
 
-@router.post("/{id}/rotate", responses=describe_refusals(*BODY, "not_found", "too_many_keys"))
+@router.post(
+    "/{id}/rotate",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("log_in_again", *BODY, "not_found", "too_many_keys"),
+)
 async def rotate_key(
     user: User,
     id: str,  # noqa: A002  its name in the path

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import WithJsonSchema
 
-from imsg_auth.routes.dependencies import AuthServices
+from imsg_auth.routes.dependencies import AuthServices, FreshLogin
 from imsg_auth.schemas.providers import ProviderPatch, ProviderSwitchAnswer
 from imsg_channels import METHODS
 from imsg_contract.error_responses import BODY
@@ -26,7 +26,11 @@ Method = Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})]
 router = APIRouter(prefix="/api/providers", route_class=InternalRoute)
 
 
-@router.patch("/{method}/{name}", responses=describe_refusals("no_right", *BODY, "not_found"))
+@router.patch(
+    "/{method}/{name}",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("no_right", "log_in_again", *BODY, "not_found"),
+)
 async def switch_provider(
     administrator: Administrator, method: Method, name: str, body: ProviderPatch, services: AuthServices
 ) -> ProviderSwitchAnswer:

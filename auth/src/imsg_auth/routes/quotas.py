@@ -9,7 +9,7 @@ from imsg_auth.schemas.quotas import CapsAnswer, CapsBody, CapShape, QuotasAnswe
 from imsg_contract.error_responses import BODY
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import QuotaRow
-from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.etags import IfMatch, make_etag
 from imsg_web.schemas import describe_refusals
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.get("/users/{username}/quotas", responses=describe_refusals("no_right", "no_such_user"))
-async def list_user_quotas(_: Administrator, username: str, services: AuthServices, response: Response) -> QuotasAnswer:
+async def list_user_quotas(_: Reader, username: str, services: AuthServices, response: Response) -> QuotasAnswer:
     """List a user's quotas."""
     return _show((await services.users.find(username)).quotas, response)
 
@@ -39,7 +39,7 @@ async def replace_user_quotas(
 
 
 @router.get("/quotas", responses=describe_refusals("no_right"))
-async def list_quotas(_: Administrator, services: AuthServices, response: Response) -> QuotasAnswer:
+async def list_quotas(_: Reader, services: AuthServices, response: Response) -> QuotasAnswer:
     """List the quotas of the whole installation, which all users share."""
     return _show((await services.users.find_installation_limits()).quotas, response)
 
@@ -53,7 +53,7 @@ async def replace_quotas(
 
 
 @router.get("/caps", responses=describe_refusals("no_right"))
-async def list_caps(_: Administrator, services: AuthServices, response: Response) -> CapsAnswer:
+async def list_caps(_: Reader, services: AuthServices, response: Response) -> CapsAnswer:
     """List the caps: how many messages one address gets."""
     return _show_caps((await services.users.find_installation_limits()).caps, response)
 

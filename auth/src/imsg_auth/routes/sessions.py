@@ -3,28 +3,40 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import segno
 from fastapi import APIRouter, Request
 
-from imsg_auth.routes.dependencies import AuthServices, ClientAddress
+from imsg_auth.routes.dependencies import TOKEN_HEADER, AuthServices, ClientAddress, FreshLogin
 from imsg_auth.routes.users import show_user
-from imsg_auth.schemas.sessions import Login, Logout, MeAnswer, OwnKey, PasswordChange, TokenAnswer
+from imsg_auth.schemas.sessions import (
+    Login,
+    Logout,
+    MeAnswer,
+    Otp,
+    OwnKey,
+    PasswordChange,
+    RecoveryCodesAnswer,
+    TokenAnswer,
+    TotpAnswer,
+)
 from imsg_auth.tokens import IssuedToken
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
-from imsg_web.authorization import InternalRoute, User
+from imsg_web.authorization import Administrator, InternalRoute, User
 from imsg_web.schemas import Success, describe_refusals
-
-TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
 
 router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.post(
-    "/login", responses=describe_refusals(*BODY, "no_such_user", "wrong_password", "too_many_tries", wants_token=False)
+    "/login",
+    responses=describe_refusals(
+        *BODY, "no_such_user", "wrong_password", "too_many_tries", "otp_required", "otp_wrong", wants_token=False
+    ),
 )
 async def login(body: Login, services: AuthServices, address: ClientAddress) -> TokenAnswer:
     """Get a token."""
-    return _show(await services.sessions.log_in(body.username, body.password, address))
+    return _show(await services.sessions.log_in(body.username, body.password, address, body.otp))
 
 
 @router.post("/logout", responses=describe_refusals(*BODY))
@@ -47,6 +59,45 @@ async def change_password(
         return _show(await services.sessions.change_password(user, body.old, body.new, address))
 
 
+@router.post("/me/totp", dependencies=[FreshLogin], responses=describe_refusals("log_in_again", "totp_on"))
+async def begin_totp(user: User, services: AuthServices) -> TotpAnswer:
+    """Get a secret for an authenticator app; it counts once it is confirmed."""
+    with _refuse_missing_user():
+        new = await services.totp.begin(user)
+    return TotpAnswer(secret=new.secret, uri=new.uri, qr=segno.make(new.uri).svg_data_uri(scale=4))
+
+
+@router.post(
+    "/me/totp/confirm",
+    dependencies=[FreshLogin],
+    responses=describe_refusals(*BODY, "log_in_again", "totp_not_begun", "otp_wrong"),
+)
+async def confirm_totp(user: User, body: Otp, services: AuthServices) -> RecoveryCodesAnswer:
+    """Want one-time passwords from the next log-in on, and get recovery codes, shown this once."""
+    with _refuse_missing_user():
+        return RecoveryCodesAnswer(recovery_codes=await services.totp.confirm(user, body.otp))
+
+
+@router.delete("/me/totp", dependencies=[FreshLogin], responses=describe_refusals("log_in_again"))
+async def remove_own_totp(user: User, services: AuthServices) -> Success:
+    """Log in by the password alone again."""
+    with _refuse_missing_user():
+        await services.totp.remove(user, user.username, user.user_id)
+    return Success()
+
+
+@router.delete(
+    "/users/{username}/totp",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("no_right", "log_in_again", "no_such_user"),
+)
+async def remove_totp(administrator: Administrator, username: str, services: AuthServices) -> Success:
+    """Let a user who has lost their phone log in by the password alone."""
+    found = await services.users.find(username)
+    await services.totp.remove(administrator, found.username)
+    return Success()
+
+
 @router.get("/me", responses=describe_refusals())
 async def show_me(user: User, services: AuthServices) -> MeAnswer:
     """Show who one is, and by which key one calls."""
@@ -54,7 +105,7 @@ async def show_me(user: User, services: AuthServices) -> MeAnswer:
         found = await services.users.find(user.username, user.user_id)
     used = await services.keys.find_used(user)
     key = None if used is None else OwnKey.model_validate(used, from_attributes=True)
-    return MeAnswer(**(await show_user(services, found)).model_dump(), key=key)
+    return MeAnswer(**(await show_user(services, found)).model_dump(), totp=found.totp_secret is not None, key=key)
 
 
 def _show(issued: IssuedToken) -> TokenAnswer:

@@ -4,9 +4,9 @@ import base64
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
-from imsg_auth.routes.dependencies import AuthServices, RouteServices
+from imsg_auth.routes.dependencies import AuthServices, RouteServices, require_fresh_login
 from imsg_auth.schemas.users import (
     Modification,
     Registration,
@@ -20,7 +20,7 @@ from imsg_auth.store import User
 from imsg_auth.users import LIMITS
 from imsg_contract.error_responses import BODY
 from imsg_limits.quota import QuotaRow, Window
-from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.schemas import Success, describe_refusals
 
 LAST_ADMINISTRATOR = "last_administrator"
@@ -28,9 +28,15 @@ LAST_ADMINISTRATOR = "last_administrator"
 router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
-@router.post("/register", responses=describe_refusals("no_right", *BODY, "username_taken", "contact_taken"))
-async def register(administrator: Administrator, body: Registration, services: AuthServices) -> Success:
-    """Add a user."""
+@router.post(
+    "/register", responses=describe_refusals("no_right", "log_in_again", *BODY, "username_taken", "contact_taken")
+)
+async def register(
+    administrator: Administrator, body: Registration, request: Request, services: AuthServices
+) -> Success:
+    """Add a user; one who may do more than a user needs a log-in of the last hour."""
+    if body.role not in (None, "user"):
+        await require_fresh_login(request)
     await services.users.register(administrator, body)
     return Success()
 
@@ -43,7 +49,7 @@ async def modify(administrator: Administrator, username: str, body: Modification
 
 
 @router.get("/users", responses=describe_refusals("no_right", "wrong_type"))
-async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], services: AuthServices) -> UsersAnswer:
+async def list_users(_: Reader, query: Annotated[UsersQuery, Query()], services: AuthServices) -> UsersAnswer:
     """List the users."""
     page, has_more = await services.users.list_page(query.cursor, query.search, query.limit)
     quotas_of_all = (await services.users.find_installation_limits()).quotas
@@ -53,19 +59,21 @@ async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], se
 
 
 @router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))
-async def get_user(_: Administrator, username: str, services: AuthServices) -> UserAnswer:
+async def get_user(_: Reader, username: str, services: AuthServices) -> UserAnswer:
     """Show one user."""
     return await show_user(services, await services.users.find(username))
 
 
 @router.patch(
     "/users/{username}",
-    responses=describe_refusals("no_right", *BODY, "no_such_user", "contact_taken", LAST_ADMINISTRATOR),
+    responses=describe_refusals("no_right", "log_in_again", *BODY, "no_such_user", "contact_taken", LAST_ADMINISTRATOR),
 )
 async def change_user(
-    administrator: Administrator, username: str, body: UserPatch, services: AuthServices
+    administrator: Administrator, username: str, body: UserPatch, request: Request, services: AuthServices
 ) -> UserAnswer:
-    """Change a user."""
+    """Change a user; another role or password needs a log-in of the last hour."""
+    if body.role is not None or body.password is not None:
+        await require_fresh_login(request)
     return await show_user(services, await services.users.change(administrator, username, body))
 
 

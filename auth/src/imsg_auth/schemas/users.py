@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from imsg_auth import usernames
 from imsg_auth.schemas.fields import NO_NUL, PAGE, NewPassword, Wechat, example
 from imsg_auth.schemas.quotas import QuotaUsage
-from imsg_auth.store import Role
 from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
+from imsg_contract.roles import Role
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from imsg_callbacks.audit import Audit
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.endpoint_client import EndpointClient
@@ -14,6 +15,7 @@ from imsg_callbacks.event_reader import EventReader
 from imsg_callbacks.listeners import Listeners
 from imsg_database.database import Database
 from imsg_limits.concurrent_requests import ConcurrentRequests
+from imsg_people.tombstones import Digests
 from imsg_web.app import find_services
 from imsg_web.authorization import User
 
@@ -29,6 +31,8 @@ class RouteServices:
     client: EndpointClient
     listeners: Listeners
     reader: EventReader
+    digests: Digests
+    audit: Audit
     now: Callable[[], int]
     find_as_of: Callable[[], Awaitable[str | None]]
     """Returns the time (RFC 3339) up to which the log is complete; None if it is not known."""

@@ -2,11 +2,13 @@
 
 import json
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
 from pydantic_core import to_json
 
 from imsg_callbacks import signatures
+from imsg_callbacks.audit import describe
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
@@ -27,7 +29,7 @@ from imsg_callbacks.times import rfc3339, rfc3339_or_none
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_web.authorization import InternalRoute
+from imsg_web.authorization import InternalRoute, User
 from imsg_web.responses import refuse_value
 from imsg_web.schemas import Success, describe_refusals
 
@@ -56,7 +58,7 @@ async def list_callbacks(
 
 
 @router.post("", responses=describe_refusals(*BODY, "too_many_callbacks"))
-async def add_callback(owner: EndpointOwner, body: NewEndpoint, services: CallbackServices) -> NewAnswer:
+async def add_callback(user: User, owner: EndpointOwner, body: NewEndpoint, services: CallbackServices) -> NewAnswer:
     """Add an endpoint."""
     await _check_url(services.client, body.url)
     _require_admin_for_channels(body.events, owner)
@@ -76,6 +78,7 @@ async def add_callback(owner: EndpointOwner, body: NewEndpoint, services: Callba
         old_until=None,
         created_at=services.now(),
     )
+    await services.audit.write(user, "callback_added", name, after=describe(endpoint))
     await services.endpoints.add(endpoint)
     return NewAnswer(id=name, secret=secret)
 
@@ -90,6 +93,7 @@ async def show_callback(owner: EndpointOwner, id: str, services: CallbackService
 
 @router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
 async def change_callback(
+    user: User,
     owner: EndpointOwner,
     id: str,  # noqa: A002  its name in the path
     body: EndpointPatch,
@@ -102,23 +106,41 @@ async def change_callback(
     if body.events is not None:
         _require_admin_for_channels(body.events, owner)
         await services.listeners.subscribe(owner.user_id, owner.username, kinds_of(body.events))
-    changed = await services.endpoints.change(id, owner.user_id, _write_change(body, known, owner, services.now()))
+    values = _write_change(body, known, owner, services.now())
+    wanted = EndpointPatch.model_dump(body, exclude_none=True, include={"events", "methods", "enabled"})
+    after = describe(known) | wanted | ({} if body.url is None else {"host": urlsplit(body.url).hostname})
+    await services.audit.write(user, "callback_changed", id, describe(known), after)
+    changed = await services.endpoints.change(id, owner.user_id, values)
     services.dispatcher.wake()
     waiting = await services.endpoints.count_waiting([id])
     return EndpointAnswer(**_show(changed, waiting.get(id, 0)))
 
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
-async def remove_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> Success:  # noqa: A002  as above
+async def remove_callback(
+    user: User,
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    services: CallbackServices,
+) -> Success:
     """Remove an endpoint; administrators remove anybody's."""
+    known = await services.endpoints.find(id, owner.whose)
+    await services.audit.write(user, "callback_removed", id, describe(known))
     await services.endpoints.remove(id, owner.whose)
     return Success()
 
 
 @router.post("/{id}/rotate", responses=describe_refusals("not_found"))
-async def rotate_secret(owner: EndpointOwner, id: str, services: CallbackServices) -> SecretAnswer:  # noqa: A002  as above
+async def rotate_secret(
+    user: User,
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    services: CallbackServices,
+) -> SecretAnswer:
     """Give an endpoint a new secret."""
-    secret = await services.endpoints.rotate(await services.endpoints.find(id, owner.user_id))
+    known = await services.endpoints.find(id, owner.user_id)
+    await services.audit.write(user, "callback_secret_rotated", id)
+    secret = await services.endpoints.rotate(known)
     rotated = await services.endpoints.find(id, owner.user_id)
     return SecretAnswer(secret=secret, old_until=rfc3339(rotated.old_until or 0))
 

@@ -245,6 +245,28 @@ class Template(Model):
     """Name → the most characters it may have; None: no limit of its own."""
 
 
+class PageSession(Model):
+    """A session of the web page."""
+
+    id: str
+    address: str
+    agent: str
+    created_at: datetime
+    expires_at: datetime
+    current: bool
+    """Whether it is that of the client's own token."""
+
+
+class NewTotp(Model):
+    """A secret for an authenticator app."""
+
+    secret: str
+    uri: str
+    """`otpauth://…`, as the app reads it."""
+    qr: str
+    """The same as a QR code: a data URI of an SVG."""
+
+
 class User(Model):
     """The user of the token, with limits and what is left of them."""
 

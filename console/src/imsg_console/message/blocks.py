@@ -18,7 +18,7 @@ async def explain_block(view: View, method: str) -> str:
     channel = next((one for one in await _read_blocked(view) if one["method"] == method), None)
     if channel is None:
         return ""
-    why = line(channel["why"], 200) if view.session.is_admin else ""
+    why = line(channel["why"], 200) if view.session.sees_all else ""
     return view.t(f"messages.held_{channel['state']}", why=why).strip()
 
 

@@ -164,4 +164,4 @@ class ResendDialog:
 
 def list_path(view: View) -> str:
     """Return the page that lists messages: everybody's for an administrator, else the user's own."""
-    return "/messages" if view.session.is_admin else "/mine"
+    return "/messages" if view.session.sees_all else "/mine"

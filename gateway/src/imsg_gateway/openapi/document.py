@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from imsg_gateway.authorization import find_scopes
+from imsg_gateway.authorization import find_rights
 from imsg_gateway.openapi import examples, language
 from imsg_gateway.openapi.merge import merge
 from imsg_gateway.openapi.references import Json
@@ -56,7 +56,7 @@ class Document:
         return await asyncio.to_thread(self._encode, app, owned)
 
     def _encode(self, app: FastAPI, owned: Mapping[Owner, Json]) -> Mapping[str, bytes]:
-        english = examples.add(merge(app.openapi(), owned, self._server, find_scopes(app)))
+        english = examples.add(merge(app.openapi(), owned, self._server, find_rights(app)))
         chinese = language.translate(english, language.catalogue())
         return {"en": to_json(english), "zh": to_json(chinese)}
 

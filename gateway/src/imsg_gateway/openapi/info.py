@@ -45,6 +45,7 @@ CHAPTER_OF: Mapping[str, str] = {
     "password": ACCOUNT,
     "me": ACCOUNT,
     "keys": ACCOUNT,
+    "sessions": ACCOUNT,
     "register": USERS,
     "users": USERS,
 }

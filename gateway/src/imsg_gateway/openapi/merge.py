@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from imsg_channels import METHOD_NAMES
-from imsg_contract import error_responses
-from imsg_gateway.authorization import ANY_SCOPE
+from imsg_contract import error_responses, roles
+from imsg_gateway.authorization import ANY_SCOPE, Allow
 from imsg_gateway.openapi import v1
 from imsg_gateway.openapi.info import CHAPTER_OF, CHAPTERS, DESCRIPTION, OPERATION, SECURITY, TITLE, TOKEN, VERSION
 from imsg_gateway.openapi.references import REF, Json, reach, references, rename
@@ -14,6 +14,9 @@ from imsg_gateway.v1 import url_of
 
 PUBLIC, OWN = "/api/v2/", "/api/"
 """How a path begins: as users call it, and as its owner has it."""
+
+ROLES = "x-imsg-roles"
+"""Which users may call an operation."""
 
 _REQUEST = (
     "not_json",
@@ -28,12 +31,10 @@ _REQUEST = (
 """What every URL may refuse of a request as a whole: a body is read on GET too, and so is the query everywhere."""
 
 
-def merge(
-    own_part: Json, owned: Mapping[Owner, Json], server: str, scopes: Mapping[tuple[str, str], str | None]
-) -> Json:
+def merge(own_part: Json, owned: Mapping[Owner, Json], server: str, rights: Mapping[tuple[str, str], Allow]) -> Json:
     """Merge the documents of the owners into the gateway's, each path with what the gateway may refuse too.
 
-    `scopes` says by path and verb what a key needs to call it.
+    `rights` says by path and verb who may call it.
     """
     schemas: Json = dict(own_part["components"]["schemas"])
     paths: Json = {path: _name(path, verbs) for path, verbs in own_part["paths"].items()}
@@ -50,7 +51,7 @@ def merge(
                 public = path if url_of(path) in v1.OWNED else path.replace(OWN, PUBLIC, 1)
                 paths.setdefault(public, {}).update(_name(path, verbs))
     paths = {
-        path: {verb: _complete(path, operation, schemas, scopes.get((path, verb))) for verb, operation in verbs.items()}
+        path: {verb: _complete(path, operation, schemas, rights.get((path, verb))) for verb, operation in verbs.items()}
         for path, verbs in paths.items()
     }
     documented = v1.describe(paths, schemas)
@@ -77,7 +78,7 @@ def _name(path: str, verbs: Json) -> Json:
     }
 
 
-def _complete(path: str, operation: Json, schemas: Json, scope: str | None) -> Json:
+def _complete(path: str, operation: Json, schemas: Json, right: Allow | None) -> Json:
     """Add to an operation its chapter, who may call it, and the refusals that the gateway itself may answer."""
     responses = operation["responses"]
     reasons = [*error_responses.reasons_of(responses), *error_responses.ANY, *_REQUEST]
@@ -86,6 +87,7 @@ def _complete(path: str, operation: Json, schemas: Json, scope: str | None) -> J
     security: list[Json] = []
     if "token_missing" in reasons:
         security = [{"bearer": []}, {"query": []}]
+        scope = None if right is None else right.scope
         if scope is None:
             reasons.append("not_by_key")
         else:
@@ -100,6 +102,9 @@ def _complete(path: str, operation: Json, schemas: Json, scope: str | None) -> J
             "content": {"application/json": {"schema": {"$ref": REF + name}}},
             "required": _complete_body(name, schemas, takes_token=bool(security)),
         }
+    if right is not None:
+        found[ROLES] = roles.sort(right.roles)
+        reasons += ["no_right"] if right.roles != roles.EVERYBODY else []
     return found | {
         "summary": operation["description"].split("\n")[0].removesuffix("."),
         "tags": [CHAPTER_OF.get(path.removeprefix(PUBLIC).split("/")[0], OPERATION)],

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from pydantic import WithJsonSchema
 from starlette.responses import Response
 
-from imsg_gateway.authorization import allow, allow_administrator
+from imsg_contract.roles import ADMINISTRATORS, OPERATORS
+from imsg_gateway.authorization import allow
 from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
@@ -34,19 +35,19 @@ async def list_channels(
     "/channels/{method}", response_model=ChannelAnswer, responses=describe_refusals("no_right", "missing", "not_found")
 )
 async def pause_channel(
-    administrator: Annotated[Credential, allow_administrator("channels")],
+    operator: Annotated[Credential, allow("channels", OPERATORS)],
     request: ClientRequest,
     method: Method,
     body: ChannelPatch,
     services: GatewayServices,
 ) -> Response:
     """Pause a channel or let it go on."""
-    return await services.channels.pause(request, administrator, method, paused=body.paused, reason=body.reason or "")
+    return await services.channels.pause(request, operator, method, paused=body.paused, reason=body.reason or "")
 
 
 @relayed.patch("/providers/{method}/{name}")
 async def switch_provider(
-    administrator: Annotated[Credential, allow_administrator("providers")],
+    administrator: Annotated[Credential, allow("providers", ADMINISTRATORS)],
     request: ClientRequest,
     method: str,
     name: str,
@@ -67,7 +68,7 @@ async def switch_provider(
     responses=describe_refusals("no_right", "not_found", *SENDING),
 )
 async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
-    administrator: Annotated[Credential, allow_administrator("providers")],
+    administrator: Annotated[Credential, allow("providers", ADMINISTRATORS)],
     request: ClientRequest,
     method: Method,
     name: str,

@@ -9,6 +9,7 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.erasures import ErasureGuard
+from imsg_gateway.exports import Exports
 from imsg_gateway.failed_suppressions import FailedSuppressions
 from imsg_gateway.openapi.document import Document
 from imsg_gateway.reader_page import Reader
@@ -32,6 +33,7 @@ class RouteServices:
     erasures: ErasureGuard
     failed_suppressions: FailedSuppressions
     relay: Relay
+    exports: Exports
     document: Document
     reader: Reader
 

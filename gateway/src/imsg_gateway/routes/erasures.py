@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from imsg_gateway.authorization import allow_administrator
+from imsg_contract.roles import ADMINISTRATORS
+from imsg_gateway.authorization import allow
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.dependencies import GatewayServices
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=F
 
 @router.post("/erasures")
 async def begin_erasure(
-    administrator: Annotated[Credential, allow_administrator("erasures")],
+    administrator: Annotated[Credential, allow("erasures", ADMINISTRATORS)],
     request: ClientRequest,
     services: GatewayServices,
 ) -> Response:

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authorization import SEND_SCOPE, allow, allow_administrator
+from imsg_contract.roles import OPERATORS, SENDERS
+from imsg_gateway.authorization import SEND_SCOPE, allow
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Wanted
@@ -31,7 +32,7 @@ ACCEPTING = (
     "outcome_unknown",
 )
 SENDING = ("missing", *FIELDS, *LIMITS, "too_many_tries", *ACCEPTING)
-RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", *LIMITS, *ACCEPTING)
+RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "redacted", *LIMITS, *ACCEPTING)
 
 _HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}
@@ -55,7 +56,7 @@ _KEYED: Mapping[str, Any] = {
 """What the routes that take an idempotency key have in common."""
 
 router = APIRouter(prefix="/api/v2", route_class=PublicRoute)
-sending = APIRouter(prefix="/api/v2", route_class=SendRoute, dependencies=[allow(SEND_SCOPE)])
+sending = APIRouter(prefix="/api/v2", route_class=SendRoute, dependencies=[allow(SEND_SCOPE, SENDERS)])
 
 
 def describe(*reasons: str) -> dict[int | str, dict[str, Any]]:
@@ -85,7 +86,9 @@ async def check_message(request: ClientRequest, body: MessageRequest) -> Respons
     del body
     services = find_services(request)
     credential = services.authenticator.read(request.token, request.address)
-    await credential.authenticate()
+    caller = await credential.authenticate()
+    if caller.role not in SENDERS:
+        raise Refusal("no_right")
     if (unknown := _find_unknown(request)) is not None:
         raise unknown
     return await services.checker.check(request, credential)
@@ -101,7 +104,10 @@ def _find_unknown(request: ClientRequest) -> Refusal | None:
 
 @router.post("/resend", responses=describe("missing", *RESENDING), **_KEYED)
 async def resend(
-    user: Annotated[Credential, allow(SEND_SCOPE)], request: ClientRequest, body: Resend, services: GatewayServices
+    user: Annotated[Credential, allow(SEND_SCOPE, SENDERS)],
+    request: ClientRequest,
+    body: Resend,
+    services: GatewayServices,
 ) -> Response:
     """Send again what failed, as a new request."""
     wanted = Wanted(body.id, again=bool(body.again), uncertain=bool(body.uncertain))
@@ -110,7 +116,7 @@ async def resend(
 
 @router.post("/dead/{id}/resend", responses=describe(*RESENDING, "no_right"), **_KEYED)
 async def resend_dead_letter(
-    administrator: Annotated[Credential, allow_administrator(SEND_SCOPE)],
+    operator: Annotated[Credential, allow(SEND_SCOPE, OPERATORS)],
     request: ClientRequest,
     id: str,  # noqa: A002  its name in the path
     services: GatewayServices,
@@ -118,4 +124,4 @@ async def resend_dead_letter(
 ) -> Response:
     """Send anew what a dead letter held back."""
     wanted = Wanted(id, again=body is not None and bool(body.again), is_dead_letter=True)
-    return await services.sending.resend(request, administrator, wanted)
+    return await services.sending.resend(request, operator, wanted)

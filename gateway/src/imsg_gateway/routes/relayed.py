@@ -1,90 +1,110 @@
 """The routes that other services answer. Each service describes its own, under `/api` in place of `/api/v2`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from imsg_contract.roles import ADMINISTRATORS, EVERYBODY, OPERATORS, READERS, SENDERS, Roles
 from imsg_gateway.authorization import ANY_SCOPE, allow, check_fields
 from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.routes.audit import router as audit_routes
 from imsg_gateway.routes.channels import relayed as provider_routes
 from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.erasures import router as erasure_routes
+from imsg_gateway.routes.exports import files as export_files
 from imsg_gateway.routes.reports import router as report_routes
 from imsg_gateway.routes.suppressions import router as suppression_routes
 from imsg_gateway.routing import OpenRelayRoute, RelayRoute
 
 PREFIX = "/api/v2"
 
-RELAYED: Mapping[Owner, Mapping[str, str | None]] = {
+
+class Right(NamedTuple):
+    """Who may call a route."""
+
+    scope: str | None
+    """What a key needs; None: no key may call it."""
+    roles: Roles = EVERYBODY
+
+
+RELAYED: Mapping[Owner, Mapping[str, Right]] = {
     "auth": {
-        "POST /register": "users",
-        "POST /logout": None,
-        "POST /password": None,
-        "GET /me": ANY_SCOPE,
-        "GET /keys": None,
-        "POST /keys": None,
-        "PATCH /keys/{id}": None,
-        "DELETE /keys/{id}": None,
-        "POST /keys/{id}/rotate": None,
-        "GET /users": "users",
-        "GET /users/{username}": "users",
-        "PATCH /users/{username}": "users",
-        "DELETE /users/{username}": "users",
-        "GET /users/{username}/quotas": None,
-        "PUT /users/{username}/quotas": None,
-        "GET /quotas": None,
-        "PUT /quotas": None,
-        "GET /caps": None,
-        "PUT /caps": None,
+        "POST /register": Right("users", ADMINISTRATORS),
+        "POST /logout": Right(None),
+        "POST /password": Right(None),
+        "GET /me": Right(ANY_SCOPE),
+        "POST /me/totp": Right(None),
+        "POST /me/totp/confirm": Right(None),
+        "DELETE /me/totp": Right(None),
+        "DELETE /users/{username}/totp": Right(None, ADMINISTRATORS),
+        "GET /sessions": Right(None),
+        "POST /sessions": Right(None),
+        "DELETE /sessions/{id}": Right(None),
+        "GET /keys": Right(None),
+        "POST /keys": Right(None),
+        "PATCH /keys/{id}": Right(None),
+        "DELETE /keys/{id}": Right(None),
+        "POST /keys/{id}/rotate": Right(None),
+        "GET /users": Right("users", READERS),
+        "GET /users/{username}": Right("users", READERS),
+        "PATCH /users/{username}": Right("users", ADMINISTRATORS),
+        "DELETE /users/{username}": Right("users", ADMINISTRATORS),
+        "GET /users/{username}/quotas": Right(None, READERS),
+        "PUT /users/{username}/quotas": Right(None, ADMINISTRATORS),
+        "GET /quotas": Right(None, READERS),
+        "PUT /quotas": Right(None, ADMINISTRATORS),
+        "GET /caps": Right(None, READERS),
+        "PUT /caps": Right(None, ADMINISTRATORS),
     },
     "history": {
-        "GET /messages": "query",
-        "GET /requests": "query",
-        "GET /requests/{id}": "query",
-        "GET /replies": "query",
-        "GET /stats": "query",
-        "GET /dead": "query",
-        "GET /dead/{id}": "query",
-        "DELETE /dead/{id}": "query",
-        "GET /erasures": "erasures",
-        "GET /erasures/{id}": "erasures",
-        "POST /reports": "reports",
-        "GET /reports": "reports",
-        "GET /reports/{id}": "reports",
+        "GET /messages": Right("query"),
+        "GET /requests": Right("query"),
+        "GET /requests/{id}": Right("query"),
+        "GET /replies": Right("query"),
+        "GET /stats": Right("query"),
+        "GET /dead": Right("query", READERS),
+        "GET /dead/{id}": Right("query", READERS),
+        "DELETE /dead/{id}": Right("query", OPERATORS),
+        "GET /erasures": Right("erasures", READERS),
+        "GET /exports/{id}": Right(None, ADMINISTRATORS),
+        "GET /erasures/{id}": Right("erasures", READERS),
+        "POST /reports": Right("reports"),
+        "GET /reports": Right("reports"),
+        "GET /reports/{id}": Right("reports"),
     },
     "catalog": {
-        "POST /suppressions": "suppressions",
-        "DELETE /suppressions/{id}": "suppressions",
+        "POST /suppressions": Right("suppressions", OPERATORS),
+        "DELETE /suppressions/{id}": Right("suppressions", OPERATORS),
     },
     "callbacks": {
-        "GET /callbacks": "callbacks",
-        "POST /callbacks": "callbacks",
-        "GET /callbacks/{id}": "callbacks",
-        "PATCH /callbacks/{id}": "callbacks",
-        "DELETE /callbacks/{id}": "callbacks",
-        "POST /callbacks/{id}/test": "callbacks",
-        "POST /callbacks/{id}/rotate": "callbacks",
-        "POST /callbacks/{id}/recover": "callbacks",
-        "GET /callbacks/{id}/deliveries": "callbacks",
-        "POST /callbacks/{id}/deliveries/{event}/resend": "callbacks",
-        "GET /events": "events",
+        "GET /callbacks": Right("callbacks"),
+        "POST /callbacks": Right("callbacks", SENDERS),
+        "GET /callbacks/{id}": Right("callbacks"),
+        "PATCH /callbacks/{id}": Right("callbacks", SENDERS),
+        "DELETE /callbacks/{id}": Right("callbacks"),
+        "POST /callbacks/{id}/test": Right("callbacks", SENDERS),
+        "POST /callbacks/{id}/rotate": Right("callbacks", SENDERS),
+        "POST /callbacks/{id}/recover": Right("callbacks", SENDERS),
+        "GET /callbacks/{id}/deliveries": Right("callbacks"),
+        "POST /callbacks/{id}/deliveries/{event}/resend": Right("callbacks", SENDERS),
+        "GET /events": Right("events"),
     },
     "wechat": {
-        "GET /followers": "followers",
-        "POST /followers/bind": "followers",
-        "GET /followers/bind/{id}": "followers",
-        "POST /followers/bind/{id}/confirm": "followers",
-        "POST /followers/{tag}/renew": "followers",
-        "DELETE /followers/{tag}": "followers",
+        "GET /followers": Right("followers", READERS),
+        "POST /followers/bind": Right("followers", ADMINISTRATORS),
+        "GET /followers/bind/{id}": Right("followers", ADMINISTRATORS),
+        "POST /followers/bind/{id}/confirm": Right("followers", ADMINISTRATORS),
+        "POST /followers/{tag}/renew": Right("followers", ADMINISTRATORS),
+        "DELETE /followers/{tag}": Right("followers", ADMINISTRATORS),
     },
 }
-"""Service → its routes that users call, and the scope that a key needs; None: no key may call it.
+"""Service → its routes that users call, and who may.
 
-The service checks the right of the user; the gateway has verified the token or key.
+Other services check the role again, of the callers that they are shown.
 """
 
 TIMEOUTS_S = {
@@ -105,15 +125,21 @@ async def log_in(request: ClientRequest, services: GatewayServices) -> Response:
     return await services.relay.pass_on("auth", request, None)
 
 
+@login.post("/sessions/resume")
+async def resume_session(request: ClientRequest, services: GatewayServices) -> Response:
+    """Relay to auth the secret of a session of the web page."""
+    return await services.relay.pass_on("auth", request, None)
+
+
 @login.post("/keys/leaked")
 async def report_leaked_key(request: ClientRequest, services: GatewayServices) -> Response:
     """Relay to auth that a key was found in public."""
     return await services.relay.pass_on("auth", request, None)
 
 
-def _make_endpoint(owner: Owner, scope: str | None, timeout_s: float | None) -> Callable[..., Awaitable[Response]]:
+def _make_endpoint(owner: Owner, right: Right, timeout_s: float | None) -> Callable[..., Awaitable[Response]]:
     async def pass_on(
-        user: Annotated[Credential, allow(scope)], request: ClientRequest, services: GatewayServices
+        user: Annotated[Credential, allow(right.scope, right.roles)], request: ClientRequest, services: GatewayServices
     ) -> Response:
         return await services.relay.pass_on(owner, request, user, timeout_s)
 
@@ -123,10 +149,19 @@ def _make_endpoint(owner: Owner, scope: str | None, timeout_s: float | None) -> 
 def _make_router() -> APIRouter:
     router = APIRouter(prefix=PREFIX, route_class=RelayRoute, include_in_schema=False)
     for owner, routes in RELAYED.items():
-        for route, scope in routes.items():
+        for route, right in routes.items():
             verb, path = route.split()
-            router.add_api_route(path, _make_endpoint(owner, scope, TIMEOUTS_S.get(route)), methods=[verb])
+            router.add_api_route(path, _make_endpoint(owner, right, TIMEOUTS_S.get(route)), methods=[verb])
     return router
 
 
-ROUTERS = (login, _make_router(), provider_routes, erasure_routes, report_routes, suppression_routes)
+ROUTERS = (
+    login,
+    _make_router(),
+    provider_routes,
+    erasure_routes,
+    report_routes,
+    suppression_routes,
+    audit_routes,
+    export_files,
+)

@@ -19,6 +19,6 @@ async def list_suppressions(
     user: Annotated[Credential, allow("suppressions")], request: ClientRequest, services: GatewayServices
 ) -> Response:
     """Relay the list to the catalog; for a user with the recipients whom the user's messages did not reach."""
-    if (await user.authenticate()).is_admin:
+    if (await user.authenticate()).sees_all:
         return await services.relay.pass_on("catalog", request, user)
     return await services.failed_suppressions.list(request, user)

@@ -1,6 +1,9 @@
 """The five URLs: body, then token, then fields, one after the other as the interface document promises."""
 
+from http import HTTPStatus
+
 from fastapi import APIRouter, Request
+from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
@@ -57,8 +60,11 @@ async def send(request: ClientRequest) -> Response:
 
 @login.post("/login")
 async def log_in(request: ClientRequest) -> Response:
-    """Get a token."""
-    return await _relay("auth", request, None)
+    """Get a token. Raises Refusal use_key for a user who logs in with one-time passwords, which v1 does not take."""
+    response = await _relay("auth", request, None)
+    if response.status_code == HTTPStatus.UNAUTHORIZED and from_json(bytes(response.body))["reason"] == "otp_required":
+        raise Refusal("use_key")
+    return response
 
 
 @router.post("/register")

@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import Depends
 
 from imsg_history.attachments import Attachments
+from imsg_history.audit import Audit
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
+from imsg_history.exports import Exports
 from imsg_history.ids import rfc3339
 from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.query import MessageQuery
@@ -37,6 +39,8 @@ class RouteServices:
     dead_letters: DeadLetters
     erasures: Erasures
     reports: Reports
+    audit: Audit
+    exports: Exports
     now: Callable[[], datetime]
     find_as_of: Callable[[], datetime | None]
     """Returns the time up to which everything is recorded; None while that is not known."""

@@ -8,7 +8,7 @@ from imsg_contract.error_responses import BODY
 from imsg_history.queries import NewErasure, TimePageQuery
 from imsg_history.routes.dependencies import HistoryServices
 from imsg_history.schemas import ErasureAnswer, ErasuresAnswer, ErasureStateAnswer
-from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
 
@@ -25,15 +25,13 @@ async def begin_erasure(administrator: Administrator, body: NewErasure, services
 
 
 @router.get("", response_model=ErasuresAnswer, responses=describe_refusals("wrong_type", "no_right"))
-async def list_erasures(
-    _: Administrator, query: Annotated[TimePageQuery, Query()], services: HistoryServices
-) -> ApiResponse:
+async def list_erasures(_: Reader, query: Annotated[TimePageQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List erasures, the newest first."""
     page = await services.erasures.find(query)
     return ApiResponse(ok(erasures=page.rows, next=page.next))
 
 
 @router.get("/{id}", response_model=ErasureStateAnswer, responses=describe_refusals("not_found", "no_right"))
-async def show_erasure(_: Administrator, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
+async def show_erasure(_: Reader, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
     """Show how far an erasure is."""
     return ApiResponse(ok(**await services.erasures.show(id)))

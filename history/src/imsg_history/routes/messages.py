@@ -7,8 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from imsg_contract.wire import message_id
 from imsg_history.queries import MessagesQuery, RepliesQuery, RequestQuery, StatsQuery, V1MessagesQuery
-from imsg_history.routes.dependencies import HistoryServices
+from imsg_history.routes.dependencies import HistoryServices, RouteServices
 from imsg_history.schemas import (
     MessagesAnswer,
     QueryAnswer,
@@ -19,12 +20,26 @@ from imsg_history.schemas import (
 )
 from imsg_history.stats import find_span
 from imsg_web.authorization import InternalRoute, User
+from imsg_web.callers import Caller
 from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
+
+EVERYBODY = "*"
+"""The target in the audit of who reads the messages of all users."""
 
 LISTING = ("wrong_type", "method_unknown", "no_right")
 
 router = APIRouter(prefix="/api", route_class=InternalRoute)
+
+
+async def note_content_read(services: RouteServices, user: Caller, query: V1MessagesQuery | RepliesQuery) -> None:
+    """Note in the audit that a user reads what others sent: whose, or which request or message."""
+    if not (user.sees_all and user.sees_content) or query.username == user.username:
+        return
+    target = query.username or EVERYBODY
+    if query.id is not None:
+        target = query.id.request if query.id.n is None else message_id(query.id.request, query.id.n)
+    await services.audit.note_read(user, "content_read", target)
 
 
 @router.get("/query", response_model=QueryAnswer, responses=describe_refusals(*LISTING))
@@ -32,6 +47,7 @@ async def list_messages_v1(
     user: User, query: Annotated[V1MessagesQuery, Query()], services: HistoryServices
 ) -> ApiResponse:
     """List messages, the newest first."""
+    await note_content_read(services, user, query)
     page = await services.messages.find_v1(query, user)
     return ApiResponse(ok(messages=page.rows, next=page.next))
 
@@ -40,6 +56,7 @@ async def list_messages_v1(
 async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List messages, the newest first."""
     as_of = services.write_as_of()
+    await note_content_read(services, user, query)
     page = await services.messages.find(query, user)
     return ApiResponse(ok(messages=page.rows, next=page.next, as_of=as_of))
 
@@ -48,6 +65,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
 async def list_requests(user: User, query: Annotated[MessagesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List requests, the newest first."""
     as_of = services.write_as_of()
+    await note_content_read(services, user, query)
     page = await services.requests.find(query, user)
     return ApiResponse(ok(requests=page.rows, next=page.next, as_of=as_of))
 
@@ -66,6 +84,7 @@ async def show_request(
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))
 async def list_replies(user: User, query: Annotated[RepliesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List what people wrote back."""
+    await note_content_read(services, user, query)
     page = await services.replies.find(query, user)
     return ApiResponse(ok(replies=page.rows, next=page.next))
 

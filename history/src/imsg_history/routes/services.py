@@ -55,10 +55,14 @@ async def draft_resend(
 ) -> ApiResponse:
     """Draft what to send again of a request, or of one message."""
     draft = await services.resends.draft(name, user, uncertain=uncertain == "1", again=again == "1")
+    if draft["user_id"] != user.user_id:
+        await services.audit.note(user, "resend", name, target_id=draft["user_id"], request=draft["request"])
     return ApiResponse(ok(**draft))
 
 
 @router.get("/dead/{name}")
 async def draft_dead_letter(user: User, name: str, services: HistoryServices, again: str = "") -> ApiResponse:
     """Draft what to send again of a dead letter."""
-    return ApiResponse(ok(**await services.resends.draft_dead_letter(name, user, again=again == "1")))
+    draft = await services.resends.draft_dead_letter(name, user, again=again == "1")
+    await services.audit.note(user, "dead_letter_resend", name, target_id=draft["user_id"], request=draft["request"])
+    return ApiResponse(ok(**draft))

@@ -28,9 +28,6 @@ SCOPES = (
 )  # fmt: skip
 """The scopes beside those of sending."""
 
-ADMINISTRATOR_SCOPES = frozenset({"followers", "providers", "users", "audit", "erasures"})
-"""What only an administrator's key can have, since its routes are for administrators alone."""
-
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _SECRET_DIGITS = 32

@@ -278,6 +278,42 @@ REASONS: Mapping[str, Reason] = {
         "密钥不能执行此操作；请用 /api/v2/login 登录，再用得到的 token 操作。",
         "No key may do this; log in by /api/v2/login, and use the token.",
     ),
+    "otp_required": Reason(
+        10016,
+        401,
+        "该用户已开启两步验证；请同时提供 otp：验证器显示的 6 位数字，或一个恢复码。",
+        "This user logs in with one-time passwords: add otp, the 6 digits of the authenticator app or a recovery code.",
+    ),
+    "otp_wrong": Reason(
+        10016,
+        401,
+        "一次性密码不正确或已用过；请等验证器显示新的数字后再试，并检查手机的时间是否准确。",
+        "The one-time password is wrong or was used; wait for the next one, and check that the phone's clock is right.",
+    ),
+    "use_key": Reason(
+        10016,
+        403,
+        "该用户已开启两步验证，不能只用密码登录；程序请改用 API 密钥。",
+        "This user logs in with one-time passwords, which this call does not take; let programs use an API key.",
+    ),
+    "totp_on": Reason(
+        10016,
+        409,
+        "两步验证已开启；要更换验证器，请先关闭。",
+        "One-time passwords are on already; turn them off before another app is set up.",
+    ),
+    "totp_not_begun": Reason(
+        10016,
+        409,
+        "还没有待确认的验证器密钥；请先调用 POST /api/v2/me/totp。",
+        "No secret waits to be confirmed; call POST /api/v2/me/totp first.",
+    ),
+    "log_in_again": Reason(
+        10016,
+        403,
+        "此操作需要 {minutes} 分钟内登录所得的 token；请重新登录后再试。",
+        "This needs a token of a log-in within the last {minutes} minutes; log in again, and try once more.",
+    ),
     "network_not_allowed": Reason(
         10016,
         403,
@@ -396,6 +432,12 @@ REASONS: Mapping[str, Reason] = {
         409,
         "您有 {count} 份报表尚未完成，请等其中一份完成后再试。",
         "{count} of your reports are not done yet; try again once one of them is.",
+    ),
+    "redacted": Reason(
+        10016,
+        409,
+        "{id} 是验证码，发完后内容已清除，不能重新发送；请让系统生成并发送新的验证码。",
+        "{id} was a code, whose words are not kept once it is settled; have a new code made and sent.",
     ),
     "content_erased": Reason(
         10016,

@@ -241,17 +241,24 @@ class Inbound(Wire):
 
 
 class Change(Wire):
-    """One line of the audit: who changed what of whom; never a password or a token."""
+    """One line of the audit: who did what, to what or to whom; never a password or a token."""
 
     v: Literal[1] = 1
     actor: str
     action: str
-    subject: str
-    details: dict[str, Any] = {}
+    target: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
     at: datetime
     actor_id: str | None = None
-    subject_id: str | None = None
-    """The ids of the users that actor and subject are; None where one is no user."""
+    target_id: str | None = None
+    """The ids of the users that actor and target are; None where one is no user."""
+    key: str | None = None
+    """The name of the API key by which the actor called; None: a token."""
+    address: str | None = None
+    """The client's address; None where there is no client."""
+    request: str | None = None
+    """The request of messages that it is about."""
 
 
 class Event(Wire):

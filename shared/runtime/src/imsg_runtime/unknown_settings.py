@@ -35,6 +35,7 @@ NAMES = frozenset(
         "log_format",
         "no_provider",
         "retention_days",
+        "keep_audit_days",
         "keep_content_days",
         "token_hours",
         "max_recipients",

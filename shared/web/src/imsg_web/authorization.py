@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import ADMINISTRATORS, OPERATORS, READERS, SENDERS, Roles
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.responses import refuse_fields
 from imsg_web.unknown_fields import refuse_unknown
@@ -60,13 +61,22 @@ async def require_user(caller: Annotated[Caller | None, Depends(find_caller)]) -
     return caller
 
 
-async def require_administrator(caller: Annotated[Caller, Depends(require_user)]) -> Caller:
-    """Return the calling administrator. Raises Refusal token_missing, no_right."""
-    if not caller.is_admin:
-        raise Refusal("no_right")
-    return caller
+class RequireRole:
+    """A dependency that returns the calling user, who has one of some roles."""
+
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
+
+    async def __call__(self, caller: Annotated[Caller, Depends(require_user)]) -> Caller:
+        """Return the caller. Raises Refusal token_missing, no_right."""
+        if caller.role not in self._roles:
+            raise Refusal("no_right")
+        return caller
 
 
 AnyCaller = Annotated[Caller | None, Depends(find_caller)]
 User = Annotated[Caller, Depends(require_user)]
-Administrator = Annotated[Caller, Depends(require_administrator)]
+Sender = Annotated[Caller, Depends(RequireRole(SENDERS))]
+Reader = Annotated[Caller, Depends(RequireRole(READERS))]
+Operator = Annotated[Caller, Depends(RequireRole(OPERATORS))]
+Administrator = Annotated[Caller, Depends(RequireRole(ADMINISTRATORS))]

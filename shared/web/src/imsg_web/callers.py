@@ -12,8 +12,10 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from imsg_contract import roles
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import READERS, SENDERS, Role
 from imsg_runtime.settings import CALLERS, PeerKeys
 
 KEY_HEADER = "x-imsg-key"
@@ -22,8 +24,13 @@ ROLE_HEADER = "x-imsg-role"
 ID_HEADER = "x-imsg-caller-id"
 SINCE_HEADER = "x-imsg-caller-since"
 """The user's immutable id, and when it was registered (Unix milliseconds)."""
+ADDRESS_HEADER = "x-imsg-address"
+"""The address of the client, as the gateway saw it."""
 USED_KEY_HEADER = "x-imsg-used-key"
 """The id of the API key that the user showed, a space, and its name, percent-encoded; absent for a token."""
+
+MAX_ADDRESS = 64
+"""Characters of a client's address: more than any has."""
 
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
@@ -45,23 +52,45 @@ class Caller:
     """The user on whose behalf a call is made, as the gateway has verified."""
 
     username: str
-    is_admin: bool
+    role: Role
     user_id: str
     """Immutable: a username may be given to another user later. Empty for a command of iMSG itself."""
     since: datetime
     """When the user was registered."""
     key: UsedKey | None = None
     """The API key by which the user calls; None: a token."""
+    address: str = ""
+    """The client's address, as the gateway saw it; empty where it is not known."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it is an administrator."""
+        return self.role == "admin"
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the user sees what is of all users."""
+        return self.role in READERS
+
+    @property
+    def sees_content(self) -> bool:
+        """Whether the user reads the content of the messages that the user sees."""
+        return self.role in SENDERS
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the caller; the name is percent-encoded, since headers are ASCII."""
         key = {} if self.key is None else {USED_KEY_HEADER: f"{self.key.id} {quote(self.key.name, safe='')}"}
-        return key | {
-            CALLER_HEADER: quote(self.username, safe=""),
-            ROLE_HEADER: "admin" if self.is_admin else "user",
-            ID_HEADER: self.user_id,
-            SINCE_HEADER: str(round(self.since.timestamp() * 1_000)),
-        }
+        address = {ADDRESS_HEADER: self.address} if self.address else {}
+        return (
+            key
+            | address
+            | {
+                CALLER_HEADER: quote(self.username, safe=""),
+                ROLE_HEADER: self.role,
+                ID_HEADER: self.user_id,
+                SINCE_HEADER: str(round(self.since.timestamp() * 1_000)),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +153,16 @@ class CallerCheck:
         name = request.headers.get(CALLER_HEADER)
         if name is None:
             return None
-        is_admin = request.headers.get(ROLE_HEADER) == "admin"
+        role = roles.read(request.headers.get(ROLE_HEADER))
         since = datetime.fromtimestamp(int(request.headers[SINCE_HEADER]) / 1_000, UTC)
-        return Caller(unquote(name), is_admin, request.headers[ID_HEADER], since, _read_key(request))
+        return Caller(
+            unquote(name),
+            role,
+            request.headers[ID_HEADER],
+            since,
+            _read_key(request),
+            request.headers.get(ADDRESS_HEADER, "")[:MAX_ADDRESS],
+        )
 
     def _is_shared(self, presented: bytes) -> bool:
         return any(equals(presented, key) for key in self._shared)

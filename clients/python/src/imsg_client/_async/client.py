@@ -50,7 +50,9 @@ from imsg_client.models import (
     Message,
     NewCallback,
     NewKey,
+    NewTotp,
     Page,
+    PageSession,
     Reply,
     Report,
     Request,
@@ -373,6 +375,37 @@ class AsyncClient:
         await self._call(Call("POST", "/password", body={"old": old, "new": new}))
         if self._password is not None:
             self._password = new
+
+    async def page_sessions(self) -> tuple[PageSession, ...]:
+        """List the user's sessions of the web page."""
+        return (await self._page("/sessions", "sessions", {}, PageSession)).items
+
+    async def open_page_session(self, digest: str, *, agent: str = "") -> str:
+        """Keep the session of this client's token, which whoever has the secret of the SHA-256 `digest` may resume."""
+        answer = await self._call(Call("POST", "/sessions", body={"digest": digest, "agent": agent}))
+        return str(answer["id"])
+
+    async def resume_page_session(self, secret: str) -> str:
+        """Return the token of a session of the web page by its secret."""
+        call = Call("POST", "/sessions/resume", body={"secret": secret}, is_repeatable=True)
+        return str((await self._call_with_retries(call, None)).body["token"])
+
+    async def end_page_session(self, id: str) -> None:  # noqa: A002
+        """End a session of the web page, with its token."""
+        await self._call(Call("DELETE", f"/sessions/{id}"))
+
+    async def begin_totp(self) -> NewTotp:
+        """Get a secret for an authenticator app; it counts once it is confirmed."""
+        return read(NewTotp, await self._call(Call("POST", "/me/totp")))
+
+    async def confirm_totp(self, otp: str) -> tuple[str, ...]:
+        """Want one-time passwords from the next log-in on; return the recovery codes, which are shown this once."""
+        answer = await self._call(Call("POST", "/me/totp/confirm", body={"otp": otp}))
+        return tuple(answer["recovery_codes"])
+
+    async def remove_totp(self) -> None:
+        """Log in by the password alone again."""
+        await self._call(Call("DELETE", "/me/totp"))
 
     async def logout(self, *, everywhere: bool = False) -> None:
         """End the token; with `everywhere` all tokens of the user."""

@@ -50,7 +50,9 @@ from imsg_client.models import (
     Message,
     NewCallback,
     NewKey,
+    NewTotp,
     Page,
+    PageSession,
     Reply,
     Report,
     Request,
@@ -373,6 +375,32 @@ class Client:
         self._call(Call("POST", "/password", body={"old": old, "new": new}))
         if self._password is not None:
             self._password = new
+
+    def page_sessions(self) -> tuple[PageSession, ...]:
+        """List the user's sessions of the web page."""
+        return (self._page("/sessions", "sessions", {}, PageSession)).items
+
+    def open_page_session(self, digest: str, *, agent: str = "") -> str:
+        """Keep the session of this client's token, which whoever has the secret of the SHA-256 `digest` may resume."""
+        answer = self._call(Call("POST", "/sessions", body={"digest": digest, "agent": agent}))
+        return str(answer["id"])
+
+    def end_page_session(self, id: str) -> None:  # noqa: A002
+        """End a session of the web page, with its token."""
+        self._call(Call("DELETE", f"/sessions/{id}"))
+
+    def begin_totp(self) -> NewTotp:
+        """Get a secret for an authenticator app; it counts once it is confirmed."""
+        return read(NewTotp, self._call(Call("POST", "/me/totp")))
+
+    def confirm_totp(self, otp: str) -> tuple[str, ...]:
+        """Want one-time passwords from the next log-in on; return the recovery codes, which are shown this once."""
+        answer = self._call(Call("POST", "/me/totp/confirm", body={"otp": otp}))
+        return tuple(answer["recovery_codes"])
+
+    def remove_totp(self) -> None:
+        """Log in by the password alone again."""
+        self._call(Call("DELETE", "/me/totp"))
 
     def logout(self, *, everywhere: bool = False) -> None:
         """End the token; with `everywhere` all tokens of the user."""

@@ -1,13 +1,21 @@
 """Changing one's own password."""
 
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
 from nicegui import ui
 
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, path
 from imsg_console.layout import sentence
 from imsg_console.paths import LOGOUT
+from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
+from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
 from imsg_console.widgets.notices import notice
+
+MOST_AGENT = 120
 
 LEAST, MOST = 8, 256
 """As the API has it."""
@@ -24,10 +32,106 @@ async def show(view: View) -> None:
     with element("section", "card narrow"):
         PasswordForm(view).draw()
     with element("section", "card narrow stack"):
+        await TotpSection(view).draw()
+    with element("section", "card narrow stack"):
+        await SessionsSection(view).draw()
+    with element("section", "card narrow stack"):
         heading(2, t("password.everywhere"))
         element("p", "muted", t("password.everywhere_what"))
         with attrs(element("form"), method="post", action=f"{LOGOUT}?everywhere=1"):
             attrs(element("button", "button", t("password.everywhere")), type="submit")
+
+
+class SessionsSection:
+    """Where one is logged in on the web page, each to be ended."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+
+    async def draw(self) -> None:
+        """Draw the list."""
+        t, view = self._t, self._view
+        heading(2, t("password.sessions"))
+        with element("ul", "stack tight"):
+            for one in (await view.api.get("/api/v2/sessions"))["sessions"]:
+                since = view.times.short(one["created_at"], datetime.now(UTC))
+                with element("li", ""):
+                    element("p", "", t("password.session", address=line(one["address"], 64), since=since))
+                    element("p", "muted", line(one["agent"], MOST_AGENT))
+                    if one["current"]:
+                        element("p", "muted", t("password.session_here"))
+                    else:
+                        button(t("password.session_end"), partial(self._end, one["id"]))
+
+    async def _end(self, session: str) -> None:
+        await self._view.api.delete(path("/api/v2/sessions", session))
+        ui.navigate.to("/password")
+
+
+class TotpSection:
+    """The second step of a log-in: on or off."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+
+    async def draw(self) -> None:
+        """Draw whether it is on, and what changes that."""
+        t = self._t
+        is_on = (await self._view.api.get("/api/v2/me"))["totp"]
+        heading(2, t("password.totp"))
+        element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
+        self._place = element("div", "stack")
+        with self._place:
+            if is_on:
+                button(t("password.totp_turn_off"), self._turn_off)
+            else:
+                button(t("password.totp_turn_on"), self._begin)
+
+    async def _begin(self) -> None:
+        t = self._t
+        with self._place:
+            new = await self._call("post", "/api/v2/me/totp", {})
+        if new is None:
+            return
+        self._place.clear()
+        with self._place:
+            element("p", "", t("password.totp_scan"))
+            attrs(element("img"), src=new["qr"], alt=t("password.totp_qr"), width="200", height="200")
+            element("code", "", new["secret"])
+            self._otp = attrs(
+                ui.input(t("password.totp_otp")).props("outlined stack-label"), autocomplete="one-time-code"
+            )
+            button(t("password.totp_confirm"), self._confirm, kind="main")
+
+    async def _confirm(self) -> None:
+        t = self._t
+        with self._place:
+            confirmed = await self._call("post", "/api/v2/me/totp/confirm", {"otp": str(self._otp.value or "")[:32]})
+        if confirmed is None:
+            return
+        self._place.clear()
+        with self._place:
+            notice(t("password.totp_done"), "good")
+            element("p", "", t("password.totp_codes"))
+            element("pre", "", "\n".join(confirmed["recovery_codes"]))
+
+    async def _turn_off(self) -> None:
+        t = self._t
+        title = t("password.totp_turn_off")
+        if await confirm(self._view, title, t("password.totp_off_text"), title):
+            with self._place:
+                done = await self._call("delete", "/api/v2/me/totp")
+            if done is not None:
+                ui.navigate.to("/password")
+
+    async def _call(self, verb: str, url: str, *body: object) -> dict[str, Any] | None:
+        """Call the API; where it refuses, show why and return None."""
+        try:
+            answer: dict[str, Any] = await getattr(self._view.api, verb)(url, *body)
+        except ApiError as error:
+            notice(sentence(self._t, error), "bad")
+            return None
+        return answer
 
 
 class PasswordForm:

@@ -19,9 +19,10 @@ from imsg_console.widgets.dialogs import reading_dialog
 from imsg_console.widgets.elements import element, heading
 from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_contract.api_keys import ADMINISTRATOR_SCOPES, SCOPES, SEND
+from imsg_contract.api_keys import SCOPES, SEND
+from imsg_contract.roles import find_forbidden_scopes
 
-UNUSED_SCOPES = frozenset({"groups", "audit"})
+UNUSED_SCOPES = frozenset({"groups"})
 """What no route asks for yet."""
 
 Refresh = Callable[[], Awaitable[None]]
@@ -107,8 +108,9 @@ def name_scope(t: Texts, scope: str) -> str:
 
 def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
     t = view.t
-    beyond = UNUSED_SCOPES if view.session.is_admin else UNUSED_SCOPES | ADMINISTRATOR_SCOPES
-    offered = [*(SEND + method for method in METHODS), *(scope for scope in SCOPES if scope not in beyond)]
+    scopes = [*(SEND + method for method in METHODS), *SCOPES]
+    beyond = UNUSED_SCOPES | find_forbidden_scopes(view.session.role, frozenset(scopes))
+    offered = [scope for scope in scopes if scope not in beyond]
     options = {scope: name_scope(t, scope) for scope in dict.fromkeys([*offered, *key["scopes"]])}
 
     def check_name(text: str) -> str:

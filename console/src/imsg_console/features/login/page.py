@@ -27,6 +27,9 @@ POLICY = (
 FORM_BYTES = 16 * 1024
 """More than a name of 64 and a password of 256 characters take, percent-encoded."""
 
+MAX_AGENT = 256
+"""Characters of a browser's name that are kept with its session."""
+
 YEAR_S = 365 * 24 * 3600
 
 DOCUMENTED = ("admin", "123")
@@ -88,10 +91,11 @@ class LoginPage:
         t = Texts(current.get().language)
         form = await request.form(max_files=0, max_fields=8)
         username, password = str(form.get("username", "")), str(form.get("password", ""))
+        otp = str(form.get("otp", "")).strip()
         if not username or not password:
             return self._form(request, error=t("login.missing"), username=username)
         try:
-            session, secret = await self._open_session(request, username, password)
+            session, secret = await self._open_session(request, username, password, otp)
         except ApiError as error:
             sentence = t("login.no_such_user") if error.reason in HIDDEN else error.detail or t("layout.unreachable")
             return self._form(request, error=sentence, username=username)
@@ -101,21 +105,24 @@ class LoginPage:
         answer.set_cookie(name, secret, path="/", httponly=True, samesite="lax", secure=is_tls)
         return answer
 
-    async def _open_session(self, request: Request, username: str, password: str) -> tuple[Session, str]:
+    async def _open_session(self, request: Request, username: str, password: str, otp: str) -> tuple[Session, str]:
         visitor, language = Visitor(request.scope), current.get().accept_language
-        body = {"username": username, "password": password}
+        body = {"username": username, "password": password} | ({"otp": otp} if otp else {})
         made = await self.gateway.call("POST", "/api/v2/login", body, accept_language=language, visitor=visitor)
         token = made["token"]
         me = await self.gateway.call("GET", "/api/v2/me", token=token, accept_language=language, visitor=visitor)
         if request.state.session is not None:
             self.sessions.end(request.state.session, "ended")
-        return self.sessions.open(
+        session, secret = self.sessions.open(
             me["username"],
-            is_admin=me["role"] == "admin",
+            role=me["role"],
             token=token,
             visitor=visitor,
             expires_in_s=made["expires_in"],
         )
+        kept = {"digest": session.key, "agent": request.headers.get("user-agent", "")[:MAX_AGENT].replace("\0", "")}
+        await self.gateway.call("POST", "/api/v2/sessions", kept, token=token, visitor=visitor)
+        return session, secret
 
     async def log_out(self, request: Request) -> Response:
         """Log out: revoke the session's token, or all of the user's. The session ends whatever the API answers."""
@@ -203,6 +210,9 @@ def _page(preferences: Preferences, t: Texts, *, action: str, error: str, notice
  maxlength="64" value="{e(username)}"{first}>
 <label for="password">{e(t("login.password"))}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"{then}>
+<label for="otp">{e(t("login.otp"))}</label>
+<input id="otp" name="otp" autocomplete="one-time-code" inputmode="text" maxlength="32"
+ placeholder="{e(t("login.otp_hint"))}">
 <button type="submit">{e(t("login.submit"))}</button>
 </form>
 </main>

@@ -32,8 +32,8 @@ class Replies:
 
     async def show(self) -> None:
         """Draw it, and load the newest."""
-        t, is_admin = self._t, self._view.session.is_admin
-        page_head(t("layout.replies"), t("replies.lead_all" if is_admin else "replies.lead"))
+        t, sees_all = self._t, self._view.session.sees_all
+        page_head(t("layout.replies"), t("replies.lead_all" if sees_all else "replies.lead"))
         columns = [
             Column("sender", t("replies.from"), lambda row: line(row["from"], MOST_SENDER), is_main=True),
             Column("text", t("replies.text"), self._text),
@@ -41,7 +41,7 @@ class Replies:
             Column("username", t("replies.username"), lambda row: line(row["username"] or "—", MOST_SENDER)),
             Column("at", t("replies.at"), lambda row: self._view.times.short(row["at"], datetime.now(UTC))),
         ]
-        if not is_admin:
+        if not sees_all:
             del columns[3]
         with element("search", "line"):
             self._field = search_field(t("replies.search"), self._sender, self._search)

@@ -55,7 +55,7 @@ class Usage:
         self._view, self._t = view, view.t
         self._zone = ZoneInfo(view.timezone)
         self._months = list_months(datetime.now(self._zone).date())
-        self._dimensions = DIMENSIONS if view.session.is_admin else DIMENSIONS[1:]
+        self._dimensions = DIMENSIONS if view.session.sees_all else DIMENSIONS[1:]
         month, by = view.query.get("month", ""), view.query.get("by", "")
         self._month = month if month in self._months else self._months[0]
         self._by = by if by in self._dimensions else self._dimensions[0]

@@ -27,6 +27,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.fields import Check
 from imsg_console.widgets.forms import Field, Form, Part, ask_form
 from imsg_console.widgets.notices import notice, toast
+from imsg_contract.roles import ROLES
 
 Refresh = Callable[[], Awaitable[object]]
 """Shows the list again after a change."""
@@ -182,7 +183,7 @@ def _make_services(view: View, user: User) -> list[Part]:
             check=_make_limit_check(view, may_be_empty=True),
         ),
     ]
-    roles = {role: t(f"words.role_{role}") for role in ("user", "admin")}
+    roles: dict[str, str] = {role: t(f"words.role_{role}") for role in reversed(ROLES)}
     senders = write_senders(user.get("senders", ALL))
     rights = [
         Field("role", t("users.role"), user["role"], "choice", options=roles, hint=t("users.role_hint")),

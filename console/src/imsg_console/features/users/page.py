@@ -119,8 +119,8 @@ class Users:
     def _name(self, user: Row) -> Cell:
         t = self._t
         chips = []
-        if user["role"] == "admin":
-            chips.append(cells.chip(t("words.role_admin"), "admin_panel_settings", "info"))
+        if user["role"] != "user":
+            chips.append(cells.chip(t(f"words.role_{user['role']}"), "admin_panel_settings", "info"))
         if not user["available"]:
             chips.append(cells.chip(t("users.off"), "block", "bad"))
         if user["username"] == self._view.session.username:

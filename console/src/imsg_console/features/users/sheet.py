@@ -53,6 +53,10 @@ ROLES: Mapping[str, str] = {
     "admin": "admin",
     "administrator": "admin",
     "管理员": "admin",
+    "operator": "operator",
+    "操作员": "operator",
+    "auditor": "auditor",
+    "审计员": "auditor",
 }
 YES = frozenset({"yes", "y", "true", "1", "on", "是", "可", "启用", "可以", "正常"})
 NO = frozenset({"no", "n", "false", "0", "off", "否", "不", "停用", "禁用", "不可以"})

@@ -9,7 +9,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.quota import Counters
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_web.clients import network_of
+from imsg_web.callers import MAX_ADDRESS
 
 log = logger(__name__)
 
@@ -17,10 +17,10 @@ MINUTE_S = 60
 AUDITED_A_MINUTE = 30
 """Audit records of failed log-ins in all: one a minute an account, and no more than this, however many guess."""
 
-RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "unavailable")
+RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "otp_required", "otp_wrong", "unavailable")
 
 
-class LoginFailures:
+class LoginRecords:
     """Counts, logs and audits log-ins."""
 
     def __init__(self, registry: CollectorRegistry, counters: Counters, changes: UserChanges) -> None:
@@ -30,24 +30,26 @@ class LoginFailures:
         for result in RESULTS:
             self._results.labels(result)
 
-    def count_success(self) -> None:
-        """Count a log-in that went through."""
+    async def note_success(self, user: User, address: str) -> None:
+        """Count a log-in that went through, and record it. Raises DatabaseUnavailable."""
         self._results.labels("right").inc()
+        await self._changes.note_login(user, address[:MAX_ADDRESS])
 
     async def note(self, refusal: Refusal, user: User | None, address: str) -> None:
         """Record a refused log-in; an unknown name is not logged, since it may be a password."""
         self._results.labels(refusal.reason).inc()
         name = None if user is None else user.username
-        log.warning("login_failed", reason=refusal.reason, username=name, address=address[:64])
-        if user is None or refusal.reason == "unavailable":
+        log.warning("login_failed", reason=refusal.reason, username=name, address=address[:MAX_ADDRESS])
+        if refusal.reason == "unavailable":
             return
         try:
             if await self._may_audit(user):
-                await self._changes.note_failure(user, {"reason": refusal.reason, "network": network_of(address)})
+                await self._changes.note_failure(user, refusal.reason, address[:MAX_ADDRESS])
         except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
             log.warning("login_failure_not_audited", why=str(away))
 
-    async def _may_audit(self, user: User) -> bool:
-        if (await self._counters.add(f"login-audit:{user.id}", 1, MINUTE_S)).count > 1:
+    async def _may_audit(self, user: User | None) -> bool:
+        name = "" if user is None else user.id
+        if (await self._counters.add(f"login-audit:{name}", 1, MINUTE_S)).count > 1:
             return False
         return (await self._counters.add("login-audit", 1, MINUTE_S)).count <= AUDITED_A_MINUTE

@@ -1,0 +1,134 @@
+"""The audit: who did what, a sentence a line, the newest first."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import choice_field, read_search, search_field
+from imsg_console.widgets.notices import empty
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
+
+PATH = "/api/v2/audit"
+
+ACTIONS = (
+    "login", "login_failed", "logout", "logout_everywhere", "password", "register", "modify", "update", "delete",
+    "quotas", "caps", "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked", "provider_switched",
+    "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed", "tag_renewed", "tag_revoked",
+    "callback_added", "callback_changed", "callback_removed", "callback_secret_rotated", "session_ended", "totp_begun",
+    "totp_on", "totp_off", "content_read", "dead_letter_read", "dead_letter_removed",
+    "resend", "dead_letter_resend", "report", "export",
+    "erasure",
+)  # fmt: skip
+
+MOST_NAME = 64
+MOST_VALUE = 80
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    await Audit(view).show()
+
+
+class Audit:
+    """The filters and the list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        names = ("actor", "action", "target")
+        self._filters = {name: view.query.get(name, "").replace("\0", "").strip() for name in names}
+
+    async def show(self) -> None:
+        """Draw it, and load the newest."""
+        view, t = self._view, self._t
+        page_head(t("layout.audit"), t("audit.lead"))
+        actions = {"": t("audit.any")} | {name: t(f"audit.name_{name}") for name in ACTIONS}
+        chosen = self._filters["action"] if self._filters["action"] in actions else ""
+        with element("search", "line"):
+            self._actor = search_field(t("audit.actor"), self._filters["actor"], self._filter)
+            self._action = choice_field(t("audit.action"), actions, chosen, self._filter)
+            self._target = search_field(t("audit.target"), self._filters["target"], self._filter)
+            button(t("audit.refresh"), self._refresh, kind="quiet", symbol="refresh")
+        columns = [
+            Column("sentence", t("audit.sentence"), self._write, is_main=True),
+            Column("change", t("audit.change"), self._write_change),
+            Column("from", t("audit.from"), self._write_origin),
+            Column("at", t("audit.at"), lambda row: view.times.short(row["at"], datetime.now(UTC))),
+        ]
+        self._table = PagedTable(view, t("layout.audit"), columns, self._load, key="id", when_empty=self._draw_empty)
+        await self._table.load()
+
+    async def _refresh(self) -> None:
+        await self._table.load()
+
+    async def _filter(self) -> None:
+        self._filters = {
+            "actor": read_search(self._actor),
+            "action": str(self._action.value or ""),
+            "target": read_search(self._target),
+        }
+        self._view.replace_query(**self._filters)
+        await self._table.load()
+
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        wanted = {name: value for name, value in self._filters.items() if value}
+        answer = await self._view.api.get(PATH, **wanted, limit=limit, cursor=cursor)
+        rows = [{"id": f"{row['at']} {at}", **row} for at, row in enumerate(answer["audit"])]
+        return rows, answer["next"]
+
+    def _write(self, row: Row) -> Cell:
+        t, actor, target = self._t, line(row["actor"], MOST_NAME), line(row["target"], MOST_NAME)
+        if actor.startswith("imsg:"):
+            actor = t("audit.imsg")
+        if target.startswith("imsg:"):
+            target = t("audit.installation" if target == "imsg:installation" else "audit.unknown_user")
+        elif target == "*":
+            target = t("audit.everybody")
+        if row["action"] not in ACTIONS:
+            return t("audit.did", actor=actor, action=line(row["action"], MOST_NAME), target=target)
+        return t(f"audit.did_{row['action']}", actor=actor, target=target)
+
+    def _write_change(self, row: Row) -> Cell:
+        before, after = row["before"] or {}, row["after"] or {}
+        changed = [name for name in before | after if before.get(name) != after.get(name)]
+        pieces = [cells.muted(self._write_field(name, before, after)) for name in changed]
+        return pieces or "—"
+
+    def _write_field(self, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+        old, new = (_write_value(state[name]) if name in state else "" for state in (before, after))
+        values = f"{old} → {new}" if old and new else old or new
+        return f"{line(name, MOST_NAME)}: {values}"
+
+    def _write_origin(self, row: Row) -> Cell:
+        pieces = [cells.text(line(row["address"] or "—", MOST_NAME))]
+        if row["key"]:
+            pieces.append(cells.muted(self._t("audit.by_key", key=line(row["key"], MOST_NAME))))
+        return pieces
+
+    def _draw_empty(self) -> None:
+        t = self._t
+        if any(self._filters.values()):
+            empty(
+                t("audit.none_title"), t("audit.none_text"), "search_off", action=t("audit.show_all"), target="/audit"
+            )
+        else:
+            empty(t("audit.empty_title"), t("audit.empty_text"), "history_edu")
+
+
+def _write_value(value: object) -> str:
+    """Write a value of a record; of a person what is not masked of the address."""
+    if isinstance(value, dict) and "masked" in value:
+        return line(str(value["masked"]), MOST_VALUE)
+    if value is None:
+        return "—"
+    return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_VALUE)
+
+
+PAGE = Page("/audit", "audit", Group.ADMIN, show, icon="history_edu")

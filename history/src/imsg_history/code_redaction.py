@@ -1,0 +1,34 @@
+"""Redaction of codes: what a log-in code said is of no use to anybody once it has arrived or failed."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_contract.wire import Status
+from imsg_history import redaction
+from imsg_history.tables import IS_CODE_WITH_CONTENT, attachments, dead, jobs, messages, requests
+
+_IS_SETTLED = ~exists().where(
+    messages.c.request == requests.c.request,
+    messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+)
+
+SLICE = 1_000
+
+
+async def redact_codes(connection: AsyncConnection, names: Sequence[str] | None = None) -> int:
+    """Redact the codes of requests whose messages have all settled, of these or (None) of any; return their number.
+
+    At most `SLICE` are redacted. The caller commits.
+    """
+    settled = select(requests.c.request).where(IS_CODE_WITH_CONTENT, _IS_SETTLED)
+    if names is not None:
+        settled = settled.where(requests.c.request.in_(names))
+    found = list((await connection.execute(settled.order_by(requests.c.request).limit(SLICE))).scalars())
+    if found:
+        await connection.execute(update(requests).where(requests.c.request.in_(found)).values(redaction.EMPTY_CONTENT))
+        for table in (attachments, jobs):
+            await connection.execute(delete(table).where(table.c.request.in_(found)))
+        await connection.execute(update(dead).where(dead.c.request.in_(found)).values(body=b""))
+    return len(found)

@@ -1,0 +1,113 @@
+"""Each operation of the API is tried by each role: the document says who may, and that is what holds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imsg_contract.roles import ROLES
+from imsg_testing.api import PASSWORD
+from imsg_testing.deployment import Deployment, running
+
+NO_ROLE = {"no_right", "sending_disabled"}
+"""The reasons of a refusal by role: a send charges its user in one step, which knows who may not send at all."""
+
+ENDS_THE_LOG_IN = {"/api/v2/logout", "/api/v2/password"}
+
+
+MESSAGE = {"method": "smtp", "to": "wang.wu@example.com", "content": {"subject": "s", "text": "t"}}
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Run `imsg up` with a user of each role."""
+    with running(tmp_path_factory.mktemp("roles")) as deployment:
+        deployment.open_wide()
+        for role in ROLES:
+            fields = {
+                "username": f"a-{role}",
+                "password": PASSWORD,
+                "role": role,
+                "per_hour": 10_000,
+                "per_day": 10_000,
+            }
+            assert deployment.call("POST", "/api/v2/register", fields | {"token": deployment.token()})["errorCode"] == 0
+        yield deployment
+
+
+def log_in(deployment: Deployment, role: str) -> str:
+    """Return a token of the user with a role."""
+    return deployment.token(f"a-{role}", PASSWORD)
+
+
+def list_operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield verb, path and operation of all that needs a token in v2."""
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            if path.startswith("/api/v2/") and operation["security"]:
+                yield verb.upper(), path, operation
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_what_the_document_says_and_nothing_else(deployment: Deployment, role: str) -> None:
+    document = deployment.client.get("/openapi.json").json()
+    token, tried, wrong = log_in(deployment, role), 0, []
+    for verb, path, operation in list_operations(document):
+        if path in ENDS_THE_LOG_IN:
+            assert set(operation["x-imsg-roles"]) == set(ROLES)
+            continue
+        url = path.replace("{method}", "smtp").replace("{", "no-").replace("}", "")
+        headers = {"authorization": f"Bearer {token}"}
+        body = MESSAGE if path == "/api/v2/messages" else {}
+        given = body if "requestBody" in operation else None
+        answer = deployment.client.request(verb, url, headers=headers, json=given)
+        is_refused = answer.status_code == 403 and answer.json()["reason"] in NO_ROLE
+        tried += 1
+        if is_refused == (role in operation["x-imsg-roles"]):
+            wrong.append((verb, path, operation["x-imsg-roles"], answer.text))
+
+    assert wrong == []
+    assert tried > 50
+
+
+def test_an_auditor_sees_every_message_and_the_content_of_none(deployment: Deployment) -> None:
+    secret = "the figures of the third quarter"
+    content = {"subject": secret, "text": secret}
+    message = {"method": "smtp", "to": "wang.wu@example.com", "content": content}
+    accepted = deployment.call("POST", "/api/v2/messages", message | {"token": log_in(deployment, "user")})
+    assert accepted["errorCode"] == 0, accepted
+    auditor, operator = log_in(deployment, "auditor"), log_in(deployment, "operator")
+    deployment.wait_settled(accepted["id"])
+    for path in ("/api/v2/messages", "/api/v2/requests", "/api/query"):
+        assert secret in str(deployment.call("GET", path, id=accepted["id"], token=operator))
+        seen = deployment.call("GET", path, id=accepted["id"], token=auditor)
+        assert "wang.wu@example.com" in str(seen)
+        assert secret not in str(seen)
+
+
+def test_an_auditor_sends_nothing_by_either_version(deployment: Deployment) -> None:
+    token = log_in(deployment, "auditor")
+
+    assert deployment.call("POST", "/api/v2/messages", MESSAGE | {"token": token})["reason"] == "sending_disabled"
+    assert deployment.call("POST", "/api/send", MESSAGE | {"token": token})["errorCode"] != 0
+    assert deployment.call("POST", "/api/v2/messages/check", MESSAGE | {"token": token})["reason"] == "no_right"
+
+
+def test_a_key_has_no_scope_beyond_the_role_of_its_user(deployment: Deployment) -> None:
+    def make(role: str, scope: str) -> Any:  # noqa: ANN401  any JSON
+        body = {"token": log_in(deployment, role), "name": "a program", "kind": "live", "scopes": [scope]}
+        return deployment.call("POST", "/api/v2/keys", body)
+
+    assert make("auditor", "send:smtp")["reason"] == "wrong_type"
+    assert make("user", "audit")["reason"] == "wrong_type"
+    assert make("operator", "send:smtp")["errorCode"] == 0
+    assert make("auditor", "audit")["errorCode"] == 0
+
+
+def test_no_operator_makes_themselves_an_administrator(deployment: Deployment) -> None:
+    token = log_in(deployment, "operator")
+
+    assert (
+        deployment.call("PATCH", "/api/v2/users/a-operator", {"role": "admin", "token": token})["reason"] == "no_right"
+    )
+    assert deployment.call("GET", "/api/v2/me", token=token)["role"] == "operator"
