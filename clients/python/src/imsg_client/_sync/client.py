@@ -385,6 +385,11 @@ class Client:
         answer = self._call(Call("POST", "/sessions", body={"digest": digest, "agent": agent}))
         return str(answer["id"])
 
+    def resume_page_session(self, secret: str) -> str:
+        """Return the token of a session of the web page by its secret."""
+        call = Call("POST", "/sessions/resume", body={"secret": secret}, is_repeatable=True)
+        return str((self._call_with_retries(call, None)).body["token"])
+
     def end_page_session(self, id: str) -> None:  # noqa: A002
         """End a session of the web page, with its token."""
         self._call(Call("DELETE", f"/sessions/{id}"))
