@@ -117,4 +117,6 @@ def test_what_names_nobody_is_refused_and_only_administrators_ask(deployment: De
     assert ask(admin, username="nobody-of-this-name") == "no_such_user"
     assert ask(admin, username="admin", method="smtp", to="a@example.com") == "wrong_type"
     assert ask(deployment.new_user_token(), username="admin") == "no_right"
-    assert ask(deployment.new_user_token(role="auditor"), username="admin") == "no_right"
+    auditor = deployment.new_user()
+    assert deployment.call("PATCH", f"/api/v2/users/{auditor}", {"token": admin, "role": "auditor"})["errorCode"] == 0
+    assert ask(deployment.token(auditor, PASSWORD), username="admin") == "no_right"

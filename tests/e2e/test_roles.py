@@ -93,6 +93,14 @@ def test_an_auditor_sends_nothing_by_either_version(deployment: Deployment) -> N
     assert deployment.call("POST", "/api/v2/messages/check", MESSAGE | {"token": token})["reason"] == "no_right"
 
 
+def test_v1_knows_the_roles_of_its_document_alone(deployment: Deployment) -> None:
+    fields = {"username": "by-v1", "password": PASSWORD, "token": deployment.token()}
+
+    for role in ("operator", "auditor", "king"):
+        assert deployment.call("POST", "/api/register", fields | {"role": role})["errorCode"] == 10017
+    assert deployment.call("POST", "/api/register", fields | {"role": "admin"})["errorCode"] == 0
+
+
 def test_a_key_has_no_scope_beyond_the_role_of_its_user(deployment: Deployment) -> None:
     def make(role: str, scope: str) -> Any:  # noqa: ANN401  any JSON
         body = {"token": log_in(deployment, role), "name": "a program", "kind": "live", "scopes": [scope]}

@@ -13,6 +13,10 @@ from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.dependencies import find_services
 from imsg_gateway.routing import Handler, PublicRoute
 from imsg_gateway.v1 import HONOURED, IGNORED, print_only, url_of, write_ignored
+from imsg_web.responses import refuse_value
+
+ROLES = ("user", "admin")
+"""Those of the interface document (section 4)."""
 
 
 class V1Route(PublicRoute):
@@ -69,8 +73,12 @@ async def log_in(request: ClientRequest) -> Response:
 
 @router.post("/register")
 async def register(request: ClientRequest) -> Response:
-    """Add a user."""
-    return await _relay("auth", request, await _require_administrator(request, "users"))
+    """Add a user, with one of the roles that the interface document knows. Raises Refusal wrong_type."""
+    administrator = await _require_administrator(request, "users")
+    role = request.fields.get("role")
+    if isinstance(role, str) and role not in ROLES:
+        raise refuse_value("role", "只能是 'user'或'admin'", "it must be 'user' or 'admin'")
+    return await _relay("auth", request, administrator)
 
 
 @router.post("/modify/{username}")  # noqa: FAST003  the relay has the whole path
