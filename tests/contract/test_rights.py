@@ -284,7 +284,6 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
             for service in ("callbacks", "catalog")
             for key in (job_key("smtp", Lane.NORMAL), OUTCOME, RECEIPT, INBOUND, EVENT)
         ),
-        ("callbacks", Topology(methods=METHODS).new(CHANGE)),
         ("callbacks", Topology(methods=METHODS).suppressions),
         ("catalog", Topology(methods=METHODS).direct("imsg.history")),
     ],
