@@ -20,6 +20,11 @@ URLS = {
     ("put", "/api/users/{username}/quotas"),
     ("get", "/api/quotas"),
     ("put", "/api/quotas"),
+    ("get", "/api/caps"), ("put", "/api/caps"),
+    ("post", "/api/me/totp"), ("post", "/api/me/totp/confirm"), ("delete", "/api/me/totp"),
+    ("delete", "/api/users/{username}/totp"),
+    ("get", "/api/sessions"), ("post", "/api/sessions"), ("post", "/api/sessions/resume"),
+    ("delete", "/api/sessions/{id}"),
 }  # fmt: skip
 
 
@@ -44,8 +49,11 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     schemas = (await document(visitor))["components"]["schemas"]
     taken = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "UserPatch", "ProviderPatch"}
     taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
+    taken |= {"Cap", "CapsBody", "Category", "Otp", "NewPageSession", "ResumedSession"}
     answered = {"Success", "ProviderSwitchAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
+    answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
+    answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}
     answered |= {"QuotasAnswer", "QuotaShape", "QuotaUsage"}
     assert set(schemas) - FASTAPIS_OWN == taken | answered
     for name in answered:
