@@ -8,7 +8,7 @@ import pytest
 from imsg_console.client import ApiError
 from imsg_console.message.filters import Filters
 from imsg_console.message.resend import Progress, find_failed, send_again
-from imsg_console.message.resend_plan import Plan, bodies, segments
+from imsg_console.message.resend_plan import Plan, find_bodies, segments
 
 AWAY = ApiError("unreachable")
 LIMIT = ApiError("per_hour_used_up", "本小时的5次已用完。", 10013)
@@ -117,10 +117,41 @@ def test_what_was_resent_and_what_can_only_fail_again_is_left_out() -> None:
     assert plan.others == 1
 
 
-def test_one_request_is_asked_for_each_request_naming_its_messages() -> None:
-    chosen = [message("a-2"), message("b-0"), message("a-0")]
-    assert bodies(chosen, uncertain=False) == [
-        {"id": "a", "only": [0, 2], "uncertain": False},
+class Requests:
+    """Knows how many messages of each request have failed, expired or are uncertain."""
+
+    def __init__(self, **counts: Mapping[str, int]) -> None:
+        self._counts = counts
+
+    async def get(self, path: str, **_: object) -> dict[str, Any]:
+        """Return the counts of a request."""
+        return {"counts": self._counts[path.removeprefix("/api/v2/requests/")]}
+
+
+async def test_a_request_is_resent_whole_where_all_that_failed_is_chosen() -> None:
+    plan = Plan.of([message("a-0"), message("a-2", "expired"), message("a-3", resent_as=["b-0"]), message("b-0")])
+    requests = Requests(a={"failed": 2, "expired": 1, "sent": 4, "uncertain": 7})
+    assert await find_bodies(requests, plan, uncertain=False) == [
+        {"id": "a", "uncertain": False},
         {"id": "b-0", "uncertain": False},
     ]
+
+
+@pytest.mark.parametrize("left_out", [message("a-3", code="550 5.1.1"), None], ids=["hopeless", "not chosen"])
+async def test_each_message_is_resent_by_itself_where_some_are_left_out(left_out: dict[str, Any] | None) -> None:
+    plan = Plan.of([message("a-0"), message("a-2"), *([left_out] if left_out else [])])
+    assert await find_bodies(Requests(a={"failed": 3}), plan, uncertain=False) == [
+        {"id": "a-0", "uncertain": False},
+        {"id": "a-2", "uncertain": False},
+    ]
+
+
+async def test_uncertain_messages_count_where_they_are_chosen() -> None:
+    plan = Plan.of([message("a-0"), message("a-1", "uncertain", "timeout")])
+    requests = Requests(a={"failed": 1, "uncertain": 1})
+    assert await find_bodies(requests, plan, uncertain=True) == [{"id": "a", "uncertain": True}]
+    assert await find_bodies(requests, plan, uncertain=False) == [{"id": "a-0", "uncertain": False}]
+
+
+def test_segments_are_summed() -> None:
     assert segments([message("a-0", segments=2), message("a-1", segments=3), message("a-2")]) == 5

@@ -14,6 +14,7 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.message_pages import address, rows
 from imsg_testing.page_actions import log_in, send_and_settle
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -113,6 +114,33 @@ def test_a_complaint_is_a_line_of_what_happened(deployment: Deployment, visit: V
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("message-complaint")
+
+
+def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, visit: Visits) -> None:
+    to = [address() for _ in range(3)]
+    deployment.order("5xx", 3)
+    request = send_and_settle(deployment, to, subject="部分重发")
+    seen = visit(ZH)
+    log_in(seen)
+    page = seen.page
+    page.goto(f"/messages?id={request}&by=recipient")
+    page.wait_for_function("window.socket && window.socket.connected")
+    expect(rows(page)).to_have_count(3)
+    for one in to[:2]:
+        rows(page).filter(has_text=one).get_by_role("checkbox").check()
+    page.get_by_role("button", name="重发所选 (2)").click()
+    page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
+
+    def list_resent() -> list[bool]:
+        messages = deployment.call("GET", "/api/v2/messages", token=deployment.token(), id=request)["messages"]
+        by_address = {message["to"]: bool(message["resent_as"]) for message in messages}
+        return [by_address[one] for one in to]
+
+    wait(lambda: list_resent() == [True, True, False], 60)
+    page.goto(f"/messages?id={request}&by=recipient")
+    page.get_by_role("button", name="重发全部失败的").click()
+    page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
+    wait(lambda: list_resent() == [True, True, True], 60)
 
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)

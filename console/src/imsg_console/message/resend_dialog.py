@@ -9,7 +9,7 @@ from nicegui import ui
 from imsg_console.explanations import explain
 from imsg_console.message.filters import Filters
 from imsg_console.message.resend import Progress, find_failed, send_again
-from imsg_console.message.resend_plan import Plan, bodies, segments
+from imsg_console.message.resend_plan import Plan, find_bodies, segments
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, draw_choice, reading_dialog
@@ -57,10 +57,10 @@ class ResendDialog:
         agreed = await opened
         also_uncertain = also is not None and bool(also.value)
         opened.delete()
-        chosen = plan.failed + (plan.uncertain if also_uncertain else [])
-        if not agreed or not chosen:
+        count = len(plan.failed) + (len(plan.uncertain) if also_uncertain else 0)
+        if not agreed or not count:
             return False
-        self._begin(chosen, uncertain=also_uncertain)
+        self._begin(await find_bodies(self._view.api, plan, uncertain=also_uncertain), count)
         return True
 
     async def ask_all(self, filters: Filters, parameters: Mapping[str, str]) -> bool:
@@ -98,17 +98,16 @@ class ResendDialog:
             return t("messages.resend_only_hopeless")
         return t("messages.resend_only_resent" if plan.resent else "messages.resend_nothing")
 
-    def _begin(self, messages: Sequence[Mapping[str, Any]], *, uncertain: bool) -> None:
-        requests = bodies(messages, uncertain=uncertain)
+    def _begin(self, requests: Sequence[Mapping[str, Any]], count: int) -> None:
         created: list[tuple[str, int]] = []
         view, t, key = self._view, self._t, f"console-{secrets.token_hex(12)}"
 
         async def resend_all(work: Work) -> None:
-            def count(progress: Progress) -> None:
+            def show(progress: Progress) -> None:
                 work.done, work.failed = progress.done, progress.failures
                 work.notes[:] = [t("messages.resend_refused", id=one, why=why) for one, why in progress.refused]
 
-            progress = await send_again(view.api, requests, key, on_progress=count)
+            progress = await send_again(view.api, requests, key, on_progress=show)
             if len(progress.requests) == 1:
                 work.link, work.link_text = f"{list_path(view)}?id={progress.requests[0]}", t("messages.resend_see")
                 created.append((progress.requests[0], progress.messages))
@@ -117,7 +116,7 @@ class ResendDialog:
         if len(requests) > 1:
             self._watch(work)
         else:
-            self._report(work, len(messages), created)
+            self._report(work, count, created)
 
     def _report(self, work: Work, count: int, created: Sequence[tuple[str, int]]) -> None:
         """Show the result of a single request at once."""

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from imsg_console.client import path
 from imsg_console.explanations import is_hopeless
 from imsg_console.message.filters import RESENDABLE
 
 UNCERTAIN = "uncertain"
 
 Message = Mapping[str, Any]
+
+
+class Reader(Protocol):
+    """The part of the API that reads."""
+
+    async def get(self, path: str, **params: object) -> dict[str, Any]:
+        """Get. Raises ApiError, SessionOver."""
 
 
 @dataclass(slots=True)
@@ -49,15 +57,30 @@ def segments(messages: Iterable[Message]) -> int:
     return sum(message.get("segments") or 0 for message in messages)
 
 
-def bodies(messages: Iterable[Message], *, uncertain: bool) -> list[dict[str, Any]]:
-    """Return the bodies of POST /api/v2/resend: one for each request, with the numbers of its messages."""
-    numbers: dict[str, list[int]] = {}
+async def find_bodies(api: Reader, plan: Plan, *, uncertain: bool) -> list[dict[str, Any]]:
+    """Return the bodies of POST /api/v2/resend for a plan. Raises ApiError, SessionOver.
+
+    The API resends one message, or everything of a request that has failed. So a request is asked for where all of its
+    failed messages are in the plan, and each message by itself where some of them are left out.
+    """
+    messages = plan.failed + (plan.uncertain if uncertain else [])
+    by_request = _group(messages)
+    resent = _group(plan.resent)
+    statuses = (*RESENDABLE, *([UNCERTAIN] if uncertain else []))
+    bodies: list[dict[str, Any]] = []
+    for request, identities in by_request.items():
+        wanted = identities
+        if len(identities) > 1:
+            counts = (await api.get(path("/api/v2/requests", request)))["counts"]
+            all_failed = sum(counts.get(status) or 0 for status in statuses)
+            wanted = [request] if all_failed == len(identities) + len(resent.get(request, ())) else identities
+        bodies += [{"id": one, "uncertain": uncertain} for one in wanted]
+    return bodies
+
+
+def _group(messages: Iterable[Message]) -> dict[str, list[str]]:
+    """Group the ids of messages by their requests."""
+    groups: dict[str, list[str]] = {}
     for message in messages:
-        request, _, n = str(message["id"]).partition("-")
-        numbers.setdefault(request, []).append(int(n))
-    return [
-        {"id": request, "only": sorted(which), "uncertain": uncertain}
-        if len(which) > 1
-        else {"id": f"{request}-{which[0]}", "uncertain": uncertain}
-        for request, which in numbers.items()
-    ]
+        groups.setdefault(str(message["id"]).partition("-")[0], []).append(str(message["id"]))
+    return groups
