@@ -81,7 +81,7 @@ def show_error(view: View, error: Exception) -> None:
 def show_failure(view: View, error: Exception) -> None:
     """Draw an error in place of the page."""
     t = view.t
-    with element("div", "page-alone"):
+    with element("div"):
         if isinstance(error, ApiError):
             error_notice(t("layout.failed_title"), sentence(t, error), t("layout.retry"), ui.navigate.reload)
         else:
@@ -115,7 +115,7 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
             element("p", "side-group", view.t(f"layout.group_{group.value}"))
             with element("ul", "side-list"):
                 for one in shown:
-                    with element("li", ""):
+                    with element("li"):
                         item = attrs(element("a", "side-by-side side-item"), href=one.path)
                         if one.path == here:
                             attrs(item, aria_current="page")
@@ -136,9 +136,9 @@ def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], objec
         menu = ui.button(icon="menu", on_click=toggle).props("flat round dense").classes("top-menu")
         attrs(menu, aria_label=t("layout.menu"))
         with attrs(element("a", "side-by-side top-brand"), href="/", aria_label="iMSG"):
-            attrs(element("img", "top-mark"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
+            attrs(element("img"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
             element("span", "", "iMSG")
-        element("div", "top-space")
+        element("div")
         start_timers = tasks_button(view)
         _draw_language(view)
         _draw_account(view)
@@ -159,7 +159,7 @@ def _draw_account(view: View) -> None:
     button = ui.button(icon="account_circle").props("flat no-caps").classes("top-account")
     attrs(button, aria_label=f"{t('layout.account')}: {view.session.username}", aria_haspopup="dialog")
     with button:
-        element("span", "top-name", view.session.username)
+        element("span", "", view.session.username)
         menu = ui.menu().props('anchor="bottom end" self="top end"').classes("menu")
         with attrs(menu, role="dialog", aria_label=t("layout.account")):
             with element("div", "stack menu-who"):
@@ -180,7 +180,7 @@ def _draw_account(view: View) -> None:
 def _draw_item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
     with ui.item(on_click=lambda: ui.navigate.to(target)).props('clickable role="link"') as item:
         icon(symbol)
-        element("span", "menu-text", text)
+        element("span", "", text)
         if is_chosen:
             icon("check")
             attrs(item, aria_current="true")
@@ -189,7 +189,7 @@ def _draw_item(symbol: str, text: str, target: str, is_chosen: bool = False) -> 
 def _draw_log_out_everywhere(view: View) -> None:
     """Draw the log-out of every browser and program, with a confirmation."""
     t = view.t
-    form = attrs(element("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
+    form = attrs(element("form"), method="post", action=f"{LOGOUT}?everywhere=1")
 
     async def ask() -> None:
         title, text = t("layout.log_out_everywhere_ask"), t("layout.log_out_everywhere_body")
@@ -199,19 +199,19 @@ def _draw_log_out_everywhere(view: View) -> None:
 
     with form, ui.item(on_click=ask).props('clickable v-close-popup role="button"'):
         icon("devices")
-        element("span", "menu-text", t("layout.log_out_everywhere"))
+        element("span", "", t("layout.log_out_everywhere"))
 
 
 def _draw_log_out(symbol: str, text: str) -> None:
     """Draw the log-out: a form, so that it is a POST of our own page."""
-    form = attrs(element("form", "menu-form"), method="post", action=LOGOUT)
+    form = attrs(element("form"), method="post", action=LOGOUT)
     form.on("submit", js_handler=FORGET_DRAFTS)
     with (
         form,
         attrs(element("button", "menu-item"), type="submit"),
     ):
         icon(symbol)
-        element("span", "menu-text", text)
+        element("span", "", text)
 
 
 def _draw_banner(view: View) -> None:
@@ -219,7 +219,7 @@ def _draw_banner(view: View) -> None:
     with attrs(element("aside", "banner"), aria_label=view.t("layout.documented_password_step")):
         icon("warning")
         element("span", "", view.t("layout.documented_password"))
-        link_to(view.t("layout.documented_password_step"), "/password").classes("banner-step")
+        link_to(view.t("layout.documented_password_step"), "/password")
 
 
 def _prefer(view: View, **chosen: str) -> str:
@@ -237,7 +237,7 @@ def draw_forbidden(view: View) -> None:
 
 
 def _draw_alone(view: View, name: str) -> None:
-    with element("div", "page-alone empty"):
+    with element("div", "empty"):
         heading(1, view.t(f"layout.{name}_title"))
         element("p", "muted", view.t(f"layout.{name}"))
         link_to(view.t("layout.home"), "/").classes("button button-main")

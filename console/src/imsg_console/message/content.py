@@ -98,7 +98,7 @@ def draw_body(view: View, plain: str, html: str | None) -> None:
         formatted = ui.tab("html", label=t("messages.content_html"))
         if plain:
             ui.tab("text", label=t("messages.content_plain"))
-    with ui.tab_panels(tabs, value=formatted).classes("tab-panels"):
+    with ui.tab_panels(tabs, value=formatted):
         with ui.tab_panel("html"):
             body_frame(view, clean(html), t("messages.content_frame"))
             element("p", "muted small", t("messages.content_html_hint"))

@@ -72,7 +72,7 @@ def draw_legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
     """Draw what the colours mean, with the sums; a name with a link leads to its messages."""
     with element("ul", "legend"):
         for one in entries:
-            with element("li", "side-by-side legend-entry"):
+            with element("li", "side-by-side"):
                 element("span", f"legend-swatch tone{one.colour}")
                 target = link.get(one.name, "")
                 if target:

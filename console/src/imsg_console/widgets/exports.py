@@ -45,5 +45,5 @@ def download_button(t: Texts, label: str, on_choose: Callable[[str], object]) ->
     with made, attrs(ui.menu().classes("menu"), role="dialog", aria_label=label) as menu:
         for kind in MEDIA_TYPES:
             with ui.item(on_click=partial(choose, kind)).props('clickable role="button"'):
-                element("span", "menu-text", t(f"files.as_{kind}"))
+                element("span", "", t(f"files.as_{kind}"))
     return made

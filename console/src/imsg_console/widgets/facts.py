@@ -10,7 +10,7 @@ from imsg_console.widgets.elements import attrs, element, heading
 
 def page_head(title: str, lead: str = "") -> Element:
     """Draw a page's title and what the page is for; the buttons beside them are drawn inside the result."""
-    with element("div", "spread page-head"):
+    with element("div", "spread"):
         with element("div"):
             heading(1, title)
             if lead:

@@ -35,7 +35,7 @@ def notice(text: str, kind: str = "info") -> Element:
 
 def error_notice(title: str, text: str, action: str = "", on_click: Callable[..., object] | None = None) -> Element:
     """Draw what happened and what to do, with the button that does it."""
-    with attrs(element("section", "notice notice-bad notice-large"), role="alert") as drawn:
+    with attrs(element("section", "notice notice-bad"), role="alert") as drawn:
         icon("error")
         with element("div", "stack tight notice-body"):
             heading(2, title)

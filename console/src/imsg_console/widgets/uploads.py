@@ -33,7 +33,7 @@ def drop_zone(
 ) -> ui.upload:
     """Draw a place to drop files on, or to choose them from. `accept` as HTML has it (`.csv,text/csv`)."""
     zone = _make_upload(t, on_file, most_bytes, accept, multiple=multiple).props("flat").classes("drop")
-    with zone.add_slot("header"), element("div", "drop-place"):
+    with zone.add_slot("header"), element("div"):
         with attrs(element("button", "stack tight drop-inside"), type="button") as opener:
             icon("upload_file")
             element("span", "", label)
@@ -49,7 +49,7 @@ def drop_zone(
 def file_button(t: Texts, label: str, on_file: OnFile, *, most_bytes: int, accept: str) -> ui.upload:
     """Draw a button that takes one file."""
     upload = _make_upload(t, on_file, most_bytes, accept, multiple=False).classes("hidden")
-    button(label, lambda: upload.run_method("pickFiles"), kind="quiet", symbol="upload_file").classes("button-small")
+    button(label, lambda: upload.run_method("pickFiles"), kind="quiet", symbol="upload_file")
     return upload
 
 

@@ -161,9 +161,9 @@ def tasks_button(view: View) -> Callable[[], object]:
     Return the function that starts its timer. Call it when the page is drawn: NiceGUI sends a page at its first timer.
     """
     t = view.t
-    with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
-        count = live_text("top-count")
-        with attrs(ui.menu().classes("menu menu-wide"), role="dialog", aria_label=t("layout.work_done")):
+    with ui.button(icon="pending_actions").props("flat round dense") as opener:
+        count = live_text()
+        with attrs(ui.menu().classes("menu"), role="dialog", aria_label=t("layout.work_done")):
             element("div", "menu-title", t("layout.work_done"))
             inside = element("div", "stack menu-works")
     attrs(opener, aria_haspopup="dialog")

@@ -22,7 +22,7 @@ async def show(view: View) -> None:
                     notice(t("limits.used_up"), "warn")
     with element("section", "card stack"):
         heading(2, t("limits.how"))
-        with element("ul", "stack tight limits-how"):
+        with element("ul", "stack tight"):
             for key in ("how_counts", "how_windows", "how_refused", "how_more"):
                 element("li", "", t(f"limits.{key}", zone=view.timezone))
         with element("div", "actions"):

@@ -143,7 +143,7 @@ class PasswordForm:
     def draw(self) -> None:
         """Draw it."""
         t = self._t
-        with element("form", "stack password-form") as form:
+        with element("form", "stack") as form:
             # Password managers look for the username.
             attrs(
                 element("input", "unseen"),
@@ -158,9 +158,8 @@ class PasswordForm:
             self._new = self._field(t("password.new"), "new-password")
             attrs(self._new, hint=t("password.new_hint"))
             self._again = self._field(t("password.again"), "new-password")
-            show = ui.checkbox(t("password.show"), on_change=lambda event: self._reveal(shown=bool(event.value)))
-            show.classes("password-show")
-            self._error = element("div", "")
+            ui.checkbox(t("password.show"), on_change=lambda event: self._reveal(shown=bool(event.value)))
+            self._error = element("div")
             submit = button(t("password.submit"), lambda: None, kind="main")
             attrs(submit, type="submit")
         form.on("submit", self._submit, js_handler="(e) => { e.preventDefault(); emit(); }")

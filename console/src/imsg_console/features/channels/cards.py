@@ -32,7 +32,7 @@ class Cards:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._place = element("div", "tiles channel-cards")
+        self._place = element("div", "tiles")
         self._cards: dict[str, Card] = {}
 
     async def refresh(self) -> None:
@@ -63,11 +63,11 @@ class Card:
         self._links: dict[str, ui.link] = {}
         t, name = view.t, chips.method_name(view.t, method)
         with attrs(element("section", "card channel"), aria_label=name, data_method=method):
-            with element("header", "spread channel-head"):
+            with element("header", "spread"):
                 with heading(2, ""):
                     chips.method(view, method)
                 self._state = element("span")
-            self._why = element("div", "stack tight channel-why")
+            self._why = element("div", "stack tight")
             with element("dl", "stack channel-facts"):
                 with fact(t("channels.waiting")):
                     self._waiting = live_text("number")

@@ -33,7 +33,7 @@ class ProviderList:
         self._refresh = refresh
         self._shown: object = None
         self._counts: dict[str, ui.label] = {}
-        with element("section", "stack tight channel-providers") as self._place:
+        with element("section", "stack tight") as self._place:
             heading(3, view.t("channels.providers"))
             self._rows = attrs(element("div", "stack tight"), role="list")
 

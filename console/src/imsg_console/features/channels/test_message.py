@@ -45,8 +45,8 @@ def ask_test_message(view: View, method: str, provider: str | None = None) -> No
         short = "" if method == SMTP.name else "_short"
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
         words.props("outlined autogrow maxlength=500").set_visibility(provider is None)
-        result = attrs(element("div", "test-message-result"), aria_live="polite")
-        with element("div", "actions dialog-foot"):
+        result = attrs(element("div"), aria_live="polite")
+        with element("div", "actions"):
             button(t("layout.close"), opened.close, kind="quiet")
             go = button(t("channels.test_send"), lambda: None, kind="main", symbol="send")
 
@@ -135,10 +135,10 @@ class _Watch:
         for child in list(self._place.default_slot.children):
             if child is not self._timer:
                 child.delete()
-        with self._place, element("div", "line notice test-message-status"):
+        with self._place, element("div", "line notice"):
             chips.status(self._view, status)
             element("span", "", explained.meaning if explained else t(f"words.status_{status}_means"))
-            with element("p", "test-message-links"):
+            with element("p"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
                 if self._view.has_sandbox and status in ("sent", "delivered"):
                     link_to(t("channels.test_see_inbox"), f"/inbox?tab={message['method']}", "science")

@@ -52,7 +52,7 @@ class MessageDetail:
         view, t = self._view, self._t
         style_sheet("messages")
         self._message = await self._load()
-        with element("nav", "crumbs"):
+        with element("nav"):
             link_to(t("messages.back"), list_path(view), "arrow_back")
         if self._message is None:
             heading(1, t("layout.message"))
@@ -64,10 +64,10 @@ class MessageDetail:
                 target=list_path(view),
             )
             return
-        self._head = element("header", "stack message-head")
+        self._head = element("header", "stack")
         with element("div", "message-columns"):
             with (
-                element("div", "message-main"),
+                element("div"),
                 attrs(element("section", "card"), aria_label=t("messages.content")),
             ):
                 heading(2, t("messages.content"))
@@ -116,17 +116,17 @@ class MessageDetail:
 
     def _draw_head(self, message: Message) -> None:
         view, t = self._view, self._t
-        with element("div", "message-title"):
+        with element("div"):
             heading(1, title(message) or t("messages.no_content"))
             with element("p", "line message-line"):
                 chips.status(view, message["status"])
                 chips.method(view, message["method"])
                 icon("arrow_forward")
-                element("bdi", "message-to", line(message["to"], 320))
+                element("bdi", "", line(message["to"], 320))
                 element("span", "muted", self._view.times.full(message["created_at"]))
         explained = explain(t, message["method"], message["status"], (message["error"] or {}).get("code"))
         with element("div", f"verdict verdict-{TONES.get(message['status'], 'calm')}"):
-            with element("div", "stack tight verdict-words"):
+            with element("div", "stack tight"):
                 element("strong", "", explained.meaning if explained else t(f"words.status_{message['status']}_means"))
                 if explained:
                     element("span", "", f"{t('messages.next_step')}{t('messages.colon')}{explained.remedy}")

@@ -66,7 +66,7 @@ class FilterBar:
             with element("div", "filters-fields") as self._fields:
                 self._draw_fields()
             self._names = attrs(element("div", "line filters-names"), role="group", aria_label=t("messages.names"))
-            self._chips = element("div", "line filters-chips")
+            self._chips = element("div", "line")
             self._error = attrs(live_text("bad-text"), role="alert")
         self.show(filters)
 
@@ -137,9 +137,7 @@ class FilterBar:
         shown = method_name(self._t, value) if name == "method" else line(value.replace("T", " "), 40)
         text = f"{self._t(f'messages.filter_{name}')} · {shown}"
         chip = ui.chip(text, icon="close", color=None, on_click=lambda: self._on_change(self._filters.without(name)))
-        attrs(
-            chip.classes("chip chip-info filters-chip"), role="button", aria_label=f"{self._t('messages.lift')}{text}"
-        )
+        attrs(chip.classes("chip chip-info"), role="button", aria_label=f"{self._t('messages.lift')}{text}")
 
     def _unfold(self) -> None:
         is_open = "is-open" not in self._fields.classes

@@ -83,7 +83,7 @@ class MessagePanel:
         self._draw_tools()
         self._news = button("", self._show_first, symbol="arrow_upward").classes("messages-news")
         self._news.set_visibility(False)
-        self._place = element("div", "messages-place")
+        self._place = element("div")
         self._draw_table()
         self._empty = element("div", "empty")
         self._pager = Pager(self._t, self._go)
@@ -147,12 +147,12 @@ class MessagePanel:
     def _draw_tools(self) -> None:
         t = self._t
         with element("div", "line messages-tools"):
-            self._live = button(t("messages.live"), self._pause, kind="quiet", symbol="pause").classes("messages-live")
+            self._live = button(t("messages.live"), self._pause, kind="quiet", symbol="pause")
             attrs(self._live, aria_pressed="true", title=t("messages.live_pause"))
             kinds = {name: t(f"messages.by_{name}") for name in KINDS}
             self._toggle = ui.toggle(kinds, on_change=self._change_kind)
-            self._toggle.props("no-caps unelevated toggle-color=none toggle-text-color=none").classes("messages-kinds")
-            self._error = attrs(live_text("messages-away"), role="status")
+            self._toggle.props("no-caps unelevated toggle-color=none toggle-text-color=none")
+            self._error = attrs(live_text(), role="status")
             element("span", "space")
             self._resend = ResendDialog(self._view, on_sent=self._show_first)
             chosen = button(t("messages.resend_chosen"), self._resend_chosen, kind="main", symbol="replay")

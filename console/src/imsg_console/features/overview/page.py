@@ -43,8 +43,8 @@ async def show(view: View) -> None:
     chosen = RANGES.get(view.query.get("range", ""), RANGES["day"])
     with page_head(t("layout.overview"), t("overview.lead")):
         _draw_ranges(view, chosen)
-    start, needs = element("div", "overview-start"), element("section", "card")
-    charts = element("div", "tiles overview-charts")
+    start, needs = element("div"), element("section", "card")
+    charts = element("div", "tiles")
 
     async def refresh() -> None:
         await asyncio.gather(_draw_figures(view, charts, start, chosen), _draw_attention(view, needs))
@@ -100,14 +100,14 @@ def _draw_card(
     t = view.t
     name, period = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
-    with attrs(element("section", "stack card chart-card"), aria_label=name):
-        with element("div", "spread card-head"):
-            with element("h2", "side-by-side chart-name"):
+    with attrs(element("section", "stack card"), aria_label=name):
+        with element("div", "spread"):
+            with element("h2", "side-by-side"):
                 icon(chips.METHODS[one.method])
                 element("span", "", name)
             element("span", "muted", t("overview.all", n=f"{one.total:,}"))
         if not one.total:
-            element("p", "chart-nothing muted", t("overview.nothing", channel=name, range=period))
+            element("p", "muted", t("overview.nothing", channel=name, range=period))
             return
         sums = {kind: one.sum(kind) for kind in KINDS}
         draw_stacked_bars(names, series, t("overview.chart", channel=name, range=period, **sums))
@@ -182,7 +182,7 @@ async def _draw_attention(view: View, place: ui.element) -> None:
             items += answer
     place.clear()
     with place:
-        with element("div", "spread card-head"):
+        with element("div", "spread"):
             heading(2, t("overview.attention"))
         for error in dict.fromkeys(errors):
             notice(t("overview.part_failed", why=error), "bad")
@@ -201,7 +201,7 @@ def _draw_item(item: Item) -> None:
             element("strong", "", item.title)
             if item.text:
                 element("span", "muted", item.text)
-        step = link_to(item.step, item.target).classes("button need-step")
+        step = link_to(item.step, item.target).classes("button")
         if item.rows:
             mark_count(step, item.rows)
 
@@ -236,11 +236,11 @@ def _draw_first_steps(view: View) -> None:
     with attrs(element("section", "card first"), aria_label=t("overview.first_title")):
         heading(2, t("overview.first_title"))
         element("p", "muted", t("overview.first_text"))
-        with element("ol", "tiles first-steps"):
+        with element("ol", "tiles"):
             for number, (symbol, title, text, target) in enumerate(steps, 1):
-                with element("li"), attrs(element("a", "card side-by-side first-step"), href=target):
+                with element("li"), attrs(element("a", "card side-by-side"), href=target):
                     element("span", "step-number", str(number))
-                    with element("span", "stack first-body"):
+                    with element("span", "stack"):
                         element("strong", "", title)
                         element("span", "muted", text)
                     icon(symbol)

@@ -69,7 +69,7 @@ class Chats:
         with element("div", "actions"):
             button(t("sandbox.follow"), self._follow, kind="main", symbol="person_add")
         self._empty = empty(t("sandbox.wechat_none_title"), t("sandbox.wechat_none"), "forum")
-        with element("div", "split-place") as self._place:
+        with element("div") as self._place:
             self._split = Split(view, t("sandbox.followers"), t("sandbox.wechat_choose"), self._open)
         self._place.set_visibility(False)
 
@@ -118,7 +118,7 @@ class Chats:
         head = pane_head(t("sandbox.follower", n=follower.number))
         with head, element("div", "actions"):
             self._leave_button(follower)
-        with element("p", "muted small chat-who"):
+        with element("p", "muted small"):
             element("span", "", t("sandbox.account", name=line(follower.account)))
             element("code", "", openid)
         self._bubbles = attrs(element("div", "bubbles chat-bubbles"), tabindex="0")

@@ -42,7 +42,7 @@ class Conversations:
             action=t("sandbox.send_one"),
             target="/send",
         )
-        with element("div", "split-place") as self._place:
+        with element("div") as self._place:
             self._split = Split(view, t("sandbox.recipients"), t("sandbox.texts_choose"), self._open)
             self._cut = element("p", "muted small", t("sandbox.newest", n=MOST))
         self._place.set_visibility(False)

@@ -26,16 +26,16 @@ class FaultBoard:
         t = view.t
         element("p", "page-lead", t("sandbox.faults_lead"))
         with attrs(element("section", "card"), aria_label=t("sandbox.in_force")):
-            with element("div", "spread card-head"):
+            with element("div", "spread"):
                 heading(2, t("sandbox.in_force"))
                 self._end_button = button(t("sandbox.calm_all"), self._end_all, symbol="healing")
             self._force = attrs(element("ul", "stack tight fault-force"), aria_live="polite")
-        with element("div", "tiles fault-cards"):
+        with element("div", "tiles"):
             for method, known in supported.items():
                 with attrs(element("section", "card"), data_method=method):
                     with heading(2, ""):
                         chips.method(view, method)
-                    with element("ul", "fault-list"):
+                    with element("ul"):
                         for fault in sorted(known, key=_place):
                             self._draw(method, fault)
 
@@ -52,7 +52,7 @@ class FaultBoard:
         self._force.clear()
         with self._force:
             if not orders:
-                with element("li", "fault-none"):
+                with element("li"):
                     icon("check_circle")
                     element("span", "", t("sandbox.none_in_force"))
             for order in orders:
@@ -60,7 +60,7 @@ class FaultBoard:
 
     def _draw_order(self, method: str, fault: str, times: int | None) -> None:
         t, named = self._t, self._name(fault)
-        with element("li", "line fault-order"):
+        with element("li", "line"):
             chips.method(self._view, method)
             chips.chip(named, "bolt", "warn")
             element("span", "muted", t("sandbox.always") if times is None else t("sandbox.left_times", n=times))

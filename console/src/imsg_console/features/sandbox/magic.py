@@ -16,7 +16,7 @@ def draw_magic(view: View, method: str, explained: Mapping[str, str]) -> None:
     if not fits or method not in ("smtp", "sms"):
         return
     folded = ui.expansion(view.t("sandbox.magic"), icon="auto_fix_high").classes("card magic")
-    with folded, element("ul", "tiles magic-list"):
+    with folded, element("ul", "tiles"):
         for to, what in fits.items():
             with element("li", "stack tight"):
                 link_to(line(to, 80), make_url("/send", method=method, to=to))

@@ -31,12 +31,12 @@ class Mails:
             action=t("sandbox.send_one"),
             target="/send",
         )
-        with element("div", "split-place") as self._place:
+        with element("div") as self._place:
             search = ui.input(t("sandbox.search"), on_change=lambda event: self._search(str(event.value or "")))
-            search.props('outlined dense clearable debounce=400 maxlength=320 type="search"').classes("split-search")
+            search.props('outlined dense clearable debounce=400 maxlength=320 type="search"')
             self._split = Split(view, t("sandbox.mails"), t("sandbox.mail_choose"), self._read)
             self._nothing = attrs(element("p", "muted", t("sandbox.nothing_found")), role="status")
-            with element("p", "line muted small split-more") as self._cut:
+            with element("p", "line muted small") as self._cut:
                 self._shown = live_text()
                 button(t("sandbox.more"), self._more, kind="quiet")
         self._place.set_visibility(False)

@@ -78,9 +78,9 @@ def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Tab:
 
 
 def _draw_tabs(view: View, tab: str) -> None:
-    with attrs(element("nav", "segments tab-links"), aria_label=view.t("sandbox.tabs")):
+    with attrs(element("nav", "segments"), aria_label=view.t("sandbox.tabs")):
         for name, symbol in TABS.items():
-            link = attrs(element("a", "segment tab-link"), href=f"/inbox?tab={name}")
+            link = attrs(element("a", "segment"), href=f"/inbox?tab={name}")
             if name == tab:
                 attrs(link, aria_current="page")
             with link:

@@ -34,7 +34,7 @@ class Split:
         self._root = element("div", "split")
         with self._root:
             with attrs(element("section", "split-list"), aria_label=name):
-                self._list = element("ul", "split-items")
+                self._list = element("ul")
             with attrs(element("section", "stack split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
                 self._back = button(view.t("sandbox.back"), self.close, kind="quiet", symbol="arrow_back")
                 self._back.classes("split-back")
@@ -103,6 +103,6 @@ class Split:
 
 def pane_head(title: str) -> Element:
     """Draw the heading of a pane; its buttons are drawn inside."""
-    with element("header", "spread pane-head") as head:
+    with element("header", "spread") as head:
         heading(2, title)
     return head

@@ -38,7 +38,7 @@ class Confirmation:
     ) -> None:
         """Draw the answer of POST /api/v2/messages/check; `preview` draws the message."""
         t, count = self._t, check["count"]
-        with attrs(element("section", "card stack send-confirm"), aria_label=t("send.confirm_title")):
+        with attrs(element("section", "card stack"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
             draw_facts(self._list_facts(method, check))
             self._draw_recipients(recipients)
@@ -47,7 +47,7 @@ class Confirmation:
         with attrs(element("section", "card stack"), aria_label=t("send.confirm_preview")):
             heading(2, t("send.confirm_preview"))
             preview(Preview(self._view))
-        with element("div", "actions dialog-foot"):
+        with element("div", "actions"):
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
             send = button(t("send.confirm_send", n=f"{count:,}"), self._on_send, kind="main", symbol="send")
             send.classes("confirm-button")
@@ -70,7 +70,7 @@ class Confirmation:
 
     def _draw_recipients(self, recipients: Sequence[Recipient]) -> None:
         t = self._t
-        with element("ul", "confirm-people"):
+        with element("ul"):
             for one in recipients[:SHOWN]:
                 element("li", "wrap-anywhere", line(one.text, 80))
             if len(recipients) > SHOWN:
@@ -84,7 +84,7 @@ class Confirmation:
 
     def _draw_problems(self, check: Mapping[str, Any]) -> None:
         notice(self._t("send.confirm_problems", n=f"{check['problems_total']:,}"), "bad")
-        with element("ul", "confirm-problems"):
+        with element("ul"):
             for one in check["problems"][:SHOWN_PROBLEMS]:
                 with element("li"):
                     element("strong", "wrap-anywhere", line(one["to"], 80))

@@ -58,8 +58,8 @@ def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, 
         if names and not is_offered:
             element("span", "", t("send.draft_files", names=line(t("send.draft_listing").join(names), 200)))
         if is_offered:
-            button(t("send.draft_restore"), restore).classes("button-small")
-        button(t("send.draft_forget"), forget, kind="quiet").classes("button-small")
+            button(t("send.draft_restore"), restore)
+        button(t("send.draft_forget"), forget, kind="quiet")
 
 
 async def _fill(view: View, form: SendForm, like: str) -> None:

@@ -22,22 +22,22 @@ class Preview:
         self._html = ""
         self._kept = ""
         with element("div", "stack preview") as self._place:
-            self._plain = element("div", "preview-plain")
-            self._frame = element("div", "stack tight preview-frame")
+            self._plain = element("div")
+            self._frame = element("div", "stack tight")
 
     def show_mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[Attachment]) -> None:
         """Show a mail."""
         t = self._t
         self._plain.clear()
-        with self._plain, element("div", "stack tight preview-mail"):
+        with self._plain, element("div", "stack tight"):
             element("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
             element("p", "muted wrap-anywhere", self._describe_recipients(to))
             if content["text"] or "html" not in content:
                 element("div", "preview-text", block(content["text"], SHOWN) or t("send.no_text"))
             if files:
-                with element("ul", "stack tight preview-files"):
+                with element("ul", "stack tight"):
                     for file in files:
-                        with element("li", ""):
+                        with element("li"):
                             icon("attach_file")
                             element("span", "wrap-anywhere", f"{line(file.name, 80)} · {write_size(len(file.content))}")
         self._show_html(content.get("html", ""))
@@ -59,11 +59,11 @@ class Preview:
         """Show a WeChat template message."""
         t = self._t
         self._plain.clear()
-        with self._plain, element("div", "preview-phone"), element("div", "stack tight wechat-card"):
-            element("strong", "wechat-title", t("send.wechat_title"))
-            with element("p", "wechat-words"):
+        with self._plain, element("div", "preview-phone"), element("div", "stack tight"):
+            element("strong", "", t("send.wechat_title"))
+            with element("p"):
                 self._draw_text(template, params)
-            element("p", "muted wechat-foot", t("send.wechat_foot"))
+            element("p", "muted", t("send.wechat_foot"))
         self._show_html("")
 
     def _draw_text(self, template: Template | None, params: dict[str, str]) -> None:

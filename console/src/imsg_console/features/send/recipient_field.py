@@ -208,7 +208,7 @@ class RecipientField:
             element("span", "recipients-counts", numbers)
             if wrong:
                 element("span", "bad-text", t("send.count_wrong", n=wrong))
-            button(t("send.clear"), self._clear, kind="quiet").classes("button-small")
+            button(t("send.clear"), self._clear, kind="quiet")
             if (named := next((one for one in self._recipients if one.label), None)) is not None:
                 element("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
@@ -224,7 +224,7 @@ class RecipientField:
         self._draw_problems(self._wrong, "error", t("send.wrong_title", n=len(wrong)), problems)
         if wrong:
             with self._wrong:
-                button(t("send.remove_wrong"), self._remove_wrong, kind="quiet").classes("button-small")
+                button(t("send.remove_wrong"), self._remove_wrong, kind="quiet")
 
     def _show_ignored(self) -> None:
         """Show what holds nothing up: headings, rows without an address, duplicates."""
@@ -236,7 +236,7 @@ class RecipientField:
         self._draw_problems(self._ignored, "info", t("send.ignored_title", n=len(ignored)), problems)
         if ignored:
             with self._ignored:
-                button(t("send.forget_ignored"), self._forget_ignored, kind="quiet").classes("button-small")
+                button(t("send.forget_ignored"), self._forget_ignored, kind="quiet")
 
     def _draw_problems(self, place: Element, symbol: str, title: str, problems: Sequence[Problem]) -> None:
         t = self._t

@@ -49,7 +49,7 @@ class Sent:
         """Draw it. Raises ApiError, SessionOver."""
         heading(1, self._t("sent.title"))
         Steps(self._t, "progress")
-        self._place = element("div", "sent-place")
+        self._place = element("div")
         request = await self._load()
         with self._place:
             if request is not None:
@@ -94,7 +94,7 @@ class Sent:
 
     async def _draw(self, request: Mapping[str, Any]) -> None:
         with element("div", "sent"):
-            with element("section", "card stack sent-status"):
+            with element("section", "card stack"):
                 self._draw_status(request)
             with element("section", "card stack"):
                 await self._draw_code(request)
@@ -102,7 +102,7 @@ class Sent:
 
     def _draw_status(self, request: Mapping[str, Any]) -> None:
         t = self._t
-        with element("div", "spread card-head"):
+        with element("div", "spread"):
             heading(2, t("sent.standing"))
             chips.method(self._view, request["method"])
         self._bar = bar(t("sent.standing"), 0.0)
@@ -144,7 +144,7 @@ class Sent:
         self._counts.clear()
         with self._counts:
             for status in filter(counts.get, STATUSES):
-                with element("li", ""), mark_count(link_to("", self._list_url(status)), counts[status]):
+                with element("li"), mark_count(link_to("", self._list_url(status)), counts[status]):
                     chips.status(self._view, status)
                     element("strong", "", f"{counts[status]}")
         self._draw_actions(sum(counts[status] for status in RESENDABLE), total)

@@ -125,7 +125,7 @@ async def show_password(view: View, title: str, username: str, password: str) ->
     """Show a password, this once."""
     t = view.t
     with dialog(title) as shown:
-        with element("dl", "notice handover"):
+        with element("dl", "notice"):
             for name, value in ((t("users.username"), username), (t("users.password"), password)):
                 element("dt", "", name)
                 element("dd", "mono", value)
