@@ -56,7 +56,7 @@ def render_layout(view: View, page: Page, pages: Sequence[Page]) -> Callable[[],
     content = arrange(client)
     drawer = _draw_navigation(view, page, pages)
     start_timers = _draw_header(view, drawer.toggle)
-    ui.skip_link(view.t("layout.skip"), target=content).classes("skip")  # last: it moves before what is there
+    ui.skip_link(view.t("layout.skip"), target=content)  # last: it moves before what is there
     client.on_exception(lambda error: show_error(view, error))
     return start_timers
 

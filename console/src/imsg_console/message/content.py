@@ -94,7 +94,7 @@ def draw_body(view: View, plain: str, html: str | None) -> None:
     if not html:
         draw_text(view, plain)
         return
-    with ui.tabs().props("dense no-caps align=left inline-label").classes("tabs") as tabs:
+    with ui.tabs().props("dense no-caps align=left inline-label") as tabs:
         formatted = ui.tab("html", label=t("messages.content_html"))
         if plain:
             ui.tab("text", label=t("messages.content_plain"))
@@ -129,7 +129,7 @@ def draw_attachments(view: View, files: list[Mapping[str, Any]]) -> None:
     if not files:
         return
     t = view.t
-    with attrs(element("ul", "line files"), aria_label=t("messages.attachments")):
+    with attrs(element("ul", "line"), aria_label=t("messages.attachments")):
         for file in files:
             with element("li", "line file"):
                 icon("attach_file")

@@ -52,7 +52,7 @@ class FilterBar:
         self._on_change, self._find_names = on_change, find_names
         self._is_showing = False
         self._inputs: dict[str, ui.input | ui.select | ui.textarea] = {}
-        with attrs(element("search", "stack filters"), aria_label=t("messages.filters")):
+        with attrs(element("search", "stack"), aria_label=t("messages.filters")):
             statuses = {"": t("messages.all")} | {status: t(f"words.status_{status}") for status in STATUSES}
             self._statuses = ui.toggle(statuses, on_change=lambda event: self._set(status=event.value or ""))
             self._statuses.props("no-caps unelevated toggle-color=none toggle-text-color=none")

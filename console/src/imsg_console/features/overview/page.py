@@ -207,7 +207,7 @@ def _draw_item(item: Item) -> None:
 
 
 def _draw_calm(view: View) -> None:
-    with element("div", "calm"):
+    with element("div"):
         icon("task_alt")
         with element("div"):
             element("strong", "", view.t("overview.calm"))

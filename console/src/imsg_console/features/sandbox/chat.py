@@ -121,7 +121,7 @@ class Chats:
         with element("p", "muted small"):
             element("span", "", t("sandbox.account", name=line(follower.account)))
             element("code", "", openid)
-        self._bubbles = attrs(element("div", "bubbles chat-bubbles"), tabindex="0")
+        self._bubbles = attrs(element("div", "chat-bubbles"), tabindex="0")
         attrs(
             self._bubbles, role="log", aria_label=t("sandbox.chat_with", name=t("sandbox.follower", n=follower.number))
         )

@@ -75,7 +75,7 @@ class Conversations:
 
     def _open(self, number: str) -> None:
         pane_head(self._t("sandbox.conversation", to=line(number, 40)))
-        self._bubbles = element("div", "bubbles")
+        self._bubbles = element("div")
         self._draw_lines(number)
         if self._is_answerable:
             t, answer = self._t, partial(self._answer, number)

@@ -248,7 +248,7 @@ class RecipientField:
                 icon(symbol)
                 element("strong", "", title)
                 copy_button(self._view, "\n".join(f"{one.text}\t{one.why}" for one in problems[:COPIED]))
-            with element("ul", "problems"):
+            with element("ul"):
                 for one in problems[:PROBLEMS_SHOWN]:
                     self._draw_problem(one)
             if len(problems) > PROBLEMS_SHOWN:
