@@ -7,7 +7,7 @@ from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.quota import Counters
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.callers import MAX_ADDRESS
 
@@ -24,6 +24,7 @@ class LoginRecords:
     """Counts, logs and audits log-ins."""
 
     def __init__(self, registry: CollectorRegistry, counters: Counters, changes: UserChanges) -> None:
+        self._problem = RecurringProblem(log, "login_failures_not_audited", quiet_s=QUIET_S)
         self._counters = counters
         self._changes = changes
         self._results = Counter("imsg_logins", "Log-ins by their result", ("result",), registry=registry)
@@ -46,7 +47,9 @@ class LoginRecords:
             if await self._may_audit(user):
                 await self._changes.note_failure(user, refusal.reason, address[:MAX_ADDRESS])
         except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
-            log.warning("login_failure_not_audited", why=str(away))
+            self._problem.note(away)
+        else:
+            self._problem.clear()
 
     async def _may_audit(self, user: User | None) -> bool:
         name = "" if user is None else user.id

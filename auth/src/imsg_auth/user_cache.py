@@ -13,7 +13,7 @@ from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.caps import encode_caps
 from imsg_limits.quota import ALL_SENDERS, encode_rows, encode_user_rows
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
 log = logger(__name__)
@@ -58,6 +58,8 @@ class UserCache:
         self._store = store
         self._redis = redis
         self._now = now
+        self._problem = RecurringProblem(log, "user_cache_missing", quiet_s=QUIET_S)
+        self._limits_problem = RecurringProblem(log, "limits_not_cached", quiet_s=QUIET_S)
 
     async def forget(self, username: str) -> None:
         """Delete an entry; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
@@ -117,14 +119,18 @@ class UserCache:
         try:
             await self.write_installation_limits()
         except (RedisUnavailable, DatabaseUnavailable) as error:
-            log.warning("limits_not_cached", error=str(error))
+            self._limits_problem.note(error)
+        else:
+            self._limits_problem.clear()
 
     async def refresh(self, username: str) -> None:
         """Write an entry after a change, if possible; a gateway asks for a missing one."""
         try:
             await self.write(username)
         except (RedisUnavailable, DatabaseUnavailable) as error:
-            log.warning("user_cache_missing", error=str(error))
+            self._problem.note(error)
+        else:
+            self._problem.clear()
 
     async def forget_all(self) -> None:
         """Delete all entries, at start: the database may have been restored, or changed while Redis was down."""

@@ -21,7 +21,7 @@ from imsg_contract.suppressions import Reason
 from imsg_contract.unsubscribing import Subscription, read_token
 from imsg_contract.wire import Category
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.responses import prefers_english
 
@@ -74,6 +74,7 @@ class UnsubscribePages:
     """An ASGI app below `/u`."""
 
     def __init__(self, suppressions: Suppressions, keys: Sequence[bytes]) -> None:
+        self._problem = RecurringProblem(log, "not_unsubscribed", quiet_s=QUIET_S)
         self._suppressions = suppressions
         self._keys = tuple(keys)
 
@@ -113,8 +114,9 @@ class UnsubscribePages:
         try:
             new = await self._suppressions.add([row])
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-            log.warning("not_unsubscribed", why=str(away)[:300])
+            self._problem.note(away)
             return AWAY
+        self._problem.clear()
         log.info("unsubscribed", new=len(new))
         return DONE
 

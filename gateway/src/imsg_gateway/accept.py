@@ -25,7 +25,7 @@ from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import Caps
 from imsg_limits.quota import Charged, Quota
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -73,6 +73,8 @@ class Acceptor:
         self._providers = providers
         self._now = now
         self._repeat_for_s = repeat_for_s
+        self._problem = RecurringProblem(log, "not_accepted", quiet_s=QUIET_S)
+        self._refund_problem = RecurringProblem(log, "quota_not_refunded", quiet_s=QUIET_S)
 
     async def accept(
         self, draft: Draft, credential: Credential, request: str, owner: Owner, reservation: Reservation | None
@@ -152,7 +154,7 @@ class Acceptor:
                         await self._broker.publish(body, route)
             except PublishRefused as refused:
                 if not may_be_kept:
-                    log.warning("not_accepted", request=request, why=str(refused))
+                    self._problem.note(refused, request=request)
                     reason = "broker_blocked" if self._broker.blocked else "not_accepted"
                     raise Refusal(reason, retry_after_s=RETRY_AFTER_S) from refused
                 if is_repeat and end is None:
@@ -160,6 +162,7 @@ class Acceptor:
             except (PublishUnknown, TimeoutError):
                 may_be_kept = True
             else:
+                self._problem.clear()
                 return
             if self._broker.blocked:  # an alarm lasts longer than a client waits
                 break
@@ -191,7 +194,7 @@ class Acceptor:
             await self._quota.refund(charged.charge)
         except (RedisUnavailable, RedisRefused) as away:
             # A request that was not accepted stays charged until its window ends.
-            log.warning("quota_not_refunded", why=str(away))
+            self._refund_problem.note(away)
 
 
 def _count_segments(draft: Draft) -> int:

@@ -17,7 +17,7 @@ from imsg_contract.topology import route_limits_key
 from imsg_contract.wire import Category, Content, ProviderLimits, Recipient, RouteLimits
 from imsg_gateway.provider_reports import Provider
 from imsg_gateway.templates import PublishedTemplates
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis
 
 log = logger(__name__)
@@ -78,6 +78,7 @@ class RoutedLimits:
         self._providers = providers
         self._now = now
         self._kept: dict[str, tuple[float, _Channel]] = {}
+        self._problem = RecurringProblem(log, "routes_unreadable", quiet_s=QUIET_S)
 
     async def group(
         self,
@@ -139,7 +140,7 @@ class RoutedLimits:
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:
             return kept[1]
-        providers = _read(await self._redis.call("GET", route_limits_key(method)))
+        providers = self._read(await self._redis.call("GET", route_limits_key(method)))
         reports = {one["name"]: one for one in await self._providers(method)} if len(providers) > 1 else {}
 
         def rank(one: ProviderLimits) -> tuple[bool, int]:
@@ -151,16 +152,15 @@ class RoutedLimits:
         self._kept[method] = (self._now() + FRESH_S, channel)
         return channel
 
-
-def _read(told: bytes | None) -> Sequence[ProviderLimits]:
-    if told is None:
-        return ()
-    try:
-        return RouteLimits.model_validate_json(told).providers
-    except ValidationError:
-        # A sender newer than this gateway: it will judge the content itself.
-        log.warning("routes_unreadable")
-        return ()
+    def _read(self, published: bytes | None) -> Sequence[ProviderLimits]:
+        if published is None:
+            return ()
+        try:
+            return RouteLimits.model_validate_json(published).providers
+        except ValidationError as error:
+            # A sender newer than this gateway: it will judge the content itself.
+            self._problem.note(error)
+            return ()
 
 
 def _find_fit(

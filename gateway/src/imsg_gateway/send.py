@@ -18,7 +18,7 @@ from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Resends, Wanted
 from imsg_limits.admission import Admission
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.responses import ApiResponse, ok
 from imsg_web.service_client import ServiceUnavailable
@@ -52,6 +52,8 @@ class SendHandler:
         self._replays = replays
         self._admission = admission
         self._new_id = new_id
+        self._problem = RecurringProblem(log, "dependency_unavailable", quiet_s=QUIET_S)
+        self._record_problem = RecurringProblem(log, "idempotency_record_not_written", quiet_s=QUIET_S)
 
     async def send(self, request: ClientRequest, credential: Credential) -> Response:
         """Send a message of v2; the answer is 202, since it is accepted now and sent later."""
@@ -99,8 +101,9 @@ class SendHandler:
                 return await self._once(request, fields, credential, header, read)
             accepted = await self._accept(credential, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            log.warning("dependency_unavailable", why=str(away))
+            self._problem.note(away)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
+        self._problem.clear()
         return _answer(accepted.answer, accepted.headers)
 
     async def _once(
@@ -115,12 +118,12 @@ class SendHandler:
         try:
             accepted = await self._under(reservation, credential, read)
         except Refusal as refusal:
-            await _quietly(reservation.leave if refusal.reason == "outcome_unknown" else reservation.release)
+            await self._write_record(reservation.leave if refusal.reason == "outcome_unknown" else reservation.release)
             raise
         except (ServiceUnavailable, RedisUnavailable, RedisRefused):
-            await _quietly(reservation.release)
+            await self._write_record(reservation.release)
             raise
-        await _quietly(lambda: reservation.settle(accepted.answer))
+        await self._write_record(lambda: reservation.settle(accepted.answer))
         return _answer(accepted.answer, accepted.headers)
 
     async def _under(self, reservation: Reservation, credential: Credential, read: Read) -> Accepted:
@@ -146,11 +149,20 @@ class SendHandler:
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused) as refused:
             is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
             if draft.resend_of is not None and not is_unknown:
-                await _quietly(lambda: self._resends.release(draft, request))
+                await self._write_record(lambda: self._resends.release(draft, request))
             raise
         if is_code:  # only once it was: who may send none slows nobody down
             self._admission.note_code()
         return accepted
+
+    async def _write_record(self, step: Callable[[], Awaitable[Any]]) -> None:
+        """Take a step whose failure changes no answer: the key's lease ends by itself."""
+        try:
+            await step()
+        except (RedisUnavailable, RedisRefused) as away:
+            self._record_problem.note(away)
+        else:
+            self._record_problem.clear()
 
 
 def test_content(method: str, provider: str) -> Content:
@@ -164,11 +176,3 @@ def test_content(method: str, provider: str) -> Content:
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
     return ApiResponse(ok(**content), ACCEPTED, headers)
-
-
-async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:
-    """Take a step whose failure changes no answer: the key's lease runs out by itself."""
-    try:
-        await step()
-    except (RedisUnavailable, RedisRefused) as away:
-        log.warning("idempotency_record_not_written", why=str(away))

@@ -11,7 +11,7 @@ from imsg_channels import CHANNELS
 from imsg_channels.content import Templates
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis
 from imsg_web.responses import ApiResponse, ok
 
@@ -31,6 +31,7 @@ class PublishedTemplates:
         self._redis = redis
         self._now = now
         self._kept: dict[str, tuple[float, Templates]] = {}
+        self._problem = RecurringProblem(log, "templates_unreadable", quiet_s=QUIET_S)
 
     async def list(self) -> Response:
         """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
@@ -51,17 +52,16 @@ class PublishedTemplates:
         if kept is not None and self._now() < kept[0]:
             return kept[1]
         reply = await self._redis.call("HGETALL", template_limits_key(method))
-        templates = _read(reply)
+        templates = self._read(reply)
         self._kept[method] = (self._now() + FRESH_S, templates)
         return templates
 
-
-def _read(reply: Mapping[bytes, bytes]) -> Templates:
-    templates = {}
-    for name, limits in reply.items():
-        try:
-            templates[name.decode()] = TemplateLimits.model_validate_json(limits)
-        except (ValidationError, json.JSONDecodeError, UnicodeDecodeError):
-            # A sender newer than this gateway: it will judge the content itself.
-            log.warning("template_unreadable", template=name.decode(errors="replace"))
-    return templates
+    def _read(self, reply: Mapping[bytes, bytes]) -> Templates:
+        templates = {}
+        for name, limits in reply.items():
+            try:
+                templates[name.decode()] = TemplateLimits.model_validate_json(limits)
+            except (ValidationError, json.JSONDecodeError, UnicodeDecodeError):
+                # A sender newer than this gateway: it will judge the content itself.
+                self._problem.note(name.decode(errors="replace"))
+        return templates

@@ -216,8 +216,9 @@ class ErasureProgress:
             self.rewrite_trouble.note(why)
             return False
         except RedisRefused as error:  # a hosted server rewrites it by itself
-            log.warning("redis_log_not_rewritten", why=str(error))
-        self.rewrite_trouble.clear()
+            self.rewrite_trouble.note(error)
+        else:
+            self.rewrite_trouble.clear()
         return True
 
     def _list_lanes(self, method: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -101,6 +101,9 @@ class Maintenance:
     metrics: MaintenanceMetrics
     contents: ContentRetention | None = None
     reply_matcher: ReplyMatcher | None = None
+    clock_problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "clocks_differ"), compare=False
+    )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run maintenance until `stopping`."""
@@ -179,7 +182,10 @@ class Maintenance:
         own, database_time = self.now(), await self.database_now()
         self.metrics.ahead.set((own - database_time).total_seconds())
         if abs(own - database_time) > MAX_CLOCK_DIFFERENCE:
-            log.warning("clocks_differ", ahead_of_database_s=round((own - database_time).total_seconds()))
+            ahead_s = round((own - database_time).total_seconds())
+            self.clock_problem.note("set the clock of this machine or of the database's", ahead_of_database_s=ahead_s)
+        else:
+            self.clock_problem.clear()
         return min(own, database_time)
 
     async def _rotate_partitions(self, now: datetime) -> None:

@@ -5,7 +5,7 @@ to the catalog with the category of its message.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from imsg_contract.wire import Category, Event, EventKind, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import first_id
 from imsg_history.tables import IS_UNMATCHED, messages, replies, requests
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 
 log = logger(__name__)
 
@@ -100,6 +100,9 @@ class ReplyMatcher:
     publish_suppression: PublishSuppression
     publish: Publish | None = None
     """None: no events are published."""
+    problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "replies_not_published", quiet_s=QUIET_S), compare=False
+    )
 
     async def match(self, now: datetime) -> int:
         """Match the waiting replies; return how many were matched. Raises DatabaseUnavailable."""
@@ -124,8 +127,9 @@ class ReplyMatcher:
             if self.publish is not None and (event := match.event) is not None:
                 await self.publish(event)
         except (PublishRefused, PublishUnknown) as error:
-            log.warning("reply_not_published", reply=match.reply.id, why=str(error))
+            self.problem.note(error)
             return False
+        self.problem.clear()
         return True
 
 

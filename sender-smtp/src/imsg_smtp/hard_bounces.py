@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Job, Recipient, Refused
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_smtp.unknown_users import gives_other_reason, names_unknown_user
 
 log = logger(__name__)
@@ -41,6 +41,7 @@ class HardBounces:
     """Publishes hard bounces to the catalog."""
 
     def __init__(self, broker: Broker) -> None:
+        self._problem = RecurringProblem(log, "hard_bounces_not_published", quiet_s=QUIET_S)
         self._broker = broker
 
     async def report(self, job: Job, recipient: Recipient, refused: Refused) -> None:
@@ -63,4 +64,6 @@ class HardBounces:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
         except (PublishRefused, PublishUnknown, TimeoutError) as error:
-            log.warning("hard_bounce_not_published", why=str(error) or type(error).__name__)
+            self._problem.note(error)
+        else:
+            self._problem.clear()

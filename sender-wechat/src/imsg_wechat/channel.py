@@ -13,7 +13,7 @@ from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_delivery.provider_pool import ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis
 from imsg_wechat.api import Api
 from imsg_wechat.codes import NOT_FOLLOWING, PROVIDER, ErrorAnswer
@@ -92,6 +92,7 @@ class WeChatChannel:
             self.method, [Route(name) for name in accounts], time.monotonic, by_address=True
         )
         self._followers = followers
+        self._problem = RecurringProblem(log, "unfollows_not_recorded", quiet_s=QUIET_S)
         self._contents = contents
 
     @property
@@ -192,7 +193,9 @@ class WeChatChannel:
         try:
             await self._followers.unfollow(follower.account, follower.openid, at)
         except DatabaseUnavailable as error:
-            log.warning("unfollow_not_recorded", account=follower.account, why=str(error))
+            self._problem.note(error, account=follower.account)
+        else:
+            self._problem.clear()
 
     def _render(self, account: str, content: str | TemplateContent, job: Job) -> Sequence[Outgoing] | Refused:
         template_content = content if isinstance(content, str) else (content.template, content.params)

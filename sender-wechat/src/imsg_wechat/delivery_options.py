@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.breakers import Breakers
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
@@ -62,6 +62,10 @@ class DeliveryOptions:
     allowances: Allowances
     unconfirmed: UnconfirmedCalls
     now: Callable[[], float]
+    problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "unconfirmed_not_cleared", quiet_s=QUIET_S, level="info"),
+        compare=False,
+    )
 
     async def send(self, follower: Follower, outgoing: Sequence[Outgoing], message: str) -> OptionResult:
         """Send a message by the first open option; the result's detail names those that were not open."""
@@ -149,7 +153,9 @@ class DeliveryOptions:
         try:
             await asyncio.shield(self.unconfirmed.clear(message))
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("unconfirmed_not_cleared", why=str(error))
+            self.problem.note(error)
+        else:
+            self.problem.clear()
 
     def _judge(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
         result = judge(answer, scopes)

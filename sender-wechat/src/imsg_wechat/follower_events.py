@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_wechat.allowances import ACTION_WINDOWS, MESSAGE_ACTION, MESSAGE_WINDOW_S, Allowances
 from imsg_wechat.receipts import NotPublished
 from imsg_wechat.replies import Message
@@ -26,6 +26,7 @@ class FollowerEvents:
 
     def __init__(self, allowances: Allowances, texts: Mapping[str, int], now: Callable[[], float]) -> None:
         """Record windows for `texts`: account → the customer-service texts in a reply window of 48 h."""
+        self._problem = RecurringProblem(log, "windows_not_recorded", quiet_s=QUIET_S)
         self._allowances = allowances
         self._texts = texts
         self._now = now
@@ -44,7 +45,9 @@ class FollowerEvents:
         except (DatabaseUnavailable, TimeoutError) as error:
             if message.event in (GRANTING, CHANGING):
                 raise NotPublished(str(error) or "it took too long") from error
-            log.warning("window_not_recorded", account=account, why=str(error) or "it took too long")
+            self._problem.note(error, account=account)
+        else:
+            self._problem.clear()
 
     async def _record_grants(self, account: str, message: Message) -> None:
         for item in message.items:

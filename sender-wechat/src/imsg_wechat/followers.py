@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests, Tombstones
-from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.store import Follower, RetiredTag, Store
 from imsg_wechat.unfollows import Unfollows
@@ -49,6 +49,7 @@ class Followers:
         self._store = store
         self._unfollows = unfollows
         self._redis = redis
+        self._problem = RecurringProblem(log, "follower_not_published", quiet_s=QUIET_S, level="info")
         self._accounts = tuple(accounts)
         self._tombstones = Tombstones(redis, digests)
         self._erased: Mapping[str, tuple[int, str]] | None = None
@@ -211,7 +212,9 @@ class Followers:
                 await self._mirror(followers)
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused, TimeoutError) as error:
             self._stale.update([row.account for row in followers] + [row.account for row in retired])
-            log.info("follower_not_published", why=str(error) or "Redis took too long")
+            self._problem.note(error)
+        else:
+            self._problem.clear()
 
     async def _mirror(self, followers: Sequence[Follower]) -> None:
         """Write rows, then compare them with the table, which another replica may have changed in between.

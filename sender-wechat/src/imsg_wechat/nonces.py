@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.receipts import NotPublished
 
@@ -34,6 +34,7 @@ class Nonces:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._problem = RecurringProblem(log, "wechat_nonces_not_recorded", quiet_s=QUIET_S)
 
     @asynccontextmanager
     async def once(self, account: str, timestamp: str, nonce: str) -> AsyncIterator[None]:
@@ -57,7 +58,9 @@ class Nonces:
         """Call Redis; return `absent` if it is unavailable."""
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
-                return await self._redis.call(*command)
+                reply = await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_nonce_not_recorded", why=str(error) or "Redis took too long")
+            self._problem.note(error)
             return absent
+        self._problem.clear()
+        return reply

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 from imsg_wechat.codes import ErrorAnswer
 from imsg_wechat.transport import CallFailure, Transport
@@ -92,6 +92,8 @@ class Tokens:
         """The last token of this process and its end, for times without Redis."""
         self._failure: ErrorAnswer | CallFailure | None = None
         self._failures = 0
+        self._problem = RecurringProblem(log, "token_not_fetched", quiet_s=QUIET_S, appid=credentials.appid)
+        self._redis_problem = RecurringProblem(log, "token_not_shared", quiet_s=QUIET_S, level="info")
 
     async def get(self, stale: str | None = None) -> str | ErrorAnswer | CallFailure:
         """Return a token other than `stale`, which WeChat has just refused; or why there is none.
@@ -101,7 +103,7 @@ class Tokens:
         try:
             cached = await self._read_cached()
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("token_not_shared", why=str(error))
+            self._redis_problem.note(error)
             return await self._get_without_redis(stale)
         if cached is not None and cached != stale:
             return cached
@@ -112,7 +114,7 @@ class Tokens:
             try:
                 return await self._renew(stale)
             except (RedisUnavailable, RedisRefused) as error:
-                log.info("token_not_shared", why=str(error))
+                self._redis_problem.note(error)
         return await self._get_without_redis(stale)
 
     async def _renew(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
@@ -146,7 +148,7 @@ class Tokens:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("token_lock_not_released", why=str(error))  # it expires by itself
+            self._redis_problem.note(error)  # the lock expires by itself
 
     async def _get_without_redis(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         seen = self._failures
@@ -163,6 +165,7 @@ class Tokens:
 
     async def _read_cached(self) -> str | None:
         cached = await self._redis.call("GET", self._key)
+        self._redis_problem.clear()
         return None if cached is None else str(cached.decode())
 
     async def _fetch(self) -> _Token | ErrorAnswer | CallFailure:
@@ -170,11 +173,12 @@ class Tokens:
         if isinstance(fetched, _Token):
             self._failure = None
             self._own = (fetched.text, self._clock() + fetched.life_s)
+            self._problem.clear()
             log.info("token_fetched", appid=self._credentials.appid, good_for_s=fetched.life_s)
         else:
             self._failure = fetched
             self._failures += 1
-            log.warning("token_not_fetched", appid=self._credentials.appid, why=fetched.code)
+            self._problem.note(fetched.code)
         return fetched
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from imsg_contract.addresses import identity
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import suppressed_key
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 METHOD = "wechat"
@@ -30,6 +30,7 @@ class Unfollows:
     def __init__(self, report: Report, redis: Redis) -> None:
         self._report = report
         self._redis = redis
+        self._problem = RecurringProblem(log, "returns_not_seen", quiet_s=QUIET_S, level="info")
 
     async def leave(self, account: str, tag: str, at: int) -> None:
         """Report that the follower with this tag left the account."""
@@ -43,7 +44,9 @@ class Unfollows:
                 while await self._is_listed(account, tag):  # noqa: ASYNC110  another service writes it
                     await asyncio.sleep(CHECK_EVERY_S)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.info("return_not_seen", account=account, why=str(error) or "the catalog took too long")
+            self._problem.note(error, account=account)
+        else:
+            self._problem.clear()
 
     async def _is_listed(self, account: str, tag: str) -> bool:
         value = await self._redis.call("HGET", suppressed_key(METHOD), identity(tag))

@@ -8,7 +8,7 @@ from itertools import product
 
 from imsg_contract.wire import Receipt, Status
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.bindings import Binding, find_scene
 from imsg_wechat.codes import PROVIDER
@@ -66,6 +66,8 @@ class Webhook:
         self._record_scan = scan
         self._record = record
         self._now = now
+        self._problem = RecurringProblem(log, "wechat_not_deduplicated", quiet_s=QUIET_S)
+        self._store_problem = RecurringProblem(log, "followers_not_recorded", quiet_s=QUIET_S)
 
     async def process(self, account: str, message: Message, nonce: str) -> str | None:
         """Process a message; return the text of its reply, or None. Raises NotPublished."""
@@ -89,7 +91,7 @@ class Webhook:
                 async with asyncio.timeout(STORE_TIMEOUT_S):
                     return await self._followers.follow(account, message.openid, message.at)
             except (DatabaseUnavailable, TimeoutError) as error:
-                log.warning("tag_not_sent", account=account, why=str(error) or "it took too long")
+                self._store_problem.note(error, account=account)
                 return NOT_NOW
         if (scene := find_scene(message.event, message.fields.get("EventKey", ""))) is not None:
             return await self._scan(account, message, scene)
@@ -110,7 +112,7 @@ class Webhook:
                 tag = await self._followers.follow(account, message.openid, message.at)
                 binding = await self._record_scan(account, scene, tag)
         except (DatabaseUnavailable, TimeoutError) as error:
-            log.warning("scan_not_recorded", account=account, why=str(error) or "it took too long")
+            self._store_problem.note(error, account=account)
             raise NotPublished(str(error) or "it took too long") from error
         return CODE_OVER if binding is None else write_scanned(binding.username, tag)
 
@@ -120,7 +122,7 @@ class Webhook:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._followers.follow(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
-            log.warning("follower_not_recorded", account=account, why=str(error) or "it took too long")
+            self._store_problem.note(error, account=account)
 
     async def _unsubscribe(self, account: str, message: Message) -> None:
         try:
@@ -160,17 +162,19 @@ class Webhook:
         """Record a message; return whether it is new. Without Redis every message counts as new."""
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
-                return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
+                is_new = await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_not_deduplicated", why=str(error) or "Redis took too long")
+            self._problem.note(error)
             return True
+        self._problem.clear()
+        return is_new
 
     async def _remove(self, key: str) -> None:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call("DEL", key)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_nonce_not_removed", why=str(error) or "Redis took too long")
+            self._problem.note(error)
 
 
 @dataclass(frozen=True, slots=True)

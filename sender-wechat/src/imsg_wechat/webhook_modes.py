@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 REDIS_TIMEOUT_S = 0.5
@@ -16,13 +16,18 @@ class WebhookModes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._problem = RecurringProblem(log, "wechat_console_mode_not_recorded", quiet_s=QUIET_S)
+        self._seen: dict[str, bool] = {}
+        """Account → whether its last message was plain."""
         self._known: dict[str, bool] = {}
-        """Account → whether its messages are plain."""
+        """The same, as it is recorded."""
 
     async def record(self, account: str, *, is_plain: bool, is_accepted: bool) -> None:
         """Record the mode of a genuine message, and warn about a refused plain one."""
-        if is_plain and not is_accepted:
-            log.warning("wechat_console_sends_plain", account=account, remedy=remedy([account]))
+        if self._seen.get(account) is not is_plain:
+            self._seen[account] = is_plain
+            if is_plain and not is_accepted:
+                log.warning("wechat_console_sends_plain", account=account, remedy=remedy([account]))
         if self._known.get(account) is is_plain:
             return
         command = ("SET", key(account), "1") if is_plain else ("DEL", key(account))
@@ -30,8 +35,9 @@ class WebhookModes:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_console_mode_not_recorded", account=account, why=str(error) or "Redis took too long")
+            self._problem.note(error, account=account)
         else:
+            self._problem.clear()
             self._known[account] = is_plain
 
     async def find_plain(self, accounts: Iterable[str]) -> list[str]:

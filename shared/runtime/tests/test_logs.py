@@ -113,3 +113,25 @@ def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
         ]
         * 2
     )
+
+
+def test_calls_that_fail_and_succeed_in_turn_have_one_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    """Five hundred requests a second, of which every second one fails, must not log a thousand lines."""
+    configure("INFO", "json")
+    now = 0.0
+    problem = RecurringProblem(logger("calls"), "not_accepted", quiet_s=10.0, clock=lambda: now)
+    for _ in range(2):
+        for _ in range(500):
+            now += 0.01
+            problem.note("the broker is away")
+            problem.clear()
+        now += 10
+        problem.clear()
+    for _ in range(2):
+        problem.note("the broker is away")  # and no call after it succeeds
+        now += 10
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    one = [("not_accepted", None), ("not_accepted_over", 500)]
+    assert [(line["event"], line.get("times")) for line in lines] == [
+        *one, *one, ("not_accepted", None), ("not_accepted_over", 1), ("not_accepted", None)
+    ]  # fmt: skip

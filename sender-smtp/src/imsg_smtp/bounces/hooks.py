@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, Validati
 
 from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_smtp.bounces.process import BounceProcessor, RetryLater, Verdict
 from imsg_smtp.webhook_signature import SIGNED, read_secret, read_signature
 from imsg_web import bodies
@@ -79,6 +79,7 @@ class _Handler:
         self._bounces = bounces
         self._keys = keys
         self._url_secrets = url_secrets
+        self._problem = RecurringProblem(log, "bounces_not_kept", quiet_s=QUIET_S)
 
     async def receive_signed(self, request: Request) -> BounceAnswer:
         """Process a mail that is signed. Raises Refusal not_signed, and what `receive` raises."""
@@ -114,8 +115,9 @@ class _Handler:
         try:
             bounce = await self._bounces.process(mail, recipients)
         except RetryLater as error:
-            log.warning("bounce_not_kept", why=str(error))
+            self._problem.note(error)
             raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S) from error
+        self._problem.clear()
         if bounce.verdict is Verdict.UNKNOWN_TOKEN:
             raise Refusal("not_found", what="b+TOKEN")
         return BounceAnswer(result=bounce.verdict, why=bounce.why, id=bounce.message)

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter
 
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_smtp.bounces.process import IngestedBounce, RetryLater
+
+log = logger(__name__)
 
 Source = Literal["mailbox", "listener"]
 
@@ -33,15 +36,20 @@ class Ingester:
     source: Source
     counter: Counter
     within_s: float = 20.0
+    problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "bounces_not_kept", quiet_s=QUIET_S), compare=False
+    )
 
     async def ingest(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
         """Process a mail within `within_s` seconds. Raises one of RETRY_LATER."""
         try:
             async with asyncio.timeout(self.within_s):
                 ingested = await self.processor.process(raw, recipients)
-        except RETRY_LATER:
+        except RETRY_LATER as error:
             self.count("later")
+            self.problem.note(error, source=self.source)
             raise
+        self.problem.clear()
         self.count(ingested.verdict.value)
         return ingested
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, File
 from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
@@ -75,6 +75,7 @@ class Certificate:
     key_file: File
     _read_at: int = 0
     _context: ssl.SSLContext | None = None
+    _problem: RecurringProblem = field(default_factory=lambda: RecurringProblem(log, "bounce_certificate_unreadable"))
 
     def context(self) -> ssl.SSLContext | None:
         """Return the TLS context; the previous one where the files can't be read now, None without one."""
@@ -85,7 +86,9 @@ class Certificate:
                 context.load_cert_chain(self.cert_file, self.key_file)
                 self._context, self._read_at = context, changed_at
         except (OSError, ssl.SSLError) as error:
-            log.warning("bounce_certificate_unreadable", file=str(self.cert_file), why=str(error))
+            self._problem.note(error, file=str(self.cert_file))
+        else:
+            self._problem.clear()
         return self._context
 
 
@@ -166,8 +169,7 @@ class Listener:
                 ingested = await self.ingester.ingest(content, [address])
             if not own:
                 ingested = await self.ingester.ingest(content, ())
-        except RETRY_LATER as error:
-            log.warning("bounce_not_kept", why=str(error) or type(error).__name__)
+        except RETRY_LATER:
             return "451 4.3.0 can't be kept now, try again later"
         if not own and ingested.verdict is not Verdict.ACCEPTED:
             sender, subject = await asyncio.to_thread(_describe, content)

@@ -20,7 +20,7 @@ from typing import NoReturn, TypeVar
 
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.lease import Lease
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces.imap import FetchedMessage, Imap, MailboxError, connect
@@ -123,6 +123,9 @@ class MailboxReader:
     _processed: set[int] = field(default_factory=set)
     """Processed UIDs above the cursor: a message before them is deferred."""
     _lease_lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _cursor_problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "bounce_mailbox_cursor_not_kept", quiet_s=QUIET_S)
+    )
 
     def __post_init__(self) -> None:
         mailbox = f"{self.settings.host}\n{self.settings.username}\n{self.settings.folder}"
@@ -295,8 +298,7 @@ class MailboxReader:
         """Process a message; return whether it is a bounce of iMSG, None to process it again later."""
         try:
             ingested = await self.ingester.ingest(message.raw, ())
-        except RETRY_LATER as error:
-            log.warning("bounce_not_kept", uid=message.uid, why=str(error) or type(error).__name__)
+        except RETRY_LATER:
             return None
         except Exception:  # a worker's edge: a bug with one message must not stop all that follow
             log.exception("bug", uid=message.uid)
@@ -323,7 +325,7 @@ class MailboxReader:
         try:
             kept = await self.redis.call("HGET", CURSOR_KEY, self._field)
         except REDIS_ERRORS as error:
-            log.warning("bounce_mailbox_cursor_unknown", why=str(error))
+            self._cursor_problem.note(error)
             kept = None
         if kept is not None:
             kept_validity, _, uid = kept.decode().partition(" ")
@@ -350,7 +352,9 @@ class MailboxReader:
         try:
             await self.redis.call("HSET", CURSOR_KEY, self._field, f"{validity} {uid}")
         except REDIS_ERRORS as error:
-            log.warning("bounce_mailbox_cursor_not_kept", why=str(error))
+            self._cursor_problem.note(error)
+        else:
+            self._cursor_problem.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,8 +271,9 @@ class ChunkDelivery(Generic[Prepared]):
         try:
             reached = await self.lane.caps.count(self.job, addresses)
         except (RedisUnavailable, RedisRefused) as error:
-            log.warning("caps_unknown", chunk=self.chunk.name, why=str(error))
+            self.lane.cap_problem.note(error)
             return {state.n: decide(state, CAPS_UNKNOWN, self.now_s(), self.terms) for state in claimed}
+        self.lane.cap_problem.clear()
         return {
             state.n: decide_capped(state, row, self.now_s(), self.terms)
             for state in claimed

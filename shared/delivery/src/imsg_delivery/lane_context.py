@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Generic
 
@@ -18,6 +18,9 @@ from imsg_delivery.pause import PauseSwitch
 from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,6 @@ class LaneContext(Generic[Prepared]):
     ending: Sequence[asyncio.Event]
     """Once one of them is set no delivery is begun any more."""
     clock: Callable[[], float]
+    cap_problem: RecurringProblem = field(
+        default_factory=lambda: RecurringProblem(log, "caps_unknown", quiet_s=QUIET_S), compare=False
+    )

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -99,15 +100,31 @@ MAX_WHY = 500
 MAX_WHYS = 16
 """The most reasons of one problem that are logged."""
 
+QUIET_S = 10.0
+"""How long concurrent calls must have had no failure before their problem is over."""
+
 
 class RecurringProblem:
-    """A problem that recurs in a loop: logged when it begins, for each new reason, and when it is over.
+    """A problem that recurs in a loop or in calls: logged when it begins, for each new reason, and when it is over.
 
-    Make one before the loop, `note` each failure, and `clear` it after each success.
+    Make one before the loop, `note` each failure, and `clear` it after each success. Concurrent calls fail and succeed
+    in turn: with `quiet_s` the problem is over only when none has failed for so long.
     """
 
-    def __init__(self, log: Log, event: str, *, level: Literal["info", "warning"] = "warning", **keys: object) -> None:
+    def __init__(
+        self,
+        log: Log,
+        event: str,
+        *,
+        level: Literal["info", "warning"] = "warning",
+        quiet_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        **keys: object,
+    ) -> None:
         self._log = log
+        self._quiet_s = quiet_s
+        self._clock = clock
+        self._noted_at = 0.0
         self._event = event
         self._level = level
         self._keys = keys
@@ -116,6 +133,9 @@ class RecurringProblem:
 
     def note(self, why: object, **keys: object) -> None:
         """Log the problem where its reason is new, with how often it has occurred; else count it."""
+        if self._quiet_s:
+            self.clear()
+        self._noted_at = self._clock()
         self._times += 1
         words = (str(why) or type(why).__name__)[:MAX_WHY]
         if words in self._whys or len(self._whys) >= MAX_WHYS:
@@ -125,8 +145,8 @@ class RecurringProblem:
         (self._log.info if self._level == "info" else self._log.warning)(self._event, **shown)
 
     def clear(self) -> None:
-        """Log that the problem is over, and how often it occurred; do nothing without one."""
-        if self._times:
+        """Log that the problem is over, and how often it occurred; do nothing without one, or before `quiet_s`."""
+        if self._times and self._clock() - self._noted_at >= self._quiet_s:
             self._log.info(f"{self._event}_over", **self._keys, times=self._times)
             self._times = 0
             self._whys.clear()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.logs import logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_web.authorization import InternalRoute
 from imsg_web.callers import CallerCheck
 from imsg_web.responses import refuse_fields, refuse_json, refuse_with, report
@@ -71,6 +71,7 @@ async def describe(request: Request) -> dict[str, Any]:
 
 def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), refuse: Refuse = refuse) -> None:
     """Make an app answer refusals, invalid fields, unknown paths and crashes by `refuse`."""
+    problem = RecurringProblem(log, "unavailable", quiet_s=QUIET_S)
 
     async def on_refusal(request: Request, refusal: Refusal) -> Response:
         return refuse(refusal, request)
@@ -82,7 +83,7 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), ref
         return refuse(_translate(request, error), request)
 
     async def on_unavailable(request: Request, error: Exception) -> Response:
-        log.warning("unavailable", path="/".join(request.url.path.split("/")[:3]), error=str(error)[:300])
+        problem.note(error, path="/".join(request.url.path.split("/")[:3]))
         return refuse(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), request)
 
     async def on_crash(request: Request, error: Exception) -> Response:
