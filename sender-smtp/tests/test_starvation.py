@@ -5,6 +5,7 @@ The script is drawn anew in each run; a failure names the seed that repeats it.
 
 import secrets
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -58,13 +59,15 @@ PASSING: Sequence[Step] = (
 
 
 async def send_all(
-    seed: int, poison: dict[str, Step], sender_domains: Sequence[str], domains: Sequence[str]
+    seed: int, poison: dict[str, Step], sender_domains: Sequence[str], domains: Sequence[str], *, workers: int = 1
 ) -> Status | None:
-    """Send mails, one of them poisoned, over a real server; return what became of that one."""
+    """Send mails, one of them poisoned, over a real server; return what became of that one.
+
+    Each attempt is made by any of the workers, which know nothing of one another.
+    """
     random, clock = begin(seed)
     async with smtp_server(extensions=["ENHANCEDSTATUSCODES"]) as server:
         address = ServerAddress(server.host, server.port, "none", "example.com", None)
-        paces = Domains(PRESETS, clock, clock.sleep)
         arrivals = draw_arrivals(random)
         mails = {}
         for n, name in enumerate(arrivals):
@@ -73,27 +76,35 @@ async def send_all(
             mails[name] = rendered.make_mail(n, f"{name}@{random.choice(domains)}")
         server.poison[mails[POISON].recipient] = poison
 
-        async with sending_to(address, timeouts=QUICK, clock=clock, domains=paces) as sending:
+        async with AsyncExitStack() as stack:
+            sendings = [
+                await stack.enter_async_context(
+                    sending_to(address, timeouts=QUICK, clock=clock, domains=Domains(PRESETS, clock, clock.sleep))
+                )
+                for _ in range(workers)
+            ]
 
             async def send(name: str) -> Result:
-                return await sending.send(mails[name])
+                return await random.choice(sendings).send(mails[name])
 
             settled = await play(clock, arrivals, send, random, 3_600.0)
     assert find_starved(settled, arrivals) == {}
     return settled[POISON][0] if POISON in settled else None
 
 
-async def test_whatever_is_answered_about_one_mail_others_go_within_a_minute() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_whatever_is_answered_about_one_mail_others_go_within_a_minute(workers: int) -> None:
     first = secrets.randbits(32)
     for seed in range(first, first + ROUNDS):
         random, _ = begin(seed)
         poison = {random.choice(("RCPT", "DATA", "DOT")): random.choice((*FINAL, *PASSING))}
         try:
-            await send_all(seed, poison, ("x.cn", "y.cn")[: random.choice((1, 2))], ("qq.com", "z.cn"))
+            await send_all(seed, poison, ("x.cn", "y.cn")[: random.choice((1, 2))], ("qq.com", "z.cn"), workers=workers)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {poison}") from error
 
 
 @pytest.mark.parametrize("answer", FINAL)
-async def test_a_mail_that_is_refused_whatever_others_are_fails_and_stops_no_other(answer: Step) -> None:
-    assert await send_all(1, {"RCPT": answer}, ("x.cn",), ("z.cn",)) is Status.FAILED
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_mail_that_is_refused_whatever_others_are_fails_and_stops_no_other(answer: Step, workers: int) -> None:
+    assert await send_all(1, {"RCPT": answer}, ("x.cn",), ("z.cn",), workers=workers) is Status.FAILED
