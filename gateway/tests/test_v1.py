@@ -182,8 +182,8 @@ async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: RunningGat
         (
             "POST /api/v2/messages",
             mail(attachment=[{"name": "a", "file": ""}]),
-            "attachment.name",
-            "attachment.filename",
+            "attachment.0.name",
+            "attachment.0.filename",
         ),
         ("POST /api/v2/resend", {"uncertian": True}, "uncertian", "uncertain"),
         ("PATCH /api/v2/channels/smtp", {"pause": True}, "pause", "paused"),

@@ -277,13 +277,11 @@ def _refuse_unknown_fields(fields: Mapping[str, Any], method: ChannelSpec) -> No
     """
     attachment = fields.get("attachment")
     known: Sequence[str] = content.fields(method.content)
-    for field, values in (
-        ("content", [fields["content"]]),
-        ("attachment", attachment if isinstance(attachment, list) else [attachment]),
-    ):
-        for value in values:
-            if not isinstance(value, dict):
-                continue
+    files = enumerate(attachment) if isinstance(attachment, list) else ()
+    objects = {"content": fields["content"], "attachment": attachment}
+    objects |= {f"attachment.{number}": file for number, file in files}
+    for field, value in objects.items():
+        if isinstance(value, dict):
             unknown = [name for name in value if name not in known]
             if unknown and len(unknown) < len(value) and not has_nul(value):
                 raise refuse_unknown_field(f"{field}.{unknown[0]}", known)
