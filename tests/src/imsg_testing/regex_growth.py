@@ -10,10 +10,21 @@ from time import process_time
 from typing import Any
 
 SIZES = (1_024, 65_536)
-"""Characters. Exponential patterns are found in the short text, quadratic ones in the long."""
+"""Characters. Exponential patterns are found in the short text, most quadratic ones in the long."""
 
 MAX_S = 0.1
-"""Processor seconds that a text may take: a linear pattern needs 0.04 s at most, a quadratic one 0.2 s at least."""
+"""Processor seconds that a text may take: a linear pattern needs 0.04 s at most."""
+
+DOUBTFUL_S = 0.005
+"""Processor seconds of the long text from which a text of LONGER times its length is measured too.
+
+A quadratic pattern takes less than MAX_S where it looks at few places: `[^>]*>` after twenty fixed characters.
+"""
+
+LONGER = 8
+
+MAX_GROWTH = 22
+"""How many times as long that text may take: 8 is linear, 64 quadratic."""
 
 UNBOUNDED = 64
 """A repeat that allows so many counts as endless."""
@@ -51,25 +62,45 @@ class Shape:
         """Return the text with about `length` characters."""
         return self.beginning + self.repeated * (length // len(self.repeated)) + self.end
 
+    def encode(self, length: int, *, is_bytes: bool) -> Any:  # noqa: ANN401  what the pattern matches
+        """Return the text, or its bytes."""
+        text = self.text(length)
+        return text.encode("latin-1", "replace") if is_bytes else text
+
     def __str__(self) -> str:
         """Return the shape as an expression."""
         return f"{self.beginning!r} + {self.repeated!r} * n + {self.end!r}"
 
 
 def find_slow_shape(pattern: Pattern) -> str:
-    """Return the method and the shape for which a pattern takes more than MAX_S; empty for a linear pattern."""
+    """Return the method and the shape for which a pattern takes more than linear time; empty for a linear pattern."""
     source: Any = pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text
     compiled = re.compile(source, pattern.flags)
     for method, shape, size in product(pattern.methods, sorted(shapes(pattern.text, compiled.flags)), SIZES):
-        text: Any = shape.text(size).encode("latin-1", "replace") if pattern.is_bytes else shape.text(size)
         call = getattr(compiled, method)
-        if _measure(call, text) > MAX_S and _measure(call, text) > MAX_S:  # once may be the machine's doing
+        text = shape.encode(size, is_bytes=pattern.is_bytes)
+        took_s = _measure(call, text, MAX_S * 2)
+        if took_s > MAX_S:
+            is_slow = _measure(call, text, MAX_S * 2) > MAX_S  # once may be the machine's doing
+        else:
+            is_slow = size == SIZES[-1] and took_s > DOUBTFUL_S and _grows(call, shape, took_s, pattern)
+        if is_slow:
             return f"{method} {shape}"
     return ""
 
 
-def _measure(match: Callable[[Any], object], text: str | bytes) -> float:
-    """Return the processor seconds of a call. `re` looks for signals, so that a timer ends an exponential match."""
+def _grows(match: Callable[[Any], object], shape: Shape, took_s: float, pattern: Pattern) -> bool:
+    """Return whether a longer text takes more than its share of time, twice."""
+    text = shape.encode(SIZES[-1] * LONGER, is_bytes=pattern.is_bytes)
+    limit_s = took_s * MAX_GROWTH
+    return all(_measure(match, text, limit_s) >= limit_s for _ in range(2))
+
+
+def _measure(match: Callable[[Any], object], text: str | bytes, limit_s: float) -> float:
+    """Return the processor seconds of a call, at most `limit_s`.
+
+    `re` looks for signals, so that a timer ends an exponential match.
+    """
 
     def interrupt(*_: object) -> None:
         raise TimeoutError
@@ -77,11 +108,11 @@ def _measure(match: Callable[[Any], object], text: str | bytes) -> float:
     before = signal.signal(signal.SIGVTALRM, interrupt)
     start = process_time()
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, MAX_S * 2)
+        signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
         match(text)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     except TimeoutError:
-        return MAX_S * 2
+        return limit_s
     finally:
         signal.signal(signal.SIGVTALRM, before)
     return process_time() - start
