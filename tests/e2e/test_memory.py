@@ -16,11 +16,11 @@ CLIENTS = 8
 
 MAILS = 8_000
 
-GROWN_MIB = 5.0
-"""What a last round may add, when the caches are full.
+ROUNDS = 5
+"""How many there are at most. The caches of the databases are full after 24,000 mails, the later the busier it is."""
 
-Statements kept for each number of rows added 20 MiB and more, one more connection's cache of 8 MB its 8.
-"""
+LEAK_MIB = 2.0
+"""What every round adds where something stays: a quarter of a kilobyte for each mail."""
 
 
 @pytest.fixture
@@ -68,12 +68,14 @@ def read_resident_mib(deployment: Deployment) -> float:
 
 
 def test_single_mails_leave_nothing_behind_in_memory(deployment: Deployment) -> None:
-    send(deployment, 2 * MAILS)
-    filled = read_resident_mib(deployment)
-
     send(deployment, MAILS)
+    grown_mib: list[float] = []
+    while not grown_mib or (min(grown_mib) >= LEAK_MIB and len(grown_mib) < ROUNDS):
+        before = read_resident_mib(deployment)
+        send(deployment, MAILS)
+        grown_mib.append(read_resident_mib(deployment) - before)
 
-    assert read_resident_mib(deployment) - filled < GROWN_MIB
+    assert min(grown_mib) < LEAK_MIB, grown_mib
 
 
 @pytest.mark.parametrize("inbox_bytes", [32 * 1024 * 1024])
