@@ -29,7 +29,7 @@ from imsg_web.service_client import Peer, connect
 KEY = (SecretStr("key"),)
 ADMIN = user("admin", role="admin")
 OWNER = user()
-WITHIN_S = 15.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class Running:
             use_tls=False,
             start_tls=False,
             local_hostname="mx.example.org",
-            timeout=5,
+            timeout=30,
         )
         await smtp.connect()
         yield smtp
@@ -308,7 +308,7 @@ async def test_who_says_nothing_is_let_go_and_makes_room() -> None:
             async with running.client():
                 pass
         assert "421" in repr(busy.value)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for reader, writer in slow:
                 await reader.read(-1)
                 writer.close()
@@ -344,14 +344,14 @@ async def test_a_message_that_is_being_kept_is_answered_before_the_end() -> None
         asyncio.get_running_loop().call_later(0.2, recorder.gate.set if recorder.gate else lambda: None)
         while not any(session.is_ingesting for session in running.listener.sessions):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert b"250 2.0.0 kept" in await reader.read(-1)
     writer.close()
 
 
 async def _speak_tls(running: Running, ca: Path) -> None:
     context = ssl.create_default_context(cafile=str(ca))
-    smtp = SMTP(hostname="localhost", port=running.port, use_tls=False, start_tls=True, tls_context=context, timeout=5)
+    smtp = SMTP(hostname="localhost", port=running.port, use_tls=False, start_tls=True, tls_context=context, timeout=30)
     async with smtp:
         assert not smtp.supports_extension("auth")
         await smtp.sendmail("", [OURS], BOUNCE)

@@ -22,7 +22,7 @@ from imsg_testing.servers import Valkey
 from imsg_testing.smtp_server import SmtpServer, smtp_server
 from imsg_web.service import Service
 
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ async def test_what_redis_lost_is_written_again(followers: Followers, redis: Red
     async with mirroring(followers):
         await eventually(are_whole)
         await redis.call("FLUSHDB")
-        await eventually(are_whole, within_s=4)
+        await eventually(are_whole)
 
 
 async def test_what_redis_missed_is_mended_at_the_start(store: Store, redis: Redis) -> None:

@@ -25,7 +25,7 @@ from imsg_wechat import crypto, replies
 from imsg_wechat.main import app, check_accounts
 from imsg_wechat.settings import Settings, WeChat
 
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")

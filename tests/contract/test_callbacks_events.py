@@ -73,7 +73,7 @@ async def test_a_reader_waits_and_gets_their_own_alone_and_an_empty_answer_leads
     found, cursor = await bench.read()
     assert found == ["evt_1"]
 
-    waiting = asyncio.create_task(bench.read(cursor, wait_s=20))
+    waiting = asyncio.create_task(bench.read(cursor, wait_s=60))
     await asyncio.sleep(0)
     await bench.append(event("evt_3", OTHER))
     await bench.append(event("evt_4"))
@@ -87,23 +87,23 @@ async def test_a_reader_waits_and_gets_their_own_alone_and_an_empty_answer_leads
 
 async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_often(bench: Bench) -> None:
     _, cursor = await bench.read()
-    waiting = [asyncio.create_task(bench.read(cursor, wait_s=20)) for _ in range(MAX_WAITING_READS)]
+    waiting = [asyncio.create_task(bench.read(cursor, wait_s=60)) for _ in range(MAX_WAITING_READS)]
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(5):
-        assert (await bench.read(cursor, wait_s=20))[0] == [], "one more is answered soon"
-        another = asyncio.create_task(bench.read(cursor, wait_s=20, user=OTHER))
+    async with asyncio.timeout(30):
+        assert (await bench.read(cursor, wait_s=60))[0] == [], "one more is answered soon"
+        another = asyncio.create_task(bench.read(cursor, wait_s=60, user=OTHER))
     async with bench.database.writing() as connection:
         await append(connection, [event("evt_1")], bench.now)
     bench.reader.wake([OTHER])
     await asyncio.sleep(0.05)
     assert not any(one.done() for one in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
     bench.reader.wake([USER])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MAX_WAITING_READS
     await bench.append(event("evt_2", OTHER))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await another)[0] == ["evt_2"]
-        assert (await bench.read(cursor, wait_s=20))[0] == ["evt_1"]
+        assert (await bench.read(cursor, wait_s=60))[0] == ["evt_1"]
 
 
 async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:

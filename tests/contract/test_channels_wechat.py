@@ -32,7 +32,7 @@ from imsg_wechat.main import Timeouts, WeChat, open_channel
 from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Store
 
-WITHIN_S = 15.0
+WITHIN_S = 60.0
 """How long a channel may take to answer, whatever its provider does."""
 
 PATIENT = Timeouts(connect_s=5, call_s=5)

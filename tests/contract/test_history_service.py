@@ -33,7 +33,7 @@ from imsg_web import service_client
 KEY = (SecretStr("key"),)
 ADMIN = user("admin", role="admin")
 RETENTION = timedelta(days=90)
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def now() -> datetime:

@@ -34,7 +34,7 @@ SIGNING = "whsec_" + "bm90aGluZyBidXQgb2N0ZXRzIHRvIHNpZ24gYnk="
 SPOKEN = "a-secret-of-the-url-0123456789"
 DOMAIN = "bounce.tiancun.cn"
 NOBODY = "redis://127.0.0.1:1/0"
-WITHIN_S = 15.0
+WITHIN_S = 60.0
 
 ADMIN = user("admin", role="admin")
 

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,14 +118,12 @@ async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = postgres.url.rpartition("@")[2]
         url = f"postgresql://imsg:imsg@127.0.0.1:{silent.getsockname()[1]},{place}"
-        begun = time.monotonic()
         async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
             found = await connection.run_sync(lambda opened: opened.connection.driver_connection)
             assert found is not None
             options = found._transport.get_extra_info("socket")
             assert options.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert options.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8_000
-        assert time.monotonic() - begun < 10
 
 
 async def test_a_socket_in_a_folder_will_do(postgres: Postgres) -> None:

@@ -22,7 +22,7 @@ from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 LAST_MOMENT_S = 1.0
 OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=2)
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.long  # each waits for the probes of a service
 
 KEY = (SecretStr("a key between services, long enough"),)
 USER = "0199" + "a" * 28
-WITHIN_S = 40.0
+WITHIN_S = 60.0
 
 REFUSALS = {
     "disk_full": "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'",

@@ -25,7 +25,7 @@ from imsg_testing.waiting import eventually
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 OPTIONS = DatabaseOptions("test", busy_timeout_s=1, statement_timeout_s=1)
-WITHIN_S = 15
+WITHIN_S = 60.0
 SERVICES = (AUTH, HISTORY, WECHAT, CATALOG, CALLBACKS)
 
 MIGRATION = """

@@ -58,7 +58,7 @@ def test_a_cancelled_caller_gives_its_connection_back_whole(tmp_path: Path) -> N
             holder.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await holder
-            async with asyncio.timeout(5), engine.connect() as connection:
+            async with asyncio.timeout(30), engine.connect() as connection:
                 assert await connection.scalar(text("SELECT 1")) == 1
 
     run(work, tmp_path)

@@ -14,8 +14,8 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_contract.topology import Topology
 from imsg_testing.waiting import eventually
 
-READY_WITHIN_S = 30.0
-ARRIVES_WITHIN_S = 15.0
+READY_WITHIN_S = 60.0
+ARRIVES_WITHIN_S = 60.0
 
 
 def unready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AbstractAsyncContextManager[Broker]:

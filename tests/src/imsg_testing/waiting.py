@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 def wait(
     holds: Callable[[], bool],
-    within_s: float = 30.0,
+    within_s: float = 60.0,
     every_s: float = 0.02,
     why: Callable[[], str] = lambda: "it did not come true in time",
 ) -> None:
@@ -18,7 +18,7 @@ def wait(
         time.sleep(every_s)
 
 
-async def eventually(holds: Callable[[], Awaitable[object]], within_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[object]], within_s: float = 30.0) -> None:
     """Wait until a condition answers something true. Raises TimeoutError when it does not in time."""
     async with asyncio.timeout(within_s):
         while True:
