@@ -181,8 +181,8 @@ def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
 
 @pytest.fixture
 def pooled_url(pgbouncer: PgBouncer, postgres_database: str) -> str:
-    """Name an empty database, through PgBouncer."""
-    return pgbouncer.url_of(postgres_database.rpartition("/")[2])
+    """Name an empty database, through PgBouncer, which answers late on a busy machine."""
+    return f"{pgbouncer.url_of(postgres_database.rpartition('/')[2])}?connect_timeout=30"
 
 
 async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pooled_url: str) -> None:
