@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from imsg_contract.roles import ROLES
@@ -83,6 +84,25 @@ def test_an_auditor_sees_every_message_and_the_content_of_none(deployment: Deplo
         seen = deployment.call("GET", path, id=accepted["id"], token=auditor)
         assert "wang.wu@example.com" in str(seen)
         assert secret not in str(seen)
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [
+        ("admin", "/send /audit /users"),
+        ("operator", "/send /audit /users"),
+        ("auditor", "/audit /users"),
+        ("user", "/send"),
+    ],
+)
+def test_the_web_page_shows_each_role_its_pages(deployment: Deployment, role: str, shown: str) -> None:
+    form = {"username": f"a-{role}", "password": PASSWORD}
+    with httpx.Client(base_url=deployment.url, timeout=60, headers={"accept": "text/html"}) as browser:
+        assert browser.post("/login", data=form, headers={"origin": deployment.url}).status_code == 303
+        statuses = {path: browser.get(path).status_code for path in ("/send", "/audit", "/users")}
+
+    assert {path for path, status in statuses.items() if status == 200} == set(shown.split())
+    assert {status for status in statuses.values() if status != 200} <= {403}
 
 
 def test_an_auditor_sends_nothing_by_either_version(deployment: Deployment) -> None:

@@ -127,7 +127,8 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
 
 def is_visible(page: Page, view: View) -> bool:
     """Tell whether a person may see a page here."""
-    return (page.group is Group.USER or view.session.sees_all) and (view.has_sandbox or not page.needs_sandbox)
+    is_for = view.session.role in page.roles and (page.group is Group.USER or view.session.sees_all)
+    return is_for and (view.has_sandbox or not page.needs_sandbox)
 
 
 def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:

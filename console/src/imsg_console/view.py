@@ -15,6 +15,7 @@ from imsg_console.sandbox_client import Sandbox
 from imsg_console.session import Session
 from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
+from imsg_contract.roles import EVERYBODY, Roles
 
 
 class Group(Enum):
@@ -80,3 +81,5 @@ class Page:
     """Whether it is shown only where the sandbox runs."""
     under: str = ""
     """The path of its parent, for a page that is not in the navigation."""
+    roles: Roles = EVERYBODY
+    """Who may see it, of those for whom its group is."""

@@ -14,6 +14,7 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import button, element, style_sheet
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
+from imsg_contract.roles import SENDERS
 
 
 async def show(view: View) -> None:
@@ -76,4 +77,4 @@ async def _fill(view: View, form: SendForm, like: str) -> None:
         notice(view.t("send.like_attachments"), "info")
 
 
-PAGE = Page("/send", "send", Group.USER, show, icon="send")
+PAGE = Page("/send", "send", Group.USER, show, icon="send", roles=SENDERS)
