@@ -40,7 +40,7 @@ WORDS = {
         "scope": "管理用户",
         "missing": "请填写名称",
         "query": "查询消息",
-        "refused": "管理员的密钥",
+        "refused": "密钥不能有 users",
     },
     "en": {
         "new": "Make a key",
@@ -63,7 +63,7 @@ WORDS = {
         "scope": "manage users",
         "missing": "Enter a name",
         "query": "read messages",
-        "refused": "administrator's key",
+        "refused": "cannot have users",
     },
 }
 
