@@ -130,7 +130,7 @@ async def test_who_sends_too_many_single_messages_at_once_goes_with_the_lists(ga
     await gateway.client.post("/api/send", json=mail(token=token))
     await post(gateway, token=other)
     await post(gateway, token=token, category="code")
-    assert await depths(gateway) == {Lane.PRIORITY: 1, Lane.NORMAL: MAX_BURST + 1, Lane.BULK: 4}
+    assert await depths(gateway) == {Lane.PRIORITY: 1, Lane.NORMAL: MAX_BURST + 1, Lane.BULK: 4, Lane.TEST: 0}
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert (job.lane, len(job.recipients)) == (Lane.BULK, 1)
 
@@ -138,7 +138,7 @@ async def test_who_sends_too_many_single_messages_at_once_goes_with_the_lists(ga
 async def test_codes_past_what_one_user_may_send_at_once_go_with_the_single_messages(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="1", **MANY)
     await flood(gateway, MAX_BURST + 5, token=token, category="code")
-    assert await depths(gateway) == {Lane.PRIORITY: MAX_BURST, Lane.NORMAL: 5, Lane.BULK: 0}
+    assert await depths(gateway) == {Lane.PRIORITY: MAX_BURST, Lane.NORMAL: 5, Lane.BULK: 0, Lane.TEST: 0}
     (job,) = await gateway.jobs()
     assert (job.category, job.lane) == (Category.CODE, Lane.NORMAL)
     assert job.expires_at - job.accepted_at == timedelta(minutes=10)
@@ -148,7 +148,7 @@ async def test_a_code_that_is_sent_again_is_one_still_and_overtakes_nobody(gatew
     token = await gateway.user(may_send_codes="0")
     old = {
         "errorCode": 0, "request": "0" * 32, "username": "zhang", "user_id": id_of("zhang"),
-        "method": "smtp", "account": None,
+        "method": "smtp", "account": None, "test": False,
         "content": {"subject": "登录验证码", "text": "482913"}, "content_at": None, "attachments": [],
         "reference": None, "category": "code",
         "recipients": [{"n": 0, "to": "li@example.com", "address": "li@example.com"}],

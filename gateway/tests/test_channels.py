@@ -19,7 +19,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     answer = await gateway.client.get("/api/v2/channels", params={"token": token})
     channels = {channel["method"]: channel for channel in answer.json()["channels"]}
     assert tuple(channels) == METHODS
-    lanes = {"priority": 0, "normal": 1, "bulk": 1}
+    lanes = {"priority": 0, "normal": 1, "bulk": 1, "test": 0}
     smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "lanes": lanes, "consumers": 0}
     assert channels["smtp"] == {**smtp, "senders": [], "reply_to": [], "providers": []}
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")

@@ -210,6 +210,7 @@ async def test_a_key_is_the_same_with_a_slash_at_the_end_of_the_path(gateway: Ru
             "user_id": id_of("zhang"),
             "method": "smtp",
             "account": None,
+            "test": False,
             "attachments": [],
             "content": {"subject": "a", "text": "b"},
             "content_at": None,

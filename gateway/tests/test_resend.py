@@ -22,6 +22,7 @@ def old(**fields: Any) -> JSONResponse:  # noqa: ANN401  any JSON
         "user_id": id_of("zhang"),
         "method": "smtp",
         "account": None,
+        "test": False,
         "content": {"subject": "a", "text": "b"},
         "content_at": None,
         "attachments": [],

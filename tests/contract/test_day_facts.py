@@ -10,17 +10,20 @@ from pydantic import SecretStr
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_database.address import read_url
 from imsg_history.database import Database, connect
 from imsg_history.eraser import Eraser
 from imsg_history.latency_stats import LatencyStatistics, find_percentile
 from imsg_history.ownership import Ownership
+from imsg_history.queries import StatsQuery
+from imsg_history.stats import Statistics, find_span
 from imsg_history.tables import day_facts, messages, requests
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_testing.history_store import RETENTION, count_messages, keep, read_day_facts
+from imsg_testing.history_store import ADMIN, RETENTION, count_messages, keep, read_day_facts
 from imsg_testing.waiting import eventually
 
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
@@ -42,6 +45,23 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
         key: {"messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1}
     }
     assert facts == await count_messages(database)
+
+
+async def test_what_test_keys_send_is_in_no_statistic(database: Database) -> None:
+    to = ("li@example.com", "wang@example.com")
+    for sent in (job(at=NOW, to=to), job(at=NOW, to=to, lane=Lane.TEST)):
+        await keep(database, sent, outcome(sent, Status.SENT), outcome(sent, Status.FAILED, 1, code="550"))
+    facts = (await read_day_facts(database)).values()
+    assert sum(fact["messages"] for fact in facts) == 2
+    zone, since, until = ZoneInfo("UTC"), NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+    span = find_span(
+        StatsQuery.model_validate({"since": since.isoformat(), "until": until.isoformat()}), ADMIN, zone, NOW
+    )
+    buckets = await Statistics(database, zone).count(span)
+    assert [bucket["counts"] for bucket in buckets if bucket["counts"]] == [{"smtp": {"sent": 1, "failed": 1}}]
+    assert [cause["count"] for cause in await Statistics(database, zone).count_failures(span)] == [1]
+    (found,) = await LatencyStatistics(database, zone).find(None, since, until, by_day=False)
+    assert found["sent"]["count"] == 1
 
 
 async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Database) -> None:

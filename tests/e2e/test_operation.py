@@ -73,7 +73,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "why": "邮件服务器搬迁",
         "until": None,
         "waiting": 1,
-        "lanes": {"priority": 0, "normal": 1, "bulk": 0},
+        "lanes": {"priority": 0, "normal": 1, "bulk": 0, "test": 0},
         "consumers": 0,
     }
     assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]

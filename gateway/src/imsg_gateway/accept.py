@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
 from imsg_contract.errors import Refusal
+from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
@@ -22,8 +23,8 @@ from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
-from imsg_limits.caps import Caps
-from imsg_limits.quota import Charged, Quota
+from imsg_limits.caps import CapCheck, CapRow, Caps
+from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Exhausted, Quota, Window
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -86,7 +87,7 @@ class Acceptor:
         """
         method, kind = draft.method.name, kind_of(draft)
         self._providers.check(method)
-        self._backpressure.check(method, lane_of(kind))
+        self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))
         now = self._now()
         expires_at = now + (draft.lifetime or draft.method.lifetime)
         stored, content_at = _split_off(draft)
@@ -101,20 +102,20 @@ class Acceptor:
             expires_at=expires_at,
         )
         # A list may be too long, so its body is written before the charge. A single message waits for its lane.
-        body = write(lane=lane_of(None)) if kind is None else b""
+        body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        cap = None
-        if kind is not None:
-            cap = await self._caps.prepare(method, draft.category, owner.user_id, draft.recipients[0].address)
-        charged = await credential.charge(Cost(len(draft.recipients), kind, _count_segments(draft), method, cap))
+        cost = Cost(len(draft.recipients), kind, _count_segments(draft), method, is_test=draft.is_test)
+        if draft.is_test:
+            _refuse_magic(draft, cost, credential.zone, now)
+        charged = await credential.charge(cost._replace(cap=await self._find_cap(draft, cost, owner)))
         if (sender := draft.sender) is not None and not charged.may_send_by(sender):
             await self._refund(charged)
             raise Refusal("may_not_send_by", sender=sender)
-        lane = lane_of(kind, is_crowded=charged.is_crowded)
+        lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
         events = charged.events if owner.username == credential.username else owner.events
         body = stamp(body or write(lane=lane), events)
         try:
@@ -131,6 +132,12 @@ class Acceptor:
                 await self._refund(charged)
             raise
         return Accepted(answer, limits.headers(charged.windows))
+
+    async def _find_cap(self, draft: Draft, cost: Cost, owner: Owner) -> CapCheck | None:
+        """Return the caps of a single message's address; a list's are counted by the sender alone, a test's never."""
+        if cost.kind is None or draft.is_test:
+            return None
+        return await self._caps.prepare(cost.method, draft.category, owner.user_id, draft.recipients[0].address)
 
     async def publish(self, method: str, lane: Lane, body: bytes, request: str, *, is_repeat: bool = False) -> None:
         """Publish a Job; repeat it for a while where the outcome is unknown.
@@ -195,6 +202,18 @@ class Acceptor:
         except (RedisUnavailable, RedisRefused) as away:
             # A request that was not accepted stays charged until its window ends.
             self._refund_problem.note(away)
+
+
+def _refuse_magic(draft: Draft, cost: Cost, zone: tzinfo, now: datetime) -> None:
+    """Refuse a test to a magic recipient that provokes a refusal. Raises Refusal."""
+    for recipient in draft.recipients:
+        match find_refusal(draft.method.name, recipient.address):
+            case "quota_used_up":
+                opens_at = int(now.timestamp()) + RETRY_AFTER_S
+                window = Window(TESTS_PER_DAY, "user", MAX_TESTS, MAX_TESTS, opens_at, RETRY_AFTER_S)
+                raise limits.refuse_exhausted(Exhausted((window,), window), cost.recipients, cost.segments, zone)
+            case "recipient_cap" if cost.kind is not None:  # of a list the sender settles it
+                raise limits.refuse_capped(Capped(CapRow("test", draft.method.name, None, "user", "minute", 1), 60.0))
 
 
 def _count_segments(draft: Draft) -> int:

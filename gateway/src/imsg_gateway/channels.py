@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imsg_broker.port import Broker, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
+from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, LIVE_LANES, Lane, channel_key, providers_key
 from imsg_gateway.credentials import Credential
 from imsg_gateway.provider_reports import Provider, merge
 from imsg_gateway.published_names import PublishedNames
@@ -147,7 +147,11 @@ class Channels:
         counts: dict[str, Any] = {"waiting": None, "lanes": None, "consumers": None}
         if loads is not None:
             depths = {lane: load.depth for lane, load in loads.items()}
-            counts = {"waiting": sum(depths.values()), "lanes": depths, "consumers": count_consumers(loads)}
+            counts = {
+                "waiting": sum(depths[lane] for lane in LIVE_LANES),
+                "lanes": depths,
+                "consumers": count_consumers(loads),
+            }
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":

@@ -61,7 +61,7 @@ class Checker:
                 count=len(draft.recipients) - len(left) - len(unreached),
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
-                suppressed=await self._count_suppressed(draft),
+                suppressed=0 if draft.is_test else await self._count_suppressed(draft),
                 limits=_limits(me),
                 problems=list(islice(problems, MOST_PROBLEMS)),
                 problems_total=len(found.wrong) + len(left) + len(unreached),

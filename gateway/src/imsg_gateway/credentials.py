@@ -43,6 +43,8 @@ class Cost(NamedTuple):
     segments: int = 0
     method: str = ""
     cap: CapCheck | None = None
+    is_test: bool = False
+    """It is charged to the quota of tests alone."""
 
 
 class Owner(NamedTuple):
@@ -63,7 +65,7 @@ class Credential(ABC):
     def __init__(self, text: str, zone: tzinfo) -> None:
         """`zone` is that of the quotas' windows."""
         self.text = text
-        self._zone = zone
+        self.zone = zone
         self._caller: Caller | None = None
 
     @property
@@ -75,6 +77,11 @@ class Credential(ABC):
     def key(self) -> CachedKey | None:
         """The key as it was verified; None for a token."""
         return None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a test key, whose messages reach nobody."""
+        return False
 
     @abstractmethod
     async def owner(self) -> Owner:
@@ -110,7 +117,7 @@ class Credential(ABC):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise refuse_exhausted(nothing_left, cost.recipients, cost.segments, self._zone)
+                    raise refuse_exhausted(nothing_left, cost.recipients, cost.segments, self.zone)
                 case Capped() as capped:
                     raise refuse_capped(capped)
                 case SendingDisabled():

@@ -70,6 +70,8 @@ class Draft(NamedTuple):
     """How long the messages are tried; None for the default of the method."""
     provider: str | None = None
     """The only provider that may send it."""
+    is_test: bool = False
+    """Whether a test key sends it, or one sent what is sent again."""
 
     @property
     def sender(self) -> str | None:
@@ -170,6 +172,7 @@ class DraftReader:
             category=category,
             lifetime=lifetime,
             provider=provider,
+            is_test=credential.is_test,
         )
         return _count(draft, counted), found
 

@@ -25,8 +25,10 @@ def kind_of(draft: Draft) -> Kind | None:
     return "code" if draft.category is Category.CODE and draft.resend_of is None else "single"
 
 
-def lane_of(kind: Kind | None, *, is_crowded: bool = False) -> Lane:
-    """Tell which lane a draft takes; what is too many at once takes the one below."""
+def lane_of(kind: Kind | None, *, is_crowded: bool = False, is_test: bool = False) -> Lane:
+    """Tell which lane a draft takes; what is too many at once takes the one below, and tests have their own."""
+    if is_test:
+        return Lane.TEST
     if kind == "code":
         return Lane.NORMAL if is_crowded else Lane.PRIORITY
     return Lane.NORMAL if kind == "single" and not is_crowded else Lane.BULK

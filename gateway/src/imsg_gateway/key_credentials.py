@@ -111,6 +111,11 @@ class KeyCredential(Credential):
         """The key as it was verified."""
         return None if self._verdict is None else self._verdict.key
 
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a test key."""
+        return self._parsed.kind == "test"
+
     async def owner(self) -> Owner:
         """Return whose it is, if it holds."""
         if self._verdict is None or not self._is_from_network(self._verdict.key):
@@ -163,6 +168,7 @@ class KeyCredential(Credential):
             segments=cost.segments,
             method=cost.method,
             cap=cost.cap,
+            is_test=cost.is_test,
         )
         if isinstance(result, TokenRevoked):
             self._authenticator.forget(self.text)

@@ -5,7 +5,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from imsg_contract.errors import Refusal
-from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, Capped, Exhausted, Per, Scope, Unit, Window
+from imsg_limits.quota import (
+    PER_DAY,
+    PER_HOUR,
+    RECIPIENTS_PER_DAY,
+    TESTS_PER_DAY,
+    Capped,
+    Exhausted,
+    Per,
+    Scope,
+    Unit,
+    Window,
+)
 
 _NAMES = {PER_HOUR.key: "hour", PER_DAY.key: "day", RECIPIENTS_PER_DAY.key: "recipients"}
 """What the headers call the quotas that v1 knows; of others it is the id."""
@@ -30,7 +41,8 @@ def headers(windows: Sequence[Window]) -> dict[str, str]:
     policies, lefts = [], []
     for window in windows:
         row = window.row
-        name = _NAMES.get(row.key, row.id) if window.scope == "user" else f"all.{row.id}"
+        name = f"all.{row.id}" if window.scope == "all" else row.id
+        name = _NAMES.get(row.key, name) if _is_own(window) else name
         unit = "" if row.counts == "requests" else f';qu="{row.counts}"'
         policies.append(f'"{name}";q={window.limit};w={_LENGTHS_S[row.per]}{unit}')
         lefts.append(f'"{name}";r={window.left};t={window.opens_in_s}')
@@ -46,7 +58,7 @@ def refuse_exhausted(found: Exhausted, recipients: int, segments: int, zone: tzi
     unit_zh, unit_en = _UNITS[row.counts]
     scope_zh, scope_en = _SCOPES[window.scope]
     return Refusal(
-        _REASONS.get(row.key, "quota_used_up") if window.scope == "user" else "quota_used_up",
+        _find_reason(window),
         extra={"quota": row.id, "left": window.left, "opens_at": opens},
         limit=window.limit,
         left=window.left,
@@ -76,3 +88,12 @@ def refuse_capped(found: Capped) -> Refusal:
         after=after,
         retry_after_s=after,
     )
+
+
+def _find_reason(window: Window) -> str:
+    return _REASONS.get(window.row.key, "quota_used_up") if _is_own(window) else "quota_used_up"
+
+
+def _is_own(window: Window) -> bool:
+    """Return whether it is one of the user's own quotas, of which some have names of v1."""
+    return window.scope == "user" and window.row != TESTS_PER_DAY

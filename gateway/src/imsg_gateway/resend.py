@@ -62,6 +62,8 @@ class Resends:
         caller = await credential.authenticate()
         found = await self._find(path, caller, params, wanted.id)
         await credential.require(f"{SEND}{found['method']}")
+        if credential.is_test and not found["test"]:
+            raise Refusal("not_a_test", id=wanted.id[:64])
         owner = await self._find_owner(found, caller)
         recipients = found["recipients"]
         if not recipients:
@@ -117,6 +119,7 @@ class Resends:
             resend_of=resend_of,
             reference=found.get("reference"),
             category=category,
+            is_test=found["test"],
             lifetime=timedelta(seconds=CODE_S) if category is Category.CODE else None,
         )
         return await self._drafts.refresh(draft, username)

@@ -130,6 +130,7 @@ class TokenCredential(Credential):
             segments=cost.segments,
             method=cost.method,
             cap=cost.cap,
+            is_test=cost.is_test,
         )
 
     async def _verify_again(self, stale: StaleToken) -> None:

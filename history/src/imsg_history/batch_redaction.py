@@ -30,6 +30,8 @@ MASK = "hmac:"
 
 SLICE = 1_000
 
+LANES_OF_LISTS = (Lane.BULK, Lane.TEST)
+
 
 @dataclass(frozen=True, slots=True)
 class ErasedPeople:
@@ -125,7 +127,7 @@ async def redact_messages(connection: AsyncConnection, batch: MergedBatch, erase
         request = batch.requests[name]
         gone = erased.build_is_gone(request.accepted_at)
         # A dead-lettered chunk says nothing of the other chunks.
-        is_empty = len(people) == counts[name] and (name in batch.jobs or request.lane != Lane.BULK)
+        is_empty = len(people) == counts[name] and (name in batch.jobs or request.lane not in LANES_OF_LISTS)
         if is_empty:
             await connection.execute(delete(attachments).where(attachments.c.request == name))
         is_named = redaction.mentions(

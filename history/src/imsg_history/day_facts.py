@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_database.arrays import as_parameters, insert_rows, is_one_of
 from imsg_database.engines import is_postgres
@@ -83,7 +84,7 @@ async def record(connection: AsyncConnection, changes: Counter[Change]) -> None:
     facts: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for change, count in changes.items():
         request = of_request.get(change.request)
-        if request is None:  # maintenance deletes it at this moment: its facts stay as they are
+        if request is None:  # a test; or maintenance deletes it at this moment, and its facts stay as they are
             continue
         for counted, sign in ((change.before, -1), (change.after, 1)):
             if counted is None:
@@ -104,7 +105,8 @@ async def _read_requests(connection: AsyncConnection, names: list[str]) -> dict[
     found: dict[str, Mapping[Any, Any]] = {}
     for first in range(0, len(names), SLICE):
         is_one = is_one_of(requests.c.request, names[first : first + SLICE], is_postgres=is_postgres(connection))
-        rows = await connection.execute(select(*(requests.c[name] for name in columns)).where(is_one))
+        is_live = requests.c.lane != Lane.TEST.value
+        rows = await connection.execute(select(*(requests.c[name] for name in columns)).where(is_one, is_live))
         found |= {row["request"]: row for row in rows.mappings()}
     return found
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import EVENT
+from imsg_contract.topology import EVENT, Lane
 from imsg_contract.wire import Event, EventKind, Events, Status, message_id
 from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
@@ -44,7 +44,7 @@ LONGEST_WAIT_S = 10.0
 ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
 """Statuses whose code and detail are an error."""
 
-UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None}
+UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None, "test": False}
 """What events say of a request that maintenance has deleted."""
 
 OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
@@ -232,8 +232,11 @@ async def _read_requests(connection: AsyncConnection, rows: Sequence[Row[Any]]) 
     if not rows:
         return EventBatch((), {}, {}, {})
     is_among = _is_among(connection, {row.request for row in rows})
-    found = await connection.execute(select(requests.c.request, requests.c.reference, requests.c.key).where(is_among))
-    of = {row.request: {"reference": row.reference, "key": row.key} for row in found}
+    columns = (requests.c.request, requests.c.reference, requests.c.key, requests.c.lane)
+    of = {
+        row.request: {"reference": row.reference, "key": row.key, "test": row.lane == Lane.TEST}
+        for row in await connection.execute(select(*columns).where(is_among))
+    }
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
     settled = await _count_settled(connection, watched) if watched else {}
     return EventBatch(rows, of, settled, await find_providers(connection, rows))

@@ -14,7 +14,7 @@ from imsg_history.database import Database
 from imsg_history.ids import find_day, first_id
 from imsg_history.latencies import LATENCIES_S
 from imsg_history.ownership import Ownership
-from imsg_history.tables import LATENCY_COUNTS, day_facts, messages
+from imsg_history.tables import LATENCY_COUNTS, TESTS, day_facts, messages
 
 MAX_HOURS = timedelta(hours=25)
 """The longest span that is read from the messages themselves; a longer one is read from the days it touches."""
@@ -49,6 +49,7 @@ class LatencyStatistics:
             messages.c.method.in_(METHODS),
             messages.c.request >= first_id(since),
             messages.c.request < first_id(until),
+            messages.c.request.not_in(TESTS),
             *(ownership.conditions(messages) if ownership else ()),
         ]
         found: defaultdict[str, Buckets] = defaultdict(_make_buckets)

@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Status, message_id
 from imsg_database.engines import is_postgres
 from imsg_history.database import Database
@@ -83,6 +84,7 @@ class MessageQuery:
                 message["reference"] = of[row.request].reference
                 message["category"] = of[row.request].category
                 message["key"] = of[row.request].key
+                message["test"] = of[row.request].lane == Lane.TEST
                 message["resent_as"] = resent.get((row.request, row.address), [])
         if not wanted.sees_content:
             shown = [message | NO_CONTENT for message in shown]

@@ -13,6 +13,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
+from imsg_contract.topology import Lane
 from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
 from imsg_history.ids import LAST_N, Name, rfc3339, time_of
@@ -168,6 +169,7 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "category": request.category,
         "reference": request.reference,
         "key": request.key,
+        "test": request.lane == Lane.TEST,
         "subject": request.subject,
         "content": json.loads(request.content) if request.content is not None else None,
         "attachments": json.loads(request.attachments),

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
 from imsg_contract.roles import OPERATORS
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Job, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import Name
@@ -120,6 +121,7 @@ def _show_request(row: Row[Any]) -> dict[str, Any]:
         "attachments": json.loads(row.attachments),
         "reference": row.reference,
         "category": row.category,
+        "test": row.lane == Lane.TEST,
     }
 
 

@@ -105,12 +105,16 @@ CategoryName = Literal["code", "notice", "marketing"]
 KeyName = Annotated[str | None, Field(description="The name of the API key that sent it; null: a log-in's token.")]
 
 
+IsTest = Annotated[bool, Field(description="Whether a test key sent it: its provider is played.")]
+
+
 class ListedShape(MessageShape):
     """One message, with what v1 has no key for."""
 
     reference: Annotated[str | None, Field(description="What the client called the request.")]
     category: CategoryName
     key: KeyName
+    test: IsTest
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
 
 
@@ -149,6 +153,7 @@ class RequestShape(AnswerPart):
     category: CategoryName
     reference: str | None
     key: KeyName
+    test: IsTest
     subject: str | None
     content: Annotated[
         str | dict[str, Any] | None,

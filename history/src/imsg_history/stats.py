@@ -18,7 +18,7 @@ from imsg_history.database import Database
 from imsg_history.ids import first_id, rfc3339
 from imsg_history.ownership import Ownership, find_ownership
 from imsg_history.queries import MAX_BUCKETS, StatsQuery
-from imsg_history.tables import RequestId, messages
+from imsg_history.tables import TESTS, RequestId, messages
 from imsg_web.callers import Caller
 
 MAX_CAUSES = 100
@@ -88,6 +88,7 @@ class Statistics:
             messages.c.status == Status.FAILED.value,
             messages.c.request >= first_id(span.since),
             messages.c.request < first_id(span.until),
+            messages.c.request.not_in(TESTS),
             *(span.ownership.conditions(messages) if span.ownership else ()),
         ]
         count = func.count().label("count")
@@ -115,6 +116,7 @@ def _select_counts(
         messages.c.status == kind.c.status,
         messages.c.request >= bucket.c.low,
         messages.c.request < bucket.c.high,
+        messages.c.request.not_in(TESTS),
     ]
     if ownership is not None:
         where += ownership.conditions(messages)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from imsg_sandbox.magic import NUMBERS, NumberTrouble
+from imsg_contract.magic_recipients import NUMBERS, NumberTrouble
 
 NORMAL = NumberTrouble("")
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -113,7 +113,9 @@ class NewKey(RequestModel):
     model_config = example({"name": "library system", "kind": "live", "scopes": ["send:smtp", "query"]})
 
     name: KeyName
-    kind: Literal["live"]
+    kind: Annotated[
+        KeyKind, Field(description="`test`: what it sends goes the whole way but to the provider, which is played.")
+    ]
     scopes: Scopes
     networks: Networks | None = None
     expires_at: ExpiresAt = None

@@ -128,6 +128,8 @@ class Message(Model):
     reference: str | None = None
     key: str | None = None
     """The name of the API key that sent it; None: a log-in's token."""
+    test: bool = False
+    """Whether a test key sent it: its provider is played."""
     category: str | None = None
     """`code`, `notice`, `marketing`; None from a server of before there were categories."""
     resend_of: str | None = None
@@ -191,6 +193,8 @@ class Request(Model):
     reference: str | None = None
     key: str | None = None
     """The name of the API key that sent it; None: a log-in's token."""
+    test: bool = False
+    """Whether a test key sent it: its provider is played."""
     category: str = "notice"
     subject: str | None = None
     content: str | dict[str, Any] | None = None

@@ -32,7 +32,9 @@ ACCEPTING = (
     "outcome_unknown",
 )
 SENDING = ("missing", *FIELDS, *LIMITS, "too_many_tries", *ACCEPTING)
-RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "redacted", *LIMITS, *ACCEPTING)
+RESENDING = (
+    "not_found", "nothing_to_resend", "already_resent", "not_a_test", "content_erased", "redacted", *LIMITS, *ACCEPTING,
+)  # fmt: skip
 
 _HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}

@@ -414,6 +414,12 @@ REASONS: Mapping[str, Reason] = {
         '{id} 中可以重发的都已经重发过了；确实要再发一次，请加上 "again": true。',
         'All of {id} that can be sent again has been; to send it once more all the same, add "again": true.',
     ),
+    "not_a_test": Reason(
+        10016,
+        409,
+        "{id} 不是用测试密钥发送的，测试密钥不能重发；请用正式密钥。",
+        "{id} was not sent by a test key, so that one can't send it again; use a live key.",
+    ),
     "cursor_expired": Reason(
         10016,
         410,

@@ -39,12 +39,17 @@ class Lane(StrEnum):
     """Single messages."""
     BULK = "bulk"
     """Lists, and single messages of a user who sends too many of them at once."""
+    TEST = "test"
+    """What test keys send, apart from all else: its provider is played."""
+
+
+LIVE_LANES = (Lane.PRIORITY, Lane.NORMAL, Lane.BULK)
+"""The lanes of real messages, which share the calls of their channel."""
 
 
 def lanes_down_to(lane: Lane) -> tuple[Lane, ...]:
-    """Return a lane and the more urgent ones, the most urgent first."""
-    lanes = tuple(Lane)
-    return lanes[: lanes.index(lane) + 1]
+    """Return a lane and the more urgent ones that it shares calls with, the most urgent first."""
+    return (lane,) if lane is Lane.TEST else LIVE_LANES[: LIVE_LANES.index(lane) + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +149,12 @@ def user_key(name: str) -> str:
     return f"imsg:user:{name}"
 
 
-def counts_key(name: str) -> str:
-    """Return the hash of a user's counts; its field `id` is the user's (a name may be given to another user)."""
-    return f"imsg:used:{{{user_key(name)}}}"
+def counts_key(name: str, *, of_tests: bool = False) -> str:
+    """Return the hash of a user's counts, or of those of test keys.
+
+    Its field `id` is the user's, since a name may be given to another user.
+    """
+    return f"imsg:used:{{{user_key(name)}}}{':test' if of_tests else ''}"
 
 
 QUOTAS_OF_ALL = "imsg:quotas"

@@ -119,6 +119,11 @@ class Job(Wire):
     """The name of the API key that sent it; None: a token."""
 
     @property
+    def is_test(self) -> bool:
+        """Whether a test key sent it: its provider is played, and no limit or statistic of real messages counts it."""
+        return self.lane is Lane.TEST
+
+    @property
     def name(self) -> str:
         """Name the chunk, `REQUEST/FIRST_N`: what its claims are kept under and what log lines call it."""
         first = self.chunk if self.chunk is not None else self.recipients[0].n

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from imsg_broker.port import Broker
-from imsg_contract.topology import Lane, lanes_down_to
+from imsg_contract.topology import LIVE_LANES, Lane, lanes_down_to
 from imsg_delivery.channel import Channel, Prepared, SupportsOutage, SupportsSenderName, Terms
 from imsg_delivery.claims.store import LEASE_S, Claims, owner_of
 from imsg_delivery.groups import Groups
@@ -53,7 +53,7 @@ REST_S = 1.0
 def count_prefetch(lane: Lane, terms: Terms) -> int:
     """Return how many deliveries of a lane are prefetched; the lane of lists may be full of single messages too."""
     calls = terms.concurrency[lane]
-    if lane is not Lane.BULK:
+    if lane in {Lane.PRIORITY, Lane.NORMAL}:
         return PREFETCH_PER_CALL * calls
     return min(PREFETCH_PER_CALL * calls, max(2 * calls, PREFETCHED_RECIPIENTS // terms.chunk_size))
 
@@ -81,6 +81,8 @@ class Worker(Generic[Prepared]):
         heartbeat: Heartbeat = UNWATCHED,
         erasure_keys: Sequence[SecretStr] = (),
         suppressions: SuppressionMirror | None = None,
+        lanes: Sequence[Lane] = LIVE_LANES,
+        publisher: type[OutcomePublisher] = OutcomePublisher,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,7 +99,7 @@ class Worker(Generic[Prepared]):
         self._metrics.blocked.set_function(lambda: float(self._pause.is_blocked))
         random = random or Random()  # noqa: S311  jitter
         many = max(1, count_prefetch(Lane.NORMAL, channel.terms) // WAITING_SHARE)
-        self._publisher = OutcomePublisher(broker, random, many=many)
+        self._publisher = publisher(broker, random, many=many)
         self._ended = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None
@@ -107,7 +109,7 @@ class Worker(Generic[Prepared]):
         waiting: Counter[Lane] = Counter()
         self._lag_throttle = LagThrottle(clock, channel.terms.concurrency[Lane.BULK])
         self._groups = Groups[Prepared](owner_of(heartbeat.name, secrets.token_hex(6)), self._lag_throttle)
-        self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in Lane]
+        self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in lanes]
 
     def _open_lane(
         self,

@@ -1,20 +1,23 @@
 """Makes a sender's service: settings, Redis, the broker and a worker; a channel's `main` adds only its own parts."""
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
 from imsg_delivery.gateway_directory import publish_names
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
+from imsg_delivery.simulation import ReportingPublisher, SimulatedChannel
 from imsg_delivery.standby import idle, is_idle
 from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime import redis
@@ -46,15 +49,23 @@ class Sender:
 
     def work(self, channel: Channel[Prepared]) -> None:
         """Process the channel's jobs while the service runs; the service is ready while broker and Redis are."""
-        worker = Worker(
-            channel,
+        options: Mapping[str, Any] = {
+            "stopping": self.service.stopping,
+            "heartbeat": self.service.heartbeat,
+            "erasure_keys": self.settings.erasure_key,
+        }
+        suppressions = SuppressionMirror(self.redis, channel.method)
+        metrics = self.service.metrics
+        worker = Worker(channel, self.broker, self.redis, metrics=metrics, suppressions=suppressions, **options)
+        # What test keys send touches no suppression, breaker, pace or statistic of the channel.
+        test_worker = Worker(
+            SimulatedChannel(channel),
             self.broker,
             self.redis,
-            metrics=self.service.metrics,
-            stopping=self.service.stopping,
-            heartbeat=self.service.heartbeat,
-            erasure_keys=self.settings.erasure_key,
-            suppressions=SuppressionMirror(self.redis, channel.method),
+            metrics=CollectorRegistry(),
+            lanes=(Lane.TEST,),
+            publisher=ReportingPublisher,
+            **options,
         )
         self.service.check("broker", lambda: self.broker.ready)
         self.service.check("redis", lambda: self.redis.takes_writes)
@@ -65,6 +76,7 @@ class Sender:
             names = {"provider": {provider.name: () for provider in channel.provider_pool.all}}
             self.service.watch(publish_names(self.redis, channel.method, names), "provider names")
         self.service.watch(worker.run(), "worker")
+        self.service.watch(test_worker.run(), "test worker")
 
 
 def make_sender(

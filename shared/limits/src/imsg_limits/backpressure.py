@@ -6,7 +6,7 @@ from math import nan
 
 from imsg_broker.port import Broker, Load, Unreachable
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import Lane
+from imsg_contract.topology import LIVE_LANES, Lane
 
 READ_EVERY_S = 1.0
 RETRY_AFTER_S = 10
@@ -50,20 +50,21 @@ class Backpressure:
         loads = self._loads.get(method)
         if loads is None or not self._is_reachable:
             return nan
-        return sum(load.depth for load in loads.values()) if lane is None else loads[lane].depth
+        return sum(loads[each].depth for each in LIVE_LANES) if lane is None else loads[lane].depth
 
     def check(self, method: str, lane: Lane) -> None:
         """Raise Refusal where a request can't be accepted.
 
         broker_blocked: an alarm (memory, disk) blocks the broker; not_accepted: it is unreachable; overloaded: too much
-        waits for the channel. For a code only its own lane counts, since it waits for no other.
+        waits for the channel. For a code and for a test only its own lane counts, since it waits for no other.
         """
         if self._broker.blocked:
             raise Refusal("broker_blocked", retry_after_s=RETRY_AFTER_S)
         if not self._broker.ready:
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S)
-        depths = {each: load.depth for each, load in self._loads.get(method, {}).items()}
-        if (depths.get(lane, 0) if lane is Lane.PRIORITY else sum(depths.values())) > self._max_depth:
+        loads = self._loads.get(method, {})
+        lanes = (lane,) if lane in {Lane.PRIORITY, Lane.TEST} else LIVE_LANES
+        if sum(loads[each].depth for each in lanes if each in loads) > self._max_depth:
             raise Refusal("overloaded", retry_after_s=RETRY_AFTER_S)
 
 

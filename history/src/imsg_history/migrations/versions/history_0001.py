@@ -76,6 +76,8 @@ def _create_requests() -> None:
     )
     is_code = sa.text("category = 'code' AND (content IS NOT NULL OR content_at IS NOT NULL)")
     op.create_index("requests_codes", "requests", ["request"], postgresql_where=is_code, sqlite_where=is_code)
+    is_test = sa.text("lane = 'test'")
+    op.create_index("requests_of_tests", "requests", ["request"], postgresql_where=is_test, sqlite_where=is_test)
     is_resend = sa.text("resend_of IS NOT NULL")
     op.create_index(
         "requests_by_resend",

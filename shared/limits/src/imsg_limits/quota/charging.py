@@ -27,7 +27,15 @@ from imsg_limits.quota.results import (
     UserNotCached,
     Window,
 )
-from imsg_limits.quota.rows import ALWAYS_COUNTED, PERIODS, QuotaRow, decode_rows, encode_rows, encode_user_rows
+from imsg_limits.quota.rows import (
+    ALWAYS_COUNTED,
+    PERIODS,
+    TESTS_PER_DAY,
+    QuotaRow,
+    decode_rows,
+    encode_rows,
+    encode_user_rows,
+)
 from imsg_limits.quota.scripts import CHARGE, CHARGE_AND_RETURN_TIME, REFUND, USED
 from imsg_limits.quota.zone import offsets
 from imsg_limits.server_time import SERVER_TIME
@@ -116,6 +124,7 @@ class Quota:
         segments: int = 0,
         method: str = "",
         cap: CapCheck | None = None,
+        is_test: bool = False,
     ) -> Charged | Exhausted | Capped | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
         """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
@@ -123,7 +132,7 @@ class Quota:
         `key` what `read_cached_user` returned of it; StaleToken says that it was changed since, and `epoch` is not
         read. `cap` is what the address of a single message has; it is looked at and not counted.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
-        from nothing.
+        from nothing. A test is charged to `TESTS_PER_DAY` alone.
         """
         began_at = math.nan if self._elapsed is None else self._elapsed()
         times = self._times
@@ -137,6 +146,7 @@ class Quota:
             segments,
             method,
             *(("", "", "") if cap is None else cap.arguments),
+            encode_rows((TESTS_PER_DAY,)) if is_test else "",
         ]
         script = self._charge
         if times is None or now is None:
@@ -144,7 +154,7 @@ class Quota:
             arguments += self._offsets()
         else:
             arguments += (f"{now:.6f}", *times.fields, *times.opens)
-        counts = counts_key(username)
+        counts = counts_key(username, of_tests=is_test)
         keys = [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL]
         reply = await self._redis.run(script, keys if cap is None else [*keys, cap.key], arguments)
         if cap is not None and reply[0] == b"capped":

@@ -49,6 +49,11 @@ ALWAYS_COUNTED = (PER_HOUR, PER_DAY, RECIPIENTS_PER_DAY)
 """What is counted of each user even where nothing limits it, so that a limit set at noon holds for the whole day."""
 
 
+MAX_TESTS = 1_000
+TESTS_PER_DAY = QuotaRow("tests_per_day", "recipients", "day", MAX_TESTS)
+"""The one quota that the messages of a user's test keys are charged to."""
+
+
 def name_row(counts: Unit, per: Per, method: str | None) -> str:
     """Return the id of a row that was given none: `per_hour`, `recipients_per_day`, `sms_segments_per_month`."""
     return "_".join(part for part in (method, "" if counts == "requests" else counts, "per", per) if part)

@@ -110,6 +110,7 @@ if user[2] ~= '1' then return {{'disabled'}} end
 local kind = ARGV[5]
 if kind == 'c' and user[6] ~= '1' then return {{'no_codes'}} end
 local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
+if ARGV[11] ~= '' then user[3], rows_of_all = ARGV[11], '' end
 """
 
 _COUNT = (
@@ -183,9 +184,9 @@ end
 CHARGE = (
     _CHECK_USER
     + """
-local now = tonumber(ARGV[11])
-local windows = {{m = ARGV[12], h = ARGV[13], d = ARGV[14], M = ARGV[15]}}
-local opens = {{m = tonumber(ARGV[16]), h = tonumber(ARGV[17]), d = tonumber(ARGV[18]), M = tonumber(ARGV[19])}}
+local now = tonumber(ARGV[12])
+local windows = {{m = ARGV[13], h = ARGV[14], d = ARGV[15], M = ARGV[16]}}
+local opens = {{m = tonumber(ARGV[17]), h = tonumber(ARGV[18]), d = tonumber(ARGV[19]), M = tonumber(ARGV[20])}}
 """
     + _COUNT
     + """
@@ -196,8 +197,9 @@ return result
 single message that has caps what its address got.
 
 ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
-to the limit; or none), segments, method, of a single message that has caps its user, category and caps, then the time
-as the caller knows it: now, the fields of the windows, and when the next ones open.
+to the limit; or none), segments, method, of a single message that has caps its user, category and caps, the rows that a
+test is charged to in place of the user's and the installation's (or nothing), then the time as the caller knows it:
+now, the fields of the windows, and when the next ones open.
 
 For an API key the first two are the key as the caller knows it, and `key:DIGEST`.
 Nearly all charges use this script.
@@ -207,7 +209,7 @@ CHARGE_AND_RETURN_TIME = (
     _WINDOWS
     + _CHECK_USER
     + """
-find_windows(11)
+find_windows(12)
 """
     + _COUNT
     + """

@@ -1,0 +1,140 @@
+"""A test key goes the whole way through the real installation, and reaches nobody."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from imsg_testing.deployment import Deployment
+from imsg_testing.waiting import wait
+
+CONTENTS: Mapping[str, Any] = {
+    "smtp": {"subject": "hello", "text": "您好"},
+    "sms": "您好",
+    "wechat": "您好",
+    "wecom": "您好",
+}
+
+
+def make_key(deployment: Deployment, token: str, kind: str = "test") -> str:
+    """Make a key that may send by every method."""
+    scopes = ["query", "events", "callbacks", *(f"send:{method}" for method in CONTENTS)]
+    made = deployment.call("POST", "/api/v2/keys", {"token": token, "name": "trial", "kind": kind, "scopes": scopes})
+    key: str = made["key"]
+    return key
+
+
+def send(deployment: Deployment, key: str, method: str, to: object) -> dict[str, Any]:
+    """Send by a key."""
+    body = {"token": key, "to": to, "method": method, "content": CONTENTS[method]}
+    return deployment.call("POST", "/api/v2/messages", body)
+
+
+@pytest.mark.parametrize(
+    ("method", "becomes"),
+    [
+        (
+            "smtp",
+            {
+                "li@example.com": "delivered",
+                "bounce+played@example.com": "failed",
+                "spam@example.com": "failed",
+                "full@example.com": "retrying",
+                "returned@example.com": "failed",
+            },
+        ),
+        (
+            "sms",
+            {
+                "13800138000": "delivered",
+                "19900000001": "failed",
+                "19900000002": "failed",
+                "19900000003": "retrying",
+                "19900000006": "sent",
+            },
+        ),
+        ("wechat", {"TES-T00-00W": "delivered", "TES-T00-01T": "failed", "TES-T00-02R": "failed"}),
+        ("wecom", {"sandbox": "sent", "test": "sent", "test-removed": "failed", "test-busy": "retrying"}),
+    ],
+)
+def test_a_test_key_is_played_by_its_recipients_and_reaches_nobody(
+    deployment: Deployment, method: str, becomes: Mapping[str, str]
+) -> None:
+    token = deployment.token()
+    key, before = make_key(deployment, token), deployment.call("GET", "/api/v2/stats", token=token)["buckets"]
+    request = send(deployment, key, method, list(becomes))["id"]
+
+    def read() -> dict[str, str]:
+        found = deployment.call("GET", "/api/v2/messages", token=key, id=request)["messages"]
+        assert {(message["test"], message["key"]) for message in found} <= {(True, "trial")}
+        return {message["to"]: message["status"] for message in found}
+
+    wait(lambda: read() == becomes, 120, every_s=0.2, why=lambda: f"{read()}\n{deployment.logs[-2000:]}")
+    assert deployment.call("GET", f"/api/v2/requests/{request}", token=key)["test"] is True
+    assert deployment.inbox(method=method) == []
+    assert deployment.call("GET", "/api/v2/stats", token=token)["buckets"] == before
+    shown = deployment.call("GET", "/api/v2/suppressions", token=token, limit="500")["suppressions"]
+    assert not {entry["to"] for entry in shown} & becomes.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "to"),
+    [("smtp", "quota@example.com"), ("sms", "19900000011"), ("wechat", "TES-T00-11S"), ("wecom", "test-quota")],
+)
+def test_a_recipient_provokes_a_used_up_quota(deployment: Deployment, method: str, to: str) -> None:
+    refused = send(deployment, make_key(deployment, deployment.token()), method, to)
+    assert (refused["errorCode"], refused["reason"], refused["left"]) == (10013, "quota_used_up", 0)
+
+
+def test_a_recipient_provokes_a_cap_of_its_address(deployment: Deployment) -> None:
+    key = make_key(deployment, deployment.token())
+    assert send(deployment, key, "sms", "19900000012")["reason"] == "recipient_cap"
+    listed = send(deployment, key, "sms", ["19900000012", "13800138000"])["id"]
+    settled = {message["to"]: message for message in deployment.wait_settled(listed, 2)}
+    assert settled["19900000012"]["error"]["code"] == "recipient_cap"
+
+
+def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
+    """A thousand a day, and the user's own quota of one is neither asked nor used."""
+    own = deployment.new_user_token(per_day=1)
+    key, live = make_key(deployment, own), make_key(deployment, own, "live")
+    everybody = [f"reader{n}@example.com" for n in range(999)]
+    assert send(deployment, key, "smtp", everybody)["count"] == 999
+    assert send(deployment, key, "smtp", ["a@example.com", "b@example.com"])["reason"] == "quota_used_up"
+    assert send(deployment, live, "smtp", "a@example.com")["errorCode"] == 0
+    assert send(deployment, live, "smtp", "a@example.com")["reason"] == "per_day_used_up"
+    last = send(deployment, key, "smtp", "a@example.com")
+    assert last["errorCode"] == 0
+    assert send(deployment, key, "smtp", "a@example.com")["quota"] == "tests_per_day"
+    assert deployment.wait_settled(last["id"])[0]["provider"] == "test"
+    assert {mail["to"] for mail in deployment.inbox(method="smtp")} <= {"a@example.com"}
+
+
+def test_a_live_message_is_not_sent_again_by_a_test_key_and_a_test_stays_one(deployment: Deployment) -> None:
+    token = deployment.token()
+    key, live = make_key(deployment, token), make_key(deployment, token, "live")
+    real, played = (send(deployment, one, "smtp", "bounce+again@example.com")["id"] for one in (live, key))
+    assert [deployment.wait_settled(one)[0]["status"] for one in (real, played)] == ["failed", "failed"]
+
+    def resend(by: str, request: str) -> dict[str, Any]:
+        return deployment.call("POST", "/api/v2/resend", {"token": by, "id": request, "again": True})
+
+    assert resend(key, real)["reason"] == "not_a_test"
+    again = resend(live, played)["id"]
+    deployment.wait_settled(again)
+    assert deployment.call("GET", f"/api/v2/requests/{again}", token=token)["test"] is True
+
+
+def test_an_idempotency_key_of_a_test_is_free_for_the_real_message(deployment: Deployment) -> None:
+    token = deployment.token()
+    mail = {"to": "li@example.com", "method": "smtp", "content": CONTENTS["smtp"]}
+    ids = [
+        deployment.client.post(
+            "/api/v2/messages",
+            json=mail,
+            headers={"Authorization": f"Bearer {make_key(deployment, token, kind)}", "Idempotency-Key": "order-1"},
+        ).json()["id"]
+        for kind in ("test", "live")
+    ]
+    assert ids[0] != ids[1]
+    wait(lambda: len(deployment.inbox(method="smtp", to="li@example.com")) == 1, 60)
