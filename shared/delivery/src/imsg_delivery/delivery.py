@@ -278,7 +278,6 @@ class ChunkDelivery(Generic[Prepared]):
         except (RedisUnavailable, RedisRefused) as error:
             self.lane.cap_problem.note(error)
             return {state.n: decide(state, CAPS_UNKNOWN, self.now_s(), self.terms) for state in claimed}
-        self.lane.cap_problem.clear()
         return {
             state.n: decide_capped(state, row, self.now_s(), self.terms)
             for state in claimed
