@@ -1,4 +1,4 @@
-"""The catalog's wiring: settings, the database and its table, Redis, the broker, learning, the mirror, the API."""
+"""The catalog's wiring: settings, the database and its tables, Redis, the broker, learning, the mirror, the API."""
 
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +15,7 @@ from imsg_catalog.consumer import ConsumerMetrics, SuppressionConsumer
 from imsg_catalog.erasing import CatalogErasure, ErasedPeople
 from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.mirror import Mirror
+from imsg_catalog.prices import Prices
 from imsg_catalog.routes import RouteServices, api
 from imsg_catalog.store import Store
 from imsg_catalog.suppressions import Suppressions
@@ -80,6 +81,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     mirror = Mirror(cache, store, _now_ms)
     erased = ErasedPeople(cache, Digests(settings.erasure_key))
     suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
+    prices = Prices(database, cache, broker, _now_ms)
     watermark = Watermark(_now_ms)
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
@@ -87,6 +89,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.check("mirror", lambda: mirror.is_whole)
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
+    service.watch(prices.run(), "prices")
     service.watch(CatalogErasure(erased, store, mirror, watermark).run(), "erasing")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)
@@ -96,7 +99,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))
     guard = CallerCheck("catalog", settings.service_key, settings.peer_keys)
-    made = api(RouteServices(suppressions, _now_ms), guard)
+    made = api(RouteServices(suppressions, prices, _now_ms), guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
     return made
 

@@ -1,21 +1,25 @@
 """The catalog's routes, which the gateway relays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_catalog.prices import Prices
 from imsg_catalog.schemas import (
     AddedAnswer,
     FailedRecipients,
     NewSuppressions,
+    PricesAnswer,
+    PricesBody,
     ProblemShape,
     RemovedAnswer,
     SuppressionsAnswer,
     SuppressionsQuery,
     show,
+    show_prices,
     show_to_owner,
 )
 from imsg_catalog.store import Filter, Row
@@ -25,12 +29,14 @@ from imsg_contract import error_responses
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_contract.prices import Price
 from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import accept_language, find_services, make_internal_app
 from imsg_web.authorization import InternalRoute, Operator, Reader
 from imsg_web.callers import Caller, CallerCheck
+from imsg_web.etags import IfMatch, make_etag
 from imsg_web.responses import prefers_english, refuse_value
 from imsg_web.schemas import describe_refusals
 
@@ -45,12 +51,13 @@ class RouteServices:
     """What the routes call."""
 
     suppressions: Suppressions
+    prices: Prices
     now_ms: Callable[[], int]
 
 
 def api(services: RouteServices, check: CallerCheck) -> FastAPI:
     """Make the API."""
-    app = make_internal_app("iMSG catalog", check, [router, internal], UNAVAILABLE)
+    app = make_internal_app("iMSG catalog", check, [router, internal, prices], UNAVAILABLE)
     app.state.services = services
     return app
 
@@ -59,6 +66,7 @@ CatalogServices = Annotated[RouteServices, Depends(find_services)]
 
 router = APIRouter(prefix="/api/suppressions", route_class=InternalRoute)
 internal = APIRouter(prefix="/internal/suppressions", route_class=InternalRoute, include_in_schema=False)
+prices = APIRouter(prefix="/api/prices", route_class=InternalRoute)
 
 
 @router.get("", responses=describe_refusals("no_right", "wrong_type", "method_unknown"))
@@ -108,6 +116,31 @@ async def remove_suppression(operator: Operator, id: str, services: CatalogServi
     """Take a suppression away: the address is sent to again."""
     await services.suppressions.remove(id.lower(), operator)
     return RemovedAnswer()
+
+
+@prices.get("", responses=describe_refusals("no_right"))
+async def list_prices(_: Reader, services: CatalogServices, response: Response) -> PricesAnswer:
+    """List the prices of providers."""
+    return _show_prices(await services.prices.find(), response)
+
+
+@prices.put("", responses=describe_refusals("no_right", *error_responses.BODY, "if_match_required", "changed"))
+async def replace_prices(
+    administrator: Administrator,
+    body: PricesBody,
+    services: CatalogServices,
+    response: Response,
+    *,
+    if_match: IfMatch = None,
+) -> PricesAnswer:
+    """Replace the prices; costs shown from now on go by them, of messages sent before too."""
+    rows = [price.make_price() for price in body.prices]
+    return _show_prices(await services.prices.replace(administrator, rows, if_match), response)
+
+
+def _show_prices(rows: Sequence[Price], response: Response) -> PricesAnswer:
+    response.headers["ETag"] = make_etag(rows)
+    return show_prices(rows)
 
 
 def _read_rows(

@@ -1,4 +1,4 @@
-"""The table that the catalog owns, as SQLAlchemy describes it; migrations/ makes it."""
+"""The tables that the catalog owns, as SQLAlchemy describes them; migrations/ makes them."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
@@ -35,3 +35,16 @@ SUPPRESSIONS = Table(
     Index("suppressions_until", "until_ms"),
 )
 """`person` is `addresses.identity` of `address`, which is as it was written last. Times are Unix milliseconds."""
+
+PRICES = Table(
+    "prices",
+    METADATA,
+    Column("method", String(16), primary_key=True),
+    Column("provider", String(64), primary_key=True),
+    Column("country", String(2), primary_key=True),
+    Column("since", String(10), primary_key=True),
+    Column("per", String(8), nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+)
+"""`country` is empty where a price is of every country: a primary key has no nulls."""

@@ -20,6 +20,7 @@ from imsg_contract.topology import (
     EVENT,
     INBOUND,
     OUTCOME,
+    PRICES,
     QUOTAS_OF_ALL,
     RECEIPT,
     TOMBSTONES,
@@ -108,6 +109,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             QUOTAS_OF_ALL,
             CAPS,
             capped_key(ANY, ANY),
+            PRICES,
             followers_key(ANY),
             left_key(ANY),
             no_provider_key(ANY),
@@ -137,12 +139,12 @@ AT_REDIS: Mapping[str, RedisRights] = {
         also=("scan", "smembers", "zremrangebyrank"),
     ),
     "history": RedisRights(
-        reads=(ERASED, channel_key(ANY)),
+        reads=(ERASED, PRICES, channel_key(ANY)),
         writes=(TOMBSTONES, BACKING_UP, recorded_key(ANY), "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
-    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED, recorded_key(ANY))),
+    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), PRICES, ERASED, recorded_key(ANY))),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""

@@ -79,6 +79,8 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
     "catalog": {
         "POST /suppressions": Right("suppressions", OPERATORS),
         "DELETE /suppressions/{id}": Right("suppressions", OPERATORS),
+        "GET /prices": Right(None, READERS),
+        "PUT /prices": Right(None, ADMINISTRATORS),
     },
     "callbacks": {
         "GET /callbacks": Right("callbacks"),

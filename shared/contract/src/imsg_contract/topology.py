@@ -157,6 +157,9 @@ def counts_key(name: str, *, of_tests: bool = False) -> str:
     return f"imsg:used:{{{user_key(name)}}}{':test' if of_tests else ''}"
 
 
+PRICES = "imsg:prices"
+"""The prices (`prices.write_prices`), which the catalog writes for gateways and history."""
+
 QUOTAS_OF_ALL = "imsg:quotas"
 """The rows of the installation's quotas, which auth writes for the gateways; without it no request is charged."""
 

@@ -1,4 +1,4 @@
-"""Create the suppressions."""  # noqa: INP001  loaded by path
+"""Create the suppressions and the prices."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _EXACT = sa.String(254).with_variant(sa.String(254, collation="C"), "postgresql"
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the tables."""
     op.create_table(
         "suppressions",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -30,3 +30,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("method", "person", "reason", "sender", "category", name="suppressions_once"),
     )
     op.create_index("suppressions_until", "suppressions", ["until_ms"])
+    op.create_table(
+        "prices",
+        sa.Column("method", sa.String(16), primary_key=True),
+        sa.Column("provider", sa.String(64), primary_key=True),
+        sa.Column("country", sa.String(2), primary_key=True),
+        sa.Column("since", sa.String(10), primary_key=True),
+        sa.Column("per", sa.String(8), nullable=False),
+        sa.Column("micros", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+    )
