@@ -1,7 +1,8 @@
 """The three outcomes of a publish, and what is done with the count and the id (promise 1)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import date
 from typing import cast
 from zoneinfo import ZoneInfo
 
@@ -15,12 +16,15 @@ from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Recipient
 from imsg_gateway.accept import Acceptor
 from imsg_gateway.authentication import Authenticator
+from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
+from imsg_gateway.provider_reports import Provider
 from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import Caps
 from imsg_limits.quota import Quota
+from imsg_runtime.published_prices import PublishedPrices
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import KEY, RunningGateway
 from imsg_web import service_client
@@ -62,6 +66,10 @@ DRAFT = Draft(
 )
 
 
+async def _find_providers(method: str) -> Sequence[Provider]:
+    return [{"name": method, "enabled": True, "weight": 1}]
+
+
 class Bench:
     """Accepting with a scripted broker, on a real quota."""
 
@@ -74,6 +82,7 @@ class Bench:
         self.quota = quota
         real = cast("Broker", broker)
         providers = Providers(run_gateway.redis, ("smtp",))
+        costs = CostEstimator(PublishedPrices(run_gateway.redis), _find_providers, lambda: date(2026, 10, 1))
         self.accepting = Acceptor(
             real,
             history,
@@ -81,6 +90,7 @@ class Bench:
             Backpressure(real, 10),
             providers,
             caps=Caps(run_gateway.redis, str),
+            costs=costs,
             repeat_for_s=REPEAT_FOR_S,
         )
 
@@ -112,7 +122,7 @@ async def bench(gateway: RunningGateway) -> AsyncIterator[Callable[..., Bench]]:
 
 async def test_confirmed_is_accepted_and_counted(gateway: RunningGateway, bench: Callable[..., Bench]) -> None:
     token, tried, request = await gateway.user(), bench(None), new_id()
-    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert await tried.accept(token, request) == {"id": request, "count": 1, "cost": []}
     assert await tried.count_used() == 1
     assert len(tried.broker.published) == 1
 
@@ -131,7 +141,7 @@ async def test_unknown_is_repeated_with_the_same_bytes_until_it_is_confirmed(
     gateway: RunningGateway, bench: Callable[..., Bench]
 ) -> None:
     token, tried, request = await gateway.user(), bench(PublishUnknown, PublishUnknown, None), new_id()
-    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert await tried.accept(token, request) == {"id": request, "count": 1, "cost": []}
     assert len(tried.broker.published) == 3
     assert len(set(tried.broker.published)) == 1
     assert await tried.count_used() == 1
@@ -141,7 +151,7 @@ async def test_a_refusal_after_an_unknown_outcome_proves_nothing(
     gateway: RunningGateway, bench: Callable[..., Bench]
 ) -> None:
     token, tried, request = await gateway.user(), bench(PublishUnknown, PublishRefused, None), new_id()
-    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert await tried.accept(token, request) == {"id": request, "count": 1, "cost": []}
     assert len(set(tried.broker.published)) == 1
 
 

@@ -40,10 +40,13 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
     await keep(database, late, late)
 
     facts = await read_day_facts(database)
-    key = ("2026-11-22", one.user_id, one.username, "", "图书馆", "sms", "aliyun", "SMS_1", "notice")
+    key = ("2026-11-22", one.user_id, one.username, "", "图书馆", "sms", "aliyun", "SMS_1", "notice", "CN", "")
     assert facts == {
-        key: {"messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1}
-    }
+        key: {
+            "messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1,
+            "charged": 1, "charged_segments": 2, "estimated": 1,
+        }
+    }  # fmt: skip
     assert facts == await count_messages(database)
 
 
@@ -118,7 +121,7 @@ async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -
     assert await read_day_facts(database) == {}
     await keep(database, one, early)
     (fact,) = (await read_day_facts(database)).values()
-    assert fact == {"messages": 1, "uncertain": 1}
+    assert fact == {"messages": 1, "uncertain": 1, "charged": 1, "charged_segments": 1, "estimated": 1}
 
 
 async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:

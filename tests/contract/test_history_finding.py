@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_contract.addresses import email
+from imsg_contract.prices import PriceList
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.queries import WINDOW, MessagesQuery, StatsQuery, V1MessagesQuery
@@ -287,7 +288,7 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
     assert await ids(user("other")) == []
     first = await MessageQuery(database).find(
-        MessagesQuery.model_validate({"reference": "订单-1", "limit": "2"}), OWNER
+        MessagesQuery.model_validate({"reference": "订单-1", "limit": "2"}), OWNER, PriceList()
     )
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
     (frozen,) = await find(database, id=named[1].request, reference="订单-2")

@@ -3,9 +3,10 @@
 from typing import Any
 
 from imsg_contract.topology import PRICES
-from imsg_runtime.published_prices import wait_for_prices
+from imsg_runtime.published_prices import PricesUnavailable, PublishedPrices
 from imsg_runtime.redis import Redis
 from imsg_testing.catalog import HEADERS, run_catalog
+from imsg_testing.waiting import eventually
 
 ALIYUN = {
     "method": "sms", "provider": "aliyun", "country": "CN", "per": "segment", "amount": "0.045", "currency": "CNY",
@@ -28,7 +29,16 @@ async def test_what_is_replaced_is_listed_and_published(database_url: str, redis
         assert (await catalog.client.put(PATH, json={"prices": []})).json()["reason"] == "if_match_required"
 
         await redis.call("DEL", PRICES)
-        prices = await wait_for_prices(redis, 30)
+        published = PublishedPrices(redis)
+
+        async def is_published() -> bool:
+            try:
+                return bool(await published.fetch())
+            except PricesUnavailable:
+                return False
+
+        await eventually(is_published, 30)
+        prices = published.current
         found = [
             prices.find("sms", "aliyun", "CN", day) for day in ("2026-09-30", "2026-10-31", "2026-11-01", "2027-01-01")
         ]

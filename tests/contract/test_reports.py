@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 
 from imsg_contract.errors import Refusal
+from imsg_contract.prices import PriceList
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.eraser import Eraser
@@ -52,8 +53,13 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self.clock = Clock()
         self.database = database
+        self.prices = PriceList()
         self.store = Reports(database, ZONE, self.clock, lambda: None)
-        self.builder = ReportBuilder(database, ZONE, self.clock)
+        self.builder = ReportBuilder(database, ZONE, self.clock, self.fetch_prices)
+
+    async def fetch_prices(self) -> PriceList:
+        """Return the prices that a test set."""
+        return self.prices
 
     async def make(self, caller: Caller = ADMIN, **body: Any) -> bytes:  # noqa: ANN401  any JSON
         """Have a report made, and fetch its file."""
@@ -102,11 +108,11 @@ async def test_usage_of_october_by_user_is_there_when_the_messages_are_gone(data
     assert await desk.read_rows(kind="usage", by=["user", "month"], **OCTOBER) == [
         {
             "user": "library", "month": "2026-10", "messages": 4, "segments": 8, "sent": 2, "delivered": 1,
-            "failed": 1, "uncertain": 1,
+            "failed": 1, "uncertain": 1, "cost": [],
         },
         {
             "user": "tax", "month": "2026-10", "messages": 1, "segments": 2, "sent": 1, "delivered": 0, "failed": 0,
-            "uncertain": 0,
+            "uncertain": 0, "cost": [],
         },
     ]  # fmt: skip
     (total,) = await desk.read_rows(kind="usage", filters={"user": "library"}, **OCTOBER)

@@ -80,7 +80,9 @@ async def push(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
 async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
     async with open_sender(redis_url, redis_url) as client:
         answer = await push(
-            client, write_report(), write_report(phone_number="85261234567", success=False, err_code="X")
+            client,
+            write_report(sms_size="3"),
+            write_report(phone_number="85261234567", success=False, err_code="X", sms_size="?"),
         )
         assert answer.json() == {"code": 0, "msg": "接收成功"}
         first, second = await take_receipts(redis_url, 2)
@@ -91,6 +93,7 @@ async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
         "delivered",
     )
     assert first.at.isoformat() == "2026-11-25T02:00:01+00:00"
+    assert (first.segments, second.segments) == (3, None)
     assert (second.address, second.status, second.code) == ("+85261234567", "failed", "X")
 
 

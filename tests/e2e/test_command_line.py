@@ -7,12 +7,15 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.waiting import wait
 
 LONG = 520
 """More users than the API lists at once (500)."""
@@ -249,3 +252,39 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
     assert (
         deployment.wait_settled(deployment.send("gone@example.com", subject="x", text="y")["id"])[0]["status"] == "sent"
     )
+
+
+def test_prices_go_to_a_file_and_back_and_a_report_counts_by_them(deployment: Deployment, tmp_path: Path) -> None:
+    """A wrong file replaces nothing."""
+    file, report = tmp_path / "prices.csv", tmp_path / "report.csv"
+    assert call(deployment, "prices").stdout == "No prices.\n"
+    file.write_text(
+        "method,provider,country,per,amount,currency,from\nsmtp,smtp,,message,0.25,CNY,2026-01-01\n", encoding="utf-8"
+    )
+    done = call(deployment, "prices", "import", "--yes", str(file))
+    assert (done.returncode, done.stdout) == (0, "1 prices: 1 new, 0 gone.\n"), done.stderr
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(file.read_text().replace("0.25", "a quarter"))
+    refused = call(deployment, "prices", "import", "--yes", str(wrong))
+    assert (refused.returncode, "prices.0.amount" in refused.stderr) == (1, True), refused.stderr
+    assert call(deployment, "prices", "import", "--yes", str(tmp_path / "none.csv")).returncode == 2
+    out = tmp_path / "again.csv"
+    assert call(deployment, "prices", "export", str(out)).returncode == 0
+    assert out.read_text(encoding="utf-8-sig").splitlines() == file.read_text().splitlines()
+
+    assert call(deployment, "send", "price@example.com", "--subject", "hi", "--text", "hi").returncode == 0
+
+    def is_counted() -> bool:
+        report.unlink(missing_ok=True)
+        month = f"{datetime.now(UTC):%Y-%m}"
+        made = call(deployment, "reports", "make", str(report), "--by", "method", "--month", month)
+        assert made.returncode == 0, made.stderr
+        rows = [line.split(",") for line in report.read_text(encoding="utf-8-sig").splitlines()]
+        return rows[0][:1] == ["method"] and any(
+            row[-1] == "true" and Decimal(row[-2] or 0) % Decimal("0.25") == 0 < Decimal(row[-2] or 0)
+            for row in rows[1:]
+        )
+
+    wait(is_counted, 60, why=report.read_text)
+    assert "usage" in call(deployment, "reports").stdout
+    assert call(deployment, "reports", "make", str(tmp_path / "x.csv")).returncode == 2

@@ -34,7 +34,7 @@ from imsg_contract.suppressions import FOR_ALL
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import accept_language, find_services, make_internal_app
-from imsg_web.authorization import InternalRoute, Operator, Reader
+from imsg_web.authorization import Administrator, InternalRoute, Operator, Reader
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.etags import IfMatch, make_etag
 from imsg_web.responses import prefers_english, refuse_value

@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from imsg_catalog.store import DEFAULT_LIMIT, Row
 from imsg_catalog.tables import ANY, MAX_NOTE, MAX_SENDER
 from imsg_channels import BY_NAME, METHODS, require_method
 from imsg_contract.addresses import identity
+from imsg_contract.countries import is_country
 from imsg_contract.errors import Refusal
 from imsg_contract.prices import DECIMALS, Per, Price, read_amount, write_amount
 from imsg_contract.suppressions import Reason
@@ -305,7 +305,7 @@ def _read_country(country: str | None, info: ValidationInfo) -> str | None:
         return None
     if not _has_segments(info):
         raise field_error("只用于短信，请去掉", "it is for SMS alone; leave it out")
-    if country not in SUPPORTED_REGIONS:
+    if not is_country(country):
         raise field_error(
             "应为两个大写字母的国家或地区代码，如 CN、HK",
             "it must be a country's two capital letters, such as CN or HK",

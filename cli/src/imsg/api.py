@@ -63,9 +63,19 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Return the answer's object. Raises Refused, Unreachable."""
-        if self._account is not None and self._token is None:
-            self._token = self._log_in(self._account)
-        return self._call(method, path, body, params, headers)
+        return _read_answer(self._request(method, path, body, params=params, headers=headers))
+
+    def read_tagged(self, path: str) -> tuple[dict[str, Any], str]:
+        """Return the answer's object, and the ETag with which it may be replaced. Raises Refused, Unreachable."""
+        response = self._request("GET", path)
+        return _read_answer(response), response.headers["etag"]
+
+    def fetch(self, path: str) -> bytes:
+        """Return the file that a path answers. Raises Refused, Unreachable."""
+        response = self._request("GET", path)
+        if not response.is_success:
+            _read_answer(response)
+        return response.content
 
     def iterate(self, path: str, field: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the rows in `field` of every page. Raises Refused, Unreachable."""
@@ -93,39 +103,59 @@ class Api:
         """End the token that the first call got; a saved one stays."""
         if self._account is not None and self._token is not None:
             with suppress(Refused, Unreachable):
-                self._call("POST", "/api/v2/logout")
+                _read_answer(self._send("POST", "/api/v2/logout"))
             self._token = None
 
     def _log_in(self, account: Account) -> str:
         body = {"username": account.username, "password": account.password.get_secret_value()}
         try:
-            return str(self._call("POST", "/api/v2/login", body)["token"])
+            return str(_read_answer(self._send("POST", "/api/v2/login", body))["token"])
         except Refused as refused:
             raise LoginRefused(refused.answer) from refused
 
-    def _call(
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Return the response, logged in first where that is due. Raises Refused, Unreachable."""
+        if self._account is not None and self._token is None:
+            self._token = self._log_in(self._account)
+        return self._send(method, path, body, params, headers)
+
+    def _send(
         self,
         method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> httpx.Response:
         sent = {"Accept-Language": _language(), **(headers or {})}
         if self._token is not None:
             sent["Authorization"] = f"Bearer {self._token}"
         try:
-            response = self._client.request(method, path, json=body, params=params, headers=sent)
-            answer = response.json()
+            return self._client.request(method, path, json=body, params=params, headers=sent)
         except httpx.HTTPError as error:
             raise Unreachable(f"{self._client.base_url} does not answer: {error or type(error).__name__}") from error
-        except ValueError as error:
-            raise Unreachable(f"{self._client.base_url} is no iMSG: HTTP {response.status_code}, no JSON") from error
-        if not isinstance(answer, dict) or "errorCode" not in answer:
-            raise Unreachable(f"{self._client.base_url} is no iMSG: its answer has no errorCode")
-        if answer["errorCode"] != 0:
-            raise Refused(answer)
-        return answer
+
+
+def _read_answer(response: httpx.Response) -> dict[str, Any]:
+    """Return the object of an answer. Raises Refused, Unreachable."""
+    url = response.url.copy_with(path="/", query=None)
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise Unreachable(f"{url} is no iMSG: HTTP {response.status_code}, no JSON") from error
+    if not isinstance(answer, dict) or "errorCode" not in answer:
+        raise Unreachable(f"{url} is no iMSG: its answer has no errorCode")
+    if answer["errorCode"] != 0:
+        raise Refused(answer)
+    return answer
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from imsg import (
     dkim,
     erasures,
     keys,
+    prices,
     providers,
     replies,
+    reports,
     rights,
     secrets,
     suppressions,
@@ -48,6 +50,8 @@ app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(providers.app, name="providers")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(prices.app, name="prices")
+app.add_typer(reports.app, name="reports")
 app.add_typer(wechat.app, name="wechat")
 app.add_typer(dkim.app, name="dkim")
 config = typer.Typer(help="Settings: check that each is known.", no_args_is_help=True)

@@ -1,6 +1,7 @@
 """The verbs that call a running iMSG: login, send, query, modify."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -129,6 +130,12 @@ def _report(sent: sending.Sent, *, as_json: bool) -> None:
     for answer in sent.answers:
         count = answer.get("count", 1)
         say(f"{count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer.get('id')} shows them.")
+        if costs := answer.get("cost"):
+            say(f"Likely cost: {', '.join(map(_write_cost, costs))}.")
+
+
+def _write_cost(cost: Mapping[str, Any] | None) -> str:
+    return f"{cost['amount']} {cost['currency']}" if cost else ""
 
 
 def query(  # noqa: PLR0917
@@ -161,7 +168,7 @@ def query(  # noqa: PLR0917
 
 
 def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
-    columns = ("id", "to", "subject", "status", "tries", "when", "why")
+    columns = ("id", "to", "subject", "status", "tries", "cost", "when", "why")
     rows = [
         (
             message["id"],
@@ -169,6 +176,7 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
             message.get("subject"),
             message["status"],
             message.get("attempts"),
+            _write_cost(message.get("cost")),
             local(message.get("updated_at")),
             (message.get("error") or {}).get("detail"),
         )

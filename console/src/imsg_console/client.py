@@ -63,7 +63,10 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
-        """Call the API and return its answer. Parameters that are None or empty are left out. Raises ApiError."""
+        """Call the API and return its answer, with its ETag as `etag` where it has one. Raises ApiError.
+
+        Parameters that are None or empty are left out.
+        """
         sent = {"accept-language": accept_language, **(headers or {})}
         if token:
             sent["authorization"] = f"Bearer {token}"
@@ -81,6 +84,8 @@ class Gateway:
         if code != 0:
             reason, detail = str(answer.get("reason", "unreachable")), str(answer.get("detail", ""))
             raise ApiError(reason, detail, code if isinstance(code, int) else 0, answer)
+        if (etag := response.headers.get("etag")) is not None:
+            answer["etag"] = etag
         return answer
 
 

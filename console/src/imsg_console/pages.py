@@ -10,6 +10,7 @@ from imsg_console.features.keys import page as keys
 from imsg_console.features.messages import message_page, mine_page
 from imsg_console.features.messages import page as messages
 from imsg_console.features.overview import page as overview
+from imsg_console.features.prices import page as prices
 from imsg_console.features.replies import page as replies
 from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
@@ -28,6 +29,7 @@ PAGES: tuple[Page, ...] = (
     followers.PAGE,
     suppressions.PAGE,
     audit.PAGE,
+    prices.PAGE,
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,

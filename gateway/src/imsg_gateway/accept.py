@@ -16,6 +16,7 @@ from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
+from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Cost, Credential, Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
@@ -47,7 +48,7 @@ class Accepted(NamedTuple):
     """What a request on durable storage is answered."""
 
     answer: Mapping[str, Any]
-    """`id`, `count` and, for SMS, `segments`."""
+    """`id`, `count`, `cost` and, for SMS, `segments`."""
     headers: Mapping[str, str]
 
 
@@ -63,6 +64,7 @@ class Acceptor:
         providers: Providers,
         *,
         caps: Caps,
+        costs: CostEstimator,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         repeat_for_s: float = REPEAT_FOR_S,
     ) -> None:
@@ -72,6 +74,7 @@ class Acceptor:
         self._caps = caps
         self._backpressure = backpressure
         self._providers = providers
+        self._costs = costs
         self._now = now
         self._repeat_for_s = repeat_for_s
         self._problem = RecurringProblem(log, "not_accepted", quiet_s=QUIET_S)
@@ -105,7 +108,7 @@ class Acceptor:
         body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
-        answer = {"id": request, "count": len(draft.recipients)}
+        answer: dict[str, Any] = {"id": request, "count": len(draft.recipients), "cost": self._costs.estimate(draft)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
         cost = Cost(len(draft.recipients), kind, _count_segments(draft), method, is_test=draft.is_test)

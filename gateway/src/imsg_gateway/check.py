@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Recipient
+from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Credential
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
@@ -32,13 +33,21 @@ class Checker:
     """Answers the URL."""
 
     def __init__(
-        self, drafts: DraftReader, limits: RoutedLimits, providers: Providers, auth: Peer, store: Redis
+        self,
+        drafts: DraftReader,
+        limits: RoutedLimits,
+        providers: Providers,
+        auth: Peer,
+        store: Redis,
+        *,
+        costs: CostEstimator,
     ) -> None:
         self._drafts = drafts
         self._limits = limits
         self._store = store
         self._providers = providers
         self._auth = auth
+        self._costs = costs
 
     async def check(self, request: ClientRequest, credential: Credential) -> Response:
         """Answer how many would get it, who would not and why, and what is left of the limits.
@@ -61,6 +70,7 @@ class Checker:
                 count=len(draft.recipients) - len(left) - len(unreached),
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
+                cost=self._costs.estimate(draft),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),
                 limits=_limits(me),
                 problems=list(islice(problems, MOST_PROBLEMS)),

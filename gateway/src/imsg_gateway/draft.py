@@ -51,6 +51,15 @@ class FindRecipients(Protocol):
         """Find the recipients."""
 
 
+class Share(NamedTuple):
+    """Recipients to whom the same provider is tried first."""
+
+    provider: str | None
+    recipients: Sequence[Recipient]
+    text: str | None
+    """What they get, where its words are known."""
+
+
 class Draft(NamedTuple):
     """A request whose fields are checked."""
 
@@ -72,6 +81,7 @@ class Draft(NamedTuple):
     """The only provider that may send it."""
     is_test: bool = False
     """Whether a test key sends it, or one sent what is sent again."""
+    shares: Sequence[Share] = ()
 
     @property
     def sender(self) -> str | None:
@@ -245,15 +255,20 @@ def _check_content(
 
 
 def _count(draft: Draft, counted: CountedGroups) -> Draft:
-    """Count the segments, if the method has segments and the text is known."""
+    """Find who carries what to whom, and count the segments where the method has them and the words are known."""
     count = draft.method.segments
+    shares = [
+        Share(group.provider, group.recipients, None if count is None else fill(draft.content, templates or {}))
+        for group, templates in counted
+    ]
+    draft = draft._replace(shares=shares)
     if count is None:
         return draft
     counts = []
-    for group, templates in counted:
-        if (text := fill(draft.content, templates or {})) is None:
+    for share in shares:
+        if share.text is None:
             return draft
-        counts.append(count(text, [recipient.address for recipient in group.recipients]))
+        counts.append(count(share.text, [recipient.address for recipient in share.recipients]))
     return draft._replace(
         segments=max(each.dearest for each in counts), total_segments=sum(each.total for each in counts)
     )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Authenticator
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
+from imsg_gateway.costs import CostEstimator
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.erasures import ErasureGuard
 from imsg_gateway.exports import Exports
@@ -50,6 +52,7 @@ from imsg_limits.quota import Counters, Quota
 from imsg_people.tombstones import NO_KEY, Digests
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
+from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_web import service_client
 from imsg_web.callers import Apps
@@ -147,9 +150,11 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     providers = Providers(store, broker.topology.methods)
     lag_throttle = LagThrottle(time.monotonic, MAX_PER_USER)
     caps = Caps(store, Digests(settings.erasure_key or NO_KEY).of)
-    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps)
     names = PublishedNames(store)
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure, names)
+    prices = PublishedPrices(store)
+    costs = CostEstimator(prices, channels.providers, lambda: datetime.now(zone).date())
+    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs)
     limits = RoutedLimits(store, templates, channels.providers)
     drafts = _make_drafts(settings, store, peers.auth, limits, names)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
@@ -158,7 +163,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         authenticator=authenticator,
         clients=Clients(settings.trusted_proxies),
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
-        checker=Checker(drafts, limits, providers, peers.auth, store),
+        checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs),
         channels=channels,
         templates=templates,
         erasures=ErasureGuard(peers.auth),
@@ -174,6 +179,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     service.watch(lag_throttle.watch(), "lag_throttle")
+    service.watch(prices.watch(), "prices")
+    service.watch(costs.watch(), "costs")
     service.watch(authenticator.key_usage.watch(), "key_usage")
     _show_queues(service, broker, backpressure)
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter))

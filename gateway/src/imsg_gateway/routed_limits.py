@@ -32,6 +32,8 @@ class Group(NamedTuple):
     recipients: Sequence[Recipient]
     choices: Sequence[Templates | None]
     """What each provider takes, whoever is tried first coming first; None where that is not known."""
+    provider: str | None = None
+    """Whoever is tried first, where that is known."""
 
     def read(self, method: ChannelSpec, given: object, *, has_attachment: bool) -> tuple[Content, Templates | None]:
         """Check a content; return it and the templates of the first provider that takes it.
@@ -101,7 +103,7 @@ class RoutedLimits:
         whole: Sequence[Templates | None] = [templates or None]
         channel = await self._of(method.name)
         if len(channel.providers) <= 1:
-            return [Group(recipients, [one.limits for one in channel.providers] or whole)]
+            return [Group(recipients, [one.limits for one in channel.providers] or whole, _first(channel.providers))]
         fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
         groups: dict[tuple[str, ...], Group] = {}
         found: dict[tuple[str, ...], list[Recipient]] = {}
@@ -117,7 +119,7 @@ class RoutedLimits:
             names = tuple(one.name for one in used)
             if names not in groups:
                 found[names] = []
-                groups[names] = Group(found[names], [one.limits for one in used] or whole)
+                groups[names] = Group(found[names], [one.limits for one in used] or whole, _first(used))
             found[names].append(recipient)
         return list(groups.values()) or [Group(recipients, whole)]
 
@@ -161,6 +163,10 @@ class RoutedLimits:
             # A sender newer than this gateway: it will judge the content itself.
             self._problem.note(error)
             return ()
+
+
+def _first(providers: Sequence[ProviderLimits]) -> str | None:
+    return providers[0].name if providers else None
 
 
 def _find_fit(

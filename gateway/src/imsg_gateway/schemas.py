@@ -18,7 +18,7 @@ from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
-from imsg_web.schemas import AnswerPart, Success
+from imsg_web.schemas import AnswerPart, CostShape, Success
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}
@@ -172,6 +172,10 @@ class SendAnswer(Success):
 
     id: RequestId
     count: Annotated[int, Field(ge=1, description="Messages, after duplicates.")]
+    cost: Annotated[
+        list[CostShape],
+        Field(description="Of all that has a price, by the providers tried first; a sum for each currency."),
+    ]
     segments: Annotated[
         int,
         # Absent or a number, never null: the schema does not show the default.
@@ -209,6 +213,10 @@ class CheckAnswer(Success):
     count: Annotated[int, Field(description="Messages it would be, after duplicates and without the problems.")]
     duplicates: int
     segments: Annotated[int | None, Field(description="In all, with sms; null where a template's words are not known.")]
+    cost: Annotated[
+        list[CostShape],
+        Field(description="Of all that has a price, by the providers tried first; a sum for each currency."),
+    ]
     suppressed: Annotated[int, Field(description="How many of them may not be written to.")]
     limits: Limits
     problems: Annotated[list[Problem], Field(max_length=100, description="The first 100.")]

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.prices import Cost, PriceList
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_database.arrays import as_parameters, insert_rows, is_one_of
@@ -28,6 +29,9 @@ STATUS_COUNTS: Mapping[str, tuple[str, ...]] = {
 }
 """Which counts a status belongs to; a message that still waits belongs to none."""
 
+CHARGED = frozenset({Status.SENT.value, Status.DELIVERED.value, Status.UNCERTAIN.value})
+"""Statuses of a message that a provider has, or may have."""
+
 SLICE = 1_000
 """Requests of one read, and facts of one write."""
 
@@ -37,24 +41,66 @@ class Counted:
     """How day facts count a message."""
 
     status: str
-    provider: str | None
     sent_in: int | None
     delivered_in: int | None
+    country: str | None
+    billed_segments: int | None
+    billed: int | None
+    currency: str | None
+    provider: str | None
 
     @classmethod
     def read(cls, text: str) -> "Counted":
         """Read what `row_writer` keeps as `previous`."""
-        status, sent_in, delivered_in, provider = text.split("|", 3)
-        return cls(status, provider or None, _read_bucket(sent_in), _read_bucket(delivered_in))
+        status, sent_in, delivered_in, country, segments, billed, currency, provider = text.split("|", 7)
+        numbers = map(_read_number, (sent_in, delivered_in, segments, billed))
+        (sent, delivered, billed_segments, micros), texts = numbers, (country or None, currency or None)
+        return cls(status, sent, delivered, texts[0], billed_segments, micros, texts[1], provider or None)
 
-    def names(self) -> Iterator[str]:
-        """Return the counts that the message belongs to."""
-        yield "messages"
-        yield from STATUS_COUNTS.get(self.status, ())
+    @classmethod
+    def of(cls, row: Any) -> "Counted":  # noqa: ANN401  a row of any query
+        """Take from a row of messages what counts."""
+        return cls(*(getattr(row, name) for name in COUNTED))
+
+    def measure(self, segments: int | None) -> Iterator[tuple[str, int]]:
+        """Return what the message adds to counts, each by its name; `segments` are those of its request."""
+        yield "messages", 1
+        yield "segments", segments or 0
+        for name in STATUS_COUNTS.get(self.status, ()):
+            yield name, 1
         if self.sent_in is not None:
-            yield LATENCY_COUNTS["sent"][self.sent_in]
+            yield LATENCY_COUNTS["sent"][self.sent_in], 1
         if self.delivered_in is not None:
-            yield LATENCY_COUNTS["delivered"][self.delivered_in]
+            yield LATENCY_COUNTS["delivered"][self.delivered_in], 1
+        if self.billed is not None:
+            yield "billed", self.billed
+        elif self.is_charged:
+            yield "charged", 1
+            yield "charged_segments", self.count_segments(segments)
+            yield "estimated", int(self.billed_segments is None)
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether a provider took the message, or may have: most charge what they took, also where it failed later."""
+        return self.sent_in is not None or self.status in CHARGED
+
+    def count_segments(self, segments: int | None) -> int:
+        """Return the segments that are charged: as the provider names them, else as they were counted."""
+        return self.billed_segments or segments or 1
+
+    def find_cost(self, prices: PriceList, method: str, day: str, segments: int | None) -> Cost | None:
+        """Return what the message costs; None where it costs nothing, or no price is known."""
+        if self.billed is not None:
+            return Cost(self.billed, self.currency or "", estimated=False)
+        price = prices.find(method, self.provider or "", self.country, day) if self.is_charged else None
+        if price is None:
+            return None
+        units = self.count_segments(segments) if price.per == "segment" else 1
+        return Cost(units * price.micros, price.currency, estimated=self.billed_segments is None)
+
+
+COUNTED = tuple(Counted.__dataclass_fields__)
+"""The columns of messages by which they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +115,7 @@ class Change:
     def read(cls, row: Mapping[Any, Any]) -> "Change":
         """Read a row that the upsert of messages returned."""
         before = None if row["previous"] is None else Counted.read(row["previous"])
-        return cls(row["request"], before, Counted(row["status"], row["provider"], row["sent_in"], row["delivered_in"]))
+        return cls(row["request"], before, Counted(*(row[name] for name in COUNTED)))
 
 
 async def record(connection: AsyncConnection, changes: Counter[Change]) -> None:
@@ -89,10 +135,9 @@ async def record(connection: AsyncConnection, changes: Counter[Change]) -> None:
         for counted, sign in ((change.before, -1), (change.after, 1)):
             if counted is None:
                 continue
-            fact = facts[_make_key(request, counted.provider)]
-            fact["segments"] += sign * count * (request["segments"] or 0)
-            for name in counted.names():
-                fact[name] += sign * count
+            fact = facts[_make_key(request, counted)]
+            for name, amount in counted.measure(request["segments"]):
+                fact[name] += sign * count * amount
     rows = [(*key, *(fact[name] for name in COUNTS)) for key, fact in sorted(facts.items()) if any(fact.values())]
     columns, on_postgres = DIMENSIONS + COUNTS, is_postgres(connection)
     for first in range(0, len(rows), SLICE):
@@ -111,8 +156,8 @@ async def _read_requests(connection: AsyncConnection, names: list[str]) -> dict[
     return found
 
 
-def _make_key(request: Mapping[Any, Any], provider: str | None) -> tuple[str, ...]:
-    known = {**request, "provider": provider}
+def _make_key(request: Mapping[Any, Any], counted: Counted) -> tuple[str, ...]:
+    known = {**request, "provider": counted.provider, "country": counted.country, "currency": counted.currency}
     return tuple(known.get(name) or "" for name in DIMENSIONS)
 
 
@@ -122,5 +167,5 @@ def _build_addition(*, is_postgres: bool) -> Insert:
     return added.on_conflict_do_update(index_elements=list(DIMENSIONS), set_=sums)
 
 
-def _read_bucket(text: str) -> int | None:
+def _read_number(text: str) -> int | None:
     return int(text) if text else None

@@ -55,6 +55,7 @@ from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
+from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
@@ -167,7 +168,8 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         stuck_jobs, store, _now, store.now, schedule, maintenance_metrics, content_retention, reply_matcher
     )
 
-    report_builder = ReportBuilder(store, zone, _now)
+    prices = PublishedPrices(connection)
+    report_builder = ReportBuilder(store, zone, _now, prices.fetch)
 
     async def work() -> None:
         """Migrate the tables once the database answers; then consume, and run maintenance."""
@@ -188,6 +190,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
+    service.watch(prices.watch(), "prices")
     erasures = Erasures(store, tombstones, digests, _now, progress.wake)
     reports = Reports(store, zone, _now, report_builder.wake)
     exports = Exports(store, _now, report_builder.wake, _find_audit_key(settings))
@@ -199,6 +202,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         erasures=erasures,
         reports=reports,
         exports=exports,
+        prices=prices,
         find_as_of=lambda: from_ms(lag.as_of_ms),
     )
     return api(services, CallerCheck("history", settings.service_key, settings.peer_keys))
@@ -217,6 +221,7 @@ def _make_services(
     erasures: Erasures,
     reports: Reports,
     exports: Exports,
+    prices: PublishedPrices,
     find_as_of: Callable[[], datetime | None],
 ) -> RouteServices:
     """Make the services that the routes call."""
@@ -234,6 +239,7 @@ def _make_services(
         reports,
         Audit(store, _now),
         exports,
+        prices,
         _now,
         find_as_of,
     )

@@ -5,10 +5,14 @@ maximum. So merging is commutative and idempotent: here within a batch, and in `
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 
+from imsg_contract.countries import find_country
+from imsg_contract.prices import MICROS, read_amount
 from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
 from imsg_history.ids import find_day, time_of
@@ -47,6 +51,12 @@ UNTRIED_RANK = 16
 
 DEAD_LETTER = "dead_letter"
 """The code of a message whose job was dead-lettered."""
+
+MAX_SEGMENTS = 1_000
+MAX_MICROS = 1_000_000 * MICROS
+"""The greatest figures of a message that are believed."""
+
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 ORDER_SPAN = timedelta(milliseconds=1)
 """Dead letters of one batch are a microsecond apart within this time before it, so that a list keeps their order.
@@ -150,8 +160,9 @@ class MergedBatch:
         provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
         address, at, status = clean(receipt.address, MAX_ADDRESS), utc(receipt.at), receipt.status.value
         code, detail = clean_optional(receipt.code, MAX_CODE), clean_optional(receipt.detail, MAX_DETAIL)
-        mark = fingerprint(provider_id, status, code, detail)
-        row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
+        bill = (receipt.segments, receipt.price, receipt.currency)
+        mark = fingerprint(provider_id, status, code, detail, *(bill if any(bill) else ()))
+        row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now, *_read_bill(receipt))
         if receipt.complaint_of is not None and receipt.n is not None:
             self._add_complaint(receipt.complaint_of, receipt.n, row)
         elif receipt.request is not None and receipt.n is not None:
@@ -289,4 +300,20 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
             0,
             user_id=job.user_id,
             events=job.events if job.user_id else 0,
+            country=find_country(address),
         )
+
+
+def _read_bill(receipt: Receipt) -> tuple[int | None, int | None, str | None]:
+    """Return what a provider charges: segments, millionths of a currency's unit, and the currency.
+
+    Numbers that no column holds are none of a bill.
+    """
+    segments = receipt.segments if receipt.segments is not None and 0 < receipt.segments <= MAX_SEGMENTS else None
+    if receipt.price is None or receipt.currency is None or not _CURRENCY.fullmatch(receipt.currency):
+        return segments, None, None
+    try:
+        micros = read_amount(Decimal(receipt.price))
+    except (ArithmeticError, ValueError):
+        return segments, None, None
+    return (segments, micros, receipt.currency) if 0 <= micros <= MAX_MICROS else (segments, None, None)

@@ -9,10 +9,12 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
+from imsg_contract.prices import PriceList, show_cost
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status, message_id
 from imsg_database.engines import is_postgres
 from imsg_history.database import Database
+from imsg_history.day_facts import Counted
 from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
@@ -43,12 +45,12 @@ class MessageQuery:
     async def find_v1(self, query: V1MessagesQuery, caller: Caller) -> Page:
         """Find a page with the keys of the interface document alone. Raises Refusal no_right, DatabaseUnavailable."""
         wanted = MessageFilter.build(MessagesQuery.model_construct(**dict(query)), caller)
-        return await self._database.read(lambda connection: self._find(connection, wanted, is_v1=True))
-
-    async def find(self, query: MessagesQuery, caller: Caller) -> Page:
-        """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
-        wanted = MessageFilter.build(query, caller)
         return await self._database.read(lambda connection: self._find(connection, wanted))
+
+    async def find(self, query: MessagesQuery, caller: Caller, prices: PriceList) -> Page:
+        """Find a page, with what each message costs. Raises Refusal no_right, DatabaseUnavailable."""
+        wanted = MessageFilter.build(query, caller)
+        return await self._database.read(lambda connection: self._find(connection, wanted, prices))
 
     async def find_failed(self, caller: Caller, limit: int) -> list[dict[str, str]]:
         """Find to whom a user's last failed messages went. Raises DatabaseUnavailable."""
@@ -60,7 +62,8 @@ class MessageQuery:
             for (method, address), written in known.items()
         ]
 
-    async def _find(self, connection: AsyncConnection, wanted: MessageFilter, *, is_v1: bool = False) -> Page:
+    async def _find(self, connection: AsyncConnection, wanted: MessageFilter, prices: PriceList | None = None) -> Page:
+        """Find a page; of v1 without prices."""
         query = wanted.query
         rows = await self._list_permitted(connection, wanted)
         has_more = len(rows) > query.limit
@@ -78,13 +81,14 @@ class MessageQuery:
         for message, row, hides in zip(shown, known, hidden, strict=True):
             if hides and message["error"]:
                 message["error"]["detail"] = replace_contact(row.address, row.written, row.detail)
-        if not is_v1:
+        if prices is not None:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
                 message["reference"] = of[row.request].reference
                 message["category"] = of[row.request].category
                 message["key"] = of[row.request].key
                 message["test"] = of[row.request].lane == Lane.TEST
+                message["cost"] = _find_cost(row, of[row.request], prices)
                 message["resent_as"] = resent.get((row.request, row.address), [])
         if not wanted.sees_content:
             shown = [message | NO_CONTENT for message in shown]
@@ -203,6 +207,13 @@ def _show(
     if (channel := BY_NAME.get(row.method)) is not None and channel.segments is not None:
         message["segments"] = request.segments
     return message
+
+
+def _find_cost(row: Row[Any], request: Row[Any], prices: PriceList) -> dict[str, Any] | None:
+    if request.lane == Lane.TEST:
+        return None
+    cost = Counted.of(row).find_cost(prices, row.method, request.day, request.segments)
+    return None if cost is None else show_cost(cost)
 
 
 async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:

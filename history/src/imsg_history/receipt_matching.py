@@ -160,6 +160,9 @@ def _make_message_row(receipt: Row[Any], request: str, n: int) -> MessageRow:
         receipt.provider_id,
         receipt.code,
         receipt.detail,
+        billed_segments=receipt.billed_segments,
+        billed=receipt.billed,
+        currency=receipt.currency,
     )
 
 

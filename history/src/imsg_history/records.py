@@ -81,6 +81,10 @@ class MessageRow:
     events: int | None = None
     sent_in: int | None = None
     delivered_in: int | None = None
+    country: str | None = None
+    billed_segments: int | None = None
+    billed: int | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         """Find the bucket of the time that the message took, where it was sent or delivered."""
@@ -97,15 +101,23 @@ class MessageRow:
         """Which of two facts sets the status: the one with the higher precedence."""
         return self.rank, self.attempt, self.at, self.mark
 
+    @property
+    def bill(self) -> tuple[str, int]:
+        """Which of two bills of one message counts: the one that sorts last."""
+        return self.currency or "", self.billed or 0
+
     def merge(self, other: "MessageRow") -> None:
         """Merge another row of the same message."""
         if self.username is None:
             self.username, self.method = other.username, other.method
-            self.written, self.address = other.written, other.address
+            self.written, self.address, self.country = other.written, other.address, other.country
             self.user_id, self.events = other.user_id, other.events
         self.attempts = max(self.attempts, other.attempts)
         self.sent_in = _least(self.sent_in, other.sent_in)
         self.delivered_in = _least(self.delivered_in, other.delivered_in)
+        self.billed_segments = _greatest(self.billed_segments, other.billed_segments)
+        if other.billed is not None and (self.billed is None or other.bill > self.bill):
+            self.billed, self.currency = other.billed, other.currency
         if other.precedence > self.precedence:
             self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
             self.at, self.mark = other.at, other.mark
@@ -142,6 +154,9 @@ class ReceiptRow:
     code: str | None
     detail: str | None
     kept_at: datetime
+    billed_segments: int | None = None
+    billed: int | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +219,10 @@ class AuditRow:
 
 def _write_state(state: Mapping[str, Any] | None) -> str | None:
     return None if state is None else clean(compact(state))
+
+
+def _greatest(one: int | None, other: int | None) -> int | None:
+    return max((number for number in (one, other) if number is not None), default=None)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

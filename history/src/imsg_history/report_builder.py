@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.prices import PriceList
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.exports import EXPORT, ExportReader, NewExport, encode
@@ -25,6 +27,7 @@ from imsg_history.tables import report_parts, reports
 from imsg_history.usage import MEASURES, read_usage
 from imsg_history.waiting import wait_for_any
 from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.published_prices import PricesUnavailable
 from imsg_web.callers import Caller
 from imsg_web.responses import ok
 
@@ -42,7 +45,7 @@ PART_BYTES = 1024 * 1024
 
 MESSAGE_COLUMNS = (
     "id", "created_at", "updated_at", "username", "method", "to", "status", "attempts", "provider", "provider_id",
-    "category", "reference", "key", "segments", "error_code", "error_detail",
+    "category", "reference", "key", "segments", "cost", "currency", "cost_estimated", "error_code", "error_detail",
 )  # fmt: skip
 """Never a message's content."""
 
@@ -70,6 +73,8 @@ class ReportBuilder:
     database: Database
     zone: ZoneInfo
     now: Callable[[], datetime]
+    fetch_prices: Callable[[], Awaitable[PriceList]]
+    """Raises PricesUnavailable."""
     _waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -84,14 +89,18 @@ class ReportBuilder:
             try:
                 while not stopping.is_set() and await self.build_next():
                     pass
-            except (DatabaseUnavailable, BadRow, OSError) as error:
+            except (DatabaseUnavailable, PricesUnavailable, BadRow, OSError) as error:
                 problem.note(error)
             else:
                 problem.clear()
             await wait_for_any(self._waiting, stopping, within_s=POLL_S)
 
     async def build_next(self) -> bool:
-        """Make a report that waits; return False without one. Raises DatabaseUnavailable, BadRow, OSError."""
+        """Make a report that waits; return False without one.
+
+        Raises DatabaseUnavailable, PricesUnavailable, BadRow, OSError.
+        """
+        prices = await self.fetch_prices()
         row = await self.database.write(self._claim)
         if row is None:
             return False
@@ -99,7 +108,7 @@ class ReportBuilder:
             log.error("report_failed", id=row.id, tries=row.tries)
             return True
         with contextlib.suppress(_Gone):
-            await self._build(row)
+            await self._build(row, prices)
         return True
 
     async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
@@ -138,19 +147,19 @@ class ReportBuilder:
             await self._store(row, file)
         log.info("export_made", id=row.id, rows=count)
 
-    async def _build(self, row: Row[Any]) -> None:
+    async def _build(self, row: Row[Any], prices: PriceList) -> None:
         if row.kind == EXPORT:
             await self._build_export(row)
             return
         report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
         shown = describe(row, self.zone)
         about = ok(**{name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")})
-        columns = (*report.by, *MEASURES) if report.kind == "usage" else MESSAGE_COLUMNS
+        columns, batches = await self._open(report, caller, prices)
         count = 0
         # A file that is not finished, since the report was deleted meanwhile, leaves nothing in the folder either.
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
             written = await asyncio.to_thread(open_report_file, report.format, file, columns, about, folder)
-            async for batch in self._read(report, caller):
+            async for batch in batches:
                 await asyncio.to_thread(written.write, batch.rows)
                 count += len(batch.rows)
                 await self._note(row, progress=min(batch.progress, 99), rows=count)
@@ -158,13 +167,23 @@ class ReportBuilder:
             await self._store(row, file)
         log.info("report_made", id=row.id, kind=report.kind, rows=count)
 
-    async def _read(self, report: NewReport, caller: Caller) -> AsyncIterator[_Batch]:
-        if report.kind == "usage":
-            yield _Batch(await read_usage(self.database, report, caller, self.zone), 99)
-            return
+    async def _open(
+        self, report: NewReport, caller: Caller, prices: PriceList
+    ) -> tuple[Sequence[str], AsyncIterator[_Batch]]:
+        """Return the columns of a report, and its rows."""
+        if report.kind == "messages":
+            return MESSAGE_COLUMNS, self._read_messages(report, caller, prices)
+        rows = await read_usage(self.database, report, caller, self.zone, prices)
+        if report.format == "json":
+            return (*report.by, *MEASURES, "cost"), _give(rows)
+        currencies = sorted({cost["currency"] for row in rows for cost in row["cost"]})
+        columns = (*report.by, *MEASURES, *(f"cost_{currency}" for currency in currencies), "cost_estimated")
+        return columns, _give([_spread_cost(row, columns) for row in rows])
+
+    async def _read_messages(self, report: NewReport, caller: Caller, prices: PriceList) -> AsyncIterator[_Batch]:
         messages, cursor, span_s = MessageQuery(self.database), "", (report.until - report.since).total_seconds()
         while True:
-            page = await messages.find(report.list_messages(cursor), caller)
+            page = await messages.find(report.list_messages(cursor), caller, prices)
             rows = list(map(_flatten, page.rows))
             left = (read_time(rows[-1]["created_at"], "") - report.since).total_seconds() if rows else 0.0
             yield _Batch(rows, round(100 * (1 - left / span_s)))
@@ -201,7 +220,25 @@ def _read_caller(row: Row[Any]) -> Caller:
     return Caller(row.username, row.role, row.user_id, row.registered_at)
 
 
+async def _give(rows: Sequence[dict[str, Any]]) -> AsyncIterator[_Batch]:
+    yield _Batch(rows, 99)
+
+
+def _spread_cost(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Give each currency a column, since a spreadsheet adds up columns; a number, as which it counts there."""
+    costs = {f"cost_{cost['currency']}": Decimal(cost["amount"]) for cost in row["cost"]}
+    estimated = any(cost["estimated"] for cost in row["cost"])
+    return dict.fromkeys(columns) | row | costs | {"cost_estimated": estimated}
+
+
 def _flatten(message: dict[str, Any]) -> dict[str, Any]:
-    error = message["error"] or {}
-    known = {**message, "error_code": error.get("code"), "error_detail": error.get("detail")}
+    error, cost = message["error"] or {}, message["cost"] or {}
+    known = {
+        **message,
+        "error_code": error.get("code"),
+        "error_detail": error.get("detail"),
+        "cost": cost.get("amount"),
+        "currency": cost.get("currency"),
+        "cost_estimated": cost.get("estimated"),
+    }
     return {name: known.get(name) for name in MESSAGE_COLUMNS}

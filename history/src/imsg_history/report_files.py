@@ -122,5 +122,7 @@ def open_report_file(
 
 
 def _defuse(value: Any) -> Any:  # noqa: ANN401  a value of any column
+    if isinstance(value, bool):
+        return str(value).lower()
     is_formula = isinstance(value, str) and value.startswith(FORMULA_STARTS) and not _NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else value

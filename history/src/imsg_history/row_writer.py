@@ -55,7 +55,7 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
 SLICE = 1_000
 """Rows of one statement: to prepare so many occupies the event loop for some 10 ms."""
 
-RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events")
+RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events", "country")
 """Columns that only a job knows: the first one that arrives fills them."""
 
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
@@ -69,7 +69,7 @@ EVENT_COLUMNS = (
     "provider", "provider_id", "code", "detail", "at",
 )  # fmt: skip
 
-COUNTED_COLUMNS = ("request", "username", "previous", "status", "provider", "sent_in", "delivered_in")
+COUNTED_COLUMNS = ("request", "username", "previous", *day_facts.COUNTED)
 """Columns by which day facts count a message."""
 
 LATENCY_COLUMNS = ("sent_in", "delivered_in")
@@ -187,7 +187,13 @@ def _build_status_upsert(added: Insert) -> Insert:
     sooner = {
         name: new[name].is_not(None) & or_(old[name].is_(None), new[name] < old[name]) for name in LATENCY_COLUMNS
     }
-    is_changed = or_(is_changed, *sooner.values())
+    more_segments = new.billed_segments.is_not(None) & (
+        old.billed_segments.is_(None) | (new.billed_segments > old.billed_segments)
+    )
+    is_billed = new.billed.is_not(None) & (
+        old.billed.is_(None) | (tuple_(new.currency, new.billed) > tuple_(old.currency, old.billed))
+    )
+    is_changed = or_(is_changed, *sooner.values(), more_segments, is_billed)
     changes = {
         **{
             name: case((was_erased, old[name]), else_=func.coalesce(old[name], new[name])) for name in RECIPIENT_COLUMNS
@@ -201,6 +207,8 @@ def _build_status_upsert(added: Insert) -> Insert:
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
         "seq": case((is_higher & (new.status != old.status), old.seq + 1), else_=old.seq),
         **{name: case((is_sooner, new[name]), else_=old[name]) for name, is_sooner in sooner.items()},
+        "billed_segments": case((more_segments, new.billed_segments), else_=old.billed_segments),
+        **{name: case((is_billed, new[name]), else_=old[name]) for name in ("billed", "currency")},
         "previous": case((old.username.is_(None), null()), else_=_write_counted(old)),
     }
     return added.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_changed)
@@ -208,9 +216,9 @@ def _build_status_upsert(added: Insert) -> Insert:
 
 def _write_counted(columns: Any) -> ColumnElement[str]:  # noqa: ANN401  a table's columns
     """Write how day facts count a message, as `day_facts.Counted.read` reads it."""
-    latencies = (func.coalesce(cast(columns[name], Text), "") for name in LATENCY_COLUMNS)
-    text: ColumnElement[str] = columns.status
-    for value in (*latencies, func.coalesce(columns.provider, "")):
+    first, *others = (func.coalesce(cast(columns[name], Text), "") for name in day_facts.COUNTED)
+    text: ColumnElement[str] = first
+    for value in others:
         text = text + "|" + value
     return text
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imsg_web.schemas import AnswerPart, Success
+from imsg_web.schemas import AnswerPart, CostShape, Success
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 
@@ -115,6 +115,7 @@ class ListedShape(MessageShape):
     category: CategoryName
     key: KeyName
     test: IsTest
+    cost: Annotated[CostShape | None, Field(description="null: nothing, or no price is known.")]
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
 
 

@@ -189,6 +189,10 @@ messages = Table(
     Column("seq", Integer, nullable=False, server_default="1"),  # counts its changes, that it came to be included
     Column("sent_in", SmallInteger),  # which bucket of LATENCIES_S the time to sent is in
     Column("delivered_in", SmallInteger),
+    Column("country", String(2)),  # of the number that it was sent to; kept when the number is erased
+    Column("billed_segments", Integer),  # as the provider charges them
+    Column("billed", BigInteger),  # what the provider charges, in millionths (`contract.prices`)
+    Column("currency", String(3)),  # of `billed`
     Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
@@ -269,6 +273,9 @@ receipts = Table(  # only those that no message has been found for yet
     Column("code", Text),
     Column("detail", Text),
     Column("kept_at", Moment, nullable=False),
+    Column("billed_segments", Integer),
+    Column("billed", BigInteger),
+    Column("currency", String(3)),
     PrimaryKeyConstraint("provider", "provider_id", "address", "at", "mark"),
 )
 Index("receipts_by_age", receipts.c.kept_at)
@@ -388,16 +395,22 @@ erasures = Table(  # what of them is done in this very database: a restored one 
     PrimaryKeyConstraint("id"),
 )
 
-DIMENSIONS = ("day", "user_id", "username", "department", "key", "method", "provider", "template", "category")
-"""What day facts tell apart; what is not known is an empty text."""
+DIMENSIONS = (
+    "day", "user_id", "username", "department", "key", "method", "provider", "template", "category", "country",
+    "currency",
+)  # fmt: skip
+"""What day facts tell apart; what is not known is an empty text. `currency` is that of `billed`."""
 
 LATENCY_COUNTS = {
     kind: tuple(f"{kind}_in_{bucket}" for bucket in range(len(LATENCIES_S) + 1)) for kind in ("sent", "delivered")
 }
 COUNTS = (
     "messages", "segments", "sent", "delivered", "failed", "uncertain",
+    "billed", "charged", "charged_segments", "estimated",
     *LATENCY_COUNTS["sent"], *LATENCY_COUNTS["delivered"],
 )  # fmt: skip
+"""`billed` is the sum of what providers named. `charged` are the messages, and `charged_segments` their segments, that
+cost what the list of prices says; of `estimated` no provider has named the segments."""
 
 day_facts = Table(  # sums of messages, kept when the messages are gone; no person is in them
     "day_facts",

@@ -1,11 +1,14 @@
-"""Usage: what the day facts of a span sum up to, by any of their dimensions."""
+"""Usage: what the day facts of a span sum up to, by any of their dimensions, and what it cost."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, case, cast, func, literal, select
 
+from imsg_contract.prices import Cost, PriceList, sum_costs
 from imsg_history.database import Database
 from imsg_history.ids import find_day
 from imsg_history.report_schemas import NewReport
@@ -13,6 +16,7 @@ from imsg_history.tables import day_facts
 from imsg_web.callers import Caller
 
 MEASURES = ("messages", "segments", "sent", "delivered", "failed", "uncertain")
+COST_MEASURES = ("billed", "charged", "charged_segments", "estimated")
 
 COLUMNS: dict[str, ColumnElement[str]] = {
     "user": day_facts.c.username,
@@ -21,8 +25,13 @@ COLUMNS: dict[str, ColumnElement[str]] = {
 }
 """A dimension of a report → the column of day facts."""
 
+PRICED_BY = ("method", "provider", "country", "currency")
+"""Day facts that have these and the same prices in common cost the same for each message and segment."""
 
-async def read_usage(database: Database, report: NewReport, caller: Caller, zone: ZoneInfo) -> list[dict[str, Any]]:
+
+async def read_usage(
+    database: Database, report: NewReport, caller: Caller, zone: ZoneInfo, prices: PriceList
+) -> list[dict[str, Any]]:
     """Sum up the days from `since` to `until`, both included. Raises DatabaseUnavailable.
 
     Those who see all see everybody's; a user sees their own.
@@ -32,9 +41,42 @@ async def read_usage(database: Database, report: NewReport, caller: Caller, zone
     where += [COLUMNS[name] == value for name, value in report.chosen_filters().items()]
     if not caller.sees_all:
         where.append(day_facts.c.user_id == caller.user_id)
-    groups = [COLUMNS[name].label(name) for name in report.by]
-    sums = [cast(func.coalesce(func.sum(day_facts.c[name]), 0), BigInteger).label(name) for name in MEASURES]
-    statement = select(*groups, *sums).where(*where)
-    if groups:
-        statement = statement.group_by(*groups).having(func.sum(day_facts.c.messages) > 0).order_by(*groups)
-    return [dict(row) for row in (await database.read(lambda connection: connection.execute(statement))).mappings()]
+    starts = [day for day in prices.starts if first < day <= last]
+    groups = [*(COLUMNS[name].label(f"by_{name}") for name in report.by), *(day_facts.c[name] for name in PRICED_BY)]
+    groups.append(_find_start(first, starts).label("start"))
+    sums = [
+        cast(func.coalesce(func.sum(day_facts.c[name]), 0), BigInteger).label(name) for name in MEASURES + COST_MEASURES
+    ]
+    statement = select(*groups, *sums).where(*where).group_by(*(column.name for column in groups))
+    rows = (await database.read(lambda connection: connection.execute(statement))).all()
+    by_key: defaultdict[tuple[str, ...], list[Row[Any]]] = defaultdict(list)
+    if not report.by:
+        by_key[()] = []
+    for row in rows:
+        by_key[tuple(row[: len(report.by)])].append(row)
+    found = [
+        {
+            **dict(zip(report.by, key, strict=True)),
+            **{name: sum(getattr(row, name) for row in of_key) for name in MEASURES},
+            "cost": sum_costs(cost for row in of_key for cost in _find_costs(row, prices)),
+        }
+        for key, of_key in sorted(by_key.items())
+    ]
+    return [row for row in found if row["messages"] or not report.by]
+
+
+def _find_start(first: str, starts: list[str]) -> ColumnElement[str]:
+    """Return the last day, of the first one and those from which prices change, that is not after a fact's day."""
+    if not starts:
+        return literal(first)
+    whens = [(day_facts.c.day >= day, day) for day in reversed(starts)]
+    return case(*whens, else_=first)
+
+
+def _find_costs(row: Row[Any], prices: PriceList) -> Iterator[Cost]:
+    if row.currency:
+        yield Cost(row.billed, row.currency, estimated=False)
+    price = prices.find(row.method, row.provider, row.country or None, row.start) if row.charged else None
+    if price is not None:
+        units = row.charged_segments if price.per == "segment" else row.charged
+        yield Cost(units * price.micros, price.currency, estimated=row.estimated > 0)

@@ -26,8 +26,12 @@ CODES: Mapping[str, str] = {"isv.MOBILE_NUMBER_ILLEGAL": "21211", "isv.BUSINESS_
 REPORTS: Mapping[str, str] = {"MK:0001": "30003", "CONTENT_KEYWORD": "30007"}
 """Aliyun's receipt code of a magic number → Twilio's."""
 
-_PATH = re.compile(r".*/2010-04-01/Accounts/([^/]+)/(Messages|Balance)\.json")
+_PATH = re.compile(r".*/2010-04-01/Accounts/([^/]+)/(Messages|Balance|Messages/SM[0-9a-f]{32})\.json")
 
+PRICE = "-0.00830"
+"""Of each message: Twilio's prices are negative."""
+
+MESSAGES = "Messages"
 BALANCE = "Balance"
 """twilio.com/docs/usage/api/balance"""
 
@@ -68,8 +72,12 @@ class TwilioSms(SmsProvider):
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         try:
-            if self._authenticate(call) == BALANCE:
+            resource = self._authenticate(call)
+            if resource == BALANCE:
                 return ApiResponse({"account_sid": self.account.sid, "balance": "100.00", "currency": "USD"})
+            if resource != MESSAGES:
+                sid = resource.removeprefix(f"{MESSAGES}/")
+                return ApiResponse({"sid": sid, "num_segments": "1", "price": PRICE, "price_unit": "USD"})
             return await self._send(dict(call.form), call.body)
         except Refusal as refusal:
             error: dict[str, Any] = {
@@ -91,7 +99,7 @@ class TwilioSms(SmsProvider):
         is_known = equals(secret, self.account.logins.get(name, "\0"))
         if scheme.lower() != "basic" or not is_known or match is None or match[1] != self.account.sid:
             raise Refusal("20003", "Authenticate", 401)
-        if call.method != ("GET" if match[2] == BALANCE else "POST"):
+        if call.method != ("POST" if match[2] == MESSAGES else "GET"):
             raise Refusal("20004", "Method not allowed", 405)
         return match[2]
 

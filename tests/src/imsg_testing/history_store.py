@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from imsg_broker.port import Delivery
 from imsg_contract.errors import Refusal
+from imsg_contract.prices import PriceList
 from imsg_contract.wire import Job
 from imsg_history.database import Database
 from imsg_history.pagination import Page
@@ -45,7 +46,7 @@ async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> li
 
 async def find_page(database: Database, caller: Caller = ADMIN, **filters: str) -> Page:
     """Find a page of messages as v2 shows them."""
-    return await MessageQuery(database).find(MessagesQuery.model_validate(filters), caller)
+    return await MessageQuery(database).find(MessagesQuery.model_validate(filters), caller, PriceList())
 
 
 async def find_all_ids(database: Database, caller: Caller = ADMIN, **filters: str) -> list[str]:
@@ -83,13 +84,14 @@ async def count_messages(database: Database) -> Facts:
             requests.c[name]
             for name in ("day", "user_id", "username", "key", "method", "template", "category", "segments")
         ),
-        *(messages.c[name] for name in ("status", "provider", "sent_in", "delivered_in")),
+        *(messages.c[name] for name in ("status", "provider", "sent_in", "delivered_in", "country")),
+        *(messages.c[name] for name in ("billed_segments", "billed", "currency")),
     ).join(requests, requests.c.request == messages.c.request)
     facts: Facts = defaultdict(Counter)
     for row in await database.fetch(query.where(messages.c.username.is_not(None))):
         fact = facts[
             row.day, row.user_id or "", row.username, "", row.key or "", row.method, row.provider or "",
-            row.template or "", row.category,
+            row.template or "", row.category, row.country or "", row.currency or "",
         ]  # fmt: skip
         fact["messages"] += 1
         fact["sent"] += row.status in ("sent", "delivered")
@@ -97,6 +99,12 @@ async def count_messages(database: Database) -> Facts:
         fact["failed"] += row.status in ("failed", "expired")
         fact["uncertain"] += row.status == "uncertain"
         fact["segments"] += row.segments or 0
+        if row.billed is not None:
+            fact["billed"] += row.billed
+        elif row.status in ("sent", "delivered", "uncertain") or row.sent_in is not None:
+            fact["charged"] += 1
+            fact["charged_segments"] += row.billed_segments or row.segments or 1
+            fact["estimated"] += row.billed_segments is None
         for kind, bucket in (("sent", row.sent_in), ("delivered", row.delivered_in)):
             if bucket is not None:
                 fact[LATENCY_COUNTS[kind][bucket]] += 1

@@ -1,6 +1,7 @@
 """What the server answers. Fields of a newer server are ignored; those an older one lacks have defaults."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,16 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class Cost(Model):
+    """What was paid, or is to be, in one currency."""
+
+    amount: Decimal
+    currency: str
+    """ISO 4217."""
+    estimated: bool
+    """Whether the provider has not yet named the amount, or the segments that it charges."""
+
+
 class Accepted(Model):
     """A request that was accepted: from here on every recipient settles, whatever crashes."""
 
@@ -24,6 +35,8 @@ class Accepted(Model):
     """Messages, after duplicates."""
     segments: int | None = None
     """SMS: how many segments are paid for, over all recipients."""
+    cost: tuple[Cost, ...] = ()
+    """What it is likely to cost, a sum for each currency; empty where no price is known."""
 
 
 class Problem(Model):
@@ -73,6 +86,8 @@ class Check(Model):
     count: int
     duplicates: int
     segments: int | None = None
+    cost: tuple[Cost, ...] = ()
+    """What it is likely to cost, a sum for each currency."""
     suppressed: int = 0
     limits: Limits
     problems: tuple[Problem, ...] = ()
@@ -125,6 +140,8 @@ class Message(Model):
     provider: str | None = None
     provider_id: str | None = None
     segments: int | None = None
+    cost: Cost | None = None
+    """None: nothing, or no price is known."""
     reference: str | None = None
     key: str | None = None
     """The name of the API key that sent it; None: a log-in's token."""

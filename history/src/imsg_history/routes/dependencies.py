@@ -21,6 +21,7 @@ from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
+from imsg_runtime.published_prices import PublishedPrices
 from imsg_web.app import find_services
 
 
@@ -41,6 +42,7 @@ class RouteServices:
     reports: Reports
     audit: Audit
     exports: Exports
+    prices: PublishedPrices
     now: Callable[[], datetime]
     find_as_of: Callable[[], datetime | None]
     """Returns the time up to which everything is recorded; None while that is not known."""

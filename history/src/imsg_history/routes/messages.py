@@ -57,7 +57,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
     """List messages, the newest first."""
     as_of = services.write_as_of()
     await note_content_read(services, user, query)
-    page = await services.messages.find(query, user)
+    page = await services.messages.find(query, user, services.prices.current)
     return ApiResponse(ok(messages=page.rows, next=page.next, as_of=as_of))
 
 

@@ -331,7 +331,7 @@ def read_receipt(name: str, entry: Mapping[str, Any], now: datetime) -> ReceiptR
         parse_beijing_time(str(entry.get("report_time") or "")) or now,
         entry["success"] in (True, "true", "True"),
     )
-    details = entry.get("err_code"), entry.get("err_msg"), at, entry.get("out_id")
+    details = entry.get("err_code"), entry.get("err_msg"), at, entry.get("out_id"), entry.get("sms_size")
     return make_report(name, ReceiptFields(entry.get("biz_id"), _number(entry), is_delivered, *details))
 
 

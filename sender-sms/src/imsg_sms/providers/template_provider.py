@@ -52,6 +52,9 @@ class Hook:
         return HookReply(json.dumps({self.number: number, self.words: words}, ensure_ascii=False), status)
 
 
+MAX_COUNT_DIGITS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiptFields:
     """The unchecked fields of a receipt."""
@@ -63,6 +66,8 @@ class ReceiptFields:
     detail: object
     at: datetime
     reference: object = ""
+    segments: object = None
+    """As the provider charges them."""
 
 
 class TemplateProvider(ABC):
@@ -174,8 +179,14 @@ def make_report(provider: str, fields: ReceiptFields) -> ReceiptReport | None:
         code=clean_text(fields.code) if fields.code else None,
         detail=clean_text(fields.detail) if fields.detail else None,
         at=fields.at.astimezone(UTC),
+        segments=_read_count(fields.segments),
     )
     return ReceiptReport(receipt, str(fields.reference or ""))
+
+
+def _read_count(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_COUNT_DIGITS else None
 
 
 def build_template_book(name: str, account: Tencent | Volcengine, templates: Mapping[str, SmsTemplate]) -> TemplateBook:

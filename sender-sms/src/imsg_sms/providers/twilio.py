@@ -1,15 +1,26 @@
 """Twilio's Messages API, version 2010-04-01: one call sends any text to one number; status callbacks follow."""
 
+import asyncio
 import base64
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
-from imsg_sms.providers import HookReply, HookRequest, NotSigned, ProviderReply, ReceiptReport, ReportBatch, numbers
+from imsg_sms.providers import (
+    FetchReports,
+    HookReply,
+    HookRequest,
+    NotSigned,
+    ProviderReply,
+    ReceiptReport,
+    ReportBatch,
+    numbers,
+)
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.inbound import InboundFields, make_inbound
 from imsg_sms.providers.meanings import (
@@ -70,6 +81,23 @@ STATUSES: Mapping[str, Status] = {
 """The final statuses; accepted, scheduled, queued, sending and sent add nothing to the response."""
 
 
+PRICE_AFTER_S = (5.0, 60.0, 600.0, 3_600.0, 21_600.0)
+"""How long after a receipt the price is looked up, and after each look-up that found none: Twilio names it late."""
+
+MAX_UNPRICED = 50_000
+"""Receipts that wait for a price; of more the oldest stay without."""
+
+PRICES_AT_ONCE = 20
+
+
+class UnpricedReceipt(NamedTuple):
+    """A receipt whose message has no price yet."""
+
+    due: float
+    receipt: Receipt
+    tries: int
+
+
 def make(name: str, account: Twilio, context: ProviderContext) -> "TwilioProvider":
     """Make the provider of an account."""
     book = build_text_book(name, context.templates, signature=account.signature, suffix=account.suffix)
@@ -114,6 +142,9 @@ class TwilioProvider:
             "content-type": FORM,
             "accept": "application/json",
         }
+        self._message_url = self._url.removesuffix(".json")
+        self._unpriced: deque[UnpricedReceipt] = deque(maxlen=MAX_UNPRICED)
+        self.pulls: Sequence[FetchReports] = (self._pull_prices,)
         self._callback = (
             f"{public_url.rstrip('/')}/hooks/sms/{self.name}/{self.secret}" if public_url and self.secret else ""
         )
@@ -165,7 +196,36 @@ class TwilioProvider:
         report = read_status(self.name, fields, now)
         if report is None:
             return ReportBatch((), 0 if fields.get("MessageStatus") else 1)
+        self._unpriced.append(UnpricedReceipt(self._now() + PRICE_AFTER_S[0], report.receipt, 0))
         return ReportBatch((report,))
+
+    async def _pull_prices(self) -> ReportBatch:
+        """Look up the prices of messages whose receipts have come, and return these receipts with them.
+
+        They wait in memory alone: where the process ends before, the cost of a message stays an estimate.
+        Raises NotSent, NoAnswer.
+        """
+        now = self._now()
+        due = [unpriced for unpriced in self._unpriced if unpriced.due <= now][:PRICES_AT_ONCE]
+        found = await asyncio.gather(*(self._find_price(unpriced.receipt) for unpriced in due))
+        for unpriced, receipt in zip(due, found, strict=True):
+            self._unpriced.remove(unpriced)
+            if receipt is None and (tries := unpriced.tries + 1) < len(PRICE_AFTER_S):
+                self._unpriced.append(UnpricedReceipt(now + PRICE_AFTER_S[tries], unpriced.receipt, tries))
+        return ReportBatch([ReceiptReport(receipt) for receipt in found if receipt is not None])
+
+    async def _find_price(self, receipt: Receipt) -> Receipt | None:
+        """Return a receipt with the price of its message (twilio.com/docs/messaging/api/message-resource)."""
+        url = f"{self._message_url}/{quote(receipt.provider_id, safe='')}.json"
+        body = read_object(await self._pool.call("GET", url, self._headers, b""))
+        price, currency, segments = (body.get(name) for name in ("price", "price_unit", "num_segments"))
+        if price is None or currency is None:
+            return None
+        text = str(segments)
+        bill = {"price": str(price).removeprefix("-"), "currency": str(currency).upper()}
+        return receipt.model_copy(
+            update={**bill, "segments": int(text) if text.isascii() and text.isdecimal() else None}
+        )
 
     def _judge_response(self, status: int, body: Mapping[str, Any]) -> ProviderReply:
         if status < 300 and body.get("sid"):  # noqa: PLR2004  HTTP's successes

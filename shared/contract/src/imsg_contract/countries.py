@@ -7,15 +7,15 @@ MAX_CALLING_CODE = 3
 
 
 def find_country(number: str) -> str | None:
-    """Return the ISO 3166 code of an E.164 number's country, such as `CN` or `HK`; None where it is not known.
+    """Return the ISO 3166 code of an E.164 number's country, such as `CN` or `HK`; None for other addresses.
 
     A calling code that several countries share (+1, +7, +44) is told apart by the digits that follow it.
     """
-    if not number.startswith("+"):
+    if not number.startswith("+") or not number[1:].isdecimal():
         return None
     for length in range(1, MAX_CALLING_CODE + 1):
         code = number[1 : length + 1]
-        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code) if code.isdecimal() else 0)
+        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code))
         if countries is None:
             continue
         if len(countries) == 1:
@@ -27,3 +27,8 @@ def find_country(number: str) -> str | None:
         # Of a number that the tables do not know yet: the first country, to which most of the code's numbers belong.
         return country or countries[0]
     return None
+
+
+def is_country(code: str) -> bool:
+    """Return whether a text is the ISO 3166 code of a country that has phone numbers."""
+    return code in phonenumbers.SUPPORTED_REGIONS

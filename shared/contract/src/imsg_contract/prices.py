@@ -59,6 +59,8 @@ class PriceList:
         }
         self.starts = sorted({price.since for of_place in by_place.values() for price in of_place})
         """The days from which prices change."""
+        self.methods = frozenset(method for method, _, _ in by_place)
+        """The channels that have any price."""
 
     def find(self, method: str, provider: str, country: str | None, day: str) -> Price | None:
         """Return the price of a day: of the country if it has one, else of every country."""

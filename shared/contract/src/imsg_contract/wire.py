@@ -221,6 +221,12 @@ class Receipt(Wire):
     code: str | None = None
     detail: str | None = None
     at: datetime
+    segments: int | None = Field(default=None, exclude_if=_is_none)
+    """How many segments the provider charges."""
+    price: str | None = Field(default=None, exclude_if=_is_none)
+    """What the provider charges for the message: a decimal string, with `currency`."""
+    currency: str | None = Field(default=None, exclude_if=_is_none)
+    """ISO 4217."""
 
 
 class Inbound(Wire):

@@ -4,37 +4,47 @@ import asyncio
 
 from imsg_contract.prices import PriceList, read_prices
 from imsg_contract.topology import PRICES
-from imsg_runtime.logs import logger
-from imsg_runtime.redis import Redis
+from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-RETRY_S = 0.25
-"""The catalog writes prices that are missing, since Redis was flushed, as often."""
+READ_S = 1.0
+"""How often the prices are read: what is shown goes by those of a second ago."""
 
 
 class PricesUnavailable(Exception):  # noqa: N818  named like RedisUnavailable
-    """The catalog has not published the prices."""
+    """The catalog has not published prices that this process can read."""
 
 
-async def find_prices(redis: Redis) -> PriceList | None:
-    """Read the prices; None while the catalog has not published them. Raises RedisUnavailable."""
-    text = await redis.call("GET", PRICES)
-    if text is None:
-        return None
-    try:
-        return read_prices(text)
-    except ValueError:  # of a newer catalog
-        log.warning("prices_unreadable")
-        return PriceList()
+class PublishedPrices:
+    """Reads the prices."""
 
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._text: bytes | None = None
+        self.current = PriceList()
+        """The prices that were read last; none before the first time."""
 
-async def wait_for_prices(redis: Redis, within_s: float) -> PriceList:
-    """Read the prices once the catalog has published them. Raises PricesUnavailable, RedisUnavailable."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within_s
-    while (prices := await find_prices(redis)) is None:
-        if loop.time() >= end:
-            raise PricesUnavailable("the catalog has not published the prices")
-        await asyncio.sleep(RETRY_S)
-    return prices
+    async def fetch(self) -> PriceList:
+        """Read the prices. Raises PricesUnavailable."""
+        try:
+            text = await self._redis.call("GET", PRICES)
+            if text is None:
+                raise PricesUnavailable("the catalog has not published the prices")
+            if text != self._text:
+                self.current, self._text = read_prices(text), text
+        except (RedisUnavailable, RedisRefused, ValueError) as error:  # ValueError: of a newer catalog
+            raise PricesUnavailable(str(error)) from error
+        return self.current
+
+    async def watch(self) -> None:
+        """Read the prices every second, until cancelled."""
+        problem = RecurringProblem(log, "prices_unavailable")
+        while True:
+            try:
+                await self.fetch()
+                problem.clear()
+            except PricesUnavailable as error:
+                problem.note(error)
+            await asyncio.sleep(READ_S)

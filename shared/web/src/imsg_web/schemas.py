@@ -21,6 +21,16 @@ class Success(AnswerPart):
     errorMessage: Literal["OK"] = "OK"  # noqa: N815
 
 
+class CostShape(AnswerPart):
+    """What was paid, or is to be."""
+
+    amount: Annotated[str, Field(description="A decimal string.")]
+    currency: Annotated[str, Field(description="ISO 4217.")]
+    estimated: Annotated[
+        bool, Field(description="Whether the provider has not yet named the amount, or the segments that it charges.")
+    ]
+
+
 def read_whole_number(value: object) -> object:
     """Convert a string of ASCII digits: Pydantic would also accept `+5`, ` 5 ` and `5_0`."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value

@@ -19,6 +19,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.copying import copy_button
+from imsg_console.widgets.costs import write_costs
 from imsg_console.widgets.elements import attrs, button, element, heading, icon, link_to, style_sheet
 from imsg_console.widgets.facts import draw_facts, fact
 from imsg_console.widgets.notices import empty
@@ -154,6 +155,7 @@ class MessageDetail:
             ("column_updated", times.full(message["updated_at"])),
             ("column_attempts", str(message["attempts"])),
             ("fact_segments", str(message.get("segments") or "")),
+            ("fact_cost", write_costs(t, filter(None, [message.get("cost")]))),
             ("column_provider", message["provider"] and name_provider(t, message["provider"], message["method"])),
             ("column_provider_id", line(message["provider_id"])),
         ]

@@ -9,6 +9,7 @@ from imsg_console.features.send.recipients import Recipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.costs import write_costs
 from imsg_console.widgets.elements import attrs, button, element, heading
 from imsg_console.widgets.facts import draw_facts
 from imsg_console.widgets.notices import notice
@@ -63,6 +64,8 @@ class Confirmation:
         yield t("send.confirm_count"), recipients
         if check.get("segments"):
             yield t("send.confirm_segments"), t("send.confirm_sms", n=f"{check['segments']:,}")
+        if cost := write_costs(t, check["cost"]):
+            yield t("send.confirm_cost"), cost
         for name in LIMITS:
             if (limit := check["limits"].get(name)) is not None:
                 numbers = t("send.confirm_of", left=f"{limit['left']:,}", limit=f"{limit['limit']:,}")

@@ -6,6 +6,8 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from imsg_console.widgets.costs import sum_costs
+
 MEASURES = ("messages", "segments", "sent", "delivered", "failed", "uncertain")
 
 KINDS: Mapping[str, str] = {
@@ -46,9 +48,10 @@ def sum_by(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]
     return sorted(sums, key=lambda row: (-row["messages"], row[name]))
 
 
-def sum_all(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Sum all rows up."""
-    return {measure: sum(row[measure] for row in rows) for measure in MEASURES}
+def sum_all(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum all rows up, and their costs by currency."""
+    counts = {measure: sum(row[measure] for row in rows) for measure in MEASURES}
+    return {**counts, "cost": sum_costs(cost for row in rows for cost in row["cost"])}
 
 
 def count_kinds(row: Mapping[str, int]) -> dict[str, int]:

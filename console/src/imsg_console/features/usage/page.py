@@ -24,6 +24,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips, exports
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
+from imsg_console.widgets.costs import write_costs
 from imsg_console.widgets.elements import element, heading
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import draw_facts, page_head
@@ -112,7 +113,8 @@ class Usage:
         sums = sum_all(rows)
         with element("section", "card stack"):
             heading(2, t("usage.total", month=self._month))
-            draw_facts((t(f"usage.{name}"), f"{sums[name]:,}") for name in MEASURES)
+            facts = [(t(f"usage.{name}"), f"{sums[name]:,}") for name in MEASURES]
+            draw_facts([*facts, (t("usage.cost"), write_costs(t, sums["cost"]) or "–")])
             text = t("usage.chart", month=self._month, **{name: f"{sums[name]:,}" for name in MEASURES})
             draw_stacked_bars([day[5:] for day in days], series, text)
             draw_legend([one for one in series if sum(one.values)], {})
@@ -123,6 +125,7 @@ class Usage:
         for measure in MEASURES:
             number = partial(_write_number, measure=measure)
             columns.append(Column(measure, t(f"usage.{measure}"), number, partial(_read_number, measure=measure)))
+        columns.append(Column("cost", t("usage.cost"), lambda row: write_costs(t, row["cost"])))
         with element("section", "card stack"):
             heading(2, t("usage.table", by=t(f"usage.{self._by}")))
             Table(self._view, t("layout.usage"), columns, key=self._by).show(self._rows)
@@ -141,8 +144,12 @@ class Usage:
         if not self._rows:
             toast(self._t("usage.nothing", month=self._month))
             return
+        currencies = sorted({cost["currency"] for row in self._rows for cost in row["cost"]})
         names = [self._t(f"usage.{name}") for name in (self._by, *MEASURES)]
-        rows = [[self._name(row), *(row[name] for name in MEASURES)] for row in self._rows]
+        names += [f"{self._t('usage.cost')} {currency}" for currency in currencies]
+        rows = [
+            [self._name(row), *(row[name] for name in MEASURES), *_list_amounts(row, currencies)] for row in self._rows
+        ]
         content = partial(exports.write, kind, names, exports.yield_rows(rows), (0,))
         filename = f"iMSG {self._t('layout.usage')} {self._month}.{kind}"
         ui.navigate.to(exports.offer(self._view, filename, content))
@@ -163,6 +170,12 @@ async def _read_report(view: View, body: Mapping[str, Any]) -> list[Row]:
         raise ApiError("unreachable", view.t("usage.late"))
     rows: list[Row] = (await view.api.get(report["url"]))["rows"]
     return rows
+
+
+def _list_amounts(row: Row, currencies: Sequence[str]) -> list[float | None]:
+    """Return the amount of each currency, as a number that a spreadsheet adds up."""
+    amounts = {cost["currency"]: float(cost["amount"]) for cost in row["cost"]}
+    return [amounts.get(currency) for currency in currencies]
 
 
 def _read_number(row: Row, measure: str) -> int:

@@ -121,6 +121,10 @@ def _create_messages() -> None:
         sa.Column("seq", sa.Integer, nullable=False, server_default="1"),
         sa.Column("sent_in", sa.SmallInteger),
         sa.Column("delivered_in", sa.SmallInteger),
+        sa.Column("country", sa.String(2)),
+        sa.Column("billed_segments", sa.Integer),
+        sa.Column("billed", sa.BigInteger),
+        sa.Column("currency", sa.String(3)),
         sa.Column("previous", sa.Text),
         sa.PrimaryKeyConstraint("request", "n"),
         sqlite_with_rowid=False,
@@ -192,6 +196,9 @@ def _create_receipts_and_replies() -> None:
         sa.Column("code", sa.Text),
         sa.Column("detail", sa.Text),
         sa.Column("kept_at", Moment, nullable=False),
+        sa.Column("billed_segments", sa.Integer),
+        sa.Column("billed", sa.BigInteger),
+        sa.Column("currency", sa.String(3)),
         sa.PrimaryKeyConstraint("provider", "provider_id", "address", "at", "mark"),
     )
     op.create_index("receipts_by_age", "receipts", ["kept_at"])
@@ -311,9 +318,10 @@ def _create_erasures() -> None:
 
 
 def _create_day_facts() -> None:
-    names = ("username", "department", "key", "method", "provider", "template", "category")
+    names = ("username", "department", "key", "method", "provider", "template", "category", "country", "currency")
     latencies = [f"{kind}_in_{bucket}" for kind in ("sent", "delivered") for bucket in range(11)]
-    counts = ("messages", "segments", "sent", "delivered", "failed", "uncertain", *latencies)
+    costs = ("billed", "charged", "charged_segments", "estimated")
+    counts = ("messages", "segments", "sent", "delivered", "failed", "uncertain", *costs, *latencies)
     op.create_table(
         "day_facts",
         sa.Column("day", sa.String(10), nullable=False),

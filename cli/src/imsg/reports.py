@@ -1,0 +1,141 @@
+"""`imsg reports`: have reports of usage and of messages made, list and fetch them."""
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import Api, connect
+from imsg.location import find_url
+from imsg.output import complain, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+
+PATH = "/api/v2/reports"
+POLL_S = 0.5
+MONTHS = 12
+
+app = typer.Typer(help="Reports of usage and of messages: list, make, fetch.", no_args_is_help=False)
+
+File = Annotated[Path, typer.Argument(help="A new file, .json, .csv or .xlsx; - for JSON on standard output.")]
+ReportId = Annotated[str, typer.Argument(metavar="ID", help="The report's id, as `imsg reports` lists it.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Have reports made, list and fetch them."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List your reports of the last 24 hours."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        reports = list(api.iterate(PATH, "reports", {}))
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "reports": reports})
+        return
+    if not reports:
+        say("No reports.")
+        return
+    rows = [
+        (
+            one["id"], one["kind"], ", ".join(one["by"]), local(one["since"]), local(one["until"]), one["format"],
+            f"{one['state']} {one['progress']} %",
+        )
+        for one in reports
+    ]  # fmt: skip
+    say_table(("id", "kind", "by", "since", "until", "format", "state"), rows)
+
+
+@app.command("make")
+def make(  # noqa: PLR0917  typer reads the options from here
+    file: File,
+    kind: Annotated[str, typer.Option(help="usage: counts and costs; messages: a row for each message.")] = "usage",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Of usage: user, department, key, method, provider, template, category, day, month."),
+    ] = None,
+    month: Annotated[str | None, typer.Option(help="YYYY-MM, of this machine's time zone.")] = None,
+    since: Annotated[str | None, typer.Option(help="In place of a month: RFC 3339 with its offset.")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, not included.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help="Such as method=sms. Repeatable.")
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Have a report made, wait for it, and write it to a file."""
+    to_stdout = str(file) == "-"
+    if not to_stdout and file.exists():
+        raise usage(f"{file} is there already; name a file that is not.")
+    body = {
+        "kind": kind,
+        "by": by or [],
+        "format": "json" if to_stdout else file.suffix.removeprefix("."),
+        "filters": _read_filters(where or []),
+        **_read_span(month, since, until),
+    }
+    with ending(as_json=False), connect(find_url(url)) as api:
+        name = str(api.call("POST", PATH, body)["id"])
+        _wait(api, name)
+        _write(api, name, file)
+
+
+@app.command("fetch")
+def fetch(name: ReportId, file: File, url: Url = None) -> None:
+    """Write a report that is done, or once it is, to a file."""
+    if str(file) != "-" and file.exists():
+        raise usage(f"{file} is there already; name a file that is not.")
+    with ending(as_json=False), connect(find_url(url)) as api:
+        _wait(api, name)
+        _write(api, name, file)
+
+
+def _wait(api: Api, name: str) -> None:
+    """Wait until a report is done; whoever is tired of it breaks off, and fetches it later."""
+    shown = 0
+    while (report := api.call("GET", f"{PATH}/{segment(name)}"))["state"] in ("waiting", "running"):
+        if report["progress"] >= shown + 10:
+            shown = report["progress"]
+            complain(f"report {name}: {shown} %, {report['rows']:,} rows")
+        time.sleep(POLL_S)
+    if report["state"] != "done":
+        complain(f"report {name} could not be made; the log of history says why.")
+        raise typer.Exit(1)
+
+
+def _write(api: Api, name: str, file: Path) -> None:
+    body = api.fetch(f"{PATH}/{segment(name)}/file")
+    if str(file) == "-":
+        sys.stdout.write(body.decode())
+        return
+    file.write_bytes(body)
+    say(f"{file}: {len(body):,} bytes.")
+
+
+def _read_filters(given: list[str]) -> dict[str, str]:
+    filters = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise usage(f"--filter {text}: write NAME=VALUE, such as method=sms.")
+        filters[name] = value
+    return filters
+
+
+def _read_span(month: str | None, since: str | None, until: str | None) -> dict[str, Any]:
+    if (month is None) == (since is None and until is None):
+        raise usage("say when: --month 2026-10, or --since and --until.")
+    if month is None:
+        return {name: value for name, value in (("since", since), ("until", until)) if value is not None}
+    try:
+        first = datetime.strptime(month, "%Y-%m").astimezone()
+    except ValueError as error:
+        raise usage(f"--month {month}: write a year and a month, such as 2026-10.") from error
+    years, after = divmod(first.month, MONTHS)
+    # Of its own offset: a month may begin in summer time and end in winter time.
+    end = first.replace(year=first.year + years, month=after + 1, tzinfo=None).astimezone()
+    return {"since": first.isoformat(), "until": end.isoformat()}

@@ -1,0 +1,1 @@
+"""What providers ask for a message or a segment."""

@@ -1,0 +1,156 @@
+"""The prices of providers: listed, added and removed by administrators."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from nicegui import ui
+
+from imsg_channels import METHODS
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells, exports
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.exports import download_button
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, Table
+
+PATH = "/api/v2/prices"
+FIELDS = ("method", "provider", "country", "per", "amount", "currency", "from")
+WITH_SEGMENTS = "sms"
+MOST_SHOWN = 64
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    prices = Prices(view)
+    prices.draw()
+    await prices.load()
+
+
+class Prices:
+    """The list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        self._rows: Sequence[Row] = ()
+        self._etag = ""
+
+    def draw(self) -> None:
+        """Draw everything but the rows."""
+        t = self._t
+        with page_head(t("layout.prices"), t("prices.lead", zone=self._view.timezone)):
+            download_button(t, t("prices.export"), self._export)
+            button(t("prices.add"), self._add, kind="main", symbol="add")
+        self._place = element("div", "stack")
+
+    async def load(self) -> None:
+        """Read the prices, and draw them."""
+        answer, t = await self._view.api.get(PATH), self._t
+        self._etag = answer["etag"]
+        self._rows = [{**price, "key": number} for number, price in enumerate(answer["prices"])]
+        self._place.clear()
+        with self._place:
+            if not self._rows:
+                empty(t("prices.empty_title"), t("prices.empty_text"), "sell")
+                return
+            columns = [
+                Column("provider", t("prices.provider"), self._provider, lambda row: row["provider"], is_main=True),
+                Column("country", t("prices.country"), self._country, lambda row: row["country"] or ""),
+                Column("amount", t("prices.amount"), self._amount, lambda row: float(row["amount"])),
+                Column("from", t("prices.from"), lambda row: row["from"], lambda row: row["from"]),
+                Column("actions", t("prices.actions"), self._actions),
+            ]
+            Table(self._view, t("layout.prices"), columns, key="key", actions={"remove": self._remove}).show(self._rows)
+
+    def _provider(self, row: Row) -> Cell:
+        return [cells.text(line(row["provider"], MOST_SHOWN)), cells.method(self._t, row["method"])]
+
+    def _country(self, row: Row) -> str:
+        if row["method"] != WITH_SEGMENTS:
+            return "–"
+        return line(row["country"] or self._t("prices.everywhere"), MOST_SHOWN)
+
+    def _amount(self, row: Row) -> str:
+        return self._t(f"prices.per_{row['per']}_of", amount=line(f"{row['amount']} {row['currency']}", MOST_SHOWN))
+
+    def _actions(self, row: Row) -> Cell:
+        name = self._t("prices.remove_of", name=self._name(row))
+        return cells.button("remove", self._t("prices.remove"), name, icon="delete", kind="quiet")
+
+    def _name(self, row: Row) -> str:
+        return line(" ".join(filter(None, (row["provider"], row["country"], row["from"]))), MOST_SHOWN)
+
+    async def _add(self) -> None:
+        t = self._t
+        today = datetime.now(ZoneInfo(self._view.timezone)).date()
+        per = {name: t(f"prices.per_{name}") for name in ("segment", "message")}
+
+        def prepare(form: Form) -> None:
+            def show_country() -> None:
+                for name in ("country", "per"):
+                    form.input(name).set_visibility(form.input("method").value == WITH_SEGMENTS)
+
+            form.input("method").on_value_change(show_country)
+
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            given = {name: value.strip() or None for name, value in form.read().items()}
+            return await self._replace([*self._list_prices(), {"per": "message", **given}])
+
+        fields = [
+            Field("method", t("prices.method"), WITH_SEGMENTS, "choice", options=_name_methods(self._view)),
+            Field("provider", t("prices.provider"), hint=t("prices.provider_hint"), most=64, check=self._require),
+            Field("country", t("prices.country"), hint=t("prices.country_hint"), most=2),
+            Field("per", t("prices.per"), "segment", "choice", options=per),
+            Field("amount", t("prices.amount"), hint=t("prices.amount_hint"), most=16, check=self._require),
+            Field("currency", t("prices.currency"), "CNY", most=3, check=self._require),
+            Field(
+                "from", t("prices.from"), today.isoformat(), hint=t("prices.from_hint"), most=10, check=self._require
+            ),
+        ]
+        title, text = t("prices.add_title"), t("prices.add_text")
+        if await ask_form(self._view, title, fields, t("prices.add_action"), save, text=text, prepare=prepare):
+            toast(t("prices.added"))
+            await self.load()
+
+    def _require(self, text: str) -> str:
+        return "" if text.strip() else self._t("prices.missing")
+
+    async def _remove(self, row: Row) -> None:
+        t, name = self._t, self._name(row)
+        title, text = t("prices.remove_title", name=name), t("prices.remove_text")
+        if await confirm(self._view, title, text, t("prices.remove_action")):
+            await self._replace([price for price in self._list_prices() if price != _read_price(row)])
+            toast(t("prices.removed", name=name))
+            await self.load()
+
+    def _list_prices(self) -> list[dict[str, Any]]:
+        return [_read_price(row) for row in self._rows]
+
+    async def _replace(self, prices: list[dict[str, Any]]) -> dict[str, Any]:
+        """Replace the list, unless somebody changed it since it was shown. Raises ApiError, SessionOver."""
+        return await self._view.api.call("PUT", PATH, {"prices": prices}, headers={"if-match": self._etag})
+
+    def _export(self, kind: str) -> None:
+        rows = [[price[name] or "" for name in FIELDS] for price in self._list_prices()]
+        content = partial(exports.write, kind, list(FIELDS), exports.yield_rows(rows), range(len(FIELDS)))
+        ui.navigate.to(exports.offer(self._view, f"iMSG {self._t('layout.prices')}.{kind}", content))
+
+
+def _name_methods(view: View) -> dict[str, str]:
+    return {name: method_name(view.t, name) for name in METHODS}
+
+
+def _read_price(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in FIELDS}
+
+
+PAGE = Page("/prices", "prices", Group.ADMIN, show, icon="sell")

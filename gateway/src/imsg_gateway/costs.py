@@ -1,0 +1,76 @@
+"""What a message is likely to cost, before it is sent."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import date
+
+from imsg_channels import METHODS
+from imsg_channels.spec import ChannelSpec
+from imsg_contract.countries import find_country
+from imsg_contract.prices import Cost, Costs, sum_costs
+from imsg_gateway.draft import Draft, Share
+from imsg_gateway.provider_reports import Provider
+from imsg_runtime.published_prices import PublishedPrices
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+
+LOOK_S = 1.0
+"""How often it is looked which provider of a channel is tried first."""
+
+
+class CostEstimator:
+    """Estimates costs by the provider that is tried first, and the prices of today."""
+
+    def __init__(
+        self,
+        prices: PublishedPrices,
+        providers: Callable[[str], Awaitable[Sequence[Provider]]],
+        today: Callable[[], date],
+    ) -> None:
+        """Take from `providers` how a channel's providers are."""
+        self._prices = prices
+        self._providers = providers
+        self._today = today
+        self._first: dict[str, str] = {}
+
+    def estimate(self, draft: Draft) -> Costs:
+        """Return the sum of each currency; empty where no price is known, and for what a test key sends."""
+        if draft.is_test or draft.method.name not in self._prices.current.methods:
+            return []
+        return sum_costs(cost for share in draft.shares for cost in self._estimate(draft, share))
+
+    def _estimate(self, draft: Draft, share: Share) -> Iterator[Cost]:
+        method, day = draft.method, self._today().isoformat()
+        provider = draft.provider or share.provider or draft.account or self._first.get(method.name, "")
+        numbers: defaultdict[str | None, list[str]] = defaultdict(list)
+        for recipient in share.recipients:
+            numbers[find_country(recipient.address)].append(recipient.address)
+        for country, of_country in numbers.items():
+            price = self._prices.current.find(method.name, provider, country, day)
+            if price is not None:
+                units = _count_segments(method, share, of_country) if price.per == "segment" else len(of_country)
+                yield Cost(units * price.micros, price.currency, estimated=True)
+
+    async def watch(self) -> None:
+        """Look which provider of a channel is tried first, until cancelled."""
+        while True:
+            for method in METHODS:
+                if method in self._prices.current.methods:
+                    await self._find_first(method)
+            await asyncio.sleep(LOOK_S)
+
+    async def _find_first(self, method: str) -> None:
+        try:
+            enabled = [provider for provider in await self._providers(method) if provider["enabled"]]
+        except (RedisUnavailable, RedisRefused):
+            return  # the estimate goes by what was read before
+        first = max(enabled, key=lambda provider: provider["weight"] or 0, default=None)
+        if first is not None:
+            self._first[method] = first["name"]
+
+
+def _count_segments(method: ChannelSpec, share: Share, numbers: Sequence[str]) -> int:
+    """Count the segments; a message of a template whose words are not known is one at least."""
+    if method.segments is None or share.text is None:
+        return len(numbers)
+    return method.segments(share.text, numbers).total
