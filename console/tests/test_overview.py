@@ -1,8 +1,10 @@
 """The counts of the overview."""
 
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from imsg_console.features.overview.figures import read_figures, write_labels
+from imsg_console.features.overview.figures import RANGES, read_causes, read_figures, write_labels
 
 BUCKETS = [
     {"start": "2026-11-24T16:00:00Z", "counts": {"smtp": {"sent": 3, "failed": 1, "expired": 2, "queued": 4}}},
@@ -23,3 +25,23 @@ def test_hours_and_days_are_those_of_the_installation() -> None:
 
     assert write_labels(BUCKETS, "hour", zone) == ["00:00", "01:00"]
     assert write_labels(BUCKETS, "day", zone) == ["11-25", "11-25"]
+
+
+def test_causes_are_those_of_all_providers_and_the_rare_ones_are_one() -> None:
+    failures: list[dict[str, Any]] = [
+        {"method": "smtp", "provider": "a", "code": "550", "counts": [5, 0]},
+        {"method": "smtp", "provider": "b", "code": "550", "counts": [0, 4]},
+        {"method": "sms", "provider": None, "code": None, "counts": [8, 0]},
+        *({"method": "sms", "provider": "a", "code": f"rare{n}", "counts": [0, 5 - n]} for n in range(4)),
+    ]
+    assert [(cause.method, cause.code, cause.counts) for cause in read_causes(failures)] == [
+        ("smtp", "550", (5, 4)), ("sms", "", (8, 0)), ("sms", "rare0", (0, 5)), ("sms", "rare1", (0, 4)),
+        ("", "", (0, 5)),
+    ]  # fmt: skip
+    assert read_causes([]) == []
+
+
+def test_a_range_begins_with_a_whole_hour_or_day_of_the_installation() -> None:
+    now = datetime(2026, 11, 25, 9, 30, tzinfo=ZoneInfo("Asia/Kathmandu"))
+    starts = {name: f"{chosen.find_start(now):%m-%d %H:%M}" for name, chosen in RANGES.items()}
+    assert starts == {"hour": "11-25 08:00", "day": "11-24 10:00", "week": "11-19 00:00", "month": "10-27 00:00"}

@@ -315,7 +315,8 @@ async def test_messages_and_requests_are_found_by_the_key_that_sent_them(databas
     assert await ids(OWNER, part="b@exam") == [f"{mine[0].request}-1"]
     assert await ids(OWNER, id=mine[1].request) == [f"{mine[1].request}-0"]
     assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
-    first = await MessageQuery(database).find(MessagesQuery.model_validate({"key": "图书馆", "limit": "2"}), OWNER)
+    query = MessagesQuery.model_validate({"key": "图书馆", "limit": "2"})
+    first = await MessageQuery(database).find(query, OWNER, PriceList())
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
     listing = RequestList(database, lambda: NOW, asyncio.Event())
     listed = await listing.find(MessagesQuery.model_validate({"key": "图书馆"}), OWNER)

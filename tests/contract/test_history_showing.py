@@ -131,6 +131,11 @@ async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(databa
         ("smtp", "b", "550 5.1.1", 1),
         ("smtp", "mail.example.com", "circuit_open", 1),
     ]
+    hours = find_span(StatsQuery.model_validate(fields | {"bucket": "hour"}), ADMIN, counter.zone, NOW)
+    by_hour = await counter.count_failures(hours)
+    assert [cause["counts"] for cause in by_hour] == [
+        [cause["count"], *[0] * (len(hours.starts) - 2)] for cause in causes
+    ]
     nobody = user("李四")
     assert await counter.count_failures(find_span(StatsQuery.model_validate(fields), nobody, counter.zone, NOW)) == []
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.mentions import find_mentions
+from imsg_contract.prices import PriceList
 from imsg_history import redaction
 from imsg_history.audit import insert_line
 from imsg_history.database import Database
@@ -132,10 +133,11 @@ class Exports:
 class ExportReader:
     """Reads what history keeps of a person."""
 
-    def __init__(self, database: Database, people: Sequence[Person], caller: Caller) -> None:
+    def __init__(self, database: Database, people: Sequence[Person], caller: Caller, prices: PriceList) -> None:
         self._database = database
         self._people = people
         self._caller = caller
+        self._prices = prices
 
     def list_sections(self) -> Sequence[Section]:
         """Return each list of the file by its name."""
@@ -153,10 +155,10 @@ class ExportReader:
             cursor: str | None = ""
             while cursor is not None:
                 fields = {"method": person.method, "to": person.to, "limit": str(SLICE), "cursor": cursor}
-                page = await messages.find(MessagesQuery.model_validate(fields), self._caller)
+                page = await messages.find(MessagesQuery.model_validate(fields), self._caller, self._prices)
                 for row in page.rows:
                     alone = MessagesQuery.model_validate({"id": row["id"]})
-                    for message in (await messages.find(alone, self._caller)).rows:
+                    for message in (await messages.find(alone, self._caller, self._prices)).rows:
                         yield message | {"files": await self._read_files(message["id"])}
                 cursor = page.next
 

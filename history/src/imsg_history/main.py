@@ -191,17 +191,13 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
     service.watch(prices.watch(), "prices")
-    erasures = Erasures(store, tombstones, digests, _now, progress.wake)
-    reports = Reports(store, zone, _now, report_builder.wake)
-    exports = Exports(store, _now, report_builder.wake, _find_audit_key(settings))
-    requests = RequestList(store, _now, service.stopping)
     services = _make_services(
         store,
         zone,
-        requests=requests,
-        erasures=erasures,
-        reports=reports,
-        exports=exports,
+        requests=RequestList(store, _now, service.stopping),
+        erasures=Erasures(store, tombstones, digests, _now, progress.wake),
+        reports=Reports(store, zone, _now, report_builder.wake),
+        exports=Exports(store, _now, report_builder.wake, _find_audit_key(settings)),
         prices=prices,
         find_as_of=lambda: from_ms(lag.as_of_ms),
     )

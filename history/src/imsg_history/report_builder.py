@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.prices import PriceList
@@ -100,7 +100,9 @@ class ReportBuilder:
 
         Raises DatabaseUnavailable, PricesUnavailable, BadRow, OSError.
         """
-        prices = await self.fetch_prices()
+        if await self.database.first(self._select_oldest()) is None:
+            return False
+        prices = await self.fetch_prices()  # before a try is counted
         row = await self.database.write(self._claim)
         if row is None:
             return False
@@ -111,25 +113,28 @@ class ReportBuilder:
             await self._build(row, prices)
         return True
 
-    async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
-        """Take the oldest report that nobody makes; one that was begun too often fails."""
+    def _select_oldest(self) -> Select[Any]:
+        """Select the oldest report that nobody makes."""
         now = self.now()
         is_free = or_(reports.c.state == WAITING, (reports.c.state == RUNNING) & (reports.c.leased_until < now))
-        oldest = select(reports).where(is_free, reports.c.expires_at > now).order_by(reports.c.created_at).limit(1)
-        found = (await connection.execute(oldest.with_for_update(skip_locked=True))).first()
+        return select(reports).where(is_free, reports.c.expires_at > now).order_by(reports.c.created_at).limit(1)
+
+    async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
+        """Take the oldest report that nobody makes; one that was begun too often fails."""
+        found = (await connection.execute(self._select_oldest().with_for_update(skip_locked=True))).first()
         if found is None:
             return None
         state = RUNNING if found.tries < MAX_TRIES else FAILED
         change = update(reports).where(reports.c.id == found.id)
         values = {"state": state, "tries": found.tries + 1, "progress": 0, "rows": 0, "parts": 0}
-        taken = change.values(**values, leased_until=now + LEASE).returning(*reports.c)
+        taken = change.values(**values, leased_until=self.now() + LEASE).returning(*reports.c)
         await connection.execute(delete(report_parts).where(report_parts.c.report == found.id))
         return (await connection.execute(taken)).one()
 
-    async def _build_export(self, row: Row[Any]) -> None:
+    async def _build_export(self, row: Row[Any], prices: PriceList) -> None:
         """Write a person's copy: what other services keep, then a list for each kind of thing that history keeps."""
         export, count = NewExport.model_validate_json(row.body), 0
-        reader = ExportReader(self.database, export.people, _read_caller(row))
+        reader = ExportReader(self.database, export.people, _read_caller(row), prices)
         people = [person.model_dump() for person in export.people]
         head = encode(ok(created_at=rfc3339(self.now()), people=people, **export.kept))
         with tempfile.TemporaryFile() as file:
@@ -149,7 +154,7 @@ class ReportBuilder:
 
     async def _build(self, row: Row[Any], prices: PriceList) -> None:
         if row.kind == EXPORT:
-            await self._build_export(row)
+            await self._build_export(row, prices)
             return
         report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
         shown = describe(row, self.zone)

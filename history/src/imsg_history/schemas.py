@@ -227,6 +227,7 @@ class CauseShape(AnswerPart):
     provider: Annotated[str | None, Field(description="null: no provider was asked, or none said so.")]
     code: Annotated[str | None, Field(description="As `error.code` has it.")]
     count: int
+    counts: Annotated[list[int], Field(description="Those of each bucket, in the order of `buckets`.")]
 
 
 class PercentilesShape(AnswerPart):

@@ -1,6 +1,7 @@
 """Statistics: messages by hour or day, method and status, and failures by their cause."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,9 @@ from imsg_history.tables import TESTS, RequestId, messages
 from imsg_web.callers import Caller
 
 MAX_CAUSES = 100
+
+CAUSE = ("method", "provider", "code")
+"""The columns that tell causes of failures apart."""
 
 DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 
@@ -78,22 +82,23 @@ class Statistics:
         return counts
 
     async def count_failures(self, span: Span) -> list[dict[str, Any]]:
-        """Count the failures of a span by method, provider and code, the most frequent first.
+        """Count the failures of a span by method, provider and code, the most frequent first, and in each bucket.
 
         Raises DatabaseUnavailable.
         """
-        cause = (messages.c.method, messages.c.provider, messages.c.code)
-        where = [
-            messages.c.method.in_(METHODS),
-            messages.c.status == Status.FAILED.value,
-            messages.c.request >= first_id(span.since),
-            messages.c.request < first_id(span.until),
-            messages.c.request.not_in(TESTS),
-            *(span.ownership.conditions(messages) if span.ownership else ()),
+        buckets = list(zip(span.starts, span.starts[1:], strict=False))
+        if not buckets:
+            return []
+        clipped = [(max(start, span.since), min(end, span.until)) for start, end in buckets]
+        counts: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(buckets))
+        counting = _select_failures(span.ownership, clipped, is_postgres=self._database.is_postgres)
+        for place, *cause, count in await self._read(counting):
+            counts[tuple(cause)][place] += count
+        ordered = sorted(counts.items(), key=lambda one: (-sum(one[1]), [text or "" for text in one[0]]))
+        return [
+            {**dict(zip(CAUSE, cause, strict=True)), "count": sum(values), "counts": values}
+            for cause, values in ordered[:MAX_CAUSES]
         ]
-        count = func.count().label("count")
-        counting = select(*cause, count).where(*where).group_by(*cause).order_by(count.desc(), *cause)
-        return [dict(row._mapping) for row in await self._read(counting.limit(MAX_CAUSES))]  # noqa: SLF001  SQLAlchemy's documented name
 
     async def _read(self, statement: Select[Any]) -> list[Any]:
         return list(await self._database.fetch(statement))
@@ -103,13 +108,11 @@ def _select_counts(
     ownership: Ownership | None, buckets: Sequence[tuple[datetime, datetime]], *, is_postgres: bool
 ) -> Select[Any]:
     """Count each bucket of each method and status by one range of the index that lists these messages."""
-    limits = [(first_id(start), first_id(end)) for start, end in buckets]
+    bucket = _make_buckets(buckets, is_postgres=is_postgres)
     kinds = list(product(METHODS, [status.value for status in Status]))
     if is_postgres:
-        bucket = _unnest("bucket", limits, ("low", "high"), RequestId())
         kind = _unnest("kind", kinds, ("method", "status"), Text())
     else:
-        bucket = _read_json("bucket", limits, ("low", "high"))
         kind = _read_json("kind", kinds, ("method", "status"))
     where = [
         messages.c.method == kind.c.method,
@@ -122,6 +125,30 @@ def _select_counts(
         where += ownership.conditions(messages)
     count = select(func.count()).select_from(messages).where(*where).correlate(bucket, kind).scalar_subquery()
     return select(bucket.c.place, kind.c.method, kind.c.status, count).select_from(bucket.join(kind, true()))
+
+
+def _select_failures(
+    ownership: Ownership | None, buckets: Sequence[tuple[datetime, datetime]], *, is_postgres: bool
+) -> Select[Any]:
+    """Count the failures of each bucket by their causes."""
+    bucket = _make_buckets(buckets, is_postgres=is_postgres)
+    where = [
+        messages.c.method.in_(METHODS),
+        messages.c.status == Status.FAILED.value,
+        messages.c.request >= bucket.c.low,
+        messages.c.request < bucket.c.high,
+        messages.c.request.not_in(TESTS),
+        *(ownership.conditions(messages) if ownership else ()),
+    ]
+    groups = (bucket.c.place, *(messages.c[name] for name in CAUSE))
+    return select(*groups, func.count()).select_from(bucket.join(messages, true())).where(*where).group_by(*groups)
+
+
+def _make_buckets(buckets: Sequence[tuple[datetime, datetime]], *, is_postgres: bool) -> Subquery:
+    limits = [(first_id(start), first_id(end)) for start, end in buckets]
+    if is_postgres:
+        return _unnest("bucket", limits, ("low", "high"), RequestId())
+    return _read_json("bucket", limits, ("low", "high"))
 
 
 def _unnest(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str], kind: TypeEngine[str]) -> Subquery:

@@ -168,6 +168,13 @@ def _distinct_caps(body: Fields) -> None:
     body["caps"] = [{**row, "id": f"row-{number}", "limit": 1_000} for number, row in enumerate(rows.values())]
 
 
+def _sound_prices(body: Fields) -> None:
+    """Let every price be of a country and day that exist, and no two of the same."""
+    rows = [{**row, "country": "CN" if row["method"] == "sms" else None, "currency": "CNY"} for row in body["prices"]]
+    rows = [row if row["method"] == "sms" else {**row, "per": "message"} for row in rows]
+    body["prices"] = [{**row, "from": f"{2_000 + number}-01-01"} for number, row in enumerate(rows)]
+
+
 def _distinct_quotas(body: Fields) -> None:
     """Let no two quotas count the same, and leave enough for what else is tried."""
     rows = {(row["counts"], row["per"], row.get("method")): {**row, "limit": 10**9} for row in body["quotas"]}
@@ -208,6 +215,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ("body", _password),
     ),
     ("PUT", "/api/v2/caps"): (("headers", _match_any), ("body", _distinct_caps)),
+    ("PUT", "/api/v2/prices"): (("headers", _match_any), ("body", _sound_prices)),
     ("PUT", "/api/v2/quotas"): (("headers", _match_any), ("body", _distinct_quotas)),
     ("GET", "/api/v2/users/{username}/quotas"): (("path_parameters", _ask_for_known),),
     ("PUT", "/api/v2/users/{username}/quotas"): (

@@ -1,10 +1,11 @@
 """Charts: ECharts drawn as SVG, so that colours are the theme's own and change with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
+from nicegui.events import EChartPointClickEventArguments
 
 from imsg_console.widgets.elements import attrs, element, mark_count
 
@@ -19,9 +20,18 @@ class Series:
     values: tuple[int, ...]
 
 
-def draw_stacked_bars(labels: Sequence[str], series: Sequence[Series], text: str) -> ui.echart:
-    """Draw stacked bars; `text` is what screen readers read instead."""
-    chart = ui.echart(_options(labels, series), renderer="svg").classes("chart")
+def draw_stacked_bars(
+    labels: Sequence[str], series: Sequence[Series], text: str, link: Callable[[Series, int], str] | None = None
+) -> ui.echart:
+    """Draw stacked bars; `text` is what screen readers read instead. `link` says where a bar of a place leads to."""
+
+    def follow(event: EChartPointClickEventArguments) -> None:
+        named = next((one for one in series if one.name == event.series_name), None)
+        if link is not None and named is not None and 0 <= event.data_index < len(labels):
+            ui.navigate.to(link(named, event.data_index))
+
+    chart = ui.echart(_options(labels, series), on_point_click=follow if link else None, renderer="svg")
+    chart.classes("chart")
     return attrs(chart, role="img", aria_label=text)
 
 

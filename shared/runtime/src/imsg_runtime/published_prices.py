@@ -40,7 +40,7 @@ class PublishedPrices:
 
     async def watch(self) -> None:
         """Read the prices every second, until cancelled."""
-        problem = RecurringProblem(log, "prices_unavailable")
+        problem = RecurringProblem(log, "prices_unavailable", level="info")  # the catalog warns
         while True:
             try:
                 await self.fetch()

@@ -20,8 +20,9 @@ PATH = "/api/v2/audit"
 
 ACTIONS = (
     "login", "login_failed", "logout", "logout_everywhere", "password", "register", "modify", "update", "delete",
-    "quotas", "caps", "prices", "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked", "provider_switched",
-    "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed", "tag_renewed", "tag_revoked",
+    "quotas", "caps", "prices", "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked",
+    "provider_switched", "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed",
+    "tag_renewed", "tag_revoked",
     "callback_added", "callback_changed", "callback_removed", "callback_secret_rotated", "session_ended", "totp_begun",
     "totp_on", "totp_off", "content_read", "dead_letter_read", "dead_letter_removed",
     "resend", "dead_letter_resend", "report", "export",

@@ -3,10 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from imsg_console.client import make_url
 from imsg_console.explanations import explain
 from imsg_console.message.filters import write_local
 from imsg_console.near_limits import find_near_limits
@@ -84,23 +85,26 @@ async def find_dead_letters(view: View) -> list[Item]:
     return [Item("bad", "report", title, t("overview.dead_text"), t("overview.dead_step"), "/channels#dead", count)]
 
 
-async def find_failures(view: View, now: datetime) -> list[Item]:
-    """Count the failures of a day by their causes, the most frequent first; each with its providers."""
-    since = now - timedelta(days=1)
-    answer = await view.api.get("/api/v2/stats", bucket="hour", since=_write(since))
+async def find_failures(view: View, since: datetime, username: str) -> list[Item]:
+    """Count the failures since a time by their causes, the most frequent first; each with its providers."""
+    answer = await view.api.get("/api/v2/stats", bucket="day", since=_write(since), username=username)
     causes: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one in answer["failures"]:
         causes[one["method"], one["code"] or ""][one["provider"] or ""] += one["count"]
     ordered = sorted(causes.items(), key=lambda cause: -cause[1].total())
-    items = [_failure(view, method, code, providers, since) for (method, code), providers in ordered[:SHOWN_CAUSES]]
+    items = [
+        _failure(view, method, code, providers, {"username": username, "since": write_local(since, view.times.zone)})
+        for (method, code), providers in ordered[:SHOWN_CAUSES]
+    ]
     if rest := ordered[SHOWN_CAUSES:]:
         t, count = view.t, f"{sum(providers.total() for _, providers in rest):,}"
         title, text = t("overview.more_causes", n=str(len(rest))), t("overview.more_causes_text", n=count)
-        items.append(Item("bad", "error", title, text, t("overview.failed_step"), _list_failed(view, since)))
+        target = list_failed(username=username, since=write_local(since, view.times.zone))
+        items.append(Item("bad", "error", title, text, t("overview.failed_step"), target))
     return items
 
 
-def _failure(view: View, method: str, code: str, providers: Counter[str], since: datetime) -> Item:
+def _failure(view: View, method: str, code: str, providers: Counter[str], of: Mapping[str, str]) -> Item:
     """Describe how many messages failed with a code; the link opens these and no others."""
     t = view.t
     explained = explain(t, method, "failed", code)
@@ -111,26 +115,26 @@ def _failure(view: View, method: str, code: str, providers: Counter[str], since:
     if len(named) > 1:
         counts = " · ".join(f"{provider} {count:,}" for provider, count in named[:SHOWN_CAUSES])
         text = t.join(text, t("overview.by_provider", counts=counts))
-    target = _list_failed(view, since, method=method, code=code)
+    target = list_failed(method=method, code=code, **of)
     return Item("bad", "error", title, text, t("overview.failed_step"), target, number if code else "")
 
 
-def _list_failed(view: View, since: datetime, **more: str) -> str:
-    query = {"status": "failed", **more, "since": write_local(since, view.times.zone)}
-    return f"/messages?{urlencode({name: value for name, value in query.items() if value})}"
+def list_failed(**filters: str) -> str:
+    """Return the address of the list of failed messages; filters that are empty are left out."""
+    return make_url("/messages", status="failed", **filters)
 
 
-async def find_uncertain(view: View, now: datetime) -> list[Item]:
-    """Find messages whose result is unknown."""
-    since = now - timedelta(days=1)
-    answer = await view.api.get("/api/v2/messages", status="uncertain", since=_write(since), limit=LOOKED_AT)
+async def find_uncertain(view: View, since: datetime, username: str) -> list[Item]:
+    """Find messages since a time whose result is unknown."""
+    of = {"status": "uncertain", "username": username}
+    answer = await view.api.get("/api/v2/messages", **of, since=_write(since), limit=LOOKED_AT)
     number = len(answer["messages"])
     if not number:
         return []
     t = view.t
     count = f"{number}+" if answer["next"] else str(number)
     title = t("overview.uncertain", n=count)
-    target = f"/messages?{urlencode({'status': 'uncertain', 'since': write_local(since, view.times.zone)})}"
+    target = make_url("/messages", **of, since=write_local(since, view.times.zone))
     return [Item("warn", "help", title, t("overview.uncertain_text"), t("overview.uncertain_step"), target, count)]
 
 

@@ -35,6 +35,11 @@ class Range:
     back: timedelta
     """From now to the first bucket, which is whole."""
 
+    def find_start(self, now: datetime) -> datetime:
+        """Return the beginning of the first bucket, in the zone of `now`."""
+        start = (now - self.back).replace(minute=0, second=0, microsecond=0)
+        return start if self.bucket == "hour" else start.replace(hour=0)
+
 
 RANGES: Mapping[str, Range] = {
     "hour": Range("hour", "hour", timedelta(hours=1)),
@@ -73,6 +78,37 @@ def read_figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
         )
         for method in METHODS
     ]
+
+
+CAUSE_COLOURS = ("--bad", "--warn", "--main", "--good", "--calm")
+"""Of the most frequent causes; the last one is that of all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Failures of one code, whichever providers they had: a number per bucket."""
+
+    method: str
+    code: str
+    """Empty: of all other causes, of every method."""
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts)
+
+
+def read_causes(failures: Sequence[Mapping[str, Any]]) -> list[Cause]:
+    """Sum the answer's failures up by method and code, the most frequent first; the rare ones are one."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for failure in failures:
+        sums = found.setdefault((failure["method"], failure["code"] or ""), [0] * len(failure["counts"]))
+        sums[:] = [sum(pair) for pair in zip(sums, failure["counts"], strict=True)]
+    causes = sorted((Cause(*key, tuple(sums)) for key, sums in found.items()), key=lambda cause: -cause.total)
+    most = len(CAUSE_COLOURS) - 1
+    rest = tuple(sum(counts) for counts in zip(*(cause.counts for cause in causes[most:]), strict=True))
+    return causes[:most] + ([Cause("", "", rest)] if rest else [])
 
 
 def write_rate(one: Figures) -> str:

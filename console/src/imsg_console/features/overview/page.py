@@ -1,34 +1,40 @@
 """The overview: counts by channel, and what needs attention."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from nicegui import ui
 
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, make_url
 from imsg_console.features.overview import attention
 from imsg_console.features.overview.attention import Item
 from imsg_console.features.overview.figures import (
+    CAUSE_COLOURS,
     COLOURS,
     KINDS,
     RANGES,
+    Cause,
     Figures,
     Range,
+    read_causes,
     read_figures,
     write_labels,
     write_rate,
 )
 from imsg_console.message.filters import write_local
+from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets import chips
+from imsg_console.widgets import cells, chips
+from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
 from imsg_console.widgets.facts import draw_facts, page_head
+from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
@@ -41,34 +47,44 @@ async def show(view: View) -> None:
     style_sheet("overview")
     t = view.t
     chosen = RANGES.get(view.query.get("range", ""), RANGES["day"])
+    username = view.query.get("username", "").replace("\0", "").strip()
     with page_head(t("layout.overview"), t("overview.lead")):
-        _draw_ranges(view, chosen)
+        _draw_ranges(view, chosen, username)
+    with element("search", "line"):
+        name_field = search_field(t("overview.username"), username, lambda: choose(read_search(name_field)))
     start, needs = element("div"), element("section", "card")
     charts = element("div", "tiles")
 
+    def choose(name: str) -> None:
+        ui.navigate.to(_make_address(chosen.name, name))
+
     async def refresh() -> None:
-        await asyncio.gather(_draw_figures(view, charts, start, chosen), _draw_attention(view, needs))
+        await asyncio.gather(
+            _draw_figures(view, charts, start, chosen, username), _draw_attention(view, needs, chosen, username)
+        )
 
     await refresh()
     ui.timer(REFRESH_S, refresh, immediate=False)
 
 
-def _draw_ranges(view: View, chosen: Range) -> None:
+def _make_address(range_name: str, username: str) -> str:
+    return make_url("/", range="" if range_name == "day" else range_name, username=username)
+
+
+def _draw_ranges(view: View, chosen: Range, username: str) -> None:
     t = view.t
     with attrs(element("nav", "segments"), aria_label=t("overview.range")):
         for name in RANGES:
-            link = attrs(
-                element("a", "segment", t(f"overview.{name}")), href="/" if name == "day" else f"/?range={name}"
-            )
+            link = attrs(element("a", "segment", t(f"overview.{name}")), href=_make_address(name, username))
             if name == chosen.name:
                 attrs(link, aria_current="true")
 
 
-async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen: Range) -> None:
+async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen: Range, username: str) -> None:
     t, zone = view.t, ZoneInfo(view.timezone)
-    since = datetime.now(UTC) - chosen.back
+    since = chosen.find_start(datetime.now(zone))
     try:
-        answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat())
+        answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat(), username=username)
         is_new = not any(bucket["counts"] for bucket in answer["buckets"]) and await _is_new(view)
     except ApiError as error:
         place.clear()
@@ -82,21 +98,33 @@ async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen
     latencies = {one["method"]: one for one in answer["latencies"]}
     place.clear()
     with place:
+        times = Times(
+            write_labels(answer["buckets"], chosen.bucket, zone),
+            [write_local(datetime.fromisoformat(bucket["start"]), zone) for bucket in answer["buckets"]],
+            username,
+        )
         for one in read_figures(answer["buckets"]):
-            first = datetime.fromisoformat(answer["buckets"][0]["start"])
-            _draw_card(
-                view,
-                one,
-                chosen,
-                write_labels(answer["buckets"], chosen.bucket, zone),
-                write_local(first, zone),
-                latency=latencies.get(one.method, {}),
-            )
+            _draw_card(view, one, chosen, times, latency=latencies.get(one.method, {}))
+        _draw_causes(view, read_causes(answer["failures"]), chosen, times)
 
 
-def _draw_card(
-    view: View, one: Figures, chosen: Range, names: Sequence[str], since: str, *, latency: Mapping[str, Any]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The places of a chart, and whose messages are in it."""
+
+    labels: Sequence[str]
+    starts: Sequence[str]
+    """As the list of messages reads its `since` and `until`."""
+    username: str
+
+    def list_messages(self, place: int | None = None, **filters: str) -> str:
+        """Return the address of the list of the messages of a place; None: of all places."""
+        since = self.starts[place or 0]
+        until = "" if place is None or place + 1 == len(self.starts) else self.starts[place + 1]
+        return make_url("/messages", **filters, username=self.username, since=since, until=until)
+
+
+def _draw_card(view: View, one: Figures, chosen: Range, times: Times, *, latency: Mapping[str, Any]) -> None:
     t = view.t
     name, period = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
@@ -110,11 +138,46 @@ def _draw_card(
             element("p", "muted", t("overview.nothing", channel=name, range=period))
             return
         sums = {kind: one.sum(kind) for kind in KINDS}
-        draw_stacked_bars(names, series, t("overview.chart", channel=name, range=period, **sums))
-        links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
-        draw_legend([one for one in series if sum(one.values)], links)
+        statuses = {_kind(view, kind): ",".join(KINDS[kind]) for kind in KINDS}
+
+        def link(bar: Series, place: int | None = None) -> str:
+            return times.list_messages(place, method=one.method, status=statuses[bar.name])
+
+        draw_stacked_bars(times.labels, series, t("overview.chart", channel=name, range=period, **sums), link)
+        draw_legend([bar for bar in series if sum(bar.values)], {bar.name: link(bar) for bar in series})
         _draw_speed(view, one, latency)
-        _draw_numbers(view, name, names, series)
+        _draw_numbers(view, name, times, series, link)
+
+
+def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Times) -> None:
+    """Draw the failures of all channels by their causes."""
+    t = view.t
+    if not causes:
+        return
+    names = {cause: _name_cause(view, cause) for cause in causes}
+    series = [Series(names[cause], colour, cause.counts) for cause, colour in zip(causes, CAUSE_COLOURS, strict=False)]
+    filters = {names[cause]: {"method": cause.method, "code": cause.code} for cause in causes if cause.code}
+
+    def link(bar: Series, place: int | None = None) -> str:
+        return times.list_messages(place, status="failed", **filters.get(bar.name, {}))
+
+    title = t("overview.causes")
+    with attrs(element("section", "stack card chart-card"), aria_label=title):
+        with element("div", "spread card-head"):
+            heading(2, title)
+            element("span", "muted", t("overview.all", n=f"{sum(cause.total for cause in causes):,}"))
+        counts = " · ".join(f"{names[cause]} {cause.total:,}" for cause in causes)
+        text = t("overview.causes_chart", range=t(f"overview.{chosen.name}_said"), counts=counts)
+        draw_stacked_bars(times.labels, series, text, link)
+        # No filter finds the messages without a code, or those of all other causes, and no others.
+        draw_legend(series, {bar.name: link(bar) for bar in series if bar.name in filters})
+        _draw_numbers(view, title, times, series, link)
+
+
+def _name_cause(view: View, cause: Cause) -> str:
+    if not cause.method:
+        return view.t("overview.causes_rest")
+    return f"{chips.method_name(view.t, cause.method)} {line(cause.code, 40) or view.t('overview.no_code')}"
 
 
 def _draw_speed(view: View, one: Figures, latency: Mapping[str, Any]) -> None:
@@ -138,36 +201,38 @@ def _write_seconds(view: View, seconds: int | None) -> str:
     return view.t("overview.seconds", n=seconds)
 
 
-def _draw_numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
-    """Draw the numbers of a chart as a table, for readers of screens and for who wants them exactly."""
+Link = Callable[[Series, int], str]
+
+
+def _draw_numbers(view: View, name: str, times: Times, series: Sequence[Series], link: Link) -> None:
+    """Draw the numbers of a chart as a table, each a link: for readers of screens and for who wants them exactly."""
     t = view.t
     with ui.expansion(t("overview.numbers")).props("dense").classes("numbers"):
         columns = [Column("time", t("overview.time"), lambda row: row["time"], is_main=True)]
-        columns += [Column(f"n{n}", one.name, partial(_get_number, n=n)) for n, one in enumerate(series)]
-        table = Table(view, name, columns, key="time")
-        rows = [{"time": label, "counts": [one.values[at] for one in series]} for at, label in enumerate(names)]
-        table.show([row for row in rows if any(row["counts"])])
+        columns += [
+            Column(f"n{n}", one.name, partial(_link_number, bar=one, link=link)) for n, one in enumerate(series)
+        ]
+        table = Table(view, name, columns, key="place")
+        places = [place for place in range(len(times.labels)) if any(one.values[place] for one in series)]
+        table.show([{"place": place, "time": times.labels[place]} for place in places])
 
 
-def _get_number(row: Row, n: int) -> str:
-    return f"{row['counts'][n]:,}"
+def _link_number(row: Row, bar: Series, link: Link) -> Cell:
+    count = bar.values[row["place"]]
+    return cells.link(f"{count:,}", link(bar, row["place"])) if count else "0"
 
 
 def _kind(view: View, kind: str) -> str:
     return view.t.get(f"overview.{kind}_kind", "") or view.t(f"overview.{kind}")
 
 
-def _messages(method: str, kind: str, since: str) -> str:
-    return f"/messages?{urlencode({'method': method, 'status': ','.join(KINDS[kind]), 'since': since})}"
-
-
-async def _draw_attention(view: View, place: ui.element) -> None:
-    t, now = view.t, datetime.now(UTC)
+async def _draw_attention(view: View, place: ui.element, chosen: Range, username: str) -> None:
+    t, since = view.t, chosen.find_start(datetime.now(ZoneInfo(view.timezone)))
     searches: Sequence[Awaitable[list[Item]]] = (
         attention.find_stopped_channels(view),
         attention.find_dead_letters(view),
-        attention.find_failures(view, now),
-        attention.find_uncertain(view, now),
+        attention.find_failures(view, since, username),
+        attention.find_uncertain(view, since, username),
         attention.find_used_limits(view),
     )
     answers = await asyncio.gather(*searches, return_exceptions=True)
@@ -191,7 +256,7 @@ async def _draw_attention(view: View, place: ui.element) -> None:
                 for item in attention.sort_by_need(items):
                     _draw_item(item)
         elif not errors:
-            _draw_calm(view)
+            _draw_calm(view, chosen)
 
 
 def _draw_item(item: Item) -> None:
@@ -206,12 +271,12 @@ def _draw_item(item: Item) -> None:
             mark_count(step, item.rows)
 
 
-def _draw_calm(view: View) -> None:
+def _draw_calm(view: View, chosen: Range) -> None:
     with element("div"):
         icon("task_alt")
         with element("div"):
             element("strong", "", view.t("overview.calm"))
-            element("p", "muted", view.t("overview.calm_text"))
+            element("p", "muted", view.t("overview.calm_text", range=view.t(f"overview.{chosen.name}_said")))
 
 
 async def _is_new(view: View) -> bool:
