@@ -16,6 +16,7 @@ class LaneDepths(AnswerPart):
     priority: Annotated[int, Field(description="Log-in codes: they wait for nothing else.")]
     normal: Annotated[int, Field(description="Single messages.")]
     bulk: Annotated[int, Field(description="Lists, and single messages of whoever sends too many at once.")]
+    test: Annotated[int, Field(description="What test keys sent; `waiting` leaves it out.")]
 
 
 class ProviderError(AnswerPart):
