@@ -162,8 +162,8 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
         return times.list_messages(place, status="failed", **filters.get(bar.name, {}))
 
     title = t("overview.causes")
-    with attrs(element("section", "stack card chart-card"), aria_label=title):
-        with element("div", "spread card-head"):
+    with attrs(element("section", "stack card"), aria_label=title):
+        with element("div", "spread"):
             heading(2, title)
             element("span", "muted", t("overview.all", n=f"{sum(cause.total for cause in causes):,}"))
         counts = " · ".join(f"{names[cause]} {cause.total:,}" for cause in causes)
