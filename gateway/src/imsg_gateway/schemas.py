@@ -251,7 +251,21 @@ class Resend(RequestModel):
 class NewExport(RequestModel):
     """POST /api/v2/exports: a user, or whoever has an address."""
 
-    model_config = ConfigDict(json_schema_extra=example(method="smtp", to="zhang.san@example.com"))
+    model_config = ConfigDict(
+        json_schema_extra={
+            **example(method="smtp", to="zhang.san@example.com"),
+            "anyOf": [
+                {
+                    "required": ["method", "to"],
+                    "properties": {"to": {"type": "string"}, "username": {"type": "null"}},
+                },
+                {
+                    "required": ["username"],
+                    "properties": {"username": {"type": "string"}, "method": {"type": "null"}, "to": {"type": "null"}},
+                },
+            ],
+        }
+    )
 
     method: Annotated[str | None, WithJsonSchema(METHOD)] = None
     to: Annotated[str | None, Field(max_length=254, description="One address of the method.")] = None

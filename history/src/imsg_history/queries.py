@@ -212,8 +212,8 @@ class RequestQuery(BaseModel):
 
     wait: Annotated[
         int,
-        BeforeValidator(read_whole_number),
         Field(ge=0, le=MAX_WAIT_S, description="For how many seconds the answer may wait until all is settled."),
+        BeforeValidator(read_whole_number),
     ] = 0
 
 

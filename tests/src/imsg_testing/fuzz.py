@@ -202,6 +202,19 @@ def _place(query: Fields) -> None:
     query["wait"] = 0
 
 
+def _export(body: Fields) -> None:
+    """Ask for a user there is, or for an address of the method."""
+    if body.get("username") is not None:
+        body["username"] = KNOWN
+    else:
+        body["to"] = NOBODY[body["method"]]
+
+
+def _own(body: Fields) -> None:
+    """Make a key of one's own: another user's role may not have the scopes."""
+    body.pop("username", None)
+
+
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email), ("body", _password)),
     ("POST", "/api/modify/{username}"): (("path_parameters", _ask_for_known),),
@@ -226,9 +239,10 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),
+    ("POST", "/api/v2/exports"): (("body", _export),),
     ("GET", "/api/v2/stats"): (("query", _span),),
     ("POST", "/api/v2/reports"): (("body", _usage),),
-    ("POST", "/api/v2/keys"): (("body", _future),),
+    ("POST", "/api/v2/keys"): (("body", _future), ("body", _own)),
     ("PATCH", "/api/v2/keys/{id}"): (("body", _future),),
     ("POST", "/api/v2/callbacks"): (("body", _url),),
     ("PATCH", "/api/v2/callbacks/{id}"): (("body", _url),),

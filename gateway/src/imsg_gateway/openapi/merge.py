@@ -121,7 +121,7 @@ def _complete_body(name: str, schemas: Json, *, takes_token: bool) -> bool:
     is_required = False
     for choice in references(schemas[name].get("oneOf", [])) or {name}:
         schema = schemas[choice]
-        is_required |= bool(schema.get("required"))
+        is_required |= bool(schema.get("required") or schema.get("anyOf"))
         if takes_token:
             schemas[choice] = schema | {"properties": {"token": TOKEN, **schema.get("properties", {})}}
     return is_required
