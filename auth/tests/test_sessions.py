@@ -236,6 +236,7 @@ async def test_a_user_is_cached_when_a_gateway_asks(visitor: Visitor, user: Visi
     assert datetime.fromtimestamp(int(cached.pop("since")) / 1_000, UTC) == datetime.fromisoformat(me["created_at"])
     limits = {"per_hour": "5", "per_day": "20", "recipients_per_day": ""}
     rights = {"role": "user", "available": "1", "may_send_codes": "0", "senders": "*"}
+    rights |= {"sms_countries": "CN", "default_category": "notice", "department": ""}
     assert cached == {**rights, "events": "0", **limits}
 
 

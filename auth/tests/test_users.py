@@ -73,19 +73,60 @@ async def test_a_wrong_modify_changes_nothing(admin: Visitor) -> None:
 
 
 async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, redis: Redis) -> None:
-    """Null is absent, empty takes a contact away, "none" a limit of recipients."""
+    """Null unsets; an empty contact is none."""
     name, phone = unique("王五"), some_phone()
     await register(admin, name, phone=phone, email=f"{phone}@example.com")
     answer = await admin.patch(at(name), phone="", email=None, recipients_per_day=9, per_hour=1)
-    wanted = {"phone": None, "email": f"{phone}@example.com", "recipients_per_day": 9, "per_hour": 1, "per_day": 20}
+    wanted = {"phone": None, "email": None, "recipients_per_day": 9, "per_hour": 1, "per_day": 20}
     assert answer.json().items() >= wanted.items()
     assert (await read_cached(redis, name))["recipients_per_day"] == "9"
-    answer = await admin.patch(at(name), recipients_per_day="none", available=False, role="admin")
+    answer = await admin.patch(at(name), recipients_per_day=None, available=False, role="admin")
     assert answer.json().items() >= {"recipients_per_day": None, "available": False, "role": "admin"}.items()
     cached = await read_cached(redis, name)
     assert (cached["recipients_per_day"], cached["available"], cached["role"]) == ("", "0", "admin")
     assert (await admin.patch(at(name))).json() == answer.json()
     await admin.delete(at(name))
+
+
+async def test_rights_are_set_cached_and_unset(admin: Visitor, redis: Redis) -> None:
+    rights = {
+        "may_send_codes": True, "senders": ["news"], "sms_countries": ["HK", "CN", "HK"], "default_category": "code",
+        "department": "研发部", "recipients_per_day": 7,
+    }  # fmt: skip
+    unset = {
+        "may_send_codes": False, "senders": None, "sms_countries": ["CN"], "default_category": "notice",
+        "department": None, "recipients_per_day": None,
+    }  # fmt: skip
+    name = unique("权限")
+    registered = await admin.post("/api/register", username=name, password="x7-k9qzw-31", **rights)
+    assert registered.json().items() >= {**rights, "sms_countries": ["CN", "HK"], "username": name}.items()
+    cached = await read_cached(redis, name)
+    assert (cached["sms_countries"], cached["default_category"], cached["department"]) == ("CN,HK", "code", "研发部")
+    answer = await admin.patch(at(name), **dict.fromkeys(rights))
+    assert answer.json().items() >= unset.items()
+    cached = await read_cached(redis, name)
+    assert (cached["sms_countries"], cached["default_category"], cached["department"]) == ("CN", "notice", "")
+    answer = await admin.patch(at(name), per_hour=None, per_day=None)
+    assert (answer.json()["per_hour"], answer.json()["quotas"]) == (None, [])
+    await admin.delete(at(name))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sms_countries": ["China"]}, {"sms_countries": "CN"}, {"sms_countries": ["cn"]},
+        {"default_category": "advert"},
+        {"department": ""}, {"department": "x" * 65}, {"available": None}, {"role": None}, {"password": None},
+        {"recipients_per_day": "none"}, {"senders": "all"},
+    ],
+)  # fmt: skip
+async def test_a_wrong_right_is_refused_by_its_name(admin: Visitor, user: Visitor, wrong: dict[str, Any]) -> None:
+    before = await record(admin, user.called)
+    refused = await admin.patch(at(user.called), **wrong)
+    code = 10002 if None in wrong.values() else 10017
+    assert (refused.status_code, refused.json()["errorCode"]) == (400, code)
+    assert next(iter(wrong)) in refused.json()["detail"]
+    assert await record(admin, user.called) == before
 
 
 async def test_who_may_send_codes_is_said_in_the_cache_and_the_audit(admin: Visitor, redis: Redis) -> None:

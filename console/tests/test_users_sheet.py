@@ -114,9 +114,7 @@ def test_only_what_was_changed_is_asked_of_the_api() -> None:
         "recipients_per_day": 7,
         "per_day": 21,
     }
-    assert find_changes({**USER, "recipients_per_day": 7}, {"recipients_per_day": None}) == {
-        "recipients_per_day": "none"
-    }
+    assert find_changes({**USER, "recipients_per_day": 7}, {"recipients_per_day": None}) == {"recipients_per_day": None}
 
 
 @pytest.mark.parametrize(
@@ -154,8 +152,8 @@ def test_a_quotation_without_an_end_hides_no_row() -> None:
 @pytest.mark.parametrize(
     ("written", "senders"),
     [
-        ("", "all"),
-        (" ALL ", "all"),
+        ("", None),
+        (" ALL ", None),
         ("none", []),
         ("news", ["news"]),
         ("shop，news、 News;", ["news", "shop"]),
@@ -165,8 +163,8 @@ def test_senders_are_read_as_people_write_them(written: str, senders: object) ->
     assert read_senders(written) == senders
 
 
-@pytest.mark.parametrize("senders", ["all", [], ["news"], ["news", "shop"]])
-def test_senders_are_shown_as_they_are_read(senders: str | list[str]) -> None:
+@pytest.mark.parametrize("senders", [None, [], ["news"], ["news", "shop"]])
+def test_senders_are_shown_as_they_are_read(senders: list[str] | None) -> None:
     assert read_senders(write_senders(senders)) == senders
 
 

@@ -12,12 +12,7 @@ from imsg_contract.topology import Lane, user_key
 from imsg_contract.wire import Category
 from imsg_limits.quota import MAX_BURST
 from imsg_testing.callers import id_of
-from imsg_testing.gateway import RunningGateway, mail
-
-ME = {
-    "available": True, "per_hour": 5, "used_hour": 1, "per_day": 20, "used_day": 13, "recipients_per_day": None,
-    "used_recipients": 9,
-}  # fmt: skip
+from imsg_testing.gateway import ME, RunningGateway, mail
 
 MANY: dict[str, Any] = {"per_hour": 10_000, "per_day": 10_000}
 

@@ -6,17 +6,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_testing.gateway import RunningGateway, User, mail, run_gateway
-
-ME = {
-    "available": True,
-    "per_hour": 5,
-    "used_hour": 1,
-    "per_day": 20,
-    "used_day": 13,
-    "recipients_per_day": None,
-    "used_recipients": 9,
-}
+from imsg_testing.gateway import ME, RunningGateway, User, mail, run_gateway
 
 
 async def check(opened: RunningGateway, **fields: Any) -> Any:  # noqa: ANN401  any JSON
@@ -36,12 +26,7 @@ async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: Runni
     assert {problem["to"]: problem["reason"] for problem in answer["problems"]} == dict.fromkeys(
         ("no one@", "13800138000", "赵六", "nobody"), "recipients_invalid"
     )
-    assert answer["limits"] == {
-        "available": True,
-        "per_hour": {"limit": 5, "left": 4},
-        "per_day": {"limit": 20, "left": 7},
-        "recipients_per_day": None,
-    }
+    assert (answer["available"], answer["quotas"]) == (True, ME["quotas"])
     assert await gateway.waiting() == 0
     assert await gateway.redis.call("KEYS", "imsg:used:*") == []
 
@@ -135,7 +120,7 @@ async def test_malformed_addresses_are_named_and_never_counted_as_guesses(store_
         assert (await opened.send(**sent, to="王五")).json()["errorCode"] == 0
 
 
-@pytest.mark.parametrize(("senders", "reason"), [("all", None), (["news"], None), (["alerts"], "may_not_send_by")])
+@pytest.mark.parametrize(("senders", "reason"), [(None, None), (["news"], None), (["alerts"], "may_not_send_by")])
 async def test_a_sender_that_is_not_the_users_is_refused_as_a_send_is(
     gateway: RunningGateway, senders: object, reason: str | None
 ) -> None:
@@ -145,8 +130,12 @@ async def test_a_sender_that_is_not_the_users_is_refused_as_a_send_is(
     assert answer.get("reason") == reason
 
 
-async def test_a_limit_that_was_taken_away_is_null(gateway: RunningGateway) -> None:
-    token = await gateway.user()
-    gateway.auth.answer = JSONResponse({**ME, "per_hour": None})
-    limits = (await gateway.client.post("/api/v2/messages/check", json=mail(token=token))).json()["limits"]
-    assert (limits["per_hour"], limits["per_day"]) == (None, {"limit": 20, "left": 7})
+async def test_countries_that_the_user_may_not_send_to_are_named(gateway: RunningGateway) -> None:
+    gateway.auth.answer = JSONResponse({**ME, "sms_countries": ["CN", "HK"]})
+    to = ["13800138000", "+85291234567", "+85366123456", "+886912345678", "+14165550123"]
+    fields = {"token": await gateway.user(), "method": "sms", "to": to, "content": "天黑了"}
+    answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
+    assert (answer["count"], answer["problems_total"]) == (2, 3)
+    assert [(one["to"], one["reason"]) for one in answer["problems"]] == [
+        (number, "country_not_allowed") for number in to[2:]
+    ]

@@ -8,7 +8,7 @@ import pytest
 from imsg_channels import BY_NAME
 from imsg_contract.api_keys import CachedKey
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Attachment, Job, Recipient, Reference
+from imsg_contract.wire import Attachment, ChargeRecord, Job, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
@@ -70,6 +70,9 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
     assert written == job.encode()
     by_key = encode(given, REQUEST, OWNER, key=KEY, lane=lane, content_at=content_at, **times)
     assert by_key == job.model_copy(update={"key": "图书馆"}).encode()
-    stamped = Job.model_validate_json(stamp(written, 3))
-    assert stamped == job.model_copy(update={"events": 3})
-    assert stamp(written, 3) == stamped.encode()
+    charge = ChargeRecord(username="张三", user_id=OWNER.user_id, own={"q h0:0": 1, "p d1": 3}, of_all={"ssms M7": 2})
+    for events, department in ((3, ""), (0, "研发“部”"), (0, "")):
+        stamped = stamp(written, events, charge, department)
+        read = Job.model_validate_json(stamped)
+        assert read == job.model_copy(update={"events": events, "charge": charge, "department": department or None})
+        assert stamped == read.encode()

@@ -8,17 +8,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from imsg_contract.topology import names_key
-from imsg_testing.gateway import RunningGateway, mail
-
-ME = {
-    "available": True,
-    "per_hour": 5,
-    "used_hour": 1,
-    "per_day": 20,
-    "used_day": 13,
-    "recipients_per_day": None,
-    "used_recipients": 9,
-}
+from imsg_testing.gateway import ME, RunningGateway, mail
 
 
 async def post(gateway: RunningGateway, path: str = "/api/v2/messages", **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON

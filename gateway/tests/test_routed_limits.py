@@ -14,7 +14,7 @@ from imsg_contract.topology import (
     template_limits_key,
 )
 from imsg_contract.wire import Category, ProviderLimits, RouteLimits, TemplateLimits
-from imsg_testing.gateway import RunningGateway, run_gateway
+from imsg_testing.gateway import ME, RunningGateway, run_gateway
 
 HOME, ABROAD = "13800138000", "+16502530000"
 CODE = {"template": "code", "params": {"code": "4370"}}
@@ -48,8 +48,7 @@ async def publish(gateway: RunningGateway, *providers: ProviderLimits, off: str 
 async def send(gateway: RunningGateway, content: object, to: object, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Send, after a check that has to say the same; return the answer's object."""
     fields = {"token": await gateway.user(role="admin"), "method": "sms", "to": to, "content": content, **more}
-    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
-    gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
+    gateway.auth.answer = JSONResponse(ME)
     checked = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
     answer: dict[str, Any] = (await gateway.client.post("/api/v2/messages", json=fields)).json()
     for name in ("errorCode", "reason", "detail", "segments"):
@@ -138,8 +137,7 @@ async def test_segments_are_counted_with_the_words_of_each_account(gateway: Runn
 async def test_a_check_foretells_whose_country_no_provider_takes(gateway: RunningGateway, forced: str | None) -> None:
     await publish(gateway, ALIYUN)
     token = await gateway.user(role="admin")
-    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
-    gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
+    gateway.auth.answer = JSONResponse(ME)
     fields = {"token": token, "method": "sms", "to": [HOME, ABROAD, "+85291234567"], "content": "天黑了"}
 
     answer = (await gateway.client.post("/api/v2/messages/check", json={**fields, "provider": forced})).json()
@@ -153,8 +151,7 @@ async def test_a_check_foretells_whose_country_no_provider_takes(gateway: Runnin
 
 async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gateway: RunningGateway) -> None:
     token = await gateway.user()
-    limits = {"per_hour": 5, "used_hour": 0, "per_day": 20, "used_day": 0}
-    gateway.auth.answer = JSONResponse({"available": True, "recipients_per_day": None, "used_recipients": 0, **limits})
+    gateway.auth.answer = JSONResponse(ME)
     fields = {"token": token, "method": "sms", "to": ABROAD, "content": "天黑了"}
 
     answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()

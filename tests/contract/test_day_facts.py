@@ -32,7 +32,13 @@ PHONE = "+8613912345678"
 
 async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Database) -> None:
     one = job(
-        at=NOW - timedelta(days=3), method="sms", to=(PHONE,), segments=2, content={"template": "SMS_1"}, key="图书馆"
+        at=NOW - timedelta(days=3),
+        method="sms",
+        to=(PHONE,),
+        segments=2,
+        content={"template": "SMS_1"},
+        key="图书馆",
+        department="研发部",
     )
     sent = outcome(one, Status.SENT, provider="aliyun", provider_id="b-1")
     await keep(database, one, sent)
@@ -40,7 +46,7 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
     await keep(database, late, late)
 
     facts = await read_day_facts(database)
-    key = ("2026-11-22", one.user_id, one.username, "", "图书馆", "sms", "aliyun", "SMS_1", "notice", "CN", "")
+    key = ("2026-11-22", one.user_id, one.username, "研发部", "图书馆", "sms", "aliyun", "SMS_1", "notice", "CN", "")
     assert facts == {
         key: {
             "messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1,

@@ -175,6 +175,9 @@ def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
     made = ("users", "create", "limited", "--password", "correct horse", "--recipients-per-day", "2")
     assert call(deployment, *made).returncode == 0
     assert limit() == 2
+    shown = json.loads(call(deployment, "users", "show", "limited", "--json").stdout)["quotas"]
+    assert ("recipients_per_day", 2, 0) in [(row["id"], row["limit"], row["used"]) for row in shown]
+    assert "recipients_per_day" in call(deployment, "users", "show", "limited").stdout
     token = deployment.call("POST", "/api/login", {"username": "limited", "password": "correct horse"})["token"]
     refused = deployment.call(
         "POST",

@@ -253,3 +253,27 @@ def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why
         deployment.call("DELETE", f"/api/v2/suppressions/{result['id']}", token=token)
     wait(lambda: not is_listed() and not results, 20, every_s=0.1)
     wait_for_status(deployment, send(deployment, to)["id"], "delivered")
+
+
+def test_one_system_uses_up_its_codes_and_another_still_reaches_the_number(deployment: Deployment) -> None:
+    """The caps of a fresh installation: one code a minute from a user, however many log-in forms ask for one."""
+    to = number()
+    tokens = []
+    for _ in range(2):
+        name = deployment.new_user()
+        deployment.call("PATCH", f"/api/v2/users/{name}", {"may_send_codes": True}, token=deployment.token())
+        tokens.append(deployment.token(name, "correct horse"))
+
+    def ask(token: str) -> dict[str, Any]:
+        body = {"to": to, "method": "sms", "content": "您的验证码是 482913", "category": "code"}
+        return deployment.call("POST", "/api/v2/messages", body, token=token)
+
+    wait_for_status(deployment, ask(tokens[0])["id"], "delivered")
+    refused = ask(tokens[0])
+    assert (refused["errorCode"], refused["reason"], refused["cap"]) == (
+        10013,
+        "recipient_cap",
+        "sms_code_user_per_minute",
+    )
+    wait_for_status(deployment, ask(tokens[1])["id"], "delivered")
+    assert len(deployment.inbox(to=to)) == 2

@@ -94,6 +94,12 @@ def test_a_recipient_provokes_a_cap_of_its_address(deployment: Deployment) -> No
     assert settled["19900000012"]["error"]["code"] == "recipient_cap"
 
 
+def test_a_number_provokes_the_refusal_of_its_country(deployment: Deployment) -> None:
+    key = make_key(deployment, deployment.token())
+    refused = send(deployment, key, "sms", ["13800138000", "19900000013"])
+    assert (refused["errorCode"], refused["reason"]) == (10016, "country_not_allowed")
+
+
 def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
     """A thousand a day, and the user's own quota of one is neither asked nor used."""
     own = deployment.new_user_token(per_day=1)

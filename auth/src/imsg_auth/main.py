@@ -26,6 +26,7 @@ from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.dependencies import RouteServices
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
+from imsg_auth.thresholds import Thresholds
 from imsg_auth.tokens import Tokens
 from imsg_auth.totp import Totp
 from imsg_auth.user_cache import UserCache
@@ -118,9 +119,11 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             quota = Quota(cache, ZoneInfo(settings.timezone))
             switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
             healthcheck = Healthcheck(store, cache)
+            thresholds = Thresholds(store, cache, outbox.wake)
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
             service.watch(switches.run(), "switches")
+            service.watch(thresholds.run(), "thresholds")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)

@@ -25,10 +25,13 @@ from imsg_contract.addresses import identity
 from imsg_contract.api_keys import KeyKind
 from imsg_contract.roles import Role
 from imsg_contract.topology import CHANGE
+from imsg_contract.wire import Category
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
+
+DEFAULT_COUNTRIES = ("CN",)
 
 DEFAULT_QUOTAS = (PER_HOUR._replace(limit=5), PER_DAY._replace(limit=20))
 """What a new user starts with: the interface document's 默认值 (section 4)."""
@@ -79,6 +82,11 @@ class User:
     """The time step of the last one-time password that was used."""
     recovery_codes: str | None = None
     """The SHA-256 of each that is left, comma-separated."""
+    sms_countries: tuple[str, ...] = DEFAULT_COUNTRIES
+    """The countries that the user may send SMS to, by their ISO 3166 codes; `*`: every one."""
+    default_category: str = Category.NOTICE
+    """What the user's messages are in v1, which names no category."""
+    department: str | None = None
 
     @property
     def per_hour(self) -> int | None:
@@ -174,6 +182,11 @@ class Rows:
         """
         statement = select(USERS.c.username).where(USERS.c.role == "admin").order_by(USERS.c.username).with_for_update()
         return frozenset((await self._connection.execute(statement)).scalars())
+
+    async def list_administrators(self) -> list[User]:
+        """Read all administrators, in the order of their names."""
+        statement = select(*_USER_COLUMNS).where(USERS.c.role == "admin").order_by(USERS.c.username)
+        return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
 
     async def lock_table(self) -> None:
         """Lock the table of users against other writers until the transaction ends."""

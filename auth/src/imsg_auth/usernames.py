@@ -87,16 +87,6 @@ def wechat(text: str) -> str:
     return _contact(text, _OF_CONTACT["wechat"])
 
 
-def recipients_limit(value: object) -> int | str:
-    """Check a limit of recipients: an integer, or "none" for no limit. Raises ValueError, a sentence for people."""
-    if value == "none" or (type(value) is int and 0 <= value <= MAX_LIMIT):
-        return value
-    raise field_error(
-        f"应为 0 到 {MAX_LIMIT} 的整数，或“none”（不限）",
-        f'it must be an integer from 0 to {MAX_LIMIT}, or "none" for no limit',
-    )
-
-
 def storable(text: str) -> str:
     """Refuse characters that no database text can hold: U+0000, and lone surrogates."""
     if "\0" in text:

@@ -8,12 +8,13 @@ from typing import Any
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
 from imsg_auth.schemas.users import Modification, Registration, UserPatch
-from imsg_auth.store import DEFAULT_QUOTAS, InstallationLimits, Store, User, set_limit
+from imsg_auth.store import DEFAULT_COUNTRIES, DEFAULT_QUOTAS, InstallationLimits, Store, User, set_limit
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_contract.wire import Category
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.audit import hide_person
@@ -21,7 +22,8 @@ from imsg_web.callers import Caller
 from imsg_web.etags import require_match
 from imsg_web.responses import refuse_value
 
-SHOWN = ("role", "available", "per_hour", "per_day", *CONTACTS)
+SHOWN = ("role", "available", "per_hour", "per_day", "recipients_per_day", "may_send_codes", "senders", "sms_countries",
+         "default_category", "department", *CONTACTS)  # fmt: skip
 """What the audit shows of a user who is added or removed."""
 
 
@@ -52,8 +54,8 @@ class Users:
         self._audit_key = audit_key
         self._now = now
 
-    async def register(self, actor: Caller, request: Registration) -> None:
-        """Add a user. Raises Refusal username_taken, contact_taken, wrong_type, not_by_key."""
+    async def register(self, actor: Caller, request: Registration) -> User:
+        """Add a user and return it. Raises Refusal username_taken, contact_taken, wrong_type, not_by_key."""
         _refuse_key(actor, changes_access=request.role not in (None, "user"))
         at = self._now()
         user = User(
@@ -68,8 +70,10 @@ class Users:
             wechat=request.wechat or None,
             epoch=new_epoch(),
             created_at=datetime.fromtimestamp(at, UTC),
+            **_read_rights(request.model_dump(include={*RIGHTS, "senders"}, exclude_none=True)),
         )
         await self._changes.add_user(user, actor, self._describe(user, SHOWN))
+        return user
 
     async def modify(self, actor: Caller, username: str, request: Modification) -> None:
         """Set the limits, and `available` where it is present. Raises Refusal no_such_user."""
@@ -79,21 +83,17 @@ class Users:
             await change.note(actor, "modify", self._describe(change.user, values), values)
 
     async def change(self, actor: Caller, username: str, request: UserPatch, *, user_id: str | None = None) -> User:
-        """Set the present fields and return the user; a new password ends every token of the user.
+        """Set the present fields, where None unsets, and return the user; a new password ends all of its tokens.
 
         With `user_id` the user must have this id, since a name may be registered again.
         Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type, not_by_key.
         """
         _refuse_key(actor, changes_access=request.password is not None or request.role is not None)
         name = _normalize(username)
-        values: dict[str, Any] = request.model_dump(exclude_none=True, exclude={"password"})
+        values: dict[str, Any] = _read_rights(request.model_dump(exclude_unset=True, exclude={"password"}))
         for contact in CONTACTS:
             if values.get(contact) == "":
                 values[contact] = None
-        if values.get("recipients_per_day") == "none":
-            values["recipients_per_day"] = None
-        if "senders" in values:
-            values["senders"] = None if request.senders == "all" else ",".join(sorted(set(request.senders or ())))
         names = list(values)
         if request.password is not None:
             values["password"] = await self._hash_new(name, "password", request.password)
@@ -263,6 +263,23 @@ def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
     """Refuse what no key may do: set passwords and roles. Raises Refusal not_by_key."""
     if actor.key is not None and changes_access:
         raise Refusal("not_by_key")
+
+
+RIGHTS: Mapping[str, object] = {
+    "may_send_codes": False,
+    "sms_countries": DEFAULT_COUNTRIES,
+    "default_category": Category.NOTICE.value,
+    "department": None,
+}
+"""Fields of a user that are written as they are given, and what each is where it is unset."""
+
+
+def _read_rights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of given fields."""
+    columns: dict[str, Any] = {name: RIGHTS.get(name) if value is None else value for name, value in values.items()}
+    if columns.get("senders") is not None:
+        columns["senders"] = ",".join(sorted(set(columns["senders"])))
+    return columns
 
 
 def _show(rows: Sequence[QuotaRow] | Sequence[CapRow]) -> list[dict[str, Any]]:

@@ -25,9 +25,9 @@ LASTING_S = 86_400
 
 _COPY = """
 INSERT INTO users (username, password, role, available, quotas, epoch, created_at, id,
-                   may_send_codes, events, senders)
+                   may_send_codes, events, senders, sms_countries, default_category)
 SELECT {name}, password, 'user', available, quotas, epoch, created_at, {id},
-       may_send_codes, events, senders
+       may_send_codes, events, senders, sms_countries, default_category
 FROM users WHERE username = 'admin'
 """
 _EPOCH = "SELECT epoch FROM users WHERE username = 'admin'"

@@ -17,7 +17,8 @@ CHANNEL_EVENTS = ("channel.blocked", "channel.open")
 """Events that only administrators may subscribe to."""
 
 CALLBACK_EVENTS = ("callback.disabled",)
-EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *CHANNEL_EVENTS, *CALLBACK_EVENTS)
+QUOTA_EVENTS = ("quota.threshold",)
+EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *QUOTA_EVENTS, *CHANNEL_EVENTS, *CALLBACK_EVENTS)
 
 TEST_EVENT = "callback.test"
 """The type of a test call; no endpoint can subscribe to it."""

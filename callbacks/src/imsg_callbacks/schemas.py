@@ -19,6 +19,7 @@ EventName = Literal[
     "message.uncertain",
     "message.reply",
     "request.settled",
+    "quota.threshold",
     "channel.blocked",
     "channel.open",
     "callback.disabled",
@@ -88,7 +89,7 @@ class NewEndpoint(RequestModel):
 
 
 class EndpointPatch(RequestModel):
-    """The changes of an endpoint; what is left out stays."""
+    """The changes of an endpoint; what is left out stays, null unsets."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
 

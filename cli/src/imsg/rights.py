@@ -23,6 +23,7 @@ from imsg_contract.topology import (
     PRICES,
     QUOTAS_OF_ALL,
     RECEIPT,
+    THRESHOLDS,
     TOMBSTONES,
     WRITABLE,
     Lane,
@@ -120,13 +121,22 @@ AT_REDIS: Mapping[str, RedisRights] = {
             providers_key(ANY),
             names_key(ANY),
         ),
-        writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
+        writes=(
+            channel_key(ANY),
+            THRESHOLDS,
+            "imsg:used:*",
+            "imsg:refunded:*",
+            "imsg:replay:*",
+            "imsg:resent:*",
+            "imsg:tally:*",
+        ),
     ),
     "auth": RedisRights(
         writes=(
             user_key(ANY),
             QUOTAS_OF_ALL,
             CAPS,
+            THRESHOLDS,
             switches_key(ANY),
             "imsg:used:*",
             "imsg:fence:*",
@@ -136,7 +146,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             "imsg:session-of:*",
             "imsg:sessions:*",
         ),
-        also=("scan", "smembers", "zremrangebyrank"),
+        also=("scan", "smembers", "zremrangebyrank", "lrange", "lrem"),
     ),
     "history": RedisRights(
         reads=(ERASED, PRICES, channel_key(ANY)),
@@ -181,6 +191,8 @@ WRITES = (
     "incrby",
     "sadd",
     "srem",
+    "rpush",
+    "ltrim",
     "zadd",
     "zremrangebyscore",
 )
@@ -204,7 +216,7 @@ _JOBS = rf"job\.({'|'.join(METHODS)})\.({_LANES})"
 
 AT_RABBIT: Mapping[str, RabbitRights] = {
     "gateway": RabbitRights(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),
-    "auth": RabbitRights(write="^imsg$", topics=f"^({CHANGE}|job[.]smtp[.]normal)$"),
+    "auth": RabbitRights(write="^imsg$", topics=f"^({CHANGE}|{EVENT}|job[.]smtp[.]normal)$"),
     "history": RabbitRights(
         configure=r"^imsg($|\.)",
         write=r"^(imsg($|\..*)|amq\.default)$",

@@ -1,16 +1,16 @@
-"""`imsg users`: list, create, change, delete; and a new password on the server itself, without a token."""
+"""`imsg users`: list, show, create, change, delete; and a new password on the server itself, without a token."""
 
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from imsg.api import Refused, Unreachable, connect
+from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import complain, confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Users: list, create, set, delete, reset-password.", no_args_is_help=False)
+app = typer.Typer(help="Users: list, show, create, set, delete, reset-password.", no_args_is_help=False)
 
 COLUMNS = {
     "username": "username",
@@ -21,14 +21,27 @@ COLUMNS = {
     "recipients_per_day": "recipients",
     "may_send_codes": "codes",
     "senders": "senders",
+    "sms_countries": "countries",
+    "default_category": "v1",
+    "department": "department",
     "email": "email",
     "phone": "phone",
     "wechat": "wechat",
 }
 """Field of a user → its heading in the list; the limits are requests an hour and a day, and recipients a day."""
 
-OPTIONS = {"recipients_per_day": "--recipients-per-day", "may_send_codes": "--codes", "senders": "--senders"}
-"""Field that register does not accept → the option that sets it."""
+QUOTA_COLUMNS = {
+    "id": "quota",
+    "scope": "of",
+    "counts": "counts",
+    "per": "per",
+    "method": "method",
+    "limit": "limit",
+    "used": "used",
+    "left": "left",
+    "opens_at": "opens",
+}
+"""Field of a quota → its heading."""
 
 Name = Annotated[str, typer.Argument(help="The username.")]
 Phone = Annotated[str | None, typer.Option(help="Their phone number.")]
@@ -43,6 +56,11 @@ Senders = Annotated[
     str | None,
     typer.Option(help="The senders by which they may send mail, with commas; all; or none but the default one."),
 ]
+Countries = Annotated[
+    str | None, typer.Option(help="The countries they may send SMS to, such as CN,HK; * for every one.")
+]
+DefaultCategory = Annotated[str | None, typer.Option(help="What their messages are in v1: notice, code or marketing.")]
+Department = Annotated[str | None, typer.Option(help="Their department; empty: none.")]
 Password = Annotated[str | None, typer.Option(help="Asked for if missing; - reads it from stdin.")]
 
 
@@ -72,6 +90,18 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 
 
 @app.command()
+def show(username: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show what a user may still send: each quota, what is used and left of it, and when its next period begins."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", f"/api/v2/users/{segment(username)}")
+    if as_json:
+        say_json(answer)
+        return
+    rows = [tuple(_show(row[name]) for name in QUOTA_COLUMNS) for row in answer["quotas"]]
+    say_table(tuple(QUOTA_COLUMNS.values()), rows)
+
+
+@app.command()
 def create(  # noqa: PLR0917
     username: Name,
     password: Password = None,
@@ -85,28 +115,18 @@ def create(  # noqa: PLR0917
     available: Available = None,
     codes: Codes = None,
     senders: Senders = None,
+    sms_countries: Countries = None,
+    default_category: DefaultCategory = None,
+    department: Department = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Create a user."""
-    recipients = _read_recipients(recipients_per_day)
     body = _collect(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _collect(available=available) | {"username": username, "password": _read_password(password)}
-    with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("POST", "/api/v2/register", body)
-        # Register has no such fields: they are set by a second call.
-        more = _collect(recipients_per_day=recipients if isinstance(recipients, int) else None)
-        if more := more | _collect(may_send_codes=codes, senders=_read_senders(senders)):
-            try:
-                api.call("PATCH", f"/api/v2/users/{segment(username)}", more)
-            except (Refused, Unreachable):
-                options = " and ".join(OPTIONS[name] for name in more)
-                complain(f"{username} is created, but for {options}; imsg users set sets it:")
-                raise
-    if as_json:
-        say_json(answer)
-    else:
-        say(f"{username} is created.")
+    body |= _collect(available=available, may_send_codes=codes, default_category=default_category)
+    body |= _read_unsettable(recipients_per_day, senders, sms_countries, department)
+    body |= {"username": username, "password": _read_password(password)}
+    _change("POST", "/api/v2/register", body, f"{username} is created.", url, as_json=as_json)
 
 
 @app.command("set")
@@ -123,13 +143,16 @@ def change(  # noqa: PLR0917
     available: Available = None,
     codes: Codes = None,
     senders: Senders = None,
+    sms_countries: Countries = None,
+    default_category: DefaultCategory = None,
+    department: Department = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change a user: only the fields that are named; an empty contact removes it."""
     body = _collect(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _collect(available=available, recipients_per_day=_read_recipients(recipients_per_day))
-    body |= _collect(may_send_codes=codes, senders=_read_senders(senders))
+    body |= _collect(available=available, may_send_codes=codes, default_category=default_category)
+    body |= _read_unsettable(recipients_per_day, senders, sms_countries, department)
     if not body and password is None:
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
@@ -167,10 +190,25 @@ def _collect(**fields: object) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _read_recipients(option: str | None) -> int | str | None:
-    """Read --recipients-per-day; "none" as the API writes it. Raises a usage error."""
-    if option is None or option == "none":
-        return option
+def _read_unsettable(
+    recipients_per_day: str | None, senders: str | None, countries: str | None, department: str | None
+) -> dict[str, Any]:
+    """Read the options that may say that there is no limit, or nothing. Raises a usage error."""
+    given = {
+        "recipients_per_day": recipients_per_day and _read_recipients(recipients_per_day),
+        "senders": senders and _read_senders(senders),
+        "sms_countries": countries and [code.strip().upper() for code in countries.split(",") if code.strip()],
+        "department": department or None,
+    }
+    options = {"recipients_per_day": recipients_per_day, "senders": senders, "sms_countries": countries}
+    options["department"] = department
+    return {name: given[name] for name, option in options.items() if option is not None}
+
+
+def _read_recipients(option: str) -> int | None:
+    """Read --recipients-per-day. Raises a usage error."""
+    if option == "none":
+        return None
     if not (option.isascii() and option.isdigit()):
         raise usage(f"--recipients-per-day must be a whole number or none, not {option}.")
     return int(option)
@@ -185,10 +223,10 @@ def _read_password(option: str | None) -> str:
     return typed
 
 
-def _read_senders(text: str | None) -> str | list[str] | None:
+def _read_senders(text: str) -> list[str] | None:
     """Read `news,alerts`, `all` or `none`."""
-    if text is None or text == "all":
-        return text
+    if text == "all":
+        return None
     return [] if text == "none" else [name.strip() for name in text.split(",") if name.strip()]
 
 

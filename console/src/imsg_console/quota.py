@@ -2,43 +2,62 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import bar, tone
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import element
+
+UNITS = {"requests": "", "recipients": "_recipients", "segments": "_segments"}
+"""What a quota counts → the ending of the texts that say how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One quota of a user."""
+    """One quota of a user, or of the whole installation."""
 
-    name: str
-    """`hour`, `day` or `recipients`."""
+    id: str
+    counts: str
+    per: str
+    method: str | None
+    is_shared: bool
     used: int
     limit: int
+    left: int
     resets_at: datetime
     """When the count begins again, in the installation's time zone."""
 
-    @property
-    def left(self) -> int:
-        """How many are left."""
-        return max(0, self.limit - self.used)
+    def name(self, t: Texts) -> str:
+        """Name the quota: its period, what it counts, of which method, and whether all users share it."""
+        words = [t(f"limits.per_{self.per}")]
+        if self.method is not None:
+            words.append(method_name(t, self.method))
+        if self.counts != "requests" or self.method is not None:
+            words.append(t(f"limits.{self.counts}"))
+        if self.is_shared:
+            words.append(t("limits.shared"))
+        return " · ".join(words)
 
 
-def read_quotas(me: Mapping[str, Any], timezone: str, now: datetime | None = None) -> list[Quota]:
-    """Read the quotas out of GET /api/v2/me."""
-    at = (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone))
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    limits = (
-        ("hour", me["used_hour"], me["per_hour"], hour),
-        ("day", me["used_day"], me["per_day"], midnight),
-        ("recipients", me["used_recipients"], me["recipients_per_day"], midnight),
-    )
-    return [Quota(name, used, limit, resets_at) for name, used, limit, resets_at in limits if limit is not None]
+def read_quotas(answer: Mapping[str, Any], timezone: str) -> list[Quota]:
+    """Read the quotas out of GET /api/v2/me, or of a check."""
+    return [
+        Quota(
+            row["id"],
+            row["counts"],
+            row["per"],
+            row["method"],
+            row["scope"] == "all",
+            row["used"],
+            row["limit"],
+            row["left"],
+            datetime.fromisoformat(row["opens_at"]).astimezone(ZoneInfo(timezone)),
+        )
+        for row in answer["quotas"]
+    ]
 
 
 def describe_reset(t: Texts, quota: Quota, now: datetime | None = None) -> str:
@@ -49,13 +68,14 @@ def describe_reset(t: Texts, quota: Quota, now: datetime | None = None) -> str:
     if minutes < 60:  # noqa: PLR2004  an hour's
         return t("limits.opens_minutes", clock=clock, n=minutes)
     hours = round(minutes / 60)
+    if hours > 24:  # noqa: PLR2004  a day's
+        return t("limits.opens_date", date=f"{quota.resets_at:%Y-%m-%d}")
     return t("limits.opens_midnight" if clock == "00:00" else "limits.opens_hours", clock=clock, n=hours)
 
 
 def draw_quota(t: Texts, quota: Quota) -> None:
     """Draw one quota as a bar, with its numbers in words."""
-    title = t(f"limits.{quota.name}")
-    unit = "_recipients" if quota.name == "recipients" else ""
+    title, unit = quota.name(t), UNITS[quota.counts]
     with element("div", "stack tight limit"):
         with element("div", "spread"):
             element("span", "", title)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from hashlib import sha256
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
+from imsg_contract.countries import find_country
 from imsg_contract.errors import Refusal
 from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.topology import Lane, job_key
@@ -42,6 +43,9 @@ REPEAT_FOR_S = 5.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 RETRY_AFTER_S = 2
+
+SLICE = 500
+"""Numbers that are looked up in one turn of the event loop."""
 
 
 class Accepted(NamedTuple):
@@ -85,8 +89,8 @@ class Acceptor:
     ) -> Accepted:
         """Charge, store and publish a draft under an id, as a request of `owner`.
 
-        Raises Refusal: what the charge refuses, may_not_send_by, no_provider, overloaded; broker_blocked and
-        not_accepted (nothing is kept, and the charge is refunded); outcome_unknown (with `id`).
+        Raises DefaultCategoryChanged; Refusal: what the charge refuses, may_not_send_by, no_provider, overloaded;
+        broker_blocked and not_accepted (nothing is kept, and the charge is refunded); outcome_unknown (with `id`).
         """
         method, kind = draft.method.name, kind_of(draft)
         self._providers.check(method)
@@ -111,7 +115,15 @@ class Acceptor:
         answer: dict[str, Any] = {"id": request, "count": len(draft.recipients), "cost": self._costs.estimate(draft)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        cost = Cost(len(draft.recipients), kind, _count_segments(draft), method, is_test=draft.is_test)
+        cost = Cost(
+            len(draft.recipients),
+            kind,
+            _count_segments(draft),
+            method,
+            is_test=draft.is_test,
+            countries=await _find_countries(draft),
+            default_category=draft.default_category,
+        )
         if draft.is_test:
             _refuse_magic(draft, cost, credential.zone, now)
         charged = await credential.charge(cost._replace(cap=await self._find_cap(draft, cost, owner)))
@@ -119,8 +131,8 @@ class Acceptor:
             await self._refund(charged)
             raise Refusal("may_not_send_by", sender=sender)
         lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
-        events = charged.events if owner.username == credential.username else owner.events
-        body = stamp(body or write(lane=lane), events)
+        stamped = charged if owner.username == credential.username else owner
+        body = stamp(body or write(lane=lane), stamped.events, charged.charge, stamped.department)
         try:
             if stored:
                 await self._store(request, stored, expires_at)
@@ -217,6 +229,20 @@ def _refuse_magic(draft: Draft, cost: Cost, zone: tzinfo, now: datetime) -> None
                 raise limits.refuse_exhausted(Exhausted((window,), window), cost.recipients, cost.segments, zone)
             case "recipient_cap" if cost.kind is not None:  # of a list the sender settles it
                 raise limits.refuse_capped(Capped(CapRow("test", draft.method.name, None, "user", "minute", 1), 60.0))
+            case "country_not_allowed":
+                raise Refusal("country_not_allowed", country=find_country(recipient.address))
+
+
+async def _find_countries(draft: Draft) -> Collection[str]:
+    """Find the countries of a draft's phone numbers; `?` is none that is known."""
+    if draft.method.segments is None:
+        return ()
+    countries = set()
+    for number, recipient in enumerate(draft.recipients, 1):
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+        countries.add(find_country(recipient.address) or "?")
+    return countries
 
 
 def _count_segments(draft: Draft) -> int:

@@ -53,7 +53,8 @@ class Authenticator:
         for _ in range(MAX_ROUNDS):
             known = await self._quota.read_cached_user(username, "")
             if isinstance(known, CachedUser):
-                return Owner(username, user_id, known.events if known.user_id == user_id else 0)
+                is_same = known.user_id == user_id
+                return Owner(username, user_id, known.events, known.department) if is_same else Owner(username, user_id)
             try:
                 await self._tokens.cache(username, None)
             except Refusal:  # removed

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from imsg_contract.countries import find_country
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Recipient
 from imsg_gateway.costs import CostEstimator
@@ -27,6 +28,9 @@ AT_ONCE = 1_000
 """Recipients that the mirror is asked about in one call."""
 
 OK = 200
+
+ANY_COUNTRY = "*"
+"""In a user's `sms_countries`: every country."""
 
 
 class Checker:
@@ -60,21 +64,24 @@ class Checker:
         me = await self._me(credential)
         if draft.category is Category.CODE and not me["may_send_codes"]:
             raise Refusal("may_not_send_codes")
-        if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
+        if draft.sender is not None and draft.sender not in _names(me["senders"], draft.sender):
             raise Refusal("may_not_send_by", sender=draft.sender)
         left = set(found.unfollowed)
         unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
-        problems = _problems(found, unreached, english=prefers_english(request.language))
+        forbidden = [] if draft.method.segments is None else _find_forbidden(draft.recipients, me["sms_countries"])
+        barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
+        problems = _problems(found, forbidden, barred[len(forbidden) :], english=prefers_english(request.language))
         return ApiResponse(
             ok(
-                count=len(draft.recipients) - len(left) - len(unreached),
+                count=len(draft.recipients) - len(left) - len(barred),
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
                 cost=self._costs.estimate(draft),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),
-                limits=_limits(me),
+                available=me["available"],
+                quotas=me["quotas"],
                 problems=list(islice(problems, MOST_PROBLEMS)),
-                problems_total=len(found.wrong) + len(left) + len(unreached),
+                problems_total=len(found.wrong) + len(left) + len(barred),
             )
         )
 
@@ -98,25 +105,21 @@ class Checker:
         return me
 
 
-def _names(senders: str | Sequence[str], sender: str) -> Sequence[str]:
+def _names(senders: Sequence[str] | None, sender: str) -> Sequence[str]:
     """List by whom a user may send; whoever may by all, by this one too."""
-    return (sender,) if isinstance(senders, str) else senders
+    return (sender,) if senders is None else senders
 
 
-def _limits(me: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        "available": me["available"],
-        "per_hour": _limit(me["per_hour"], me["used_hour"]),
-        "per_day": _limit(me["per_day"], me["used_day"]),
-        "recipients_per_day": _limit(me["recipients_per_day"], me["used_recipients"]),
-    }
+def _find_forbidden(recipients: Sequence[Recipient], countries: Sequence[str]) -> Sequence[Recipient]:
+    """Find the recipients in countries that the user may not send to."""
+    if ANY_COUNTRY in countries:
+        return []
+    return [recipient for recipient in recipients if find_country(recipient.address) not in countries]
 
 
-def _limit(limit: int | None, used: int) -> Mapping[str, int] | None:
-    return None if limit is None else {"limit": limit, "left": max(0, limit - used)}
-
-
-def _problems(found: FoundRecipients, unreached: Sequence[Recipient], *, english: bool) -> Iterator[Mapping[str, str]]:
+def _problems(
+    found: FoundRecipients, forbidden: Sequence[Recipient], unreached: Sequence[Recipient], *, english: bool
+) -> Iterator[Mapping[str, str]]:
     for wrong in found.wrong:
         detail = f"This recipient is not right: {wrong.en}." if english else f"收件人不正确：{wrong.zh}。"
         yield {"to": wrong.text, "reason": "recipients_invalid", "detail": detail}
@@ -125,6 +128,13 @@ def _problems(found: FoundRecipients, unreached: Sequence[Recipient], *, english
     )
     for text in found.unfollowed:
         yield {"to": text, "reason": "not_following", "detail": gone}
+    refusal = (
+        "You may not send SMS to this country; an administrator adds it to your sms_countries."
+        if english
+        else "您不能向这个国家或地区发短信，请管理员在您的 sms_countries 中加上。"
+    )
+    for recipient in forbidden:
+        yield {"to": recipient.to, "reason": "country_not_allowed", "detail": refusal}
     abroad = (
         "No SMS provider takes numbers of this country; an administrator sets `countries` of a provider."
         if english

@@ -1,20 +1,25 @@
 """A credential of a request: whose it is, whether it holds, and the charge of what is sent by it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from datetime import tzinfo
 from typing import NamedTuple
 
 from imsg_contract.api_keys import CachedKey
 from imsg_contract.errors import Refusal
+from imsg_contract.wire import Category
 from imsg_gateway.limits import refuse_capped, refuse_exhausted
 from imsg_limits.caps import CapCheck
 from imsg_limits.quota import (
     Capped,
     Charged,
+    ChargeResult,
     CodesForbidden,
+    CountryNotAllowed,
     Exhausted,
     Kind,
     SendingDisabled,
+    StaleCategory,
     StaleToken,
     TokenRevoked,
     UserNotCached,
@@ -29,9 +34,12 @@ MAX_ROUNDS = 4
 """How often a user may be missing in the cache, or the epoch be another, before the gateway gives up: each is a change
 made in that very moment."""
 
-ChargeResult = (
-    Charged | Exhausted | Capped | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked
-)
+
+Refused = Exhausted | Capped | CountryNotAllowed | SendingDisabled | CodesForbidden | TokenRevoked
+
+
+class DefaultCategoryChanged(Exception):  # noqa: N818  an outcome
+    """The user's default category is another than the request was read by: read it again."""
 
 
 class Cost(NamedTuple):
@@ -45,6 +53,10 @@ class Cost(NamedTuple):
     cap: CapCheck | None = None
     is_test: bool = False
     """It is charged to the quota of tests alone."""
+    countries: Collection[str] = ()
+    """Of the phone numbers."""
+    default_category: Category | None = None
+    """What it was read by, where it is v1's."""
 
 
 class Owner(NamedTuple):
@@ -54,6 +66,8 @@ class Owner(NamedTuple):
     user_id: str
     events: int = 0
     """Which events of it somebody wants to hear, where another sends it for them; else the charge says it."""
+    department: str = ""
+    """The user's, in the same case."""
 
 
 class Credential(ABC):
@@ -62,11 +76,12 @@ class Credential(ABC):
     Whether it holds now is Redis' to say: `authenticate` asks for that alone, `charge` in the step that counts.
     """
 
-    def __init__(self, text: str, zone: tzinfo) -> None:
-        """`zone` is that of the quotas' windows."""
+    def __init__(self, text: str, zone: tzinfo, default_categories: dict[str, Category]) -> None:
+        """`zone` is that of the quotas' windows; `default_categories` holds those that a charge returned, by user."""
         self.text = text
         self.zone = zone
         self._caller: Caller | None = None
+        self._default_categories = default_categories
 
     @property
     @abstractmethod
@@ -106,31 +121,51 @@ class Credential(ABC):
         Raises Refusal no_scope, not_by_key, and what `authenticate` raises.
         """
 
+    @property
+    def default_category(self) -> Category:
+        """What the user's messages are in v1, as a charge returned it last; the charge of one checks it."""
+        return self._default_categories.get(self.username, Category.NOTICE)
+
+    def _note_default_category(self, category: Category) -> None:
+        if len(self._default_categories) >= MAX_VERDICTS:
+            self._default_categories.clear()
+        self._default_categories[self.username] = category
+
     async def charge(self, cost: Cost) -> Charged:
         """Count one request, if token or key, `available`, quotas and caps allow it, all in one step.
 
-        Raises Refusal token_invalid, sending_disabled, may_not_send_codes and what `limits` knows; ServiceUnavailable,
-        RedisUnavailable.
+        Raises Refusal token_invalid, sending_disabled, may_not_send_codes, country_not_allowed and what `limits` knows;
+        DefaultCategoryChanged, ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
             match await self._charge(cost):
                 case Charged() as charged:
                     return charged
-                case Exhausted() as nothing_left:
-                    raise refuse_exhausted(nothing_left, cost.recipients, cost.segments, self.zone)
-                case Capped() as capped:
-                    raise refuse_capped(capped)
-                case SendingDisabled():
-                    raise Refusal("sending_disabled")
-                case CodesForbidden():
-                    raise Refusal("may_not_send_codes")
-                case TokenRevoked():
-                    raise Refusal("token_invalid")
                 case StaleToken() as stale:
                     await self._verify_again(stale)
                 case UserNotCached():
                     await self._cache()
+                case StaleCategory() as current:
+                    self._note_default_category(current.category)
+                    raise DefaultCategoryChanged
+                case refused:
+                    raise self._refuse(refused, cost)
         raise ServiceUnavailable("auth did not write the user into the cache")
+
+    def _refuse(self, refused: Refused, cost: Cost) -> Refusal:
+        match refused:
+            case Exhausted():
+                return refuse_exhausted(refused, cost.recipients, cost.segments, self.zone)
+            case Capped():
+                return refuse_capped(refused)
+            case CountryNotAllowed():
+                return Refusal("country_not_allowed", country=refused.country)
+            case SendingDisabled():
+                return Refusal("sending_disabled")
+            case CodesForbidden():
+                return Refusal("may_not_send_codes")
+            case TokenRevoked():
+                return Refusal("token_invalid")
 
     @abstractmethod
     async def _judge(self) -> Caller:

@@ -15,6 +15,7 @@ from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.credentials import Credential
 from imsg_gateway.fields import (
+    LIFETIME_OF_CODES,
     SENDER_FIELDS,
     add_names,
     read_category,
@@ -81,6 +82,8 @@ class Draft(NamedTuple):
     """The only provider that may send it."""
     is_test: bool = False
     """Whether a test key sends it, or one sent what is sent again."""
+    default_category: Category | None = None
+    """The user's default category, by which a request of v1 was read."""
     shares: Sequence[Share] = ()
 
     @property
@@ -144,7 +147,8 @@ class DraftReader:
         if may_have_nul:
             _refuse_nul(fields)
         account = self._read_account(fields.get("account"), method)
-        reference, category, lifetime, names = None, Category.NOTICE, None, dict[str, str]()
+        category = credential.default_category
+        reference, lifetime, names = None, LIFETIME_OF_CODES if category is Category.CODE else None, dict[str, str]()
         provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
@@ -183,6 +187,7 @@ class DraftReader:
             lifetime=lifetime,
             provider=provider,
             is_test=credential.is_test,
+            default_category=None if is_v2 else category,
         )
         return _count(draft, counted), found
 

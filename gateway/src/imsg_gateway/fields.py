@@ -22,6 +22,8 @@ SHORTEST_S, LONGEST_S = 30, 172_800
 CODE_S = 600
 """The longest lifetime of a log-in code, and its default: nobody waits for it longer."""
 
+LIFETIME_OF_CODES = timedelta(seconds=CODE_S)
+
 CATEGORIES = frozenset(Category)
 
 
@@ -99,7 +101,7 @@ def read_lifetime(fields: Mapping[str, Any], category: Category) -> timedelta | 
     is_code = category is Category.CODE
     seconds, longest_s = fields.get("expires_in"), CODE_S if is_code else LONGEST_S
     if seconds is None:
-        return timedelta(seconds=CODE_S) if is_code else None
+        return LIFETIME_OF_CODES if is_code else None
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not SHORTEST_S <= seconds <= longest_s:
         zh, en = ("category 为 code 时", ", for category code") if is_code else ("", "")
         raise refuse_value(

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from imsg_contract.api_keys import CachedKey
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Category, Reference
+from imsg_contract.wire import Category, ChargeRecord, Reference
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_limits.quota import Kind
@@ -86,6 +86,11 @@ def encode(
 _BEGINNING = b'{"v":1,'
 
 
-def stamp(body: bytes, events: int) -> bytes:
-    """Say in an encoded Job which of its events are wanted: known only once it was counted, and rarely any."""
-    return b'%b"events":%d,' % (_BEGINNING, events) + body[len(_BEGINNING) :] if events else body
+def stamp(body: bytes, events: int, charge: ChargeRecord, department: str = "") -> bytes:
+    """Write into an encoded Job what is known once it was counted: its charge, department and wanted events."""
+    stamped = {
+        **({"events": events} if events else {}),
+        "charge": charge.model_dump(),
+        **({"department": department} if department else {}),
+    }
+    return b"%b%b,%b" % (_BEGINNING, to_json(stamped)[1:-1], body[len(_BEGINNING) :])

@@ -8,9 +8,10 @@ from datetime import tzinfo
 from imsg_contract import api_keys, roles
 from imsg_contract.api_keys import ApiKey, CachedKey
 from imsg_contract.errors import Refusal
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
+from imsg_contract.wire import Category
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Cost, Credential, Owner
 from imsg_gateway.key_usage import KeyUsage
-from imsg_limits.quota import CachedUser, Charged, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_limits.quota import CachedUser, Charged, ChargeResult, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_runtime.logs import bind
 from imsg_web.callers import Caller, UsedKey
 from imsg_web.clients import read_hop
@@ -34,6 +35,8 @@ class KeyAuthenticator:
     def __init__(self, quota: Quota, auth: Peer, zone: tzinfo, now: Callable[[], float]) -> None:
         self.quota = quota
         self.zone = zone
+        self.default_categories: dict[str, Category] = {}
+        """The default categories of users, as charges returned them."""
         self.usage = KeyUsage(auth)
         self._auth = auth
         self._now = now
@@ -93,7 +96,7 @@ class KeyCredential(Credential):
         address: str,
         verdict: KeyVerdict | None,
     ) -> None:
-        super().__init__(text, authenticator.zone)
+        super().__init__(text, authenticator.zone, authenticator.default_categories)
         self._authenticator = authenticator
         self._parsed = parsed
         self._address = address
@@ -169,6 +172,8 @@ class KeyCredential(Credential):
             method=cost.method,
             cap=cost.cap,
             is_test=cost.is_test,
+            countries=cost.countries,
+            default_category=cost.default_category,
         )
         if isinstance(result, TokenRevoked):
             self._authenticator.forget(self.text)

@@ -16,9 +16,10 @@ from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
+from imsg_limits.quota import Per, Scope, Unit
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
-from imsg_web.schemas import AnswerPart, CostShape, Success
+from imsg_web.schemas import AnswerPart, CostShape, Success, Time
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}
@@ -183,27 +184,25 @@ class SendAnswer(Success):
     ]
 
 
-class Limit(AnswerPart):
-    """One limit, and what is left of it now."""
+class QuotaUsage(AnswerPart):
+    """One quota in its current period."""
 
+    id: str
+    counts: Unit
+    per: Per
+    method: Annotated[str | None, Field(description="null: whatever the method.")]
     limit: int
+    scope: Annotated[Scope, Field(description="`all`: the whole installation's, which all users share.")]
+    used: int
     left: int
-
-
-class Limits(AnswerPart):
-    """What a send would be held to."""
-
-    available: Annotated[bool, Field(description="Whether the user may send at all.")]
-    per_hour: Annotated[Limit | None, Field(description="null: not limited.")]
-    per_day: Annotated[Limit | None, Field(description="null: not limited.")]
-    recipients_per_day: Annotated[Limit | None, Field(description="null: not limited.")]
+    opens_at: Time
 
 
 class Problem(AnswerPart):
     """One recipient that can't be sent to."""
 
     to: str
-    reason: Literal["recipients_invalid", "not_following", "country_not_taken"]
+    reason: Literal["recipients_invalid", "not_following", "country_not_allowed", "country_not_taken"]
     detail: str
 
 
@@ -218,7 +217,8 @@ class CheckAnswer(Success):
         Field(description="Of all that has a price, by the providers tried first; a sum for each currency."),
     ]
     suppressed: Annotated[int, Field(description="How many of them may not be written to.")]
-    limits: Limits
+    available: Annotated[bool, Field(description="Whether the user may send at all.")]
+    quotas: list[QuotaUsage]
     problems: Annotated[list[Problem], Field(max_length=100, description="The first 100.")]
     problems_total: int
 

@@ -11,7 +11,7 @@ from imsg_channels.content import fields as content_fields
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Content, Job
 from imsg_gateway.accept import Accepted, Acceptor
-from imsg_gateway.credentials import Credential, Owner
+from imsg_gateway.credentials import MAX_ROUNDS, Credential, DefaultCategoryChanged, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of
@@ -140,6 +140,16 @@ class SendHandler:
         await self._acceptor.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
 
     async def _accept(
+        self, credential: Credential, read: Read, request: str, reservation: Reservation | None
+    ) -> Accepted:
+        for _ in range(MAX_ROUNDS):
+            try:
+                return await self._accept_once(credential, read, request, reservation)
+            except DefaultCategoryChanged:
+                continue
+        raise ServiceUnavailable("the user's default category changed at every try")
+
+    async def _accept_once(
         self, credential: Credential, read: Read, request: str, reservation: Reservation | None
     ) -> Accepted:
         draft, owner = await read(request)

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from imsg_contract import roles, tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.tokens import Token
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, ChargeResult, Cost, Credential, Owner
-from imsg_limits.quota import CachedUser, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_contract.wire import Category
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Cost, Credential, Owner
+from imsg_limits.quota import CachedUser, ChargeResult, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -33,6 +34,8 @@ class TokenAuthenticator:
     ) -> None:
         self.quota = quota
         self.zone = zone
+        self.default_categories: dict[str, Category] = {}
+        """The default categories of users, as charges returned them."""
         self._auth = auth
         self._keys = keys
         self._now = now
@@ -88,7 +91,7 @@ class TokenCredential(Credential):
     def __init__(
         self, authenticator: TokenAuthenticator, text: str, token: Token, address: str, verdict: Verdict | None
     ) -> None:
-        super().__init__(text, authenticator.zone)
+        super().__init__(text, authenticator.zone, authenticator.default_categories)
         self.token = token
         self._authenticator = authenticator
         self._address = address
@@ -131,6 +134,8 @@ class TokenCredential(Credential):
             method=cost.method,
             cap=cost.cap,
             is_test=cost.is_test,
+            countries=cost.countries,
+            default_category=cost.default_category,
         )
 
     async def _verify_again(self, stale: StaleToken) -> None:

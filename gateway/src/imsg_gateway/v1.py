@@ -49,6 +49,9 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
 }
 """URL → the keys of a success beside ALWAYS. Its users' clients throw on any other key, and on any status but 200."""
 
+REGISTER = "/api/register"
+"""The URL that answers nothing in v1, and the user in v2."""
+
 UNREAD = "/api/query"
 """The URL whose owner prints these keys alone: a page of messages is not parsed again here."""
 
@@ -87,7 +90,8 @@ def print_only(response: Response, url: str) -> Response:
             response.raw_headers += [item for item in relayed.raw_headers if item[0] not in own]
         content = response.content
         response.content = {key: content[key] for key in keys if key in content}
-        response.raw_headers += write_headers(content)
+        if url != REGISTER or not is_success:
+            response.raw_headers += write_headers(content)
     response.status_code = 200
     return response
 

@@ -146,7 +146,7 @@ async def record(connection: AsyncConnection, changes: Counter[Change]) -> None:
 
 
 async def _read_requests(connection: AsyncConnection, names: list[str]) -> dict[str, Mapping[Any, Any]]:
-    columns = ("request", "day", "user_id", "username", "key", "method", "template", "category", "segments")
+    columns = ("request", *(name for name in DIMENSIONS if name in requests.c), "segments")
     found: dict[str, Mapping[Any, Any]] = {}
     for first in range(0, len(names), SLICE):
         is_one = is_one_of(requests.c.request, names[first : first + SLICE], is_postgres=is_postgres(connection))

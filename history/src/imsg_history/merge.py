@@ -278,6 +278,7 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         clean_optional(job.reference, MAX_REFERENCE),
         job.user_id,
         clean_optional(job.key, MAX_NAME),
+        clean_optional(job.department, MAX_NAME),
     )
 
 

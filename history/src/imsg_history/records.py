@@ -45,6 +45,7 @@ class RequestRow:
     reference: str | None = None
     user_id: str | None = None
     key: str | None = None
+    department: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

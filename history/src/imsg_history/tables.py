@@ -122,6 +122,7 @@ requests = Table(
     Column("template", Text),
     Column("day", String(10), nullable=False),  # of the day facts that count it
     Column("key", Text),  # the name of the API key that sent it
+    Column("department", Text),
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )

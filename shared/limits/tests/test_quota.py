@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 from imsg_contract.api_keys import key_field
-from imsg_contract.topology import QUOTAS_OF_ALL, user_key
+from imsg_contract.ids import new_id
+from imsg_contract.topology import QUOTAS_OF_ALL, counts_key, refunded_key, user_key
+from imsg_contract.wire import ChargeRecord
 from imsg_limits.quota import (
     CachedUser,
     Charged,
@@ -15,6 +17,7 @@ from imsg_limits.quota import (
     SendingDisabled,
     StaleToken,
     TokenRevoked,
+    Unit,
     UserNotCached,
 )
 from imsg_runtime.redis import Redis, connect
@@ -192,7 +195,7 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     await cache_user(redis, name)
     quota = Quota(redis, SHANGHAI)
     answer = await charge(quota, name, recipients=3)
-    await redis.call("DEL", answer.charge.key)
+    await redis.call("DEL", counts_key(name))
     await quota.refund(answer.charge)
     used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
@@ -202,12 +205,40 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     assert (await quota.read_used(name, ID)).hour == 0
 
 
+async def test_what_was_not_sent_is_given_back_once_whoever_asks(redis: Redis, valkey_url: str, name: str) -> None:
+    """Two processes give the same parts back at once, after the record went through a Job; the rest stays counted."""
+    await cache_user(redis, name, per_hour=1, recipients_per_day=10, rows=(SMS_SEGMENTS,))
+    await cache_quotas_of_all(redis, QuotaRow("all", "recipients", "day", 1_000, "sms"))
+    try:
+        quota = Quota(redis, SHANGHAI)
+        answer = await quota.charge(name, "nonce", 1, 3, ID, segments=6, method="sms")
+        assert isinstance(answer, Charged)
+        record = ChargeRecord.model_validate_json(answer.charge.encode())
+        request = new_id()
+        async with connect(valkey_url) as other:
+            both = (quota, Quota(other, SHANGHAI))
+            unsent: dict[Unit, int] = {"recipients": 1, "segments": 2}
+            parts = [f"{n % 2}" for n in range(20)]
+            given = [both[at % 2].give_back(record, request, part, unsent) for at, part in enumerate(parts)]
+            assert sum(await asyncio.gather(*given)) == 2
+        usage = await quota.read_used(name, ID, (SMS_SEGMENTS,), (QuotaRow("all", "recipients", "day", 1_000, "sms"),))
+        assert [window.used for window in usage.windows] == [2, 1]
+        assert (usage.hour, usage.recipients) == (1, 1)
+        assert await quota.give_back(record, request, "request", {"requests": 1})
+        assert not await quota.give_back(record, request, "request", {"requests": 1})
+        assert (await quota.read_used(name, ID)).hour == 0
+        assert await redis.call("TTL", refunded_key(request)) > 31 * 86_400
+    finally:
+        await cache_quotas_of_all(redis)
+
+
 async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) -> None:
     """A name may hold nearly anything."""
     quota = Quota(redis, UTC)
     for name in ("a{b}c", "{b}", "a}b{", "name with space"):
         await cache_user(redis, name)
-        await redis.call("DEL", (await charge(quota, name)).charge.key)
+        await charge(quota, name)
+        await redis.call("DEL", counts_key(name))
         assert (await charge(quota, name)).windows[0].used == 1
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from imsg_contract.topology import user_key
+from imsg_contract.topology import counts_key, user_key
 from imsg_limits.quota import Charged, CodesForbidden, Kind, Quota
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge
@@ -66,8 +66,11 @@ async def test_a_crowd_is_counted_through_gateways_whose_clocks_differ(redis: Re
     await clockwork.set(began)
     first = await charge(clockwork.quota, name)
     second = int(began.timestamp())
-    await redis.call("HSET", first.charge.key, "s", f"{second} 150 50 0 0 0 0 0 0 0 0 t200")
+    await redis.call("HSET", counts_key(first.charge.username), "s", f"{second} 150 50 0 0 0 0 0 0 0 0 t200")
     for turn in range(10):
         await clockwork.set(began + timedelta(seconds=1 - turn % 2))
         assert await crowd(clockwork, name, 1) == 1
-    assert await redis.call("HGET", first.charge.key, "s") == f"{second + 1} 10 150 50 0 0 0 0 0 0 0 t210".encode()
+    assert (
+        await redis.call("HGET", counts_key(first.charge.username), "s")
+        == f"{second + 1} 10 150 50 0 0 0 0 0 0 0 t210".encode()
+    )

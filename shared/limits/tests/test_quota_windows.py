@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from imsg_contract.topology import counts_key
 from imsg_limits.quota import Charged, Quota, QuotaRow, name_row, offsets
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge, exhaust
@@ -214,8 +215,8 @@ async def test_counts_expire_by_themselves_and_old_windows_go(redis: Redis, name
     for hour in range(7 * 24):
         await clock.set(datetime.fromtimestamp(1_764_000_000 + hour * 3600, UTC))
         last = (await charge(clock.quota, name)).charge
-    assert await redis.call("HLEN", last.key) <= 30
-    assert 0 < await redis.call("TTL", last.key) <= 2 * 86_400 + 3600
+    assert await redis.call("HLEN", counts_key(last.username)) <= 30
+    assert 0 < await redis.call("TTL", counts_key(last.username)) <= 2 * 86_400 + 3600
 
 
 async def test_a_zone_without_changes_has_a_table_of_one_line() -> None:

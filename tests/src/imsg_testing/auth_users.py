@@ -12,7 +12,8 @@ from imsg_testing.auth import Visitor, read_cached
 RECORD = {
     "id", "username", "role", "phone", "email", "wechat", "available", "quotas", "per_hour", "per_day",
     "recipients_per_day",
-    "may_send_codes", "senders", "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
+    "may_send_codes", "senders", "sms_countries", "default_category", "department",
+    "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
 }  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def at(name: str) -> str:
 async def register(admin: Visitor, username: str, **fields: object) -> None:
     """Register a user, which must succeed."""
     answer = await admin.post("/api/register", **{"username": username, "password": "battery staple", **fields})
-    assert answer.json() == {"errorCode": 0, "errorMessage": "OK"}, answer.text
+    assert answer.json().items() >= {"errorCode": 0, "username": username}.items(), answer.text
 
 
 async def record(admin: Visitor, username: str) -> dict[str, Any]:

@@ -38,6 +38,27 @@ KEY = SecretStr("the token key of the tests of the gateway")
 SERVICE_KEY = SecretStr("the service key of the tests of the gateway")
 ANSWER_BOUND_S = 30.0
 
+ME: Mapping[str, Any] = {
+    "available": True,
+    "may_send_codes": False,
+    "senders": None,
+    "sms_countries": ["*"],
+    "quotas": [
+        {
+            "id": "per_hour",
+            "counts": "requests",
+            "per": "hour",
+            "method": None,
+            "limit": 5,
+            "scope": "user",
+            "used": 1,
+            "left": 4,
+            "opens_at": "2026-11-26T03:00:00.000Z",
+        }
+    ],
+}
+"""What of auth's answer to GET /api/me a check reads."""
+
 
 @dataclass
 class User:
@@ -57,6 +78,9 @@ class User:
     contacts: dict[str, str] = field(default_factory=dict)
     may_send_codes: str = "0"
     senders: str = "*"
+    sms_countries: str = "*"
+    default_category: str = "notice"
+    department: str = ""
     keys: dict[str, CachedKey] = field(default_factory=dict)
     """Text → key."""
 
@@ -74,6 +98,9 @@ class User:
             ),
             "may_send_codes": self.may_send_codes,
             "senders": self.senders,
+            "sms_countries": self.sms_countries,
+            "default_category": self.default_category,
+            "department": self.department,
             "id": self.id or id_of(name),
             "since": int(self.since * 1_000),
             **{key_field(digest_of(text)): key.model_dump_json() for text, key in self.keys.items()},

@@ -82,7 +82,17 @@ async def count_messages(database: Database) -> Facts:
     query = select(
         *(
             requests.c[name]
-            for name in ("day", "user_id", "username", "key", "method", "template", "category", "segments")
+            for name in (
+                "day",
+                "user_id",
+                "username",
+                "department",
+                "key",
+                "method",
+                "template",
+                "category",
+                "segments",
+            )
         ),
         *(messages.c[name] for name in ("status", "provider", "sent_in", "delivered_in", "country")),
         *(messages.c[name] for name in ("billed_segments", "billed", "currency")),
@@ -90,8 +100,8 @@ async def count_messages(database: Database) -> Facts:
     facts: Facts = defaultdict(Counter)
     for row in await database.fetch(query.where(messages.c.username.is_not(None))):
         fact = facts[
-            row.day, row.user_id or "", row.username, "", row.key or "", row.method, row.provider or "",
-            row.template or "", row.category, row.country or "", row.currency or "",
+            row.day, row.user_id or "", row.username, row.department or "", row.key or "", row.method,
+            row.provider or "", row.template or "", row.category, row.country or "", row.currency or "",
         ]  # fmt: skip
         fact["messages"] += 1
         fact["sent"] += row.status in ("sent", "delivered")

@@ -52,7 +52,8 @@ async def cache_user(
     usual: dict[str, str | int] = {
         "epoch": 1, "role": "user", "available": 1,
         "quotas": encode_limits(per_hour, per_day, recipients_per_day, *rows), "id": ID, "since": 0,
-        "may_send_codes": 1, "events": 0, "senders": "*",
+        "may_send_codes": 1, "events": 0, "senders": "*", "sms_countries": "*", "default_category": "notice",
+        "department": "",
         f"revoked:{revoked}": 99,
     }  # fmt: skip
     pairs = (usual | fields).items()

@@ -37,7 +37,7 @@ async def switch_provider(
     """Switch a provider on or off, or change its share."""
     if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
         raise Refusal("not_found", what=f"{method}/{name}"[:MAX_SHOWN])
-    values = body.model_dump(exclude_none=True)
+    values = body.model_dump(exclude_unset=True)
     if not values:
         raise Refusal("missing", field="enabled")
     switch = await services.switches.change(administrator, method, name, values)

@@ -33,12 +33,11 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 )
 async def register(
     administrator: Administrator, body: Registration, request: Request, services: AuthServices
-) -> Success:
+) -> UserAnswer:
     """Add a user; one who may do more than a user needs a log-in of the last hour."""
     if body.role not in (None, "user"):
         await require_fresh_login(request)
-    await services.users.register(administrator, body)
-    return Success()
+    return await show_user(services, await services.users.register(administrator, body))
 
 
 @router.post("/modify/{username}", responses=describe_refusals("no_right", *BODY, "no_such_user"))
@@ -94,7 +93,7 @@ async def _read_record(services: RouteServices, user: User, quotas_of_all: tuple
     used = await services.quota.read_used(user.username, user.id, user.quotas, quotas_of_all)
     shared = UserRecord.model_fields.keys() & User.__dataclass_fields__.keys() - {"quotas"}
     fields = {name: getattr(user, name) for name in shared}
-    senders = "all" if user.senders is None else [name for name in user.senders.split(",") if name]
+    senders = None if user.senders is None else [name for name in user.senders.split(",") if name]
     return UserRecord.model_validate(
         {
             **fields,

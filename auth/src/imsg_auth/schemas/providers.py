@@ -10,7 +10,7 @@ from imsg_web.schemas import Success
 
 
 class ProviderPatch(RequestModel):
-    """PATCH /api/providers/METHOD/NAME: what is absent or null stays as it is."""
+    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is, null is as the settings say."""
 
     model_config = example({"enabled": False})
 

@@ -2,41 +2,67 @@
 
 import base64
 import binascii
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from imsg_auth import usernames
 from imsg_auth.schemas.fields import NO_NUL, PAGE, NewPassword, Wechat, example
 from imsg_auth.schemas.quotas import QuotaUsage
 from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
+from imsg_contract.countries import COUNTRIES
 from imsg_contract.roles import Role
-from imsg_web.request_models import RequestModel
+from imsg_contract.wire import Category
+from imsg_web.request_models import HIDE_NULL, NOT_NULL, RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
-
-RecipientsLimit = Annotated[
-    int | str,
-    PlainValidator(usernames.recipients_limit),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}, {"const": "none", "type": "string"}],
-            "description": 'Recipients a day; "none" takes the limit away.',
-        }
-    ),
-]
 
 MAX_SENDERS = 30
 
 SenderName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
 Senders = Annotated[
-    Literal["all"] | Annotated[list[SenderName], Field(max_length=MAX_SENDERS)],
-    Field(description="The senders by which the user may send mail, by their names; the default one is everybody's."),
+    Annotated[list[SenderName], Field(max_length=MAX_SENDERS)] | None,
+    Field(
+        description=(
+            "The senders by which the user may send mail, by their names; the default one is everybody's. null: all."
+        )
+    ),
 ]
+
+ANY_COUNTRY = "*"
+MAX_COUNTRIES = 300
+
+
+def _check_countries(codes: list[str]) -> list[str]:
+    wrong = next((code for code in codes if code not in (ANY_COUNTRY, *COUNTRIES)), None)
+    if wrong is not None:
+        raise field_error(
+            f"{wrong[:16]} 不是国家或地区代码，应如 CN、HK、US；* 表示全部",
+            f"{wrong[:16]} is no country; write codes such as CN, HK, US, or * for every one",
+        )
+    return sorted(set(codes))
+
+
+Countries = Annotated[
+    list[str],
+    Field(
+        max_length=MAX_COUNTRIES,
+        description="The countries that the user may send SMS to, by their ISO 3166 codes; `*`: every one.",
+        json_schema_extra={"items": {"type": "string", "enum": [ANY_COUNTRY, *COUNTRIES]}},
+    ),
+    AfterValidator(_check_countries),
+]
+
+Department = Annotated[
+    str,
+    AfterValidator(usernames.storable),
+    Field(min_length=1, max_length=MAX_NAME, description="Reports add up by it.", json_schema_extra={**NO_NUL}),
+]
+
 
 Phone = Annotated[
     str,
@@ -72,7 +98,21 @@ def _read_cursor(text: str) -> str:
         raise field_error("应为上一页回答中的 next", "it must be `next` of the page before") from error
 
 
-class Registration(RequestModel):
+class UserRights(RequestModel):
+    """What a user may, beside the document's limits."""
+
+    recipients_per_day: Annotated[Limit | None, Field(description="null: not limited.")] = None
+    may_send_codes: Annotated[bool | None, Field(description="Whether the user may send the category `code`.")] = None
+    senders: Senders = None
+    sms_countries: Annotated[Countries | None, Field(description='null: `["CN"]`.')] = None
+    default_category: Annotated[
+        Category | None,
+        Field(strict=False, description="What the user's messages are in v1, which names none. null: `notice`."),
+    ] = None
+    department: Department | None = None
+
+
+class Registration(UserRights):
     """POST /api/register."""
 
     model_config = example(
@@ -110,22 +150,19 @@ class Modification(RequestModel):
     available: bool | None = None
 
 
-class UserPatch(RequestModel):
-    """PATCH /api/users/NAME: what is absent or null stays as it is."""
+class UserPatch(UserRights):
+    """PATCH /api/users/NAME: what is absent stays as it is; null unsets."""
 
     model_config = example({"phone": "13800138000", "recipients_per_day": 1_000})
 
-    password: NewPassword | None = None
+    password: Annotated[NewPassword | None, NOT_NULL, HIDE_NULL] = None
     phone: Phone | None = None
     email: Email | None = None
     wechat: Wechat | None = None
-    role: Role | None = None
-    per_hour: Limit | None = None
-    per_day: Limit | None = None
-    recipients_per_day: RecipientsLimit | None = None
-    available: bool | None = None
-    may_send_codes: Annotated[bool | None, Field(description="Whether the user may send the category `code`.")] = None
-    senders: Senders | None = None
+    role: Annotated[Role | None, NOT_NULL, HIDE_NULL] = None
+    per_hour: Annotated[Limit | None, Field(description="null: not limited.")] = None
+    per_day: Annotated[Limit | None, Field(description="null: not limited.")] = None
+    available: Annotated[bool | None, NOT_NULL, HIDE_NULL] = None
 
 
 class UsersQuery(BaseModel):
@@ -162,6 +199,9 @@ class UserRecord(AnswerPart):
     recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
     may_send_codes: Annotated[bool, Field(description="Whether the user may send the category `code`.")]
     senders: Senders
+    sms_countries: Countries
+    default_category: Annotated[Category, Field(description="What the user's messages are in v1, which names none.")]
+    department: str | None
     used_hour: int
     left_hour: Annotated[int | None, Field(description="null: not limited.")]
     used_day: int

@@ -47,13 +47,6 @@ class Problem(Model):
     detail: str
 
 
-class Limit(Model):
-    """A limit and what is left of it."""
-
-    limit: int
-    left: int
-
-
 class Quota(Model):
     """One quota of the user, or of the whole installation, in its current period."""
 
@@ -71,15 +64,6 @@ class Quota(Model):
     opens_at: datetime
 
 
-class Limits(Model):
-    """What the user may still send."""
-
-    available: bool
-    per_hour: Limit | None = None
-    per_day: Limit | None = None
-    recipients_per_day: Limit | None = None
-
-
 class Check(Model):
     """What a send of the same body would meet."""
 
@@ -89,7 +73,8 @@ class Check(Model):
     cost: tuple[Cost, ...] = ()
     """What it is likely to cost, a sum for each currency."""
     suppressed: int = 0
-    limits: Limits
+    available: bool
+    quotas: tuple[Quota, ...] = ()
     problems: tuple[Problem, ...] = ()
     """The first 100 of them."""
     problems_total: int = 0
@@ -302,6 +287,9 @@ class User(Model):
     per_hour: int | None = None
     per_day: int | None = None
     recipients_per_day: int | None = None
+    sms_countries: tuple[str, ...] = ()
+    default_category: str = "notice"
+    department: str | None = None
     left_hour: int | None = None
     left_day: int | None = None
     created_at: datetime

@@ -23,6 +23,7 @@ FIELDS = (
 )  # fmt: skip
 LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up", "quota_used_up", "recipient_cap")
 ACCEPTING = (
+    "country_not_allowed",
     "sending_disabled",
     "key_reused",
     "in_progress",

@@ -5,6 +5,9 @@ import phonenumbers
 MAX_CALLING_CODE = 3
 """Digits of the longest calling code."""
 
+COUNTRIES = tuple(sorted(phonenumbers.SUPPORTED_REGIONS))
+"""The ISO 3166 codes of countries that have phone numbers."""
+
 
 def find_country(number: str) -> str | None:
     """Return the ISO 3166 code of an E.164 number's country, such as `CN` or `HK`; None for other addresses.

@@ -260,6 +260,12 @@ REASONS: Mapping[str, Reason] = {
         "This user may not send by the sender {sender}; ask an administrator to add it to the user's senders, or leave "
         "sender out.",
     ),
+    "country_not_allowed": Reason(
+        10016,
+        403,
+        "该用户不能向 {country} 发短信；请管理员在其 sms_countries 中加上。",
+        "This user may not send SMS to {country}; ask an administrator to add it to the user's sms_countries.",
+    ),
     "sending_disabled": Reason(
         10016,
         403,

@@ -154,7 +154,11 @@ SENT_TO: Mapping[str, str] = {"wechat": "TES-T00-00W", "wecom": "test"}
 
 REFUSALS: Mapping[str, Mapping[str, str]] = {
     "smtp": {f"quota@{DOMAIN}": "quota_used_up", f"cap@{DOMAIN}": "recipient_cap"},
-    "sms": {"+8619900000011": "quota_used_up", "+8619900000012": "recipient_cap"},
+    "sms": {
+        "+8619900000011": "quota_used_up",
+        "+8619900000012": "recipient_cap",
+        "+8619900000013": "country_not_allowed",
+    },
     "wechat": {"TES-T00-11S": "quota_used_up", "TES-T00-10V": "recipient_cap"},
     "wecom": {"test-quota": "quota_used_up", "test-cap": "recipient_cap"},
 }

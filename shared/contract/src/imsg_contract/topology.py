@@ -166,6 +166,15 @@ QUOTAS_OF_ALL = "imsg:quotas"
 COUNTS_OF_ALL = "imsg:used:all"
 """The hash of the installation's counts."""
 
+
+def refunded_key(request: str) -> str:
+    """Return the set of what of a request was given back already."""
+    return f"imsg:refunded:{request}"
+
+
+THRESHOLDS = "imsg:thresholds"
+"""The list of quotas that came to 80 or 100 %: the step that charges appends to it, auth publishes and removes them."""
+
 CAPS = "imsg:caps"
 """The rows of the caps, which auth writes for gateways and senders."""
 

@@ -76,12 +76,28 @@ class EventKind(IntFlag):
     """`request.settled`: one for each request."""
 
 
+class ChargeRecord(Wire):
+    """What an accepted request was counted as, so that what is not sent is given back to the periods charged."""
+
+    username: str
+    user_id: str
+    """Whose quotas were charged: an administrator's, who sends again for another."""
+    own: dict[str, int]
+    of_all: dict[str, int] = {}
+    """Field of the user's counts, and of the installation's → what it was charged (`imsg_limits.quota`)."""
+    is_test: bool = Field(default=False, exclude_if=operator.not_)
+    """It was charged to the quota of tests."""
+
+
 class Job(Wire):
     """One accepted request, or a chunk of it: what to send to whom, until when."""
 
     v: Literal[1] = 1
     events: int = Field(default=0, exclude_if=lambda events: events == 0)
     """What of it is told (`EventKind`): stamped when it was accepted, as the user cache had it."""
+    charge: ChargeRecord | None = Field(default=None, exclude_if=_is_none)
+    department: str | None = Field(default=None, exclude_if=_is_none)
+    """That of the user, when it was accepted."""
     request: RequestId
     chunk: int | None = None
     """First `n` of the chunk this is, constant through every retry; None while the request is whole."""

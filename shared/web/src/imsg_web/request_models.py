@@ -3,10 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from imsg_web.responses import UNKNOWN_FIELD
+from imsg_web.responses import UNKNOWN_FIELD, field_error
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise field_error("不能为 null；不改则不写这一项", "it can't be null; leave it out where it is to stay")
+    return value
+
+
+def _hide_null(schema: dict[str, Any]) -> None:
+    (given,) = (choice for choice in schema.pop("anyOf") if choice != {"type": "null"})
+    schema.pop("default", None)
+    schema.update(given)
+
+
+NOT_NULL = AfterValidator(_refuse_null)
+HIDE_NULL = Field(json_schema_extra=_hide_null)
+"""Of a field of a PATCH that always has a value: it may be left out; null, which unsets others, is refused."""
 
 
 class RequestModel(BaseModel):

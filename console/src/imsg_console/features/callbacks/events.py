@@ -10,6 +10,7 @@ EVENTS = (
     "message.uncertain",
     "message.reply",
     "request.settled",
+    "quota.threshold",
     "callback.disabled",
 )
 EVENTS_OF_ADMINISTRATORS = ("channel.blocked", "channel.open")

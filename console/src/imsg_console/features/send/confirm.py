@@ -6,6 +6,7 @@ from typing import Any
 
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipients import Recipient
+from imsg_console.quota import read_quotas
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
@@ -19,8 +20,6 @@ SHOWN = 10
 
 SHOWN_DOMAINS = 5
 SHOWN_PROBLEMS = 20
-
-LIMITS = ("per_hour", "per_day", "recipients_per_day")
 
 
 class Confirmation:
@@ -66,10 +65,9 @@ class Confirmation:
             yield t("send.confirm_segments"), t("send.confirm_sms", n=f"{check['segments']:,}")
         if cost := write_costs(t, check["cost"]):
             yield t("send.confirm_cost"), cost
-        for name in LIMITS:
-            if (limit := check["limits"].get(name)) is not None:
-                numbers = t("send.confirm_of", left=f"{limit['left']:,}", limit=f"{limit['limit']:,}")
-                yield t(f"send.confirm_{name}"), numbers
+        for quota in read_quotas(check, self._view.timezone):
+            numbers = t("send.confirm_of", left=f"{quota.left:,}", limit=f"{quota.limit:,}")
+            yield quota.name(t), numbers
 
     def _draw_recipients(self, recipients: Sequence[Recipient]) -> None:
         t = self._t

@@ -6,7 +6,7 @@ from typing import Any
 from imsg_channels import CONTACTS
 from imsg_console.client import path
 from imsg_console.features.users.records import (
-    ALL,
+    CATEGORIES,
     LEAST_PASSWORD,
     LIMITS,
     MOST,
@@ -16,6 +16,7 @@ from imsg_console.features.users.records import (
     User,
     find_changes,
     make_password,
+    read_countries,
     read_senders,
     write_senders,
 )
@@ -32,9 +33,6 @@ from imsg_contract.roles import ROLES
 Refresh = Callable[[], Awaitable[object]]
 """Shows the list again after a change."""
 
-AFTER = ("recipients_per_day", "may_send_codes", "senders")
-"""What POST /api/v2/register does not take: it is changed once the user exists."""
-
 
 async def create(view: View, refresh: Refresh) -> None:
     """Ask for a new user, create it, and show its password."""
@@ -42,10 +40,7 @@ async def create(view: View, refresh: Refresh) -> None:
 
     async def save(form: Form) -> tuple[str, str]:
         values = {name: value for name, value in _read(form).items() if value not in ("", None)}
-        more = {name: value for name in AFTER if (value := values.pop(name, None)) not in (None, False, ALL)}
         await view.api.post("/api/v2/register", values)
-        if more:
-            await view.api.patch(path("/api/v2/users", values["username"]), more)
         return values["username"], values["password"]
 
     name = Field(
@@ -139,7 +134,12 @@ async def show_password(view: View, title: str, username: str, password: str) ->
 
 def _read(form: Form) -> dict[str, Any]:
     values = form.read()
-    return {**values, "senders": read_senders(values["senders"])}
+    return {
+        **values,
+        "senders": read_senders(values["senders"]),
+        "sms_countries": read_countries(values["sms_countries"]),
+        "department": str(values["department"] or "").strip() or None,
+    }
 
 
 def _make_password_field(view: View) -> Field:
@@ -184,7 +184,8 @@ def _make_services(view: View, user: User) -> list[Part]:
         ),
     ]
     roles: dict[str, str] = {role: t(f"words.role_{role}") for role in reversed(ROLES)}
-    senders = write_senders(user.get("senders", ALL))
+    senders, countries = write_senders(user["senders"]), ", ".join(user["sms_countries"])
+    categories = {category: t(f"users.category_{category}") for category in CATEGORIES}
     rights = [
         Field("role", t("users.role"), user["role"], "choice", options=roles, hint=t("users.role_hint")),
         Field("available", t("users.available"), user["available"], "switch", hint=t("users.available_hint")),
@@ -196,6 +197,16 @@ def _make_services(view: View, user: User) -> list[Part]:
             hint=t("users.may_send_codes_hint"),
         ),
         Field("senders", t("users.senders"), senders, hint=t("users.senders_hint"), most=1000),
+        Field("sms_countries", t("users.sms_countries"), countries, hint=t("users.sms_countries_hint"), most=1000),
+        Field(
+            "default_category",
+            t("users.default_category"),
+            user["default_category"],
+            "choice",
+            options=categories,
+            hint=t("users.default_category_hint"),
+        ),
+        Field("department", t("users.department"), user["department"], hint=t("users.department_hint"), most=64),
     ]
     assert {one.name for one in contacts} == set(CONTACTS)  # noqa: S101  a new contact wants a field here
     return [

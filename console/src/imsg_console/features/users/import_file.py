@@ -128,11 +128,8 @@ class UserImport:
         """Create the user of a row, or change the user that exists. Raises ApiError (unreachable), SessionOver."""
         api, fields = self._view.api, dict(one.fields)
         password = "" if fields.get("password") else make_password()
-        recipients = fields.pop("recipients_per_day", None)
         try:
             await api.post("/api/v2/register", {**fields, "password": fields.get("password") or password})
-            if recipients is not None:
-                await api.patch(path("/api/v2/users", one.username), {"recipients_per_day": recipients})
         except ApiError as error:
             if error.reason != "username_taken":
                 return self._fail(one, error)
@@ -142,8 +139,6 @@ class UserImport:
 
     async def _update(self, one: Line) -> Outcome:
         fields: dict[str, Any] = {name: value for name, value in one.fields.items() if name != "username"}
-        if "recipients_per_day" in fields and fields["recipients_per_day"] is None:
-            fields["recipients_per_day"] = "none"
         if not fields:
             return Outcome(one, "skipped")
         try:

@@ -125,7 +125,8 @@ class Users:
             chips.append(cells.chip(t("users.off"), "block", "bad"))
         if user["username"] == self._view.session.username:
             chips.append(cells.chip(t("users.you")))
-        return [cells.text(line(user["username"], MOST_NAME)), chips]
+        department = [cells.muted(line(user["department"], MOST_NAME))] if user["department"] else []
+        return [cells.text(line(user["username"], MOST_NAME)), *department, chips]
 
     def _contacts(self, user: Row) -> Cell:
         t = self._t

@@ -14,10 +14,13 @@ User = Mapping[str, Any]
 """As GET /api/v2/users gives it."""
 
 LIMITS = ("per_hour", "per_day", "recipients_per_day")
-FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available", "may_send_codes", "senders")
+FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available", "may_send_codes", "senders",
+          "sms_countries", "default_category", "department")  # fmt: skip
 
 ALL, NONE = "all", "none"
-"""Of a user's senders: all there are, as the API says it; and nothing but the default one, as a person writes it."""
+"""Of a user's senders, as a person writes them: all there are; and nothing but the default one."""
+
+CATEGORIES = ("notice", "code", "marketing")
 
 MOST = 1_000_000
 """The largest limit."""
@@ -34,7 +37,10 @@ NEW: User = {
     "recipients_per_day": None,
     "available": True,
     "may_send_codes": False,
-    "senders": ALL,
+    "senders": None,
+    "sms_countries": ["CN"],
+    "default_category": "notice",
+    "department": None,
 }
 """What a new user starts with."""
 
@@ -55,24 +61,27 @@ def find_changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in after.items():
         if name in CONTACTS and (value or "") != (before[name] or ""):
             changes[name] = value or ""
-        elif name == "recipients_per_day" and value != before[name]:
-            changes[name] = "none" if value is None else value
-        elif name not in (*CONTACTS, "recipients_per_day") and value != before[name]:
+        elif name not in CONTACTS and value != before[name]:
             changes[name] = value
     return changes
 
 
-def write_senders(senders: str | Sequence[str]) -> str:
+def write_senders(senders: Sequence[str] | None) -> str:
     """Write a user's senders as the form has them: empty for all, `none` for no other than the default one."""
-    return "" if senders == ALL else ", ".join(senders) or NONE
+    return "" if senders is None else ", ".join(senders) or NONE
 
 
-def read_senders(text: str) -> str | list[str]:
+def read_senders(text: str) -> list[str] | None:
     """Read them from the form, as the API takes them; commas of either script or spaces separate the names."""
     names = list(dict.fromkeys(_BETWEEN.sub(" ", text).lower().split()))
     if names in ([], [ALL]):
-        return ALL
+        return None
     return [] if names == [NONE] else sorted(names)
+
+
+def read_countries(text: str) -> list[str] | None:
+    """Read the countries of SMS; None where there is none, as a new user has them."""
+    return sorted(set(_BETWEEN.sub(" ", text).upper().split())) or None
 
 
 def locate_error(t: Texts, error: ApiError) -> tuple[str, str]:

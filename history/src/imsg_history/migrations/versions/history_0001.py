@@ -55,6 +55,7 @@ def _create_requests() -> None:
         sa.Column("template", sa.Text),
         sa.Column("day", sa.String(10), nullable=False),
         sa.Column("key", sa.Text),
+        sa.Column("department", sa.Text),
         sa.PrimaryKeyConstraint("request"),
         postgresql_partition_by=BY_REQUEST,
     )

@@ -10,7 +10,7 @@ Counts are one hash for each user, and one for the installation. A user's key ho
 iMSG itself is made for one Redis, since a charge reads keys of both.
 """
 
-from imsg_limits.quota.charging import Quota
+from imsg_limits.quota.charging import ChargeResult, Quota
 from imsg_limits.quota.counters import Count, Counters
 from imsg_limits.quota.results import (
     ALL_SENDERS,
@@ -18,13 +18,14 @@ from imsg_limits.quota.results import (
     MAX_BURST,
     CachedUser,
     Capped,
-    Charge,
     Charged,
     CodesForbidden,
+    CountryNotAllowed,
     Exhausted,
     Kind,
     Scope,
     SendingDisabled,
+    StaleCategory,
     StaleToken,
     TokenRevoked,
     Usage,
@@ -59,11 +60,12 @@ __all__ = [
     "TESTS_PER_DAY",
     "CachedUser",
     "Capped",
-    "Charge",
+    "ChargeResult",
     "Charged",
     "CodesForbidden",
     "Count",
     "Counters",
+    "CountryNotAllowed",
     "Exhausted",
     "Kind",
     "Per",
@@ -71,6 +73,7 @@ __all__ = [
     "QuotaRow",
     "Scope",
     "SendingDisabled",
+    "StaleCategory",
     "StaleToken",
     "TokenRevoked",
     "Unit",

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.api_keys import key_field
-from imsg_contract.topology import COUNTS_OF_ALL, QUOTAS_OF_ALL, counts_key, user_key
+from imsg_contract.topology import COUNTS_OF_ALL, QUOTAS_OF_ALL, THRESHOLDS, counts_key, refunded_key, user_key
+from imsg_contract.wire import Category, ChargeRecord
 from imsg_limits.caps import CapCheck
 from imsg_limits.quota.results import (
     BURST_S,
     MAX_BURST,
     CachedUser,
     Capped,
-    Charge,
     Charged,
     CodesForbidden,
+    CountryNotAllowed,
     Exhausted,
     Kind,
     Scope,
     SendingDisabled,
+    StaleCategory,
     StaleToken,
     TokenRevoked,
     Usage,
@@ -31,7 +33,9 @@ from imsg_limits.quota.rows import (
     ALWAYS_COUNTED,
     PERIODS,
     TESTS_PER_DAY,
+    UNITS,
     QuotaRow,
+    Unit,
     decode_rows,
     encode_rows,
     encode_user_rows,
@@ -41,6 +45,19 @@ from imsg_limits.quota.zone import offsets
 from imsg_limits.server_time import SERVER_TIME
 from imsg_runtime.redis import Argument, Redis, Script
 
+ChargeResult = (
+    Charged
+    | Exhausted
+    | Capped
+    | CountryNotAllowed
+    | StaleCategory
+    | SendingDisabled
+    | CodesForbidden
+    | StaleToken
+    | UserNotCached
+    | TokenRevoked
+)
+
 _TABLE_AGE_S = 86_400
 
 REMEMBERED_S = 5.0
@@ -48,6 +65,9 @@ REMEMBERED_S = 5.0
 
 MARGIN_S = 1.0
 """They are not reused so close to a window's end, where only the server's clock tells the window."""
+
+REFUNDED_S = 62 * 86_400
+"""How long it is remembered what was given back: two months, as long as counts of a month are kept."""
 
 SLOWEST_S = 0.05
 """A time is not reused where its reply took longer than this."""
@@ -125,12 +145,15 @@ class Quota:
         method: str = "",
         cap: CapCheck | None = None,
         is_test: bool = False,
-    ) -> Charged | Exhausted | Capped | SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
+        countries: Iterable[str] = (),
+        default_category: Category | None = None,
+    ) -> ChargeResult:
         """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
         The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest, and
         `key` what `read_cached_user` returned of it; StaleToken says that it was changed since, and `epoch` is not
         read. `cap` is what the address of a single message has; it is looked at and not counted.
+        `countries` are those of the phone numbers; `default_category` is what a request of v1 was read by.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing. A test is charged to `TESTS_PER_DAY` alone.
         """
@@ -146,6 +169,8 @@ class Quota:
             segments,
             method,
             *(("", "", "") if cap is None else cap.arguments),
+            ",".join(countries),
+            default_category or "",
             encode_rows((TESTS_PER_DAY,)) if is_test else "",
         ]
         script = self._charge
@@ -155,7 +180,7 @@ class Quota:
         else:
             arguments += (f"{now:.6f}", *times.fields, *times.opens)
         counts = counts_key(username, of_tests=is_test)
-        keys = [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL]
+        keys = [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL, THRESHOLDS]
         reply = await self._redis.run(script, keys if cap is None else [*keys, cap.key], arguments)
         if cap is not None and reply[0] == b"capped":
             return Capped(cap.rows[int(reply[1]) - 1], int(reply[2]) / 1_000)
@@ -168,16 +193,17 @@ class Quota:
         assert times is not None  # noqa: S101  who was told of no windows had times them
         assert now is not None  # noqa: S101
         own, of_all = decode_rows(reply[5]), decode_rows(reply[6])
-        windows = _list_windows(own, of_all, reply[7:], times, math.floor(now))
+        windows = _list_windows(own, of_all, reply[8:], times, math.floor(now))
         spent = {"requests": 1, "recipients": recipients, "segments": segments}
         if reply[0] == b"charged":
-            charge = Charge(
-                counts,
-                reply[1].decode(),
-                tuple((times.field_of(row), cost) for row in own if (cost := _cost(row, spent, method))),
-                tuple((times.field_of(row), cost) for row in of_all if (cost := _cost(row, spent, method))),
+            charge = ChargeRecord.model_construct(
+                username=username,
+                user_id=user_id,
+                is_test=is_test,
+                own={times.field_of(row): cost for row in own if (cost := _cost(row, spent, method))},
+                of_all={times.field_of(row): cost for row in of_all if (cost := _cost(row, spent, method))},
             )
-            return Charged(windows, charge, reply[2] == 1, reply[3], reply[4].decode())
+            return Charged(windows, charge, reply[2] == 1, reply[3], reply[4].decode(), reply[7].decode())
         exceeded = [window for window in windows if 0 < (cost := _cost(window.row, spent, method)) > window.left]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(windows, max(reversed(exceeded), key=lambda window: window.opens_at))
@@ -189,19 +215,41 @@ class Quota:
 
         `is_key` says that `nonce` is the digest of an API key.
         """
-        fields = ("epoch", "role", _field(nonce, is_key=is_key), "id", "since", "events")
-        epoch, role, returned, owner, since, events = await self._redis.call("HMGET", user_key(username), *fields)
+        fields = ("epoch", "role", _field(nonce, is_key=is_key), "id", "since", "events", "department")
+        epoch, role, returned, owner, since, events, department = await self._redis.call(
+            "HMGET", user_key(username), *fields
+        )
         if epoch is None:
             return UserNotCached()
         if (returned is not None) is not is_key:
             return TokenRevoked()
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return CachedUser(int(epoch), role.decode(), owner.decode(), at, int(events or 0), returned)
+        named = (department or b"").decode()
+        return CachedUser(int(epoch), role.decode(), owner.decode(), at, int(events or 0), returned, named)
 
-    async def refund(self, charge: Charge) -> None:
-        """Refund a charge in its windows, never below 0. Call it once for a charge at most."""
-        counted: list[str | int] = [part for field in (*charge.fields, *charge.fields_of_all) for part in field]
-        await self._redis.run(REFUND, [charge.key, COUNTS_OF_ALL], [charge.user_id, len(charge.fields), *counted])
+    async def refund(self, charge: ChargeRecord) -> None:
+        """Refund a whole charge in its windows, never below 0. Call it once for a charge at most."""
+        await self._refund(charge, charge.own, charge.of_all)
+
+    async def give_back(self, charge: ChargeRecord, request: str, part: str, unsent: Mapping[Unit, int]) -> bool:
+        """Give back a part of a request's charge to the windows charged; False where it was given back before.
+
+        `part` names what was not sent, such as `3` for message 3, and the same part always has the same name. `unsent`
+        is how much of each unit it is; of what was not charged nothing is given back.
+        """
+        own, of_all = (
+            {field: back for field, charged in fields.items() if (back := min(charged, unsent.get(UNITS[field[0]], 0)))}
+            for fields in (charge.own, charge.of_all)
+        )
+        return await self._refund(charge, own, of_all, request, part)
+
+    async def _refund(
+        self, charge: ChargeRecord, own: Mapping[str, int], of_all: Mapping[str, int], request: str = "", part: str = ""
+    ) -> bool:
+        counted: list[str | int] = [word for field in (*own.items(), *of_all.items()) for word in field]
+        keys = [counts_key(charge.username, of_tests=charge.is_test), COUNTS_OF_ALL, refunded_key(request)]
+        reply = await self._redis.run(REFUND, keys, [part, REFUNDED_S, charge.user_id, len(own), *counted])
+        return int(reply) == 1
 
     async def read_used(
         self, username: str, user_id: str, rows: Iterable[QuotaRow] = (), rows_of_all: Iterable[QuotaRow] = ()
@@ -236,19 +284,23 @@ def _field(nonce: str, *, is_key: bool) -> str:
     return key_field(nonce) if is_key else f"revoked:{nonce}"
 
 
-def _read_refusal(
-    reply: Sequence[bytes],
-) -> SendingDisabled | CodesForbidden | StaleToken | UserNotCached | TokenRevoked:
+def _read_refusal(reply: Sequence[bytes]) -> ChargeResult:
     match reply[0]:
-        case b"not_cached":
-            return UserNotCached()
         case b"stale":
             return StaleToken(int(reply[1]), reply[2].decode())
-        case b"revoked":
-            return TokenRevoked()
-        case b"disabled":
-            return SendingDisabled()
-    return CodesForbidden()
+        case b"category":
+            return StaleCategory(Category(reply[1].decode()))
+        case b"country":
+            return CountryNotAllowed(reply[1].decode())
+    return _REFUSALS[reply[0]]
+
+
+_REFUSALS: Mapping[bytes, UserNotCached | TokenRevoked | SendingDisabled | CodesForbidden] = {
+    b"not_cached": UserNotCached(),
+    b"revoked": TokenRevoked(),
+    b"disabled": SendingDisabled(),
+    b"no_codes": CodesForbidden(),
+}
 
 
 def _read_times(returned: Sequence[bytes | int], at: float) -> _Times:

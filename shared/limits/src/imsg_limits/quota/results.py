@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from imsg_contract.wire import Category, ChargeRecord
 from imsg_limits.caps import CapRow
 from imsg_limits.quota.rows import QuotaRow
 
@@ -41,28 +42,18 @@ class Window(NamedTuple):
         return max(0, self.limit - self.used)
 
 
-class Charge(NamedTuple):
-    """What a request was counted as, to refund exactly this: the fields of the counts, and what each was charged."""
-
-    key: str
-    user_id: str
-    """The user whose requests are counted."""
-    fields: tuple[tuple[str, int], ...]
-    fields_of_all: tuple[tuple[str, int], ...] = ()
-    """Those of the installation's counts."""
-
-
 class Charged(NamedTuple):
     """The token is valid, the user may send, and the request is counted."""
 
     windows: tuple[Window, ...]
-    charge: Charge
+    charge: ChargeRecord
     is_crowded: bool = False
     """Whether the user sent more than `MAX_BURST` of this kind within `BURST_S`, without this one."""
     events: int = 0
     """Which events of the user's messages are published (`wire.EventKind`)."""
     senders: str = ALL_SENDERS
     """The named senders that the user may use: names with commas, or `*`."""
+    department: str = ""
 
     def may_send_by(self, sender: str) -> bool:
         """Return whether the user may use a sender."""
@@ -83,6 +74,20 @@ class Capped:
 
     row: CapRow
     opens_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CountryNotAllowed:
+    """The user may not send to a country, and nothing was counted."""
+
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleCategory:
+    """The user's default category is another than the request was read by, and nothing was counted."""
+
+    category: Category
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,7 @@ class CachedUser:
     """As in `Charged`."""
     key: bytes | None = None
     """The API key that was asked for, as auth wrote it (`api_keys.CachedKey`)."""
+    department: str = ""
 
 
 class Usage(NamedTuple):

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 Unit = Literal["requests", "recipients", "segments"]
 Per = Literal["minute", "hour", "day", "month"]
 
-_UNITS: Mapping[str, Unit] = {"q": "requests", "p": "recipients", "s": "segments"}
+UNITS: Mapping[str, Unit] = {"q": "requests", "p": "recipients", "s": "segments"}
+"""The first letter of a count's field → what it counts."""
 _PERIODS: Mapping[str, Per] = {"m": "minute", "h": "hour", "d": "day", "M": "month"}
-_UNIT_LETTERS = {unit: letter for letter, unit in _UNITS.items()}
+_UNIT_LETTERS = {unit: letter for letter, unit in UNITS.items()}
 _PERIOD_LETTERS = {per: letter for letter, per in _PERIODS.items()}
 
 PERIODS = tuple(_PERIODS)
@@ -80,6 +81,6 @@ def decode_rows(encoded: bytes) -> tuple[QuotaRow, ...]:
     rows = []
     for line in encoded.decode().splitlines():
         what, limit, name = line.split(" ")
-        unit, per, method = _UNITS[what[0]], _PERIODS[what[1]], what[2:] or None
+        unit, per, method = UNITS[what[0]], _PERIODS[what[1]], what[2:] or None
         rows.append(QuotaRow(name, unit, per, int(limit) if limit else None, method))
     return tuple(rows)

@@ -84,19 +84,20 @@ _BURST = """
 
 _READ = """
 local function read(key, rows, extra)
-  local fields, costs, limits = {{'id', extra}}, {{}}, {{}}
-  for unit, per, of, limit in string.gmatch(rows, '(%a)(%a)(%S*) (%d*) %S+\\n') do
+  local fields, costs, limits, names = {{'id', extra}}, {{}}, {{}}, {{}}
+  for unit, per, of, limit, name in string.gmatch(rows, '(%a)(%a)(%S*) (%d*) (%S+)\\n') do
+    names[#names + 1] = name
     fields[#fields + 1] = unit .. of .. ' ' .. windows[per]
     costs[#costs + 1] = (of == '' or of == method) and spent[unit] or 0
     limits[#limits + 1] = tonumber(limit) or math.huge
   end
-  return fields, costs, limits, redis.call('HMGET', key, unpack(fields))
+  return fields, costs, limits, redis.call('HMGET', key, unpack(fields)), names
 end
 """
 
 _CHECK_USER = """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'quotas', ARGV[2], 'id', 'may_send_codes',
-                        'events', 'senders')
+                        'events', 'senders', 'sms_countries', 'default_category', 'department')
 local rows_of_all = redis.call('GET', KEYS[3])
 local id = user[5]
 if not user[1] or not rows_of_all then return {{'not_cached'}} end
@@ -109,8 +110,14 @@ if known ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
 if user[2] ~= '1' then return {{'disabled'}} end
 local kind = ARGV[5]
 if kind == 'c' and user[6] ~= '1' then return {{'no_codes'}} end
+if ARGV[12] ~= '' and ARGV[12] ~= user[10] then return {{'category', user[10]}} end
+for country in string.gmatch(ARGV[11], '[^,]+') do
+  if user[9] ~= '*' and not string.find(',' .. user[9] .. ',', ',' .. country .. ',', 1, true) then
+    return {{'country', country}}
+  end
+end
 local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
-if ARGV[11] ~= '' then user[3], rows_of_all = ARGV[11], '' end
+if ARGV[13] ~= '' then user[3], rows_of_all = ARGV[13], '' end
 """
 
 _COUNT = (
@@ -124,12 +131,26 @@ local function judge(costs, limits, used)
     if costs[at] > 0 and sum + costs[at] > limits[at] then word = 'exhausted' end
   end
 end
-local function count(key, fields, costs, used, changes)
+local function mark(scope, name, field, limit, before, after)
+  if after * 100 < limit * 80 then return end
+  for _, percent in ipairs({{80, 100}}) do
+    if before * 100 < limit * percent and after * 100 >= limit * percent then
+      local period = string.gsub(field, ' ', '/')
+      redis.call('RPUSH', KEYS[5], table.concat({{percent, scope, id, name, limit, period, KEYS[1]}}, ' '))
+      redis.call('LTRIM', KEYS[5], -10000, -1)
+    end
+  end
+end
+local function count(scope, key, fields, costs, used, changes, limits, names)
   local is_new, lasts = false, 0
   for at = 1, #costs do
     if costs[at] > 0 then
       is_new = is_new or not used[at + 2]
-      used[at + 2] = tonumber(used[at + 2] or 0) + costs[at]
+      local before = tonumber(used[at + 2] or 0)
+      used[at + 2] = before + costs[at]
+      if limits[at] < math.huge and ARGV[13] == '' then
+        mark(scope, names[at], fields[at + 2], limits[at], before, used[at + 2])
+      end
       changes[#changes + 1], changes[#changes + 2] = fields[at + 2], used[at + 2]
     end
     lasts = math.max(lasts, opens[string.match(fields[at + 2], ' (%a)')])
@@ -145,20 +166,20 @@ local function count(key, fields, costs, used, changes)
     redis.call('EXPIRE', key, math.floor(lasts - now + 86400))
   end
 end
-local fields, costs, limits, used = read(KEYS[2], user[3], kind ~= '' and kind or 'id')
+local fields, costs, limits, used, names = read(KEYS[2], user[3], kind ~= '' and kind or 'id')
 local owner = used[1]
 if owner and owner ~= id then
   redis.call('DEL', KEYS[2])
   for at = 1, #used do used[at] = false end
 end
 judge(costs, limits, used)
-local fields_of_all, costs_of_all, limits_of_all, used_of_all
+local fields_of_all, costs_of_all, limits_of_all, used_of_all, names_of_all
 if rows_of_all ~= '' then
-  fields_of_all, costs_of_all, limits_of_all, used_of_all = read(KEYS[4], rows_of_all, 'id')
+  fields_of_all, costs_of_all, limits_of_all, used_of_all, names_of_all = read(KEYS[4], rows_of_all, 'id')
   judge(costs_of_all, limits_of_all, used_of_all)
 end
-if word == 'charged' and KEYS[5] then
-  local reached, wait = find_cap(KEYS[5], ARGV[10], ARGV[8], ARGV[9], now * 1000)
+if word == 'charged' and KEYS[6] then
+  local reached, wait = find_cap(KEYS[6], ARGV[10], ARGV[8], ARGV[9], now * 1000)
   if reached > 0 then return {{'capped', reached, wait}} end
 end
 if word == 'charged' then
@@ -170,10 +191,12 @@ if word == 'charged' then
     changes = {{kind, burst}}
   end
   if owner ~= id then changes[#changes + 1], changes[#changes + 2] = 'id', id end
-  count(KEYS[2], fields, costs, used, changes)
-  if rows_of_all ~= '' then count(KEYS[4], fields_of_all, costs_of_all, used_of_all, {{}}) end
+  count('user', KEYS[2], fields, costs, used, changes, limits, names)
+  if rows_of_all ~= '' then
+    count('all', KEYS[4], fields_of_all, costs_of_all, used_of_all, {{}}, limits_of_all, names_of_all)
+  end
 end
-local result = {{word, id, crowded and 1 or 0, tonumber(user[7] or 0), user[8], user[3], rows_of_all}}
+local result = {{word, id, crowded and 1 or 0, tonumber(user[7] or 0), user[8], user[3], rows_of_all, user[11]}}
 for at = 1, #costs do result[#result + 1] = tonumber(used[at + 2] or 0) end
 if rows_of_all ~= '' then
   for at = 1, #costs_of_all do result[#result + 1] = tonumber(used_of_all[at + 2] or 0) end
@@ -184,22 +207,23 @@ end
 CHARGE = (
     _CHECK_USER
     + """
-local now = tonumber(ARGV[12])
-local windows = {{m = ARGV[13], h = ARGV[14], d = ARGV[15], M = ARGV[16]}}
-local opens = {{m = tonumber(ARGV[17]), h = tonumber(ARGV[18]), d = tonumber(ARGV[19]), M = tonumber(ARGV[20])}}
+local now = tonumber(ARGV[14])
+local windows = {{m = ARGV[15], h = ARGV[16], d = ARGV[17], M = ARGV[18]}}
+local opens = {{m = tonumber(ARGV[19]), h = tonumber(ARGV[20]), d = tonumber(ARGV[21]), M = tonumber(ARGV[22])}}
 """
     + _COUNT
     + """
 return result
 """
 )
-"""KEYS: the cached user, the counts of the user, the rows of the installation, the counts of the installation, and of a
-single message that has caps what its address got.
+"""KEYS: the cached user, the counts of the user, the rows of the installation, the counts of the installation, the
+quotas that came to 80 or 100 %, and of a single message that has caps what its address got.
 
 ARGV: epoch, `revoked:NONCE`, recipients, id, kind of burst (s: single messages, all counted; c: codes, counted up
-to the limit; or none), segments, method, of a single message that has caps its user, category and caps, the rows that a
-test is charged to in place of the user's and the installation's (or nothing), then the time as the caller knows it:
-now, the fields of the windows, and when the next ones open.
+to the limit; or none), segments, method, of a single message that has caps its user, category and caps, the countries
+of its numbers, comma-separated, the category that v1 took as the user's (else none), the rows that a test is charged to
+in place of the user's and the installation's (or nothing), then the time as the caller knows it: now, the fields of the
+windows, and when the next ones open.
 
 For an API key the first two are the key as the caller knows it, and `key:DIGEST`.
 Nearly all charges use this script.
@@ -209,7 +233,7 @@ CHARGE_AND_RETURN_TIME = (
     _WINDOWS
     + _CHECK_USER
     + """
-find_windows(12)
+find_windows(14)
 """
     + _COUNT
     + """
@@ -238,10 +262,14 @@ return {{result, list_windows()}}
 """KEYS: the counts of the user, and of the installation. ARGV: id, rows of the user, of the installation, offsets."""
 
 REFUND = Script.of("""
-local at = 3
+if ARGV[1] ~= '' then
+  if redis.call('SADD', KEYS[3], ARGV[1]) == 0 then return 0 end
+  redis.call('EXPIRE', KEYS[3], ARGV[2])
+end
+local at = 5
 for place = 1, 2 do
-  local last = place == 1 and 2 + 2 * tonumber(ARGV[2]) or #ARGV
-  local is_other = place == 1 and redis.call('HGET', KEYS[1], 'id') ~= ARGV[1]
+  local last = place == 1 and 4 + 2 * tonumber(ARGV[4]) or #ARGV
+  local is_other = place == 1 and redis.call('HGET', KEYS[1], 'id') ~= ARGV[3]
   while at < last do
     if not is_other then
       local left = tonumber(redis.call('HGET', KEYS[place], ARGV[at]) or 0)
@@ -250,9 +278,13 @@ for place = 1, 2 do
     at = at + 2
   end
 end
+return 1
 """)
-"""KEYS: the counts of the user, and of the installation. ARGV: id, the number of the user's fields, then each field and
-what was charged to it: the user's, then the installation's."""
+"""KEYS: the counts of the user, and of the installation, and what was given back of the request.
+
+ARGV: the name of what is given back ('' : the caller knows that it was not), how long it is remembered (seconds), id,
+the number of the user's fields, then each field and what is given back to it: the user's, then the installation's.
+Returns 0 where it was given back already."""
 
 COUNT = Script.of("""
 local amount = tonumber(ARGV[1])
