@@ -23,7 +23,7 @@ async def test_a_mail_is_accepted_and_stands_at_the_broker(gateway: RunningGatew
     body = answer.json()
     assert answer.status_code == 202
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
-    assert body == {"errorCode": 0, "errorMessage": "OK", "id": body["id"], "count": 1}
+    assert body == {"errorCode": 0, "errorMessage": "OK", "id": body["id"], "count": 1, "cost": []}
     (job,) = await gateway.jobs()
     assert job.request == body["id"]
     assert job.username == "zhang"

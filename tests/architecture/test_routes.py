@@ -1,6 +1,5 @@
 """Every route of every service requires its key or a token, except the open ones."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,8 +18,6 @@ import imsg_sandbox.main
 from imsg.stand_ins import leaves
 from imsg_channels import CHANNELS
 from imsg_channels.stand_in import At
-from imsg_gateway.relay import Owner
-from imsg_gateway.routes.relayed import RELAYED
 from imsg_testing.api_versions import read_answer
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
@@ -111,10 +108,9 @@ async def test_every_route_wants_a_key_or_a_token(services: dict[str, Service], 
 
 
 @pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog"])
-async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Service], owner: Owner) -> None:
+async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Service], owner: str) -> None:
     public = {(verb, path) for verb, path in routes(services[owner]) if path.startswith("/api/")}
     served = {(verb, path.replace("/api/v2/", "/api/")) for verb, path in routes(services["gateway"])}
-    relayed = {tuple(re.sub(r"{\w+}", "{}", route).replace(" ", " /api", 1).split()) for route in RELAYED[owner]}
 
-    assert relayed
-    assert relayed <= public <= served
+    assert public
+    assert public <= served
