@@ -6,6 +6,8 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
+from imsg_database.arrays import is_one_of
+from imsg_database.engines import is_postgres
 from imsg_history import redaction
 from imsg_history.tables import IS_CODE_WITH_CONTENT, attachments, dead, jobs, messages, requests
 
@@ -22,13 +24,17 @@ async def redact_codes(connection: AsyncConnection, names: Sequence[str] | None 
 
     At most `SLICE` are redacted. The caller commits.
     """
+    on_postgres = is_postgres(connection)
     settled = select(requests.c.request).where(IS_CODE_WITH_CONTENT, _IS_SETTLED)
     if names is not None:
-        settled = settled.where(requests.c.request.in_(names))
+        settled = settled.where(is_one_of(requests.c.request, names, is_postgres=on_postgres))
     found = list((await connection.execute(settled.order_by(requests.c.request).limit(SLICE))).scalars())
     if found:
-        await connection.execute(update(requests).where(requests.c.request.in_(found)).values(redaction.EMPTY_CONTENT))
+        is_found = is_one_of(requests.c.request, found, is_postgres=on_postgres)
+        await connection.execute(update(requests).where(is_found).values(redaction.EMPTY_CONTENT))
         for table in (attachments, jobs):
-            await connection.execute(delete(table).where(table.c.request.in_(found)))
-        await connection.execute(update(dead).where(dead.c.request.in_(found)).values(body=b""))
+            is_found = is_one_of(table.c.request, found, is_postgres=on_postgres)
+            await connection.execute(delete(table).where(is_found))
+        is_found = is_one_of(dead.c.request, found, is_postgres=on_postgres)
+        await connection.execute(update(dead).where(is_found).values(body=b""))
     return len(found)

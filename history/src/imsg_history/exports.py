@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,6 +26,7 @@ from imsg_history.reports import DONE, LIFETIME, WAITING, ReportPart
 from imsg_history.tables import attachments, dead, receipts, report_parts, reports
 from imsg_web.audit import hide_person, make_change
 from imsg_web.callers import Caller
+from imsg_web.request_models import RequestModel
 
 EXPORT = "export"
 """The kind of a person's copy among the reports, whose work it shares."""
@@ -36,24 +36,20 @@ SLICE = 500
 Section = tuple[str, AsyncIterator[Mapping[str, Any]]]
 
 
-class Person(BaseModel):
+class Person(RequestModel):
     """One address of a person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     to: str
     """In the normal form."""
 
 
-class NewExport(BaseModel):
+class NewExport(RequestModel):
     """POST /internal/exports: whose copy is to be made, and what other services keep of the person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     username: str | None
     """The user whose copy it is; None: of whoever has the address."""
-    people: tuple[Person, ...]
+    people: list[Person]
     kept: dict[str, Any]
 
 
