@@ -61,8 +61,9 @@ for service in auth history callbacks wechat catalog; do
 done
 
 # The audit belongs to a role that nobody logs in as: history may read it and insert, and has what is older than
-# IMSG_KEEP_AUDIT_DAYS removed by a function that removes nothing younger. The columns are those of history's own table.
-ask imsg -v days="${IMSG_KEEP_AUDIT_DAYS:-365}" <<-'SQL'
+# IMSG_KEEP_AUDIT_DAYS removed by a function that removes nothing younger than a year, whatever that setting says.
+# The columns are those of history's own table.
+ask imsg <<-'SQL'
 	SET client_min_messages = warning;
 	SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'imsg_audit') AS is_made \gset
 	\if :is_made
@@ -77,11 +78,11 @@ ask imsg -v days="${IMSG_KEEP_AUDIT_DAYS:-365}" <<-'SQL'
 		request text
 	);
 	CREATE INDEX IF NOT EXISTS audit_by_age ON audit.audit (at DESC, id DESC);
-	SELECT format('CREATE OR REPLACE FUNCTION audit.delete_old_audit(before timestamptz) RETURNS bigint
+	CREATE OR REPLACE FUNCTION audit.delete_old_audit(before timestamptz) RETURNS bigint
 		LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $body$
 		WITH old AS (DELETE FROM audit.audit
-			WHERE at < least(delete_old_audit.before, now() - interval ''%s days'') RETURNING 1)
-		SELECT count(*) FROM old $body$', :days::int) \gexec
+			WHERE at < least(delete_old_audit.before, now() - interval '365 days') RETURNING 1)
+		SELECT count(*) FROM old $body$;
 	REVOKE ALL ON FUNCTION audit.delete_old_audit FROM PUBLIC;
 	GRANT USAGE ON SCHEMA audit TO imsg_history;
 	GRANT SELECT, INSERT ON audit.audit TO imsg_history;

@@ -90,7 +90,7 @@ class Settings(Common):
     keep_content_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     """How many days of these history keeps subjects, texts, files and the bodies of dead letters."""
     keep_audit_days: Annotated[int, Field(ge=1, le=36_500)] = 365
-    """How many days history keeps a line of the audit. Where `roles.sh` made the table, that script reads it too."""
+    """How many days history keeps a line of the audit. Where `roles.sh` made the table, a year at least."""
     tombstones_file: Path | None = None
     """The file of the tombstones, outside the backups: a restored backup then still knows who was erased. Unset: Redis
     alone keeps them."""
