@@ -2,7 +2,6 @@
 
 import base64
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -22,7 +21,7 @@ from imsg_history.pagination import MAX_LIMIT
 from imsg_history.queries import MessagesQuery, RepliesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.replies import Replies
-from imsg_history.reports import DONE, LIFETIME, WAITING, ReportPart
+from imsg_history.reports import DONE, ReportPart, make_row
 from imsg_history.tables import attachments, dead, receipts, report_parts, reports
 from imsg_web.audit import hide_person, make_change
 from imsg_web.callers import Caller
@@ -67,24 +66,9 @@ class Exports:
 
     async def begin(self, export: NewExport, caller: Caller) -> str:
         """Keep a copy to be made, and return its id. Raises DatabaseUnavailable."""
-        now, name = self._now(), secrets.token_hex(16)
-        row = {
-            "id": name,
-            "username": caller.username,
-            "user_id": caller.user_id,
-            "role": caller.role,
-            "registered_at": caller.since,
-            "kind": EXPORT,
-            "body": export.model_dump_json(),
-            "state": WAITING,
-            "progress": 0,
-            "rows": 0,
-            "parts": 0,
-            "tries": 0,
-            "created_at": now,
-            "expires_at": now + LIFETIME,
-            "leased_until": now,
-        }
+        now = self._now()
+        row = make_row(EXPORT, export.model_dump_json(), caller, now)
+        name = str(row["id"])
         people = [{"method": person.method, "to": hide_person(person.to, self._audit_key)} for person in export.people]
         after = {"username": export.username, "people": people}
         line = insert_line(make_change(caller, EXPORT, name, now, after=after))

@@ -41,6 +41,27 @@ class ReportPart:
     filename: str
 
 
+def make_row(kind: str, body: str, caller: Caller, now: datetime) -> dict[str, Any]:
+    """Make the row of a report that is still to be made; `body` is what it is of, as JSON."""
+    return {
+        "id": secrets.token_hex(16),
+        "username": caller.username,
+        "user_id": caller.user_id,
+        "role": caller.role,
+        "registered_at": caller.since,
+        "kind": kind,
+        "body": body,
+        "state": WAITING,
+        "progress": 0,
+        "rows": 0,
+        "parts": 0,
+        "tries": 0,
+        "created_at": now,
+        "expires_at": now + LIFETIME,
+        "leased_until": now,
+    }
+
+
 class Reports:
     """The store of reports; `report_builder` makes them."""
 
@@ -59,27 +80,10 @@ class Reports:
         Raises Refusal no_right, too_many_reports; DatabaseUnavailable.
         """
         find_ownership(report.filters.user, caller)  # refuses another user's name
-        now, name = self._now(), secrets.token_hex(16)
-        row = {
-            "id": name,
-            "username": caller.username,
-            "user_id": caller.user_id,
-            "role": caller.role,
-            "registered_at": caller.since,
-            "kind": report.kind,
-            "body": report.model_dump_json(exclude_none=True),
-            "state": WAITING,
-            "progress": 0,
-            "rows": 0,
-            "parts": 0,
-            "tries": 0,
-            "created_at": now,
-            "expires_at": now + LIFETIME,
-            "leased_until": now,
-        }
+        row = make_row(report.kind, report.model_dump_json(exclude_none=True), caller, self._now())
         await self._database.write(lambda connection: _insert(connection, row, report, caller))
         self._wake()
-        return name
+        return str(row["id"])
 
     async def find(self, query: ReportsQuery, caller: Caller) -> Page:
         """Find a page of the caller's own, newest first. Raises DatabaseUnavailable."""
