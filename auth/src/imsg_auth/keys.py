@@ -16,7 +16,7 @@ from imsg_channels import BY_NAME
 from imsg_contract import api_keys
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_contract.roles import find_forbidden_scopes
+from imsg_contract.roles import find_forbidden_scopes, refuse_role
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Job, Recipient
 from imsg_web.callers import Caller
@@ -43,7 +43,7 @@ class ApiKeys:
         """Add a key and return it with its text. Raises Refusal no_right, no_such_user, wrong_type."""
         username = actor.username if request.username is None else usernames.normal(request.username)
         if username != actor.username and not actor.is_admin:
-            raise Refusal("no_right")
+            raise refuse_role()
         own_id = actor.user_id if username == actor.username else None
         async with self._changes.open(username, user_id=own_id) as change:
             self._require_future(request.expires_at)
@@ -153,7 +153,7 @@ class ApiKeys:
         owner = None if username is None else usernames.normal(username)
         if not actor.is_admin:
             if owner not in (None, actor.username):
-                raise Refusal("no_right")
+                raise refuse_role()
             owner = actor.username
         async with self._store.reading() as rows:
             keys = await rows.list_keys(owner, after, limit + 1)

@@ -7,22 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_catalog.price_schemas import PricesAnswer, PricesBody, show_prices
 from imsg_catalog.prices import Prices
-from imsg_catalog.schemas import (
+from imsg_catalog.store import Filter, Row
+from imsg_catalog.suppression_schemas import (
     AddedAnswer,
     FailedRecipients,
     NewSuppressions,
-    PricesAnswer,
-    PricesBody,
     ProblemShape,
     RemovedAnswer,
     SuppressionsAnswer,
     SuppressionsQuery,
     show,
-    show_prices,
     show_to_owner,
 )
-from imsg_catalog.store import Filter, Row
 from imsg_catalog.suppressions import Suppressions
 from imsg_channels import BY_NAME, METHODS
 from imsg_contract import error_responses

@@ -18,7 +18,7 @@ from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
 from imsg_gateway.costs import CostEstimator
-from imsg_gateway.credentials import Cost, Credential, Owner
+from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
@@ -26,7 +26,7 @@ from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import CapCheck, CapRow, Caps
-from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Exhausted, Quota, Window
+from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Cost, Exhausted, Quota, Window
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable

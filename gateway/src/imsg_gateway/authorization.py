@@ -10,8 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from imsg_contract.api_keys import SEND
-from imsg_contract.errors import Refusal
-from imsg_contract.roles import EVERYBODY, Roles
+from imsg_contract.roles import EVERYBODY, Roles, refuse_role
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 
@@ -42,7 +41,7 @@ class Allow:
         if self.scope not in (ANY_SCOPE, SEND_SCOPE):
             await credential.require(self.scope)
         if caller.role not in self.roles:
-            raise Refusal("no_right")
+            raise refuse_role(self.roles)
         return credential
 
 

@@ -1,23 +1,22 @@
 """A credential of a request: whose it is, whether it holds, and the charge of what is sent by it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
 from datetime import tzinfo
 from typing import NamedTuple
 
 from imsg_contract.api_keys import CachedKey
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import SENDERS, refuse_role
 from imsg_contract.wire import Category
 from imsg_gateway.limits import refuse_capped, refuse_exhausted
-from imsg_limits.caps import CapCheck
 from imsg_limits.quota import (
     Capped,
     Charged,
     ChargeResult,
     CodesForbidden,
+    Cost,
     CountryNotAllowed,
     Exhausted,
-    Kind,
     SendingDisabled,
     StaleCategory,
     StaleToken,
@@ -35,28 +34,11 @@ MAX_ROUNDS = 4
 made in that very moment."""
 
 
-Refused = Exhausted | Capped | CountryNotAllowed | SendingDisabled | CodesForbidden | TokenRevoked
+Refused = Exhausted | Capped | CountryNotAllowed | CodesForbidden | TokenRevoked
 
 
 class DefaultCategoryChanged(Exception):  # noqa: N818  an outcome
     """The user's default category is another than the request was read by: read it again."""
-
-
-class Cost(NamedTuple):
-    """What a request is charged as."""
-
-    recipients: int
-    kind: Kind | None = None
-    """What it is one of, where one user may send so many of them at once."""
-    segments: int = 0
-    method: str = ""
-    cap: CapCheck | None = None
-    is_test: bool = False
-    """It is charged to the quota of tests alone."""
-    countries: Collection[str] = ()
-    """Of the phone numbers."""
-    default_category: Category | None = None
-    """What it was read by, where it is v1's."""
 
 
 class Owner(NamedTuple):
@@ -114,6 +96,11 @@ class Credential(ABC):
             self._caller = await self._judge()
         return self._caller
 
+    async def authenticate_sender(self) -> None:
+        """Settle it as `authenticate` does, and refuse a role that sends nothing: Refusal no_right."""
+        if (await self.authenticate()).role not in SENDERS:
+            raise refuse_role(SENDERS)
+
     @abstractmethod
     async def require(self, scope: str | None) -> None:
         """Refuse a key without a scope; None: whatever its scopes.
@@ -134,8 +121,8 @@ class Credential(ABC):
     async def charge(self, cost: Cost) -> Charged:
         """Count one request, if token or key, `available`, quotas and caps allow it, all in one step.
 
-        Raises Refusal token_invalid, sending_disabled, may_not_send_codes, country_not_allowed and what `limits` knows;
-        DefaultCategoryChanged, ServiceUnavailable, RedisUnavailable.
+        Raises Refusal token_invalid, no_right, sending_disabled, may_not_send_codes, country_not_allowed and what
+        `limits` knows; DefaultCategoryChanged, ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
             match await self._charge(cost):
@@ -148,6 +135,9 @@ class Credential(ABC):
                 case StaleCategory() as current:
                     self._note_default_category(current.category)
                     raise DefaultCategoryChanged
+                case SendingDisabled():
+                    await self.authenticate_sender()  # the cache holds a role that sends nothing as one who may not
+                    raise Refusal("sending_disabled")
                 case refused:
                     raise self._refuse(refused, cost)
         raise ServiceUnavailable("auth did not write the user into the cache")
@@ -160,8 +150,6 @@ class Credential(ABC):
                 return refuse_capped(refused)
             case CountryNotAllowed():
                 return Refusal("country_not_allowed", country=refused.country)
-            case SendingDisabled():
-                return Refusal("sending_disabled")
             case CodesForbidden():
                 return Refusal("may_not_send_codes")
             case TokenRevoked():

@@ -10,6 +10,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
 from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import refuse_role
 from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
@@ -228,7 +229,7 @@ async def _read_provider(fields: Mapping[str, Any], credential: Credential) -> s
     """Return the only provider that may send it, as administrators choose. Raises Refusal no_right, wrong_type."""
     provider = read_provider(fields)
     if provider is not None and not (await credential.authenticate()).is_admin:
-        raise Refusal("no_right")
+        raise refuse_role()
     return provider
 
 

@@ -9,9 +9,9 @@ from imsg_contract import api_keys, roles
 from imsg_contract.api_keys import ApiKey, CachedKey
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Cost, Credential, Owner
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Credential, Owner
 from imsg_gateway.key_usage import KeyUsage
-from imsg_limits.quota import CachedUser, Charged, ChargeResult, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_limits.quota import CachedUser, Charged, ChargeResult, Cost, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_runtime.logs import bind
 from imsg_web.callers import Caller, UsedKey
 from imsg_web.clients import read_hop
@@ -161,19 +161,7 @@ class KeyCredential(Credential):
         known = self._verdict
         assert known is not None  # noqa: S101  _judge sets it
         result = await self._authenticator.quota.charge(
-            known.username,
-            known.parsed.digest,
-            0,
-            cost.recipients,
-            known.parsed.user_id,
-            kind=cost.kind,
-            key=known.cached,
-            segments=cost.segments,
-            method=cost.method,
-            cap=cost.cap,
-            is_test=cost.is_test,
-            countries=cost.countries,
-            default_category=cost.default_category,
+            known.username, known.parsed.digest, 0, known.parsed.user_id, cost, key=known.cached
         )
         if isinstance(result, TokenRevoked):
             self._authenticator.forget(self.text)

@@ -22,7 +22,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
-PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "redacted", "no_right")
+PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "redacted")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
 
 

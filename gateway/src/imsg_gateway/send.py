@@ -78,8 +78,8 @@ class SendHandler:
             owner = await credential.owner()
             try:
                 draft = await self._drafts.read(fields, credential, may_have_nul=request.may_have_nul, is_v2=is_v2)
-            except Refusal:
-                await credential.authenticate()  # an invalid token is answered before what is wrong with the fields
+            except Refusal:  # an invalid token, and in v2 the role, is answered before what is wrong with the fields
+                await (credential.authenticate_sender() if is_v2 else credential.authenticate())
                 raise
             return draft, owner
 

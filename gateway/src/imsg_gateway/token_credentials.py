@@ -11,8 +11,8 @@ from imsg_contract import roles, tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.tokens import Token
 from imsg_contract.wire import Category
-from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Cost, Credential, Owner
-from imsg_limits.quota import CachedUser, ChargeResult, Quota, StaleToken, TokenRevoked, UserNotCached
+from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Credential, Owner
+from imsg_limits.quota import CachedUser, ChargeResult, Cost, Quota, StaleToken, TokenRevoked, UserNotCached
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -123,20 +123,7 @@ class TokenCredential(Credential):
 
     async def _charge(self, cost: Cost) -> ChargeResult:
         known = await self._require_verdict()
-        return await self._authenticator.quota.charge(
-            self.username,
-            self.token.nonce,
-            known.epoch,
-            cost.recipients,
-            known.user_id,
-            kind=cost.kind,
-            segments=cost.segments,
-            method=cost.method,
-            cap=cost.cap,
-            is_test=cost.is_test,
-            countries=cost.countries,
-            default_category=cost.default_category,
-        )
+        return await self._authenticator.quota.charge(self.username, self.token.nonce, known.epoch, known.user_id, cost)
 
     async def _verify_again(self, stale: StaleToken) -> None:
         self._verify(stale.user_id, stale.epoch)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.roles import OPERATORS
+from imsg_contract.roles import OPERATORS, refuse_role
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Job, Status, message_id
 from imsg_history.database import Database
@@ -61,7 +61,7 @@ class Resends:
         DatabaseUnavailable.
         """
         if caller.role not in OPERATORS:
-            raise Refusal("no_right")
+            raise refuse_role(OPERATORS)
         row = await self._database.first(select(dead.c.body, dead.c.request).where(dead.c.id == letter))
         if row is None:
             raise Refusal("not_found", what=letter[:64])

@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import refuse_role
 from imsg_web.service_client import Peer, ServiceUnavailable
 
 
@@ -30,7 +31,7 @@ class Admission:
         if user.get("errorCode") != 0:
             raise Refusal("token_invalid")
         if user.get("role") != "admin":
-            raise Refusal("no_right")
+            raise refuse_role()
 
 
 def _find_token(request: Request) -> str | None:

@@ -11,7 +11,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import CAPS, Lane
 from imsg_contract.wire import Category, Job
 from imsg_limits.caps import CapRow, Caps, encode_caps
-from imsg_limits.quota import Capped, Charged, Quota
+from imsg_limits.quota import Capped, Charged, Cost, Quota
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, cache_user
@@ -120,7 +120,7 @@ async def test_a_charge_looks_and_counts_nothing(trial: Trial) -> None:
     async def charge() -> object:
         cap = await caps.prepare("sms", CODE, ID, trial.number)
         assert cap is not None
-        return await quota.charge(name, "nonce", 1, 1, ID, kind="code", method="sms", cap=cap)
+        return await quota.charge(name, "nonce", 1, ID, Cost(1, kind="code", method="sms", cap=cap))
 
     assert [type(await charge()) for _ in range(3)] == [Charged] * 3
     await caps.count(make_job(ID), {0: trial.number})

@@ -10,6 +10,7 @@ from imsg_contract.wire import ChargeRecord
 from imsg_limits.quota import (
     CachedUser,
     Charged,
+    Cost,
     Counters,
     Exhausted,
     Quota,
@@ -37,7 +38,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     await cache_user(redis, name)
     async with connect(valkey_url) as other:
         gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
-        answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, 1, ID) for n in range(200)))
+        answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, ID, Cost(1)) for n in range(200)))
     assert sum(isinstance(answer, Charged) for answer in answers) == 5
     assert sum(isinstance(answer, Exhausted) for answer in answers) == 195
 
@@ -57,7 +58,7 @@ async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
 
 async def charge_owned(quota: Quota, name: str, user_id: str) -> Charged:
     """Charge a user of an id, which must pass."""
-    answer = await quota.charge(name, "nonce", 1, 1, user_id)
+    answer = await quota.charge(name, "nonce", 1, user_id, Cost(1))
     assert isinstance(answer, Charged)
     return answer
 
@@ -76,7 +77,7 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
 
 async def test_a_token_of_another_user_of_the_name_is_verified_anew(redis: Redis, name: str) -> None:
     await cache_user(redis, name, id="first")
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == StaleToken(1, "first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, "another", Cost(1)) == StaleToken(1, "first")
 
 
 async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
@@ -120,8 +121,8 @@ async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> 
     await cache_user(redis, name, per_hour=1, recipients_per_day=5)
     quota = Quota(redis, SHANGHAI)
     await exhaust(quota, name, recipients=6)
-    await quota.charge(name, "nonce", 99, 1, ID)
-    await quota.charge("nobody", "nonce", 1, 1, ID)
+    await quota.charge(name, "nonce", 99, ID, Cost(1))
+    await quota.charge("nobody", "nonce", 1, ID, Cost(1))
     used = await quota.read_used(name, ID)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charge(quota, name)
@@ -142,13 +143,13 @@ async def test_a_change_of_the_cached_user_holds_for_the_very_next_request(redis
 async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
     """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
     quota = Quota(redis, SHANGHAI)
-    assert await quota.charge(name, "nonce", 1, 1, ID) == UserNotCached()
+    assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=8, role="admin")
-    assert await quota.charge(name, "nonce", 1, 1, ID) == StaleToken(8, ID)
-    assert await quota.charge(name, "gone", 8, 1, ID) == TokenRevoked()
-    assert isinstance(await quota.charge(name, "nonce", 8, 1, ID), Charged)
+    assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == StaleToken(8, ID)
+    assert await quota.charge(name, "gone", 8, ID, Cost(1)) == TokenRevoked()
+    assert isinstance(await quota.charge(name, "nonce", 8, ID, Cost(1)), Charged)
     await cache_user(redis, name, role="admin", available=0)
-    assert await quota.charge(name, "nonce", 1, 1, ID) == SendingDisabled()
+    assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == SendingDisabled()
     assert (await quota.read_used(name, ID)).hour == 1
 
 
@@ -157,10 +158,10 @@ async def test_a_key_is_judged_in_the_same_step(redis: Redis, name: str) -> None
     quota = Quota(redis, SHANGHAI)
     await cache_user(redis, name, epoch=8)
     await redis.call("HSET", user_key(name), key_field("abc"), "the key")
-    assert await quota.charge(name, "ended", 0, 1, ID, key=b"the key") == TokenRevoked()
-    assert await quota.charge(name, "abc", 0, 1, ID, key=b"as it was") == StaleToken(8, ID)
-    assert await quota.charge(name, "abc", 0, 1, "another", key=b"the key") == StaleToken(8, ID)
-    assert isinstance(await quota.charge(name, "abc", 0, 1, ID, key=b"the key"), Charged)
+    assert await quota.charge(name, "ended", 0, ID, Cost(1), key=b"the key") == TokenRevoked()
+    assert await quota.charge(name, "abc", 0, ID, Cost(1), key=b"as it was") == StaleToken(8, ID)
+    assert await quota.charge(name, "abc", 0, "another", Cost(1), key=b"the key") == StaleToken(8, ID)
+    assert isinstance(await quota.charge(name, "abc", 0, ID, Cost(1), key=b"the key"), Charged)
     found = await quota.read_cached_user(name, "abc", is_key=True)
     assert isinstance(found, CachedUser)
     assert found.key == b"the key"
@@ -211,7 +212,7 @@ async def test_what_was_not_sent_is_given_back_once_whoever_asks(redis: Redis, v
     await cache_quotas_of_all(redis, QuotaRow("all", "recipients", "day", 1_000, "sms"))
     try:
         quota = Quota(redis, SHANGHAI)
-        answer = await quota.charge(name, "nonce", 1, 3, ID, segments=6, method="sms")
+        answer = await quota.charge(name, "nonce", 1, ID, Cost(3, segments=6, method="sms"))
         assert isinstance(answer, Charged)
         record = ChargeRecord.model_validate_json(answer.charge.encode())
         request = new_id()
@@ -252,7 +253,7 @@ async def test_rows_of_a_method_count_what_that_method_sends(redis: Redis, name:
     quota = Quota(redis, SHANGHAI)
 
     async def send(method: str, segments: int) -> object:
-        return await quota.charge(name, "nonce", 1, 1, ID, segments=segments, method=method)
+        return await quota.charge(name, "nonce", 1, ID, Cost(1, segments=segments, method=method))
 
     assert isinstance(await send("sms", 8), Charged)
     refused = await send("sms", 3)
@@ -285,17 +286,17 @@ async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis
         async with connect(valkey_url) as other:
             gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
             answers = await asyncio.gather(
-                *(gateways[n % 2].charge(both[n // 2 % 2], "nonce", 1, 1, ID, method="smtp") for n in range(60))
+                *(gateways[n % 2].charge(both[n // 2 % 2], "nonce", 1, ID, Cost(1, method="smtp")) for n in range(60))
             )
         charged = [answer for answer in answers if isinstance(answer, Charged)]
         refused = [answer for answer in answers if isinstance(answer, Exhausted)]
         assert (len(charged), len(refused)) == (7, 53)
         assert {(answer.window.row.id, answer.window.scope) for answer in refused} == {("all-mail", "all")}
         assert sum([(await gateways[0].read_used(one, ID)).hour for one in both]) == 7
-        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="sms"), Charged)
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, ID, Cost(1, method="sms")), Charged)
         await gateways[0].refund(charged[0].charge)
-        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="smtp"), Charged)
-        assert isinstance(await gateways[0].charge(name, "nonce", 1, 1, ID, method="smtp"), Exhausted)
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, ID, Cost(1, method="smtp")), Charged)
+        assert isinstance(await gateways[0].charge(name, "nonce", 1, ID, Cost(1, method="smtp")), Exhausted)
     finally:
         await cache_quotas_of_all(redis)
 
@@ -304,7 +305,7 @@ async def test_a_charge_waits_for_auth_where_redis_lost_the_quotas_of_the_instal
     """A flushed Redis never reads as `no limit`."""
     await cache_user(redis, name)
     await redis.call("DEL", QUOTAS_OF_ALL)
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, ID) == UserNotCached()
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
     await cache_quotas_of_all(redis)
 
 

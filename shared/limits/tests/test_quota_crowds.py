@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 from imsg_contract.topology import counts_key, user_key
-from imsg_limits.quota import Charged, CodesForbidden, Kind, Quota
+from imsg_limits.quota import Charged, CodesForbidden, Cost, Kind, Quota
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge
 
 
 async def crowd(clockwork: Clockwork, name: str, count: int, kind: Kind = "single") -> int:
     """Charge so many of a kind in this second, and count those that were too many."""
-    answers = [await clockwork.quota.charge(name, "nonce", 1, 1, ID, kind=kind) for _ in range(count)]
+    answers = [await clockwork.quota.charge(name, "nonce", 1, ID, Cost(1, kind=kind)) for _ in range(count)]
     return sum(answer.is_crowded for answer in answers if isinstance(answer, Charged))
 
 
@@ -52,9 +52,9 @@ async def test_codes_that_were_too_many_are_not_counted_among_them(redis: Redis,
 async def test_a_code_of_who_may_send_none_is_not_counted(redis: Redis, name: str) -> None:
     await cache_user(redis, name, per_hour=2, may_send_codes=0)
     quota = Quota(redis, SHANGHAI)
-    assert await quota.charge(name, "nonce", 1, 1, ID, kind="code") == CodesForbidden()
+    assert await quota.charge(name, "nonce", 1, ID, Cost(1, kind="code")) == CodesForbidden()
     await redis.call("HSET", user_key(name), "may_send_codes", 1)
-    answer = await quota.charge(name, "nonce", 1, 1, ID, kind="code")
+    answer = await quota.charge(name, "nonce", 1, ID, Cost(1, kind="code"))
     assert isinstance(answer, Charged)
     assert answer.windows[0].used == 1
 

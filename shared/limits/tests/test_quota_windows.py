@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_contract.topology import counts_key
-from imsg_limits.quota import Charged, Quota, QuotaRow, name_row, offsets
+from imsg_limits.quota import Charged, Cost, Quota, QuotaRow, name_row, offsets
 from imsg_runtime.redis import Redis
 from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
@@ -14,7 +14,7 @@ from imsg_testing.waiting import eventually
 
 async def has_passed(quota: Quota, name: str) -> bool:
     """Tell whether one more was let through."""
-    return isinstance(await quota.charge(name, "nonce", 1, 1, ID), Charged)
+    return isinstance(await quota.charge(name, "nonce", 1, ID, Cost(1)), Charged)
 
 
 async def test_of_two_limits_that_open_at_midnight_the_day_is_named(redis: Redis, name: str) -> None:
@@ -253,9 +253,9 @@ async def test_windows_and_time_that_were_told_a_moment_ago_are_not_found_again(
     quota = Quota(redis, Turning(server_s + 3600), elapsed=watch.read)
     fresh = Quota(redis, Turning(server_s + 3600), elapsed=None)
     before = await count_times(redis)
-    told = [await quota.charge(name, "nonce", 1, 1, ID, kind="single") for _ in range(5)]
+    told = [await quota.charge(name, "nonce", 1, ID, Cost(1, kind="single")) for _ in range(5)]
     assert await count_times(redis) == before + 1
-    again = await fresh.charge(name, "nonce", 1, 1, ID, kind="single")
+    again = await fresh.charge(name, "nonce", 1, ID, Cost(1, kind="single"))
     assert await count_times(redis) == before + 2
     for number, answer in enumerate((*told, again), 1):
         assert isinstance(answer, Charged)

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from imsg_limits.quota import Quota
+from imsg_limits.quota import Cost, Quota
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, read_cached
 
@@ -50,4 +50,4 @@ async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
     """Count a request of a user as a gateway does."""
     cached = await read_cached(redis, name)
     quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
-    return await quota.charge(name, "nonce", int(cached["epoch"]), recipients, cached["id"])
+    return await quota.charge(name, "nonce", int(cached["epoch"]), cached["id"], Cost(recipients))

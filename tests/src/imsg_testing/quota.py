@@ -10,6 +10,7 @@ from imsg_limits.quota import (
     PER_HOUR,
     RECIPIENTS_PER_DAY,
     Charged,
+    Cost,
     Exhausted,
     Quota,
     QuotaRow,
@@ -64,14 +65,14 @@ async def cache_user(
 
 async def charge(quota: Quota, name: str, recipients: int = 1) -> Charged:
     """Charge what must pass."""
-    answer = await quota.charge(name, "nonce", 1, recipients, ID)
+    answer = await quota.charge(name, "nonce", 1, ID, Cost(recipients))
     assert isinstance(answer, Charged), answer
     return answer
 
 
 async def exhaust(quota: Quota, name: str, recipients: int = 1) -> Exhausted:
     """Charge what must not pass."""
-    answer = await quota.charge(name, "nonce", 1, recipients, ID)
+    answer = await quota.charge(name, "nonce", 1, ID, Cost(recipients))
     assert isinstance(answer, Exhausted), answer
     return answer
 

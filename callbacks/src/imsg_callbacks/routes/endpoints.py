@@ -29,6 +29,7 @@ from imsg_callbacks.times import rfc3339, rfc3339_or_none
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
+from imsg_contract.roles import refuse_role
 from imsg_web.authorization import InternalRoute, User
 from imsg_web.responses import refuse_value
 from imsg_web.schemas import Success, describe_refusals
@@ -51,7 +52,7 @@ async def list_callbacks(
     elif owner.is_admin:
         endpoints = await services.endpoints.list_by_name(query.username)
     else:
-        raise Refusal("no_right")
+        raise refuse_role()
     waiting = await services.endpoints.count_waiting([endpoint.id for endpoint in endpoints])
     shown = [EndpointShape(**_show(endpoint, waiting.get(endpoint.id, 0))) for endpoint in endpoints]
     return EndpointsAnswer(callbacks=shown, next=None)
@@ -224,4 +225,4 @@ async def _check_url(client: EndpointClient, url: str) -> None:
 
 def _require_admin_for_channels(events: list[str], owner: Owner) -> None:
     if not owner.is_admin and any(event in CHANNEL_EVENTS for event in events):
-        raise Refusal("no_right")
+        raise refuse_role()

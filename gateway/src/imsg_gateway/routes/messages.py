@@ -74,7 +74,7 @@ async def send_message(request: ClientRequest, body: MessageRequest) -> Response
     services = find_services(request)
     credential = services.authenticator.read(request.token, request.address)
     if (unknown := _find_unknown(request)) is not None:
-        await credential.authenticate()
+        await credential.authenticate_sender()
         raise unknown
     return await services.sending.send(request, credential)
 
@@ -89,9 +89,7 @@ async def check_message(request: ClientRequest, body: MessageRequest) -> Respons
     del body
     services = find_services(request)
     credential = services.authenticator.read(request.token, request.address)
-    caller = await credential.authenticate()
-    if caller.role not in SENDERS:
-        raise Refusal("no_right")
+    await credential.authenticate_sender()
     if (unknown := _find_unknown(request)) is not None:
         raise unknown
     return await services.checker.check(request, credential)

@@ -7,6 +7,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
+from imsg_contract.roles import refuse_role
 from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
@@ -115,5 +116,5 @@ async def _require_administrator(request: ClientRequest, scope: str) -> Credenti
     """Return an administrator's credential. Raises Refusal no_right, and what `_require_user` raises."""
     credential = await _require_user(request, scope)
     if not (await credential.authenticate()).is_admin:
-        raise Refusal("no_right")
+        raise refuse_role()
     return credential

@@ -332,7 +332,7 @@ REASONS: Mapping[str, Reason] = {
         "该用户已有 {limit} 个密钥，请先删除不再使用的。",
         "This user has {limit} keys already; end those that are not used any more.",
     ),
-    "no_right": Reason(10016, 403, "此操作需要管理员的 token。", "This needs an administrator's token."),
+    "no_right": Reason(10016, 403, "此操作需要{roles_zh}的 token。", "This needs {roles_en} token."),
     "wrong_host": Reason(
         10016,
         421,

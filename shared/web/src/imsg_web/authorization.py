@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_contract.roles import ADMINISTRATORS, OPERATORS, READERS, SENDERS, Roles
+from imsg_contract.roles import ADMINISTRATORS, OPERATORS, READERS, SENDERS, Roles, refuse_role
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.responses import refuse_fields
 from imsg_web.unknown_fields import refuse_unknown
@@ -70,7 +70,7 @@ class RequireRole:
     async def __call__(self, caller: Annotated[Caller, Depends(require_user)]) -> Caller:
         """Return the caller. Raises Refusal token_missing, no_right."""
         if caller.role not in self._roles:
-            raise Refusal("no_right")
+            raise refuse_role(self._roles)
         return caller
 
 

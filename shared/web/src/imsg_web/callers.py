@@ -14,8 +14,7 @@ from starlette.types import ASGIApp
 
 from imsg_contract import roles
 from imsg_contract.constant_time import equals
-from imsg_contract.errors import Refusal
-from imsg_contract.roles import READERS, SENDERS, Role
+from imsg_contract.roles import READERS, SENDERS, Role, refuse_role
 from imsg_runtime.settings import CALLERS, PeerKeys
 
 KEY_HEADER = "x-imsg-key"
@@ -148,7 +147,7 @@ class CallerCheck:
         """Check the service key. Raises Refusal no_right, also where its service may not call this URL."""
         presented = request.headers.get(KEY_HEADER, "").encode()
         if not (self._is_shared(presented) or self._may_call(presented, request)):
-            raise Refusal("no_right")
+            raise refuse_role()
         request.scope[IS_SERVICE_CALL] = True
         name = request.headers.get(CALLER_HEADER)
         if name is None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, tzinfo
 from imsg_contract.api_keys import key_field
 from imsg_contract.topology import COUNTS_OF_ALL, QUOTAS_OF_ALL, THRESHOLDS, counts_key, refunded_key, user_key
 from imsg_contract.wire import Category, ChargeRecord
-from imsg_limits.caps import CapCheck
 from imsg_limits.quota.results import (
     BURST_S,
     MAX_BURST,
@@ -17,9 +16,9 @@ from imsg_limits.quota.results import (
     Capped,
     Charged,
     CodesForbidden,
+    Cost,
     CountryNotAllowed,
     Exhausted,
-    Kind,
     Scope,
     SendingDisabled,
     StaleCategory,
@@ -136,24 +135,16 @@ class Quota:
         username: str,
         nonce: str,
         epoch: int,
-        recipients: int,
         user_id: str,
+        cost: Cost,
         *,
-        kind: Kind | None = None,
         key: bytes | None = None,
-        segments: int = 0,
-        method: str = "",
-        cap: CapCheck | None = None,
-        is_test: bool = False,
-        countries: Iterable[str] = (),
-        default_category: Category | None = None,
     ) -> ChargeResult:
         """Check the token, `available` and the quotas, and count one request, in one atomic step.
 
         The caller has verified the token's MAC against `epoch` and `user_id`. For an API key `nonce` is its digest, and
         `key` what `read_cached_user` returned of it; StaleToken says that it was changed since, and `epoch` is not
-        read. `cap` is what the address of a single message has; it is looked at and not counted.
-        `countries` are those of the phone numbers; `default_category` is what a request of v1 was read by.
+        read. A cap is looked at and not counted.
         The counts are kept under the name and hold the user's id: a user who is registered anew under a name starts
         from nothing. A test is charged to `TESTS_PER_DAY` alone.
         """
@@ -163,15 +154,15 @@ class Quota:
         arguments: list[Argument] = [
             epoch if key is None else key,
             _field(nonce, is_key=key is not None),
-            recipients,
+            cost.recipients,
             user_id,
-            "" if kind is None else kind[0],
-            segments,
-            method,
-            *(("", "", "") if cap is None else cap.arguments),
-            ",".join(countries),
-            default_category or "",
-            encode_rows((TESTS_PER_DAY,)) if is_test else "",
+            "" if cost.kind is None else cost.kind[0],
+            cost.segments,
+            cost.method,
+            *(("", "", "") if (cap := cost.cap) is None else cap.arguments),
+            ",".join(cost.countries),
+            cost.default_category or "",
+            encode_rows((TESTS_PER_DAY,)) if cost.is_test else "",
         ]
         script = self._charge
         if times is None or now is None:
@@ -179,7 +170,7 @@ class Quota:
             arguments += self._offsets()
         else:
             arguments += (f"{now:.6f}", *times.fields, *times.opens)
-        counts = counts_key(username, of_tests=is_test)
+        counts = counts_key(username, of_tests=cost.is_test)
         keys = [user_key(username), counts, QUOTAS_OF_ALL, COUNTS_OF_ALL, THRESHOLDS]
         reply = await self._redis.run(script, keys if cap is None else [*keys, cap.key], arguments)
         if cap is not None and reply[0] == b"capped":
@@ -194,17 +185,16 @@ class Quota:
         assert now is not None  # noqa: S101
         own, of_all = decode_rows(reply[5]), decode_rows(reply[6])
         windows = _list_windows(own, of_all, reply[8:], times, math.floor(now))
-        spent = {"requests": 1, "recipients": recipients, "segments": segments}
         if reply[0] == b"charged":
             charge = ChargeRecord.model_construct(
                 username=username,
                 user_id=user_id,
-                is_test=is_test,
-                own={times.field_of(row): cost for row in own if (cost := _cost(row, spent, method))},
-                of_all={times.field_of(row): cost for row in of_all if (cost := _cost(row, spent, method))},
+                is_test=cost.is_test,
+                own={times.field_of(row): units for row in own if (units := _count(row, cost))},
+                of_all={times.field_of(row): units for row in of_all if (units := _count(row, cost))},
             )
             return Charged(windows, charge, reply[2] == 1, reply[3], reply[4].decode(), reply[7].decode())
-        exceeded = [window for window in windows if 0 < (cost := _cost(window.row, spent, method)) > window.left]
+        exceeded = [window for window in windows if 0 < _count(window.row, cost) > window.left]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(windows, max(reversed(exceeded), key=lambda window: window.opens_at))
 
@@ -319,5 +309,14 @@ def _list_windows(
     return tuple(windows)
 
 
-def _cost(row: QuotaRow, spent: Mapping[str, int], method: str) -> int:
-    return spent[row.counts] if row.method in (None, method) else 0
+def _count(row: QuotaRow, cost: Cost) -> int:
+    """Return what a request counts in a row."""
+    if row.method not in (None, cost.method):
+        return 0
+    match row.counts:
+        case "requests":
+            return 1
+        case "recipients":
+            return cost.recipients
+        case "segments":
+            return cost.segments

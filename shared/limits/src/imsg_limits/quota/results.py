@@ -4,12 +4,13 @@ Results that every request makes are named tuples: a frozen dataclass takes thre
 (docs/performance.md).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from imsg_contract.wire import Category, ChargeRecord
-from imsg_limits.caps import CapRow
+from imsg_limits.caps import CapCheck, CapRow
 from imsg_limits.quota.rows import QuotaRow
 
 BURST_S, MAX_BURST = 10, 200
@@ -23,6 +24,23 @@ ALL_SENDERS = "*"
 
 Scope = Literal["user", "all"]
 """Whose quota it is: the user's own, or that of the whole installation."""
+
+
+class Cost(NamedTuple):
+    """What a request is charged as."""
+
+    recipients: int
+    kind: Kind | None = None
+    """What it is one of, where one user may send so many of them at once."""
+    segments: int = 0
+    method: str = ""
+    cap: CapCheck | None = None
+    is_test: bool = False
+    """It is charged to the quota of tests alone."""
+    countries: Collection[str] = ()
+    """Of the phone numbers."""
+    default_category: Category | None = None
+    """What it was read by, where it is v1's."""
 
 
 class Window(NamedTuple):
