@@ -6,6 +6,9 @@ VENV := .venv/bin
 # Compiled once, here: where Python may not write beside its modules, every start would compile them again.
 export UV_COMPILE_BYTECODE := 1
 
+# Names a download that lasts longer than ten seconds.
+SLOWLY := scripts/announce-slow 10 'fetching packages, 200 MB in all; a slow network takes minutes ...'
+
 # Four at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
 TEST := $(VENV)/pytest -n 4 --dist loadfile --ignore=tests/compose
 
@@ -17,7 +20,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
+.PHONY: help pictures backup restore run wheel test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +59,10 @@ pictures: .venv/.to-test ## take the READMEs' pictures of the web page anew (nee
 
 openapi: .venv/.to-test ## write docs/openapi.json alone, as the services describe themselves
 	$(VENV)/python -m imsg_testing.openapi
+
+wheel: .venv/.to-test ## build the one wheel of `pip install imsg`, and the clients' library, into dist
+	@cd deploy/wheel && ../../$(VENV)/hatchling build --target wheel --directory ../../dist
+	@$(UV) build --quiet --wheel --package imsg-client --out-dir dist
 
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation
@@ -124,12 +131,12 @@ $(UV):
 # Running wants no test tools; an environment that has them already is left as it is.
 .venv/.to-run: $(PROJECTS) | $(UV)
 	@echo "imsg: setting up, once ..." >&2
-	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --no-dev --inexact --package imsg
+	@UV_PROJECT_ENVIRONMENT=.venv $(SLOWLY) $(UV) sync --quiet --locked --no-dev --inexact --package imsg
 	@touch $@
 
 .venv/.to-test: $(PROJECTS) | $(UV)
 	@echo "imsg: setting up to test, once ..." >&2
-	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --all-packages
+	@UV_PROJECT_ENVIRONMENT=.venv $(SLOWLY) $(UV) sync --quiet --locked --all-packages
 	@touch .venv/.to-run $@
 
 .venv/.to-bench: scripts/install-bench bench/pyproject.toml | .venv/.to-test .venv/.servers

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from imsg_contract.version import VERSION
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
 
@@ -196,7 +196,7 @@ def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
 
 
 def test_it_says_its_version(deployment: Deployment) -> None:
-    assert call(deployment, "--version").stdout == f"imsg {version('imsg')}\n"
+    assert call(deployment, "--version").stdout == f"imsg {VERSION}\n"
 
 
 def test_who_has_no_token_is_told_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The verbs of `imsg`, and the modules that implement them."""
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +26,7 @@ from imsg import (
 )
 from imsg.loading import loading
 from imsg.output import complain, say
+from imsg_contract.version import VERSION
 from imsg_runtime.settings import StartError
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ app.add_typer(config, name="config")
 
 def _print_version(value: bool) -> None:  # noqa: FBT001  typer's way of a flag
     if value:
-        say(f"imsg {version('imsg')}")
+        say(f"imsg {VERSION}")
         raise typer.Exit
 
 

@@ -29,7 +29,7 @@ def find_instance(url: str) -> Instance:
         try:
             answer = client.get("/health/ready").json()
         except httpx.HTTPError:
-            remedy = "Start it with `make run`, as containers with `make up`, or say where with --url."
+            remedy = "Start it with `imsg up` or, as containers, `make up`; or say where with --url."
             return Instance(Finding("iMSG", f"nothing answers at {shown}", remedy), {})
         except ValueError:
             answer = None

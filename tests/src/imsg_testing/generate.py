@@ -18,6 +18,7 @@ from imsg_channels import CHANNELS
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.stand_in import At
+from imsg_contract.version import VERSION
 from imsg_runtime.settings import CALLERS, variable
 from imsg_testing import dashboard, openapi, settings_pages
 
@@ -25,8 +26,6 @@ ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients/python/src/imsg_client"
 
 BEGIN, END = "made by make generate: ", "made so far"
-
-VERSION = "0.1.0"
 
 Lines = Iterator[str]
 
@@ -36,6 +35,7 @@ DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
     (channel, channel.deployment) for channel in CHANNELS if channel.deployment is not None
 )
 SENDERS = [channel.service for channel, _ in DEPLOYED]
+IMAGES = ("gateway", "auth", "history", "callbacks", "catalog", *SENDERS, "console")
 HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
 ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_called_by_gateway]
 READING = [channel.service for channel, _ in DEPLOYED if channel.calls_history]
@@ -175,15 +175,20 @@ def kubernetes_resources() -> Lines:
 
 
 def kubernetes_images() -> Lines:
-    """List the senders' images."""
-    yield from (f"- {{ name: imsg-{service}, newTag: {VERSION} }}" for service in SENDERS)
+    """List the images with this version."""
+    yield from (f"- {{ name: imsg-{service}, newTag: {VERSION} }}" for service in IMAGES)
 
 
 def kubernetes_registry() -> Lines:
-    """List the senders' images in a registry of yours."""
-    for service in SENDERS:
+    """List the images in a registry of yours."""
+    for service in IMAGES:
         image = f"imsg-{service}"
         yield f"- {{ name: {image}, newName: registry.example.com/{image}, newTag: {VERSION} }}"
+
+
+def write_version() -> Lines:
+    """Write the version as pyproject.toml has it."""
+    yield f'version = "{VERSION}"'
 
 
 def kubernetes_peers() -> Lines:
@@ -360,6 +365,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "handed": lambda: (f"- secrets-{service}:/run/imsg/{service}" for service in SENDERS),
         "volumes": lambda: (f"secrets-{service}:" for service in SENDERS),
     },
+    "clients/python/pyproject.toml": {"version": write_version},
     "deploy/Caddyfile": {"hooks": caddy_hooks, "doors": caddy_doors},
     "deploy/hand-out-secrets": {"made": secrets_made, "handed": secrets_handed},
     "scripts/rotate": {"keys": write_rotated},

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -63,7 +64,7 @@ from imsg_client.models import (
 )
 from imsg_client.retries import wait_before_repeat
 
-VERSION = "0.1.0"
+VERSION = version("imsg-client")
 
 PREFIX = "/api/v2"
 
