@@ -28,7 +28,7 @@ from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import CapCheck, CapRow, Caps
 from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Cost, Exhausted, Quota, Window
 from imsg_runtime.back_off import back_off_s
-from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
+from imsg_runtime.logs import QUIET_S, RecurringProblem, bind, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -162,6 +162,7 @@ class Acceptor:
         A refusal proves that nothing was kept only if no earlier publish may have been. `is_repeat`: one of an earlier
         request may have been.
         """
+        bind(request=request)
         route = self._broker.topology.new(job_key(method, lane))
         loop = asyncio.get_running_loop()
         may_be_kept = is_repeat
@@ -176,7 +177,7 @@ class Acceptor:
                         await self._broker.publish(body, route)
             except PublishRefused as refused:
                 if not may_be_kept:
-                    self._problem.note(refused, request=request)
+                    self._problem.note(refused)
                     reason = "broker_blocked" if self._broker.blocked else "not_accepted"
                     raise Refusal(reason, retry_after_s=RETRY_AFTER_S) from refused
                 if is_repeat and end is None:
@@ -195,7 +196,7 @@ class Acceptor:
             if loop.time() + pause_s >= end:
                 break
             await asyncio.sleep(pause_s)
-        log.warning("outcome_unknown", request=request)
+        log.warning("outcome_unknown")
         raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
 
     async def _store(self, request: str, stored: Mapping[str, bytes], expires_at: datetime) -> None:

@@ -16,6 +16,7 @@ from imsg_gateway.routes.dependencies import RouteServices
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_web.app import NO_TELEMETRY, RETRY_AFTER_S, answer_errors
+from imsg_web.clients import Clients
 from imsg_web.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
@@ -59,11 +60,12 @@ def make_app(services: RouteServices) -> FastAPI:
 
 
 class GatewayApp:
-    """Takes the slash from the end of a path, and counts every answer."""
+    """Takes the slash from the end of a path; counts and logs every answer."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, clients: Clients) -> None:
         self.app = app
         self._metrics = metrics
+        self._clients = clients
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -77,9 +79,26 @@ class GatewayApp:
         if path.endswith("\n"):  # the pattern of a route would match it
             raise Refusal("no_such_url", path=path)
 
+        status = 0
+
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                self._metrics.count(scope["method"], scope.get("route"), message.get("body", b""), begun)
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._note(scope, status, message.get("body", b""), self._metrics.clock() - begun)
             await send(message)
 
         await self.app(scope, receive, send_on)
+
+    def _note(self, scope: Scope, status: int, body: bytes, seconds: float) -> None:
+        """Count and log an answer: of the path the route's pattern alone, since the rest may be a name or a secret.
+
+        Whoever verified the credential has bound the user and the key, and who accepted it the request's id.
+        """
+        verb: str = scope["method"]
+        route, code = self._metrics.count(verb, scope.get("route"), body, seconds)
+        address = self._clients.address(scope)
+        log.info(
+            "answered", verb=verb, route=route, status=status, code=code, ms=round(seconds * 1000, 1), address=address
+        )

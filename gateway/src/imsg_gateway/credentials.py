@@ -23,6 +23,7 @@ from imsg_limits.quota import (
     TokenRevoked,
     UserNotCached,
 )
+from imsg_runtime.logs import bind
 from imsg_web.callers import Caller
 from imsg_web.service_client import ServiceUnavailable
 
@@ -80,6 +81,10 @@ class Credential(ABC):
         """Whether it is a test key, whose messages reach nobody."""
         return False
 
+    def _bind(self) -> None:
+        """Name the user and the key in each further line that this request logs."""
+        bind(user=self.username, **({} if self.key is None else {"key": self.key.name}))
+
     @abstractmethod
     async def owner(self) -> Owner:
         """Return whose it is, if it holds.
@@ -94,6 +99,7 @@ class Credential(ABC):
         """
         if self._caller is None:
             self._caller = await self._judge()
+            self._bind()
         return self._caller
 
     async def authenticate_sender(self) -> None:

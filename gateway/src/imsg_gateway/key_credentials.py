@@ -12,7 +12,6 @@ from imsg_contract.wire import Category
 from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Credential, Owner
 from imsg_gateway.key_usage import KeyUsage
 from imsg_limits.quota import CachedUser, Charged, ChargeResult, Cost, Quota, StaleToken, TokenRevoked, UserNotCached
-from imsg_runtime.logs import bind
 from imsg_web.callers import Caller, UsedKey
 from imsg_web.clients import read_hop
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
@@ -124,7 +123,7 @@ class KeyCredential(Credential):
         if self._verdict is None or not self._is_from_network(self._verdict.key):
             await self.authenticate()  # it may have been given the network since
         elif self._caller is None:
-            bind(key=self._verdict.key.name)
+            self._bind()
         return Owner(self.username, self._parsed.user_id)
 
     async def require(self, scope: str | None) -> None:
@@ -184,7 +183,6 @@ class KeyCredential(Credential):
         if not self._is_from_network(key):
             raise Refusal("network_not_allowed", address=self._address)
         self._authenticator.usage.note(key.id, self._address)
-        bind(key=key.name)
         return key
 
     def _check_scope(self) -> None:

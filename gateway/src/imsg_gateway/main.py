@@ -159,9 +159,10 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     drafts = _make_drafts(settings, store, peers.auth, limits, names)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
+    clients = Clients(settings.trusted_proxies)
     services = RouteServices(
         authenticator=authenticator,
-        clients=Clients(settings.trusted_proxies),
+        clients=clients,
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
         checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs),
         channels=channels,
@@ -183,7 +184,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(costs.watch(), "costs")
     service.watch(authenticator.key_usage.watch(), "key_usage")
     _show_queues(service, broker, backpressure)
-    return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter))
+    return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter), clients)
 
 
 def _make_drafts(

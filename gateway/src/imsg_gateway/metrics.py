@@ -40,8 +40,11 @@ class RequestMetrics:
         )
         self._children: dict[tuple[str, str, bytes], tuple[Counter, Histogram]] = {}
 
-    def count(self, verb: str, route: object, body: bytes, begun: float) -> None:
-        """Count one answer by the route that was found, if any, and the beginning of its body."""
+    def count(self, verb: str, route: object, body: bytes, seconds: float) -> tuple[str, str]:
+        """Count one answer by the route that was found, if any, and the beginning of its body.
+
+        Return the route's pattern and the errorCode.
+        """
         if isinstance(route, APIRoute) and verb in (route.methods or ()):
             pattern = route.path_format
         else:
@@ -53,7 +56,8 @@ class RequestMetrics:
             children = self._children[key] = self._find_children(*key)
         counter, histogram = children
         counter.inc()
-        histogram.observe(self.clock() - begun)
+        histogram.observe(seconds)
+        return pattern, key[2].decode()
 
     def _find_children(self, verb: str, pattern: str, code: bytes) -> tuple[Counter, Histogram]:
         version = _find_version(pattern)

@@ -104,7 +104,10 @@ class TokenCredential(Credential):
 
     async def owner(self) -> Owner:
         """Return whose it is, if it holds."""
-        return Owner(self.username, (await self._require_verdict()).user_id)
+        known = await self._require_verdict()
+        if self._caller is None:
+            self._bind()
+        return Owner(self.username, known.user_id)
 
     async def require(self, scope: str | None) -> None:
         """Allow everything: scopes are for keys."""
