@@ -1,6 +1,8 @@
 """The text that `imsg up` prints once it is ready: where everything is, and how to send the first message."""
 
+import os
 import shlex
+import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -44,7 +46,7 @@ def _accounts(config: RuntimeConfig) -> str:
         return f"{', '.join(DOCUMENTED)}   (on this machine only)"
     if config.settings.admin_password is not None:
         return "admin / IMSG_ADMIN_PASSWORD"
-    return f"admin / see {config.folder / SECRETS / 'admin_password'}"
+    return f"admin / {_reading(config)}"
 
 
 def _channels() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
@@ -107,4 +109,11 @@ def _password(config: RuntimeConfig) -> str:
         return "123"
     if config.settings.admin_password is not None:
         return "'\"$IMSG_ADMIN_PASSWORD\"'"
-    return f"'\"$(cat {shlex.quote(str(config.folder / SECRETS / 'admin_password'))})\"'"
+    return f"'\"$({_reading(config)})\"'"
+
+
+def _reading(config: RuntimeConfig) -> str:
+    """Return the command that prints the administrator's password, from outside where this is a container."""
+    command = f"cat {shlex.quote(str(config.folder / SECRETS / 'admin_password'))}"
+    is_container = "container" in os.environ
+    return f"docker exec {socket.gethostname()} {command}" if is_container else command

@@ -20,6 +20,7 @@ from imsg import (
     rights,
     secrets,
     suppressions,
+    systemd,
     users,
     verbs,
     wechat,
@@ -134,6 +135,17 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that does not e
     for line in back_up(target):
         say(line)
     say(f"{target} is a copy of the data folder; iMSG started on it continues from this moment.")
+
+
+@app.command("install-service")
+def install_service(
+    root: Annotated[
+        Path, typer.Option(help="Write the files below this folder, for an image, and start nothing.")
+    ] = Path("/"),
+) -> None:
+    """Run iMSG as a systemd service: a hardened unit, a user, a data folder and /etc/imsg/imsg.toml."""
+    for line in systemd.install(root):
+        say(line)
 
 
 @app.command("secrets")
