@@ -3,12 +3,11 @@
 import asyncio
 import importlib
 import json
-import os
-import resource
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
+
+from imsg_runtime.bounded_process import BoundedProcess, Bounds, BoundsExceededError
 
 Reader = Callable[..., Iterable[Any]]
 """A function of a module: (content, arguments as JSON) → pieces as JSON.
@@ -25,18 +24,11 @@ SMALL_BYTES = 32 * 1024
 MAX_SMALL = 100
 """Small texts of one session that may wait."""
 
-MEMORY_BYTES = 512 * 1024 * 1024
-"""The address space of the process; a sheet with cells in its corners would take more."""
-
-CPU_S = 20
-
-TIMEOUT_S = 60.0
-"""How long one reader may take; it runs at a low priority."""
+BOUNDS = Bounds(cpu_s=20, memory_bytes=512 * 1024 * 1024, timeout_s=60.0)
+"""Of one reader; a sheet with cells in its corners would take more."""
 
 PATIENCE_S = 180.0
 """How long it may take together with those before it."""
-
-NICENESS = 10
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -44,11 +36,6 @@ AT_ONCE = 2
 
 MAX_LARGE = 3
 """Large contents of one session, with those that wait: each is in memory."""
-
-BUG = 1
-"""The exit status of a process whose reader raised another error."""
-
-CODE = "import sys; from imsg_console.readers import main; sys.exit(main(*sys.argv[1:]))"
 
 
 class UnreadableError(Exception):
@@ -119,42 +106,16 @@ class Readers:
 
 async def _read_apart(reader: Reader, content: bytes, arguments: tuple[Any, ...]) -> bytes:
     """Read in a process of its own; return its answer. Raises UnreadableError where its bounds ended it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-c",
-        CODE,
-        reader.__module__,
-        reader.__name__,
-        json.dumps(arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            answer, errors = await process.communicate(content)
-    except TimeoutError as error:
-        raise UnreadableError("files.too_large") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode == BUG:
-        raise RuntimeError(f"{reader.__module__}.{reader.__name__} failed:\n{errors.decode(errors='replace')}")
-    return answer
+    async with BoundedProcess(f"{__name__}:{read_named.__name__}", BOUNDS) as process:
+        try:
+            return await process.call(content, reader.__module__, reader.__name__, *arguments)
+        except BoundsExceededError as error:
+            raise UnreadableError("files.too_large") from error
 
 
-def main(module: str, name: str, arguments: str) -> int:
-    """Run a reader over the standard input, and write its answer to the standard output."""
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # elsewhere the interpreter alone may have more
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    reader: Reader = getattr(importlib.import_module(module), name)
-    sys.stdout.buffer.write(_read(reader, sys.stdin.buffer.read(), json.loads(arguments)))
-    return 0
+def read_named(content: bytes, module: str, name: str, *arguments: Any) -> bytes:  # noqa: ANN401  JSON
+    """Run a reader in the process of its own."""
+    return _read(getattr(importlib.import_module(module), name), content, arguments)
 
 
 def _read(reader: Reader, content: bytes, arguments: Iterable[Any]) -> bytes:

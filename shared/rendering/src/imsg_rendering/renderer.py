@@ -1,0 +1,75 @@
+"""Checks and renders templates in a process with bounds, since a person wrote them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from imsg_rendering.problems import MAX_SOURCE_CHARACTERS, Param, Problem, TemplateError
+from imsg_runtime.bounded_process import BoundedProcess, Bounds, BoundsExceededError
+
+BOUNDS = Bounds(cpu_s=2, memory_bytes=384 * 1024 * 1024, timeout_s=60.0)
+
+ROWS_PER_CALL = 200
+
+MAX_BYTES = 8 * MAX_SOURCE_CHARACTERS
+"""Of a source as JSON; a longer one is not even parsed."""
+
+Source = Mapping[str, Any]
+"""A content whose texts are Liquid."""
+
+
+class Renderer:
+    """Checks and renders templates; its process is started by the first call."""
+
+    def __init__(self) -> None:
+        self._process = BoundedProcess("imsg_rendering.calls:answer", BOUNDS)
+
+    async def __aenter__(self) -> Self:
+        """Return the renderer."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End its process."""
+        await self._process.__aexit__(kind, error, trace)
+
+    async def inspect(self, source: Source) -> Sequence[Param]:
+        """Return what a template takes. Raises TemplateError."""
+        (reply,) = await self._call(source, "inspect")
+        return [Param(**{**param, "alone_in": tuple(param["alone_in"])}) for param in reply["params"]]
+
+    async def render(self, source: Source, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any] | Problem]:
+        """Return the content of each row of params, or what is wrong with it."""
+        contents: list[dict[str, Any] | Problem] = []
+        for first in range(0, len(rows), ROWS_PER_CALL):
+            some = rows[first : first + ROWS_PER_CALL]
+            try:
+                replies = await self._call(source, "render", some)
+            except TemplateError as error:
+                return [error.problem] * len(rows)
+            contents += [Problem(**one["problem"]) if "problem" in one else one["content"] for one in replies]
+        return contents
+
+    async def render_one(self, source: Source, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the content for one row of params. Raises TemplateError."""
+        (content,) = await self.render(source, [params])
+        if isinstance(content, Problem):
+            raise TemplateError(content)
+        return content
+
+    async def _call(self, source: Source, call: str, *arguments: Any) -> list[dict[str, Any]]:  # noqa: ANN401  JSON
+        content = json.dumps(source).encode()
+        if len(content) > MAX_BYTES:
+            zh = f"模板最多 {MAX_SOURCE_CHARACTERS} 个字符"
+            raise TemplateError(Problem("too_long", zh, f"a template has at most {MAX_SOURCE_CHARACTERS} characters"))
+        try:
+            reply = json.loads(await self._process.call(content, call, *arguments))
+        except BoundsExceededError as error:
+            zh, en = "处理模板所用的时间或内存超出限制，请简化", "it takes too much time or memory: make it simpler"
+            raise TemplateError(Problem("limit", zh, en)) from error
+        replies: list[dict[str, Any]] = reply if isinstance(reply, list) else [reply]
+        if call == "inspect" and "problem" in replies[0]:
+            raise TemplateError(Problem(**replies[0]["problem"]))
+        return replies
