@@ -2,7 +2,7 @@
 # One database; a role and a schema for each service, without rights on the others'. The script creates what is missing
 # and corrects what exists, so it may run again at any time, also on a cluster that is older than a service.
 # For a server of your own: PGHOST, PGPASSWORD and POSTGRES_USER name it and its administrator, IMSG_SECRETS the folder
-# that holds auth_db_password, history_db_password, callbacks_db_password, wechat_db_password and catalog_db_password; its pg_hba.conf stays as it is.
+# that holds auth_db_password, history_db_password, callbacks_db_password, wechat_db_password, catalog_db_password and scheduler_db_password; its pg_hba.conf stays as it is.
 set -eu
 secrets=${IMSG_SECRETS:-/run/imsg}
 
@@ -40,7 +40,7 @@ ask imsg <<-'SQL'
 	REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for service in auth history callbacks wechat catalog; do
+for service in auth history callbacks wechat catalog scheduler; do
 	# Read by psql itself: what stands on its command line is every process' to read.
 	IMSG_PASSWORD_FILE="$secrets/${service}_db_password"
 	export IMSG_PASSWORD_FILE
@@ -97,8 +97,8 @@ if [ -n "${PGDATA:-}" ]; then
 	cat >"$PGDATA/pg_hba.conf" <<-EOF
 		# TYPE DATABASE USER ADDRESS METHOD
 		local all $POSTGRES_USER trust
-		local imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog scram-sha-256
-		host imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog all scram-sha-256
+		local imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog,+imsg_scheduler scram-sha-256
+		host imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog,+imsg_scheduler all scram-sha-256
 	EOF
 	echo 'SELECT pg_reload_conf() \g /dev/null' | ask postgres
 fi

@@ -13,6 +13,7 @@ import imsg_auth.main
 import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_history.main
+import imsg_scheduler.main
 import imsg_wechat.main
 from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.callers import user
@@ -24,7 +25,7 @@ from imsg_web.service import Service
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
 SHARED = "the one key of all services, as it was before"
 
-OWNERS = ("auth", "history", "callbacks", "catalog", "wechat")
+OWNERS = ("auth", "history", "callbacks", "catalog", "scheduler", "wechat")
 
 
 def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
@@ -62,6 +63,7 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
     made = {
         "wechat": imsg_wechat.main.app(wechat),
         "catalog": imsg_catalog.main.app(catalog),
+        "scheduler": imsg_scheduler.main.app(imsg_scheduler.main.Settings(**settings, data_dir=tmp_path)),
         "auth": imsg_auth.main.app(auth),
         "history": imsg_history.main.app(history),
         "callbacks": imsg_callbacks.main.app(callbacks),

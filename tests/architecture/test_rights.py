@@ -17,6 +17,7 @@ SOURCES = {
     "history": "history/src",
     "callbacks": "callbacks/src",
     "catalog": "catalog/src",
+    "scheduler": "scheduler/src",
     **{channel.service: f"{channel.service}/src" for channel in CHANNELS},
 }
 

@@ -15,6 +15,7 @@ import imsg_catalog.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+import imsg_scheduler.main
 from imsg.stand_ins import leaves
 from imsg_channels import CHANNELS
 from imsg_channels.stand_in import At
@@ -62,6 +63,7 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
         "history": imsg_history.main.app(history),
         "callbacks": imsg_callbacks.main.app(callbacks),
         "catalog": imsg_catalog.main.app(imsg_catalog.main.Settings(**settings, data_dir=tmp_path)),
+        "scheduler": imsg_scheduler.main.app(imsg_scheduler.main.Settings(**settings, data_dir=tmp_path)),
         "gateway": imsg_gateway.main.app(imsg_gateway.main.Settings(**settings)),
         "sandbox": imsg_sandbox.main.app(sandbox),
     }
@@ -91,6 +93,7 @@ async def reason_of(service: Service, verb: str, path: str) -> str | None:
         ("history", "no_right"),
         ("callbacks", "no_right"),
         ("catalog", "no_right"),
+        ("scheduler", "no_right"),
         ("sandbox", "token_missing"),
         ("gateway", "token_missing"),
     ],
@@ -107,7 +110,7 @@ async def test_every_route_wants_a_key_or_a_token(services: dict[str, Service], 
     assert {route: answer for route, answer in answers.items() if answer != reason} == {}
 
 
-@pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog"])
+@pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog", "scheduler"])
 async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Service], owner: str) -> None:
     public = {(verb, path) for verb, path in routes(services[owner]) if path.startswith("/api/")}
     served = {(verb, path.replace("/api/v2/", "/api/")) for verb, path in routes(services["gateway"])}

@@ -11,6 +11,7 @@ import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_gateway.main
 import imsg_history.main
+import imsg_scheduler.main
 import imsg_smtp.main
 import imsg_wechat.main
 from imsg_runtime.key_strength import LEAST_KEY_BYTES
@@ -33,6 +34,7 @@ READERS = [
     ("history", "peer_keys__sender_smtp"),
     ("catalog", "service_key"),
     ("catalog", "peer_keys__gateway"),
+    ("scheduler", "service_key"),
     ("sender-smtp", "service_key"),
     ("sender-wechat", "service_key"),
 ]
@@ -50,8 +52,10 @@ def make_service(service: str, url: str, folder: Path, **given: Any) -> Service:
     if service == "callbacks":
         kept = {"secret_key": LONG, "database_url": f"sqlite:///{folder}/c.db", **common}
         return imsg_callbacks.main.app(imsg_callbacks.main.Settings(**kept))
-    if service == "catalog":
-        return imsg_catalog.main.app(imsg_catalog.main.Settings(**{"data_dir": folder, **common}))
+    if service in ("catalog", "scheduler"):
+        owner: Any = imsg_catalog.main if service == "catalog" else imsg_scheduler.main
+        made: Service = owner.app(owner.Settings(**{"data_dir": folder, **common}))
+        return made
     return make_sender(service, folder, common)
 
 

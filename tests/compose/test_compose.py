@@ -15,6 +15,7 @@ SERVICES = (
     "auth",
     "history",
     "catalog",
+    "scheduler",
     "callbacks",
     "console",
     *(channel.service for channel in CHANNELS),
@@ -157,7 +158,7 @@ def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(container
     containers.compose("stop", "sender-wechat")
     removed = "DROP SCHEMA wechat CASCADE; DROP OWNED BY imsg_wechat; DROP ROLE imsg_wechat"
     containers.compose("exec", "-T", "postgres", "psql", "-q", "-U", "imsg", "-d", "imsg", "-c", removed)
-    others = ["imsg_audit", "imsg_auth", "imsg_callbacks", "imsg_catalog", "imsg_history"]
+    others = ["imsg_audit", "imsg_auth", "imsg_callbacks", "imsg_catalog", "imsg_history", "imsg_scheduler"]
     assert roles().split() == others
 
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
@@ -170,7 +171,7 @@ def test_no_secret_shows_from_outside_a_container(containers: Containers) -> Non
     secrets = [containers.secret("auth", name) for name in names]
     seen = containers.compose("config") + json.dumps([containers.inspect(name) for name in (*SERVICES, *STORES)])
 
-    assert len(set(secrets)) == 8
+    assert len(set(secrets)) == 9
     assert [secret for secret in secrets if secret in seen] == []
 
 

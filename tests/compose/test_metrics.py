@@ -17,7 +17,16 @@ pytestmark = pytest.mark.timeout(1_200)
 
 IMAGE = "imsg-test-prometheus"
 
-SERVICES = {"gateway", "auth", "history", "callbacks", "catalog", "console", *(one.service for one in CHANNELS)}
+SERVICES = {
+    "gateway",
+    "auth",
+    "history",
+    "callbacks",
+    "catalog",
+    "scheduler",
+    "console",
+    *(one.service for one in CHANNELS),
+}
 
 METHODS = {channel.name for channel in CHANNELS}
 

@@ -13,6 +13,7 @@ PORTS = {
     "auth": 8000,
     "history": 8000,
     "catalog": 8000,
+    "scheduler": 8000,
     "callbacks": 8000,
     "console": 8000,
     "sandbox": 8000,
@@ -31,17 +32,18 @@ WITH_TABLES = {channel.service for channel in CHANNELS if channel.deployment and
 CALLED_BACK = {channel.service for channel in CHANNELS if channel.has_hooks}
 
 REACHED = {
-    "gateway": {"auth", "history", "catalog", "callbacks", "console", "sandbox", FOLLOWERS, *BROKERS},
-    "auth": {"gateway", "history", "catalog", "callbacks", FOLLOWERS, "postgres", *BROKERS},
-    "history": {"gateway", "auth", "catalog", "postgres", *SENDERS, *BROKERS},
+    "gateway": {"auth", "history", "catalog", "scheduler", "callbacks", "console", "sandbox", FOLLOWERS, *BROKERS},
+    "auth": {"gateway", "history", "catalog", "scheduler", "callbacks", FOLLOWERS, "postgres", *BROKERS},
+    "history": {"gateway", "auth", "catalog", "scheduler", "postgres", *SENDERS, *BROKERS},
     **{
         sender: {"history", "sandbox", *SENDERS - {sender}, *BROKERS}
         | ({"catalog"} if sender in CALLED_BACK else set())
         | ({"postgres"} if sender in WITH_TABLES else set())
-        | ({"gateway", "auth"} if sender == FOLLOWERS else set())
+        | ({"gateway", "auth", "scheduler"} if sender == FOLLOWERS else set())
         for sender in SENDERS
     },
-    "catalog": {"gateway", "auth", "history", "postgres", *CALLED_BACK, *BROKERS},
+    "catalog": {"gateway", "auth", "history", "scheduler", "postgres", *CALLED_BACK, *BROKERS},
+    "scheduler": {"gateway", "auth", "history", "catalog", "postgres", FOLLOWERS, *BROKERS},
     "callbacks": {"gateway", "auth", "postgres", *BROKERS},
     "console": {"gateway", "sandbox"},
     "sandbox": {"gateway", "console", *SENDERS},

@@ -10,7 +10,15 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-OWNERS = ("imsg_gateway", "imsg_auth", "imsg_history", "imsg_catalog", "imsg_callbacks", "imsg_wechat")
+OWNERS = (
+    "imsg_gateway",
+    "imsg_auth",
+    "imsg_history",
+    "imsg_catalog",
+    "imsg_scheduler",
+    "imsg_callbacks",
+    "imsg_wechat",
+)
 
 
 def list_routers(package: str) -> Iterator[APIRouter]:

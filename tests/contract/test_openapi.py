@@ -87,7 +87,7 @@ def answers() -> Iterator[dict[str, Any]]:
 
 NO_CONTENT = 204
 
-SOMETIMES = {"id", "segments", "timeline", "body", "body_base64", "quota", "left", "opens_at"}
+SOMETIMES = {"id", "segments", "due_at", "timeline", "body", "body_base64", "quota", "left", "opens_at"}
 """Fields of answers that are there only at times."""
 
 

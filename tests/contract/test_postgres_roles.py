@@ -15,6 +15,7 @@ from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
 from imsg_history.tables import audit
+from imsg_scheduler.migrations import MIGRATIONS as SCHEDULER
 from imsg_testing.postgres_roles import ADMINISTRATOR, SERVICES, DividedPostgres, run_divided
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
@@ -24,6 +25,7 @@ TABLES = {
     "callbacks": "endpoints",
     "wechat": "followers",
     "catalog": "suppressions",
+    "scheduler": "scheduled",
 }
 """A table of each service."""
 
@@ -37,6 +39,7 @@ def server() -> Iterator[DividedPostgres]:
         migrate(read_url(opened.url_of_service("wechat")), WECHAT)
         migrate(read_url(opened.url_of_service("callbacks")), CALLBACKS)
         migrate(read_url(opened.url_of_service("catalog")), CATALOG)
+        migrate(read_url(opened.url_of_service("scheduler")), SCHEDULER)
         yield opened
 
 

@@ -13,7 +13,15 @@ from pydantic import BaseModel, RootModel
 from imsg_channels import CHANNELS
 from imsg_web.request_models import RequestModel
 
-OWNERS = ("imsg_gateway", "imsg_auth", "imsg_history", "imsg_catalog", "imsg_callbacks", "imsg_wechat")
+OWNERS = (
+    "imsg_gateway",
+    "imsg_auth",
+    "imsg_history",
+    "imsg_catalog",
+    "imsg_scheduler",
+    "imsg_callbacks",
+    "imsg_wechat",
+)
 """Who reads bodies of clients, at first hand or relayed."""
 
 RUN = (".__main__", ".env")

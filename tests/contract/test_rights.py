@@ -20,6 +20,8 @@ from imsg_contract.topology import (
     INBOUND,
     OUTCOME,
     RECEIPT,
+    RESCHEDULE,
+    SCHEDULE,
     TOMBSTONES,
     Lane,
     Route,
@@ -122,6 +124,7 @@ async def test_a_service_reads_what_is_its_own_business(accounts: ServiceAccount
         "history": {"claims"},
         "callbacks": set(),
         "catalog": set(),
+        "scheduler": {"users"},
         "sender-wechat": {"claims", "WeChat's token"},
     }.get(service, {"claims"})
 
@@ -148,7 +151,7 @@ async def test_only_history_buries(accounts: ServiceAccounts, server: str, servi
 async def test_only_who_erases_by_itself_says_how_far_it_is(
     accounts: ServiceAccounts, server: str, service: str
 ) -> None:
-    erases = service in ("callbacks", "catalog", "sender-wechat")
+    erases = service in ("callbacks", "catalog", "scheduler", "sender-wechat")
 
     assert await may(accounts, server, service, "HSET", ERASED, "x", "1") == erases
 
@@ -286,6 +289,9 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         ),
         ("callbacks", Topology(methods=METHODS).suppressions),
         ("catalog", Topology(methods=METHODS).direct("imsg.history")),
+        *(("scheduler", Topology(methods=METHODS).new(key)) for key in (SCHEDULE, RECEIPT, CHANGE, EVENT)),
+        ("sender-smtp", Topology(methods=METHODS).new(SCHEDULE)),
+        ("gateway", Topology(methods=METHODS).new(RESCHEDULE)),
     ],
 )
 async def test_nobody_publishes_what_is_another_s_to_say(
@@ -313,6 +319,9 @@ async def test_nobody_publishes_what_is_another_s_to_say(
         ("catalog", "imsg.callbacks"),
         ("catalog", "imsg.history"),
         ("catalog", "imsg.sms.priority"),
+        ("scheduler", "imsg.smtp.normal"),
+        ("scheduler", "imsg.history"),
+        ("gateway", "imsg.schedule"),
     ],
 )
 async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, ServiceAccounts], service: str, queue: str) -> None:

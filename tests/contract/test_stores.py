@@ -20,13 +20,14 @@ from imsg_database.migrate import Migrations, migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.migrations import MIGRATIONS as HISTORY
 from imsg_runtime.settings import StartError
+from imsg_scheduler.migrations import MIGRATIONS as SCHEDULER
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 OPTIONS = DatabaseOptions("test", busy_timeout_s=1, statement_timeout_s=1)
 WITHIN_S = 60.0
-SERVICES = (AUTH, HISTORY, WECHAT, CATALOG, CALLBACKS)
+SERVICES = (AUTH, HISTORY, WECHAT, CATALOG, SCHEDULER, CALLBACKS)
 
 MIGRATION = """
 from alembic import op

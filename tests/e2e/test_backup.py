@@ -131,6 +131,7 @@ def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> N
             "wechat.db",
             "callbacks.db",
             "catalog.db",
+            "scheduler.db",
             "secrets/token_key",
             "secrets/secret_key",
         } <= names

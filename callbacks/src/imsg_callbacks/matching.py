@@ -5,6 +5,8 @@ from collections.abc import Collection
 from imsg_contract.wire import EventKind
 
 MESSAGE_EVENTS = (
+    "message.scheduled",
+    "message.cancelled",
     "message.sent",
     "message.delivered",
     "message.failed",

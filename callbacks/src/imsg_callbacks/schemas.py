@@ -12,6 +12,8 @@ from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time, read_whole_number
 
 EventName = Literal[
+    "message.scheduled",
+    "message.cancelled",
     "message.sent",
     "message.delivered",
     "message.failed",

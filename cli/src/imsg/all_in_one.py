@@ -17,6 +17,7 @@ import imsg_console.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+import imsg_scheduler.main
 from imsg import secrets, stand_ins, tombstones
 from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
@@ -86,6 +87,7 @@ MODELS: tuple[type[Common], ...] = (
     imsg_history.main.Settings,
     imsg_callbacks.main.Settings,
     imsg_catalog.main.Settings,
+    imsg_scheduler.main.Settings,
     *(main.Settings for main in SENDERS.values()),
     imsg_sandbox.main.Settings,
     imsg_console.main.Settings,
@@ -144,6 +146,7 @@ class RuntimeConfig:
             "wechat_url": "http://wechat",
             "callbacks_url": "http://callbacks",
             "catalog_url": "http://catalog",
+            "scheduler_url": "http://scheduler",
         }
 
 
@@ -205,13 +208,15 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
     history = imsg_history.main.app(load(imsg_history.main.Settings, **config.derive_settings("history")), apps)
     callbacks = imsg_callbacks.main.app(load(imsg_callbacks.main.Settings, **config.derive_settings("callbacks")), apps)
     catalog = imsg_catalog.main.app(load(imsg_catalog.main.Settings, **config.derive_settings("catalog")), apps)
+    scheduler = imsg_scheduler.main.app(load(imsg_scheduler.main.Settings, **config.derive_settings("scheduler")), apps)
     senders = {name: _sender(name, main, config, apps) for name, main in SENDERS.items()}
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.derive_settings("gateway")), apps)
-    apps.update(auth=auth, history=history, callbacks=callbacks, catalog=catalog, gateway=gateway, **senders)
+    owners = {"auth": auth, "history": history, "callbacks": callbacks, "catalog": catalog, "scheduler": scheduler}
+    apps.update(**owners, gateway=gateway, **senders)
     for service in sandbox:
         apps["sandbox"] = service
     console = _console(config, apps) if with_console else None
-    parts = (*sandbox, auth, history, callbacks, catalog, *senders.values(), gateway, *([console] if console else []))
+    parts = (*sandbox, *owners.values(), *senders.values(), gateway, *([console] if console else []))
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
         ("/u", catalog),

@@ -16,7 +16,7 @@ from imsg_runtime.settings import StartError, load, variable
 LOG = Path("valkey") / "appendonlydir"
 """Valkey's append-only files inside the data folder, under their default name."""
 
-DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "history.db")
+DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "scheduler.db", "history.db")
 """History is last: it must not be older than the others. Events that it has not recorded are still in Valkey."""
 
 PERCENTAGE = "auto-aof-rewrite-percentage"

@@ -23,6 +23,8 @@ from imsg_contract.topology import (
     PRICES,
     QUOTAS_OF_ALL,
     RECEIPT,
+    RESCHEDULE,
+    SCHEDULE,
     THRESHOLDS,
     TOMBSTONES,
     WRITABLE,
@@ -155,6 +157,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
     ),
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
     "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), PRICES, ERASED, recorded_key(ANY))),
+    "scheduler": RedisRights(reads=(user_key(ANY), TOMBSTONES), writes=(ERASED,)),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""
@@ -215,7 +218,7 @@ def _make_sender_rabbit_rights(channel: ChannelSpec) -> RabbitRights:
 _JOBS = rf"job\.({'|'.join(METHODS)})\.({_LANES})"
 
 AT_RABBIT: Mapping[str, RabbitRights] = {
-    "gateway": RabbitRights(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),
+    "gateway": RabbitRights(write="^imsg$", topics=f"^({_JOBS}|{SCHEDULE}|{CHANGE})$", tags=("management",)),
     "auth": RabbitRights(write="^imsg$", topics=f"^({CHANGE}|{EVENT}|job[.]smtp[.]normal)$"),
     "history": RabbitRights(
         configure=r"^imsg($|\.)",
@@ -230,6 +233,9 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
         topics=f"^({CHANGE}|{DEAD})$",
     ),
     "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
+    "scheduler": RabbitRights(
+        write="^imsg$", read=r"^imsg\.schedule$", topics=f"^({_JOBS}|{RESCHEDULE}|{OUTCOME}|{DEAD})$"
+    ),
     **{channel.service: _make_sender_rabbit_rights(channel) for channel in CHANNELS},
 }
 """History declares the queues for all services. Chunks and retries are published to `amq.default`: RabbitMQ lets a

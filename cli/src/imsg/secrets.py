@@ -53,6 +53,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "history_db_password": _make_password,
     "callbacks_db_password": _make_password,
     "catalog_db_password": _make_password,
+    "scheduler_db_password": _make_password,
     "wechat_db_password": _make_password,
     "wechat_secret": _make_wechat_token,
     "wechat_token": _make_wechat_token,

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class Message:
     """The sender of a mail, by its name in the settings."""
     reply_to: str | None = None
     """Where replies to a mail go, by its name in the settings."""
+    at: datetime | None = None
+    """When it is to be sent; without an offset by this computer's clock."""
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
@@ -52,6 +55,8 @@ class Message:
         for name in ("account", "reference", "expires_in", "category", "sender", "reply_to"):
             if (value := getattr(self, name)) is not None:
                 body[name] = value
+        if self.at is not None:
+            body["send_at"] = (self.at if self.at.tzinfo else self.at.astimezone()).isoformat()
         return body
 
 

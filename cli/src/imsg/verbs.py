@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -72,6 +73,14 @@ def send(  # noqa: PLR0917  typer reads the options from here
         str | None, typer.Option(help="Your own name for the request; `imsg query --reference` finds it.")
     ] = None,
     expires_in: Annotated[int | None, typer.Option(help="Lifetime in seconds, 30 to 172800.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            help="When it is to be sent, by this computer's clock unless it names an offset.",
+            show_default=False,
+        ),
+    ] = None,
     category: Annotated[
         str | None,
         typer.Option(help="code (a log-in code: first of all, for 10 min at most), notice or marketing."),
@@ -97,7 +106,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if not addresses:
         raise usage("no recipients: name some, or use --to-file with one recipient per line.")
     content = _content(method, subject, text, html)
-    message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to)
+    message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to, at)
     if category == "code":
         chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:

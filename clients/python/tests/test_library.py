@@ -403,6 +403,21 @@ def test_a_page_in_place_of_a_file_is_no_report() -> None:
             imsg.report_leak("imsg_live_x")
 
 
+def test_a_scheduled_request_is_moved_and_sent_at_its_time(imsg: Client) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        imsg.send_mail("later@example.com", "later", send_at=datetime(2026, 12, 1))  # noqa: DTZ001  what is refused
+    due = datetime.now(UTC) + timedelta(days=1)
+    accepted = imsg.send_mail("later@example.com", "later", "您好", send_at=due)
+    assert accepted.due_at is not None
+    assert abs(accepted.due_at - due) < timedelta(seconds=1)
+
+    imsg.move_request(accepted.id, datetime.now(UTC) + timedelta(seconds=1))
+
+    assert imsg.wait_until_settled(accepted.id).counts.sent == 1
+    with pytest.raises(Conflict):
+        imsg.move_request(accepted.id, due)
+
+
 def test_every_operation_that_needs_no_administrator_is_there(stack: Deployment, user: str) -> None:
     """Those of the server's own document that a user is not kept from for being none."""
     token = stack.token(user, PASSWORD)

@@ -14,7 +14,8 @@ from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnkn
 from imsg_contract.countries import find_country
 from imsg_contract.errors import Refusal
 from imsg_contract.magic_recipients import find_refusal
-from imsg_contract.topology import Lane, job_key
+from imsg_contract.send_times import write_time
+from imsg_contract.topology import SCHEDULE, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
 from imsg_gateway.costs import CostEstimator
@@ -94,9 +95,10 @@ class Acceptor:
         """
         method, kind = draft.method.name, kind_of(draft)
         self._providers.check(method)
-        self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))
+        if draft.due_at is None:
+            self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))
         now = self._now()
-        expires_at = now + (draft.lifetime or draft.method.lifetime)
+        expires_at = (draft.due_at or now) + (draft.lifetime or draft.method.lifetime)
         stored, content_at = _split_off(draft)
         write = partial(
             encode,
@@ -112,9 +114,7 @@ class Acceptor:
         body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
-        answer: dict[str, Any] = {"id": request, "count": len(draft.recipients), "cost": self._costs.estimate(draft)}
-        if draft.total_segments is not None:
-            answer["segments"] = draft.total_segments
+        answer = _make_answer(draft, request) | {"cost": self._costs.estimate(draft)}
         cost = Cost(
             len(draft.recipients),
             kind,
@@ -138,7 +138,7 @@ class Acceptor:
                 await self._store(request, stored, expires_at)
             if reservation is not None:
                 await reservation.keep(body, answer)
-            await self.publish(method, lane, body, request)
+            await self.publish(job_key(method, lane) if draft.due_at is None else SCHEDULE, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._refund(charged)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
@@ -154,8 +154,8 @@ class Acceptor:
             return None
         return await self._caps.prepare(cost.method, draft.category, owner.user_id, draft.recipients[0].address)
 
-    async def publish(self, method: str, lane: Lane, body: bytes, request: str, *, is_repeat: bool = False) -> None:
-        """Publish a Job; repeat it for a while where the outcome is unknown.
+    async def publish(self, key: str, body: bytes, request: str, *, is_repeat: bool = False) -> None:
+        """Publish a Job under a routing key; repeat it for a while where the outcome is unknown.
 
         Raises Refusal not_accepted, broker_blocked, outcome_unknown.
 
@@ -163,7 +163,7 @@ class Acceptor:
         request may have been.
         """
         bind(request=request)
-        route = self._broker.topology.new(job_key(method, lane))
+        route = self._broker.topology.new(key)
         loop = asyncio.get_running_loop()
         may_be_kept = is_repeat
         end: float | None = None
@@ -218,6 +218,15 @@ class Acceptor:
         except (RedisUnavailable, RedisRefused) as away:
             # A request that was not accepted stays charged until its window ends.
             self._refund_problem.note(away)
+
+
+def _make_answer(draft: Draft, request: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"id": request, "count": len(draft.recipients)}
+    if draft.total_segments is not None:
+        answer["segments"] = draft.total_segments
+    if draft.due_at is not None:
+        answer["due_at"] = write_time(draft.due_at)
+    return answer
 
 
 def _refuse_magic(draft: Draft, cost: Cost, zone: tzinfo, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """The check of a send's fields: it makes a draft, of which nothing is accepted yet."""
 
-from collections.abc import Awaitable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from imsg_channels import BY_NAME, content, refuse_method
@@ -20,6 +20,7 @@ from imsg_gateway.fields import (
     SENDER_FIELDS,
     add_names,
     read_category,
+    read_due_at,
     read_lifetime,
     read_names,
     read_provider,
@@ -86,6 +87,8 @@ class Draft(NamedTuple):
     default_category: Category | None = None
     """The user's default category, by which a request of v1 was read."""
     shares: Sequence[Share] = ()
+    due_at: datetime | None = None
+    """When it is to be sent, where that is later than now."""
 
     @property
     def sender(self) -> str | None:
@@ -104,12 +107,15 @@ class DraftReader:
         limits: RoutedLimits,
         names: PublishedNames,
         accounts: tuple[str, ...],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._recipients = recipients
         self._files = files
         self._limits = limits
         self._names = names
         self._accounts = accounts
+        self._now = now
 
     async def read(
         self, fields: Mapping[str, Any], credential: Credential, *, may_have_nul: bool, is_v2: bool
@@ -150,6 +156,7 @@ class DraftReader:
         account = self._read_account(fields.get("account"), method)
         category = credential.default_category
         reference, lifetime, names = None, LIFETIME_OF_CODES if category is Category.CODE else None, dict[str, str]()
+        due_at = read_due_at(fields, self._now()) if is_v2 else None
         provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
@@ -189,6 +196,7 @@ class DraftReader:
             provider=provider,
             is_test=credential.is_test,
             default_category=None if is_v2 else category,
+            due_at=due_at,
         )
         return _count(draft, counted), found
 

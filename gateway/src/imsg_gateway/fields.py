@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from imsg_channels.one_line import has_control
 from imsg_channels.spec import ChannelSpec
+from imsg_contract.send_times import read_send_at
 from imsg_contract.wire import Category, Content
 from imsg_web.responses import refuse_value
 
@@ -94,6 +95,14 @@ def read_category(fields: Mapping[str, Any]) -> Category:
             "it must be code, notice or marketing",
         )
     return Category(category)
+
+
+def read_due_at(fields: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a message is to be sent; None: at once. Raises Refusal wrong_type, no_offset, too_far, in_past."""
+    if (given := fields.get("send_at")) is None:
+        return None
+    send_at = read_send_at(given, now)
+    return send_at if send_at > now else None
 
 
 def read_lifetime(fields: Mapping[str, Any], category: Category) -> timedelta | None:

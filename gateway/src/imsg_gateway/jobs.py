@@ -67,6 +67,7 @@ def encode(
             ],
             "recipients": draft.recipients,
             "accepted_at": accepted_at,
+            **({} if draft.due_at is None else {"due_at": draft.due_at}),
             "expires_at": expires_at,
             "extended_s": 0,
             "attempt": 1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from imsg_contract import api_keys, roles
-from imsg_contract.api_keys import ApiKey, CachedKey
+from imsg_contract.api_keys import SEND, SEND_BY_ANY, ApiKey, CachedKey
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category
 from imsg_gateway.credentials import MAX_ROUNDS, MAX_VERDICTS, Credential, Owner
@@ -187,7 +187,10 @@ class KeyCredential(Credential):
 
     def _check_scope(self) -> None:
         assert self._verdict is not None  # noqa: S101  whoever asks has authenticated
-        if self._required is not None and self._required not in self._verdict.key.scopes:
+        scopes = self._verdict.key.scopes
+        if self._required == SEND_BY_ANY and any(scope.startswith(SEND) for scope in scopes):
+            return
+        if self._required is not None and self._required not in scopes:
             raise Refusal("no_scope", scope=self._required)
 
     def _is_from_network(self, key: CachedKey) -> bool:

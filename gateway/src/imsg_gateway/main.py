@@ -88,6 +88,8 @@ class Settings(Common):
     """The URL of callbacks."""
     catalog_url: str = "http://catalog:8000"
     """The URL of catalog."""
+    scheduler_url: str = "http://scheduler:8000"
+    """The URL of scheduler, which keeps what is to be sent later."""
     token_key: Keys = ()
     """Signs the tokens of users. The first key signs, all verify."""
     max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
@@ -128,12 +130,20 @@ class _Peers(NamedTuple):
     wechat: Peer
     catalog: Peer
     callbacks: Peer
+    scheduler: Peer
 
 
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> GatewayApp:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url, probes_alarms=True))
-    urls = (settings.auth_url, settings.history_url, settings.wechat_url, settings.catalog_url, settings.callbacks_url)
+    urls = (
+        settings.auth_url,
+        settings.history_url,
+        settings.wechat_url,
+        settings.catalog_url,
+        settings.callbacks_url,
+        settings.scheduler_url,
+    )
     connections = [service_client.connect(url, settings.service_key, apps) for url in urls]
     peers = _Peers(*[await stack.enter_async_context(connection) for connection in connections])
     owners: Mapping[Owner, Peer] = {
@@ -141,6 +151,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         "history": peers.history,
         "catalog": peers.catalog,
         "callbacks": peers.callbacks,
+        "scheduler": peers.scheduler,
         "wechat": peers.wechat,
     }
     zone = ZoneInfo(settings.timezone)

@@ -14,7 +14,7 @@ from imsg_web.callers import Caller
 from imsg_web.responses import JSON
 from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 
-Owner = Literal["auth", "history", "callbacks", "catalog", "wechat"]
+Owner = Literal["auth", "history", "callbacks", "catalog", "scheduler", "wechat"]
 
 CHANGE_TIMEOUT_S = 15.0
 """For what changes something: a log-in that is being slowed waits 5 s, and of a change that is given up nobody knows

@@ -14,6 +14,7 @@ from pydantic.config import JsonDict
 from imsg_channels import CHANNELS, METHODS
 from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
+from imsg_contract.send_times import EXAMPLE
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_limits.quota import Per, Scope, Unit
@@ -106,6 +107,16 @@ class SendRequest(RequestModel):
             description="Seconds for which it is tried, instead of its method's time; of a `code` 600 at most.",
         ),
     ] = None
+    send_at: Annotated[
+        str | None,
+        Field(
+            description=(
+                "When it is to be sent: RFC 3339 with an offset, at most 30 days ahead. Up to 5 minutes ago is at "
+                "once. `expires_in` counts from then."
+            ),
+            json_schema_extra={"format": "date-time", "examples": [EXAMPLE]},
+        ),
+    ] = None
 
 
 class MailRequest(SendRequest):
@@ -162,14 +173,15 @@ class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):
     """POST /api/v2/messages."""
 
 
-def _let_segments_be_absent(schema: JsonDict) -> None:
-    schema["required"] = [name for name in cast("list[str]", schema["required"]) if name != "segments"]
+def _let_be_absent(schema: JsonDict) -> None:
+    absent = ("segments", "due_at")
+    schema["required"] = [name for name in cast("list[str]", schema["required"]) if name not in absent]
 
 
 class SendAnswer(Success):
     """The broker has the request on durable storage; message n of it is `id-n`."""
 
-    model_config = ConfigDict(json_schema_extra=_let_segments_be_absent)
+    model_config = ConfigDict(json_schema_extra=_let_be_absent)
 
     id: RequestId
     count: Annotated[int, Field(ge=1, description="Messages, after duplicates.")]
@@ -181,6 +193,14 @@ class SendAnswer(Success):
         int,
         # Absent or a number, never null: the schema does not show the default.
         Field(default_factory=lambda: 1, ge=1, description="In all, with sms only."),
+    ]
+    due_at: Annotated[
+        str,
+        Field(
+            default_factory=str,
+            description="When it is to be sent, where that is later.",
+            json_schema_extra={"format": "date-time"},
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from imsg_channels import BY_NAME
 from imsg_channels.content import fields as content_fields
 from imsg_contract.errors import Refusal
+from imsg_contract.topology import SCHEDULE, job_key
 from imsg_contract.wire import Content, Job
 from imsg_gateway.accept import Accepted, Acceptor
 from imsg_gateway.credentials import MAX_ROUNDS, Credential, DefaultCategoryChanged, Owner
@@ -137,7 +138,8 @@ class SendHandler:
     async def _publish_kept(self, kept: StoredAnswer) -> None:
         """Publish what an earlier try had counted and kept: the same bytes, the same id."""
         job = Job.model_validate_json(kept.job)
-        await self._acceptor.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
+        key = SCHEDULE if job.is_scheduled else job_key(job.method, job.lane)
+        await self._acceptor.publish(key, kept.job, job.request, is_repeat=True)
 
     async def _accept(
         self, credential: Credential, read: Read, request: str, reservation: Reservation | None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN
 from imsg_database.arrays import is_one_of
 from imsg_database.engines import is_postgres
 from imsg_history import redaction
@@ -13,7 +13,7 @@ from imsg_history.tables import IS_CODE_WITH_CONTENT, attachments, dead, jobs, m
 
 _IS_SETTLED = ~exists().where(
     messages.c.request == requests.c.request,
-    messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+    messages.c.status.in_(OPEN),
 )
 
 SLICE = 1_000

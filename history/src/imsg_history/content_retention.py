@@ -7,7 +7,7 @@ from functools import partial
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN
 from imsg_history import redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id
@@ -59,7 +59,7 @@ class ContentRetention:
         )
         is_open = exists().where(
             messages.c.request == requests.c.request,
-            messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+            messages.c.status.in_(OPEN),
         )
         query = (
             select(requests.c.request)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.mentions import find_mentions
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN, Status
 from imsg_history import batch_redaction, day_facts, redaction
 from imsg_history.batch_redaction import ErasedPeople
 from imsg_history.database import Database
@@ -43,7 +43,6 @@ SLICE = 1_000
 DEAD_LETTERS = 20
 """Dead letters of one read: each may have 4 MiB."""
 
-OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
 
 FIRST_POSITION: tuple[str, int] = ("0" * 32, -1)
 
@@ -91,7 +90,7 @@ class Eraser:
         was_theirs = exists().where(
             messages.c.request == attachments.c.request, messages.c.erased_at.in_(list(until.values()))
         )
-        is_open = exists().where(messages.c.request == attachments.c.request, messages.c.status.in_(OPEN_STATUSES))
+        is_open = exists().where(messages.c.request == attachments.c.request, messages.c.status.in_(OPEN))
         query = select(attachments.c.request, attachments.c.sha256).where(was_theirs, ~is_open)
         count = 0
         for row in await self._database.fetch(query):
@@ -261,7 +260,7 @@ async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: A
     is_open = select(messages.c.n).where(
         messages.c.request == name,
         messages.c.address.not_in(list(people)),
-        messages.c.status.in_(OPEN_STATUSES),
+        messages.c.status.in_(OPEN),
     )
     if left is None or redaction.mentions(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
         await connection.execute(delete(jobs).where(jobs.c.request == name))

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_broker.port import Broker, Unreachable
 from imsg_channels import CHANNELS
 from imsg_contract.topology import ERASED, Lane
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.eraser import Eraser
@@ -59,7 +59,11 @@ HISTORY = "history"
 FOLLOWER_CHANNELS = tuple(channel for channel in CHANNELS if channel.has_accounts)
 """Channels whose senders keep followers: they erase them, and write their progress to `ERASED`."""
 
-OTHER_SERVICES = {"callbacks": "events of callbacks", "catalog": "suppressions of catalog"}
+OTHER_SERVICES = {
+    "callbacks": "events of callbacks",
+    "catalog": "suppressions of catalog",
+    "scheduler": "jobs of scheduler",
+}
 """Services that erase people from their own tables and queues, and write their progress to `ERASED`."""
 
 Remaining = dict[str, str | None]
@@ -257,9 +261,7 @@ class ErasureProgress:
         A sender still has to report the erased message, or others wait for the same content, which may name the person.
         """
         of_request = messages.alias("of_request")
-        is_under_way = messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]) | (
-            (messages.c.erased_at == at) & (messages.c.rank == DEAD_RANK)
-        )
+        is_under_way = messages.c.status.in_(OPEN) | ((messages.c.erased_at == at) & (messages.c.rank == DEAD_RANK))
         query = (
             select(messages.c.n)
             .join(of_request, of_request.c.request == messages.c.request)

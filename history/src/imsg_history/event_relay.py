@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import EVENT, Lane
-from imsg_contract.wire import Event, EventKind, Events, Status, message_id
+from imsg_contract.wire import OPEN, Event, EventKind, Events, Status, message_id
 from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
 from imsg_database.unavailable import DatabaseUnavailable
@@ -46,8 +46,6 @@ ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.va
 
 UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None, "test": False}
 """What events say of a request that maintenance has deleted."""
-
-OPEN_STATUSES = (Status.QUEUED.value, Status.RETRYING.value)
 
 
 class RelayMetrics:
@@ -248,7 +246,7 @@ def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElem
 
 async def _count_settled(connection: AsyncConnection, names: Collection[str]) -> dict[str, Counter[str]]:
     """Count the messages of the settled ones of these requests by status."""
-    is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(OPEN_STATUSES))
+    is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(OPEN))
     settled = select(requests.c.request).where(_is_among(connection, names), ~is_open)
     query = (
         select(messages.c.request, messages.c.status, func.count().label("count"))

@@ -10,14 +10,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN, Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
 from imsg_history.code_redaction import SLICE as CODES
 from imsg_history.code_redaction import redact_codes
 from imsg_history.content_retention import ContentRetention
 from imsg_history.database import BadRow, Database
-from imsg_history.ids import first_id, time_of
+from imsg_history.ids import first_id
 from imsg_history.migrations import MIGRATIONS
 from imsg_history.partitions import Partition
 from imsg_history.reply_matching import ReplyMatcher
@@ -47,6 +47,9 @@ JOB_RETENTION = timedelta(days=4)
 
 HAS_DELETE_OLD_AUDIT = "SELECT to_regprocedure('delete_old_audit(timestamptz)') IS NOT NULL"
 """Whether there is the function that deploy/postgres/roles.sh makes."""
+
+FIRST_QUEUED = 200
+"""Queued messages of a method among which the oldest is searched; those that were scheduled have the oldest ids."""
 
 SLICE = 1_000
 """Rows deleted in one transaction, so that writers do not wait long."""
@@ -139,7 +142,7 @@ class Maintenance:
         await self._delete_rows(report_parts, ~is_kept)
         unsettled = exists().where(
             messages.c.request == jobs.c.request,
-            messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+            messages.c.status.in_(OPEN),
         )
         await self._delete_rows(jobs, (jobs.c.request < first_id(now - JOB_RETENTION)) & ~unsettled)
         await self._delete_rows(jobs, jobs.c.request < oldest)
@@ -167,14 +170,15 @@ class Maintenance:
         """Measure the age of each channel's oldest message, which RabbitMQ does not know of a queue."""
         now = self.now()
         for method in self.stuck_jobs.broker.topology.methods:
-            oldest = (
-                select(messages.c.request)
+            first = (
+                select(messages.c.at)
                 .where(messages.c.method == method, messages.c.status == Status.QUEUED.value)
                 .order_by(messages.c.request)
-                .limit(1)
+                .limit(FIRST_QUEUED)
+                .subquery()
             )
-            request = await self.database.scalar(oldest)
-            age = now - time_of(request) if request is not None else timedelta()
+            oldest = await self.database.scalar(select(func.min(first.c.at)))
+            age = now - oldest if oldest is not None else timedelta()
             self.metrics.oldest.labels(method).set(max(age.total_seconds(), 0.0))
 
     async def _find_agreed_time(self) -> datetime:

@@ -40,13 +40,13 @@ from imsg_history.records import (
 RANK = {status: rank * 10 for status, rank in RANKS.items()}
 """The ranks of the wire, with room between them. A new status needs a rank in `wire.RANKS` alone."""
 
-DEAD_RANK = 15
+DEAD_RANK = 25
 """`failed` by a dead letter: above `retrying`, below every result that a channel reports."""
 
 NO_ATTEMPT = 0
 """The attempt of an outcome that settled a message without any attempt."""
 
-UNTRIED_RANK = 16
+UNTRIED_RANK = 26
 """`expired` without any attempt: below every result of a provider, in case the message is sent all the same."""
 
 DEAD_LETTER = "dead_letter"
@@ -124,10 +124,12 @@ class MergedBatch:
         job = accepted.job
         if self._is_late(job.request):
             return
-        self.requests[job.request] = _request_row(job, self.zone)
-        self.jobs[job.request] = JobRow(job.request, accepted.body)
-        for row in _message_rows(job, Status.QUEUED, RANK[Status.QUEUED], utc(job.accepted_at), 0):
-            self._add_message(row)
+        row, known = _request_row(job, self.zone), self.requests.get(job.request)
+        if known is None or job.request not in self.jobs or row.version >= known.version:
+            self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, accepted.body)
+        status = Status.SCHEDULED if job.is_scheduled else Status.QUEUED
+        for message in _message_rows(job, status, RANK[status], utc(job.queued_at), 0):
+            self._add_message(message)
 
     def _add_outcome(self, outcome: Outcome) -> None:
         if self._is_late(outcome.request):
@@ -279,6 +281,9 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         job.user_id,
         clean_optional(job.key, MAX_NAME),
         clean_optional(job.department, MAX_NAME),
+        None if job.due_at is None else utc(job.due_at),
+        job.moves,
+        None if job.released_at is None else utc(job.released_at),
     )
 
 

@@ -1,5 +1,6 @@
 """The queries and bodies that history takes. Their fields are read by `query_fields`, which refuses what is wrong."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -44,6 +45,11 @@ MAX_WAIT_S = 60
 WINDOW = 10_000
 """Messages that one page searches for a part of a recipient: no index knows parts."""
 
+SHOWN_IN_V1: Mapping[Status, Status] = {Status.SCHEDULED: Status.QUEUED, Status.CANCELLED: Status.EXPIRED}
+"""Statuses that v1 has not → what it shows in their place."""
+
+V1_STATUSES = tuple(status for status in Status if status not in SHOWN_IN_V1)
+
 _NO_NUL = r"^[^\u0000]*$"
 _BEFORE = "`next` of the page before."
 _ID = "^[0-9a-fA-F]{32}(-(0|[1-9][0-9]{0,8}))?$"
@@ -60,6 +66,16 @@ def _read_named_time(text: str, info: ValidationInfo) -> datetime:
 def _refuse_bucket(text: str) -> str:
     if text not in {"hour", "day"}:
         raise refuse_value("bucket", "应为 hour 或 day", "it must be hour or day")
+    return text
+
+
+def _read_v1_status(text: str) -> str:
+    return read_status(text, V1_STATUSES)
+
+
+def _refuse_state(text: str) -> str:
+    if text != Status.SCHEDULED:
+        raise Refusal("wrong_type", field="state", why_zh="应为 scheduled", why_en="it must be scheduled")
     return text
 
 
@@ -106,7 +122,9 @@ class V1MessagesQuery(BaseModel):
     ] = None
     username: Username = None
     method: MethodName = None
-    status: Annotated[str | None, BeforeValidator(read_status), _text(enum=[status.value for status in Status])] = None
+    status: Annotated[
+        str | None, BeforeValidator(_read_v1_status), _text(enum=[status.value for status in V1_STATUSES])
+    ] = None
     to: Annotated[
         str | None,
         BeforeValidator(lambda text: read_address(text, "to")),
@@ -120,7 +138,7 @@ class V1MessagesQuery(BaseModel):
     @property
     def statuses(self) -> tuple[Status, ...]:
         """Any of these; none: all."""
-        return tuple(dict.fromkeys(map(Status, self.status.split(",")))) if self.status else ()
+        return tuple(status for status in Status if self.status and SHOWN_IN_V1.get(status, status) == self.status)
 
 
 class MessagesQuery(V1MessagesQuery):
@@ -166,6 +184,26 @@ class MessagesQuery(V1MessagesQuery):
             ),
         ),
     ] = None
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Any of these; none: all."""
+        return tuple(dict.fromkeys(map(Status, self.status.split(",")))) if self.status else ()
+
+
+class RequestsQuery(MessagesQuery):
+    """The query of GET /api/v2/requests."""
+
+    state: Annotated[
+        str | None,
+        BeforeValidator(_refuse_state),
+        _text(enum=[Status.SCHEDULED.value], description="Those that wait for their time; in place of `status`."),
+    ] = None
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Any of these; none: all."""
+        return super().statuses if self.state is None else (Status(self.state),)
 
 
 class RepliesQuery(BaseModel):

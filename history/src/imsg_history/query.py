@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -19,7 +20,7 @@ from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
-from imsg_history.queries import WINDOW, MessagesQuery, V1MessagesQuery
+from imsg_history.queries import SHOWN_IN_V1, WINDOW, MessagesQuery, V1MessagesQuery
 from imsg_history.resending import find_resent
 from imsg_history.statements import MessageFilter, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
@@ -44,8 +45,14 @@ class MessageQuery:
 
     async def find_v1(self, query: V1MessagesQuery, caller: Caller) -> Page:
         """Find a page with the keys of the interface document alone. Raises Refusal no_right, DatabaseUnavailable."""
-        wanted = MessageFilter.build(MessagesQuery.model_construct(**dict(query)), caller)
-        return await self._database.read(lambda connection: self._find(connection, wanted))
+        wanted = MessageFilter.build(
+            MessagesQuery.model_construct(**dict(query) | {"status": ",".join(query.statuses) or None}), caller
+        )
+        page = await self._database.read(lambda connection: self._find(connection, wanted))
+        for message in page.rows:
+            for shown in (message, *message.get("timeline", ())):
+                shown["status"] = SHOWN_IN_V1.get(shown["status"], shown["status"])
+        return page
 
     async def find(self, query: MessagesQuery, caller: Caller, prices: PriceList) -> Page:
         """Find a page, with what each message costs. Raises Refusal no_right, DatabaseUnavailable."""
@@ -90,6 +97,7 @@ class MessageQuery:
                 message["test"] = of[row.request].lane == Lane.TEST
                 message["cost"] = _find_cost(row, of[row.request], prices)
                 message["resent_as"] = resent.get((row.request, row.address), [])
+                message["due_at"] = _write_time(of[row.request].due_at)
         if not wanted.sees_content:
             shown = [message | NO_CONTENT for message in shown]
         if query.id and query.id.n is not None and shown:
@@ -214,6 +222,10 @@ def _find_cost(row: Row[Any], request: Row[Any], prices: PriceList) -> dict[str,
         return None
     cost = Counted.of(row).find_cost(prices, row.method, request.day, request.segments)
     return None if cost is None else show_cost(cost)
+
+
+def _write_time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:

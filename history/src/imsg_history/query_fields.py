@@ -1,6 +1,7 @@
 """The fields of queries: each is read from its text, or refused with a sentence in both languages."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -51,10 +52,10 @@ def read_method(text: str) -> str:
     return text
 
 
-def read_status(text: str) -> str:
-    """Read one status. Raises Refusal."""
-    if text not in list(Status):
-        raise refuse_value("status", f"应为 {'、'.join(Status)} 之一", f"it must be one of {', '.join(Status)}")
+def read_status(text: str, statuses: Sequence[Status]) -> str:
+    """Read one of these statuses. Raises Refusal."""
+    if text not in statuses:
+        raise refuse_value("status", f"应为 {'、'.join(statuses)} 之一", f"it must be one of {', '.join(statuses)}")
     return text
 
 

@@ -46,6 +46,14 @@ class RequestRow:
     user_id: str | None = None
     key: str | None = None
     department: str | None = None
+    due_at: datetime | None = None
+    moves: int = 0
+    released_at: datetime | None = None
+
+    @property
+    def version(self) -> tuple[bool, int]:
+        """Which of two jobs of one scheduled request says when it goes: the higher one."""
+        return self.released_at is not None, self.moves
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,11 +136,16 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
     return _row(row, first, counts[name])
 
 
+STATES = (Status.SCHEDULED, Status.QUEUED)
+"""States that are named as the one status of all messages that were not cancelled."""
+
+
 def state_of(counts: Counter[Status]) -> str:
     """Return the state of a request by the statuses of its messages."""
     if all(status in SETTLED for status in counts):
         return "settled"
-    return "queued" if set(counts) == {Status.QUEUED} else "sending"
+    waiting = {status for status in counts if status is not Status.CANCELLED}
+    return "sending" if len(waiting) > 1 or waiting.isdisjoint(STATES) else waiting.pop().value
 
 
 async def _show(connection: AsyncConnection, first: Mapping[str, Row[Any]]) -> list[dict[str, Any]]:
@@ -179,4 +184,5 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "state": state_of(counts),
         "counts": {status.value: counts[status] for status in Status},
         "created_at": rfc3339(time_of(request.request)),
+        "due_at": None if request.due_at is None else rfc3339(request.due_at),
     }

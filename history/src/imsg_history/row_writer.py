@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, func, null, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import SETTLED, Category
+from imsg_contract.wire import SETTLED, Category, Status
 from imsg_database.arrays import as_parameters, insert_rows
 from imsg_database.inserts import Insert, insert_into
-from imsg_history import batch_redaction, day_facts
+from imsg_history import batch_redaction, day_facts, due_times
 from imsg_history.batch_redaction import ErasedPeopleFinder
 from imsg_history.code_redaction import redact_codes
 from imsg_history.merge import MergedBatch
@@ -61,7 +61,7 @@ RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "eve
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
 """Columns that tell of a person: a message whose recipient was erased keeps them as they are."""
 
-EVENT_STATUSES = frozenset(status.value for status in SETTLED)
+EVENT_STATUSES = frozenset(status.value for status in SETTLED | {Status.SCHEDULED})
 """The statuses that callbacks gets events of."""
 
 EVENT_COLUMNS = (
@@ -121,6 +121,7 @@ class RowWriter:
             await batch_redaction.redact_messages(connection, batch, erased)
         await self.insert_new(connection, requests, _in_order(batch.requests))
         await self.insert_new(connection, jobs, _in_order(batch.jobs))
+        await due_times.update_scheduled(connection, batch)
         changes = await self.raise_status(connection, _in_order(batch.messages))
         await self.insert_new(connection, attempts, _in_order(batch.attempts))
         if erased is not None:

@@ -6,7 +6,10 @@ from pydantic import ConfigDict, Field
 
 from imsg_web.schemas import AnswerPart, CostShape, Success
 
-StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
+V1StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
+StatusName = Literal[
+    "scheduled", "queued", "retrying", "cancelled", "uncertain", "sent", "failed", "expired", "delivered"
+]
 
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -17,6 +20,9 @@ AsOf = Annotated[
     Time | None,
     Field(description="Up to when everything is recorded: now, where nothing waits to be. null: not known yet."),
 ]
+
+
+DueAt = Annotated[Time | None, Field(description="When it is to be sent; null: at once.")]
 
 
 def _allow_absent(*fields: str) -> ConfigDict:
@@ -92,10 +98,25 @@ class MessageShape(AnswerPart):
     timeline: Annotated[list[AttemptShape], Field(default_factory=list, description="With `id=REQUEST-N` only.")]
 
 
+class V1AttemptShape(AttemptShape):
+    """One line of a time-line: an attempt, or (attempt null) an end without one, a receipt, complaint, dead letter."""
+
+    status: V1StatusName
+
+
+class V1MessageShape(MessageShape):
+    """One message: one recipient of a request."""
+
+    status: V1StatusName
+    timeline: Annotated[  # type: ignore[assignment]  # narrower, and only read
+        list[V1AttemptShape], Field(default_factory=list, description="With `id=REQUEST-N` only.")
+    ]
+
+
 class QueryAnswer(Success):
     """A page of messages."""
 
-    messages: list[MessageShape]
+    messages: list[V1MessageShape]
     next: str | None
 
 
@@ -117,6 +138,7 @@ class ListedShape(MessageShape):
     test: IsTest
     cost: Annotated[CostShape | None, Field(description="null: nothing, or no price is known.")]
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
+    due_at: DueAt
 
 
 class MessagesAnswer(Success):
@@ -130,8 +152,10 @@ class MessagesAnswer(Success):
 class CountsShape(AnswerPart):
     """How many messages of a request have each status."""
 
+    scheduled: int
     queued: int
     retrying: int
+    cancelled: int
     uncertain: int
     sent: int
     failed: int
@@ -140,7 +164,7 @@ class CountsShape(AnswerPart):
 
 
 RequestState = Annotated[
-    Literal["queued", "sending", "settled"],
+    Literal["scheduled", "queued", "sending", "settled"],
     Field(description="settled: every message has a status that only a receipt still moves."),
 ]
 
@@ -167,6 +191,7 @@ class RequestShape(AnswerPart):
     state: RequestState
     counts: CountsShape
     created_at: Time
+    due_at: DueAt
 
 
 class RequestAnswer(RequestShape, Success):

@@ -137,6 +137,8 @@ class StuckJobs:
             select(jobs.c.request, jobs.c.body, jobs.c.repeats)
             .join(requests, requests.c.request == jobs.c.request)
             .where(jobs.c.request.in_(select(stuck.c.request)), requests.c.lane == lane.value, or_(*is_due))
+            # A scheduled request is as old as its release, not as its id.
+            .where(or_(requests.c.released_at.is_(None), requests.c.released_at < time_of(bounds.untried)))
             .order_by(jobs.c.request)
             .limit(BATCH)
         )
@@ -192,7 +194,7 @@ async def _find_tried(connection: AsyncConnection, names: Sequence[str]) -> dict
 async def _find_newest_tried(connection: AsyncConnection, method: str, lane: Lane) -> str | None:
     """Find the newest request of a lane that has had an attempt, among the method's newest messages."""
     newest = None
-    for status in frozenset(Status) - {Status.QUEUED}:
+    for status in frozenset(Status) - {Status.SCHEDULED, Status.QUEUED}:
         tried = select(messages.c.request).where(
             messages.c.method == method, messages.c.status == status.value, messages.c.attempts > 0
         )

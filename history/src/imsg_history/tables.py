@@ -116,6 +116,9 @@ requests = Table(
     Column("resend_of", Text),
     Column("accepted_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("due_at", Moment),  # when it is to be sent, where the client names a time
+    Column("moves", Integer, nullable=False),  # how often the client changed it
+    Column("released_at", Moment),  # when scheduler handed it to its channel
     Column("reference", Text),  # the client's own name for it
     Column("user_id", RequestId),
     Column("category", Text, nullable=False),

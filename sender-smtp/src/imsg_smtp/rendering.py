@@ -120,7 +120,7 @@ class Renderings:
             mail,
             sender,
             job.request,
-            job.accepted_at,
+            job.released_at or job.accepted_at,
             self._begin_signing,
             unsubscribe=unsubscribe,
             sign_name=self._sign_name,

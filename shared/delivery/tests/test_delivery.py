@@ -252,7 +252,7 @@ async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_b
             kept = [await redis.call("HGET", f"imsg:ledger:{one.name}", "0") for one in jobs]
     assert endings == [Disposition.DONE] * 4
     assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
-    assert all(entry.startswith(b"s 3 ") for entry in kept)
+    assert all(entry.startswith(b"s 5 ") for entry in kept)
 
 
 async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(bed: Bed, valkey_url: str) -> None:

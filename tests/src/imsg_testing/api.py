@@ -18,7 +18,7 @@ DOCUMENTED = {"admin": "123", "天存-system-1001": "123456"}
 
 PASSWORD = "correct horse"
 
-SETTLED = {"sent", "failed", "expired", "uncertain", "delivered"}
+SETTLED = {"cancelled", "sent", "failed", "expired", "uncertain", "delivered"}
 
 
 READY_TIMEOUT_S = 120.0

@@ -6,6 +6,7 @@ A request that the schema allows is changed here so that these hold too; whateve
 import base64
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from schemathesis import Case
@@ -190,6 +191,12 @@ def _url(body: Fields) -> None:
         body["url"] = "https://callbacks.example.com/imsg"
 
 
+def _soon(body: Fields) -> None:
+    """Name a time of the coming month: no schema says when that is."""
+    if body.get("send_at") is not None:
+        body["send_at"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+
 def _future(body: Fields) -> None:
     """Let a key end in the future."""
     if body.get("expires_at") is not None:
@@ -236,8 +243,9 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ("headers", _match_any),
         ("body", _distinct_quotas),
     ),
-    ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life)),
-    ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life)),
+    ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life), ("body", _soon)),
+    ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life), ("body", _soon)),
+    ("PATCH", "/api/v2/requests/{id}"): (("body", _soon),),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),
     ("POST", "/api/v2/exports"): (("body", _export),),
     ("GET", "/api/v2/stats"): (("query", _span),),

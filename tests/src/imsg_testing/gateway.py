@@ -272,6 +272,7 @@ class RunningGateway:
     auth: Auth
     history: History
     catalog: Owner
+    scheduler: Owner
     callbacks: Owner
     wechat: Owner
     redis: Redis
@@ -386,7 +387,8 @@ async def run_gateway(
         store = await stack.enter_async_context(redis.connect(store_url))
         if is_first:
             await store.call("FLUSHDB")
-        auth, history, catalog, callbacks, wechat = Auth(store), History(), Owner(), Owner(), Owner()
+        auth, history, catalog, scheduler = Auth(store), History(), Owner(), Owner()
+        callbacks, wechat = Owner(), Owner()
         settings = Settings(
             **{
                 "broker_url": store_url,
@@ -396,13 +398,14 @@ async def run_gateway(
                 "auth_url": "http://auth",
                 "history_url": "http://history",
                 "catalog_url": "http://catalog",
+                "scheduler_url": "http://scheduler",
                 "callbacks_url": "http://callbacks",
                 "wechat_url": "http://wechat",
                 **given,
             }
         )
         apps = {"auth": auth.app, "history": history.app, "catalog": catalog.app, "callbacks": callbacks.app}
-        apps["wechat"] = wechat.app
+        apps |= {"wechat": wechat.app, "scheduler": scheduler.app}
         service = app(settings, apps)
         await stack.enter_async_context(service.running())
         broker = await stack.enter_async_context(open_broker(settings.broker_url))
@@ -410,7 +413,9 @@ async def run_gateway(
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
         )
-        yield RunningGateway(service, client, auth, history, catalog, callbacks, wechat, store, broker, is_v2)
+        yield RunningGateway(
+            service, client, auth, history, catalog, scheduler, callbacks, wechat, store, broker, is_v2
+        )
 
 
 @contextmanager

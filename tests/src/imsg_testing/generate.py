@@ -35,7 +35,7 @@ DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
     (channel, channel.deployment) for channel in CHANNELS if channel.deployment is not None
 )
 SENDERS = [channel.service for channel, _ in DEPLOYED]
-IMAGES = ("gateway", "auth", "history", "callbacks", "catalog", *SENDERS, "console")
+IMAGES = ("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *SENDERS, "console")
 HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
 ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_called_by_gateway]
 READING = [channel.service for channel, _ in DEPLOYED if channel.calls_history]
@@ -145,6 +145,7 @@ def secrets_made() -> Lines:
         "history",
         "callbacks",
         "catalog",
+        "scheduler",
         *(channel.name for channel, deployment in DEPLOYED if deployment.has_tables),
     ]
     yield f"databases='{' '.join(f'{owner}_db_password' for owner in owners)}'"
@@ -156,6 +157,7 @@ def secrets_handed() -> Lines:
     callers = " ".join(f"{_file(caller)}_key" for caller in ASKING_HISTORY)
     yield f"hand_service history {callers} erasure_key history_db_password"
     yield "hand_service catalog gateway_key erasure_key catalog_db_password"
+    yield "hand_service scheduler service_key=scheduler_key gateway_key erasure_key scheduler_db_password"
     for channel, deployment in DEPLOYED:
         own = [f"service_key={_file(channel.service)}_key"] * channel.calls_history
         tables = [f"{channel.name}_db_password"] * deployment.has_tables
@@ -166,7 +168,7 @@ def secrets_handed() -> Lines:
 def write_rotated() -> Lines:
     """Name the keys that are changed together, and who has to hear of it."""
     yield f'secrets="{" ".join(f"{_file(caller)}_key" for caller in CALLERS)}" # each caller\'s own'
-    yield f'services="history auth callbacks catalog gateway {" ".join(READING)}"'
+    yield f'services="history auth callbacks catalog scheduler gateway {" ".join(READING)}"'
 
 
 def kubernetes_resources() -> Lines:
@@ -235,12 +237,12 @@ def network_outside() -> Lines:
 
 def network_stores() -> Lines:
     """Say who uses the stores."""
-    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", *SENDERS)
+    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *SENDERS)
 
 
 def network_history() -> Lines:
     """Say who asks history."""
-    yield _write_selector("gateway", *READING)
+    yield _write_selector("gateway", "scheduler", *READING)
 
 
 def network_asked() -> Lines:
@@ -250,12 +252,12 @@ def network_asked() -> Lines:
 
 def network_called() -> Lines:
     """Say who is asked by other services."""
-    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", *ASKED)
+    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *ASKED)
 
 
 def network_callers() -> Lines:
     """Say who asks any service."""
-    yield _write_selector("gateway", "callbacks", *READING, "console")
+    yield _write_selector("gateway", "callbacks", "scheduler", *READING, "console")
 
 
 def network_world() -> Lines:
@@ -292,7 +294,8 @@ def scalers() -> Lines:
 
 def prometheus_names() -> Lines:
     """List the services that are asked for their metrics."""
-    yield f"- names: [{', '.join(('gateway', 'auth', 'history', 'callbacks', 'catalog', 'console', *SENDERS))}]"
+    own = ("gateway", "auth", "history", "callbacks", "catalog", "scheduler", "console")
+    yield f"- names: [{', '.join((*own, *SENDERS))}]"
 
 
 def rabbitmq_rights() -> Lines:

@@ -12,7 +12,7 @@ from imsg_testing.servers import Postgres
 
 ROOT = Path(__file__).parents[3]
 
-SERVICES = ("auth", "history", "callbacks", "wechat", "catalog")
+SERVICES = ("auth", "history", "callbacks", "wechat", "catalog", "scheduler")
 
 ADMINISTRATOR = "imsg"
 """The superuser of the tests' clusters."""

@@ -19,6 +19,7 @@ SERVICES: Mapping[str, str] = {
     "imsg_history": "history",
     "imsg_callbacks": "callbacks",
     "imsg_catalog": "catalog",
+    "imsg_scheduler": "scheduler",
     **{channel.package: channel.service for channel in CHANNELS},
 }
 """Package → the service's name."""
@@ -67,7 +68,11 @@ class ServiceAccounts:
         """Return a service's own key, and those of its callers."""
         own = {"IMSG_SERVICE_KEY": self._keys[SERVICES[package]]} if SERVICES[package] in CALLERS else {}
         called = {f"IMSG_PEER_KEYS__{name.replace('-', '_').upper()}": key for name, key in self._keys.items()}
-        return own | (called if package in ("imsg_auth", "imsg_history", "imsg_callbacks", "imsg_catalog") else {})
+        return own | (
+            called
+            if package in ("imsg_auth", "imsg_history", "imsg_callbacks", "imsg_catalog", "imsg_scheduler")
+            else {}
+        )
 
     def _login(self, package: str, server: str) -> str:
         service = SERVICES[package]

@@ -42,6 +42,8 @@ class Plan:
     has_callbacks: bool = False
     has_catalog: bool = False
     """Without the catalog's suppression list, marketing is refused."""
+    schedulers: int = 0
+    """Schedulers, on one database; without one, what is scheduled waits in its queue."""
     has_sandbox: bool = False
     """Mail goes to the sandbox; otherwise to `Services.mailbox`, which misbehaves on order."""
     has_accounts: bool = False
@@ -86,6 +88,11 @@ class Services(FaultTarget):
         if plan.has_catalog:
             self.catalog = self._service("imsg_catalog", {"IMSG_DATABASE_URL": create_database("catalog")})
             peers["IMSG_CATALOG_URL"] = self.catalog.url
+        self.schedulers: list[Service] = []
+        if plan.schedulers:
+            own_url = {**peers, "IMSG_DATABASE_URL": create_database("scheduler")}
+            self.schedulers = [self._service("imsg_scheduler", own_url) for _ in range(plan.schedulers)]
+            peers["IMSG_SCHEDULER_URL"] = self.schedulers[0].url
         port = reserve_port() if plan.gateway_hosts else None
         hosts = plan.gateway_hosts or ["127.0.0.1"] * plan.gateways
         self.gateways = [self._service("imsg_gateway", peers, host=host, port=port) for host in hosts]
@@ -98,7 +105,7 @@ class Services(FaultTarget):
     def services(self) -> list[Service]:
         """Every service, those with a database first."""
         optional = [service for service in (self.sms, self.callbacks, self.catalog) if service is not None]
-        return [self.auth, self.history, *self.senders, *optional, *self.gateways]
+        return [self.auth, self.history, *self.senders, *optional, *self.schedulers, *self.gateways]
 
     @property
     def urls(self) -> Sequence[str]:

@@ -103,7 +103,16 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "URLs between services",
         "服务之间的地址",
-        _paths("auth_url", "history_url", "wechat_url", "callbacks_url", "catalog_url", "gateway_url", "sandbox_url"),
+        _paths(
+            "auth_url",
+            "history_url",
+            "wechat_url",
+            "callbacks_url",
+            "catalog_url",
+            "scheduler_url",
+            "gateway_url",
+            "sandbox_url",
+        ),
     ),
     Topic("Sandbox", "沙箱", _paths("sandbox")),
 )

@@ -57,7 +57,7 @@ def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
         variable("log_level"): str(settings.log_level),
     }
     defaults |= {variable(name): HIDDEN for name in ("service_key", "token_key", "erasure_key", "secret_key")}
-    called = ("auth", "history", "callbacks", "catalog", "gateway")
+    called = ("auth", "history", "callbacks", "catalog", "scheduler", "gateway")
     defaults |= {variable(f"{service}_url"): "this process" for service in called}
     for channel in CHANNELS:
         if channel.stand_in is not None and not channels.has_provider(channel):

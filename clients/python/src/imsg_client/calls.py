@@ -38,6 +38,8 @@ class Options(TypedDict, total=False):
     """Mail: by which of the senders that your administrator has set, of those you may use."""
     reply_to: str
     """Mail: where answers go."""
+    send_at: datetime
+    """When it is to be sent, at most 30 days ahead; with a time zone."""
 
 
 class Filters(TypedDict, total=False):
@@ -141,13 +143,15 @@ class Answered(NamedTuple):
 def send_body(
     method: str, to: Recipients, content: Content, attachments: Sequence[Attachment], options: Options
 ) -> dict[str, Any]:
-    """Write the body of a send or a check."""
+    """Write the body of a send or a check. Raises ValueError for a time without a zone."""
     body: dict[str, Any] = {
         "method": method,
         "to": to if isinstance(to, str) else list(to),
         "content": content if isinstance(content, str) else dict(content),
         **{name: value for name, value in options.items() if value is not None},
     }
+    if (send_at := options.get("send_at")) is not None:
+        body["send_at"] = format_time(send_at)
     if attachments:
         body["attachment"] = [attachment.encode() for attachment in attachments]
     return body

@@ -6,7 +6,7 @@ from typing import Any
 _UNAUTHENTICATED = frozenset({10005, 10006, 10007})
 _LIMITED = 10013
 _INTERNAL = 10012
-_CONFLICTS = frozenset({"key_reused", "in_progress", "already_resent"})
+_CONFLICTS = frozenset({"key_reused", "in_progress", "already_resent", "already_due", "not_scheduled"})
 
 
 class ImsgError(Exception):

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SETTLED = frozenset({"sent", "failed", "expired", "uncertain", "delivered"})
+SETTLED = frozenset({"cancelled", "sent", "failed", "expired", "uncertain", "delivered"})
 """Statuses after which only a receipt moves a message."""
 
 
@@ -37,6 +37,8 @@ class Accepted(Model):
     """SMS: how many segments are paid for, over all recipients."""
     cost: tuple[Cost, ...] = ()
     """What it is likely to cost, a sum for each currency; empty where no price is known."""
+    due_at: datetime | None = None
+    """When it is to be sent; None: at once."""
 
 
 class Problem(Model):
@@ -120,7 +122,7 @@ class Message(Model):
     """None once it was erased."""
     attachments: tuple[AttachmentInfo, ...] = ()
     status: str
-    """`queued`, `retrying`; settled: `sent`, `failed`, `expired`, `uncertain`, `delivered`."""
+    """`scheduled`, `queued`, `retrying`; settled: those of `SETTLED`."""
     attempts: int = 0
     provider: str | None = None
     provider_id: str | None = None
@@ -139,6 +141,8 @@ class Message(Model):
     error: MessageError | None = None
     created_at: datetime
     updated_at: datetime
+    due_at: datetime | None = None
+    """When it is to be sent; None: at once."""
     timeline: tuple[Attempt, ...] = ()
     """Where one message was asked for by its id."""
 
@@ -172,8 +176,10 @@ class Reply(Model):
 class Counts(Model):
     """How many of a request's messages stand where."""
 
+    scheduled: int = 0
     queued: int = 0
     retrying: int = 0
+    cancelled: int = 0
     uncertain: int = 0
     sent: int = 0
     failed: int = 0
@@ -183,7 +189,7 @@ class Counts(Model):
     @property
     def open(self) -> int:
         """Messages that are not settled yet."""
-        return self.queued + self.retrying
+        return self.scheduled + self.queued + self.retrying
 
 
 class Request(Model):
@@ -207,6 +213,8 @@ class Request(Model):
     state: str
     counts: Counts
     created_at: datetime
+    due_at: datetime | None = None
+    """When it is to be sent; None: at once."""
 
     @property
     def is_settled(self) -> bool:
@@ -226,6 +234,8 @@ class Suppression(Model):
     message: str | None = None
     until: datetime | None = None
     created_at: datetime
+    due_at: datetime | None = None
+    """When it is to be sent; None: at once."""
 
 
 class Channel(Model):

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from imsg_channels import METHODS
 
-STATUSES = ("queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain")
-UNSETTLED = frozenset({"queued", "retrying"})
+STATUSES = ("scheduled", "queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain", "cancelled")
+UNSETTLED = frozenset({"scheduled", "queued", "retrying"})
 RESENDABLE = frozenset({"failed", "expired"})
 """Statuses that POST /api/v2/resend resends without `uncertain`."""
 

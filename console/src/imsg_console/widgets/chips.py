@@ -11,6 +11,7 @@ from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, element, icon
 
 STATUSES: Mapping[str, tuple[str, str]] = {
+    "scheduled": ("event", "calm"),
     "queued": ("schedule", "calm"),
     "retrying": ("autorenew", "warn"),
     "uncertain": ("help", "warn"),
@@ -18,6 +19,7 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "delivered": ("done_all", "good"),
     "failed": ("error", "bad"),
     "expired": ("timer_off", "bad"),
+    "cancelled": ("cancel", "calm"),
 }
 """Status → symbol and tone."""
 

@@ -31,7 +31,7 @@ URLS: Mapping[str, Described] = {
 OWNED = {url_of(url.like) for url in URLS.values()} - {None}
 """URLs that v1 alone has, and that their owners describe."""
 
-OF_V2_ALONE = ("unknown_field", "may_not_send_codes")
+OF_V2_ALONE = ("unknown_field", "may_not_send_codes", "no_offset", "too_far", "in_past")
 """Reasons that v1 has no occasion for."""
 
 _CODE = {"type": "integer", "description": "0: done. Any other: refused, and HTTP 200 all the same."}

@@ -32,7 +32,7 @@ ACCEPTING = (
     "broker_blocked",
     "outcome_unknown",
 )
-SENDING = ("missing", *FIELDS, *LIMITS, "too_many_tries", *ACCEPTING)
+SENDING = ("missing", *FIELDS, "no_offset", "too_far", "in_past", *LIMITS, "too_many_tries", *ACCEPTING)
 RESENDING = (
     "not_found", "nothing_to_resend", "already_resent", "not_a_test", "content_erased", "redacted", *LIMITS, *ACCEPTING,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from imsg_contract.api_keys import SEND_BY_ANY
 from imsg_contract.roles import ADMINISTRATORS, EVERYBODY, OPERATORS, READERS, SENDERS, Roles
 from imsg_gateway.authorization import ANY_SCOPE, allow, check_fields
 from imsg_gateway.credentials import Credential
@@ -81,6 +82,10 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
         "DELETE /suppressions/{id}": Right("suppressions", OPERATORS),
         "GET /prices": Right(None, READERS),
         "PUT /prices": Right(None, ADMINISTRATORS),
+    },
+    "scheduler": {
+        "PATCH /requests/{id}": Right(SEND_BY_ANY, SENDERS),
+        "POST /requests/{id}/release": Right(None, OPERATORS),
     },
     "callbacks": {
         "GET /callbacks": Right("callbacks"),

@@ -8,7 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from imsg_contract.wire import message_id
-from imsg_history.queries import MessagesQuery, RepliesQuery, RequestQuery, StatsQuery, V1MessagesQuery
+from imsg_history.queries import (
+    MessagesQuery,
+    RepliesQuery,
+    RequestQuery,
+    RequestsQuery,
+    StatsQuery,
+    V1MessagesQuery,
+)
 from imsg_history.routes.dependencies import HistoryServices, RouteServices
 from imsg_history.schemas import (
     MessagesAnswer,
@@ -62,7 +69,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
 
 
 @router.get("/requests", response_model=RequestsAnswer, responses=describe_refusals(*LISTING))
-async def list_requests(user: User, query: Annotated[MessagesQuery, Query()], services: HistoryServices) -> ApiResponse:
+async def list_requests(user: User, query: Annotated[RequestsQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List requests, the newest first."""
     as_of = services.write_as_of()
     await note_content_read(services, user, query)

@@ -222,11 +222,11 @@ class AliyunProvider(TemplateProvider):
         return Sent(self.name, identity, "Found by asking the provider.")
 
     async def _find_entry(self, job: Job, recipient: Recipient) -> Mapping[str, Any] | None:
-        """Return the entry of a message in the days since the job was accepted; None if there is none.
+        """Return the entry of a message in the days since its channel got the job; None if there is none.
 
         Raises NotSent, NoAnswer.
         """
-        day = job.accepted_at.astimezone(BEIJING).date()
+        day = job.queued_at.astimezone(BEIJING).date()
         today = datetime.fromtimestamp(self._now(), BEIJING).date()
         while today >= day:
             for page in range(1, MAX_PAGES + 1):

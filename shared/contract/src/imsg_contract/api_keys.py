@@ -22,6 +22,9 @@ PREFIX = "imsg_"
 SEND = "send:"
 """Before the name of a method: the scope to send by it."""
 
+SEND_BY_ANY = f"{SEND}*"
+"""What a route asks for that wants the scope to send, by whatever method."""
+
 SCOPES = (
     "query", "events", "callbacks", "templates", "groups", "suppressions", "followers", "channels", "providers",
     "users", "reports", "audit", "erasures",

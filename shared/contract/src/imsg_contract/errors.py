@@ -426,6 +426,18 @@ REASONS: Mapping[str, Reason] = {
         "{id} 不是用测试密钥发送的，测试密钥不能重发；请用正式密钥。",
         "{id} was not sent by a test key, so that one can't send it again; use a live key.",
     ),
+    "already_due": Reason(
+        10016,
+        409,
+        "{id} 已到时间，正在发送，不能再改时间。",
+        "{id} was due, and is being sent; its time cannot change any more.",
+    ),
+    "not_scheduled": Reason(
+        10016,
+        409,
+        "{id} 没有定时，不能改时间或提前发送。",
+        "{id} has no time to wait for, so it cannot be moved or released.",
+    ),
     "cursor_expired": Reason(
         10016,
         410,
@@ -476,6 +488,24 @@ REASONS: Mapping[str, Reason] = {
         400,
         "没有 {field} 这个参数{meant_zh}。",
         "There is no field {field}{meant_en}.",
+    ),
+    "no_offset": Reason(
+        10017,
+        400,
+        "{field} 缺少时区，请写上与 UTC 的时差，如 {example}。",
+        "{field} has no offset from UTC; write one, as in {example}.",
+    ),
+    "too_far": Reason(
+        10017,
+        400,
+        "{field} 太远：最多提前 {days} 天，请改早一些。",
+        "{field} is too far ahead: at most {days} days; choose an earlier time.",
+    ),
+    "in_past": Reason(
+        10017,
+        400,
+        "{field} 已经过去：最多早于现在 {minutes} 分钟；要立即发送，请去掉这一项。",
+        "{field} is in the past: at most {minutes} minutes ago; to send at once, leave it out.",
     ),
     "wrong_type": Reason(10017, 400, "参数 {field} 不正确：{why_zh}。", "{field} is not right: {why_en}."),
 }

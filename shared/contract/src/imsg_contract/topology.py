@@ -20,7 +20,13 @@ INBOUND = "inbound"
 DEAD = "dead"
 """Routing keys that only history receives; `dead` is for messages that could not be read or crashed their worker."""
 
-HISTORY_KEYS = ("job.#", OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
+SCHEDULE = "schedule"
+"""The routing key of a job that is not due yet: scheduler keeps it, history shows it."""
+
+RESCHEDULE = "reschedule"
+"""The routing key of such a job with another time; only history receives it."""
+
+HISTORY_KEYS = ("job.#", SCHEDULE, RESCHEDULE, OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
 """The bindings of history's queue: all but history's own events."""
 
 EVENT = "event"
@@ -100,10 +106,16 @@ class Topology:
         """The queue in which callbacks receives events."""
         return f"{self.prefix}.callbacks"
 
+    @property
+    def schedule(self) -> str:
+        """The queue in which scheduler receives jobs that are not due yet."""
+        return f"{self.prefix}.schedule"
+
     def sinks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield (queue, the keys bound to it) of the queues without a delivery limit."""
         yield self.history, HISTORY_KEYS
         yield self.callbacks, CALLBACKS_KEYS
+        yield self.schedule, (SCHEDULE,)
 
     def queue(self, method: str, lane: Lane) -> str:
         """Return the queue of a channel's lane."""
@@ -123,6 +135,8 @@ class Topology:
         """Return the queues that a message with this key reaches through the exchange."""
         if key in CALLBACKS_KEYS:
             return (self.callbacks,) if key == EVENT else (self.history, self.callbacks)
+        if key == SCHEDULE:
+            return (self.history, self.schedule)
         return (*(queue for queue, bound in self.work_queues() if bound == key), self.history)
 
     def new(self, key: str) -> Route:
@@ -141,7 +155,7 @@ def job_key(method: str, lane: Lane) -> str:
 
 def is_job_key(key: str) -> bool:
     """Return whether a message with this key is a Job."""
-    return key.startswith("job.")
+    return key.startswith("job.") or key in (SCHEDULE, RESCHEDULE)
 
 
 def user_key(name: str) -> str:

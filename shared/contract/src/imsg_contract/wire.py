@@ -113,6 +113,12 @@ class Job(Wire):
     attachments: tuple[Attachment, ...] = ()
     recipients: tuple[Recipient, ...]
     accepted_at: datetime
+    due_at: datetime | None = Field(default=None, exclude_if=_is_none)
+    """When it is to be sent, where the client names a time; until then scheduler keeps the job."""
+    moves: int = Field(default=0, exclude_if=operator.not_)
+    """How often the client changed `due_at`."""
+    released_at: datetime | None = Field(default=None, exclude_if=_is_none)
+    """When scheduler handed a scheduled job to its channel."""
     expires_at: datetime
     extended_s: int = 0
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
@@ -145,6 +151,16 @@ class Job(Wire):
         first = self.chunk if self.chunk is not None else self.recipients[0].n
         return f"{self.request}/{first}"
 
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether scheduler keeps it: it has a time, and was not released yet."""
+        return self.due_at is not None and self.released_at is None
+
+    @property
+    def queued_at(self) -> datetime:
+        """When its channel got it: its life, its retries and its outages count from here."""
+        return self.released_at or self.accepted_at
+
 
 def message_id(request: str, n: int) -> str:
     """Name one message of a request as the public API does: `REQUEST-N`."""
@@ -154,8 +170,10 @@ def message_id(request: str, n: int) -> str:
 class Status(StrEnum):
     """What `/api/query` says of a message."""
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     RETRYING = "retrying"
+    CANCELLED = "cancelled"
     UNCERTAIN = "uncertain"
     SENT = "sent"
     FAILED = "failed"
@@ -164,17 +182,22 @@ class Status(StrEnum):
 
 
 RANKS: Mapping[Status, int] = {
-    Status.QUEUED: 0,
-    Status.RETRYING: 1,
-    Status.UNCERTAIN: 2,
-    Status.SENT: 3,
-    Status.FAILED: 4,
-    Status.EXPIRED: 4,
-    Status.DELIVERED: 5,
+    Status.SCHEDULED: 0,
+    Status.QUEUED: 1,
+    Status.RETRYING: 2,
+    Status.CANCELLED: 3,
+    Status.UNCERTAIN: 4,
+    Status.SENT: 5,
+    Status.FAILED: 6,
+    Status.EXPIRED: 6,
+    Status.DELIVERED: 7,
 }
 """History only climbs: a status replaces another only where its rank is higher."""
 
-SETTLED = frozenset(Status) - {Status.QUEUED, Status.RETRYING}
+OPEN = (Status.SCHEDULED, Status.QUEUED, Status.RETRYING)
+"""Statuses of a message that waits."""
+
+SETTLED = frozenset(Status).difference(OPEN)
 """Statuses after which only a receipt moves a message."""
 
 

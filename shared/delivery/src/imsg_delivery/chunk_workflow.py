@@ -71,7 +71,7 @@ class ChunkWorkflow(Generic[Prepared]):
         """Return whether another worker may have been sending this when Redis lost its data (promise 6)."""
         if begun.known or not self._unit.delivery.redelivered:
             return False
-        return self._unit.job.accepted_at.timestamp() < await self._unit.persist(
+        return self._unit.job.queued_at.timestamp() < await self._unit.persist(
             self._lane.claims.read_data_since_s, PATIENCE_S
         )
 

@@ -288,7 +288,8 @@ class ChunkDelivery(Generic[Prepared]):
         """Count a result, and let the pause switch know of a block."""
         self.lane.metrics.attempts[type(result), result.provider].inc()
         if isinstance(result, Sent):
-            self.lane.metrics.accept_to_sent.observe(self.now_s() - self.job.accepted_at.timestamp())
+            queued_at = self.job.released_at or self.job.accepted_at
+            self.lane.metrics.accept_to_sent.observe(self.now_s() - queued_at.timestamp())
         if isinstance(result, Blocked):
             self.lane.pause.block(result)
 

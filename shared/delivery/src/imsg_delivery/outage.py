@@ -114,10 +114,10 @@ class OutageGuard:
 
         `now_s` is Unix time by Redis' clock.
         """
-        now, accepted_s = self._clock(), job.accepted_at.timestamp()
-        accepted = now - (now_s - accepted_s)
+        now, queued_s = self._clock(), job.queued_at.timestamp()
+        queued = now - (now_s - queued_s)
         lost_s = sum(
-            max(0.0, (now if outage.ended is None else outage.ended) - max(outage.began, accepted))
+            max(0.0, (now if outage.ended is None else outage.ended) - max(outage.began, queued))
             for outage in self.outages
         )
         extra_s = min(int(lost_s), MAX_EXTENSION_S) - job.extended_s

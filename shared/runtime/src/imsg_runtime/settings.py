@@ -80,7 +80,7 @@ Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
 
 
-CALLERS = ("gateway", "callbacks", *(channel.service for channel in CHANNELS if channel.calls_history))
+CALLERS = ("gateway", "callbacks", "scheduler", *(channel.service for channel in CHANNELS if channel.calls_history))
 """The services that call others."""
 
 

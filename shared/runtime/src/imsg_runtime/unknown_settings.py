@@ -54,6 +54,7 @@ NAMES = frozenset(
         "wechat_url",
         "callbacks_url",
         "catalog_url",
+        "scheduler_url",
         "callbacks",
         "secret_key",
         "console_idle_minutes",

@@ -108,17 +108,20 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
 
-GATEWAY, CALLBACKS, WECHAT = "gateway", "callbacks", "sender-wechat"
+GATEWAY, CALLBACKS, SCHEDULER, WECHAT = "gateway", "callbacks", "scheduler", "sender-wechat"
 
 RULES = (
     Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
     Rule("auth", "*", "/internal/wechat/", frozenset({WECHAT})),
+    Rule("auth", "POST", "/internal/mirror", frozenset({GATEWAY, SCHEDULER})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
     Rule("callbacks", "*", "/", frozenset({GATEWAY})),
-    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS}),
+    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS, SCHEDULER}),
     Rule("history", "GET", "/internal/recipients/", frozenset({GATEWAY, "sender-smtp"})),
+    Rule("history", "GET", "/api/requests/", frozenset({GATEWAY, SCHEDULER})),
     Rule("history", "*", "/", frozenset({GATEWAY})),
     Rule("catalog", "*", "/", frozenset({GATEWAY})),
+    Rule("scheduler", "*", "/", frozenset({GATEWAY})),
     Rule("wechat", "*", "/", frozenset({GATEWAY})),
 )
 """Which service may call what: the first matching rule decides. Other services call none with a key."""

@@ -18,7 +18,16 @@ EXEMPT = frozenset({"/health/live", "/health/open", "/health/ready", "/metrics"}
 """Paths that orchestrators and Prometheus call by any address; their responses hold no secrets."""
 
 SERVICES = frozenset(
-    {"gateway", "auth", "history", "catalog", "console", "sandbox", *(channel.service for channel in CHANNELS)}
+    {
+        "gateway",
+        "auth",
+        "history",
+        "catalog",
+        "scheduler",
+        "console",
+        "sandbox",
+        *(channel.service for channel in CHANNELS),
+    }
 )
 """Host names of services in compose and Kubernetes. Without a dot they are no names of the internet (RFC 7085 lists the
 few top-level domains with an address)."""

@@ -246,6 +246,13 @@ class Client:
         call = Call("GET", f"/requests/{id}", query=query, is_repeatable=True, timeout_s=wait_s + TIMEOUT_S)
         return read(Request, self._call(call))
 
+    def move_request(self, id: str, send_at: datetime) -> None:  # noqa: A002
+        """Let a scheduled request be sent at another time, with a time zone.
+
+        Raises Conflict where it is due already, or was never scheduled; ValueError for a time without a zone.
+        """
+        self._call(Call("PATCH", f"/requests/{id}", body={"send_at": format_time(send_at)}))
+
     def message(self, id: str) -> Message | None:  # noqa: A002
         """Show one message (`REQUEST-N`) with its timeline; None where there is none (yet)."""
         page = self._page("/messages", "messages", {"id": id}, Message)

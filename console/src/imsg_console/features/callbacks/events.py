@@ -3,6 +3,8 @@
 from imsg_console.texts import Texts
 
 EVENTS = (
+    "message.scheduled",
+    "message.cancelled",
     "message.sent",
     "message.delivered",
     "message.failed",

@@ -30,7 +30,7 @@ GIVE_UP = 15
 LATE = 90
 """Searches after which one that was sent just now is said to take long: history is behind, or away."""
 
-STATUSES = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired")
+STATUSES = ("scheduled", "queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired", "cancelled")
 """The order in which the counts are shown."""
 
 

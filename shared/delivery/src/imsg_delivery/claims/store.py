@@ -84,6 +84,7 @@ class ChunkRecord:
         self.start = start_field(job)
         """The field that counts this delivery's starts."""
         self.accepted_s = job.accepted_at.timestamp()
+        """The same in every copy, also where a scheduled job was released twice: the settled chunk is found by it."""
         self.keep_until_ms = round((job.expires_at.timestamp() + KEEP_S) * 1000)
 
     def __eq__(self, other: object) -> bool:

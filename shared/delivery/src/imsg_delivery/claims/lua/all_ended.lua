@@ -11,7 +11,7 @@ for i = 1, #all, 2 do
     local rank = string.match(entry, '^s (%d+)')
     if not rank then return 0 end
     ended = ended + 1
-    if rank == '3' then sent = sent + 1 end
+    if rank == '5' then sent = sent + 1 end
   end
 end
 -- A copy may hold a part of the chunk alone, and Redis may have been flushed since the others were written.

@@ -1,0 +1,36 @@
+"""The times of scheduled requests: a later job of a request, moved or released, replaces what the first one said."""
+
+from sqlalchemy import and_, literal, or_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history.attachments import KEPT_AFTER_EXPIRY
+from imsg_history.merge import MergedBatch
+from imsg_history.tables import attachments, jobs, requests
+
+
+async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> None:
+    """Write the times of the batch's scheduled requests, where they are newer than those of the rows.
+
+    The jobs' bytes and the life of their attachments follow.
+    """
+    for name, row in sorted(batch.requests.items()):
+        if row.due_at is None or row.version == (False, 0):
+            continue
+        is_older = and_(
+            requests.c.released_at.is_(None), or_(requests.c.moves < row.moves, literal(row.released_at is not None))
+        )
+        times = {
+            "due_at": row.due_at,
+            "moves": row.moves,
+            "released_at": row.released_at,
+            "expires_at": row.expires_at,
+            "lane": row.lane,
+        }
+        changed = await connection.execute(update(requests).where(requests.c.request == name, is_older).values(times))
+        if not changed.rowcount:
+            continue
+        if (job := batch.jobs.get(name)) is not None:
+            await connection.execute(update(jobs).where(jobs.c.request == name).values(body=job.body))
+        kept_until = row.expires_at + KEPT_AFTER_EXPIRY
+        is_shorter = and_(attachments.c.request == name, attachments.c.expires_at < kept_until)
+        await connection.execute(update(attachments).where(is_shorter).values(expires_at=kept_until))

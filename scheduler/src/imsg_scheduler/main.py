@@ -1,0 +1,99 @@
+"""Scheduler's wiring: settings, the database and its table, Redis, the broker, the consumer, releases, the API."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from imsg_broker.connect import open_broker
+from imsg_database.address import is_sqlite, read_url
+from imsg_database.database import connect
+from imsg_database.engines import DatabaseOptions
+from imsg_database.migrate import migrate
+from imsg_database.startup import wait_for_database
+from imsg_people.tombstones import Digests, Tombstones
+from imsg_runtime import redis
+from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
+from imsg_runtime.watermark import Watermark
+from imsg_scheduler.consumer import ScheduleConsumer
+from imsg_scheduler.erasing import ErasedPeople, ScheduleErasure
+from imsg_scheduler.migrations import MIGRATIONS
+from imsg_scheduler.release import ReleaseMetrics, Releaser
+from imsg_scheduler.routes import RouteServices, api
+from imsg_scheduler.schedule import Schedule
+from imsg_scheduler.store import Store
+from imsg_scheduler.users import Users
+from imsg_web import service_client
+from imsg_web.callers import Apps, CallerCheck
+from imsg_web.service import Service
+
+
+class Settings(Common):
+    """What scheduler reads."""
+
+    database_url: str = ""
+    """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
+    data_dir: Path = Path("data")
+    """The data folder: the SQLite files, and under `imsg up` everything else."""
+    auth_url: str = "http://auth:8000"
+    """The URL of auth."""
+    history_url: str = "http://history:8000"
+    """The URL of history."""
+    peer_keys: PeerKeys = PeerKeys()
+    """The keys of the services that call this one, where each has a key of its own."""
+
+    @property
+    def store_url(self) -> str:
+        """The database: the one named, else a file of scheduler's own in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'scheduler.db'}"
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    chosen = settings or load(Settings)
+    callers = chosen.peer_keys.by_service()
+    if not (chosen.service_key or callers):
+        raise StartError(f"{variable('service_key')} is not set; give scheduler the same one that the gateway has.")
+    require_strong(chosen, "service_key", keys=chosen.service_key)
+    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
+    require_strong_callers(chosen, callers)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _open_parts(chosen, apps or {}, service, stack)
+
+    return Service("scheduler", chosen, opening)
+
+
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    url = read_url(settings.store_url)
+    await wait_for_database(partial(migrate, url, MIGRATIONS))
+    database = await stack.enter_async_context(connect(url, DatabaseOptions("imsg-scheduler", pool=5)))
+    cache = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
+    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
+    store = Store(database, is_postgres=not is_sqlite(url))
+    erased = ErasedPeople(cache, Tombstones(cache, Digests(settings.erasure_key)))
+    watermark = Watermark(lambda: time.time_ns() // 1_000_000)
+    users = Users(cache, auth)
+    releaser = Releaser(broker, cache, store, users, ReleaseMetrics(service.metrics))
+    service.check("broker", lambda: broker.ready)
+    service.check("redis", lambda: cache.takes_writes)
+    service.check("database", lambda: database.takes_writes)
+    service.watch(cache.watch(), "redis")
+    service.watch(ScheduleErasure(erased, store, watermark).run(), "erasing")
+    service.watch(ScheduleConsumer(broker, store, erased, watermark).run(service.stopping), "consumer")
+    service.watch(releaser.run(service.stopping), "release")
+    guard = CallerCheck("scheduler", settings.service_key, settings.peer_keys)
+    return api(RouteServices(Schedule(broker, store, history, _now), _now), guard)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

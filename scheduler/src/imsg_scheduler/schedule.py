@@ -1,0 +1,63 @@
+"""Changes of the time of scheduled requests, on behalf of their users."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from imsg_broker.port import Broker
+from imsg_contract.errors import Refusal
+from imsg_contract.roles import OPERATORS
+from imsg_contract.topology import RESCHEDULE
+from imsg_contract.wire import Job
+from imsg_scheduler.store import Store
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
+
+OK, NOT_FOUND = 200, 404
+
+
+class Schedule:
+    """Moves scheduled requests. History shows the new time once the broker has confirmed it."""
+
+    def __init__(self, broker: Broker, store: Store, history: Peer, now: Callable[[], datetime]) -> None:
+        self._broker = broker
+        self._store = store
+        self._history = history
+        self._now = now
+
+    async def move(self, request: str, due_at: datetime, caller: Caller) -> None:
+        """Let a request be due at another time.
+
+        Raises Refusal not_found, already_due, not_scheduled; DatabaseUnavailable, PublishRefused, PublishUnknown,
+        ServiceUnavailable.
+        """
+        async with self._store.writing() as rows:
+            job = await rows.lock(request)
+            if job is not None and caller.role not in OPERATORS and job.user_id != caller.user_id:
+                raise Refusal("not_found", what=request)
+            if job is not None and (job.due_at is None or job.due_at > self._now()):
+                moved = _move(job, due_at)
+                await rows.change(moved)
+                await self._broker.publish(moved.encode(), self._broker.topology.new(RESCHEDULE))
+                return
+        if job is not None:
+            raise Refusal("already_due", id=request)
+        raise await self._explain(request, caller)
+
+    async def _explain(self, request: str, caller: Caller) -> Refusal:
+        """Return why a request that does not wait here can't be moved."""
+        answer = await self._history.call("GET", f"/api/requests/{request}", caller=caller)
+        if answer.status_code == NOT_FOUND:
+            return Refusal("not_found", what=request)
+        if answer.status_code != OK:
+            raise ServiceFailed(f"history answered {answer.status_code} to /api/requests/ID")
+        found = answer.json()
+        if found["due_at"] is None:
+            return Refusal("not_scheduled", id=request)
+        if found["state"] == "scheduled" and datetime.fromisoformat(found["due_at"]) > self._now():
+            raise ServiceUnavailable("the request was accepted, and is not stored yet")
+        return Refusal("already_due", id=request)
+
+
+def _move(job: Job, due_at: datetime) -> Job:
+    life = job.expires_at - (job.due_at or job.accepted_at)
+    return job.model_copy(update={"due_at": due_at, "expires_at": due_at + life, "moves": job.moves + 1})

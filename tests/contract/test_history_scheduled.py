@@ -1,0 +1,65 @@
+"""A scheduled request in history: accepted, moved and released in any order, its rows end the same."""
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+from sqlalchemy import select
+
+from imsg_contract.topology import RESCHEDULE, SCHEDULE
+from imsg_contract.wire import Job, Status
+from imsg_history.database import Database
+from imsg_history.tables import jobs, requests
+from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
+from imsg_testing.history_store import find, find_page, keep
+
+DUE = NOW + timedelta(days=1)
+MOVED = NOW + timedelta(days=2)
+LIFE = timedelta(hours=1)
+
+
+def tell(tail: int) -> tuple[Job, list[Any]]:
+    """Make the job as it was released, and all that history hears of its request."""
+    first = job(request=request_id(NOW, tail=tail), at=NOW, due_at=DUE, expires_at=DUE + LIFE)
+    moved = first.model_copy(update={"due_at": MOVED, "expires_at": MOVED + LIFE, "moves": 1})
+    at = MOVED + timedelta(seconds=1)
+    released = moved.model_copy(update={"released_at": at, "expires_at": at + LIFE})
+    sent = outcome(released, Status.SENT).model_copy(update={"at": at + timedelta(seconds=1)})
+    return released, [make_delivery(first, SCHEDULE), make_delivery(moved, RESCHEDULE), released, sent]
+
+
+async def test_the_rows_of_a_scheduled_request_do_not_depend_on_the_order(database: Database) -> None:
+    for tail, order in enumerate(permutations(range(4))):
+        released, story = tell(tail)
+        for place in order:
+            await keep(database, story[place])
+        (row,) = await database.fetch(select(requests).where(requests.c.request == released.request))
+        times = (row.due_at, row.moves, row.released_at, row.expires_at)
+        assert times == (MOVED, 1, released.released_at, released.expires_at), order
+        body = await database.scalar(select(jobs.c.body).where(jobs.c.request == released.request))
+        assert Job.model_validate_json(bytes(body)) == released, order
+        (message,) = await find(database, id=released.request)
+        assert message["status"] == "sent", order
+
+
+async def test_one_batch_holds_all_of_it_too(database: Database) -> None:
+    released, story = tell(0)
+    await keep(database, *story[:3])
+    (row,) = await database.fetch(select(requests).where(requests.c.request == released.request))
+    assert (row.due_at, row.released_at) == (MOVED, released.released_at)
+    assert (await find(database, id=released.request))[0]["status"] == "queued"
+
+
+async def test_v1_shows_what_waits_as_queued_and_what_was_cancelled_as_expired(database: Database) -> None:
+    waiting, story = tell(0)
+    await keep(database, story[0])
+    cancelled = job(at=NOW, request=request_id(NOW, tail=1))
+    await keep(database, cancelled, outcome(cancelled, Status.CANCELLED, attempt=0))
+
+    for of, in_v1, in_v2 in ((waiting, "queued", "scheduled"), (cancelled, "expired", "cancelled")):
+        (shown,) = await find(database, id=f"{of.request}-0")
+        assert shown["status"] == in_v1
+        assert {line["status"] for line in shown["timeline"]} <= {in_v1}
+        assert [one["id"] for one in await find(database, status=in_v1)] == [shown["id"]]
+        (listed,) = (await find_page(database, status=in_v2)).rows
+        assert (listed["id"], listed["status"]) == (shown["id"], in_v2)

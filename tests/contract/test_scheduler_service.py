@@ -1,0 +1,179 @@
+"""Scheduler on SQLite and PostgreSQL: what is kept until it is due goes to its channel once, under its own id."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from pydantic import SecretStr
+
+from imsg_broker.port import Broker
+from imsg_channels import METHODS
+from imsg_contract.topology import ERASED, SCHEDULE, Lane, Topology, user_key
+from imsg_contract.wire import Job
+from imsg_database.address import read_url
+from imsg_database.migrate import migrate
+from imsg_people.tombstones import Digests, Tombstone, Tombstones
+from imsg_runtime.redis import Redis
+from imsg_scheduler.main import Settings, app
+from imsg_scheduler.migrations import MIGRATIONS
+from imsg_scheduler.release import BATCH
+from imsg_scheduler.store import write_row
+from imsg_scheduler.tables import METADATA, SCHEDULED
+from imsg_testing.brokers import arrivals
+from imsg_testing.callers import id_of
+from imsg_testing.databases import open_database
+from imsg_testing.history import job
+from imsg_testing.waiting import eventually
+from imsg_testing.worker_harness import broker_at
+
+KEY = SecretStr("a key between services, long enough")
+ERASURE = SecretStr("an erasure key, long enough for all of this")
+DIGESTS = Digests((ERASURE,))
+USER = "zhang"
+WITHIN_S = 30
+TOPOLOGY = Topology(methods=METHODS)
+
+
+@asynccontextmanager
+async def run_scheduler(database_url: str, redis_url: str) -> AsyncIterator[None]:
+    """Run one until the context ends."""
+    service = app(
+        Settings(
+            broker_url=redis_url,
+            redis_url=redis_url,
+            database_url=database_url,
+            service_key=(KEY,),
+            erasure_key=(ERASURE,),
+        )
+    )
+    async with service.running():
+
+        async def is_ready() -> bool:
+            return not service.unmet()
+
+        await eventually(is_ready, WITHIN_S)
+        yield
+
+
+@pytest.fixture
+async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
+    """Open the broker, with a user who may send in the cache."""
+    user: dict[str, str | int] = {"epoch": 0, "role": "user", "available": 1, "id": id_of(USER), "since": 0}
+    await redis.call("HSET", user_key(USER), *(part for field in user.items() for part in field))
+    async with broker_at(redis_url, TOPOLOGY) as broker:
+        yield broker
+
+
+def scheduled(due_in_s: float, **given: Any) -> Job:  # noqa: ANN401  any field of a Job
+    """Make a job that is due in so many seconds, and is tried for an hour then."""
+    now = datetime.now(UTC)
+    due_at = now + timedelta(seconds=due_in_s)
+    return job(username=USER, due_at=due_at, expires_at=due_at + timedelta(hours=1), **given)
+
+
+async def publish(broker: Broker, jobs: Sequence[Job]) -> None:
+    """Publish jobs as the gateway does."""
+    for one in jobs:
+        await broker.publish(one.encode(), TOPOLOGY.new(SCHEDULE))
+
+
+def count_rows(database_url: str) -> int:
+    """Count the jobs that wait."""
+    with open_database(database_url) as engine, engine.connect() as connection:
+        return len(connection.execute(SCHEDULED.select()).all())
+
+
+async def wait_for_rows(database_url: str, count: int) -> None:
+    """Wait until so many jobs wait."""
+
+    async def is_so() -> bool:
+        return await asyncio.to_thread(count_rows, database_url) == count
+
+    await eventually(is_so, WITHIN_S)
+
+
+def test_the_migrations_make_the_tables_that_the_code_describes(database_url: str) -> None:
+    migrate(read_url(database_url), MIGRATIONS)
+    with open_database(database_url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": MIGRATIONS.version_table})
+        assert compare_metadata(context, METADATA) == []
+
+
+async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_begins_then(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    late, later = scheduled(-60), scheduled(3_600)
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.NORMAL), 10) as channel,
+        streams.consume(TOPOLOGY.history, 10) as history,
+        run_scheduler(database_url, redis_url),
+    ):
+        await publish(streams, [late, later])
+        released = Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body)
+        recorded = [Job.model_validate_json(one.body) for one in await arrivals(history, 3, WITHIN_S)]
+        await wait_for_rows(database_url, 1)
+    assert released.released_at is not None
+    assert released.expires_at - released.released_at == timedelta(hours=1)
+    expected = {"released_at": released.released_at, "expires_at": released.expires_at}
+    assert released == late.model_copy(update=expected)
+    assert [one.request for one in recorded if one.released_at] == [late.request]
+
+
+async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    singles = [scheduled(-60) for _ in range(BATCH + 1)]
+    code, listed = scheduled(-1, lane=Lane.PRIORITY), scheduled(-3_600, to=("a@example.com", "b@example.com"))
+    jobs = [listed, *singles, code]
+    await asyncio.to_thread(migrate, read_url(database_url), MIGRATIONS)
+    with open_database(database_url) as engine, engine.begin() as connection:
+        connection.execute(SCHEDULED.insert(), [write_row(one) for one in jobs])
+    async with run_scheduler(database_url, redis_url):
+        await wait_for_rows(database_url, 0)
+    depths = {lane: await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane}
+    # The first batch is the code and all singles but two: a crowd. The second one is not full.
+    assert depths == {**dict.fromkeys(Lane, 0), Lane.NORMAL: 3, Lane.BULK: len(jobs) - 3}
+
+
+async def test_two_schedulers_release_every_job_once(postgres_database: str, streams: Broker, redis_url: str) -> None:
+    jobs = [scheduled(-1) for _ in range(2 * BATCH)]
+    await publish(streams, jobs)
+    async with run_scheduler(postgres_database, redis_url), run_scheduler(postgres_database, redis_url):
+
+        async def are_all_released() -> bool:
+            depths = [await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane]
+            return sum(depths) >= len(jobs)
+
+        await eventually(are_all_released, WITHIN_S)
+        await wait_for_rows(postgres_database, 0)
+    depths = [await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane]
+    assert sum(depths) == len(jobs)
+
+
+async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_its_way(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    alone = scheduled(3_600, to=("li@example.com",))
+    shared = scheduled(3_600, to=("li@example.com", "wang@example.com"))
+    under_way = scheduled(3_600, to=("li@example.com",))
+    async with run_scheduler(database_url, redis_url):
+        await publish(streams, [alone, shared])
+        await wait_for_rows(database_url, 2)
+        stone = Tombstone("an erasure", DIGESTS.of("li@example.com"), datetime.now(UTC))
+        await Tombstones(redis, DIGESTS).keep([stone])
+        await publish(streams, [under_way])
+
+        async def is_reported() -> bool:
+            return int(await redis.call("HGET", ERASED, "scheduler") or 0) >= stone.at_ms
+
+        await eventually(is_reported, WITHIN_S)
+    with open_database(database_url) as engine, engine.connect() as connection:
+        (row,) = connection.execute(SCHEDULED.select()).all()
+    left = Job.model_validate_json(row.body)
+    assert (left.request, [one.n for one in left.recipients]) == (shared.request, [1])
+    assert b"li@example.com" not in row.body
