@@ -12,7 +12,11 @@ URLS = {
     ("post", "/api/login"), ("post", "/api/logout"), ("post", "/api/password"), ("get", "/api/me"),
     ("post", "/api/register"), ("post", "/api/modify/{username}"), ("get", "/api/users"),
     ("get", "/api/users/{username}"), ("patch", "/api/users/{username}"),
-    ("patch", "/api/providers/{method}/{name}"),
+    ("get", "/api/providers"), ("post", "/api/providers"), ("get", "/api/providers/kinds"),
+    ("post", "/api/providers/check"),
+    ("patch", "/api/providers/{method}/{name}"), ("delete", "/api/providers/{method}/{name}"),
+    ("post", "/api/providers/{method}/{name}/check"), ("post", "/api/providers/{method}/{name}/restore"),
+    ("get", "/api/providers/{method}/{name}/versions"),
     ("delete", "/api/users/{username}"),
     ("get", "/api/keys"), ("post", "/api/keys"), ("patch", "/api/keys/{id}"), ("delete", "/api/keys/{id}"),
     ("post", "/api/keys/{id}/rotate"), ("post", "/api/keys/leaked"),
@@ -50,7 +54,10 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     taken = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "UserPatch", "ProviderPatch"}
     taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
     taken |= {"Cap", "CapsBody", "Category", "Otp", "NewPageSession", "ResumedSession"}
-    answered = {"Success", "ProviderSwitchAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
+    taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration"}
+    answered = {"Success", "ProviderAnswer", "ProviderShape", "ProvidersAnswer", "ProviderCheckAnswer"}
+    answered |= {"ProviderKindsAnswer", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
+    answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
     answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from imsg_runtime.settings import Common
+from imsg_runtime.settings import load_without
 from imsg_testing.callers import user
 from imsg_web.callers import KEY_HEADER
-from imsg_wechat.main import app
+from imsg_wechat.main import Settings, app
 
 KEY = "a service key, long enough for all"
 
@@ -30,7 +30,8 @@ KEY = "a service key, long enough for all"
 async def test_without_accounts_there_are_no_followers(
     valkey_url: str, verb: str, path: str, body: dict[str, str] | None, expected: dict[str, Any]
 ) -> None:
-    service = app(Common(redis_url=valkey_url, service_key=(SecretStr(KEY),)))
+    given = {"redis_url": valkey_url, "broker_url": valkey_url, "history_url": "http://history"}
+    service = app(load_without(Settings, "wechat", service_key=(SecretStr(KEY),), **given))
     headers = {KEY_HEADER: KEY, **user("admin", role="admin").headers()}
     transport = httpx.ASGITransport(service)
     async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://wechat") as client:

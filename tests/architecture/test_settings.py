@@ -54,8 +54,9 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
         models = [
             one for one in (get_args(chosen) or (chosen,)) if isinstance(one, type) and issubclass(one, BaseModel)
         ]
-        if models:
+        if chosen is not None:
             yield variable(*path, name, CHOSEN)
+        if models:
             for part in models:
                 yield from names(part, *path, name, CHOSEN)
         elif inner is PeerKeys:
@@ -99,5 +100,5 @@ def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
 
 def test_the_frame_knows_every_first_word() -> None:
     """Else a service would call another's setting misspelt."""
-    read = {name for model in SERVICES.values() for name in model.model_fields}
+    read = {name for model in SERVICES.values() for name, field in model.model_fields.items() if not field.exclude}
     assert {variable(name) for name in NAMES} == {variable(name) for name in read} | ELSEWHERE

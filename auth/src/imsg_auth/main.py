@@ -22,6 +22,7 @@ from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
 from imsg_auth.page_sessions import PageSessions
 from imsg_auth.passwords import Passwords, make_hasher
+from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.dependencies import RouteServices
 from imsg_auth.sessions import Sessions
@@ -73,6 +74,11 @@ class Settings(Common):
     """How many hours a token lives."""
     peer_keys: PeerKeys = PeerKeys()
     """The keys of the services that call this one, where each has a key of its own."""
+    secret_key: Keys = ()
+    """Encrypts the secrets that are kept: those of callback endpoints and of accounts at providers. The first key
+    encrypts, all decrypt. Keep it with the backups."""
+    provider_keys: Annotated[dict[str, Keys], Field(default_factory=dict)]
+    """Channel → the key by which its senders read the accounts at providers; it is their `IMSG_PROVIDER_KEY`."""
 
     @property
     def store_url(self) -> str:
@@ -118,11 +124,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             sessions = Sessions(store, changes, passwords, tokens, users, totp=totp, records=records)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
+            accounts = ProviderAccounts(store, cache, settings.secret_key, settings.provider_keys, wake=outbox.wake)
+            await accounts.seal_again()
             healthcheck = Healthcheck(store, cache)
             thresholds = Thresholds(store, cache, outbox.wake)
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
             service.watch(switches.run(), "switches")
+            service.watch(accounts.run(), "provider accounts")
             service.watch(thresholds.run(), "thresholds")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
@@ -130,7 +139,10 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             keys = ApiKeys(store, changes)
             page_sessions = PageSessions(store, changes, tokens, cache)
             yield api(
-                guard, RouteServices(users, sessions, user_cache, tokens, quota, switches, keys, totp, page_sessions)
+                guard,
+                RouteServices(
+                    users, sessions, user_cache, tokens, quota, switches, keys, totp, page_sessions, accounts
+                ),
             )
 
     return Service("auth", settings, opening)
@@ -166,6 +178,9 @@ def _require_keys(settings: Settings) -> None:
                 f"{variable(name)} is not set; give it a long random value, such as `openssl rand -hex 32` makes."
             )
         require_strong(settings, name, keys=keys)
+    require_strong(settings, "secret_key", keys=settings.secret_key)
+    for method, keys in settings.provider_keys.items():
+        require_strong(settings, "provider_keys", method, keys=keys)
     require_strong_callers(settings, callers)
     if settings.admin_password:
         _refuse_common(settings.admin_password.get_secret_value())

@@ -15,6 +15,7 @@ from imsg_auth.tables import (
     CHANGES,
     INSTALLATION_LIMITS,
     KEYS,
+    PROVIDER_ACCOUNTS,
     PROVIDER_SWITCHES,
     REVOKED,
     THE_INSTALLATION,
@@ -38,6 +39,9 @@ DEFAULT_QUOTAS = (PER_HOUR._replace(limit=5), PER_DAY._replace(limit=20))
 
 REVOKED_MARGIN_S = 600
 """How long a logged-out token is kept beyond its expiry, since a gateway's clock may be behind."""
+
+MAX_VERSIONS = 20
+"""How many versions of an account at a provider are kept."""
 
 CHUNK = 500
 """Names in one statement: SQLite takes at most 32,766 variables."""
@@ -133,6 +137,21 @@ class Switch:
     name: str
     enabled: bool | None
     weight: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVersion:
+    """A version of an account at a provider."""
+
+    method: str
+    name: str
+    version: int
+    kind: str
+    settings: str
+    """Sealed JSON."""
+    changed_at: datetime
+    changed_by: str
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +358,50 @@ class Rows:
         await self._connection.execute(delete(PROVIDER_SWITCHES).where(row))
         await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
         return before, switch
+
+    async def list_accounts(self, method: str | None = None) -> list[AccountVersion]:
+        """Read the current versions of accounts, in the order in which they were set up."""
+        wanted = [PROVIDER_ACCOUNTS.c.is_current, *([PROVIDER_ACCOUNTS.c.method == method] if method else [])]
+        first = PROVIDER_ACCOUNTS.alias()
+        since = (
+            select(func.min(first.c.changed_at))
+            .where(first.c.method == PROVIDER_ACCOUNTS.c.method, first.c.name == PROVIDER_ACCOUNTS.c.name)
+            .scalar_subquery()
+        )
+        statement = select(PROVIDER_ACCOUNTS).where(*wanted).order_by(since, PROVIDER_ACCOUNTS.c.name)
+        return [AccountVersion(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def list_account_versions(self, method: str | None = None, name: str | None = None) -> list[AccountVersion]:
+        """Read the versions of an account, the newest first; without names those of all."""
+        table = PROVIDER_ACCOUNTS.c
+        wanted = [] if name is None else [table.method == method, table.name == name]
+        statement = select(PROVIDER_ACCOUNTS).where(*wanted).order_by(table.version.desc())
+        return [AccountVersion(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def lock_accounts(self, method: str) -> None:
+        """Let one transaction at a time change the accounts of a channel."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+            turn = zlib.crc32(f"imsg accounts {method}".encode())
+            await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
+
+    async def add_account_version(self, version: AccountVersion) -> None:
+        """Add a version of an account, which is the current one from then on; old versions are dropped."""
+        row = (PROVIDER_ACCOUNTS.c.method == version.method) & (PROVIDER_ACCOUNTS.c.name == version.name)
+        await self._connection.execute(update(PROVIDER_ACCOUNTS).where(row).values(is_current=False))
+        old = row & (PROVIDER_ACCOUNTS.c.version <= version.version - MAX_VERSIONS)
+        await self._connection.execute(delete(PROVIDER_ACCOUNTS).where(old))
+        await self._connection.execute(insert(PROVIDER_ACCOUNTS).values(**asdict(version)))
+
+    async def seal_account_again(self, version: AccountVersion, sealed: str) -> None:
+        """Replace the sealed settings of a version."""
+        table = PROVIDER_ACCOUNTS.c
+        row = (table.method == version.method) & (table.name == version.name) & (table.version == version.version)
+        await self._connection.execute(update(PROVIDER_ACCOUNTS).where(row).values(settings=sealed))
+
+    async def remove_account(self, method: str, name: str) -> None:
+        """Remove an account with its versions and its switch."""
+        for table in (PROVIDER_ACCOUNTS, PROVIDER_SWITCHES):
+            await self._connection.execute(delete(table).where(table.c.method == method, table.c.name == name))
 
     async def read_installation_limits(self) -> InstallationLimits:
         """Read the limits of the installation."""

@@ -182,6 +182,20 @@ PROVIDER_SWITCHES = Table(
 )
 """A channel's providers as administrators changed them; null: as the settings say."""
 
+PROVIDER_ACCOUNTS = Table(
+    "provider_accounts",
+    METADATA,
+    Column("method", String(32), primary_key=True),
+    Column("name", EXACT_NAME, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("settings", Text, nullable=False),  # sealed JSON
+    Column("changed_at", UtcTime, nullable=False),
+    Column("changed_by", EXACT_NAME, nullable=False),
+    Column("is_current", Boolean, nullable=False),
+)
+"""The versions of accounts at providers that administrators set up."""
+
 INSTALLATION_LIMITS = Table(
     "installation_limits",
     METADATA,

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyotp
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from imsg_auth.store import Store, User
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_limits.quota import Counters
+from imsg_runtime.sealing import Sealer
 from imsg_web.callers import Caller
 
 ISSUER = "iMSG"
@@ -31,8 +30,6 @@ RECOVERY_BYTES = 5
 TRIES = 10
 """Wrong one-time passwords of a user an hour; the password was right each time."""
 HOUR_S = 3_600
-
-NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Totp:
         self._store = store
         self._changes = changes
         self._counters = counters
-        self._ciphers = [AESGCM(_derive(key)) for key in keys]
+        self._sealer = Sealer(keys, "one-time passwords")
         self._now = now
 
     async def begin(self, caller: Caller) -> NewSecret:
@@ -70,7 +67,7 @@ class Totp:
         async with self._changes.open(caller.username, user_id=caller.user_id) as change:
             if change.user.totp_secret is not None:
                 raise Refusal("totp_on")
-            await change.set(totp_pending=self._seal(secret, change.user.id))
+            await change.set(totp_pending=self._sealer.seal(secret, change.user.id))
             await change.note(caller, "totp_begun")
         return NewSecret(secret, pyotp.TOTP(secret).provisioning_uri(name=caller.username, issuer_name=ISSUER))
 
@@ -81,7 +78,7 @@ class Totp:
             user = change.user
             if user.totp_pending is None or user.totp_secret is not None:
                 raise Refusal("totp_not_begun")
-            step = self._find_step(self._open(user.totp_pending, user.id), otp, user.totp_step)
+            step = self._find_step(self._sealer.open(user.totp_pending, user.id), otp, user.totp_step)
             if step is None:
                 raise Refusal("otp_wrong")
             kept = ",".join(_digest(code) for code in codes)
@@ -100,10 +97,10 @@ class Totp:
         async with self._store.writing() as rows:
             for user in await rows.list_users_with_totp():
                 sealed = user.totp_secret or ""
-                if _decrypt(self._ciphers[0], sealed, user.id) is None:
-                    secret = self._open(sealed, user.id)
+                if not self._sealer.is_fresh(sealed, user.id):
+                    secret = self._sealer.open(sealed, user.id)
                     if secret is not None:
-                        await rows.update_user(user.username, {"totp_secret": self._seal(secret, user.id)})
+                        await rows.update_user(user.username, {"totp_secret": self._sealer.seal(secret, user.id)})
 
     async def check(self, user: User, otp: str | None) -> None:
         """Check the second step of a user whose password was right; each one-time password counts once.
@@ -130,7 +127,7 @@ class Totp:
             known = await rows.lock_user(user.username)
             if known is None or known.id != user.id or known.totp_secret is None:
                 return False
-            step = self._find_step(self._open(known.totp_secret, known.id), otp, known.totp_step)
+            step = self._find_step(self._sealer.open(known.totp_secret, known.id), otp, known.totp_step)
             if step is not None:
                 await rows.update_user(known.username, {"totp_step": step})
                 return True
@@ -151,26 +148,6 @@ class Totp:
             if (used is None or step > used) and pyotp.utils.strings_equal(totp.at(at), otp):
                 return step
         return None
-
-    def _seal(self, text: str, owner: str) -> str:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return base64.b64encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), owner.encode())).decode()
-
-    def _open(self, sealed: str, owner: str) -> str | None:
-        """Open what was sealed for an owner; None where none of the keys fits any more."""
-        return next((text for cipher in self._ciphers if (text := _decrypt(cipher, sealed, owner)) is not None), None)
-
-
-def _decrypt(cipher: AESGCM, sealed: str, owner: str) -> str | None:
-    raw = base64.b64decode(sealed)
-    try:
-        return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode()).decode()
-    except InvalidTag:
-        return None
-
-
-def _derive(key: SecretStr) -> bytes:
-    return hashlib.sha512(f"imsg one-time passwords\0{key.get_secret_value()}".encode()).digest()[:32]
 
 
 def _digest(code: str) -> str:

@@ -75,7 +75,8 @@ class Settings(Common):
     auth_url: str = "http://auth:8000"
     """The URL of auth."""
     secret_key: Keys = ()
-    """Encrypts the secrets of callback endpoints. The first key encrypts, all decrypt. Keep it with the backups."""
+    """Encrypts the secrets that are kept: those of callback endpoints and of accounts at providers. The first key
+    encrypts, all decrypt. Keep it with the backups."""
     peer_keys: PeerKeys = PeerKeys()
     """The keys of the services that call this one, where each has a key of its own."""
     callbacks: CallbackSettings = CallbackSettings()

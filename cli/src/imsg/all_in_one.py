@@ -1,5 +1,6 @@
 """All services in one process (`imsg up`): which there are, their settings, and the order in which they open."""
 
+import hmac
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
-from imsg_runtime.settings import Common, Keys, RedisUrl, StartError, is_given, load, read_group
+from imsg_runtime.settings import Common, Keys, RedisUrl, StartError, is_given, load, load_without, read_group
 from imsg_web.callers import Apps
 from imsg_web.service import Service
 
@@ -56,7 +57,8 @@ class Settings(Common):
     token_key: Keys = ()
     """Signs the tokens of users. The first key signs, all verify."""
     secret_key: Keys = ()
-    """Encrypts the secrets of callback endpoints. The first key encrypts, all decrypt. Keep it with the backups."""
+    """Encrypts the secrets that are kept: those of callback endpoints and of accounts at providers. The first key
+    encrypts, all decrypt. Keep it with the backups."""
     sandbox: SandboxSettings = SandboxSettings()
     connections_per_address: Annotated[int, Field(ge=1)] = 1_000
     """How many connections one address (IPv6: one /64) may have open at once. Trusted proxies may have any number."""
@@ -131,6 +133,9 @@ class RuntimeConfig:
             "token_key": self.token_key,
             "erasure_key": self.erasure_key,
             "secret_key": self.secret_key,
+            "provider_keys": {channel.name: self._derive_provider_key(channel.name) for channel in CHANNELS},
+            "provider_key": self._derive_provider_key(owner),
+            "stand_in": owner in self.stand_ins,
             "tombstones_file": tombstones.beside(self.folder),
             "admin_password": self.admin_password,
             "data_dir": self.folder,
@@ -148,6 +153,10 @@ class RuntimeConfig:
             "catalog_url": "http://catalog",
             "scheduler_url": "http://scheduler",
         }
+
+    def _derive_provider_key(self, method: str) -> Keys:
+        keys = (key.get_secret_value().encode() for key in self.secret_key)
+        return tuple(SecretStr(hmac.digest(key, f"imsg providers {method}".encode(), "sha256").hex()) for key in keys)
 
 
 def read_channel(channel: ChannelSpec) -> Mapping[str, Any]:
@@ -237,7 +246,7 @@ def _sender(name: str, main: Main, config: RuntimeConfig, apps: Apps) -> Service
     except StartError:
         if name in config.stand_ins or is_given(main.Settings, name):
             raise
-        return main.app(load(Common, **settings), apps)
+        return main.app(load_without(main.Settings, name, **settings), apps)
 
 
 def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:

@@ -31,19 +31,12 @@ async def _check_server(smtp: imsg_smtp.main.Smtp, name: str, translate: Transla
             f"{address} {login_zh}，加密方式 {server.protection}", f"{address} {login}, security {server.protection}"
         )
         return Finding(part, state)
-    is_login = isinstance(failure, Blocked) and server.username is not None and await _works_without_login(smtp, name)
+    is_login = isinstance(failure, Blocked) and server.username is not None
+    is_login = is_login and await imsg_smtp.main.works_without_login(smtp, name, TIMEOUT_S)
     state = failure.detail
     if is_login:
         state = translate(f"{address} 拒绝登录：{state}", f"{address} refuses the log-in: {state}")
     return Finding(part, state, _find_remedy(name, server, failure, translate, is_login=is_login))
-
-
-async def _works_without_login(smtp: imsg_smtp.main.Smtp, name: str) -> bool:
-    """Connect without username and password, to tell a wrong password from any other refusal."""
-    nobody = {"username": None, "password": None}
-    others = {other: server.model_copy(update=nobody) for other, server in smtp.servers.items()}
-    anonymous = smtp.model_copy(update={**nobody, "servers": others})
-    return await imsg_smtp.main.try_server(anonymous, TIMEOUT_S, name) is None
 
 
 def _find_remedy(

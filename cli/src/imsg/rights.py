@@ -30,14 +30,18 @@ from imsg_contract.topology import (
     WRITABLE,
     Lane,
     Topology,
+    accounts_key,
     addresses_key,
     capped_key,
     channel_key,
     followers_key,
+    kinds_key,
     left_key,
     names_key,
     no_provider_key,
     pace_key,
+    provider_answers_key,
+    provider_calls_key,
     providers_key,
     recorded_key,
     retry_after_key,
@@ -95,11 +99,14 @@ def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
         providers_key(channel.name),
         retry_after_key(channel.name),
         pace_key(channel.name, ANY),
+        kinds_key(channel.name),
+        provider_calls_key(channel.name),
+        provider_answers_key(channel.name),
     ]
     if channel.publishes_addresses:
         published.append(addresses_key(channel.name))
     return RedisRights(
-        reads=(TOMBSTONES, CAPS, suppressed_key(channel.name), switches_key(channel.name)),
+        reads=(TOMBSTONES, CAPS, suppressed_key(channel.name), switches_key(channel.name), accounts_key(channel.name)),
         writes=("imsg:ledger:*", capped_key(channel.name, ANY), *published, *channel.redis_keys),
         also=channel.redis_commands,
     )
@@ -134,12 +141,16 @@ AT_REDIS: Mapping[str, RedisRights] = {
         ),
     ),
     "auth": RedisRights(
+        reads=(kinds_key(ANY),),
         writes=(
             user_key(ANY),
             QUOTAS_OF_ALL,
             CAPS,
             THRESHOLDS,
             switches_key(ANY),
+            accounts_key(ANY),
+            provider_calls_key(ANY),
+            provider_answers_key(ANY),
             "imsg:used:*",
             "imsg:fence:*",
             "imsg:tally:*",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from imsg import rights
+from imsg_channels import CHANNELS
 from imsg_runtime.settings import CALLERS, StartError
 
 
@@ -37,6 +38,7 @@ def _make_wechat_key() -> str:
 MADE: Mapping[str, Callable[[], str]] = {
     "service_key": _make_key,
     **{f"{caller.replace('-', '_')}_key": _make_key for caller in CALLERS},
+    **{f"{channel.name}_provider_key": _make_key for channel in CHANNELS},
     "token_key": _make_key,
     "erasure_key": _make_key,
     "secret_key": _make_key,

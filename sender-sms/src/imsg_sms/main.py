@@ -63,7 +63,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
         open_channel(settings.sms, receipts, public_url=settings.public_url)
     )
     sender.work(channel)
-    sender.service.watch(_publish(channel.templates, sender.redis), "templates")
+    sender.watch(_publish(channel.templates, sender.redis), "templates")
     pushing = [provider for provider in channel.providers if isinstance(provider, PushesReports)]
     signatures = {
         provider.name: signature
@@ -75,7 +75,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     api = make_app("iMSG sender-sms", [hooks.make_router(recorder, pushing, settings.public_url)])
     for provider in channel.providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, PullsReports) else ()):
-            sender.service.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
+            sender.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
     return api
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.routes import Route, check_categories, split_categories
-from imsg_runtime.settings import Common, Strings, variable
+from imsg_runtime.settings import SenderSettings, Strings, variable
 from imsg_sms.countries import ANYWHERE, MAINLAND, Countries, read_codes
 from imsg_sms.http_settings import Http, Url
 from imsg_sms.opt_out import OPT_IN_WORDS, OPT_OUT_WORDS, is_opt_out
@@ -356,7 +356,7 @@ _BY_TEMPLATE = ("aliyun", "tencent", "volcengine")
 """Kinds of providers that send by approved templates only."""
 
 
-class Settings(Common):
+class Settings(SenderSettings):
     """The settings of sender-sms."""
 
     sms: Annotated[Sms, Field(default_factory=dict, validate_default=True)]

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from imsg_contract.provider_accounts import Trouble
 from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.gateway_directory import Names, publish_names
+from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
+from imsg_smtp.accounts import MAIL_SERVER, explain, list_servers, merge
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import bounce_sources
 from imsg_smtp.bounces.addressees import Addressees
@@ -47,6 +50,8 @@ from imsg_web.callers import Apps
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 
+TRY_TIMEOUT_S = 8.0
+
 if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer
 
@@ -67,6 +72,7 @@ __all__ = [
     "try_bounce_mailboxes",
     "try_server",
     "variable_of",
+    "works_without_login",
 ]
 
 
@@ -74,7 +80,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     remedy = f"set {variable('smtp', 'host')} and {variable('smtp', 'sender')}"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
-    return make_sender("smtp", Settings, settings, open_parts, remedy=remedy, reads_history=True)
+    return make_sender("smtp", Settings, settings, open_parts, remedy=remedy, reads_history=True, accounts=ACCOUNTS)
 
 
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
@@ -92,7 +98,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     bounces = BounceProcessor(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
     await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
-    sender.service.watch(publish_names(sender.redis, PROVIDER, _list_names(settings.smtp)), "names")
+    sender.watch(publish_names(sender.redis, PROVIDER, _list_names(settings.smtp)), "names")
     return make_app("iMSG sender-smtp", [make_router(bounces, settings.smtp.bounce_secret)])
 
 
@@ -224,6 +230,26 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
     finally:
         await connection.quit()
     return None
+
+
+async def check_account(smtp: Smtp, name: str) -> Trouble | None:
+    """Log in to a mail server; return why it does not take the account."""
+    failure = await try_server(smtp, TRY_TIMEOUT_S, name)
+    if failure is None:
+        return None
+    server = smtp.all_servers[name]
+    is_login = isinstance(failure, Blocked) and server.username is not None
+    return explain(failure, server, is_login=is_login and await works_without_login(smtp, name, TRY_TIMEOUT_S))
+
+
+async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
+    """Connect without username and password, to tell a wrong password from any other refusal. Raises StartError."""
+    nobody = {"username": None, "password": None}
+    others = {other: server.model_copy(update=nobody) for other, server in smtp.servers.items()}
+    return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
+
+
+ACCOUNTS = AccountSettings(Smtp, (MAIL_SERVER,), list_servers, merge, check_account)
 
 
 async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
+from imsg_delivery.provider_kinds import FormField
 from imsg_delivery.routes import Route, check_categories, split_categories
-from imsg_runtime.settings import Common, Keys, is_loopback, variable
+from imsg_runtime.settings import Keys, SenderSettings, is_loopback, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
 from imsg_smtp.webhook_signature import SIGNED, read_secret
+from imsg_web.responses import field_error
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -23,7 +25,8 @@ PORTS = {"none": 25, "starttls": 587, "tls": 465}
 """Security → the default port (RFC 5321, RFC 6409, RFC 8314)."""
 
 
-def _is_sender(text: str) -> str:
+def check_sender(text: str) -> str:
+    """Return a text that is a sender. Raises ValueError."""
     senders.parse(text)
     return text
 
@@ -169,27 +172,51 @@ class MailServerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
+    host: Annotated[
+        str,
+        Field(min_length=1, pattern=r"^[^\s/@]+$"),
+        FormField("服务器地址", "Server", "邮件服务器。"),
+    ]
     """The mail server."""
-    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    port: Annotated[
+        Annotated[int, Field(ge=1, le=65_535)] | None,
+        FormField("端口", "Port", "邮件服务器的端口。未设置时：不加密为 25，`starttls` 为 587，`tls` 为 465。"),
+    ] = None
     """Its port. Unset: 25 without security, 587 with `starttls`, 465 with `tls`."""
-    username: str | None = None
+    username: Annotated[str | None, FormField("用户名", "Name", "登录用户名。")] = None
     """The name to log in with."""
-    password: SecretStr | None = None
+    password: Annotated[SecretStr | None, FormField("密码", "Password", "登录密码。")] = None
     """The password to log in with."""
-    security: Security | None = None
+    security: Annotated[
+        Security | None,
+        FormField("加密方式", "Security", "连接的加密方式。未设置时：连接本机用 `none`，连接其他主机用 `starttls`。"),
+    ] = None
     """How the connection is encrypted. Unset: `none` for this machine, `starttls` for any other."""
     ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
     """A file of certificates to trust beside the system's own."""
-    connections: Annotated[int, Field(ge=1, le=100)] = 8
+    connections: Annotated[
+        int,
+        Field(ge=1, le=100),
+        FormField("连接数", "Connections", "同时打开多少个到该服务器的连接。"),
+    ] = 8
     """How many connections to the server are open at once."""
     weight: Annotated[int, Field(ge=0, le=1_000)] = 1
     """The server's share of the mail. 0: only where the others are unavailable."""
-    sender_domains: DomainList = ""
+    sender_domains: Annotated[
+        DomainList,
+        FormField("发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。"),
+    ] = ""
     """The server takes mail from these domains alone. Empty: from all."""
-    recipient_domains: DomainList = ""
+    recipient_domains: Annotated[
+        DomainList,
+        FormField("收件域名", "Recipient domains", "该服务器只发送收件人属于这些域名的邮件。留空：不限。"),
+    ] = ""
     """The server takes mail to these domains alone. Empty: to all."""
-    categories: Annotated[str, AfterValidator(check_categories)] = ""
+    categories: Annotated[
+        str,
+        AfterValidator(check_categories),
+        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。"),
+    ] = ""
     """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None
     """A condition of SMS providers' routes, which somebody may look for here: refused by its name."""
@@ -232,11 +259,14 @@ class MailServerSettings(BaseModel):
     @model_validator(mode="after")
     def _belongs_together(self) -> "MailServerSettings":
         if (self.username is None) != (self.password is None):
-            raise ValueError("a username and a password belong together; set both, or neither")
+            raise field_error(
+                "用户名和密码要么都填，要么都不填", "a username and a password belong together; set both, or neither"
+            )
         if self.username is not None and self.protection == "none" and not is_loopback(self.host):
-            raise ValueError(
+            raise field_error(
+                f"加密方式为 none 时，密码会不加密地传给 {self.host}；请改用 tls 或 starttls",
                 f"with security none the password would travel to {self.host} unencrypted; "
-                "set …__SECURITY to starttls or tls, or unset …__USERNAME and …__PASSWORD"
+                "set …__SECURITY to starttls or tls, or unset …__USERNAME and …__PASSWORD",
             )
         return self
 
@@ -259,7 +289,7 @@ class NamedAddress(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    address: Annotated[str, AfterValidator(_is_sender)]
+    address: Annotated[str, AfterValidator(check_sender)]
     """The address, with or without a name."""
 
 
@@ -281,7 +311,9 @@ class Smtp(MailServerSettings):
     What stands here itself is the server `default`; more have names of their own.
     """
 
-    sender: Annotated[str, AfterValidator(_is_sender)]
+    name: Annotated[str, Field(exclude=True)] = DEFAULT
+    """The name of the server whose settings stand here: of an account that was set up in the web page, its own."""
+    sender: Annotated[str, AfterValidator(check_sender)]
     """Who a mail comes from where the send names nobody."""
     senders: dict[Name, NamedSender] = {}
     """The senders that a send may name."""
@@ -316,7 +348,7 @@ class Smtp(MailServerSettings):
     @property
     def all_servers(self) -> dict[str, MailServerSettings]:
         """Every server by its name, the default first."""
-        return {DEFAULT: self, **self.servers}
+        return {self.name: self, **self.servers}
 
     def bounce_domain_of(self, name: str) -> str | None:
         """Return the bounce domain of a server; None where bounces go to the sender."""
@@ -330,7 +362,7 @@ class Smtp(MailServerSettings):
         return self
 
 
-class Settings(Common):
+class Settings(SenderSettings):
     """All that sender-smtp reads."""
 
     smtp: Annotated[Smtp, Field(default_factory=dict, validate_default=True)]

@@ -22,7 +22,7 @@ from imsg_people.tombstones import Digests
 from imsg_runtime import redis
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.settings import Common, StartError, load, variable
+from imsg_runtime.settings import StartError, variable
 from imsg_web import service_client
 from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
@@ -45,7 +45,7 @@ from imsg_wechat.nonces import Nonces
 from imsg_wechat.published_limits import PublishedLimits
 from imsg_wechat.receipts import Receipts
 from imsg_wechat.routes import RouteServices, make_api
-from imsg_wechat.settings import CalledSettings, Settings, WeChat
+from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.template_check import compare_with_account, read_wrong
 from imsg_wechat.templates import Templates
@@ -74,7 +74,7 @@ __all__ = [
 log = logger(__name__)
 
 
-def app(settings: Common | None = None, apps: Apps | None = None) -> Service:
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError if a setting is wrong or missing."""
     remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
@@ -83,9 +83,9 @@ def app(settings: Common | None = None, apps: Apps | None = None) -> Service:
     )
 
 
-def _make_idle_api(settings: Common) -> ASGIApp:
+def _make_idle_api(settings: Settings) -> ASGIApp:
     """Make the API where no official account is configured: it has no followers, and describes its routes."""
-    return make_api(None, CallerCheck("wechat", settings.service_key, load(CalledSettings).peer_keys))
+    return make_api(None, CallerCheck("wechat", settings.service_key, settings.peer_keys))
 
 
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
@@ -108,13 +108,13 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     channel = await enter(open_channel(wechat, connection, followers, allowances, history, zone=zone))
     follower_events = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
     webhook = Webhook(followers, connection, receipts.publish, bindings.scan, follower_events.record, now=time.time)
-    sender.service.watch(followers.mirror(), "followers")
-    sender.service.watch(PublishedLimits(connection, channel.method, channel.templates).run(), "templates")
-    sender.service.watch(follower_events.remove_ended_windows(), "windows")
+    sender.watch(followers.mirror(), "followers")
+    sender.watch(PublishedLimits(connection, channel.method, channel.templates).run(), "templates")
+    sender.watch(follower_events.remove_ended_windows(), "windows")
     for name, check in channel.checks(connection).items():
-        sender.service.watch(check.run(), f"templates of {name}")
-        sender.service.warn(f"templates of {name}", check.describe)
-    sender.service.watch(receipts.run(), "receipts")
+        sender.watch(check.run(), f"templates of {name}")
+        sender.warn(f"templates of {name}", check.describe)
+    sender.watch(receipts.run(), "receipts")
     sender.work(channel)
     webhook_modes = WebhookModes(connection)
     await _warn_of_plain(webhook_modes, wechat)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_runtime.settings import Common, PeerKeys
+from imsg_runtime.settings import PeerKeys, SenderSettings
 from imsg_wechat.crypto import decode_key
 from imsg_wechat.template_settings import MessageTemplates
 from imsg_wechat.templates import Templates, find_unfit
@@ -103,16 +103,11 @@ class WeChat(BaseModel):
         return self
 
 
-class CalledSettings(Common):
-    """The settings of a service that others call."""
+class Settings(SenderSettings):
+    """The settings of sender-wechat."""
 
     peer_keys: PeerKeys = PeerKeys()
     """The keys of the services that call this one, where each has a key of its own."""
-
-
-class Settings(CalledSettings):
-    """The settings of sender-wechat."""
-
     wechat: WeChat = WeChat()
     database_url: str = ""
     """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""

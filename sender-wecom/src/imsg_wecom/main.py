@@ -32,7 +32,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     channel = await sender.stack.enter_async_context(open_channel(settings.wecom, sender.redis))
     sender.work(channel)
-    sender.service.watch(publish_addresses(sender.redis, channel.method, settings.wecom.robots), "addresses")
+    sender.watch(publish_addresses(sender.redis, channel.method, settings.wecom.robots), "addresses")
     return refuse_every_url
 
 

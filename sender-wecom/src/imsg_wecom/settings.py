@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from imsg_channels.wecom import read_robot
 from imsg_delivery.channel import Uncertain
-from imsg_runtime.settings import Common
+from imsg_runtime.settings import SenderSettings
 
 ENDPOINT = "https://qyapi.weixin.qq.com"
 
@@ -49,7 +49,7 @@ class WeCom(BaseModel):
     """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
 
 
-class Settings(Common):
+class Settings(SenderSettings):
     """The settings of sender-wecom."""
 
     wecom: WeCom

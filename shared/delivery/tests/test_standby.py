@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from starlette.types import ASGIApp
 
 from imsg_contract.topology import channel_key, no_provider_key
-from imsg_delivery.standby import idle, is_idle
+from imsg_delivery.sender import Sender as OpenSender
+from imsg_delivery.sender import make_sender
+from imsg_delivery.standby import is_idle
 from imsg_runtime.redis import connect
-from imsg_runtime.settings import Common, load
+from imsg_runtime.settings import SenderSettings, load_without
 from imsg_testing.waiting import eventually
 
 
@@ -18,7 +21,7 @@ class Mail(BaseModel):
     host: str = ""
 
 
-class Sender(Common):
+class Sender(SenderSettings):
     """A sender's settings."""
 
     smtp: Mail = Mail()
@@ -46,18 +49,29 @@ def test_a_file_gives_it_a_provider_too(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not is_idle(Sender, "smtp")
 
 
+async def open_parts(sender: OpenSender, settings: Sender) -> ASGIApp:
+    """Open a channel, which no sender without a provider does."""
+    raise AssertionError(f"{sender} {settings}")
+
+
 async def test_it_is_ready_and_tells_the_gateways_and_whoever_looks(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str
 ) -> None:
     monkeypatch.setenv("IMSG_REDIS_URL", valkey_url)
-    service = idle("smtp", "set IMSG_SMTP__HOST", load(Common))
+    monkeypatch.setenv("IMSG_BROKER_URL", valkey_url)
+    settings = load_without(Sender, "smtp")
+    service = make_sender("smtp", Sender, settings, open_parts, remedy="set IMSG_SMTP__HOST")
     async with connect(valkey_url) as redis, service.running():
-        assert service.unmet() == []
 
         async def is_told() -> bool:
             return bool(await redis.call("HGET", channel_key("smtp"), "state") == b"blocked")
 
         await eventually(is_told)
+
+        async def is_ready() -> bool:
+            return service.unmet() == []
+
+        await eventually(is_ready)
         assert await redis.call("GET", no_provider_key("smtp")) == b"set IMSG_SMTP__HOST"
         assert 0 < await redis.call("TTL", no_provider_key("smtp")) <= 10
         why = (await redis.call("HGET", channel_key("smtp"), "why")).decode()

@@ -69,6 +69,12 @@ def compose_peers() -> Lines:
         yield f'{variable("peer_keys", _file(caller))}: "{{{_file(caller)}_key}}"'
 
 
+def compose_provider_keys() -> Lines:
+    """List the keys by which senders read their accounts."""
+    for channel, _ in DEPLOYED:
+        yield f'{variable("provider_keys", channel.name)}: "{{{channel.name}_provider_key}}"'
+
+
 def compose_senders() -> Lines:
     """Write the senders' containers."""
     for channel, deployment in DEPLOYED:
@@ -82,6 +88,7 @@ def compose_senders() -> Lines:
         yield "  environment:"
         yield f"    <<: [*settings, *{channel.name}-played]" if deployment.sandbox_settings else "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
+        yield '    IMSG_PROVIDER_KEY: "{provider_key}"'
         if channel.has_hooks or channel.has_senders:
             yield "    IMSG_PUBLIC_URL:"
         if channel.calls_history:
@@ -140,6 +147,7 @@ def secrets_made() -> Lines:
     """Name all secrets, for `imsg secrets`."""
     yield f"services='{' '.join(map(_file, rights.SERVICES))}'"
     yield f"keys='{' '.join(f'{_file(caller)}_key' for caller in CALLERS)}'"
+    yield f"provider_keys='{' '.join(f'{channel.name}_provider_key' for channel, _ in DEPLOYED)}'"
     owners = [
         "auth",
         "history",
@@ -162,7 +170,8 @@ def secrets_handed() -> Lines:
         own = [f"service_key={_file(channel.service)}_key"] * channel.calls_history
         tables = [f"{channel.name}_db_password"] * deployment.has_tables
         asked = ["gateway_key"] * deployment.is_called_by_gateway
-        yield " ".join(("hand_service", channel.service, *own, *asked, "erasure_key", *tables, *deployment.secrets))
+        keys = ("erasure_key", f"provider_key={channel.name}_provider_key")
+        yield " ".join(("hand_service", channel.service, *own, *asked, *keys, *tables, *deployment.secrets))
 
 
 def write_rotated() -> Lines:
@@ -203,12 +212,25 @@ def kubernetes_peer_files() -> Lines:
     yield from (f"- {{ key: {_file(caller)}_key, path: {_file(caller)}_key }}" for caller in ASKING_HISTORY)
 
 
+def kubernetes_provider_keys() -> Lines:
+    """List the keys by which senders read their accounts."""
+    for channel, _ in DEPLOYED:
+        yield f"- {variable('provider_keys', channel.name)}={{{channel.name}_provider_key}}"
+
+
+def kubernetes_provider_key_files() -> Lines:
+    """List the files of these keys."""
+    for channel, _ in DEPLOYED:
+        yield f"- {{ key: {channel.name}_provider_key, path: {channel.name}_provider_key }}"
+
+
 def kubernetes_settings() -> Lines:
     """Write the senders' settings."""
     for channel, deployment in DEPLOYED:
         yield f"- name: {channel.service}"
         yield "  literals:"
         yield "    - IMSG_ERASURE_KEY={erasure_key}"
+        yield "    - IMSG_PROVIDER_KEY={provider_key}"
         if channel.has_senders:
             yield "    - IMSG_PUBLIC_URL=https://imsg.example.com"
         if channel.calls_history:
@@ -338,6 +360,7 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
     shape = Template((ROOT / "tests/src/imsg_testing/generated/sender.yaml").read_text(encoding="utf-8"))
     service = Template((ROOT / "tests/src/imsg_testing/generated/service.yaml").read_text(encoding="utf-8"))
     secrets = [
+        f"{{ key: {channel.name}_provider_key, path: provider_key }}",
         *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.calls_history),
         *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_called_by_gateway),
         *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
@@ -363,6 +386,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
     "docker-compose.yml": {
         "played": compose_played,
         "peers": compose_peers,
+        "provider-keys": compose_provider_keys,
         "senders": compose_senders,
         "sandbox": compose_sandbox,
         "handed": lambda: (f"- secrets-{service}:/run/imsg/{service}" for service in SENDERS),
@@ -376,9 +400,11 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "resources": kubernetes_resources,
         "images": kubernetes_images,
         "peers": kubernetes_peers,
+        "provider-keys": kubernetes_provider_keys,
         "settings": kubernetes_settings,
     },
     "deploy/kubernetes/base/history.yaml": {"peers": kubernetes_peer_files},
+    "deploy/kubernetes/base/auth.yaml": {"provider-keys": kubernetes_provider_key_files},
     "deploy/kubernetes/base/network.yaml": {
         "outside": network_outside,
         "stores": network_stores,

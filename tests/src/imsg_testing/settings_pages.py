@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from imsg.all_in_one import MODELS, SENDERS
 from imsg_channels import CHANNELS
+from imsg_delivery.provider_kinds import find_form_field
 from imsg_runtime.settings import HOLDS_SECRETS, Common, PeerKeys, variable
 from imsg_testing.settings_texts import (
     CHINESE,
@@ -226,7 +227,8 @@ def _row(setting: Setting, language: Language) -> str:
     english = " ".join((setting.info.description or "").split())
     if not english:
         raise KeyError(f"{'.'.join(setting.path)} has no description; write a docstring below the field")
-    meaning = english if language == "en" else _translate(english)
+    mark = find_form_field(setting.info)
+    meaning = english if language == "en" else mark.help_zh if mark is not None else _translate(english)
     example = f"`{setting.example}`" if setting.example else "–"
     first = f"`{variable(*setting.path)}`<br>`{'.'.join(setting.path)}`"
     readers = words["all"] if len(set(setting.readers)) == len(MODELS) else " · ".join(dict.fromkeys(setting.readers))

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from imsg_auth.keys import ApiKeys
 from imsg_auth.page_sessions import PageSessions
+from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.sessions import Sessions
 from imsg_auth.tokens import FRESH_S, Tokens
@@ -35,6 +36,7 @@ class RouteServices:
     keys: ApiKeys
     totp: Totp
     page_sessions: PageSessions
+    accounts: ProviderAccounts
 
 
 async def find_address(request: Request) -> str:

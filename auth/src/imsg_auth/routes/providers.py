@@ -1,19 +1,37 @@
-"""What administrators switch at the channels' providers; the gateway knows which providers there are."""
+"""Accounts at providers, and what administrators switch at the channels' providers."""
 
 import re
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import WithJsonSchema
+from fastapi import APIRouter, Depends, Request
 
-from imsg_auth.routes.dependencies import AuthServices, FreshLogin
-from imsg_auth.schemas.providers import ProviderPatch, ProviderSwitchAnswer
+from imsg_auth.provider_accounts import Provider
+from imsg_auth.routes.dependencies import AuthServices, FreshLogin, RouteServices
+from imsg_auth.schemas.providers import (
+    KindFieldShape,
+    KindShape,
+    Method,
+    NewProvider,
+    PresetShape,
+    ProviderAnswer,
+    ProviderCheckAnswer,
+    ProviderCheckRequest,
+    ProviderKindsAnswer,
+    ProviderPatch,
+    ProviderRestoration,
+    ProvidersAnswer,
+    ProviderShape,
+    ProviderVersionsAnswer,
+    SetUpShape,
+)
 from imsg_channels import METHODS
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
-from imsg_web.authorization import Administrator, InternalRoute
-from imsg_web.schemas import describe_refusals
+from imsg_contract.provider_accounts import Kind, ProviderCheck, Words
+from imsg_web.authorization import Administrator, InternalRoute, Reader
+from imsg_web.responses import prefers_english
+from imsg_web.schemas import Success, describe_refusals
 
 PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
 """A name in the settings: a mail server's, an account's, a robot's."""
@@ -21,24 +39,183 @@ PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
 MAX_SHOWN = 80
 """Characters of an unknown name that an answer repeats."""
 
-Method = Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+CHANGE = ("no_right", "log_in_again", *BODY, "providers_closed", "sender_away")
 
 router = APIRouter(prefix="/api/providers", route_class=InternalRoute)
+
+
+async def find_language(request: Request) -> str:
+    """Return the language of titles and help: en or zh."""
+    return "en" if prefers_english(request.headers.get("accept-language", "")) else "zh"
+
+
+Language = Annotated[str, Depends(find_language)]
+
+
+@router.get("/kinds", responses=describe_refusals("no_right"))
+async def list_provider_kinds(_: Reader, language: Language, services: AuthServices) -> ProviderKindsAnswer:
+    """Describe the kinds of providers that can be set up."""
+    kinds = await services.accounts.list_kinds()
+    return ProviderKindsAnswer(
+        kinds=[_show_kind(method, kind, language) for method, own in kinds.items() for kind in own]
+    )
+
+
+@router.get("", responses=describe_refusals("no_right", "providers_closed"))
+async def list_providers(_: Reader, services: AuthServices) -> ProvidersAnswer:
+    """List all providers."""
+    return ProvidersAnswer(providers=[ProviderShape(**_show(one)) for one in await services.accounts.list()])
+
+
+@router.post(
+    "",
+    dependencies=[FreshLogin],
+    responses=describe_refusals(*CHANGE, "provider_exists", "name_in_settings", "too_many_providers"),
+)
+async def add_provider(administrator: Administrator, body: NewProvider, services: AuthServices) -> ProviderAnswer:
+    """Set up a provider; the senders use it within 2 s."""
+    method = _read_method(body.method)
+    await services.accounts.add(administrator, method, body.name, body.kind, body.settings)
+    switches = body.model_dump(include={"enabled", "weight"}, exclude_none=True)
+    if switches:
+        await services.switches.change(administrator, method, body.name, switches)
+    return await _answer(services, method, body.name)
+
+
+@router.post("/check", dependencies=[FreshLogin], responses=describe_refusals(*CHANGE, "name_in_settings"))
+async def check_new_provider(
+    _: Administrator, body: ProviderCheckRequest, language: Language, services: AuthServices
+) -> ProviderCheckAnswer:
+    """Let a sender log in at the provider; nothing is sent or kept."""
+    method = _read_method(body.method)
+    return _show_check(await services.accounts.check(method, body.name, body.kind, body.settings), language)
 
 
 @router.patch(
     "/{method}/{name}",
     dependencies=[FreshLogin],
-    responses=describe_refusals("no_right", "log_in_again", *BODY, "not_found"),
+    responses=describe_refusals(*CHANGE, "not_found", "name_in_settings"),
 )
-async def switch_provider(
+async def change_provider(
     administrator: Administrator, method: Method, name: str, body: ProviderPatch, services: AuthServices
-) -> ProviderSwitchAnswer:
-    """Switch a provider on or off, or change its share."""
+) -> ProviderAnswer:
+    """Change a provider, switch it on or off, or change its share."""
     if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
         raise Refusal("not_found", what=f"{method}/{name}"[:MAX_SHOWN])
-    values = body.model_dump(exclude_unset=True)
-    if not values:
+    switches = body.model_dump(exclude_unset=True, include={"enabled", "weight"})
+    is_changed = body.kind is not None or body.settings is not None
+    if not switches and not is_changed:
         raise Refusal("missing", field="enabled")
-    switch = await services.switches.change(administrator, method, name, values)
-    return ProviderSwitchAnswer(**asdict(switch))
+    if is_changed:
+        await services.accounts.change(administrator, method, name, body.kind, body.settings or {})
+    switch = await services.switches.change(administrator, method, name, switches) if switches else None
+    return ProviderAnswer(**_show(await services.accounts.find(method, name, switch)))
+
+
+@router.delete(
+    "/{method}/{name}",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("no_right", "log_in_again", "not_found", "name_in_settings", "providers_closed"),
+)
+async def remove_provider(administrator: Administrator, method: Method, name: str, services: AuthServices) -> Success:
+    """Remove a provider with its versions."""
+    await services.accounts.remove(administrator, _read_method(method), name)
+    return Success()
+
+
+@router.post(
+    "/{method}/{name}/check",
+    dependencies=[FreshLogin],
+    responses=describe_refusals("no_right", "log_in_again", "not_found", "name_in_settings", *CHANGE),
+)
+async def check_provider(
+    _: Administrator, method: Method, name: str, language: Language, services: AuthServices
+) -> ProviderCheckAnswer:
+    """Let a sender log in at the provider; nothing is sent."""
+    return _show_check(await services.accounts.check(_read_method(method), name), language)
+
+
+@router.get(
+    "/{method}/{name}/versions",
+    responses=describe_refusals("no_right", "not_found", "name_in_settings", "providers_closed"),
+)
+async def list_provider_versions(
+    _: Reader, method: Method, name: str, services: AuthServices
+) -> ProviderVersionsAnswer:
+    """List the versions of a provider, the newest first."""
+    versions = await services.accounts.list_versions(_read_method(method), name)
+    return ProviderVersionsAnswer(versions=[ProviderShape(**_show(version)) for version in versions])
+
+
+@router.post(
+    "/{method}/{name}/restore",
+    dependencies=[FreshLogin],
+    responses=describe_refusals(*CHANGE, "not_found", "name_in_settings"),
+)
+async def restore_provider(
+    administrator: Administrator, method: Method, name: str, body: ProviderRestoration, services: AuthServices
+) -> ProviderAnswer:
+    """Make an earlier version of a provider the current one."""
+    await services.accounts.restore(administrator, _read_method(method), name, body.version)
+    return await _answer(services, method, name)
+
+
+def _read_method(method: str) -> str:
+    """Return the method. Raises Refusal not_found."""
+    if method not in METHODS:
+        raise Refusal("not_found", what=method[:MAX_SHOWN])
+    return method
+
+
+async def _answer(services: RouteServices, method: str, name: str) -> ProviderAnswer:
+    return ProviderAnswer(**_show(await services.accounts.find(method, name)))
+
+
+def _show(provider: Provider) -> dict[str, object]:
+    shown = {field.name: getattr(provider, field.name) for field in fields(provider)}
+    shown["from"] = shown.pop("source")
+    return shown
+
+
+def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
+    def choose(words: Words) -> str:
+        return words.en if language == "en" else words.zh
+
+    return KindShape(
+        kind=kind.kind,
+        method=method,
+        title=choose(kind.title),
+        fields=[
+            KindFieldShape(
+                name=field.name,
+                title=choose(field.title),
+                help=choose(field.help),
+                type=field.type,
+                choices=list(field.choices),
+                secret=field.secret,
+                required=field.required,
+                default=field.default,
+            )
+            for field in kind.fields
+        ],
+        presets=[
+            PresetShape(
+                name=preset.name, title=choose(preset.title), settings=dict(preset.settings), help=choose(preset.help)
+            )
+            for preset in kind.presets
+        ],
+        setup=[SetUpShape(title=choose(one.title), value=one.value) for one in kind.setup],
+    )
+
+
+def _show_check(check: ProviderCheck, language: str) -> ProviderCheckAnswer:
+    trouble = check.trouble
+    if trouble is None:
+        return ProviderCheckAnswer(ok=True, code=None, why=None, remedy=None)
+    is_english = language == "en"
+    return ProviderCheckAnswer(
+        ok=False,
+        code=trouble.code,
+        why=trouble.en if is_english else trouble.zh,
+        remedy=(trouble.remedy_en if is_english else trouble.remedy_zh) or None,
+    )

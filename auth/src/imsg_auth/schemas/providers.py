@@ -1,34 +1,175 @@
-"""The switches of channels' providers."""
+"""Accounts at providers, their kinds, checks and switches."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from imsg_auth.schemas.fields import example
-from imsg_web.request_models import RequestModel
-from imsg_web.schemas import Success
+from imsg_channels import METHODS
+from imsg_web.request_models import NOT_NULL, RequestModel
+from imsg_web.schemas import AnswerPart, Success, Time
+
+Method = Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+
+AccountName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+Kind = Annotated[str, Field(max_length=32, description="One of `GET /providers/kinds`.")]
+
+Settings = Annotated[
+    Mapping[str, Any],
+    Field(
+        max_length=100,
+        description="The fields of the kind. null unsets one; a secret that is left out stays.",
+    ),
+]
+
+Weight = Annotated[
+    int | None,
+    Field(ge=0, le=1_000, description="Its share beside the others'; 0: only where those say not now."),
+]
+
+
+class NewProvider(RequestModel):
+    """POST /api/providers: an account at a provider."""
+
+    model_config = example(
+        {
+            "method": "smtp",
+            "name": "exmail",
+            "kind": "smtp",
+            "settings": {
+                "host": "smtp.exmail.qq.com",
+                "port": 465,
+                "security": "tls",
+                "username": "noreply@example.com",
+                "password": "authorization-code",
+                "sender": "天存 <noreply@example.com>",
+            },
+        }
+    )
+
+    method: Method
+    name: AccountName
+    kind: Kind
+    settings: Settings
+    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
+    weight: Weight = None
 
 
 class ProviderPatch(RequestModel):
-    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is, null is as the settings say."""
+    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is; null of a switch is as the settings say."""
 
     model_config = example({"enabled": False})
 
     enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
-    weight: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=1_000,
-            description="Its share beside the others'; 0: only where those say not now.",
-        ),
-    ] = None
+    weight: Weight = None
+    kind: Annotated[Kind | None, NOT_NULL] = None
+    settings: Annotated[Settings | None, NOT_NULL] = None
 
 
-class ProviderSwitchAnswer(Success):
-    """The switch as it is now, in force at the senders within seconds; null: as the settings say."""
+class ProviderCheckRequest(RequestModel):
+    """POST /api/providers/check: an account that is not kept yet, or a kept one with changes."""
 
-    method: str
+    method: Method
+    name: AccountName
+    kind: Kind
+    settings: Settings
+
+
+class ProviderRestoration(RequestModel):
+    """POST /api/providers/METHOD/NAME/restore: which version."""
+
+    model_config = example({"version": 1})
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class KindFieldShape(AnswerPart):
+    """A field of an account."""
+
     name: str
-    enabled: bool | None
-    weight: int | None
+    title: str
+    help: str
+    type: Literal["text", "number", "boolean", "choice", "list", "table"]
+    choices: list[str]
+    secret: bool
+    required: bool
+    default: Any
+
+
+class PresetShape(AnswerPart):
+    """Settings that fit a well-known provider."""
+
+    name: str
+    title: str
+    settings: dict[str, Any]
+    help: str
+
+
+class SetUpShape(AnswerPart):
+    """What to enter at the provider."""
+
+    title: str
+    value: Annotated[str, Field(description="`{name}` and `{FIELD}` stand for the account's name and fields.")]
+
+
+class KindShape(AnswerPart):
+    """A kind of account, in the asked language."""
+
+    kind: str
+    method: Method
+    title: str
+    fields: list[KindFieldShape]
+    presets: list[PresetShape]
+    setup: list[SetUpShape]
+
+
+class ProviderKindsAnswer(Success):
+    """The kinds of accounts that the running senders know."""
+
+    kinds: list[KindShape]
+
+
+class ProviderShape(AnswerPart):
+    """A provider without its secrets."""
+
+    method: Method
+    name: str
+    kind: str
+    settings: Annotated[dict[str, Any], Field(description='A secret is shown as `{"set": true}`.')]
+    source: Annotated[
+        Literal["page", "settings"],
+        Field(alias="from", description="`settings`: it stands in a file or the environment."),
+    ]
+    simulated: Annotated[bool, Field(description="Whether the sandbox plays it.")]
+    enabled: bool
+    weight: Annotated[int | None, Field(description="null: as the settings say.")]
+    version: int | None
+    changed_at: Time | None
+    changed_by: str | None
+
+
+class ProvidersAnswer(Success):
+    """All providers."""
+
+    providers: list[ProviderShape]
+
+
+class ProviderAnswer(Success, ProviderShape):
+    """A provider as it is now; the senders use it within 2 s."""
+
+
+class ProviderVersionsAnswer(Success):
+    """The versions of an account, the newest first."""
+
+    versions: list[ProviderShape]
+
+
+class ProviderCheckAnswer(Success):
+    """What the provider says; nothing was sent."""
+
+    ok: bool
+    code: Annotated[str | None, Field(description="The provider's code.")]
+    why: Annotated[str | None, Field(description="What is wrong, in the asked language.")]
+    remedy: Annotated[str | None, Field(description="What to do.")]

@@ -53,8 +53,9 @@ async def switch_provider(
     name: str,
     services: GatewayServices,
 ) -> Response:
-    """Relay a provider's switch to auth, which stores it; see there."""
-    await services.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
+    """Relay a change of a provider to auth, which stores it; see there."""
+    if "settings" not in request.fields and "kind" not in request.fields:
+        await services.channels.check_provider(method, name, weighs=request.fields.get("weight") is not None)
     response = await services.relay.pass_on("auth", request, administrator)
     if request.fields.get("enabled") is False:
         await services.channels.wait_for_switch(response)

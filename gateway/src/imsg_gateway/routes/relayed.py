@@ -50,6 +50,14 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
         "PATCH /keys/{id}": Right(None),
         "DELETE /keys/{id}": Right(None),
         "POST /keys/{id}/rotate": Right(None),
+        "GET /providers": Right("providers", READERS),
+        "POST /providers": Right("providers", ADMINISTRATORS),
+        "GET /providers/kinds": Right("providers", READERS),
+        "POST /providers/check": Right("providers", ADMINISTRATORS),
+        "DELETE /providers/{method}/{name}": Right("providers", ADMINISTRATORS),
+        "POST /providers/{method}/{name}/check": Right("providers", ADMINISTRATORS),
+        "GET /providers/{method}/{name}/versions": Right("providers", READERS),
+        "POST /providers/{method}/{name}/restore": Right("providers", ADMINISTRATORS),
         "GET /users": Right("users", READERS),
         "GET /users/{username}": Right("users", READERS),
         "PATCH /users/{username}": Right("users", ADMINISTRATORS),
@@ -115,6 +123,8 @@ Other services check the role again, of the callers that they are shown.
 """
 
 TIMEOUTS_S = {
+    "POST /providers/check": 30.0,  # the sender's call to the provider has 20 s
+    "POST /providers/{method}/{name}/check": 30.0,
     "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
     "GET /events": 75.0,  # it waits up to 60 s for an event
     "POST /callbacks/{id}/test": 25.0,  # the callback has 15 s

@@ -37,7 +37,7 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
     """
     if not sources.mailboxes and sources.listener is None:
         return
-    counter = make_counter(sender.service.metrics)
+    counter = make_counter(sender.metrics)
     if sources.mailboxes:
         await _read_mailboxes(sources.mailboxes, sender, Ingester(bounces, "mailbox", counter))
     if sources.listener is not None:
@@ -64,15 +64,15 @@ async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender
         "imsg_bounce_mailbox_read",
         "1 where this process reads the bounce mailbox of a server; one process of all does",
         ("server",),
-        registry=sender.service.metrics,
+        registry=sender.metrics,
     )
     for name, mailbox in mailboxes.items():
         tls = await asyncio.to_thread(make_tls_context, mailbox)
         reader = MailboxReader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8))
         reading.labels(name).set_function(partial(_is_reading, reader))
-        sender.service.watch(reader.run(), f"bounce mailbox of {name}")
+        sender.watch(reader.run(), f"bounce mailbox of {name}")
         readers.append(reader)
-    sender.service.warn("bounce_mailbox", lambda: [warning for reader in readers for warning in reader.warnings()])
+    sender.warn("bounce_mailbox", lambda: [warning for reader in readers for warning in reader.warnings()])
 
 
 def _is_reading(reader: "MailboxReader") -> float:

@@ -108,7 +108,12 @@ class Listener:
         host, port = self.settings.host, self.settings.port
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(lambda: _Admission(partial(self._accept, certificate)), host, port)
+            server = await loop.create_server(
+                lambda: _Admission(partial(self._accept, certificate)),
+                host,
+                port,
+                reuse_port=True,  # a changed set of providers opens it beside the old one
+            )
         except OSError as error:
             raise StartError(
                 f"{host}:{port} can't be listened on for bounces ({error.strerror or error}); end what uses it, or "

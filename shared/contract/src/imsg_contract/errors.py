@@ -407,6 +407,36 @@ REASONS: Mapping[str, Reason] = {
         "列表已被他人修改；请重新 GET，核对后再改。",
         "The list was changed meanwhile; GET it again, and change that.",
     ),
+    "provider_exists": Reason(
+        10016,
+        409,
+        "服务商 {name} 已存在；请换一个名称，或修改它。",
+        "There is a provider {name} already; choose another name, or change it.",
+    ),
+    "name_in_settings": Reason(
+        10016,
+        409,
+        "{name} 写在配置文件或环境变量中，这里只能启用、停用和改权重；请换一个名称，或在那里修改。",
+        "{name} stands in the settings; only enabled and weight change here. Choose another name, or change it there.",
+    ),
+    "too_many_providers": Reason(
+        10016,
+        409,
+        "一个渠道最多 {most} 个服务商；请先删除不用的。",
+        "A channel has at most {most} providers; remove one first.",
+    ),
+    "providers_closed": Reason(
+        10016,
+        409,
+        "这里不能设置服务商：{setting} 没有设置或已更换；请管理员设置后再试。",
+        "Providers can't be set up here: {setting} is not set, or is another one; set it first.",
+    ),
+    "sender_away": Reason(
+        10012,
+        503,
+        "{method} 的发送服务没有答复，无法核对，什么都没有改变；请确认它在运行，然后重试。",
+        "The sender of {method} did not answer, so nothing was checked or changed; see that it runs, and try again.",
+    ),
     "not_found": Reason(10016, 404, "没有找到 {what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
         10016,

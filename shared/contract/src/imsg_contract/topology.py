@@ -227,6 +227,29 @@ SWITCHES_COMPLETE = "*"
 """A field of `switches_key` that names no provider; without it (Redis was flushed) senders keep what they read last."""
 
 
+def accounts_key(method: str) -> str:
+    """Return the hash of a channel's accounts that administrators set up: auth writes it, senders read it.
+
+    Its fields are `version` and `sealed` (`provider_accounts.ProviderMirror`).
+    """
+    return f"imsg:provider-accounts:{method}"
+
+
+def kinds_key(method: str) -> str:
+    """Return the key of the kinds of accounts that a channel's senders know (`provider_accounts.ChannelProviders`)."""
+    return f"imsg:provider-kinds:{method}"
+
+
+def provider_calls_key(method: str) -> str:
+    """Return the hash id → sealed `provider_accounts.ProviderCall`: auth writes it, one sender takes each."""
+    return f"imsg:provider-calls:{method}"
+
+
+def provider_answers_key(method: str) -> str:
+    """Return the hash id → sealed `provider_accounts.ProviderCheck`: senders write it, auth takes each."""
+    return f"imsg:provider-answers:{method}"
+
+
 def retry_after_key(method: str) -> str:
     """Return the hash of what a channel's providers throttle, shared by its senders."""
     return f"imsg:held:{method}"

@@ -46,6 +46,10 @@ WAITING_SHARE = 4
 PLACES_PER_CALL = 2
 """Deliveries begun for each call in flight: the next is looked up in the claims while a call goes on."""
 
+RETIRE_S = 600.0
+"""How long deliveries in flight may take once another worker of the process has taken over: a mail server may need it
+for the final dot."""
+
 REST_S = 1.0
 """How long a lane rests after it requeued what it held."""
 
@@ -77,6 +81,7 @@ class Worker(Generic[Prepared]):
         *,
         metrics: CollectorRegistry,
         stopping: asyncio.Event,
+        retiring: asyncio.Event | None = None,
         durations: Durations = Durations(),
         heartbeat: Heartbeat = UNWATCHED,
         erasure_keys: Sequence[SecretStr] = (),
@@ -86,9 +91,11 @@ class Worker(Generic[Prepared]):
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`retiring` is set once another worker of the process takes over: what is in flight then has its time."""
         self._channel = channel
         self._broker = broker
         self._stopping = stopping
+        self._retiring = retiring or asyncio.Event()
         self._durations = durations
         self._clock = clock
         self._caps = Caps(redis, Digests(erasure_keys or NO_KEY).of)
@@ -140,12 +147,12 @@ class Worker(Generic[Prepared]):
             steps_s=self._broker.topology.steps_s,
             waits_s=self._broker.topology.waits_s,
             random=random,
-            ending=(self._ended, self._stopping),
+            ending=(self._ended, self._stopping, self._retiring),
             clock=self._clock,
         )
 
     async def run(self) -> None:
-        """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
+        """Work until it is to stop or to retire, or is cancelled; then end what is in flight and hand back the rest."""
         clockwork = (
             self._pause.watch(),
             self._outage.watch(),
@@ -156,22 +163,22 @@ class Worker(Generic[Prepared]):
         helpers = [asyncio.create_task(coroutine) for coroutine in clockwork]
         topology, method = self._broker.topology, self._channel.method
         lanes = [asyncio.create_task(self._work(lane, topology.queue(method, lane.lane))) for lane in self._lanes]
-        stopped = asyncio.create_task(self._stopping.wait())
+        stopped = [asyncio.create_task(event.wait()) for event in (self._stopping, self._retiring)]
         try:
-            await asyncio.wait({*helpers, *lanes, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*helpers, *lanes, *stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._ended.set()
             try:
                 await wait_for_all(lanes)
             finally:
-                await cancel([*self._tasks, *helpers, stopped])
+                await cancel([*self._tasks, *helpers, *stopped])
         ended = [task.exception() for task in (*lanes, *helpers) if not task.cancelled()]
         for error in ended:
             if error is not None:
                 raise error
 
     def _is_ending(self) -> bool:
-        return self._ended.is_set() or self._stopping.is_set()
+        return self._ended.is_set() or self._stopping.is_set() or self._retiring.is_set()
 
     async def _work(self, lane: LaneContext[Prepared], queue: str) -> None:
         """Consume one of a lane's queues whenever the channel is not paused."""
@@ -188,6 +195,8 @@ class Worker(Generic[Prepared]):
                 await wait_for_first(consuming, self._pause.wait_closed(), requeue.wait(), self._ended.wait())
                 self._outage.dismiss(lane.lane)
                 # What is in flight ends first, so that it can be acked; leaving hands back what is not.
+                if tasks and self._retiring.is_set():
+                    await wait_for_first(asyncio.wait(tasks, timeout=RETIRE_S), self._stopping.wait())
                 if tasks:
                     await asyncio.wait(tasks, timeout=self._durations.finish_s)
                 if self._is_ending():

@@ -1,32 +1,47 @@
-"""Makes a sender's service: settings, Redis, the broker and a worker; a channel's `main` adds only its own parts."""
+"""Makes a sender's service: settings, Redis, the broker and a worker; a channel's `main` adds only its own parts.
 
+What administrators set up in the web page is added to the settings. After each change the parts are opened anew beside
+the old ones, which then finish what is in flight, so that no message waits and none is lost.
+"""
+
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.registry import Collector
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_contract.errors import Refusal
+from imsg_contract.provider_accounts import ChannelProviders, ProviderAccount, ProviderCall, ProviderCheck, Trouble
 from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
 from imsg_delivery.gateway_directory import publish_names
+from imsg_delivery.provider_accounts import CHECK_S, ProviderAccounts
+from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.simulation import ReportingPublisher, SimulatedChannel
-from imsg_delivery.standby import idle, is_idle
+from imsg_delivery.standby import is_idle, report_idle
+from imsg_delivery.tasks import cancel, wait_for_all
 from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
-from imsg_runtime.redis import Redis
-from imsg_runtime.settings import Common, StartError, load, variable
+from imsg_runtime.logs import logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+from imsg_runtime.settings import SenderSettings, StartError, load, load_without, read_group, variable
+from imsg_web.responses import refuse_with
 from imsg_web.service import Service
 
-Settings = TypeVar("Settings", bound=Common)
+log = logger(__name__)
+
+Settings = TypeVar("Settings", bound=SenderSettings)
 
 
 @runtime_checkable
@@ -36,27 +51,42 @@ class SupportsProviders(Protocol):
     provider_pool: ProviderPool
 
 
-@dataclass(frozen=True, slots=True)
 class Sender:
-    """What every sender has open while it runs."""
+    """What is open for one set of providers."""
 
-    service: Service
-    settings: Common
-    redis: Redis
-    broker: Broker
-    stack: AsyncExitStack
-    """Closes what the channel has opened, the latest first, and before Redis and the broker."""
+    def __init__(
+        self, service: Service, settings: SenderSettings, connection: Redis, broker: Broker, instance: str
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.redis = connection
+        self.broker = broker
+        self.metrics = CollectorRegistry()
+        self.stack = AsyncExitStack()
+        """Closes what the channel has opened, the latest first, and before Redis and the broker."""
+        self._instance = instance
+        self._retiring = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
+
+    def watch(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run work in the background until the set is replaced; if it fails, the process ends."""
+        self._tasks.append(self.service.watch(work, name))
+
+    def warn(self, name: str, list_warnings: Callable[[], Sequence[str]]) -> None:
+        """Add a warning to the answer of readiness, until the set is replaced."""
+        self.service.warn(name, lambda: () if self._retiring.is_set() else list_warnings())
 
     def work(self, channel: Channel[Prepared]) -> None:
-        """Process the channel's jobs while the service runs; the service is ready while broker and Redis are."""
+        """Process the channel's jobs until the set is replaced."""
         options: Mapping[str, Any] = {
             "stopping": self.service.stopping,
+            "retiring": self._retiring,
             "heartbeat": self.service.heartbeat,
             "erasure_keys": self.settings.erasure_key,
         }
         suppressions = SuppressionMirror(self.redis, channel.method)
-        metrics = self.service.metrics
-        worker = Worker(channel, self.broker, self.redis, metrics=metrics, suppressions=suppressions, **options)
+        worker = Worker(channel, self.broker, self.redis, metrics=self.metrics, suppressions=suppressions, **options)
         # What test keys send touches no suppression, breaker, pace or statistic of the channel.
         test_worker = Worker(
             SimulatedChannel(channel),
@@ -67,52 +97,230 @@ class Sender:
             publisher=ReportingPublisher,
             **options,
         )
-        self.service.check("broker", lambda: self.broker.ready)
-        self.service.check("redis", lambda: self.redis.takes_writes)
-        self.service.watch(self.redis.watch(), "redis")
         if isinstance(channel, SupportsProviders):
-            reporter = Reporter(self.redis, channel.provider_pool, secrets.token_hex(6))
-            self.service.watch(reporter.watch(), "providers")
+            reporter = Reporter(self.redis, channel.provider_pool, self._instance)
+            self.watch(reporter.watch(), "providers")
             names = {"provider": {provider.name: () for provider in channel.provider_pool.all}}
-            self.service.watch(publish_names(self.redis, channel.method, names), "provider names")
-        self.service.watch(worker.run(), "worker")
-        self.service.watch(test_worker.run(), "test worker")
+            self.watch(publish_names(self.redis, channel.method, names), "provider names")
+        self._workers += [
+            self.service.watch(worker.run(), "worker"),
+            self.service.watch(test_worker.run(), "test worker"),
+        ]
+
+    async def retire(self) -> None:
+        """End once another set has taken over: what is in flight is finished, and nothing new is begun."""
+        await cancel(self._tasks)
+        self._retiring.set()
+        try:
+            await wait_for_all(self._workers)
+        finally:
+            await self.stack.aclose()
+
+
+class _CurrentMetrics(Collector):
+    """The metrics of the set that is current."""
+
+    def __init__(self, find: Callable[[], CollectorRegistry]) -> None:
+        self._find = find
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics of the current set."""
+        return self._find().collect()
+
+
+class ProviderSets(Generic[Settings]):
+    """The set of providers that is current, and how another takes its place."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        method: str,
+        *,
+        open_set: Callable[[Sender, Settings], Awaitable[ASGIApp]],
+        accounts: AccountSettings[Any] | None,
+        stores: tuple[Redis, Broker],
+    ) -> None:
+        self._service = service
+        self._settings = settings
+        self._method = method
+        self._open_set = open_set
+        self._accounts = accounts
+        self._redis, self._broker = stores
+        self._instance = secrets.token_hex(6)
+        self._current: tuple[Sender, ASGIApp] | None = None
+        self._applied: Sequence[ProviderAccount] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by the current set."""
+        assert self._current is not None  # noqa: S101  it is opened before the API is served
+        await self._current[1](scope, receive, send)
+
+    async def run(self, reader: ProviderAccounts | None) -> None:
+        """Open the first set. Raises StartError where the settings are wrong."""
+        self._service.metrics.register(_CurrentMetrics(lambda: self._sender.metrics))
+        first = None
+        if reader is not None:
+            self._service.watch(reader.publish(self._describe), "provider kinds")
+        if reader is not None and self._settings.provider_key:
+            try:
+                first = await reader.read()
+            except (RedisUnavailable, RedisRefused) as error:
+                log.info("provider_accounts_not_read", method=self._method, why=str(error))
+            self._service.watch(reader.watch(self.apply, self.answer), "provider accounts")
+        if not first or not await self._try_open(first):
+            await self._open(self._settings)
+
+    async def apply(self, accounts: Sequence[ProviderAccount]) -> None:
+        """Open a set with these accounts beside those of the settings, and retire the current one."""
+        await self._try_open(accounts)
+
+    async def answer(self, call: ProviderCall) -> ProviderCheck:
+        """Say what is wrong with an account of auth's."""
+        assert self._accounts is not None  # noqa: S101  only then are there calls
+        errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
+        taken = self._list_own()
+        if errors or call.name in taken:
+            return ProviderCheck(errors=errors, is_taken=call.name in taken)
+        if call.what == "validate":
+            return ProviderCheck()
+        group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                return ProviderCheck(trouble=await self._accounts.check(group, call.name))
+        except TimeoutError:
+            return ProviderCheck(trouble=NO_ANSWER)
+
+    async def close(self) -> None:
+        """Close the current set, once its work has ended."""
+        if self._current is not None:
+            await self._sender.stack.aclose()
+
+    @property
+    def _sender(self) -> Sender:
+        assert self._current is not None  # noqa: S101  as above
+        return self._current[0]
+
+    def _read_own(self) -> Mapping[str, Any]:
+        """Return the channel's settings without accounts of auth; the sandbox gives way to any account."""
+        group: BaseModel | None = getattr(self._settings, self._method)
+        if group is None:
+            return {}
+        if self._settings.stand_in:
+            return read_group(type(self._settings), self._method)
+        return group.model_dump(exclude_unset=True)
+
+    def _list_own(self) -> Mapping[str, object]:
+        group = getattr(self._settings, self._method)
+        if group is None or self._settings.stand_in or self._accounts is None:
+            return {}
+        return self._accounts.list_accounts(group)
+
+    def _describe(self) -> ChannelProviders:
+        assert self._accounts is not None  # noqa: S101  as above
+        group = getattr(self._settings, self._method)
+        is_hidden = group is None or (self._settings.stand_in and bool(self._applied))
+        shown = () if is_hidden else self._accounts.show(group, is_simulated=self._settings.stand_in)
+        return ChannelProviders(kinds=tuple(kind.describe() for kind in self._accounts.kinds), settings=shown)
+
+    async def _try_open(self, accounts: Sequence[ProviderAccount]) -> bool:
+        """Open a set with these accounts; return whether that worked. What is wrong was checked before it was kept."""
+        settings = self._settings
+        try:
+            if accounts:
+                assert self._accounts is not None  # noqa: S101  as above
+                group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), accounts))
+                settings = settings.model_copy(update={self._method: group})
+            await self._open(settings)
+        except (ValueError, StartError) as error:
+            why = _describe_briefly(error)
+            log.error("provider_accounts_not_applied", method=self._method, why=why)  # noqa: TRY400  it may quote secrets
+            return False
+        self._applied = accounts
+        log.info("providers_changed", method=self._method, accounts=[account.name for account in accounts])
+        return True
+
+    async def _open(self, settings: Settings) -> None:
+        sender = Sender(self._service, settings, self._redis, self._broker, self._instance)
+        try:
+            api = await self._open_set(sender, settings)
+        except BaseException:
+            await sender.retire()
+            raise
+        before, self._current = self._current, (sender, api)
+        if before is not None:
+            self._service.watch(before[0].retire(), "retired providers")
+
+
+NO_ANSWER = Trouble(
+    code="timeout",
+    zh="服务商在时限内没有答复。",
+    en="The provider did not answer in time.",
+    remedy_zh="请确认本机能访问该服务商的地址，然后重试。",
+    remedy_en="Make sure that this machine reaches the provider's address, and try again.",
+)
+
+
+def _describe_briefly(error: Exception) -> str:
+    """Describe an error without the values of settings."""
+    if isinstance(error, StartError):
+        return str(error)
+    places = getattr(error, "errors", lambda **_: ())(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in places)
 
 
 def make_sender(
     method: str,
     model: type[Settings],
-    settings: Settings | Common | None,
+    settings: Settings | None,
     open_parts: Callable[[Sender, Settings], Awaitable[ASGIApp]],
     *,
     remedy: str,
     reads_history: bool = False,
-    idle_api: Callable[[Common], ASGIApp] | None = None,
+    idle_api: Callable[[Settings], ASGIApp] | None = None,
+    accounts: AccountSettings[Any] | None = None,
 ) -> Service:
     """Make a channel's service. Without a provider it can idle; `remedy` then names the settings that are missing.
 
-    It idles with `IMSG_NO_PROVIDER=idle`, and with `settings` that are not of `model`, which belong to no channel.
+    It idles with `IMSG_NO_PROVIDER=idle` or with a provider key, and with `settings` whose group is None.
     `idle_api` makes the API of a sender that idles; without it every URL is answered `not_found`.
-    `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API. With `reads_history`
-    a service key has to be set. Raises StartError where a setting is wrong or missing.
+    `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API; it is called anew when
+    the accounts of auth change, which `accounts` adds to the settings. With `reads_history` a service key has to be
+    set. Raises StartError where a setting is wrong or missing.
     """
-    if settings is None and is_idle(model, method):
-        return idle(method, remedy, load(Common), idle_api)
-    if settings is not None and not isinstance(settings, model):
-        return idle(method, remedy, settings, idle_api)
-    chosen = load(model) if settings is None else settings
-    if reads_history:
+    if settings is not None:
+        chosen = settings
+    elif is_idle(model, method):
+        chosen = load_without(model, method)
+    else:
+        chosen = load(model)
+    if reads_history and getattr(chosen, method) is not None:
         if not chosen.service_key:
             raise StartError(
                 f"{variable('service_key')} is not set; give sender-{method} the same one that history has."
             )
         require_strong(chosen, "service_key", keys=chosen.service_key)
+    require_strong(chosen, "provider_key", keys=chosen.provider_key)
+
+    async def open_set(sender: Sender, current: Settings) -> ASGIApp:
+        if getattr(current, method) is not None:
+            return await open_parts(sender, current)
+        sender.watch(report_idle(sender.redis, method, remedy), "standby")
+        return refuse_with(Refusal("not_found", what=method), "") if idle_api is None else idle_api(current)
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(redis.connect(chosen.redis_url))
             broker = await stack.enter_async_context(open_broker(chosen.broker_url))
-            yield await open_parts(Sender(service, chosen, connection, broker, stack), chosen)
+            sets = ProviderSets(
+                service, chosen, method, open_set=open_set, accounts=accounts, stores=(connection, broker)
+            )
+            stack.push_async_callback(sets.close)
+            await sets.run(None if accounts is None else ProviderAccounts(connection, method, chosen.provider_key))
+            service.check("broker", lambda: broker.ready)
+            service.check("redis", lambda: connection.takes_writes)
+            service.watch(connection.watch(), "redis")
+            yield sets
 
     return Service(method, chosen, opening)

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -187,6 +197,16 @@ class Common(BaseSettings):
         return bool(self.exposure)
 
 
+class SenderSettings(Common):
+    """The settings of every sender."""
+
+    provider_key: Keys = ()
+    """Opens the accounts at providers that administrators set up in the web page; auth has the same one for the
+    channel. Unset: the sender has the accounts of its settings alone."""
+    stand_in: Annotated[bool, Field(exclude=True)] = False
+    """Whether the settings of the channel are those of the sandbox: `imsg up` says so."""
+
+
 def _between(value: int, low: int, high: int) -> int:
     if not low <= value <= high:
         raise ValueError(f"must be from {low} to {high}")
@@ -216,6 +236,12 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
         raise StartError(f"{PREFIX}CONFIG names {config}, which is no readable file; correct the path or unset it.")
     with reading():
         return settings(**given)
+
+
+def load_without(settings: type[S], group: str, **given: Any) -> S:  # noqa: ANN401  as above
+    """Read the settings of a service of which no setting of a group is set: the group is None. Raises StartError."""
+    fields: Any = {group: (None, None)}
+    return load(create_model(settings.__name__, __base__=settings, **fields), **given)
 
 
 @contextmanager

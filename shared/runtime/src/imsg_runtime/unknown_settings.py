@@ -57,6 +57,8 @@ NAMES = frozenset(
         "scheduler_url",
         "callbacks",
         "secret_key",
+        "provider_key",
+        "provider_keys",
         "console_idle_minutes",
         "sweep",
         "config",

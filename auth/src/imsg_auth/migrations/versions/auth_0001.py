@@ -80,6 +80,17 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean),
         sa.Column("weight", sa.Integer),
     )
+    op.create_table(
+        "provider_accounts",
+        sa.Column("method", sa.String(32), primary_key=True),
+        sa.Column("name", _NAME, primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("settings", sa.Text, nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", _NAME, nullable=False),
+        sa.Column("is_current", sa.Boolean, nullable=False),
+    )
     limits = op.create_table(
         "installation_limits",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
 from imsg_pager.channel import PagerChannel
-from imsg_runtime.settings import Common
+from imsg_runtime.settings import SenderSettings
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
 from imsg_web.service import Service
@@ -21,7 +21,7 @@ class Pager(BaseModel):
     timeout_s: float = 10.0
 
 
-class Settings(Common):
+class Settings(SenderSettings):
     """What sender-pager reads."""
 
     pager: Pager

@@ -1,0 +1,413 @@
+"""Accounts at providers: kept sealed and versioned by auth, and copied to Redis, where senders read them."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_core import from_json, to_json
+
+from imsg_auth.store import AccountVersion, Rows, Store, Switch
+from imsg_channels import METHODS
+from imsg_contract.errors import Refusal
+from imsg_contract.provider_accounts import (
+    ANSWERS,
+    CALL_VALID_S,
+    CALLS,
+    MIRROR,
+    PURPOSE,
+    ChannelProviders,
+    Kind,
+    ProviderAccount,
+    ProviderCall,
+    ProviderCheck,
+    ProviderMirror,
+    ShownAccount,
+)
+from imsg_contract.topology import accounts_key, kinds_key, provider_answers_key, provider_calls_key
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+from imsg_runtime.sealing import Sealer
+from imsg_web.audit import make_change
+from imsg_web.callers import Caller
+from imsg_web.responses import refuse_fields
+
+log = logger(__name__)
+
+INTERVAL_S = 2.0
+"""How often the copy in Redis is compared with the table, in case Redis was flushed or another auth wrote."""
+
+VALIDATE_S, CHECK_S = 8.0, 25.0
+"""How long a sender may take: it looks twice a second, and a check calls the provider."""
+
+LOOK_S = 0.1
+
+MAX_ACCOUNTS = 50
+"""The most accounts of a channel."""
+
+_WRITE = Script.of("""
+if redis.call('HGET', KEYS[1], 'version') == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'sealed', ARGV[2])
+return 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as administrators see it: its settings have no secret."""
+
+    method: str
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    source: str
+    """`page`, or `settings` for those of files and environment."""
+    enabled: bool | None
+    weight: int | None
+    simulated: bool = False
+    version: int | None = None
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+
+
+class ProviderAccounts:
+    """Keeps the accounts, and asks senders about them. Every method raises DatabaseUnavailable and RedisUnavailable."""
+
+    def __init__(
+        self,
+        store: Store,
+        redis: Redis,
+        keys: Sequence[SecretStr],
+        keys_of_methods: Mapping[str, Sequence[SecretStr]],
+        *,
+        wake: Callable[[], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`keys` seal the rows, those of a channel what senders read; `wake` is called for a new audit record."""
+        self._store = store
+        self._redis = redis
+        self._rows = Sealer(keys, PURPOSE) if keys else None
+        self._sealers = {method: Sealer(own, PURPOSE) for method, own in keys_of_methods.items() if own}
+        self._digest_keys = {
+            method: own[0].get_secret_value().encode() for method, own in keys_of_methods.items() if own
+        }
+        self._problem = RecurringProblem(log, "provider_accounts_not_published")
+        self._wake = wake
+        self._now = now
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """The channels whose accounts can be set up here."""
+        return tuple(self._sealers) if self._rows is not None else ()
+
+    async def list_kinds(self) -> Mapping[str, Sequence[Kind]]:
+        """Return the kinds of accounts by channels, as their senders describe them."""
+        return {method: (await self._find_channel(method)).kinds for method in self.methods}
+
+    async def list(self) -> Sequence[Provider]:
+        """Return all providers."""
+        async with self._store.reading() as rows:
+            accounts, switches = await rows.list_accounts(), await rows.list_switches()
+        by_name = {(switch.method, switch.name): switch for switch in switches}
+        found: list[Provider] = []
+        for method in METHODS:
+            channel = await self._find_channel(method)
+            own = [account for account in accounts if account.method == method and method in self.methods]
+            names = {account.name for account in own}
+            found += [
+                _show_own(method, account, by_name.get((method, account.name)))
+                for account in channel.settings
+                if account.name not in names
+            ]
+            found += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
+        return found
+
+    async def find(self, method: str, name: str, switch: Switch | None = None) -> Provider:
+        """Return a provider; with its switch also one that no sender describes. Raises Refusal not_found."""
+        for provider in await self.list():
+            if (provider.method, provider.name) == (method, name):
+                return provider
+        if switch is None:
+            raise _refuse_unknown(method, name)
+        return _show_own(method, ShownAccount(name=name, kind="", settings={}), switch)
+
+    async def add(self, caller: Caller, method: str, name: str, kind: str, settings: Mapping[str, Any]) -> None:
+        """Add an account. Raises Refusal providers_closed, name_in_settings, name_taken, unavailable or wrong_type."""
+        account = ProviderAccount(name=name, kind=kind, settings=_drop_unset(settings))
+        others = await self._read_accounts(method)
+        if any(other.name == name for other in others):
+            raise Refusal("provider_exists", name=name)
+        if len(others) >= MAX_ACCOUNTS:
+            raise Refusal("too_many_providers", most=MAX_ACCOUNTS)
+        await self._validate(method, account, others)
+        await self._write(caller, method, account, "provider_added", is_new=True)
+
+    async def change(
+        self, caller: Caller, method: str, name: str, kind: str | None, settings: Mapping[str, Any]
+    ) -> None:
+        """Change an account: what is absent stays, null unsets. Raises Refusal as add does, and not_found."""
+        account, others = await self._complete(method, name, kind, settings)
+        await self._validate(method, account, others)
+        await self._write(caller, method, account, "provider_changed")
+
+    async def remove(self, caller: Caller, method: str, name: str) -> None:
+        """Remove an account with its versions. Raises Refusal not_found, name_in_settings."""
+        before = await self._require_account(method, name)
+        async with self._store.writing() as rows:
+            await rows.lock_accounts(method)
+            await rows.remove_account(method, name)
+            shown = self._audit(before, await self._find_channel(method))
+            await self._note(rows, caller, "provider_removed", method, name, shown, None)
+        await self._publish_now()
+
+    async def list_versions(self, method: str, name: str) -> Sequence[Provider]:
+        """Return the versions of an account, the newest first. Raises Refusal not_found, name_in_settings."""
+        await self._require_account(method, name)
+        async with self._store.reading() as rows:
+            versions = await rows.list_account_versions(method, name)
+        kinds = (await self._find_channel(method)).kinds
+        return [self._show(version, kinds, None) for version in versions]
+
+    async def restore(self, caller: Caller, method: str, name: str, version: int) -> None:
+        """Make an earlier version the current one. Raises Refusal not_found and what add raises."""
+        await self._require_account(method, name)
+        async with self._store.reading() as rows:
+            versions = await rows.list_account_versions(method, name)
+        chosen = next((one for one in versions if one.version == version), None)
+        if chosen is None:
+            raise Refusal("not_found", what=f"{method}/{name} {version}"[:80])
+        account = self._open(chosen)
+        await self._validate(method, account, await self._read_accounts(method))
+        await self._write(caller, method, account, "provider_restored")
+
+    async def check(
+        self, method: str, name: str, kind: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> ProviderCheck:
+        """Let a sender call the provider with an account that is kept, changed or new. Raises Refusal as add does."""
+        own = await self._read_accounts(method)
+        if kind is not None and all(account.name != name for account in own):
+            account = ProviderAccount(name=name, kind=kind, settings=_drop_unset(settings or {}))
+        else:
+            account, own = await self._complete(method, name, kind, settings or {})
+        answer = await self._ask(method, "check", account, own)
+        _refuse(answer, name)
+        return answer
+
+    async def run(self) -> None:
+        """Keep the copy in Redis up to date until cancelled."""
+        while True:
+            try:
+                await self._publish()
+            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
+                self._problem.note(error)
+            else:
+                self._problem.clear()
+            await asyncio.sleep(INTERVAL_S)
+
+    async def seal_again(self) -> None:
+        """Seal every row under the first key, at start: the others may be taken away after it."""
+        if self._rows is None:
+            return
+        async with self._store.writing() as rows:
+            for version in await rows.list_account_versions():
+                owner = f"{version.method}/{version.name}"
+                if not self._rows.is_fresh(version.settings, owner):
+                    text = self._rows.open(version.settings, owner)
+                    if text is not None:
+                        await rows.seal_account_again(version, self._rows.seal(text, owner))
+
+    async def _publish_now(self) -> None:
+        self._wake()
+        with suppress(RedisUnavailable, RedisRefused):
+            await self._publish()
+
+    async def _publish(self) -> None:
+        async with self._store.reading() as rows:
+            accounts = await rows.list_accounts()
+        for method, sealer in self._sealers.items() if self._rows is not None else ():
+            own = tuple(self._open(account) for account in accounts if account.method == method)
+            text = ProviderMirror(accounts=own).model_dump_json()
+            version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
+            await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
+
+    async def _complete(
+        self, method: str, name: str, kind: str | None, settings: Mapping[str, Any]
+    ) -> tuple[ProviderAccount, Sequence[ProviderAccount]]:
+        """Return an account with changes, and all accounts as they are."""
+        await self._require_account(method, name)
+        own = await self._read_accounts(method)
+        known = next(account for account in own if account.name == name)
+        kept = {field: value for field, value in settings.items() if not _is_mark(value)}
+        return ProviderAccount(
+            name=name, kind=kind or known.kind, settings=_drop_unset({**known.settings, **kept})
+        ), own
+
+    async def _write(
+        self, caller: Caller, method: str, account: ProviderAccount, action: str, *, is_new: bool = False
+    ) -> None:
+        assert self._rows is not None  # noqa: S101  `_read_accounts` refuses otherwise
+        channel = await self._find_channel(method)
+        async with self._store.writing() as rows:
+            await rows.lock_accounts(method)
+            before = next((one for one in await rows.list_accounts(method) if one.name == account.name), None)
+            if is_new and before is not None:
+                raise Refusal("provider_exists", name=account.name)
+            if not is_new and before is None:
+                raise _refuse_unknown(method, account.name)
+            sealed = self._rows.seal(to_json(account.settings).decode(), f"{method}/{account.name}")
+            at = datetime.fromtimestamp(self._now(), UTC)
+            after = AccountVersion(
+                method,
+                account.name,
+                1 if before is None else before.version + 1,
+                account.kind,
+                sealed,
+                at,
+                caller.username,
+                is_current=True,
+            )
+            await rows.add_account_version(after)
+            shown = None if before is None else self._audit(before, channel)
+            await self._note(rows, caller, action, method, account.name, shown, self._audit(after, channel))
+        await self._publish_now()
+
+    async def _note(  # noqa: PLR0917
+        self,
+        rows: Rows,
+        caller: Caller,
+        action: str,
+        method: str,
+        name: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        at = datetime.fromtimestamp(self._now(), UTC)
+        change = make_change(caller, action, f"{method}/{name}", at, before=before, after=after)
+        await rows.add_audit_record(change.model_dump_json())
+
+    def _audit(self, version: AccountVersion, channel: ChannelProviders) -> Mapping[str, Any]:
+        """Return what the audit keeps of a version: neither secrets nor whole addresses."""
+        shown = self._show(version, channel.kinds, None)
+        return {"kind": shown.kind, "version": version.version, **{k: _mask(v) for k, v in shown.settings.items()}}
+
+    def _show(self, version: AccountVersion, kinds: Sequence[Kind], switch: Switch | None) -> Provider:
+        account = self._open(version)
+        kind = next((kind for kind in kinds if kind.kind == version.kind), None)
+        public = set() if kind is None else {field.name for field in kind.fields if not field.secret}
+        return Provider(
+            version.method,
+            version.name,
+            version.kind,
+            {field: value if field in public else {"set": True} for field, value in account.settings.items()},
+            "page",
+            True if switch is None or switch.enabled is None else switch.enabled,
+            None if switch is None else switch.weight,
+            version=version.version,
+            changed_at=version.changed_at,
+            changed_by=version.changed_by,
+        )
+
+    def _open(self, version: AccountVersion) -> ProviderAccount:
+        """Open a row. Raises Refusal providers_closed where the key is another one."""
+        text = None if self._rows is None else self._rows.open(version.settings, f"{version.method}/{version.name}")
+        if text is None:
+            raise Refusal("providers_closed", setting="IMSG_SECRET_KEY")
+        return ProviderAccount(name=version.name, kind=version.kind, settings=from_json(text))
+
+    async def _read_accounts(self, method: str) -> Sequence[ProviderAccount]:
+        """Return the accounts of a channel. Raises Refusal providers_closed."""
+        if method not in self.methods:
+            setting = "IMSG_SECRET_KEY" if self._rows is None else f"IMSG_PROVIDER_KEYS__{method.upper()}"
+            raise Refusal("providers_closed", setting=setting)
+        async with self._store.reading() as rows:
+            return [self._open(account) for account in await rows.list_accounts(method)]
+
+    async def _require_account(self, method: str, name: str) -> AccountVersion:
+        await self._read_accounts(method)
+        async with self._store.reading() as rows:
+            found = next((one for one in await rows.list_accounts(method) if one.name == name), None)
+        if found is not None:
+            return found
+        if any(account.name == name for account in (await self._find_channel(method)).settings):
+            raise Refusal("name_in_settings", name=name)
+        raise _refuse_unknown(method, name)
+
+    async def _find_channel(self, method: str) -> ChannelProviders:
+        text = await self._redis.call("GET", kinds_key(method))
+        return ChannelProviders(kinds=()) if text is None else ChannelProviders.model_validate_json(text)
+
+    async def _validate(self, method: str, account: ProviderAccount, own: Sequence[ProviderAccount]) -> None:
+        _refuse(await self._ask(method, "validate", account, own), account.name)
+
+    async def _ask(
+        self, method: str, what: str, account: ProviderAccount, own: Sequence[ProviderAccount]
+    ) -> ProviderCheck:
+        """Let a sender of the channel answer. Raises Refusal sender_away."""
+        accounts = [account if one.name == account.name else one for one in own]
+        if account not in accounts:
+            accounts.append(account)
+        call = ProviderCall.model_validate(
+            {"what": what, "name": account.name, "accounts": tuple(accounts), "at": self._now()}
+        )
+        sealer, number = self._sealers[method], uuid.uuid4().hex
+        key, answers = provider_calls_key(method), provider_answers_key(method)
+        await self._redis.call("HSET", key, number, sealer.seal(call.model_dump_json(), f"{CALLS} {number}"))
+        await self._redis.call("EXPIRE", key, CALL_VALID_S)
+        try:
+            async with asyncio.timeout(CHECK_S if what == "check" else VALIDATE_S):
+                while (sealed := await self._redis.call("HGET", answers, number)) is None:  # noqa: ASYNC110  Redis has no event
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError as late:
+            await self._redis.call("HDEL", key, number)
+            raise Refusal("sender_away", method=method, retry_after_s=5) from late
+        await self._redis.call("HDEL", answers, number)
+        text = sealer.open(sealed.decode(), f"{ANSWERS} {number}")
+        if text is None:
+            raise Refusal("sender_away", method=method, retry_after_s=5)
+        return ProviderCheck.model_validate_json(text)
+
+
+def _refuse(answer: ProviderCheck, name: str) -> None:
+    if answer.is_taken:
+        raise Refusal("name_in_settings", name=name)
+    if answer.errors:
+        raise refuse_fields(answer.errors)
+
+
+def _refuse_unknown(method: str, name: str) -> Refusal:
+    return Refusal("not_found", what=f"{method}/{name}"[:80])
+
+
+def _show_own(method: str, account: ShownAccount, switch: Switch | None) -> Provider:
+    return Provider(
+        method,
+        account.name,
+        account.kind,
+        account.settings,
+        "settings",
+        True if switch is None or switch.enabled is None else switch.enabled,
+        None if switch is None else switch.weight,
+        simulated=account.simulated,
+    )
+
+
+def _drop_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in settings.items() if value is not None}
+
+
+def _is_mark(value: object) -> bool:
+    """Return whether a value is what stands in answers for a secret: the secret stays as it is."""
+    return value == {"set": True}
+
+
+def _mask(value: Any) -> Any:  # noqa: ANN401  JSON
+    name, at, domain = value.rpartition("@") if isinstance(value, str) else ("", "", "")
+    return f"{name[:1]}***@{domain}" if at else value

@@ -1,0 +1,159 @@
+"""Mail servers that administrators set up in the web page: the form, its presets, and what a check says."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from imsg_contract.provider_accounts import Preset, ProviderAccount, Trouble, Words
+from imsg_contract.wire import Again, Blocked
+from imsg_delivery.provider_kinds import FormField, ProviderKind
+from imsg_smtp.port_probe import WRONG_SECURITY
+from imsg_smtp.replies import TIMEOUT, UNREACHABLE
+from imsg_smtp.settings import MailServerSettings, Smtp, check_sender
+
+SMTP = "smtp"
+
+AUTHORIZATION_CODE = Words(
+    zh="密码填授权码，不是邮箱的登录密码：在邮箱网页的“设置”中开启 SMTP 服务，按提示生成授权码。",
+    en="The password is an authorization code, not that of the mailbox: switch SMTP on in its settings to get one.",
+)
+
+
+class MailAccount(MailServerSettings):
+    """A mail server with the sender of its mail."""
+
+    sender: Annotated[
+        str,
+        AfterValidator(check_sender),
+        FormField("发件人", "Sender", "收件人看到的发件人，如 天存 <noreply@example.com>；多数邮箱要求与用户名相同。"),
+    ]
+    """Whom recipients see, such as `iMSG <noreply@example.com>`. Most mailboxes want the name of the log-in here."""
+
+
+def _preset(name: str, zh: str, en: str, host: str, words: Words, *, port: int = 465) -> Preset:
+    settings = {"host": host, "port": port, "security": "tls" if port == 465 else "starttls"}  # noqa: PLR2004
+    return Preset(name=name, title=Words(zh=zh, en=en), settings=settings, help=words)
+
+
+MAIL_SERVER = ProviderKind(
+    SMTP,
+    Words(zh="邮件服务器（SMTP）", en="Mail server (SMTP)"),
+    MailAccount,
+    presets=(
+        _preset(
+            "exmail",
+            "腾讯企业邮箱",
+            "Tencent Exmail",
+            "smtp.exmail.qq.com",
+            Words(
+                zh="用户名是完整的邮箱地址。开启了安全登录的，密码填客户端专用密码（邮箱网页：设置 → 微信绑定）。",
+                en="The name is the whole address. With secure log-in, the password is the client's own.",
+            ),
+        ),
+        _preset("qq", "QQ 邮箱", "QQ Mail", "smtp.qq.com", AUTHORIZATION_CODE),
+        _preset("163", "网易 163 邮箱", "NetEase 163", "smtp.163.com", AUTHORIZATION_CODE),
+        _preset(
+            "gmail",
+            "Gmail",
+            "Gmail",
+            "smtp.gmail.com",
+            Words(
+                zh="密码填应用专用密码：Google 账号须先开启两步验证。",
+                en="The password is an app password; the Google account needs 2-step verification first.",
+            ),
+        ),
+        _preset(
+            "outlook",
+            "Outlook / Microsoft 365",
+            "Outlook / Microsoft 365",
+            "smtp.office365.com",
+            Words(
+                zh="须由管理员为该邮箱开启 SMTP AUTH，否则会拒绝登录。",
+                en="An administrator has to switch SMTP AUTH on for the mailbox; else the log-in is refused.",
+            ),
+            port=587,
+        ),
+        _preset(
+            "aliyun",
+            "阿里云邮件推送",
+            "Aliyun DirectMail",
+            "smtpdm.aliyun.com",
+            Words(
+                zh="用户名和发件人是控制台“发信地址”中的地址，密码是在那里设置的 SMTP 密码；发信域名须先通过验证。",
+                en="Name and sender are the sender address of the console; the SMTP password is set there too.",
+            ),
+        ),
+        _preset(
+            "tencent",
+            "腾讯云邮件推送 SES",
+            "Tencent Cloud SES",
+            "smtp.qcloudmail.com",
+            Words(
+                zh="用户名和发件人是控制台“发信地址”中的地址，密码是在那里设置的 SMTP 密码。",
+                en="Name and sender are the sender address of the console; the SMTP password is set there too.",
+            ),
+        ),
+    ),
+)
+
+
+def list_servers(smtp: Smtp) -> Mapping[str, tuple[str, MailServerSettings]]:
+    """Return the mail servers by their names."""
+    return {name: (SMTP, server) for name, server in smtp.all_servers.items()}
+
+
+def merge(own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
+    """Add mail servers to the channel's settings; where these name none, the first one is what stands there itself."""
+    added = {account.name: dict(account.settings) for account in accounts}
+    senders = {name: settings.pop("sender", None) for name, settings in added.items()}
+    merged = {**own, "servers": {**own.get("servers", {}), **added}}
+    if "host" not in own and added:
+        first = next(iter(added))
+        del merged["servers"][first]
+        merged = {**merged, **added[first], "name": first}
+    return {"sender": next(filter(None, senders.values()), None), **merged}
+
+
+def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> Trouble:
+    """Say in words why a mail server does not take the account, and what to do."""
+    at, code = f"{server.host}:{server.server_port}", failure.code
+    if is_login:
+        return Trouble(
+            code=code,
+            zh=f"{at} 拒绝登录：{failure.detail}",
+            en=f"{at} refuses the log-in: {failure.detail}",
+            remedy_zh="请核对用户名和密码；QQ、163 等邮箱的密码是授权码，须先在邮箱设置中开启 SMTP 服务。",
+            remedy_en="Correct the name and the password; at QQ and NetEase it is an authorization code.",
+        )
+    if code == WRONG_SECURITY:
+        return Trouble(
+            code=code,
+            zh=f"{at} 的端口与加密方式不符。",
+            en=f"The port of {at} does not fit the security.",
+            remedy_zh="端口 465 选 tls，端口 587 选 starttls。",
+            remedy_en="Port 465 is for tls, 587 for starttls.",
+        )
+    if code == "certificate":
+        return Trouble(
+            code=code,
+            zh=f"{at} 的证书无法验证：{failure.detail}",
+            en=f"The certificate of {at} can't be verified: {failure.detail}",
+            remedy_zh="请核对服务器地址；证书过期、与地址不符或自签的，请换上有效的证书。",
+            remedy_en="Correct the server's name; an expired or self-signed certificate has to be replaced there.",
+        )
+    if code in {UNREACHABLE, TIMEOUT}:
+        return Trouble(
+            code=code,
+            zh=f"无法连接 {at}。",
+            en=f"{at} can't be reached: {failure.detail}",
+            remedy_zh="请核对服务器地址和端口，并确认防火墙放行；多数云主机封禁 25 端口，请改用 465 或 587。",
+            remedy_en="Correct the name and the port, and let the firewall pass it; most clouds close port 25.",
+        )
+    return Trouble(
+        code=code,
+        zh=f"{at} 答复：{failure.detail}",
+        en=f"{at} answered: {failure.detail}",
+        remedy_zh="请按答复中的说明处理；看不懂时，把答复转给邮件服务商。",
+        remedy_en="Do as the answer says, or show it to the provider.",
+    )

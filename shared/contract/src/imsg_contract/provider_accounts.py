@@ -1,0 +1,146 @@
+"""What auth and the senders tell each other of accounts at providers, through Redis and sealed."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+MIRROR, CALLS, ANSWERS = "mirror", "calls", "answers"
+"""For what a text is sealed: it opens as nothing else."""
+
+PURPOSE = "provider accounts"
+
+CALL_VALID_S = 60
+"""How long a call waits for a sender, and its answer for auth."""
+
+
+class ProviderAccount(BaseModel):
+    """An account at a provider, as an administrator set it up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+
+
+class ProviderMirror(BaseModel):
+    """All accounts of a channel that are set up in auth."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accounts: tuple[ProviderAccount, ...] = ()
+
+
+class ProviderCall(BaseModel):
+    """What auth asks a sender about one account; any sender of the channel answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: Literal["validate", "check"]
+    name: str
+    accounts: tuple[ProviderAccount, ...]
+    """All accounts as they would be."""
+    at: float
+    """When it was made, Unix seconds."""
+
+
+class Trouble(BaseModel):
+    """What is wrong with an account, and what to do, in both languages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    zh: str
+    en: str
+    remedy_zh: str = ""
+    remedy_en: str = ""
+
+
+class ProviderCheck(BaseModel):
+    """A sender's answer: the errors of fields, else what the provider said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    errors: tuple[Mapping[str, Any], ...] = ()
+    """Pydantic's errors (`loc`, `type`, `msg`, `ctx`) of the account's settings."""
+    is_taken: bool = False
+    """Whether an account of the settings has the name."""
+    trouble: Trouble | None = None
+    """Why the provider does not take the account; None: it does."""
+
+
+class Words(BaseModel):
+    """A text in both languages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    zh: str
+    en: str
+
+
+class KindField(BaseModel):
+    """A field of an account."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: Words
+    help: Words
+    type: Literal["text", "number", "boolean", "choice", "list", "table"]
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    required: bool = False
+    default: Any = None
+
+
+class Preset(BaseModel):
+    """Settings that fit a well-known provider, and what to know of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: Words
+    settings: Mapping[str, Any]
+    help: Words
+
+
+class SetUp(BaseModel):
+    """What to enter at the provider; `{name}` and `{FIELD}` stand for the account's name and fields."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: Words
+    value: str
+
+
+class Kind(BaseModel):
+    """A kind of account, as its sender describes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    title: Words
+    fields: tuple[KindField, ...]
+    presets: tuple[Preset, ...] = ()
+    setup: tuple[SetUp, ...] = ()
+
+
+class ShownAccount(BaseModel):
+    """An account of the settings of a sender, without its secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    simulated: bool = False
+
+
+class ChannelProviders(BaseModel):
+    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kinds: tuple[Kind, ...]
+    settings: tuple[ShownAccount, ...] = ()

@@ -1,0 +1,194 @@
+"""The kinds of accounts at providers: a channel's settings describe them once, for the form, the API and the checks."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from imsg_contract.provider_accounts import (
+    Kind,
+    KindField,
+    Preset,
+    ProviderAccount,
+    SetUp,
+    ShownAccount,
+    Trouble,
+    Words,
+)
+from imsg_web.responses import UNKNOWN_FIELD
+
+Group = TypeVar("Group", bound=BaseModel)
+Errors = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """Marks a field of a model, by `Annotated`, as one that the web page and the API set.
+
+    The English help is the field's docstring.
+    """
+
+    zh: str
+    en: str
+    help_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKind:
+    """A kind of account."""
+
+    kind: str
+    title: Words
+    model: type[BaseModel]
+    presets: tuple[Preset, ...] = ()
+    setup: tuple[SetUp, ...] = ()
+
+    @property
+    def fields(self) -> Mapping[str, FieldInfo]:
+        """The fields that are set in the page, in their order, those first that are required."""
+        marked = {name: info for name, info in self.model.model_fields.items() if find_form_field(info) is not None}
+        return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
+
+    def describe(self) -> Kind:
+        """Describe it to auth."""
+        fields = tuple(_describe_field(name, info) for name, info in self.fields.items())
+        return Kind(kind=self.kind, title=self.title, fields=fields, presets=self.presets, setup=self.setup)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings(Generic[Group]):
+    """How the settings of a channel hold its accounts."""
+
+    model: type[Group]
+    kinds: Sequence[ProviderKind]
+    list_accounts: Callable[[Group], Mapping[str, tuple[str, BaseModel]]]
+    """Returns the accounts by their names, each with its kind."""
+    merge: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]]
+    """Adds accounts to the channel's own settings; the result is for `model`."""
+    check: Callable[[Group, str], Awaitable[Trouble | None]]
+    """Calls the provider of an account without sending anything; returns why it does not take it."""
+
+    def show(self, group: Group, *, is_simulated: bool) -> tuple[ShownAccount, ...]:
+        """Return the accounts of the settings without secrets."""
+        return tuple(
+            ShownAccount(name=name, kind=kind, settings=self._show(kind, model), simulated=is_simulated)
+            for name, (kind, model) in self.list_accounts(group).items()
+        )
+
+    def validate(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount], name: str) -> Errors:
+        """Return the errors of one account, then those of all accounts together."""
+        account = next(account for account in accounts if account.name == name)
+        kind = next((kind for kind in self.kinds if kind.kind == account.kind), None)
+        if kind is None:
+            known = ", ".join(kind.kind for kind in self.kinds)
+            return ({"loc": ("kind",), "type": "literal_error", "msg": "", "ctx": {"expected": known}},)
+        unknown = [field for field in account.settings if field not in kind.fields]
+        if unknown:
+            context = {"name": unknown[0], "known": sorted(kind.fields)}
+            return ({"loc": ("settings",), "type": UNKNOWN_FIELD, "msg": "", "ctx": context},)
+        try:
+            kind.model.model_validate({**account.settings})
+        except ValidationError as error:
+            return _list_errors(error, None)
+        try:
+            self.model.model_validate(self.merge(own, accounts))
+        except ValidationError as error:
+            return _list_errors(error, name)
+        return ()
+
+    def _show(self, name: str, model: BaseModel) -> dict[str, Any]:
+        kind = next(kind for kind in self.kinds if kind.kind == name)
+        given = {field: getattr(model, field, None) for field in kind.fields if field in model.model_fields_set}
+        return {
+            field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
+            for field, value in given.items()
+            if value is not None
+        }
+
+
+def make_merge(table: str) -> Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]]:
+    """Return a `merge` that puts accounts into a table of the settings, by their names."""
+
+    def merge(own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
+        added = {account.name: {**account.settings, "kind": account.kind} for account in accounts}
+        return {**own, table: {**own.get(table, {}), **added}}
+
+    return merge
+
+
+def find_form_field(info: FieldInfo) -> FormField | None:
+    """Return the mark of a field; None without one."""
+    return next((one for one in info.metadata if isinstance(one, FormField)), None)
+
+
+def _list_errors(error: ValidationError, name: str | None) -> Errors:
+    """Return errors as JSON; `name` is the account below which a field of all settings is looked for."""
+    return tuple(
+        {
+            "loc": ("settings", *_cut(problem["loc"], name)),
+            "type": problem["type"],
+            "msg": problem["msg"],
+            "ctx": {key: value for key, value in problem.get("ctx", {}).items() if key != "error"},
+        }
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _cut(place: tuple[int | str, ...], name: str | None) -> tuple[int | str, ...]:
+    if name is None:
+        return place
+    return place[place.index(name) + 1 :] if name in place else place[-1:]
+
+
+def _describe_field(name: str, info: FieldInfo) -> KindField:
+    mark = find_form_field(info)
+    assert mark is not None  # noqa: S101  only marked fields are described
+    kinds = list(_flatten(info.annotation))
+    choices = tuple(str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind))
+    default = None if info.is_required() else info.get_default(call_default_factory=True)
+    return KindField(
+        name=name,
+        title=Words(zh=mark.zh, en=mark.en),
+        help=Words(zh=mark.help_zh, en=" ".join((info.description or "").split())),
+        type=_name_type(kinds, choices),
+        choices=choices,
+        secret=_is_secret(info),
+        required=info.is_required(),
+        default=_dump(default),
+    )
+
+
+def _name_type(kinds: Sequence[Any], choices: Sequence[str]) -> Literal["text", "number", "boolean", "choice", "list"]:
+    if choices:
+        return "choice"
+    if bool in kinds:
+        return "boolean"
+    return "number" if int in kinds else "list" if tuple in kinds else "text"
+
+
+def _is_secret(info: FieldInfo) -> bool:
+    return SecretStr in _flatten(info.annotation)
+
+
+def _dump(value: object) -> Any:  # noqa: ANN401  JSON
+    return (
+        list(value)
+        if isinstance(value, tuple | frozenset)
+        else value
+        if isinstance(value, bool | int | None)
+        else str(value)
+    )
+
+
+def _flatten(annotation: Any) -> Iterator[Any]:  # noqa: ANN401  any annotation
+    """Yield the types inside an annotation, and `tuple` where there is one."""
+    origin = get_origin(annotation)
+    if origin is None or origin is Literal:
+        yield annotation
+        return
+    if origin is tuple:
+        yield tuple
+    for part in get_args(annotation)[: 1 if origin is Annotated else None]:
+        yield from _flatten(part)

@@ -1,0 +1,172 @@
+"""Providers that an administrator sets up while iMSG runs: in force at once, and their secrets are nowhere."""
+
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.mailbox import Mailbox
+from imsg_testing.waiting import wait
+
+USER = "noreply@example.com"
+
+
+class Console:
+    """What an administrator does about providers."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+
+    def call(self, verb: str, path: str = "", body: Any = None) -> dict[str, Any]:  # noqa: ANN401
+        """Call below /providers."""
+        return self.deployment.call(verb, f"/api/v2/providers{path}", body, token=self.deployment.token())
+
+    def list(self) -> dict[str, dict[str, Any]]:
+        """List the providers of mail by their names."""
+        return {one["name"]: one for one in self.call("GET")["providers"] if one["method"] == "smtp"}
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Run iMSG as a newcomer does, with the sandbox for every provider."""
+    with running(tmp_path_factory.mktemp("providers")) as deployment:
+        deployment.open_wide()
+        yield Console(deployment)
+
+
+@pytest.fixture
+def mailboxes() -> Iterator[tuple[Mailbox, Mailbox]]:
+    """Run two mail servers that want a log-in."""
+    first, second = Mailbox(), Mailbox()
+    for mailbox in (first, second):
+        mailbox.users = {USER: f"secret-{secrets.token_hex(12)}"}
+    with first.running_apart(), second.running_apart():
+        yield first, second
+
+
+def write(mailbox: Mailbox, **changed: object) -> dict[str, object]:
+    """Return the settings of an account there."""
+    password = mailbox.users[USER]
+    own = {"host": mailbox.host, "port": mailbox.port, "security": "none", "username": USER, "password": password}
+    return {**own, "sender": f"天存 <{USER}>", **changed}
+
+
+def find(folder: Path, secret: str) -> list[Path]:
+    """Return the files that hold a secret."""
+    return [file for file in folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
+
+
+def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
+    console: Console, mailboxes: tuple[Mailbox, Mailbox], tmp_path: Path
+) -> None:
+    first, second = mailboxes
+    deployment = console.deployment
+    assert [(one["from"], one["simulated"]) for one in console.list().values()] == [("settings", True)]
+
+    wrong = {"method": "smtp", "name": "office", "kind": "smtp", "settings": write(first, password="wrong")}
+    check = console.call("POST", "/check", wrong)
+    assert (check["errorCode"], check["ok"]) == (0, False)
+    assert "授权码" in check["remedy"]
+    closed = {**wrong, "settings": write(first, port=9)}
+    assert "端口" in console.call("POST", "/check", closed)["remedy"]
+    unfit = console.call("POST", "/check", {**wrong, "settings": {"host": first.host}})
+    assert (unfit["reason"], "settings.sender" in unfit["detail"]) == ("missing", True)
+    assert console.call("POST", "/check", {**wrong, "settings": write(first)})["ok"]
+    assert not first.taken
+    assert "office" not in console.list(), "a check keeps nothing"
+
+    made = console.call("POST", "", {**wrong, "settings": write(first)})
+    assert made["errorCode"] == 0, made
+    assert (made["settings"]["password"], made["version"]) == ({"set": True}, 1)
+    wait(lambda: list_running(deployment) == ["office"], 60)
+    wait(lambda: list(console.list()) == ["office"], 60, why=lambda: "the sandbox gives way")
+    single = deployment.send("li@example.com")
+    (message,) = deployment.wait_settled(single["id"])
+    assert message["status"] == "sent"
+    assert first.counts("li@example.com").total() == 1
+
+    assert console.call("PATCH", "/smtp/office", {"settings": write(second)})["version"] == 2
+    kept = console.call("PATCH", "/smtp/office", {"settings": {"sender": USER, "password": {"set": True}}})
+    assert kept["errorCode"] == 0, kept
+    assert console.call("POST", "/smtp/office/check")["ok"], "a secret that is left out stays"
+    versions = console.call("GET", "/smtp/office/versions")["versions"]
+    assert [(one["version"], one["settings"]["port"]) for one in versions] == [
+        (3, second.port),
+        (2, second.port),
+        (1, first.port),
+    ]
+    assert console.call("POST", "/smtp/office/restore", {"version": 1})["settings"]["port"] == first.port
+    wait(lambda: console.call("POST", "/smtp/office/check")["ok"])
+
+    backup = tmp_path / "backup"
+    made_backup = subprocess.run(
+        [str(IMSG), "backup", str(backup)],
+        env=deployment.environment,
+        cwd=deployment.folder,
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S,
+        check=False,
+    )
+    assert made_backup.returncode == 0, made_backup.stderr
+    for mailbox in mailboxes:
+        secret = mailbox.users[USER]
+        assert find(deployment.folder, secret) == []
+        assert find(backup, secret) == []
+        assert secret not in str(console.call("GET")) + str(versions)
+    audit = deployment.call("GET", "/api/v2/audit", target="smtp/office", token=deployment.token())["audit"]
+    actions = {one["action"] for one in audit}
+    assert {"provider_added", "provider_changed", "provider_restored"} <= actions
+    assert USER not in str(audit)
+
+    assert console.call("DELETE", "/smtp/office")["errorCode"] == 0
+    wait(lambda: list(console.list()) != ["office"] and console.list() != {}, 60)
+    assert console.call("GET", "/smtp/office/versions")["reason"] == "not_found"
+
+
+def test_a_list_that_is_being_sent_goes_on_by_the_changed_server_and_nothing_is_lost_or_doubled(
+    console: Console, mailboxes: tuple[Mailbox, Mailbox]
+) -> None:
+    first, second = mailboxes
+    deployment = console.deployment
+    made = {"method": "smtp", "name": "busy", "kind": "smtp", "settings": write(first)}
+    assert console.call("POST", "", made)["errorCode"] == 0
+    wait(lambda: list_running(deployment) == ["busy"], 60)
+
+    first.latency_s = 0.05
+    people = [f"{number}@load.example.com" for number in range(2_000)]
+    request = deployment.send(people)["id"]
+    wait(lambda: first.counts("@load.example.com").total() > 100, 60)
+    changed = console.call("PATCH", "/smtp/busy", {"settings": write(second)})
+    assert (changed["errorCode"], changed["version"]) == (0, 2), changed
+    deployment.wait_settled(request, len(people), within_s=120)
+    arrived = first.counts("@load.example.com") + second.counts("@load.example.com")
+    assert set(arrived) == set(people)
+    assert set(arrived.values()) == {1}
+    assert second.counts("@load.example.com").total() > 0
+    later = deployment.send("wang@example.com")["id"]
+    deployment.wait_settled(later)
+    assert second.counts("wang@example.com").total() == 1
+
+    assert console.call("DELETE", "/smtp/busy")["errorCode"] == 0
+    wait(lambda: list(console.list()) == ["default"], 60)
+
+
+def list_running(deployment: Deployment) -> list[str]:
+    """Return the mail servers that the sender reports."""
+    channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
+    (smtp,) = [channel for channel in channels if channel["method"] == "smtp"]
+    return [provider["name"] for provider in smtp["providers"]]
+
+
+def test_what_is_in_the_settings_is_not_changed(console: Console, mailboxes: tuple[Mailbox, Mailbox]) -> None:
+    (name,) = console.list()
+    assert console.call("DELETE", f"/smtp/{name}")["reason"] == "name_in_settings"
+    assert console.call("PATCH", f"/smtp/{name}", {"settings": {"port": 26}})["reason"] == "name_in_settings"
+    assert console.call("PATCH", f"/smtp/{name}", {"weight": 2})["weight"] == 2
+    nobody = {"method": "smtp", "name": "nobody", "kind": "smtp", "settings": write(mailboxes[0], prot=25)}
+    assert console.call("POST", "", nobody)["reason"] == "unknown_field"
