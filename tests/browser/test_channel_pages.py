@@ -16,8 +16,8 @@ Visits = Callable[..., Visit]
 
 
 def card(page: Page, method: str) -> Locator:
-    """Return the card of a channel."""
-    return page.locator(f"[data-method={method}]")
+    """Return the row of a channel."""
+    return page.locator(f"[data-key={method}]")
 
 
 def channel(deployment: Deployment, method: str) -> dict[str, object]:

@@ -73,7 +73,7 @@ def test_a_blocked_provider_says_why_in_words_and_in_its_own(
     log_in(seen)
     page = seen.page
     page.goto("/channels")
-    line = page.locator("[data-method=sms] [data-provider=aliyun]")
+    line = page.locator("[data-key='sms/aliyun']")
     expect(line).to_contain_text("短信账户余额不足。" if look.language == "zh" else "no money left")
     expect(line).to_contain_text(BROKE)
     expect(line).to_contain_text("余额不足")

@@ -97,7 +97,7 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
     unique = secrets.token_hex(4)
     paste(page, "\n".join(f"reader{number}.{unique}@example.com" for number in range(10_000)))
     expect(page.locator(".recipients-summary")).to_contain_text("10000 个收件人")
-    assert len(recipients(page)) == 40
+    assert len(recipients(page)) == 10
     page.get_by_label("在列表中查找").fill("reader9999")
     expect(page.locator(".recipient-text")).to_have_text([f"reader9999.{unique}@example.com"])
     page.locator(".recipient").get_by_role("button").click()

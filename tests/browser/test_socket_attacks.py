@@ -99,7 +99,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(
     sniffed = Sniffed(admin.page)
     log_in(admin)
     admin.page.goto("/channels")
-    pause = admin.page.locator("[data-method=sms]").get_by_role("button", name=re.compile("^Pause"))
+    pause = admin.page.locator("[data-key=sms]").get_by_role("button", name=re.compile("^Pause"))
     dialog = admin.page.get_by_role("dialog")
     pause.click()
     expect(dialog).to_have_count(1)
@@ -160,7 +160,7 @@ def assert_nothing_of(victim: Mapping[str, str], heard: Sequence[str], *, has_a_
     said = "\n".join(heard)
     assert not re.search(r"^43700\d\[true\]", said, re.MULTILINE), said
     assert victim["client_id"] not in said
-    assert "data-method" not in said
+    assert "data-table" not in said
     assert has_a_page_of_its_own or '42["' not in said
 
 

@@ -56,6 +56,8 @@ def render_layout(view: View, page: Page, pages: Sequence[Page]) -> Callable[[],
     content = arrange(client)
     drawer = _draw_navigation(view, page, pages)
     start_timers = _draw_header(view, drawer.toggle)
+    if page.name == "overview" and view.session.warned and view.session.is_admin:
+        _draw_banner(view)
     ui.skip_link(view.t("layout.skip"), target=content)  # last: it moves before what is there
     client.on_exception(lambda error: show_error(view, error))
     return start_timers
@@ -143,8 +145,6 @@ def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], objec
         start_timers = tasks_button(view)
         _draw_language(view)
         _draw_account(view)
-    if view.session.warned and view.session.is_admin:
-        _draw_banner(view)
     return start_timers
 
 

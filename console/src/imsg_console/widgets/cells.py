@@ -1,17 +1,24 @@
 """What a cell of a table holds: texts, links, chips, meters and buttons, as data that the table's template draws."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import tone
-from imsg_console.widgets.chips import METHODS, STATUSES, method_name
+from imsg_console.widgets.chips import METHODS, STATES, STATUSES, method_name
 
 Piece = Mapping[str, Any]
 """One thing in a cell. Its text is text: nothing of it is read as HTML."""
 
 Cell = str | Piece | Sequence[Piece | Sequence[Piece]] | None
 """A piece, or the lines of the cell, each a piece or several side by side."""
+
+
+ADDRESS = re.compile(r"\S+@\S+|\+?\d{5,20}")
+"""What is never broken in the middle: only before its `@`."""
+
+BEFORE_AT = re.compile("(?=@)")
 
 
 def text(value: object, classes: str = "", *, icon: str = "", title: str = "") -> Piece:
@@ -24,9 +31,9 @@ def muted(value: object) -> Piece:
     return text(value, "muted small")
 
 
-def link(value: str, target: str) -> Piece:
-    """Make a link to a page."""
-    return {"text": value, "href": target}
+def link(value: str, target: str, rows: int | None = None) -> Piece:
+    """Make a link to a page; `rows` is how many it opens, where its text is a number. Tests compare them."""
+    return {"text": value, "href": target, "rows": rows}
 
 
 def chip(value: str, icon: str = "", tone: str = "calm", *, title: str = "") -> Piece:
@@ -41,9 +48,20 @@ def status(t: Texts, name: str, count: str = "") -> Piece:
     return chip(f"{label} {count}" if count else label, icon, color, title=t.get(f"words.status_{name}_means", ""))
 
 
+def state(t: Texts, name: str) -> Piece:
+    """Make the chip of a channel's or a provider's state."""
+    icon, color = STATES.get(name, ("help", "calm"))
+    return chip(t.get(f"words.state_{name}", name), icon, color)
+
+
 def method(t: Texts, name: str) -> Piece:
     """Make a method of sending with its symbol."""
     return text(method_name(t, name), icon=METHODS.get(name, "send"))
+
+
+def symbol(piece: Piece) -> Piece:
+    """Show a text's symbol alone; the text is its tooltip, and what screen readers read."""
+    return {**piece, "classes": "muted symbol", "title": piece["text"]}
 
 
 def meter(label: str, used: int, limit: int) -> Piece:
@@ -62,6 +80,11 @@ def menu(name: str, *entries: Piece) -> Piece:
     return {"menu": list(entries), "name": name}
 
 
+def split_address(value: str) -> list[str]:
+    """Return the parts of an address, each of which stays in one line; any other text is one part."""
+    return BEFORE_AT.split(value) if ADDRESS.fullmatch(value) else []
+
+
 def lines(cell: Cell) -> list[list[Piece]]:
     """Return a cell as the template takes it: lines of pieces.
 
@@ -74,4 +97,11 @@ def lines(cell: Cell) -> list[list[Piece]]:
     if isinstance(cell, Mapping):
         cell = [cell]
     pieces = [[line] if isinstance(line, Mapping) else line for line in cell]
-    return [[{name: value for name, value in piece.items() if value is not None} for piece in line] for line in pieces]
+    return [[_prepare(piece) for piece in line] for line in pieces]
+
+
+def _prepare(piece: Piece) -> Piece:
+    prepared = {name: value for name, value in piece.items() if value is not None}
+    if parts := split_address(str(piece.get("text", ""))):
+        prepared["parts"] = parts
+    return prepared

@@ -61,9 +61,3 @@ def method(view: View, name: str) -> Element:
         icon(METHODS.get(name, "send"))
         element("span", "", method_name(view.t, name))
     return drawn
-
-
-def state(view: View, name: str) -> Element:
-    """Draw a channel's or a provider's state."""
-    symbol, tone = STATES.get(name, ("help", "calm"))
-    return chip(view.t.get(f"words.state_{name}", name), symbol, tone)

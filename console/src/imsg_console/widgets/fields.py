@@ -65,6 +65,12 @@ def choice_field(
     return made.props("outlined dense options-dense hide-bottom-space").classes("field")
 
 
+def toggle(label: str, options: Mapping[str, str], value: str, on_choose: Callable[[str], object]) -> ui.toggle:
+    """Draw a choice of one among a few, side by side; `on_choose` gets the chosen one."""
+    made = ui.toggle(dict(options), value=value, on_change=lambda event: on_choose(str(event.value)))
+    return attrs(made.props("no-caps unelevated toggle-color=none toggle-text-color=none"), aria_label=label)
+
+
 def read_whole(made: ui.input | ui.textarea) -> int | None:
     """Read a whole number; None where the field is empty. Call it after `is_valid`."""
     text = str(made.value or "").strip()

@@ -33,6 +33,8 @@ class ListPage:
     cursor: str | None
     rows: Sequence[Row]
     next: str | None
+    count: int = 0
+    """The rows of this page and of those before it: all rows of the list where there is no next page."""
 
 
 class Listing:
@@ -79,16 +81,18 @@ class Listing:
             self._cursors[number + 1] = following
         else:
             self._cursors.pop(number + 1, None)
-        return ListPage(number, self._cursors.get(number), rows, following)
+        count = (number - 1) * self._size + len(rows)
+        return ListPage(number, self._cursors.get(number), rows, following, count)
 
 
 class Pager:
-    """The buttons below a list: first, previous, next, and a field for the number of a page."""
+    """How many rows a list has, and the buttons below it: first, previous, next, and a field for a page's number."""
 
     def __init__(self, t: Texts, on_go: Callable[[int], object]) -> None:
         """`on_go` gets the number of the wanted page."""
         self._t, self._on_go = t, on_go
         self._number = 1
+        self._total = live_text("muted small")
         with attrs(element("nav", "pager"), aria_label=t("layout.pages")) as self._bar:
             self._first = button(t("layout.first"), lambda: on_go(1), symbol="first_page")
             self._previous = button(t("layout.previous"), lambda: on_go(self._number - 1), symbol="chevron_left")
@@ -99,9 +103,11 @@ class Pager:
             self._wanted.on("keydown.enter", self._go)
 
     def show(self, page: ListPage) -> None:
-        """Show the number of the page; hide the bar where there is one page only."""
+        """Show the page's number and how many rows there are; hide the buttons where there is one page only."""
         self._number = page.number
         self._label.set_text(self._t("layout.page", n=page.number))
+        self._total.set_text(self._t("layout.rows_more" if page.next else "layout.rows", n=f"{page.count:,}"))
+        self._total.set_visibility(page.count > 0)
         for made, is_possible in (
             (self._first, page.number > 1),
             (self._previous, page.number > 1),

@@ -39,14 +39,25 @@ HEADER = """
 </q-tr>
 """
 
+WORDS = """
+<bdi v-if="one.parts"><span v-for="(part, p) in one.parts" :key="p" class="address-part">{{ part }}</span></bdi>
+<bdi v-else>{{ one.text }}</bdi>
+""".strip()
+
+CLICK = """(event) => {
+  if (event.target.closest('a, button, label, input') || event.view.getSelection().toString()) return;
+  event.currentTarget.querySelector('.table-link')?.click();
+}"""
+"""A click anywhere on a row opens it, as its link does."""
+
 PIECES = """
 <div v-for="(line, at) in LINES" :key="at" class="table-line">
   <template v-for="(one, n) in line" :key="n">
-    <a v-if="one.href" class="table-link" :href="one.href"><bdi>{{ one.text }}</bdi></a>
+    <a v-if="one.href" class="table-link" :href="one.href" :data-rows="one.rows">WORDS</a>
     <button v-else-if="one.opens" type="button" class="table-link" :aria-expanded="props.row.opened ? 'true' : 'false'"
       @click="$parent.$emit('act', 'open', props.row.id)">
       <q-icon class="icon" aria-hidden="true" :name="props.row.opened ? 'expand_less' : 'expand_more'"></q-icon>
-      <bdi>{{ one.text }}</bdi>
+      WORDS
     </button>
     <q-chip v-else-if="one.tone" dense :icon="one.icon" :label="one.text" :class="'chip chip-' + one.tone"
       :title="one.title"></q-chip>
@@ -70,14 +81,15 @@ PIECES = """
         :aria-label="one.text" :aria-valuetext="one.meter"></q-linear-progress>
     </div>
     <span v-else :class="one.classes" :title="one.title">
-      <q-icon v-if="one.icon" :name="one.icon" class="icon" aria-hidden="true"></q-icon><bdi>{{ one.text }}</bdi>
+      <q-icon v-if="one.icon" :name="one.icon" class="icon" aria-hidden="true"></q-icon>WORDS
     </span>
   </template>
 </div>
-"""
+""".replace("WORDS", WORDS)
 
 BODY = f"""
-<q-tr role="row" :class="['table-row', props.row.classes, {{'is-chosen': props.selected}}]">
+<q-tr role="row" :data-key="props.row.id" @click="{CLICK}"
+  :class="['table-row', props.row.classes, {{'is-chosen': props.selected}}]">
   <q-td v-if="props.cols[0].pick" role="cell" class="table-tick">
     <label class="table-tick-area">
       <input type="checkbox" :aria-label="props.row.pick" :checked="props.selected"
@@ -171,7 +183,9 @@ class Table:
         for row in rows:
             if (identity := str(row[self._key])) in self.chosen:
                 self.chosen[identity] = row
-        self.element.rows = [self._draw(row) for row in rows]
+        drawn = [self._draw(row) for row in rows]
+        if drawn != self.element.rows:
+            self.element.rows = drawn
 
     def open(self, row: Row, content: Cell) -> None:
         """Show more of a row below it; None closes it."""

@@ -33,10 +33,10 @@ class DeadLetters:
             t("channels.dead"),
             [
                 Column("reason", t("channels.dead_reason"), self._reason, lambda row: row["reason"], is_main=True),
-                Column("channel", t("channels.dead_channel"), self._channel, lambda row: row["method"] or ""),
+                Column("channel", t("channels.channel"), self._channel, lambda row: row["method"] or ""),
                 Column("request", t("channels.dead_request"), self._request),
                 Column("at", t("channels.dead_at"), self._time, lambda row: row["at"]),
-                Column("actions", t("channels.dead_actions"), self._actions),
+                Column("actions", t("channels.actions"), self._actions),
             ],
             self._load,
             key="id",

@@ -3,10 +3,10 @@
 from nicegui import ui
 
 from imsg_console.client import ApiError
-from imsg_console.features.channels.cards import Cards
 from imsg_console.features.channels.dead_letters import DeadLetters
+from imsg_console.features.channels.tables import ChannelTables
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import element, heading, style_sheet
+from imsg_console.widgets.elements import element, heading
 from imsg_console.widgets.facts import page_head
 
 REFRESH_S = 4.0
@@ -15,11 +15,9 @@ REFRESH_S = 4.0
 async def show(view: View) -> None:
     """Draw the page."""
     t = view.t
-    style_sheet("messages")
-    style_sheet("channels")
     page_head(t("layout.channels"), t("channels.lead"))
-    cards = Cards(view)
-    await cards.refresh()
+    tables = ChannelTables(view)
+    await tables.refresh()
     with element("div"):
         heading(2, t("channels.dead"))
         element("p", "page-lead", t("channels.dead_what"))
@@ -27,7 +25,7 @@ async def show(view: View) -> None:
 
     async def refresh() -> None:
         try:
-            await cards.refresh()
+            await tables.refresh()
         except ApiError:
             return  # the next refresh may succeed
 

@@ -1,5 +1,6 @@
 """A test message to an address of one's own, followed until it is settled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain
 from imsg_console.message.filters import UNSETTLED
 from imsg_console.message.pace import Pace
+from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, element, link_to
+from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import notice
 
 MAX_REFRESHES = 40
@@ -31,20 +34,20 @@ def _mode(address: Address) -> str:
 INPUT_MODES = {channel.name: _mode(channel.address) for channel in CHANNELS}
 
 
-def ask_test_message(view: View, method: str, provider: str | None = None) -> None:
-    """Open the dialog. With a provider, that one alone sends a text of iMSG's."""
+def ask_test_message(view: View, method: str, providers: Sequence[str]) -> None:
+    """Open the dialog. A provider that is chosen sends a text of iMSG's; else the channel sends a person's own."""
     t, address = view.t, BY_NAME[method].address
     label = address.label.zh if t.language == "zh" else address.label.en
-    title = t("channels.test_of", channel=chips.method_name(t, method))
-    if provider is not None:
-        title = t("channels.provider_test_of", name=provider)
-    with dialog(title) as opened:
-        element("p", "", t("channels.test_what" if provider is None else "channels.provider_test_what"))
+    with dialog(t("channels.test_of", channel=chips.method_name(t, method))) as opened:
+        element("p", "", t("channels.test_what"))
         to = ui.input(t.get(f"channels.test_to_{method}", label))
         to.props(f"outlined autofocus inputmode={INPUT_MODES[method]} maxlength=320")
         short = "" if method == SMTP.name else "_short"
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
-        words.props("outlined autogrow maxlength=500").set_visibility(provider is None)
+        words.props("outlined autogrow maxlength=500")
+        named = {"": t("channels.test_any")} | {name: line(name, 64) for name in providers}
+        via = choice_field(t("channels.provider"), named, "", lambda: words.set_visibility(not via.value))
+        attrs(via, hint=t("channels.test_via_what"))
         result = attrs(element("div"), aria_live="polite")
         with element("div", "actions"):
             button(t("layout.close"), opened.close, kind="quiet")
@@ -54,7 +57,7 @@ def ask_test_message(view: View, method: str, provider: str | None = None) -> No
         go.disable()
         try:
             recipient, text = str(to.value or "").strip(), str(words.value or "").strip()
-            await _send(view, _Test(method, provider, recipient, text), result)
+            await _send(view, _Test(method, str(via.value or ""), recipient, text), result)
         finally:
             go.enable()
 
@@ -69,13 +72,14 @@ class _Test:
     """A test message."""
 
     method: str
-    provider: str | None
+    provider: str
+    """Empty: whichever the channel takes."""
     recipient: str
     text: str
 
     async def send(self, view: View) -> Any:  # noqa: ANN401  any JSON
         """Send it. Raises ApiError."""
-        if self.provider is not None:
+        if self.provider:
             url = path("/api/v2/providers", self.method, self.provider, "test")
             return await view.api.post(url, {"to": self.recipient})
         subject = view.t("channels.test_subject")

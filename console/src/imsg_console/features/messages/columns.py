@@ -88,7 +88,7 @@ class Columns:
 
     def _message(self, message: Message) -> Cell:
         link = cells.link(self.name(message), f"/messages/{message['id']}")
-        return [link, [*self._kind(message), *self._note(message)]]
+        return [self._kind(message, link), self._note(message)]
 
     def _request(self, request: Message) -> Cell:
         name, counts, method = self.name(request), request["counts"], request["method"]
@@ -99,14 +99,15 @@ class Columns:
         note = []
         if method in self.blocked and any(counts.get(status) for status in UNSETTLED):
             note.append(cells.text(self._t(f"messages.held_{self.blocked[method]}_note")))
-        return [first, [*self._kind(request), *note]]
+        return [self._kind(request, first), note]
 
-    def _kind(self, one: Message) -> list[Piece]:
-        kind = {**cells.method(self._t, one["method"]), "classes": "muted small"}
+    def _kind(self, one: Message, name: Piece) -> list[Piece]:
+        """Draw the symbols of the channel and of attachments around a name."""
+        kind = cells.symbol(cells.method(self._t, one["method"]))
         if not one["attachments"]:
-            return [kind]
+            return [kind, name]
         attached = self._t("messages.attached", n=len(one["attachments"]))
-        return [kind, cells.text(attached, "muted small", icon="attach_file")]
+        return [kind, name, cells.symbol(cells.text(attached, icon="attach_file"))]
 
     def _note(self, message: Message) -> list[Piece]:
         """Say why the channel holds the message, else that it was resent, else what its error means."""
@@ -120,7 +121,7 @@ class Columns:
 
     def _recipients(self, request: Message) -> Cell:
         count, first = int(request["recipients"]), cells.text(line(request["to"], 80))
-        return first if count == 1 else [first, cells.muted(self._t("messages.and_others", n=count))]
+        return first if count == 1 else [[first, cells.muted(self._t("messages.and_others", n=count))]]
 
     def _counts(self, request: Message) -> Cell:
         is_one = int(request["recipients"]) == 1

@@ -18,7 +18,7 @@ from imsg_console.widgets.fields import choice_field, text_field
 
 TYPED = "(event) => emit(event.target.value)"
 
-TEXT_FIELDS = ("to", "username", "id", "code")
+TEXT_FIELDS = ("username", "id", "code")
 
 SPANS = ("today", "yesterday", "week", "month")
 
@@ -53,16 +53,16 @@ class FilterBar:
         self._is_showing = False
         self._inputs: dict[str, ui.input | ui.select | ui.textarea] = {}
         with attrs(element("search", "stack"), aria_label=t("messages.filters")):
-            statuses = {"": t("messages.all")} | {status: t(f"words.status_{status}") for status in STATUSES}
-            self._statuses = ui.toggle(statuses, on_change=lambda event: self._set(status=event.value or ""))
-            self._statuses.props("no-caps unelevated toggle-color=none toggle-text-color=none")
-            attrs(self._statuses.classes("filters-statuses"), aria_label=t("messages.filter_status"))
-            with attrs(element("div", "line"), role="group", aria_label=t("messages.filter_span")):
-                for name in SPANS:
-                    chip = ui.chip(t(f"messages.span_{name}"), on_click=partial(self._set_span, name))
-                    chip.props("outline").classes("filters-span")
-            self._toggle = button("", self._unfold, kind="quiet", symbol="tune").classes("filters-toggle")
-            attrs(self._toggle, aria_expanded="false")
+            with element("div", "line filters-first"):
+                self._draw_text("to")
+                statuses = {"": t("messages.all")} | {status: t(f"words.status_{status}") for status in STATUSES}
+                self._statuses = choice_field(t("messages.filter_status"), statuses, "", self._set_status)
+                with attrs(element("div", "filters-spans"), role="group", aria_label=t("messages.filter_span")):
+                    for name in SPANS:
+                        chip = ui.chip(t(f"messages.span_{name}"), on_click=partial(self._set_span, name))
+                        chip.props("outline").classes("filters-span")
+                self._toggle = button("", self._unfold, kind="quiet", symbol="tune")
+                attrs(self._toggle, aria_expanded="false")
             with element("div", "filters-fields") as self._fields:
                 self._draw_fields()
             self._names = attrs(element("div", "line filters-names"), role="group", aria_label=t("messages.names"))
@@ -78,7 +78,7 @@ class FilterBar:
             made.set_value(getattr(filters, name))
         self._statuses.set_value(filters.status if filters.status in ("", *STATUSES) else None)
         self._is_showing = False
-        chosen = {name: value for name, value in filters.set.items() if name != "status"}
+        chosen = {name: value for name, value in filters.set.items() if name != "status" or value not in STATUSES}
         self._toggle.set_text(t("messages.filters_set", n=len(chosen)) if chosen else t("messages.filters"))
         self._chips.clear()
         with self._chips:
@@ -103,19 +103,24 @@ class FilterBar:
         methods = {"": t("messages.any_method")} | {method: method_name(t, method) for method in METHODS}
         self._inputs["method"] = choice_field(t("messages.filter_method"), methods, "", self._set)
         for name in TEXT_FIELDS:
-            if name == "username" and not self._everybody:
-                continue
-            made = text_field(t(f"messages.filter_{name}"), most=400).props("clearable")
-            made.on("clear", partial(self._set, **{name: ""}))
-            if hint := t.get(f"messages.filter_{name}_hint", ""):
-                attrs(made, placeholder=hint)
-            self._add_input(name, made)
+            if name != "username" or self._everybody:
+                self._draw_text(name)
         if self._everybody:
             attrs(self._inputs["username"], debounce=300).on_value_change(self._offer_names)
         for name in ("since", "until"):
             made = text_field(t(f"messages.filter_{name}"), kind="datetime-local")
             self._add_input(name, made.props("stack-label max=9999-12-31T23:59"))
         button(t("messages.apply"), self._set, symbol="search")
+
+    def _draw_text(self, name: str) -> None:
+        made = text_field(self._t(f"messages.filter_{name}"), most=400).props("clearable")
+        made.on("clear", partial(self._set, **{name: ""}))
+        if hint := self._t.get(f"messages.filter_{name}_hint", ""):
+            attrs(made, placeholder=hint)
+        self._add_input(name, made)
+
+    def _set_status(self) -> object:
+        return self._set(status=str(self._statuses.value or ""))
 
     def _add_input(self, name: str, made: ui.input | ui.textarea) -> None:
         """Add a field that is applied on Enter; its text comes with the event, since its value may come later."""
@@ -134,7 +139,12 @@ class FilterBar:
                 )
 
     def _draw_chip(self, name: str, value: str) -> None:
-        shown = method_name(self._t, value) if name == "method" else line(value.replace("T", " "), 40)
+        if name == "method":
+            shown = method_name(self._t, value)
+        elif name == "status":
+            shown = " · ".join(self._t.get(f"words.status_{status}", status) for status in value.split(","))
+        else:
+            shown = line(value.replace("T", " "), 40)
         text = f"{self._t(f'messages.filter_{name}')} · {shown}"
         chip = ui.chip(text, icon="close", color=None, on_click=lambda: self._on_change(self._filters.without(name)))
         attrs(chip.classes("chip chip-info"), role="button", aria_label=f"{self._t('messages.lift')}{text}")

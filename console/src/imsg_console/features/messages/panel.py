@@ -18,6 +18,7 @@ from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, heading, icon, live_text, style_sheet
 from imsg_console.widgets.exports import download_button
+from imsg_console.widgets.fields import toggle
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Listing, ListPage, Pager, read_page
 from imsg_console.widgets.tables import Table
@@ -127,8 +128,7 @@ class MessagePanel:
         self._show_choice()
         self._toggle.set_value("request" if self._shows_requests else "recipient")
 
-    async def _change_kind(self) -> None:
-        kind = str(self._toggle.value)
+    async def _change_kind(self, kind: str) -> None:
         if (kind == "request") == self._shows_requests:
             return
         self._kind = kind
@@ -141,8 +141,11 @@ class MessagePanel:
             self._table.open(request, None)
             return
         parameters = {**(self._parameters or {}), "id": request["id"], "limit": OPENED}
-        messages = (await self._view.api.get("/api/v2/messages", **parameters))["messages"]
-        self._table.open(request, self._columns.of_opened(request, messages))
+        found = dict[str, Message]()
+        for first in ({"status": ",".join(TO_RESEND)}, {}):  # those that need something stand first
+            answer = await self._view.api.get("/api/v2/messages", **(first | parameters))
+            found |= {one["id"]: one for one in answer["messages"] if one["id"] not in found}
+        self._table.open(request, self._columns.of_opened(request, list(found.values())[:OPENED]))
 
     def _draw_tools(self) -> None:
         t = self._t
@@ -150,8 +153,7 @@ class MessagePanel:
             self._live = button(t("messages.live"), self._pause, kind="quiet", symbol="pause")
             attrs(self._live, aria_pressed="true", title=t("messages.live_pause"))
             kinds = {name: t(f"messages.by_{name}") for name in KINDS}
-            self._toggle = ui.toggle(kinds, on_change=self._change_kind)
-            self._toggle.props("no-caps unelevated toggle-color=none toggle-text-color=none")
+            self._toggle = toggle(t("messages.column_message"), kinds, "request", self._change_kind)
             self._error = attrs(live_text(), role="status")
             element("span", "space")
             self._resend = ResendDialog(self._view, on_sent=self._show_first)

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from imsg_console.client import make_url
-from imsg_console.explanations import explain
+from imsg_console.explanations import explain, explain_listed
 from imsg_console.message.filters import write_local
 from imsg_console.near_limits import find_near_limits
 from imsg_console.sanitize import line
+from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 
@@ -109,14 +110,23 @@ def _failure(view: View, method: str, code: str, providers: Counter[str], of: Ma
     t = view.t
     explained = explain(t, method, "failed", code)
     name, number = method_name(t, method), str(providers.total())
-    title = t("overview.failed", n=number, channel=name, code=line(code, 40) or t("overview.no_code"))
-    text = t.join(explained.meaning, explained.remedy) if explained else ""
+    title = t("overview.failed", n=number, channel=name, code=name_cause(t, method, code))
+    text = explained.remedy if explained else ""
     named = [(line(provider, 40), count) for provider, count in providers.most_common() if provider]
     if len(named) > 1:
         counts = " · ".join(f"{provider} {count:,}" for provider, count in named[:SHOWN_CAUSES])
         text = t.join(text, t("overview.by_provider", counts=counts))
     target = list_failed(method=method, code=code, **of)
     return Item("bad", "error", title, text, t("overview.failed_step"), target, number if code else "")
+
+
+def name_cause(t: Texts, method: str, code: str) -> str:
+    """Name the cause of failures in words, with its code beside them; by the code alone where no table knows it."""
+    if not code:
+        return t("overview.no_code")
+    known = explain_listed(t, method, code)
+    words = known.meaning.rstrip("。.") if known else ""
+    return t("overview.cause", words=words, code=line(code, 40)) if known else line(code, 40)
 
 
 def list_failed(**filters: str) -> str:

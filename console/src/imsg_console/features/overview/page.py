@@ -27,14 +27,13 @@ from imsg_console.features.overview.figures import (
     write_rate,
 )
 from imsg_console.message.filters import write_local
-from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells, chips
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
 from imsg_console.widgets.facts import draw_facts, page_head
-from imsg_console.widgets.fields import read_search, search_field
+from imsg_console.widgets.fields import read_search, search_field, toggle
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
@@ -52,8 +51,10 @@ async def show(view: View) -> None:
         _draw_ranges(view, chosen, username)
     with element("search", "line"):
         name_field = search_field(t("overview.username"), username, lambda: choose(read_search(name_field)))
-    start, needs = element("div"), element("section", "card")
-    charts = element("div", "tiles")
+    start = element("div")
+    with element("div", "overview"):
+        needs = element("section", "card")
+        charts = element("div", "tiles")
 
     def choose(name: str) -> None:
         ui.navigate.to(_make_address(chosen.name, name))
@@ -72,12 +73,8 @@ def _make_address(range_name: str, username: str) -> str:
 
 
 def _draw_ranges(view: View, chosen: Range, username: str) -> None:
-    t = view.t
-    with attrs(element("nav", "segments"), aria_label=t("overview.range")):
-        for name in RANGES:
-            link = attrs(element("a", "segment", t(f"overview.{name}")), href=_make_address(name, username))
-            if name == chosen.name:
-                attrs(link, aria_current="true")
+    names = {name: view.t(f"overview.{name}") for name in RANGES}
+    toggle(view.t("overview.range"), names, chosen.name, lambda name: ui.navigate.to(_make_address(name, username)))
 
 
 async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen: Range, username: str) -> None:
@@ -177,7 +174,7 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
 def _name_cause(view: View, cause: Cause) -> str:
     if not cause.method:
         return view.t("overview.causes_rest")
-    return f"{chips.method_name(view.t, cause.method)} {line(cause.code, 40) or view.t('overview.no_code')}"
+    return f"{chips.method_name(view.t, cause.method)} · {attention.name_cause(view.t, cause.method, cause.code)}"
 
 
 def _draw_speed(view: View, one: Figures, latency: Mapping[str, Any]) -> None:
@@ -207,7 +204,7 @@ Link = Callable[[Series, int], str]
 def _draw_numbers(view: View, name: str, times: Times, series: Sequence[Series], link: Link) -> None:
     """Draw the numbers of a chart as a table, each a link: for readers of screens and for who wants them exactly."""
     t = view.t
-    with ui.expansion(t("overview.numbers")).props("dense").classes("numbers"):
+    with ui.expansion(t("overview.numbers")).props("dense"):
         columns = [Column("time", t("overview.time"), lambda row: row["time"], is_main=True)]
         columns += [
             Column(f"n{n}", one.name, partial(_link_number, bar=one, link=link)) for n, one in enumerate(series)

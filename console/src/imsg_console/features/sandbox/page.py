@@ -17,12 +17,12 @@ from imsg_console.features.sandbox.mails import Mails
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, element, icon, style_sheet
+from imsg_console.widgets.elements import button, style_sheet
 from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.fields import toggle
 from imsg_console.widgets.notices import toast
 
-TABS = {**METHODS, "faults": "bolt"}
-"""Tab → symbol."""
+TABS = (*METHODS, "faults")
 
 REFRESH_S = 2.0
 
@@ -37,7 +37,7 @@ class Tab(Protocol):
 async def show(view: View) -> None:
     """Draw the page."""
     t = view.t
-    for sheet in ("messages", "channels", "sandbox"):
+    for sheet in ("messages", "sandbox"):
         style_sheet(sheet)
     tab = view.query.get("tab", "")
     tab = tab if tab in TABS else SMTP.name
@@ -78,14 +78,8 @@ def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Tab:
 
 
 def _draw_tabs(view: View, tab: str) -> None:
-    with attrs(element("nav", "segments"), aria_label=view.t("sandbox.tabs")):
-        for name, symbol in TABS.items():
-            link = attrs(element("a", "segment"), href=f"/inbox?tab={name}")
-            if name == tab:
-                attrs(link, aria_current="page")
-            with link:
-                icon(symbol)
-                element("span", "", view.t("sandbox.tab_faults") if name == "faults" else method_name(view.t, name))
+    names = {name: view.t("sandbox.tab_faults") if name == "faults" else method_name(view.t, name) for name in TABS}
+    toggle(view.t("sandbox.tabs"), names, tab, lambda name: ui.navigate.to(f"/inbox?tab={name}"))
 
 
 PAGE = Page("/inbox", "sandbox", Group.ADMIN, show, icon="science", needs_sandbox=True)

@@ -24,7 +24,7 @@ from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.reading import run_reader
 
-SHOWN = 40
+SHOWN = 10
 """Recipients that are drawn; the others are found by the field that searches."""
 
 PROBLEMS_SHOWN = 20

@@ -126,16 +126,14 @@ class Users:
         if user["username"] == self._view.session.username:
             chips.append(cells.chip(t("users.you")))
         department = [cells.muted(line(user["department"], MOST_NAME))] if user["department"] else []
-        return [cells.text(line(user["username"], MOST_NAME)), *department, chips]
+        return [[cells.text(line(user["username"], MOST_NAME)), *department, *chips]]
 
     def _contacts(self, user: Row) -> Cell:
-        t = self._t
-        contacts: list[cells.Piece] = [
-            cells.text(line(user[name], 254), icon=icon, title=t(f"users.{name}"))
+        return [
+            cells.text(line(user[name], 254), icon=icon, title=self._t(f"users.{name}"))
             for name, icon in CONTACT_ICONS.items()
             if user[name]
         ]
-        return contacts or [cells.muted(t("users.no_contact"))]
 
     def _hour(self, user: Row) -> Cell:
         return _draw_meters((self._t("users.bar_hour"), user["used_hour"], user["per_hour"]))
