@@ -25,11 +25,13 @@ ELSEWHERE = {
     "IMSG_STORE_CPUS",
     "IMSG_DATA_DIR",
     "IMSG_CONNECTIONS_PER_ADDRESS",
+    "IMSG_TLS",
+    "IMSG_BACKUP",
     "IMSG_SECRETS",
     "IMSG_USERNAME",
     "IMSG_PASSWORD",
 }
-"""Read by the frame itself, by docker-compose.yml, by the command and by deploy/postgres/roles.sh."""
+"""Read by the frame itself, by docker-compose.yml, by `imsg up`, by the command and by deploy/postgres/roles.sh."""
 
 
 def settings(path: Path) -> type[Common]:

@@ -2,9 +2,10 @@
 
 import hmac
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import time
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -41,6 +42,35 @@ class SandboxSettings(BaseModel):
     """0: any free port; `imsg up` passes it on to the e-mail channel."""
 
 
+class TlsSettings(BaseModel):
+    """HTTPS beside the port: `host` and `port` of iMSG itself stay for this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    certificate: Path | None = None
+    """The file with the certificate and its chain (PEM). With it, `imsg up` serves HTTPS too, and reads the file again
+    when it changes. It needs `public_url`."""
+    key: Path | None = None
+    """The file with the certificate's key (PEM), without a password. Unset: it is in the file of the certificate."""
+    host: str = "0.0.0.0"
+    """The address at which HTTPS is served."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8443
+    """The port at which HTTPS is served."""
+
+
+class BackupSettings(BaseModel):
+    """The backups that `imsg up` makes by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    folder: Path | None = None
+    """Where `imsg up` puts a copy of the data folder each day; best another disk. Unset: it makes none."""
+    at: time = time(3, 0)
+    """When the copy is made, in `timezone`. One that was missed is made at the next start."""
+    keep: Annotated[int, Field(ge=1)] = 7
+    """How many copies are kept; older ones are removed."""
+
+
 class Settings(Common):
     """What `imsg up` reads; it makes or embeds what is not set. Services read the rest themselves."""
 
@@ -60,6 +90,8 @@ class Settings(Common):
     """Encrypts the secrets that are kept: those of callback endpoints and of accounts at providers. The first key
     encrypts, all decrypt. Keep it with the backups."""
     sandbox: SandboxSettings = SandboxSettings()
+    tls: TlsSettings = TlsSettings()
+    backup: BackupSettings = BackupSettings()
     connections_per_address: Annotated[int, Field(ge=1)] = 1_000
     """How many connections one address (IPv6: one /64) may have open at once. Trusted proxies may have any number."""
 
@@ -199,6 +231,10 @@ class AllInOne:
     def has_console(self) -> bool:
         """Whether the web page is served."""
         return any(part.name == "console" for part in self.parts)
+
+    def watch(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run work of the whole process while the services run; if it fails, the process ends."""
+        self.parts[0].watch(work, name)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -19,6 +19,9 @@ LOG = Path("valkey") / "appendonlydir"
 DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "scheduler.db", "history.db")
 """History is last: it must not be older than the others. Events that it has not recorded are still in Valkey."""
 
+PART = ".part"
+"""The end of a copy's name until it is whole."""
+
 PERCENTAGE = "auto-aof-rewrite-percentage"
 
 BACKING_UP_S = 3_600
@@ -42,39 +45,47 @@ def back_up(target: Path) -> list[str]:
     if target.exists():
         raise StartError(f"{target} exists already; name a new folder.")
     os.umask(0o077)  # the copy is private to this user
-    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+    asyncio.run(_copy_unlocked(source, target))
+    return [f"The store of {name} is not in it; back that up by its own tools." for name in list_elsewhere(settings)]
+
+
+def list_elsewhere(settings: all_in_one.Settings) -> list[str]:
+    """Return the settings that put a store elsewhere than into the data folder."""
+    return [variable(name) for name in ("redis_url", "broker_url", "database_url") if getattr(settings, name)]
+
+
+async def _copy_unlocked(source: Path, target: Path) -> None:
+    url = valkey.find_running(source)
+    # Where iMSG does not run, the lock keeps it from starting meanwhile.
+    async with nullcontext() if url else data_folder.hold(source):
+        await copy(source, target, url)
+
+
+async def copy(source: Path, target: Path, url: str | None) -> None:
+    """Copy a data folder to a new folder, under another name until it is whole; `url`: its Valkey, if it runs.
+
+    Raises StartError if that is impossible, and leaves nothing at `target` then.
+    """
+    draft = target.with_name(f"{target.name}.{os.getpid()}{PART}")
     try:
         draft.mkdir(parents=True)
-        asyncio.run(_copy(source, draft))
+        await _copy_stores(source, draft, url)
         draft.rename(target)
     except (OSError, sqlite3.Error, RedisUnavailable, RedisRefused) as error:
         raise StartError(f"the backup was not made: {error}.") from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    elsewhere = {
-        "redis_url": settings.redis_url,
-        "broker_url": settings.broker_url,
-        "database_url": settings.database_url,
-    }
-    return [
-        f"The store of {variable(name)} is not in it; back that up by its own tools."
-        for name in elsewhere
-        if elsewhere[name]
-    ]
+        await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
 
 
-async def _copy(source: Path, target: Path) -> None:
-    url = valkey.find_running(source)
-    # Where iMSG does not run, the lock keeps it from starting meanwhile.
-    async with nullcontext() if url else data_folder.hold(source):
-        if (source / LOG).is_dir():
-            async with _prevent_rewrites(url):
-                await asyncio.to_thread(_copy_log, source / LOG, target / LOG)
-        for name in DATABASES:
-            if (source / name).exists():
-                await asyncio.to_thread(_copy_database, source / name, target / name)
-        await asyncio.to_thread(shutil.copytree, source / all_in_one.SECRETS, target / all_in_one.SECRETS)
-        await asyncio.to_thread(_name_origin, source, target)
+async def _copy_stores(source: Path, target: Path, url: str | None) -> None:
+    if (source / LOG).is_dir():
+        async with _prevent_rewrites(url):
+            await asyncio.to_thread(_copy_log, source / LOG, target / LOG)
+    for name in DATABASES:
+        if (source / name).exists():
+            await asyncio.to_thread(_copy_database, source / name, target / name)
+    await asyncio.to_thread(shutil.copytree, source / all_in_one.SECRETS, target / all_in_one.SECRETS)
+    await asyncio.to_thread(_name_origin, source, target)
 
 
 @asynccontextmanager

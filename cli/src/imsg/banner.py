@@ -21,13 +21,14 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 
 def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
     """Return the lines; those of the first message can be pasted into any POSIX shell."""
-    base = local_url(config.settings.host, config.settings.port)
+    base, tls = local_url(config.settings.host, config.settings.port), config.settings.tls
     return "\n".join(
         [
             "",
             f"  iMSG runs at {base}   (Ctrl-C ends it, nothing is lost)",
             "",
             *([f"  web page     {base}/"] if with_console else []),
+            *([f"  HTTPS        {config.settings.public_url}   (port {tls.port})"] if tls.certificate else []),
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(config)}",
             *(f"  {label:<12} {describe(config, base)}" for label, describe in _channels()),

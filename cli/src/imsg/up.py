@@ -6,23 +6,26 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import uvloop
 
 from imsg import all_in_one, banner, data_folder, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
+from imsg.backup_schedule import BackupSchedule
+from imsg.tls import CertificateFiles
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
 from imsg_runtime.heartbeat import Heartbeat
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import mask_line
-from imsg_runtime.settings import StartError, load
+from imsg_runtime.settings import StartError, load, variable
 from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.hosts import HostCheck, Hosts
-from imsg_web.service import listen, serve, tune_garbage_collector
+from imsg_web.service import TlsPort, listen, serve, tune_garbage_collector
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to get ready before a line says so."""
@@ -45,12 +48,20 @@ def main(*, with_console: bool = True) -> int:
         return 130
 
 
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    plain: socket.socket
+    tls: TlsPort | None
+    certificate: CertificateFiles | None
+
+
 async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = True) -> int:
-    """Bind the port, lock the data folder, start Valkey if it is embedded, open the services, and serve."""
-    with contextlib.closing(listen(settings.host, settings.port)) as sock:
+    """Bind the ports, lock the data folder, start Valkey if it is embedded, open the services, and serve."""
+    with _open_ports(settings) as ports:
         async with heartbeat.run(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
+            backups = BackupSchedule.of(settings, server.url if server else "")
             tombstones.take_over(settings.data_dir)
             config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = all_in_one.make(config, with_console=with_console)
@@ -62,12 +73,35 @@ async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = 
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
+            if ports.tls is not None and ports.certificate is not None:
+                everything.watch(ports.certificate.follow(ports.tls.context), "certificate")
+            if backups is not None:
+                everything.watch(backups.run(), "backups")
             tune_garbage_collector()
-            return await _serve(sock, inbound_limits, config, everything, server)
+            return await _serve(ports, inbound_limits, config, everything, server)
+
+
+@contextlib.contextmanager
+def _open_ports(settings: Settings) -> Iterator[_Ports]:
+    """Bind the port, and that of HTTPS if there is a certificate, while the context is open. Raises StartError."""
+    tls = settings.tls
+    with contextlib.closing(listen(settings.host, settings.port)) as plain:
+        if tls.certificate is None:
+            yield _Ports(plain, None, None)
+            return
+        if not settings.public_url.startswith("https://"):
+            raise StartError(
+                f"{variable('tls', 'certificate')} needs {variable('public_url')}, the URL by which people reach iMSG, "
+                "such as https://imsg.example.com."
+            )
+        files = CertificateFiles(tls.certificate, tls.key)
+        context = files.open()
+        with contextlib.closing(listen(tls.host, tls.port)) as sock:
+            yield _Ports(plain, TlsPort(sock, context), files)
 
 
 async def _serve(
-    sock: socket.socket,
+    ports: _Ports,
     inbound_limits: InboundLimits,
     config: RuntimeConfig,
     everything: AllInOne,
@@ -85,12 +119,13 @@ async def _serve(
     try:
         return await serve(
             HostCheck(everything.router, Hosts(config.settings), everything.router.refuse),
-            sock,
+            ports.plain,
             inbound_limits,
             on_stop=stop,
             failure=_find_first(watched),
             on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),
             unready_s=0.0,  # no load balancer stands before this one
+            tls=ports.tls,
         )
     finally:
         for task in (*announcing, *watched.values()):

@@ -44,7 +44,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         ACCESS,
         "监听与访问",
-        _paths("host", "port", "public_url", "trusted_proxies", "allowed_hosts", "connections_per_address"),
+        _paths("host", "port", "public_url", "trusted_proxies", "allowed_hosts", "connections_per_address", "tls"),
         "operations.md",
     ),
     Topic(
@@ -55,6 +55,7 @@ TOPICS: tuple[Topic, ...] = (
             "redis_url",
             "database_url",
             "data_dir",
+            "backup",
             "retention_days",
             "keep_content_days",
             "keep_audit_days",
@@ -294,6 +295,12 @@ EXAMPLES: Mapping[str, str] = {
     "smtp_host": "127.0.0.1",
     "wechat_allowed": "127.0.0.1",
     "certificate": "/etc/imsg/sandbox.pem",
+    "backup.folder": "/srv/backups",
+    "backup.at": "03:30",
+    "tls.certificate": "/etc/letsencrypt/live/imsg.example.com/fullchain.pem",
+    "tls.host": "192.0.2.10",
+    "tls.port": "443",
+    "tls.key": "/etc/letsencrypt/live/imsg.example.com/privkey.pem",
     "smtp_port": "2526",
     "aliyun_port": "8443",
 }

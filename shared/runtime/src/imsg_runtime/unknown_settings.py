@@ -45,6 +45,8 @@ NAMES = frozenset(
         "connections_per_address",
         *METHODS,
         "sandbox",
+        "tls",
+        "backup",
         "sandbox_url",
         "gateway_url",
         "username",

@@ -13,10 +13,12 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -232,6 +234,14 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+@dataclass(frozen=True, slots=True)
+class TlsPort:
+    """A port that serves HTTPS."""
+
+    sock: socket.socket
+    context: ssl.SSLContext
+
+
 async def serve(
     app: ASGIApp,
     sock: socket.socket,
@@ -242,8 +252,11 @@ async def serve(
     on_listening: Callable[[], None] = lambda: None,
     is_ready: Callable[[], bool] = lambda: True,
     unready_s: float = UNREADY_BEFORE_CLOSE_S,
+    tls: TlsPort | None = None,
 ) -> int:
     """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
+
+    `tls` is served beside the port.
 
     The port opens once `is_ready` holds, or after READY_PATIENCE_S. On a signal `on_stop` is called at once and every
     answer ends its connection; the port closes `unready_s` later, and requests accepted by then are answered.
@@ -272,6 +285,8 @@ async def serve(
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
             await asyncio.sleep(0.005)
+        if tls is not None and server.started:
+            await server.add_port(tls.sock, tls.context)
         on_listening()
         await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         on_stop()

@@ -5,6 +5,8 @@ pyproject.toml bounds uvicorn's version, and `tests/contract/test_internals.py` 
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import Callable, Generator
 
 import httptools
@@ -12,6 +14,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CLOSE = (b"connection", b"close")
+
+HANDSHAKE_TIMEOUT_S = 10.0
+"""How long a client may take for its TLS handshake; until then it counts in no limit."""
 
 
 class UvicornServer(uvicorn.Server):
@@ -26,6 +31,19 @@ class UvicornServer(uvicorn.Server):
         """Close each connection after its next response."""
         self.config.encoded_headers.append(CLOSE)  # uvicorn copies them to default_headers each second
         self.server_state.default_headers.append(CLOSE)
+
+    async def add_port(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve HTTPS on another port too; it closes with the others."""
+        loop = asyncio.get_running_loop()
+        self.servers.append(
+            await loop.create_server(
+                self.make_protocol,
+                sock=sock,
+                ssl=context,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            )
+        )
 
     def close_ports(self) -> None:
         """Stop listening; open connections stay."""
