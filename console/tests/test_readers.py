@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from imsg_console.features.send.recipient_files import Overview, join, read_column, read_overviews, read_pasted
 from imsg_console.readers import MAX_LARGE, Reader, Readers, UnreadableError
+from imsg_console.recipients.recipient_files import Overview, join, read_column, read_overviews, read_pasted
 from imsg_console.spreadsheets import read_columns, read_lines
 from imsg_console.texts import Texts
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from imsg_console.features.send.recipient_files import Table
-from imsg_console.features.send.recipient_files import table as look
 from imsg_console.readers import UnreadableError
+from imsg_console.recipients.recipient_files import Table
+from imsg_console.recipients.recipient_files import table as look
 from imsg_console.spreadsheets import decode, split
 
 

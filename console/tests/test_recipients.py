@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading, read
 from imsg_console.features.send.recipients import Kind, Recipients, classify
+from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading, read
 
 
 def people_of(*texts: str) -> Reading:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import xlsxwriter
 
-from imsg_console.features.send.recipient_files import table
 from imsg_console.features.users import sheet
 from imsg_console.readers import Readers, UnreadableError
+from imsg_console.recipients.recipient_files import table
 from imsg_console.spreadsheets import join, read_lines
 from imsg_console.texts import Texts
 from imsg_console.workbooks import Sheet

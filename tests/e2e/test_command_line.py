@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from imsg_contract.version import VERSION
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
@@ -255,6 +256,43 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
     assert (
         deployment.wait_settled(deployment.send("gone@example.com", subject="x", text="y")["id"])[0]["status"] == "sent"
     )
+
+
+def test_a_group_takes_the_people_of_a_sheet_and_names_the_rows_that_it_leaves_out(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """What was left out can be corrected in its own file, and imported again."""
+    sheet, wrong = tmp_path / "class.xlsx", tmp_path / "wrong.csv"
+    rows = (
+        ["姓名", "手机", "邮箱"],
+        ["张三", "+86 138-0013-8000", "zhang.san@example.com"],
+        ["李四", 13711112222],
+        ["王五", "1380013800"],
+    )
+    with xlsxwriter.Workbook(sheet) as book:
+        page = book.add_worksheet()
+        page.merge_range(0, 0, 0, 2, "三年级二班家长联系表")
+        for number, row in enumerate(rows, 1):
+            page.write_row(number, 0, row)
+    assert call(deployment, "groups").stdout == "No groups.\n"
+    assert call(deployment, "groups", "create", "三二班", "--note", "2026").returncode == 0
+    done = call(deployment, "groups", "import", "三二班", str(sheet), "--wrong", str(wrong), "--consent", "家长会")
+    assert (done.returncode, done.stdout) == (
+        1, "三二班: 2 added, 0 changed.\nline 5: 1380013800 is no phone number\n",
+    ), done.stderr  # fmt: skip
+    assert wrong.read_text(encoding="utf-8-sig").splitlines() == ["姓名,手机,邮箱", "王五,1380013800,"]
+    wrong.write_text(wrong.read_text(encoding="utf-8-sig").replace("1380013800", "13800138001"), encoding="gbk")
+    assert call(deployment, "groups", "import", "三二班", str(wrong)).stdout == "三二班: 1 added, 0 changed.\n"
+    members = json.loads(call(deployment, "groups", "members", "三二班", "--json").stdout)["members"]
+    assert [(one["contacts"]["sms"], one["params"]["姓名"]) for one in members] == [
+        ("+8613800138000", "张三"), ("+8613711112222", "李四"), ("+8613800138001", "王五"),
+    ]  # fmt: skip
+    assert members[0]["consent"]["source"] == "家长会"
+    assert "1 of 3." in call(deployment, "groups", "members", "三二班", "--find", "张三").stdout
+    removed = call(deployment, "groups", "remove", "三二班", "13711112222", "nobody")
+    assert removed.stdout == "三二班: 1 removed.\nnobody: no member\n"
+    assert call(deployment, "groups", "delete", "三二班", "--yes").returncode == 0
+    assert call(deployment, "groups", "members", "三二班").returncode == 1
 
 
 def test_prices_go_to_a_file_and_back_and_a_report_counts_by_them(deployment: Deployment, tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ def test_a_copy_has_what_is_kept_of_an_address_and_of_nobody_else(deployment: De
     request = plant(deployment, to)
     suppressed = {"token": deployment.token(), "method": "smtp", "to": to, "note": "asked by phone"}
     assert deployment.call("POST", "/api/v2/suppressions", suppressed)["errorCode"] == 0
+    group = {"token": deployment.token(), "name": "exported"}
+    assert deployment.call("POST", "/api/v2/groups", group)["errorCode"] == 0
+    member = {"contacts": {suppressed["method"]: suppressed["to"]}, "params": {"姓名": "张三"}}
+    members = {"token": deployment.token(), "members": [member]}
+    assert deployment.call("POST", "/api/v2/groups/exported/members", members)["added"] == 1
 
     def has_events() -> bool:
         return bool(export(deployment, method="smtp", to=to)["events"])
@@ -70,6 +75,7 @@ def test_a_copy_has_what_is_kept_of_an_address_and_of_nobody_else(deployment: De
     assert message["timeline"]
     assert base64.b64decode(message["files"][0]["body_base64"]) == b"the minutes"
     assert [one["note"] for one in copy["suppressions"]] == ["asked by phone"]
+    assert [(one["group"], one["params"]) for one in copy["groups"]] == [("exported", {"姓名": "张三"})]
     assert {event["data"]["to"] for event in copy["events"]} == {to}
     assert copy["users"] == []
     assert "other@example.com" not in str(copy)

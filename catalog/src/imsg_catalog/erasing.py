@@ -6,7 +6,7 @@ and the address can't be read from it. Reports of servers and providers (a hard 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from imsg_catalog.mirror import Mirror
@@ -32,6 +32,9 @@ NAME = "catalog"
 
 Stones = Mapping[str, int]
 """Digest → the tombstone's time (Unix ms): what was known until then is erased."""
+
+Erase = Callable[[Stones], Awaitable[int]]
+"""Erases people from another table, and returns how many rows it changed."""
 
 
 def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
@@ -85,7 +88,10 @@ class ErasedPeople:
 class CatalogErasure:
     """Erases people until it is cancelled, also those whom a restored table brought back."""
 
-    def __init__(self, erased: ErasedPeople, store: Store, mirror: Mirror, watermark: Watermark) -> None:
+    def __init__(
+        self, erased: ErasedPeople, store: Store, mirror: Mirror, watermark: Watermark, others: Sequence[Erase] = ()
+    ) -> None:
+        self._others = others
         self._erased = erased
         self._store = store
         self._mirror = mirror
@@ -110,8 +116,10 @@ class CatalogErasure:
         if stones != self._seen:
             if stones:
                 count = await self._erase_rows(stones)
+                for erase_others in self._others:
+                    count += await erase_others(stones)
                 await self._store.purge()
-                log.info("suppressions_erased", count=count)
+                log.info("people_erased", count=count)
             self._seen = stones
         until_ms = max(stones.values(), default=0)
         if not until_ms or self._watermark.is_past(until_ms):

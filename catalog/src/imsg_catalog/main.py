@@ -13,6 +13,8 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Unreachable
 from imsg_catalog.consumer import ConsumerMetrics, SuppressionConsumer
 from imsg_catalog.erasing import CatalogErasure, ErasedPeople
+from imsg_catalog.groups.erasing import GroupErasure
+from imsg_catalog.groups.store import Groups
 from imsg_catalog.migrations import MIGRATIONS
 from imsg_catalog.mirror import Mirror
 from imsg_catalog.prices import Prices
@@ -82,6 +84,8 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     erased = ErasedPeople(cache, Digests(settings.erasure_key))
     suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
     prices = Prices(database, cache, broker, _now_ms)
+    groups = Groups(database, erased, broker, _now_ms)
+    erase_members = GroupErasure(database, erased).erase
     watermark = Watermark(_now_ms)
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
@@ -90,7 +94,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
     service.watch(prices.run(), "prices")
-    service.watch(CatalogErasure(erased, store, mirror, watermark).run(), "erasing")
+    service.watch(CatalogErasure(erased, store, mirror, watermark, [erase_members]).run(), "erasing")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)
     service.watch(lag.run(service.stopping), "lag")
@@ -99,7 +103,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))
     guard = CallerCheck("catalog", settings.service_key, settings.peer_keys)
-    made = api(RouteServices(suppressions, prices, _now_ms), guard)
+    made = api(RouteServices(suppressions, prices, groups, _now_ms), guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
     return made
 

@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_catalog.groups import routes as group_routes
+from imsg_catalog.groups.store import Groups
 from imsg_catalog.price_schemas import PricesAnswer, PricesBody, show_prices
 from imsg_catalog.prices import Prices
 from imsg_catalog.store import Filter, Row
@@ -50,12 +52,15 @@ class RouteServices:
 
     suppressions: Suppressions
     prices: Prices
+    groups: Groups
     now_ms: Callable[[], int]
 
 
 def api(services: RouteServices, check: CallerCheck) -> FastAPI:
     """Make the API."""
-    app = make_internal_app("iMSG catalog", check, [router, internal, prices], UNAVAILABLE)
+    app = make_internal_app(
+        "iMSG catalog", check, [router, internal, prices, group_routes.router, group_routes.internal], UNAVAILABLE
+    )
     app.state.services = services
     return app
 

@@ -1,6 +1,6 @@
 """The tables that the catalog owns, as SQLAlchemy describes them; migrations/ makes them."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 MAX_ADDRESS = 254
 MAX_SENDER = 64
@@ -48,3 +48,46 @@ PRICES = Table(
     Column("currency", String(3), nullable=False),
 )
 """`country` is empty where a price is of every country: a primary key has no nulls."""
+
+_EXACT = String(MAX_ADDRESS + 18).with_variant(String(MAX_ADDRESS + 18, collation="C"), "postgresql")
+
+GROUPS = Table(
+    "groups",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("user_id", String(32), nullable=False),
+    Column("username", String(64), nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("last_n", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+"""`size` is the number of members, which takes too long to count for a list, and `last_n` the last one's `n`."""
+
+MEMBERS = Table(
+    "group_members",
+    METADATA,
+    Column("group_id", String(32), primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("contacts", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    Column("language", String(35)),
+    Column("consent_ms", BigInteger),
+    Column("consent_source", Text),
+    Column("since_ms", BigInteger, nullable=False),
+)
+"""`n` orders the members of a group. `contacts` and `params` are JSON objects.
+`since_ms` is when the row was written last."""
+
+PEOPLE = Table(
+    "group_people",
+    METADATA,
+    Column("group_id", String(32), primary_key=True),
+    Column("person", _EXACT, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Index("group_people_n", "group_id", "n"),
+    Index("group_people_person", "person"),
+)
+"""Each address of a member, `METHOD:identity`: an address is one member's within a group."""

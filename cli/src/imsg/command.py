@@ -12,6 +12,7 @@ from imsg import (
     dead_letters,
     dkim,
     erasures,
+    groups,
     keys,
     prices,
     providers,
@@ -50,6 +51,7 @@ app.add_typer(channels.app, name="channels")
 app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(providers.app, name="providers")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(groups.app, name="groups")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(prices.app, name="prices")
 app.add_typer(reports.app, name="reports")

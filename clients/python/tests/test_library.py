@@ -375,6 +375,20 @@ def test_what_people_write_back_is_listed(stack: Deployment, imsg: Client) -> No
     assert [one.id for one in imsg.replies(sender="13812349876", method="sms")] == [reply.id]
 
 
+def test_a_group_is_made_filled_read_and_deleted(imsg: Client) -> None:
+    group = imsg.add_group("三年级 二班", note="2026")
+    added = imsg.add_members(group.name, [{"to": "13711112222", "params": {"姓名": "张三"}}, {"to": "@"}, {"to": "li"}])
+    assert (added.added, [problem.row for problem in added.problems]) == (2, [1])
+    assert [member.params.get("姓名") for member in imsg.members(group.name, page_size=1)] == ["张三", None]
+    assert [member.contacts for member in imsg.members(group.name, find="张三")] == [{"sms": "+8613711112222"}]
+    assert imsg.remove_members(group.name, ["li", "wang"]).unknown == ("wang",)
+    assert imsg.change_group(group.name, shared=True).members == 1
+    assert group.name in [one.name for one in imsg.groups(page_size=1)]
+    imsg.remove_group(group.name)
+    with pytest.raises(Refused, match="三年级"):
+        imsg.group(group.name)
+
+
 def test_a_report_is_begun_followed_and_fetched(imsg: Client, user: str) -> None:
     sent = imsg.send_mail("a@example.com", "x", "y", reference="r-2")
     imsg.wait_until_settled(sent.id)

@@ -48,10 +48,11 @@ class Exports:
         else:
             person = _read_person(method, to)
             people, users = [person], await self._find_users(caller, person)
-        kept: Kept = {"users": users, "suppressions": [], "followers": [], "events": []}
+        kept: Kept = {"users": users, "suppressions": [], "groups": [], "followers": [], "events": []}
         for person in people:
             query = {"method": person.method, "to": person.to}
             kept["suppressions"] += await self._list(caller, "catalog", "/api/suppressions", "suppressions", query)
+            kept["groups"] += await self._list(caller, "catalog", "/internal/groups/memberships", "memberships", query)
             kept["events"] += await self._list(caller, "callbacks", "/internal/events", "events", query)
             if person.method == "wechat":
                 kept["followers"] += await self._list_followers(caller, person.to)

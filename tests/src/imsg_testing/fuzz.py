@@ -5,6 +5,7 @@ A request that the schema allows is changed here so that these hold too; whateve
 
 import base64
 import re
+import secrets
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -182,6 +183,12 @@ def _distinct_quotas(body: Fields) -> None:
     body["quotas"] = [{**row, "id": f"row-{number}"} for number, row in enumerate(rows.values())]
 
 
+def _group_name(body: Fields) -> None:
+    """Give a group a name that no other has, without signs that no schema names."""
+    if "name" in body:
+        body["name"] = f"group-{secrets.token_hex(8)}"
+
+
 Rule = tuple[str, Callable[[Fields], None]]
 
 
@@ -236,6 +243,8 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ),
     ("PUT", "/api/v2/caps"): (("headers", _match_any), ("body", _distinct_caps)),
     ("PUT", "/api/v2/prices"): (("headers", _match_any), ("body", _sound_prices)),
+    ("POST", "/api/v2/groups"): (("body", _group_name),),
+    ("PATCH", "/api/v2/groups/{name}"): (("body", _group_name),),
     ("PUT", "/api/v2/quotas"): (("headers", _match_any), ("body", _distinct_quotas)),
     ("GET", "/api/v2/users/{username}/quotas"): (("path_parameters", _ask_for_known),),
     ("PUT", "/api/v2/users/{username}/quotas"): (

@@ -71,6 +71,31 @@ class CallbackChange(TypedDict, total=False):
     enabled: bool
 
 
+class GroupChange(TypedDict, total=False):
+    """The changes of a group."""
+
+    name: str
+    shared: bool
+    note: str
+
+
+class NewMember(TypedDict, total=False):
+    """A person for a group: `to`, or `contacts`."""
+
+    to: str
+    """An address of any channel, or a username."""
+    contacts: Mapping[str, str]
+    """Method → address."""
+    params: Mapping[str, str]
+    language: str
+    consent: Mapping[str, str]
+    """`at` (RFC 3339) and `source`."""
+
+
+MEMBERS_AT_ONCE = 10_000
+"""Members of one call."""
+
+
 class KeyChange(TypedDict, total=False):
     """The changes of an API key."""
 

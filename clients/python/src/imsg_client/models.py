@@ -1,5 +1,6 @@
 """What the server answers. Fields of a newer server are ignored; those an older one lacks have defaults."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -236,6 +237,63 @@ class Suppression(Model):
     created_at: datetime
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
+
+
+class Group(Model):
+    """People with fields of their own, to whom a send may go by the group's name."""
+
+    name: str
+    owner: str
+    shared: bool
+    """Whether every user may read it and send to it."""
+    note: str = ""
+    members: int
+    """How many there are."""
+    created_at: datetime
+
+
+class Consent(Model):
+    """That a person agreed to get messages."""
+
+    at: datetime
+    source: str | None = None
+
+
+class Member(Model):
+    """One person of a group."""
+
+    to: str | None = None
+    """The user's name, where the person is known by one."""
+    contacts: Mapping[str, str] = {}
+    """Method → address."""
+    params: Mapping[str, str] = {}
+    """Fields of the person, such as the name."""
+    language: str | None = None
+    consent: Consent | None = None
+
+
+class RowProblem(Model):
+    """A row that was left out."""
+
+    row: int
+    """Its place in what was given, from 0."""
+    detail: str
+
+
+class MembersAdded(Model):
+    """What became of members that were added."""
+
+    added: int
+    changed: int
+    problems: tuple[RowProblem, ...] = ()
+
+
+class MembersRemoved(Model):
+    """What became of members that were removed."""
+
+    removed: int
+    unknown: tuple[str, ...] = ()
+    """The addresses that no member has."""
 
 
 class Channel(Model):

@@ -437,6 +437,21 @@ REASONS: Mapping[str, Reason] = {
         "{method} 的发送服务没有答复，无法核对，什么都没有改变；请确认它在运行，然后重试。",
         "The sender of {method} did not answer, so nothing was checked or changed; see that it runs, and try again.",
     ),
+    "group_exists": Reason(
+        10016, 409, "已有名为 {name} 的通讯组，请换一个名字。", "There is a group {name}; choose another name."
+    ),
+    "not_yours": Reason(
+        10016,
+        403,
+        "{name} 是共享的，只有创建者 {owner} 和管理员可以修改。",
+        "{name} is shared; only its owner {owner} and administrators change it.",
+    ),
+    "group_full": Reason(
+        10017,
+        400,
+        "通讯组 {name} 最多 {most} 人，加上这些共 {size} 人；请分成几个组。",
+        "The group {name} may have {most} people, with these it would have {size}; make several groups.",
+    ),
     "not_found": Reason(10016, 404, "没有找到 {what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
         10016,

@@ -1,4 +1,4 @@
-"""Create the suppressions and the prices."""  # noqa: INP001  loaded by path
+"""Create the suppressions, the prices and the groups."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,7 @@ revision = "0001"
 down_revision = None
 
 _EXACT = sa.String(254).with_variant(sa.String(254, collation="C"), "postgresql")
+_PERSON = sa.String(272).with_variant(sa.String(272, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -40,3 +41,34 @@ def upgrade() -> None:
         sa.Column("micros", sa.BigInteger, nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
     )
+    op.create_table(
+        "groups",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("name", sa.String(64), nullable=False, unique=True),
+        sa.Column("user_id", sa.String(32), nullable=False),
+        sa.Column("username", sa.String(64), nullable=False),
+        sa.Column("shared", sa.Boolean, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("last_n", sa.BigInteger, nullable=False),
+        sa.Column("created_ms", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "group_members",
+        sa.Column("group_id", sa.String(32), primary_key=True),
+        sa.Column("n", sa.BigInteger, primary_key=True),
+        sa.Column("contacts", sa.Text, nullable=False),
+        sa.Column("params", sa.Text, nullable=False),
+        sa.Column("language", sa.String(35)),
+        sa.Column("consent_ms", sa.BigInteger),
+        sa.Column("consent_source", sa.Text),
+        sa.Column("since_ms", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "group_people",
+        sa.Column("group_id", sa.String(32), primary_key=True),
+        sa.Column("person", _PERSON, primary_key=True),
+        sa.Column("n", sa.BigInteger, nullable=False),
+    )
+    op.create_index("group_people_n", "group_people", ["group_id", "n"])
+    op.create_index("group_people_person", "group_people", ["person"])

@@ -7,12 +7,14 @@ from datetime import datetime
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
+from urllib.parse import quote
 
 import httpx
 
 from imsg_client._async.waiting import Lock, sleep
 from imsg_client.callbacks import Event
 from imsg_client.calls import (
+    MEMBERS_AT_ONCE,
     TRANSPORT_ERRORS,
     Answer,
     Answered,
@@ -21,7 +23,9 @@ from imsg_client.calls import (
     CallbackChange,
     Content,
     Filters,
+    GroupChange,
     KeyChange,
+    NewMember,
     Options,
     Query,
     Recipients,
@@ -47,7 +51,11 @@ from imsg_client.models import (
     CallbackTried,
     Channel,
     Check,
+    Group,
     Key,
+    Member,
+    MembersAdded,
+    MembersRemoved,
     Message,
     NewCallback,
     NewKey,
@@ -57,6 +65,7 @@ from imsg_client.models import (
     Reply,
     Report,
     Request,
+    RowProblem,
     Stats,
     Suppression,
     Template,
@@ -560,6 +569,64 @@ class AsyncClient:
         """End a key that was found in public, whosever it is. Nobody is told whether it was one."""
         call = Call("POST", "/keys/leaked", body={"key": key}, is_repeatable=True, expects="nothing")
         await self._call_with_retries(call, None)
+
+    # Groups
+
+    async def groups(self, *, page_size: int = 50) -> AsyncIterator[Group]:
+        """List your groups and the shared ones, in the order of their names."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._page("/groups", "groups", {"limit": page_size, "cursor": cursor or None}, Group)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    async def group(self, name: str) -> Group:
+        """Return a group."""
+        name = quote(name, safe="")
+        return await self._get(f"/groups/{name}", {}, Group)
+
+    async def add_group(self, name: str, *, shared: bool = False, note: str = "") -> Group:
+        """Create a group; names are unique on the server."""
+        body = {"name": name, "shared": shared, "note": note}
+        return read(Group, await self._call(Call("POST", "/groups", body=body)))
+
+    async def change_group(self, group: str, **changes: Unpack[GroupChange]) -> Group:
+        """Change what is given of a group."""
+        group = quote(group, safe="")
+        return read(Group, await self._call(Call("PATCH", f"/groups/{group}", body=changes, is_repeatable=True)))
+
+    async def remove_group(self, name: str) -> None:
+        """Delete a group with its members."""
+        name = quote(name, safe="")
+        await self._call(Call("DELETE", f"/groups/{name}"))
+
+    async def members(self, name: str, *, find: str | None = None, page_size: int = 500) -> AsyncIterator[Member]:
+        """List the members of a group; `find`: those with this in an address or a field."""
+        name = quote(name, safe="")
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"find": find, "limit": page_size, "cursor": cursor or None}
+            page = await self._page(f"/groups/{name}/members", "members", query, Member)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    async def add_members(self, name: str, members: Sequence[NewMember]) -> MembersAdded:
+        """Add members, any number; one who has the same address is replaced. Wrong rows are returned, and left out."""
+        name, added, changed = quote(name, safe=""), 0, 0
+        problems: list[RowProblem] = []
+        for first in range(0, len(members), MEMBERS_AT_ONCE):
+            body = {"members": list(members[first : first + MEMBERS_AT_ONCE])}
+            answer = await self._post(f"/groups/{name}/members", body, MembersAdded)
+            added, changed = added + answer.added, changed + answer.changed
+            problems += [RowProblem(row=one.row + first, detail=one.detail) for one in answer.problems]
+        return MembersAdded(added=added, changed=changed, problems=tuple(problems))
+
+    async def remove_members(self, name: str, to: Sequence[str]) -> MembersRemoved:
+        """Remove up to 10,000 members by any address of theirs."""
+        name = quote(name, safe="")
+        return await self._post(f"/groups/{name}/members/remove", {"to": list(to)}, MembersRemoved)
 
     # Reports
 

@@ -6,9 +6,9 @@ from functools import partial
 
 from nicegui import ui
 
-from imsg_console.features.send.recipient_files import Overview, join, read_column, read_overviews
-from imsg_console.features.send.recipient_reader import Reading
 from imsg_console.readers import UnreadableError
+from imsg_console.recipients.recipient_files import Overview, join, read_column, read_overviews
+from imsg_console.recipients.recipient_reader import Reading
 from imsg_console.sanitize import line
 from imsg_console.spreadsheets import ACCEPT
 from imsg_console.view import View

@@ -19,12 +19,12 @@ from imsg_console.features.send.content_form import MailForm, Problem, TextForm
 from imsg_console.features.send.draft import Draft, KeptDraft
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
-from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.features.send.steps import Steps
 from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
+from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text

@@ -12,10 +12,10 @@ from nicegui.events import GenericEventArguments
 from imsg_channels import BY_NAME
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.file_dialog import RecipientFile
-from imsg_console.features.send.recipient_files import join, read_pasted
-from imsg_console.features.send.recipient_reader import IgnoredText, Reading, read
 from imsg_console.features.send.recipients import Kind, Recipient, Recipients, classify
 from imsg_console.readers import UnreadableError
+from imsg_console.recipients.recipient_files import join, read_pasted
+from imsg_console.recipients.recipient_reader import IgnoredText, Reading, read
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from imsg_channels import BY_NAME, CHANNELS
-from imsg_console.features.send.classify_recipient import (
+from imsg_console.recipients.classify_recipient import (
     MAX_NAME_CHARACTERS,
     PHONE_DIGITS,
     choose_key,
@@ -15,7 +15,7 @@ from imsg_console.features.send.classify_recipient import (
     find_address,
     is_address,
 )
-from imsg_console.features.send.recipient_reader import FoundRecipient, IgnoredText, Reading
+from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
 
 OTHER_METHODS = tuple(channel.name for channel in CHANNELS if channel.address.usernames != "any")
 """Methods whose addresses cannot be usernames."""

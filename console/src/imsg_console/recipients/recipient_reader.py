@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imsg_channels import BY_NAME
-from imsg_console.features.send.classify_recipient import (
+from imsg_console.recipients.classify_recipient import (
     choose_key,
     explain,
     is_address,
@@ -117,7 +117,7 @@ def count_headings(cells: Iterable[str], method: str) -> int:
     texts = [strip_invisible(cell) for cell in cells]
     if any(is_address(text, method) or is_intended(text, method) for text in texts):
         return 0
-    return sum(_strip_heading(text) in HEADINGS for text in texts)
+    return sum(strip_heading(text) in HEADINGS for text in texts)
 
 
 _TOTAL = re.compile(
@@ -247,7 +247,7 @@ def _join(texts: Iterable[str]) -> str:
     return " ".join(text for one in texts if (text := strip_invisible(one)))[:MAX_LABEL_CHARACTERS]
 
 
-def _strip_heading(text: str) -> str:
+def strip_heading(text: str) -> str:
     """Remove what surrounds the name of a column: `*手机号（必填）：`."""
     plain = normalize(text).lower()
     cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imsg_console.features.send.classify_recipient import is_intended
-from imsg_console.features.send.recipient_reader import (
+from imsg_console.readers import UnreadableError
+from imsg_console.recipients.classify_recipient import is_intended
+from imsg_console.recipients.recipient_reader import (
     FoundRecipient,
     IgnoredText,
     Reading,
@@ -14,7 +15,6 @@ from imsg_console.features.send.recipient_reader import (
     read,
     read_table,
 )
-from imsg_console.readers import UnreadableError
 from imsg_console.spreadsheets import PIECE, decode, find_heading, split
 from imsg_console.spreadsheets import read as read_sheets
 from imsg_console.workbooks import MAX_ROWS

@@ -1,0 +1,216 @@
+"""`imsg groups`: list, create, import, change and delete groups of people."""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import Api, connect
+from imsg.location import find_url
+from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+from imsg_console import spreadsheets
+from imsg_console.readers import UnreadableError
+from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
+
+PATH = "/api/v2/groups"
+BATCH = 10_000
+"""The most members that the API takes at once."""
+
+WHY = {
+    "people.duplicate": "the same person as in line {text}",
+    "send.none_in_row": "no address",
+    "send.bad_email": "{text} is no e-mail address",
+    "send.bad_phone": "{text} is no phone number",
+    "send.landline": "{text} is a landline",
+    "send.lost_digits": "{text} has lost digits: make the column text, and enter it again",
+}
+"""What is wrong with a row, in words."""
+
+app = typer.Typer(help="Groups of people: list, create, import, members, remove, delete.", no_args_is_help=False)
+
+Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List, create, import, change and delete groups of people."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List your groups and the shared ones."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.collect(PATH, "groups", {})
+    if as_json:
+        say_json(answer)
+    elif answer["groups"]:
+        rows = [(one["name"], one["members"], one["owner"], one["shared"], one["note"]) for one in answer["groups"]]
+        say_table(("name", "members", "owner", "shared", "note"), rows)
+    else:
+        say("No groups.")
+
+
+@app.command()
+def create(
+    name: Name,
+    shared: Annotated[bool, typer.Option("--shared", help="Every user may read it and send to it.")] = False,  # noqa: FBT002
+    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Create a group."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", PATH, {"name": name, "shared": shared, "note": note})
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{name}: created.")
+
+
+@app.command("import")
+def read(  # noqa: PLR0917  typer reads the options from here
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="A workbook or CSV file with a heading; - reads CSV from stdin.")],
+    consent: Annotated[
+        str | None, typer.Option(help="Where these people agreed to get messages; noted with today's date.")
+    ] = None,
+    wrong: Annotated[Path | None, typer.Option(help="A new CSV file for the rows that are left out.")] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Add the people of a file: columns of addresses are known by heading or content, the others become fields.
+
+    Who is a member already is replaced. Rows that are no person are named, and left out.
+    """
+    if wrong is not None and wrong.exists():
+        raise usage(f"{wrong} is there already; name a file that is not.")
+    sheet = read_file(file)
+    problems = [(problem.line, _explain(problem)) for problem in sheet.problems]
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        added, changed, refused = _add(api, name, sheet.people, consent)
+    problems = sorted([*problems, *refused])
+    if wrong is not None and problems:
+        _write_wrong(wrong, sheet, [line for line, _ in refused])
+    if as_json:
+        shown = [{"line": line, "detail": detail} for line, detail in problems]
+        say_json({"errorCode": 0, "added": added, "changed": changed, "problems": shown})
+    else:
+        say(f"{name}: {added} added, {changed} changed.")
+        for line, detail in problems:
+            say(f"line {line}: {detail}")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def members(
+    name: Name,
+    find: Annotated[str | None, typer.Option(help="Only those with this in an address or a field.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List the members of a group."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.collect(f"{PATH}/{segment(name)}/members", "members", {"find": find} if find else {}, limit)
+    if as_json:
+        say_json(answer)
+        return
+    rows = [
+        (", ".join([one["to"] or "", *one["contacts"].values()]).removeprefix(", "), _write_fields(one["params"]))
+        for one in answer["members"]
+    ]
+    say_table(("to", "fields"), rows)
+    say(f"{len(rows)} of {answer['total']}.")
+
+
+@app.command()
+def remove(
+    name: Name,
+    addresses: Annotated[list[str], typer.Argument(metavar="TO...", help="Addresses or usernames of members.")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Remove members from a group."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", f"{PATH}/{segment(name)}/members/remove", {"to": addresses})
+    if as_json:
+        say_json(answer)
+        return
+    say(f"{name}: {answer['removed']} removed.")
+    for text in answer["unknown"]:
+        say(f"{text}: no member")
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Delete a group with its members; what was sent to them is kept."""
+    confirm(f"Delete the group {name} with its members?", yes=yes)
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("DELETE", f"{PATH}/{segment(name)}")
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{name}: deleted.")
+
+
+def read_file(file: Path) -> PeopleSheet:
+    """Read the people of a file, of a workbook those of the sheet with most. Raises a usage error."""
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        sheets = spreadsheets.read(content, spreadsheets.split_columns)
+    except OSError as error:
+        raise usage(f"{file} can't be read: {(error.strerror or str(error)).lower()}.") from error
+    except UnreadableError as error:
+        reason = "is empty" if error.why == "files.empty" else "can't be read; save it as .xlsx or CSV"
+        raise usage(f"{file} {reason}.") from error
+    _, sheet = read_best([page.rows for page in sheets])
+    return sheet
+
+
+def _add(api: Api, name: str, people: Sequence[Person], consent: str | None) -> tuple[int, int, list[tuple[int, str]]]:
+    """Add people in as many calls as needed; return who was added and changed, and the lines that were refused."""
+    added = changed = 0
+    refused: list[tuple[int, str]] = []
+    agreed = {} if consent is None else {"consent": {"at": datetime.now(UTC).isoformat(), "source": consent}}
+    for first in range(0, len(people), BATCH):
+        some = people[first : first + BATCH]
+        rows = [{**_write_person(person), "params": person.params, **agreed} for person in some]
+        answer = api.call("POST", f"{PATH}/{segment(name)}/members", {"members": rows})
+        added, changed = added + answer["added"], changed + answer["changed"]
+        refused += [(some[problem["row"]].line, problem["detail"]) for problem in answer["problems"]]
+    return added, changed, refused
+
+
+def _write_person(person: Person) -> dict[str, Any]:
+    if (name := person.contacts.get("to")) is not None:
+        return {"to": name}
+    return {"contacts": person.contacts}
+
+
+def _explain(problem: Problem) -> str:
+    return WHY.get(problem.why, "{text} is no address of this column").format(text=problem.text)
+
+
+def _write_wrong(file: Path, sheet: PeopleSheet, refused: Sequence[int]) -> None:
+    """Write the rows that were left out to a CSV file, to be corrected and imported again."""
+    rows = [(one.line, one.cells) for one in sheet.problems]
+    rows += [(one.line, one.cells) for one in sheet.people if one.line in refused]
+    text = io.StringIO(newline="")
+    out = csv.writer(text)
+    out.writerow(sheet.heading)
+    out.writerows(cells for _, cells in sorted(rows))
+    file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
+
+
+def _write_fields(params: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in params.items())

@@ -1,0 +1,202 @@
+"""People out of the rows of a file: their addresses by channel, and their other columns as fields of their own."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from imsg_channels import BY_NAME, CHANNELS
+from imsg_console.recipients.classify_recipient import explain, find_address, is_intended, strip_invisible
+from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
+from imsg_console.spreadsheets import find_heading
+from imsg_contract.addresses import identity
+
+METHODS = tuple(channel.name for channel in CHANNELS if channel.contact is not None)
+"""The channels whose addresses a file may hold."""
+
+_TITLES: Mapping[str, str] = {
+    "smtp": "邮箱 电子邮箱 邮件 电子邮件 邮箱地址 邮件地址 邮箱账号 收件人邮箱 公司邮箱 个人邮箱 工作邮箱 email emails "
+    "mail emailaddress mailaddress smtp",
+    "sms": "手机 手机号 手机号码 电话 电话号码 联系电话 联系方式 移动电话 phone phones phonenumber mobile mobilephone "
+    "mobilenumber tel telephone cell cellphone sms",
+    "wechat": "微信标记 微信标签 标记 tag wechat",
+}
+"""How the column of each channel is usually headed."""
+
+_USERNAMES = frozenset({"用户名", "用户名称", "账号", "帐号", "username", "login", "to"})
+
+TO = "to"
+"""In `contacts`: the name of a user."""
+
+SAMPLE = 4_096
+"""Rows that a column is judged by."""
+
+MAX_NAME = 64
+MAX_VALUE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A row about a person."""
+
+    line: int
+    contacts: Mapping[str, str]
+    """Method → address as the API takes it; `TO` → username."""
+    params: Mapping[str, str]
+    cells: Sequence[str]
+
+    def find(self, method: str) -> str | None:
+        """Return the recipient by a channel."""
+        return self.contacts.get(method) or self.contacts.get(TO)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that holds no person who can be written to."""
+
+    line: int
+    cells: Sequence[str]
+    text: str
+    """What is wrong; empty where something is missing."""
+    why: str
+    """The key of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSheet:
+    """What was read: each row that holds anything is a person, a problem, or left out with a reason."""
+
+    heading: Sequence[str] = ()
+    """The names of all columns."""
+    fields: Sequence[str] = ()
+    """The names of the columns that hold no address."""
+    people: list[Person] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
+    """Headings on further pages, hints, totals: nobody is lost with them."""
+
+
+def read(rows: Sequence[Sequence[str]]) -> PeopleSheet:
+    """Read the rows of a sheet. Titles may stand above the heading; without one, columns have numbers."""
+    table = [[strip_invisible(cell) for cell in row] for row in rows]
+    at = find_heading(table, _count_headings)
+    if at is not None and at + 1 < len(table) and _count_headings(table[at + 1]):
+        at += 1  # the heading has two rows
+    below = table if at is None else table[at + 1 :]
+    width = max(map(len, table), default=0)
+    names = _name_columns(table, at, width)
+    methods = _find_methods(names, below, width)
+    fields = {column: names[column] for column in range(width) if column not in methods and _is_filled(below, column)}
+    sheet = PeopleSheet(tuple(names), tuple(fields.values()))
+    seen: dict[str, int] = {}
+    for line, cells in enumerate(below, 1 if at is None else at + 2):
+        if any(cells):
+            _read_row(sheet, line, cells, methods, fields, seen)
+    return sheet
+
+
+def read_best(sheets: Sequence[Sequence[Sequence[str]]]) -> tuple[int, PeopleSheet]:
+    """Read the sheet of a workbook that holds most people; return its place too."""
+    read_sheets = [read(rows) for rows in sheets]
+    best = max(range(len(read_sheets)), key=lambda place: (len(read_sheets[place].people), -place))
+    return best, read_sheets[best]
+
+
+def _count_headings(cells: Sequence[str]) -> int:
+    return max(count_headings(cells, method) for method in METHODS)
+
+
+def _name_columns(table: Sequence[Sequence[str]], at: int | None, width: int) -> list[str]:
+    """Name the columns by the heading; a cell that was merged with the one above has its words there."""
+    names: list[str] = []
+    above = [] if at is None else table[max(0, at - 1) : at + 1]
+    for column in range(width):
+        cells = [" ".join(row[column].split()) if column < len(row) else "" for row in above]
+        is_merged = len(cells) > 1 and sum(map(bool, above[0])) > 1  # a title alone in its row names no column
+        name = (cells[-1] if cells else "") or (cells[0] if is_merged else "")
+        name = name[:MAX_NAME] or f"{column + 1}"
+        names.append(name if name not in names else f"{name} {column + 1}"[-MAX_NAME:])
+    return names
+
+
+def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: int) -> dict[int, str]:
+    """Return the columns that hold addresses: by their names, else by what most of their cells are; one a channel."""
+    found: dict[int, str] = {}
+    for column in range(width):
+        title = strip_heading(names[column])
+        method = next((method for method, titles in _TITLES.items() if title in titles.split()), None)
+        if method is not None and method not in found.values() and _is_filled(below, column):
+            found[column] = method
+    for method in METHODS:
+        if method in found.values():
+            continue
+        counts = Counter(
+            column
+            for row in below[:SAMPLE]
+            for column, cell in enumerate(row)
+            if column not in found and cell and is_intended(cell, method)
+        )
+        filled = Counter(column for row in below[:SAMPLE] for column, cell in enumerate(row) if cell)
+        likely = [column for column, count in counts.items() if count * 2 > filled[column]]
+        if likely:
+            found[min(likely)] = method
+    user = next((column for column in range(width) if strip_heading(names[column]) in _USERNAMES), None)
+    if user is not None and user not in found:
+        found[user] = TO
+    if not found and width == 1:
+        found[0] = TO
+    return found
+
+
+def _is_filled(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return any(column < len(row) and row[column] for row in rows)
+
+
+def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
+    sheet: PeopleSheet,
+    line: int,
+    cells: Sequence[str],
+    methods: Mapping[int, str],
+    fields: Mapping[int, str],
+    seen: dict[str, int],
+) -> None:
+    """Add a row to the sheet."""
+    addresses = _addresses(cells, methods)
+    known = [method for column, method in addresses if find_address(cells[column], method)]
+    why = next((why for method in known[:1] or METHODS if (why := explain_row(cells, method))), "")
+    if why:
+        sheet.left_out.append(Problem(line, cells, "", why))
+        return
+    contacts: dict[str, str] = {}
+    for column, method in addresses:
+        found = find_address(cells[column], method)
+        if found is None:
+            problem = explain(cells[column], method) or f"people.no_{method}"
+            sheet.problems.append(Problem(line, cells, cells[column], problem))
+            return
+        contacts[method] = found[0]
+    if not contacts and (
+        name := next((cells[at] for at, kind in methods.items() if kind == TO and at < len(cells)), "")
+    ):
+        contacts[TO] = name
+    if not contacts:
+        sheet.problems.append(Problem(line, cells, "", "send.none_in_row"))
+        return
+    keys = [f"{method}:{identity(_normalize(method, text))}" for method, text in contacts.items()]
+    if (first := next((seen[key] for key in keys if key in seen), None)) is not None:
+        sheet.problems.append(Problem(line, cells, str(first), "people.duplicate"))
+        return
+    seen |= dict.fromkeys(keys, line)
+    params = {
+        name: " ".join(cells[column].split())[:MAX_VALUE]
+        for column, name in fields.items()
+        if column < len(cells) and cells[column]
+    }
+    sheet.people.append(Person(line, contacts, params, cells))
+
+
+def _addresses(cells: Sequence[str], methods: Mapping[int, str]) -> list[tuple[int, str]]:
+    return [(at, method) for at, method in methods.items() if method != TO and at < len(cells) and cells[at]]
+
+
+def _normalize(method: str, text: str) -> str:
+    return text if method == TO else BY_NAME[method].address.parse(text) or text
