@@ -25,6 +25,7 @@ URLS = {
     ("get", "/api/quotas"),
     ("put", "/api/quotas"),
     ("get", "/api/caps"), ("put", "/api/caps"),
+    ("get", "/api/windows"), ("put", "/api/windows"), ("get", "/api/holidays"), ("put", "/api/holidays"),
     ("post", "/api/me/totp"), ("post", "/api/me/totp/confirm"), ("delete", "/api/me/totp"),
     ("delete", "/api/users/{username}/totp"),
     ("get", "/api/sessions"), ("post", "/api/sessions"), ("post", "/api/sessions/resume"),
@@ -54,6 +55,7 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     taken = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "UserPatch", "ProviderPatch"}
     taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
     taken |= {"Cap", "CapsBody", "Category", "Otp", "NewPageSession", "ResumedSession"}
+    taken |= {"WindowBody", "WindowsBody", "HolidaysBody"}
     taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration"}
     answered = {"Success", "ProviderAnswer", "ProviderShape", "ProvidersAnswer", "ProviderCheckAnswer"}
     answered |= {"ProviderKindsAnswer", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
@@ -61,6 +63,7 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
     answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}
+    answered |= {"WindowsAnswer", "WindowShape", "HolidaysAnswer"}
     answered |= {"QuotasAnswer", "QuotaShape", "QuotaUsage"}
     assert set(schemas) - FASTAPIS_OWN == taken | answered
     for name in answered:

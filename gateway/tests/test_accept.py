@@ -24,6 +24,7 @@ from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import Caps
 from imsg_limits.quota import Quota
+from imsg_limits.windows import PublishedWindows
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import KEY, RunningGateway
@@ -91,6 +92,7 @@ class Bench:
             providers,
             caps=Caps(run_gateway.redis, str),
             costs=costs,
+            windows=PublishedWindows(run_gateway.redis),
             repeat_for_s=REPEAT_FOR_S,
         )
 

@@ -13,6 +13,7 @@ from imsg_gateway.attachments import File
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
+from imsg_limits.windows import Hold
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)
@@ -65,11 +66,13 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
         resend_of=given.resend_of,
     )
     lane = lane_of(kind_of(given))
-    times = {"accepted_at": NOW, "expires_at": LATER}
+    times: dict[str, Any] = {"accepted_at": NOW, "expires_at": LATER}
     written = encode(given, REQUEST, OWNER, key=None, lane=lane, content_at=content_at, **times)
     assert written == job.encode()
     by_key = encode(given, REQUEST, OWNER, key=KEY, lane=lane, content_at=content_at, **times)
     assert by_key == job.model_copy(update={"key": "图书馆"}).encode()
+    held = encode(given, REQUEST, OWNER, key=None, lane=lane, content_at=content_at, hold=Hold(LATER, "night"), **times)
+    assert held == job.model_copy(update={"held_until": LATER, "held_by": "night"}).encode()
     charge = ChargeRecord(username="张三", user_id=OWNER.user_id, own={"q h0:0": 1, "p d1": 3}, of_all={"ssms M7": 2})
     for events, department in ((3, ""), (0, "研发“部”"), (0, "")):
         stamped = stamp(written, events, charge, department)

@@ -170,7 +170,7 @@ async def test_a_stale_list_of_the_installation_never_remains(
         for _ in range(times):
             async with auth.changes.open_installation_limits() as change:
                 (last,) = change.limits.quotas or (row,)
-                await change.replace(quotas=(last._replace(limit=(last.limit or 0) + 1),))
+                await change.replace("quotas", (last._replace(limit=(last.limit or 0) + 1),))
                 assert await redis.call("GET", QUOTAS_OF_ALL) is None
 
     async def write(auth: Auth, done: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from imsg_contract.topology import RESCHEDULE, SCHEDULE
 from imsg_contract.wire import Job, Status
 from imsg_history.database import Database
+from imsg_history.ids import rfc3339
 from imsg_history.tables import jobs, requests
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import find, find_page, keep
@@ -63,3 +64,21 @@ async def test_v1_shows_what_waits_as_queued_and_what_was_cancelled_as_expired(d
         assert [one["id"] for one in await find(database, status=in_v1)] == [shown["id"]]
         (listed,) = (await find_page(database, status=in_v2)).rows
         assert (listed["id"], listed["status"]) == (shown["id"], in_v2)
+
+
+async def test_what_is_due_outside_its_window_is_held_in_whatever_order_history_hears_of_it(database: Database) -> None:
+    for tail, order in enumerate(permutations(range(3))):
+        first = job(request=request_id(NOW, tail=tail), at=NOW, due_at=DUE, expires_at=DUE + LIFE)
+        hold: dict[str, Any] = {"held_until": MOVED, "held_by": "night", "expires_at": MOVED + LIFE, "moves": 1}
+        held = first.model_copy(update=hold)
+        again = held.model_copy(update={"held_by": "day", "moves": 2})
+        story = [make_delivery(first, SCHEDULE), make_delivery(held, RESCHEDULE), make_delivery(again, RESCHEDULE)]
+        for place in order:
+            await keep(database, story[place])
+        (shown,) = (await find_page(database, id=first.request)).rows
+        assert (shown["status"], shown["held_until"], shown["held_by"]) == ("held", rfc3339(MOVED), "day"), order
+        (v1,) = await find(database, id=first.request)
+        assert v1["status"] == "queued"
+        await keep(database, again.model_copy(update={"released_at": MOVED, "expires_at": MOVED + LIFE}))
+        (shown,) = (await find_page(database, id=first.request)).rows
+        assert (shown["status"], shown["held_until"], shown["held_by"]) == ("queued", None, None), order

@@ -87,7 +87,19 @@ def answers() -> Iterator[dict[str, Any]]:
 
 NO_CONTENT = 204
 
-SOMETIMES = {"id", "segments", "due_at", "timeline", "body", "body_base64", "quota", "left", "opens_at"}
+SOMETIMES = {
+    "id",
+    "segments",
+    "due_at",
+    "held_until",
+    "held_by",
+    "timeline",
+    "body",
+    "body_base64",
+    "quota",
+    "left",
+    "opens_at",
+}
 """Fields of answers that are there only at times."""
 
 

@@ -13,10 +13,11 @@ from pydantic import SecretStr
 
 from imsg_broker.port import Broker
 from imsg_channels import METHODS
-from imsg_contract.topology import ERASED, SCHEDULE, Lane, Topology, user_key
-from imsg_contract.wire import Job
+from imsg_contract.topology import ERASED, SCHEDULE, WINDOWS, Lane, Topology, user_key
+from imsg_contract.wire import Category, Job
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
+from imsg_limits.windows import DAYS, Calendar, Window
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_scheduler.main import Settings, app
@@ -65,6 +66,7 @@ async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
     """Open the broker, with a user who may send in the cache."""
     user: dict[str, str | int] = {"epoch": 0, "role": "user", "available": 1, "id": id_of(USER), "since": 0}
     await redis.call("HSET", user_key(USER), *(part for field in user.items() for part in field))
+    await redis.call("SET", WINDOWS, Calendar().model_dump_json())
     async with broker_at(redis_url, TOPOLOGY) as broker:
         yield broker
 
@@ -153,6 +155,50 @@ async def test_two_schedulers_release_every_job_once(postgres_database: str, str
         await wait_for_rows(postgres_database, 0)
     depths = [await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane]
     assert sum(depths) == len(jobs)
+
+
+def closed(now: datetime) -> Window:
+    """Make a window that is closed now, and opens in two hours."""
+    since = (now + timedelta(hours=2)).replace(second=0, microsecond=0)
+    hours = {"from": since.time(), "to": (since + timedelta(hours=1)).time()}
+    fixed = {"id": "night", "methods": ("smtp",), "categories": ("notice",), "zone": "UTC", "holidays": "none"}
+    return Window.model_validate({**fixed, **hours, "days": DAYS})
+
+
+async def put(redis: Redis, *windows: Window) -> None:
+    """Publish windows as auth does."""
+    await redis.call("SET", WINDOWS, Calendar(windows=windows).model_dump_json(by_alias=True))
+
+
+async def test_what_is_due_while_its_window_is_closed_is_held_and_goes_when_that_changes(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    window = closed(datetime.now(UTC))
+    await put(redis, window)
+    due, code = scheduled(-60), scheduled(-60, category=Category.CODE)
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.NORMAL), 10) as channel,
+        streams.consume(TOPOLOGY.history, 10) as history,
+        run_scheduler(database_url, redis_url),
+    ):
+        await publish(streams, [due, code])
+        told = [Job.model_validate_json(one.body) for one in await arrivals(history, 4, WITHIN_S)]
+        (held,) = [one for one in told if one.held_until]
+        assert (held.request, held.held_by, held.moves) == (due.request, "night", 1)
+        assert held.held_until is not None
+        assert (held.held_until.time(), held.expires_at) == (window.since, held.held_until + timedelta(hours=1))
+        assert Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body).request == code.request
+
+        await put(redis, window.model_copy(update={"id": "other"}))
+        again = Job.model_validate_json((await arrivals(history, 1, WITHIN_S))[0].body)
+        assert (again.held_by, again.held_until, again.moves) == ("other", held.held_until, 2)
+
+        await put(redis)
+        released = Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body)
+        await wait_for_rows(database_url, 0)
+    assert released.request == due.request
+    assert released.released_at is not None
+    assert released.expires_at - released.released_at == timedelta(hours=1)
 
 
 async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_its_way(

@@ -329,3 +329,22 @@ def test_prices_go_to_a_file_and_back_and_a_report_counts_by_them(deployment: De
     wait(is_counted, 60, why=report.read_text)
     assert "usage" in call(deployment, "reports").stdout
     assert call(deployment, "reports", "make", str(tmp_path / "x.csv")).returncode == 2
+
+
+def test_windows_and_holidays_are_changed_and_released(deployment: Deployment) -> None:
+    hours = ("--from", "22:00", "--to", "06:00", "--zone", "UTC", "--holidays", "cn")
+    added = call(deployment, "windows", "add", "cli", "--methods", "smtp,wecom", *hours)
+    assert added.returncode == 0, added.stderr
+    listed = {row["id"]: row for row in json.loads(call(deployment, "windows", "--json").stdout)["windows"]}
+    assert listed.keys() == {"sms_marketing", "cli"}
+    assert (listed["cli"]["methods"], listed["cli"]["to"]) == (["smtp", "wecom"], "06:00")
+    wrong = call(deployment, "windows", "add", "cli", "--from", "8", "--to", "9")
+    assert (wrong.returncode, "from" in wrong.stderr) == (1, True)
+    assert call(deployment, "holidays", "set", "2031-02-03", "workday").returncode == 0
+    assert "2031-02-03" in call(deployment, "holidays", "list").stdout
+    assert call(deployment, "holidays", "remove", "2031-02-03").returncode == 0
+    assert "No corrections" in call(deployment, "holidays", "list").stdout
+    released = call(deployment, "windows", "release", "cli", "--yes")
+    assert "0 requests" in released.stdout, released.stderr
+    assert call(deployment, "windows", "remove", "nothing", "--yes").returncode == 2
+    assert call(deployment, "windows", "remove", "cli", "--yes").returncode == 0

@@ -217,6 +217,8 @@ def test_whoever_opts_out_gets_codes_alone_until_they_opt_in_again(deployment: D
         suppressions = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)["suppressions"]
         return {suppression["scope"]["category"] for suppression in suppressions}
 
+    headers = {"authorization": f"Bearer {token}", "if-match": "*"}
+    assert deployment.client.put("/api/v2/windows", json={"windows": []}, headers=headers).json()["errorCode"] == 0
     wait_for_status(deployment, send_of("notice"), "delivered")
     answer("退订", {"notice", "marketing"})
     for category in ("notice", "marketing"):

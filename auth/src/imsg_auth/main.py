@@ -133,6 +133,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(switches.run(), "switches")
             service.watch(accounts.run(), "provider accounts")
             service.watch(thresholds.run(), "thresholds")
+            service.watch(user_cache.watch_installation_limits(), "installation_limits")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)

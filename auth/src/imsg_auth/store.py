@@ -123,10 +123,14 @@ def set_limit(quotas: Sequence[QuotaRow], like: QuotaRow, limit: int | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class InstallationLimits:
-    """The limits of the whole installation."""
+    """The limits of the whole installation, each list as `UserCache` publishes it."""
 
     quotas: tuple[QuotaRow, ...]
     caps: tuple[CapRow, ...]
+    windows: list[dict[str, Any]]
+    """`imsg_limits.windows.Window` as JSON."""
+    holidays: dict[str, str]
+    """Date → `holiday` or `workday`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class Key:
     last_used_from: str | None = None
 
 
-_READ_LIMITS = select(INSTALLATION_LIMITS.c.quotas, INSTALLATION_LIMITS.c.caps).where(
+_READ_LIMITS = select(*[INSTALLATION_LIMITS.c[name] for name in InstallationLimits.__dataclass_fields__]).where(
     INSTALLATION_LIMITS.c.id == THE_INSTALLATION
 )
 _USER_COLUMNS = [USERS.c[name] for name in User.__dataclass_fields__]
@@ -412,9 +416,9 @@ class Rows:
         found = await self._connection.execute(_READ_LIMITS.with_for_update())
         return InstallationLimits(**found.mappings().one())
 
-    async def replace_installation_limits(self, **lists: tuple[QuotaRow, ...] | tuple[CapRow, ...]) -> None:
-        """Replace `quotas` or `caps`, which are locked."""
-        await self._connection.execute(update(INSTALLATION_LIMITS).values(**lists))
+    async def replace_installation_limits(self, name: str, value: object) -> None:
+        """Replace a list of `InstallationLimits`, which are locked."""
+        await self._connection.execute(update(INSTALLATION_LIMITS).values({name: value}))
 
     async def add_audit_record(self, body: str, topic: str = CHANGE) -> None:
         """Add an audit record to the outbox, or with another routing key another message."""

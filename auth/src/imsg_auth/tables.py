@@ -202,8 +202,13 @@ INSTALLATION_LIMITS = Table(
     Column("id", Integer, primary_key=True),
     Column("quotas", QuotaRows, nullable=False),
     Column("caps", CapRows, nullable=False),
+    Column("windows", JSON, nullable=False),
+    Column("holidays", JSON, nullable=False),
 )
-"""The quotas and caps of the whole installation: one row, `THE_INSTALLATION`, each list read and written whole."""
+"""The quotas, caps, windows and holidays of the whole installation.
+
+One row, `THE_INSTALLATION`, each list read and written whole.
+"""
 
 THE_INSTALLATION = 1
 

@@ -1,5 +1,7 @@
 """The user cache: one hash a user in Redis, which gateways read, and which is never stale (promise 7)."""
 
+import asyncio
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from imsg_auth.store import Key, Rows, Store, User
 from imsg_auth.tables import MAX_KEYS
 from imsg_contract.api_keys import CachedKey, key_field
 from imsg_contract.roles import SENDERS
-from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, counts_key, user_key
+from imsg_contract.topology import CAPS, QUOTAS_OF_ALL, WINDOWS, counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.caps import encode_caps
 from imsg_limits.quota import ALL_SENDERS, encode_rows, encode_user_rows
@@ -17,6 +19,8 @@ from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
 log = logger(__name__)
+
+LIMITS_LOOK_S = 2.0
 
 FENCE_LIFE_S = 86_400
 """How long a fencing token is kept: far longer than a write can wait in Redis."""
@@ -32,6 +36,7 @@ _WRITE_LIMITS = Script.of("""
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3])
+redis.call('SET', KEYS[4], ARGV[4])
 return 1
 """)
 
@@ -105,7 +110,8 @@ class UserCache:
             await rows.lock_installation_limits()
             fence = await self._redis.call("GET", _LIMITS_KEYS[1]) or b""
             limits = await rows.lock_installation_limits()  # again: the answer proves that the lock still held
-            encoded = (encode_rows(limits.quotas), encode_caps(limits.caps))
+            calendar = json.dumps({"windows": limits.windows, "holidays": limits.holidays})
+            encoded = (encode_rows(limits.quotas), encode_caps(limits.caps), calendar)
             if not await self._redis.run(_WRITE_LIMITS, _LIMITS_KEYS, [fence, *encoded]):
                 raise DatabaseUnavailable("the lock of the limits was lost while their cache entry was written")
 
@@ -113,6 +119,17 @@ class UserCache:
         """Read a user without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
             return await rows.find_user(username)
+
+    async def watch_installation_limits(self) -> None:
+        """Write the installation's limits whenever Redis has none, until cancelled: senders wait for their windows."""
+        while True:
+            try:
+                is_there = await self._redis.call("EXISTS", QUOTAS_OF_ALL, WINDOWS) == len((QUOTAS_OF_ALL, WINDOWS))
+            except RedisUnavailable:
+                is_there = True  # nothing can be written
+            if not is_there:
+                await self.refresh_installation_limits()
+            await asyncio.sleep(LIMITS_LOOK_S)
 
     async def refresh_installation_limits(self) -> None:
         """Write the installation's limits after a change, if possible; a gateway asks for missing ones."""
@@ -176,7 +193,7 @@ def _cached_key(key: Key) -> CachedKey:
     )
 
 
-_LIMITS_KEYS = [QUOTAS_OF_ALL, f"imsg:fence:{{{QUOTAS_OF_ALL}}}", CAPS]
+_LIMITS_KEYS = [QUOTAS_OF_ALL, f"imsg:fence:{{{QUOTAS_OF_ALL}}}", CAPS, WINDOWS]
 
 
 def _keys(username: str) -> list[str]:

@@ -14,8 +14,6 @@ from imsg_auth.store import FieldTaken, InstallationLimits, Rows, Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change
-from imsg_limits.caps import CapRow
-from imsg_limits.quota import QuotaRow
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
@@ -120,9 +118,9 @@ class InstallationChange:
     rows: Rows
     at: datetime
 
-    async def replace(self, **lists: tuple[QuotaRow, ...] | tuple[CapRow, ...]) -> None:
-        """Replace `quotas` or `caps`."""
-        await self.rows.replace_installation_limits(**lists)
+    async def replace(self, name: str, value: object) -> None:
+        """Replace a list of the limits."""
+        await self.rows.replace_installation_limits(name, value)
 
     async def note(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
         """Add the audit record to the same transaction."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.wire import Category
-from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.audit import hide_person
 from imsg_web.callers import Caller
@@ -121,27 +121,20 @@ class Users:
         return quotas
 
     async def find_installation_limits(self) -> InstallationLimits:
-        """Read the quotas and caps of the whole installation."""
+        """Read the limits of the whole installation."""
         async with self._store.reading() as rows:
             return await rows.read_installation_limits()
 
-    async def replace_quotas_of_all(
-        self, actor: Caller, quotas: tuple[QuotaRow, ...], if_match: str | None
-    ) -> tuple[QuotaRow, ...]:
-        """Replace the quotas of the whole installation. Raises Refusal of `require_match`."""
+    async def replace_installation_limits(
+        self, actor: Caller, name: str, value: object, if_match: str | None
+    ) -> InstallationLimits:
+        """Replace a list of the limits; return all of them. Raises Refusal of `require_match`."""
         async with self._changes.open_installation_limits() as change:
-            require_match(if_match, change.limits.quotas)
-            await change.replace(quotas=quotas)
-            await change.note(actor, "quotas", {"quotas": _show(change.limits.quotas)}, {"quotas": _show(quotas)})
-        return quotas
-
-    async def replace_caps(self, actor: Caller, caps: tuple[CapRow, ...], if_match: str | None) -> tuple[CapRow, ...]:
-        """Replace the caps. Raises Refusal of `require_match`."""
-        async with self._changes.open_installation_limits() as change:
-            require_match(if_match, change.limits.caps)
-            await change.replace(caps=caps)
-            await change.note(actor, "caps", {"caps": _show(change.limits.caps)}, {"caps": _show(caps)})
-        return caps
+            current = getattr(change.limits, name)
+            require_match(if_match, current)
+            await change.replace(name, value)
+            await change.note(actor, name, {name: _show(current)}, {name: _show(value)})
+        return replace(change.limits, **{name: value})  # type: ignore[arg-type]  # the schema of its route has checked it
 
     async def remove(self, actor: Caller, username: str) -> None:
         """Remove a user. Raises Refusal no_such_user, last_administrator."""
@@ -282,8 +275,9 @@ def _read_rights(values: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def _show(rows: Sequence[QuotaRow] | Sequence[CapRow]) -> list[dict[str, Any]]:
-    return [row._asdict() for row in rows]
+def _show(rows: object) -> object:
+    """Return rows of a table as JSON has them; other lists are JSON already."""
+    return [row._asdict() for row in rows] if isinstance(rows, tuple) else rows
 
 
 LIMITS: Mapping[str, QuotaRow] = {

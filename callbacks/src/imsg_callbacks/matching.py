@@ -6,6 +6,7 @@ from imsg_contract.wire import EventKind
 
 MESSAGE_EVENTS = (
     "message.scheduled",
+    "message.held",
     "message.cancelled",
     "message.sent",
     "message.delivered",

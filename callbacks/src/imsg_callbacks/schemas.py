@@ -13,6 +13,7 @@ from imsg_web.schemas import AnswerPart, PageLimit, Success, Time, read_whole_nu
 
 EventName = Literal[
     "message.scheduled",
+    "message.held",
     "message.cancelled",
     "message.sent",
     "message.delivered",

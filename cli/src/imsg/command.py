@@ -25,6 +25,7 @@ from imsg import (
     users,
     verbs,
     wechat,
+    windows,
 )
 from imsg.loading import loading
 from imsg.output import complain, say
@@ -54,6 +55,8 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(groups.app, name="groups")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(prices.app, name="prices")
+app.add_typer(windows.app, name="windows")
+app.add_typer(windows.holidays, name="holidays")
 app.add_typer(reports.app, name="reports")
 app.add_typer(wechat.app, name="wechat")
 app.add_typer(dkim.app, name="dkim")

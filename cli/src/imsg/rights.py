@@ -27,6 +27,7 @@ from imsg_contract.topology import (
     SCHEDULE,
     THRESHOLDS,
     TOMBSTONES,
+    WINDOWS,
     WRITABLE,
     Lane,
     Topology,
@@ -118,6 +119,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             user_key(ANY),
             QUOTAS_OF_ALL,
             CAPS,
+            WINDOWS,
             capped_key(ANY, ANY),
             PRICES,
             followers_key(ANY),
@@ -147,6 +149,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             QUOTAS_OF_ALL,
             CAPS,
             THRESHOLDS,
+            WINDOWS,
             switches_key(ANY),
             accounts_key(ANY),
             provider_calls_key(ANY),
@@ -168,7 +171,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
     ),
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
     "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), PRICES, ERASED, recorded_key(ANY))),
-    "scheduler": RedisRights(reads=(user_key(ANY), TOMBSTONES), writes=(ERASED,)),
+    "scheduler": RedisRights(reads=(user_key(ANY), TOMBSTONES, WINDOWS), writes=(ERASED,)),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""

@@ -18,6 +18,7 @@ from imsg_console.features.send import sent_page
 from imsg_console.features.suppressions import page as suppressions
 from imsg_console.features.usage import page as usage
 from imsg_console.features.users import page as users
+from imsg_console.features.windows import page as windows
 from imsg_console.view import Page
 
 PAGES: tuple[Page, ...] = (
@@ -30,6 +31,7 @@ PAGES: tuple[Page, ...] = (
     suppressions.PAGE,
     audit.PAGE,
     prices.PAGE,
+    windows.PAGE,
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,

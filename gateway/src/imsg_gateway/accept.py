@@ -28,6 +28,7 @@ from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import CapCheck, CapRow, Caps
 from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Cost, Exhausted, Quota, Window
+from imsg_limits.windows import Hold, PublishedWindows
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import QUIET_S, RecurringProblem, bind, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -70,6 +71,7 @@ class Acceptor:
         *,
         caps: Caps,
         costs: CostEstimator,
+        windows: PublishedWindows,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         repeat_for_s: float = REPEAT_FOR_S,
     ) -> None:
@@ -80,6 +82,7 @@ class Acceptor:
         self._backpressure = backpressure
         self._providers = providers
         self._costs = costs
+        self._windows = windows
         self._now = now
         self._repeat_for_s = repeat_for_s
         self._problem = RecurringProblem(log, "not_accepted", quiet_s=QUIET_S)
@@ -95,10 +98,14 @@ class Acceptor:
         """
         method, kind = draft.method.name, kind_of(draft)
         self._providers.check(method)
-        if draft.due_at is None:
-            self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))
         now = self._now()
-        expires_at = (draft.due_at or now) + (draft.lifetime or draft.method.lifetime)
+        hold = self._windows.current.find_hold(method, draft.category, draft.due_at or now)
+        is_held = hold is not None and draft.due_at is None  # else scheduler judges once it is due
+        is_scheduled = is_held or draft.due_at is not None
+        if not is_scheduled:
+            self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))
+        begins_at = draft.due_at or (now if hold is None else hold.until)
+        expires_at = begins_at + (draft.lifetime or draft.method.lifetime)
         stored, content_at = _split_off(draft)
         write = partial(
             encode,
@@ -109,12 +116,13 @@ class Acceptor:
             content_at=content_at,
             accepted_at=now,
             expires_at=expires_at,
+            hold=hold if is_held else None,
         )
         # A list may be too long, so its body is written before the charge. A single message waits for its lane.
         body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
-        answer = _make_answer(draft, request) | {"cost": self._costs.estimate(draft)}
+        answer = _make_answer(draft, request, hold) | {"cost": self._costs.estimate(draft)}
         cost = Cost(
             len(draft.recipients),
             kind,
@@ -138,7 +146,7 @@ class Acceptor:
                 await self._store(request, stored, expires_at)
             if reservation is not None:
                 await reservation.keep(body, answer)
-            await self.publish(job_key(method, lane) if draft.due_at is None else SCHEDULE, body, request)
+            await self.publish(SCHEDULE if is_scheduled else job_key(method, lane), body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._refund(charged)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
@@ -220,12 +228,14 @@ class Acceptor:
             self._refund_problem.note(away)
 
 
-def _make_answer(draft: Draft, request: str) -> dict[str, Any]:
+def _make_answer(draft: Draft, request: str, hold: Hold | None) -> dict[str, Any]:
     answer: dict[str, Any] = {"id": request, "count": len(draft.recipients)}
     if draft.total_segments is not None:
         answer["segments"] = draft.total_segments
     if draft.due_at is not None:
         answer["due_at"] = write_time(draft.due_at)
+    if hold is not None:
+        answer |= {"held_until": write_time(hold.until), "held_by": hold.by}
     return answer
 
 

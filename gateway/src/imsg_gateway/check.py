@@ -1,6 +1,7 @@
 """POST /api/v2/messages/check: what a send of the same body would meet, with nothing sent and nothing counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -8,6 +9,7 @@ from starlette.responses import Response
 
 from imsg_contract.countries import find_country
 from imsg_contract.errors import Refusal
+from imsg_contract.send_times import write_time
 from imsg_contract.wire import Category, Recipient
 from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Credential
@@ -16,6 +18,7 @@ from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import FoundRecipients
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routed_limits import RoutedLimits
+from imsg_limits.windows import PublishedWindows
 from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_runtime.redis import Redis
 from imsg_web.responses import ApiResponse, ok, prefers_english
@@ -45,6 +48,7 @@ class Checker:
         store: Redis,
         *,
         costs: CostEstimator,
+        windows: PublishedWindows,
     ) -> None:
         self._drafts = drafts
         self._limits = limits
@@ -52,6 +56,7 @@ class Checker:
         self._providers = providers
         self._auth = auth
         self._costs = costs
+        self._windows = windows
 
     async def check(self, request: ClientRequest, credential: Credential) -> Response:
         """Answer how many would get it, who would not and why, and what is left of the limits.
@@ -71,6 +76,8 @@ class Checker:
         forbidden = [] if draft.method.segments is None else _find_forbidden(draft.recipients, me["sms_countries"])
         barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
         problems = _problems(found, forbidden, barred[len(forbidden) :], english=prefers_english(request.language))
+        due_at = draft.due_at or datetime.now(UTC)
+        hold = self._windows.current.find_hold(draft.method.name, draft.category, due_at)
         return ApiResponse(
             ok(
                 count=len(draft.recipients) - len(left) - len(barred),
@@ -78,6 +85,8 @@ class Checker:
                 segments=draft.total_segments,
                 cost=self._costs.estimate(draft),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),
+                held_until=None if hold is None else write_time(hold.until),
+                held_by=None if hold is None else hold.by,
                 available=me["available"],
                 quotas=me["quotas"],
                 problems=list(islice(problems, MOST_PROBLEMS)),

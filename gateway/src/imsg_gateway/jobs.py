@@ -13,6 +13,7 @@ from imsg_contract.wire import Category, ChargeRecord, Reference
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
 from imsg_limits.quota import Kind
+from imsg_limits.windows import Hold
 
 
 def kind_of(draft: Draft) -> Kind | None:
@@ -44,6 +45,7 @@ def encode(
     content_at: Reference | None,
     accepted_at: datetime,
     expires_at: datetime,
+    hold: Hold | None = None,
 ) -> bytes:
     """Encode the whole Job of a request.
 
@@ -68,6 +70,7 @@ def encode(
             "recipients": draft.recipients,
             "accepted_at": accepted_at,
             **({} if draft.due_at is None else {"due_at": draft.due_at}),
+            **({} if hold is None else {"held_until": hold.until, "held_by": hold.by}),
             "expires_at": expires_at,
             "extended_s": 0,
             "attempt": 1,

@@ -49,6 +49,7 @@ from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_limits.quota import Counters, Quota
+from imsg_limits.windows import PublishedWindows
 from imsg_people.tombstones import NO_KEY, Digests
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
@@ -165,7 +166,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure, names)
     prices = PublishedPrices(store)
     costs = CostEstimator(prices, channels.providers, lambda: datetime.now(zone).date())
-    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs)
+    windows = PublishedWindows(store)
+    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows)
     limits = RoutedLimits(store, templates, channels.providers)
     drafts = _make_drafts(settings, store, peers.auth, limits, names)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
@@ -175,7 +177,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         authenticator=authenticator,
         clients=clients,
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
-        checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs),
+        checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs, windows=windows),
         channels=channels,
         templates=templates,
         erasures=ErasureGuard(peers.auth),
@@ -193,6 +195,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(lag_throttle.watch(), "lag_throttle")
     service.watch(prices.watch(), "prices")
     service.watch(costs.watch(), "costs")
+    service.watch(windows.watch(), "windows")
     service.watch(authenticator.key_usage.watch(), "key_usage")
     _show_queues(service, broker, backpressure)
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter), clients)

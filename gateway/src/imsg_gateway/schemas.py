@@ -174,7 +174,7 @@ class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):
 
 
 def _let_be_absent(schema: JsonDict) -> None:
-    absent = ("segments", "due_at")
+    absent = ("segments", "due_at", "held_until", "held_by")
     schema["required"] = [name for name in cast("list[str]", schema["required"]) if name not in absent]
 
 
@@ -202,6 +202,15 @@ class SendAnswer(Success):
             json_schema_extra={"format": "date-time"},
         ),
     ]
+    held_until: Annotated[
+        str,
+        Field(
+            default_factory=str,
+            description="When the window opens that it waits for, where it is not open then.",
+            json_schema_extra={"format": "date-time"},
+        ),
+    ]
+    held_by: Annotated[str, Field(default_factory=str, description="The id of that window.")]
 
 
 class QuotaUsage(AnswerPart):
@@ -237,6 +246,14 @@ class CheckAnswer(Success):
         Field(description="Of all that has a price, by the providers tried first; a sum for each currency."),
     ]
     suppressed: Annotated[int, Field(description="How many of them may not be written to.")]
+    held_until: Annotated[
+        str | None,
+        Field(
+            description="When the window opens that it would wait for; null: it would not be held.",
+            json_schema_extra={"format": "date-time"},
+        ),
+    ]
+    held_by: Annotated[str | None, Field(description="The id of that window.")]
     available: Annotated[bool, Field(description="Whether the user may send at all.")]
     quotas: list[QuotaUsage]
     problems: Annotated[list[Problem], Field(max_length=100, description="The first 100.")]

@@ -1,11 +1,24 @@
 """The times of scheduled requests: a later job of a request, moved or released, replaces what the first one said."""
 
-from sqlalchemy import and_, literal, or_, update
+from typing import Any
+
+from sqlalchemy import Row, and_, literal, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.attachments import KEPT_AFTER_EXPIRY
+from imsg_history.ids import rfc3339
 from imsg_history.merge import MergedBatch
 from imsg_history.tables import attachments, jobs, requests
+
+
+def show_times(request: Row[Any], *, is_held: bool) -> dict[str, str | None]:
+    """Return when a request is to be sent, and until when and by which window it is held, if it is."""
+    held_until = request.held_until if is_held else None
+    return {
+        "due_at": None if request.due_at is None else rfc3339(request.due_at),
+        "held_until": None if held_until is None else rfc3339(held_until),
+        "held_by": request.held_by if is_held else None,
+    }
 
 
 async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> None:
@@ -14,7 +27,7 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
     The jobs' bytes and the life of their attachments follow.
     """
     for name, row in sorted(batch.requests.items()):
-        if row.due_at is None or row.version == (False, 0):
+        if row.version == (False, 0):
             continue
         is_older = and_(
             requests.c.released_at.is_(None), or_(requests.c.moves < row.moves, literal(row.released_at is not None))
@@ -22,6 +35,8 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
         times = {
             "due_at": row.due_at,
             "moves": row.moves,
+            "held_until": row.held_until,
+            "held_by": row.held_by,
             "released_at": row.released_at,
             "expires_at": row.expires_at,
             "lane": row.lane,

@@ -127,8 +127,10 @@ class MergedBatch:
         row, known = _request_row(job, self.zone), self.requests.get(job.request)
         if known is None or job.request not in self.jobs or row.version >= known.version:
             self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, accepted.body)
-        status = Status.SCHEDULED if job.is_scheduled else Status.QUEUED
-        for message in _message_rows(job, status, RANK[status], utc(job.queued_at), 0):
+        status, mark = Status.QUEUED, 0
+        if job.is_scheduled:
+            status, mark = (Status.SCHEDULED, 0) if job.held_until is None else (Status.HELD, job.moves)
+        for message in _message_rows(job, status, RANK[status], utc(job.queued_at), mark):
             self._add_message(message)
 
     def _add_outcome(self, outcome: Outcome) -> None:
@@ -284,6 +286,8 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         None if job.due_at is None else utc(job.due_at),
         job.moves,
         None if job.released_at is None else utc(job.released_at),
+        None if job.held_until is None else utc(job.held_until),
+        clean_optional(job.held_by, MAX_NAME),
     )
 
 

@@ -45,8 +45,15 @@ MAX_WAIT_S = 60
 WINDOW = 10_000
 """Messages that one page searches for a part of a recipient: no index knows parts."""
 
-SHOWN_IN_V1: Mapping[Status, Status] = {Status.SCHEDULED: Status.QUEUED, Status.CANCELLED: Status.EXPIRED}
+SHOWN_IN_V1: Mapping[Status, Status] = {
+    Status.SCHEDULED: Status.QUEUED,
+    Status.HELD: Status.QUEUED,
+    Status.CANCELLED: Status.EXPIRED,
+}
 """Statuses that v1 has not → what it shows in their place."""
+
+WAITING = (Status.SCHEDULED, Status.HELD)
+"""The statuses of what scheduler keeps."""
 
 V1_STATUSES = tuple(status for status in Status if status not in SHOWN_IN_V1)
 
@@ -74,8 +81,8 @@ def _read_v1_status(text: str) -> str:
 
 
 def _refuse_state(text: str) -> str:
-    if text != Status.SCHEDULED:
-        raise Refusal("wrong_type", field="state", why_zh="应为 scheduled", why_en="it must be scheduled")
+    if text not in WAITING:
+        raise refuse_value("state", f"应为 {' 或 '.join(WAITING)}", f"it must be {' or '.join(WAITING)}")
     return text
 
 
@@ -197,7 +204,7 @@ class RequestsQuery(MessagesQuery):
     state: Annotated[
         str | None,
         BeforeValidator(_refuse_state),
-        _text(enum=[Status.SCHEDULED.value], description="Those that wait for their time; in place of `status`."),
+        _text(enum=[*WAITING], description="Those that wait for their time or a window; in place of `status`."),
     ] = None
 
     @property

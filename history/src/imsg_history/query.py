@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -16,6 +15,7 @@ from imsg_contract.wire import Status, message_id
 from imsg_database.engines import is_postgres
 from imsg_history.database import Database
 from imsg_history.day_facts import Counted
+from imsg_history.due_times import show_times
 from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
@@ -97,7 +97,7 @@ class MessageQuery:
                 message["test"] = of[row.request].lane == Lane.TEST
                 message["cost"] = _find_cost(row, of[row.request], prices)
                 message["resent_as"] = resent.get((row.request, row.address), [])
-                message["due_at"] = _write_time(of[row.request].due_at)
+                message.update(show_times(of[row.request], is_held=row.status == Status.HELD))
         if not wanted.sees_content:
             shown = [message | NO_CONTENT for message in shown]
         if query.id and query.id.n is not None and shown:
@@ -222,10 +222,6 @@ def _find_cost(row: Row[Any], request: Row[Any], prices: PriceList) -> dict[str,
         return None
     cost = Counted.of(row).find_cost(prices, row.method, request.day, request.segments)
     return None if cost is None else show_cost(cost)
-
-
-def _write_time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:

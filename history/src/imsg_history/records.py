@@ -49,6 +49,8 @@ class RequestRow:
     due_at: datetime | None = None
     moves: int = 0
     released_at: datetime | None = None
+    held_until: datetime | None = None
+    held_by: str | None = None
 
     @property
     def version(self) -> tuple[bool, int]:

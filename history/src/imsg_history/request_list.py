@@ -16,6 +16,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane
 from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
+from imsg_history.due_times import show_times
 from imsg_history.ids import LAST_N, Name, rfc3339, time_of
 from imsg_history.ownership import SKEW, may_see
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
@@ -136,7 +137,7 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
     return _row(row, first, counts[name])
 
 
-STATES = (Status.SCHEDULED, Status.QUEUED)
+STATES = (Status.SCHEDULED, Status.HELD, Status.QUEUED)
 """States that are named as the one status of all messages that were not cancelled."""
 
 
@@ -167,6 +168,7 @@ async def _count(connection: AsyncConnection, names: Sequence[str]) -> Mapping[s
 
 
 def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> dict[str, Any]:
+    state = state_of(counts)
     return {
         "id": request.request,
         "username": request.username,
@@ -181,8 +183,8 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "resend_of": request.resend_of,
         "to": None if first is None else first.written,
         "recipients": counts.total(),
-        "state": state_of(counts),
+        "state": state,
         "counts": {status.value: counts[status] for status in Status},
         "created_at": rfc3339(time_of(request.request)),
-        "due_at": None if request.due_at is None else rfc3339(request.due_at),
+        **show_times(request, is_held=state == Status.HELD),
     }

@@ -61,7 +61,7 @@ RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "eve
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
 """Columns that tell of a person: a message whose recipient was erased keeps them as they are."""
 
-EVENT_STATUSES = frozenset(status.value for status in SETTLED | {Status.SCHEDULED})
+EVENT_STATUSES = frozenset(status.value for status in SETTLED | {Status.SCHEDULED, Status.HELD})
 """The statuses that callbacks gets events of."""
 
 EVENT_COLUMNS = (

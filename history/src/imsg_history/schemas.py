@@ -8,7 +8,7 @@ from imsg_web.schemas import AnswerPart, CostShape, Success
 
 V1StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 StatusName = Literal[
-    "scheduled", "queued", "retrying", "cancelled", "uncertain", "sent", "failed", "expired", "delivered"
+    "scheduled", "held", "queued", "retrying", "cancelled", "uncertain", "sent", "failed", "expired", "delivered"
 ]
 
 
@@ -23,6 +23,8 @@ AsOf = Annotated[
 
 
 DueAt = Annotated[Time | None, Field(description="When it is to be sent; null: at once.")]
+HeldUntil = Annotated[Time | None, Field(description="When the window opens that it waits for; null: it is not held.")]
+HeldBy = Annotated[str | None, Field(description="The id of that window.")]
 
 
 def _allow_absent(*fields: str) -> ConfigDict:
@@ -139,6 +141,8 @@ class ListedShape(MessageShape):
     cost: Annotated[CostShape | None, Field(description="null: nothing, or no price is known.")]
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
     due_at: DueAt
+    held_until: HeldUntil
+    held_by: HeldBy
 
 
 class MessagesAnswer(Success):
@@ -153,6 +157,7 @@ class CountsShape(AnswerPart):
     """How many messages of a request have each status."""
 
     scheduled: int
+    held: int
     queued: int
     retrying: int
     cancelled: int
@@ -164,7 +169,7 @@ class CountsShape(AnswerPart):
 
 
 RequestState = Annotated[
-    Literal["scheduled", "queued", "sending", "settled"],
+    Literal["scheduled", "held", "queued", "sending", "settled"],
     Field(description="settled: every message has a status that only a receipt still moves."),
 ]
 
@@ -192,6 +197,8 @@ class RequestShape(AnswerPart):
     counts: CountsShape
     created_at: Time
     due_at: DueAt
+    held_until: HeldUntil
+    held_by: HeldBy
 
 
 class RequestAnswer(RequestShape, Success):

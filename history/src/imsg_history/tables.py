@@ -117,8 +117,10 @@ requests = Table(
     Column("accepted_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Column("due_at", Moment),  # when it is to be sent, where the client names a time
-    Column("moves", Integer, nullable=False),  # how often the client changed it
+    Column("moves", Integer, nullable=False),  # how often that or `held_until` changed
     Column("released_at", Moment),  # when scheduler handed it to its channel
+    Column("held_until", Moment),  # when the window opens that it waits for
+    Column("held_by", Text),  # the id of that window
     Column("reference", Text),  # the client's own name for it
     Column("user_id", RequestId),
     Column("category", Text, nullable=False),

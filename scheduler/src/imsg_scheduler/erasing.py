@@ -93,6 +93,6 @@ class ScheduleErasure:
                         continue
                     count += 1
                     if left.recipients:
-                        await rows.change(left)
+                        await rows.strip(left)
                     else:
                         await rows.remove([left.request])

@@ -15,6 +15,7 @@ from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
+from imsg_limits.windows import PublishedWindows
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
@@ -83,7 +84,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     erased = ErasedPeople(cache, Tombstones(cache, Digests(settings.erasure_key)))
     watermark = Watermark(lambda: time.time_ns() // 1_000_000)
     users = Users(cache, auth)
-    releaser = Releaser(broker, cache, store, users, ReleaseMetrics(service.metrics))
+    releaser = Releaser(
+        broker, cache, store, users, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
+    )
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
     service.check("database", lambda: database.takes_writes)

@@ -6,16 +6,18 @@ A crash between the two publishes a job again under its id, which the senders' c
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import OUTCOME, Lane, job_key
+from imsg_contract.topology import OUTCOME, RESCHEDULE, Lane, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Status
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_limits.windows import Calendar, Hold, PublishedWindows
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_scheduler.store import Rows, Store
+from imsg_scheduler.store import Due, Rows, Store
 from imsg_scheduler.users import Users
 from imsg_web.service_client import ServiceUnavailable
 
@@ -48,10 +50,34 @@ class ReleaseMetrics:
         )
 
 
+class Round(NamedTuple):
+    """What became of a batch of jobs."""
+
+    gone: Sequence[str]
+    """Those that their channels have."""
+    held: Sequence[Job]
+    failure: BaseException | None
+    """Why another one could not be published."""
+
+
+NOTHING = Round((), (), None)
+
+
 class Releaser:
     """Releases jobs by Redis' clock, as the senders' claims do, so that all schedulers agree on what is due."""
 
-    def __init__(self, broker: Broker, redis: Redis, store: Store, users: Users, metrics: ReleaseMetrics) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        redis: Redis,
+        store: Store,
+        users: Users,
+        *,
+        windows: PublishedWindows,
+        metrics: ReleaseMetrics,
+    ) -> None:
+        self._windows = windows
+        self._judged: Calendar | None = None
         self._broker = broker
         self._redis = redis
         self._store = store
@@ -85,41 +111,64 @@ class Releaser:
         What can't be published stays. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused, ServiceUnavailable,
         PublishRefused, PublishUnknown.
         """
-        now_ms = await self._now_ms()
+        now_ms, calendar = await self._now_ms(), await self._windows.fetch()
+        if not self._windows.is_known:
+            raise ServiceUnavailable("auth has not published the windows")
+        if calendar is not self._judged:
+            await self._judge_anew(calendar, now_ms)
+            self._judged = calendar
         if self._store.is_postgres:
             async with self._store.writing() as rows:
-                return await self._release(rows, await rows.find_due(now_ms, BATCH), now_ms)
+                found = await rows.find_due(now_ms, BATCH)
+                round_ = await self._publish_all(found, calendar, now_ms) if found else NOTHING
+                return await _write(rows, round_, now_ms)
         # SQLite has one writer, which must not wait for the broker.
         async with self._store.reading() as rows:
-            jobs = await rows.find_due(now_ms, BATCH)
-        if not jobs:
+            found = await rows.find_due(now_ms, BATCH)
+        if not found:
             return 0
-        gone, failure = await self._publish_all(jobs, now_ms)
+        round_ = await self._publish_all(found, calendar, now_ms)
         async with self._store.writing() as rows:
-            await rows.remove(gone)
-        return _count(gone, failure)
+            return await _write(rows, round_, now_ms)
 
-    async def _release(self, rows: Rows, jobs: Sequence[Job], now_ms: int) -> int:
-        if not jobs:
-            return 0
-        gone, failure = await self._publish_all(jobs, now_ms)
-        await rows.remove(gone)
-        return _count(gone, failure)
+    async def _judge_anew(self, calendar: Calendar, now_ms: int) -> None:
+        """Let what is held be due, where the windows of now hold it otherwise."""
+        now = datetime.fromtimestamp(now_ms / 1_000, UTC)
+        async with self._store.writing() as rows:
+            for group in await rows.list_held():
+                hold = calendar.find_hold(group.method, group.category, now)
+                if hold is None or (round(hold.until.timestamp() * 1_000), hold.by) != (group.due_ms, group.held_by):
+                    await rows.judge_anew(group, now_ms)
 
-    async def _publish_all(self, jobs: Sequence[Job], now_ms: int) -> tuple[list[str], BaseException | None]:
-        """Publish jobs; return those that are confirmed, and why another one is not."""
-        is_crowd = len(jobs) == BATCH
-        tried = [self._publish(job, now_ms, is_crowd=is_crowd) for job in jobs]
-        results = await asyncio.gather(*tried, return_exceptions=True)
+    async def _publish_all(self, found: Sequence[Due], calendar: Calendar, now_ms: int) -> Round:
+        """Publish what may go, and tell history what is held."""
+        now, is_crowd = datetime.fromtimestamp(now_ms / 1_000, UTC), len(found) == BATCH
+        going, held = [], []
+        for job, at_any_hour in found:
+            hold = None if at_any_hour else calendar.find_hold(job.method, job.category, now)
+            if hold is None:
+                going.append((job, self._publish(job, now, is_crowd=is_crowd)))
+            else:
+                kept = hold_job(job, hold)
+                held.append((kept, self._publish_held(kept, is_new=kept is not job)))
+        results = await asyncio.gather(*[each for _, each in going + held], return_exceptions=True)
         failures = [result for result in results if result is not None]
         for failure in failures:
             if not isinstance(failure, AWAY):
                 raise failure
-        gone = [job.request for job, result in zip(jobs, results, strict=True) if result is None]
-        return gone, failures[0] if failures else None
+        confirmed = {job.request for (job, _), result in zip(going + held, results, strict=True) if result is None}
+        return Round(
+            [job.request for job, _ in going if job.request in confirmed],
+            [job for job, _ in held if job.request in confirmed],
+            failures[0] if failures else None,
+        )
 
-    async def _publish(self, job: Job, now_ms: int, *, is_crowd: bool) -> None:
-        topology, now = self._broker.topology, datetime.fromtimestamp(now_ms / 1_000, UTC)
+    async def _publish_held(self, job: Job, *, is_new: bool) -> None:
+        if is_new:
+            await self._broker.publish(job.encode(), self._broker.topology.new(RESCHEDULE))
+
+    async def _publish(self, job: Job, now: datetime, *, is_crowd: bool) -> None:
+        topology = self._broker.topology
         if not await self._users.may_send(job):
             await self._broker.publish(_refuse(job, now).encode(), topology.new(OUTCOME))
             log.info("not_released", request=job.request, why=SENDING_DISABLED)
@@ -140,9 +189,22 @@ class Releaser:
         return int(seconds) * 1_000 + int(micros) // 1_000
 
 
+def hold_job(job: Job, hold: Hold) -> Job:
+    """Return the job as it waits for a window; its life begins when that opens."""
+    if (job.held_until, job.held_by) == hold:
+        return job
+    times = {"held_until": hold.until, "held_by": hold.by, "expires_at": hold.until + find_life(job)}
+    return job.model_copy(update=times | {"moves": job.moves + 1})
+
+
+def find_life(job: Job) -> timedelta:
+    """Return how long a job is tried once it is released."""
+    return job.expires_at - (job.waits_until or job.accepted_at)
+
+
 def release_job(job: Job, now: datetime, *, is_crowd: bool) -> Job:
     """Return the job as its channel gets it: its life begins now; one of a crowd takes the lane below its own."""
-    life = job.expires_at - (job.due_at or job.accepted_at)
+    life = find_life(job)
     lane = _BELOW.get(job.lane, job.lane) if is_crowd else job.lane
     return job.model_copy(update={"released_at": now, "expires_at": now + max(life, timedelta()), "lane": lane})
 
@@ -153,7 +215,12 @@ def _refuse(job: Job, now: datetime) -> Outcomes:
     return Outcomes(outcomes=tuple(Outcome(n=one.n, detail=detail, **outcome) for one in job.recipients))
 
 
-def _count(gone: Sequence[str], failure: BaseException | None) -> int:
-    if failure is not None and not gone:
-        raise failure
-    return len(gone)
+async def _write(rows: Rows, done: Round, now_ms: int) -> int:
+    """Write what a round did; return the number of its jobs. Raises why none was published."""
+    await rows.remove(done.gone)
+    for job in done.held:
+        await rows.hold(job, now_ms)
+    count = len(done.gone) + len(done.held)
+    if done.failure is not None and not count:
+        raise done.failure
+    return count

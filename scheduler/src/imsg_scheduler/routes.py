@@ -15,7 +15,7 @@ from imsg_contract.send_times import read_send_at, write_time
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.schedule import Schedule
-from imsg_scheduler.schemas import MovedAnswer, NewTime, ReleasedAnswer
+from imsg_scheduler.schemas import HeldBy, MovedAnswer, NewTime, ReleasedAnswer, ReleasedCount
 from imsg_web.app import find_services, make_internal_app
 from imsg_web.authorization import InternalRoute, Operator, Sender
 from imsg_web.callers import CallerCheck
@@ -70,10 +70,16 @@ async def move_request(user: Sender, id: str, body: NewTime, services: Scheduler
 
 @router.post("/{id}/release", responses=describe_refusals("no_right", *MOVING))
 async def release_request(operator: Operator, id: str, services: SchedulerServices) -> ReleasedAnswer:  # noqa: A002
-    """Send a scheduled request now."""
+    """Send a scheduled or held request now, whatever the hour."""
     request = _read_id(id)
-    await services.schedule.move(request, services.now(), operator)
+    await services.schedule.release(request, operator)
     return ReleasedAnswer(id=request)
+
+
+@router.post("/release", responses=describe_refusals("no_right", *error_responses.BODY))
+async def release_held(_: Operator, body: HeldBy, services: SchedulerServices) -> ReleasedCount:
+    """Send all that a window holds now, whatever the hour."""
+    return ReleasedCount(released=await services.schedule.release_held(body.held_by))
 
 
 def _read_id(text: str) -> str:

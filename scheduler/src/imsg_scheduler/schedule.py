@@ -7,12 +7,14 @@ from imsg_broker.port import Broker
 from imsg_contract.errors import Refusal
 from imsg_contract.roles import OPERATORS
 from imsg_contract.topology import RESCHEDULE
-from imsg_contract.wire import Job
+from imsg_contract.wire import Job, Status
 from imsg_scheduler.store import Store
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 OK, NOT_FOUND = 200, 404
+
+WAITING = (Status.SCHEDULED, Status.HELD)
 
 
 class Schedule:
@@ -34,7 +36,7 @@ class Schedule:
             job = await rows.lock(request)
             if job is not None and caller.role not in OPERATORS and job.user_id != caller.user_id:
                 raise Refusal("not_found", what=request)
-            if job is not None and (job.due_at is None or job.due_at > self._now()):
+            if job is not None and job.held_until is None and job.due_at is not None and job.due_at > self._now():
                 moved = _move(job, due_at)
                 await rows.change(moved)
                 await self._broker.publish(moved.encode(), self._broker.topology.new(RESCHEDULE))
@@ -42,6 +44,21 @@ class Schedule:
         if job is not None:
             raise Refusal("already_due", id=request)
         raise await self._explain(request, caller)
+
+    async def release(self, request: str, operator: Caller) -> None:
+        """Let a scheduled or held request be sent now. Raises what `move` raises."""
+        async with self._store.writing() as rows:
+            if await rows.release(self._now_ms(), request=request):
+                return
+            is_here = await rows.lock(request) is not None
+        if is_here:
+            raise Refusal("already_due", id=request)
+        raise await self._explain(request, operator)
+
+    async def release_held(self, window: str) -> int:
+        """Let all that a window holds be sent now; return how many requests. Raises DatabaseUnavailable."""
+        async with self._store.writing() as rows:
+            return await rows.release(self._now_ms(), held_by=window)
 
     async def _explain(self, request: str, caller: Caller) -> Refusal:
         """Return why a request that does not wait here can't be moved."""
@@ -51,11 +68,15 @@ class Schedule:
         if answer.status_code != OK:
             raise ServiceFailed(f"history answered {answer.status_code} to /api/requests/ID")
         found = answer.json()
-        if found["due_at"] is None:
+        waits_until = found["held_until"] or found["due_at"]
+        if waits_until is None:
             return Refusal("not_scheduled", id=request)
-        if found["state"] == "scheduled" and datetime.fromisoformat(found["due_at"]) > self._now():
+        if found["state"] in WAITING and datetime.fromisoformat(waits_until) > self._now():
             raise ServiceUnavailable("the request was accepted, and is not stored yet")
         return Refusal("already_due", id=request)
+
+    def _now_ms(self) -> int:
+        return int(self._now().timestamp() * 1_000)
 
 
 def _move(job: Job, due_at: datetime) -> Job:

@@ -31,3 +31,17 @@ class ReleasedAnswer(Success):
     """The request is due at once."""
 
     id: str
+
+
+class HeldBy(RequestModel):
+    """POST /api/v2/requests/release: which window's."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"held_by": "sms_marketing"}]})
+
+    held_by: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="The id of a window.")]
+
+
+class ReleasedCount(Success):
+    """So many requests are due at once."""
+
+    released: int

@@ -49,7 +49,8 @@ async def replace_quotas(
     administrator: Administrator, body: QuotasBody, services: AuthServices, response: Response, if_match: IfMatch = None
 ) -> QuotasAnswer:
     """Replace the quotas of the whole installation, in force for the very next send."""
-    return _show(await services.users.replace_quotas_of_all(administrator, body.list_rows(), if_match), response)
+    limits = await services.users.replace_installation_limits(administrator, "quotas", body.list_rows(), if_match)
+    return _show(limits.quotas, response)
 
 
 @router.get("/caps", responses=describe_refusals("no_right"))
@@ -63,7 +64,8 @@ async def replace_caps(
     administrator: Administrator, body: CapsBody, services: AuthServices, response: Response, if_match: IfMatch = None
 ) -> CapsAnswer:
     """Replace the caps, in force within two seconds."""
-    return _show_caps(await services.users.replace_caps(administrator, body.list_rows(), if_match), response)
+    limits = await services.users.replace_installation_limits(administrator, "caps", body.list_rows(), if_match)
+    return _show_caps(limits.caps, response)
 
 
 def _show(quotas: Sequence[QuotaRow], response: Response) -> QuotasAnswer:

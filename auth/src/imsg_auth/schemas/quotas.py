@@ -20,7 +20,7 @@ MAX_ROWS = 50
 """Quotas of one list: each costs the step that charges a request about a microsecond."""
 
 
-def _read_method(method: str | None) -> str | None:
+def read_method(method: str | None) -> str | None:
     """Read the name of a channel."""
     if method is not None and method not in METHODS:
         raise field_error(f"只能是 {'、'.join(METHODS)}", f"it must be one of {', '.join(METHODS)}")
@@ -37,7 +37,7 @@ class Quota(RequestModel):
     per: Annotated[Per, Field(description="A calendar period of the installation's time zone.")]
     method: Annotated[
         str | None,
-        AfterValidator(_read_method),
+        AfterValidator(read_method),
         Field(description="Absent: whatever the method.", json_schema_extra={"enum": [*METHODS, None]}),
     ] = None
     limit: Annotated[int, Field(ge=0, le=MAX_QUOTA)]
@@ -54,7 +54,7 @@ class Cap(RequestModel):
     id: Annotated[
         str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Refusals name it; absent: made.")
     ] = None
-    method: Annotated[str, AfterValidator(_read_method), Field(json_schema_extra={"enum": list(METHODS)})]
+    method: Annotated[str, AfterValidator(read_method), Field(json_schema_extra={"enum": list(METHODS)})]
     category: Annotated[Category | None, Field(strict=False, description="Absent: whatever the category.")] = None
     scope: Annotated[caps.Scope, Field(description="`user`: what one user sends; `all`: what all users send.")]
     per: Annotated[caps.Per, Field(description="A rolling period: the last 60 seconds, 60 minutes or 24 hours.")]

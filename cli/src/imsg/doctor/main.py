@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from imsg import all_in_one, effective_settings, stand_ins, tombstones
-from imsg.doctor import bounces, callbacks, channels, services, stores
+from imsg.doctor import bounces, callbacks, channels, services, stores, windows
 from imsg.findings import TIMEOUT_S, Finding, print_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
@@ -88,6 +88,7 @@ async def _examine(settings: all_in_one.Settings) -> list[Finding]:
         *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
         ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
         ("callbacks", lambda: callbacks.examine(settings)),
+        ("holidays", lambda: windows.examine(settings)),
     ]
     findings: list[Finding] = []
     for part, check in checks:

@@ -40,6 +40,10 @@ class Accepted(Model):
     """What it is likely to cost, a sum for each currency; empty where no price is known."""
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
+    held_until: datetime | None = None
+    """When the window opens that it waits for; None: it is not held."""
+    held_by: str | None = None
+    """The id of that window."""
 
 
 class Problem(Model):
@@ -123,7 +127,7 @@ class Message(Model):
     """None once it was erased."""
     attachments: tuple[AttachmentInfo, ...] = ()
     status: str
-    """`scheduled`, `queued`, `retrying`; settled: those of `SETTLED`."""
+    """`scheduled`, `held`, `queued`, `retrying`; settled: those of `SETTLED`."""
     attempts: int = 0
     provider: str | None = None
     provider_id: str | None = None
@@ -144,6 +148,10 @@ class Message(Model):
     updated_at: datetime
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
+    held_until: datetime | None = None
+    """When the window opens that it waits for; None: it is not held."""
+    held_by: str | None = None
+    """The id of that window."""
     timeline: tuple[Attempt, ...] = ()
     """Where one message was asked for by its id."""
 
@@ -178,6 +186,7 @@ class Counts(Model):
     """How many of a request's messages stand where."""
 
     scheduled: int = 0
+    held: int = 0
     queued: int = 0
     retrying: int = 0
     cancelled: int = 0
@@ -190,7 +199,7 @@ class Counts(Model):
     @property
     def open(self) -> int:
         """Messages that are not settled yet."""
-        return self.scheduled + self.queued + self.retrying
+        return self.scheduled + self.held + self.queued + self.retrying
 
 
 class Request(Model):
@@ -216,6 +225,10 @@ class Request(Model):
     created_at: datetime
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
+    held_until: datetime | None = None
+    """When the window opens that it waits for; None: it is not held."""
+    held_by: str | None = None
+    """The id of that window."""
 
     @property
     def is_settled(self) -> bool:
@@ -237,6 +250,10 @@ class Suppression(Model):
     created_at: datetime
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
+    held_until: datetime | None = None
+    """When the window opens that it waits for; None: it is not held."""
+    held_by: str | None = None
+    """The id of that window."""
 
 
 class Group(Model):

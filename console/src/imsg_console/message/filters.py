@@ -9,8 +9,19 @@ from zoneinfo import ZoneInfo
 
 from imsg_channels import METHODS
 
-STATUSES = ("scheduled", "queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain", "cancelled")
-UNSETTLED = frozenset({"scheduled", "queued", "retrying"})
+STATUSES = (
+    "scheduled",
+    "held",
+    "queued",
+    "retrying",
+    "sent",
+    "delivered",
+    "failed",
+    "expired",
+    "uncertain",
+    "cancelled",
+)
+UNSETTLED = frozenset({"scheduled", "held", "queued", "retrying"})
 RESENDABLE = frozenset({"failed", "expired"})
 """Statuses that POST /api/v2/resend resends without `uncertain`."""
 

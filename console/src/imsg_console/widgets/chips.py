@@ -12,6 +12,7 @@ from imsg_console.widgets.elements import attrs, element, icon
 
 STATUSES: Mapping[str, tuple[str, str]] = {
     "scheduled": ("event", "calm"),
+    "held": ("bedtime", "calm"),
     "queued": ("schedule", "calm"),
     "retrying": ("autorenew", "warn"),
     "uncertain": ("help", "warn"),

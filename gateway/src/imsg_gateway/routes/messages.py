@@ -21,6 +21,7 @@ from imsg_web.schemas import describe_refusals
 FIELDS = (
     "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
 )  # fmt: skip
+TIMES = ("no_offset", "too_far", "in_past")
 LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up", "quota_used_up", "recipient_cap")
 ACCEPTING = (
     "country_not_allowed",
@@ -32,7 +33,7 @@ ACCEPTING = (
     "broker_blocked",
     "outcome_unknown",
 )
-SENDING = ("missing", *FIELDS, "no_offset", "too_far", "in_past", *LIMITS, "too_many_tries", *ACCEPTING)
+SENDING = ("missing", *FIELDS, *TIMES, *LIMITS, "too_many_tries", *ACCEPTING)
 RESENDING = (
     "not_found", "nothing_to_resend", "already_resent", "not_a_test", "content_erased", "redacted", *LIMITS, *ACCEPTING,
 )  # fmt: skip
@@ -82,7 +83,7 @@ async def send_message(request: ClientRequest, body: MessageRequest) -> Response
 @sending.post(
     "/messages/check",
     response_model=CheckAnswer,
-    responses=describe_refusals("missing", *FIELDS, "too_many_tries", "may_not_send_codes", "no_provider"),
+    responses=describe_refusals("missing", *FIELDS, *TIMES, "too_many_tries", "may_not_send_codes", "no_provider"),
 )
 async def check_message(request: ClientRequest, body: MessageRequest) -> Response:
     """See what a send would meet; sends and counts nothing."""

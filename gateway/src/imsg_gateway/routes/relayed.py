@@ -68,6 +68,10 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
         "PUT /quotas": Right(None, ADMINISTRATORS),
         "GET /caps": Right(None, READERS),
         "PUT /caps": Right(None, ADMINISTRATORS),
+        "GET /windows": Right(None, READERS),
+        "PUT /windows": Right(None, ADMINISTRATORS),
+        "GET /holidays": Right(None, READERS),
+        "PUT /holidays": Right(None, ADMINISTRATORS),
     },
     "history": {
         "GET /messages": Right("query"),
@@ -101,6 +105,7 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
     },
     "scheduler": {
         "PATCH /requests/{id}": Right(SEND_BY_ANY, SENDERS),
+        "POST /requests/release": Right(None, OPERATORS),
         "POST /requests/{id}/release": Right(None, OPERATORS),
     },
     "callbacks": {

@@ -192,6 +192,9 @@ THRESHOLDS = "imsg:thresholds"
 CAPS = "imsg:caps"
 """The rows of the caps, which auth writes for gateways and senders."""
 
+WINDOWS = "imsg:windows"
+"""JSON of the windows and holidays (`imsg_limits.windows.Calendar`), which auth writes for gateways and scheduler."""
+
 
 def capped_key(method: str, digest: str) -> str:
     """Return the sorted set of the messages of a day to an address: senders write it, the gateway reads it."""

@@ -116,9 +116,13 @@ class Job(Wire):
     due_at: datetime | None = Field(default=None, exclude_if=_is_none)
     """When it is to be sent, where the client names a time; until then scheduler keeps the job."""
     moves: int = Field(default=0, exclude_if=operator.not_)
-    """How often the client changed `due_at`."""
+    """How often `due_at` or `held_until` was changed."""
+    held_until: datetime | None = Field(default=None, exclude_if=_is_none)
+    """When the window opens that it waits for; until then scheduler keeps the job."""
+    held_by: str | None = Field(default=None, exclude_if=_is_none)
+    """The id of that window."""
     released_at: datetime | None = Field(default=None, exclude_if=_is_none)
-    """When scheduler handed a scheduled job to its channel."""
+    """When scheduler handed a scheduled or held job to its channel."""
     expires_at: datetime
     extended_s: int = 0
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
@@ -154,7 +158,12 @@ class Job(Wire):
     @property
     def is_scheduled(self) -> bool:
         """Whether scheduler keeps it: it has a time, and was not released yet."""
-        return self.due_at is not None and self.released_at is None
+        return self.waits_until is not None and self.released_at is None
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """Until when scheduler keeps it."""
+        return self.held_until or self.due_at
 
     @property
     def queued_at(self) -> datetime:
@@ -171,6 +180,8 @@ class Status(StrEnum):
     """What `/api/query` says of a message."""
 
     SCHEDULED = "scheduled"
+    HELD = "held"
+    """It waits for a window (`imsg_limits.windows`)."""
     QUEUED = "queued"
     RETRYING = "retrying"
     CANCELLED = "cancelled"
@@ -183,6 +194,7 @@ class Status(StrEnum):
 
 RANKS: Mapping[Status, int] = {
     Status.SCHEDULED: 0,
+    Status.HELD: 0,  # of two of these the one with more moves is the newer one
     Status.QUEUED: 1,
     Status.RETRYING: 2,
     Status.CANCELLED: 3,
@@ -194,7 +206,7 @@ RANKS: Mapping[Status, int] = {
 }
 """History only climbs: a status replaces another only where its rank is higher."""
 
-OPEN = (Status.SCHEDULED, Status.QUEUED, Status.RETRYING)
+OPEN = (Status.SCHEDULED, Status.HELD, Status.QUEUED, Status.RETRYING)
 """Statuses of a message that waits."""
 
 SETTLED = frozenset(Status).difference(OPEN)

@@ -15,6 +15,18 @@ FRESH_CAPS = (
 )
 """The caps of a fresh installation, on SMS: category, scope, period, limit."""
 
+FRESH_WINDOW = {
+    "id": "sms_marketing",
+    "methods": ["sms"],
+    "categories": ["marketing"],
+    "zone": "Asia/Shanghai",
+    "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+    "from": "08:00",
+    "to": "21:00",
+    "holidays": "none",
+}
+"""The window of a fresh installation."""
+
 _NAME = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
@@ -96,6 +108,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("quotas", sa.JSON, nullable=False),
         sa.Column("caps", sa.JSON, nullable=False),
+        sa.Column("windows", sa.JSON, nullable=False),
+        sa.Column("holidays", sa.JSON, nullable=False),
     )
     caps = [
         {
@@ -108,7 +122,8 @@ def upgrade() -> None:
         }
         for category, scope, per, limit in FRESH_CAPS
     ]
-    op.bulk_insert(limits, [{"id": 1, "quotas": [], "caps": caps}])
+    first = {"id": 1, "quotas": [], "caps": caps, "windows": [FRESH_WINDOW], "holidays": {}}
+    op.bulk_insert(limits, [first])
     op.create_table(
         "changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),

@@ -20,7 +20,8 @@ PATH = "/api/v2/audit"
 
 ACTIONS = (
     "login", "login_failed", "logout", "logout_everywhere", "password", "register", "modify", "update", "delete",
-    "quotas", "caps", "prices", "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked",
+    "quotas", "caps", "windows", "holidays", "prices",
+    "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked",
     "provider_switched", "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed",
     "group_created", "group_changed", "group_deleted", "group_members_added", "group_members_removed",
     "tag_renewed", "tag_revoked",

@@ -4,6 +4,7 @@ from imsg_console.texts import Texts
 
 EVENTS = (
     "message.scheduled",
+    "message.held",
     "message.cancelled",
     "message.sent",
     "message.delivered",

@@ -11,7 +11,7 @@ from imsg_channels import METHODS
 KINDS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),
     "sent": ("sent",),
-    "waiting": ("scheduled", "queued", "retrying"),
+    "waiting": ("scheduled", "held", "queued", "retrying"),
     "uncertain": ("uncertain",),
     "failed": ("failed", "expired"),
 }

@@ -30,7 +30,18 @@ GIVE_UP = 15
 LATE = 90
 """Searches after which one that was sent just now is said to take long: history is behind, or away."""
 
-STATUSES = ("scheduled", "queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired", "cancelled")
+STATUSES = (
+    "scheduled",
+    "held",
+    "queued",
+    "retrying",
+    "sent",
+    "delivered",
+    "uncertain",
+    "failed",
+    "expired",
+    "cancelled",
+)
 """The order in which the counts are shown."""
 
 

@@ -52,6 +52,8 @@ def _create_requests() -> None:
         sa.Column("due_at", Moment),
         sa.Column("moves", sa.Integer, nullable=False),
         sa.Column("released_at", Moment),
+        sa.Column("held_until", Moment),
+        sa.Column("held_by", sa.Text),
         sa.Column("reference", sa.Text),
         sa.Column("user_id", RequestId),
         sa.Column("category", sa.Text, nullable=False),

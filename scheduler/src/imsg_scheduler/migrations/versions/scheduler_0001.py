@@ -15,6 +15,18 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(32), nullable=False),
         sa.Column("urgency", sa.SmallInteger, nullable=False),
         sa.Column("due_ms", sa.BigInteger, nullable=False),
+        sa.Column("method", sa.String(32), nullable=False),
+        sa.Column("category", sa.String(16), nullable=False),
+        sa.Column("held_by", sa.String(64)),
+        sa.Column("at_any_hour", sa.Boolean, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
     op.create_index("scheduled_due", "scheduled", ["urgency", "due_ms"])
+    is_held = sa.text("held_by IS NOT NULL")
+    op.create_index(
+        "scheduled_held",
+        "scheduled",
+        ["held_by", "method", "category", "due_ms"],
+        postgresql_where=is_held,
+        sqlite_where=is_held,
+    )

@@ -1,0 +1,237 @@
+"""Windows and holidays, changed by administrators, and the requests that they hold."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from imsg_channels import METHODS
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import empty, notice, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable, Table
+
+WINDOWS, HOLIDAYS, REQUESTS = "/api/v2/windows", "/api/v2/holidays", "/api/v2/requests"
+FIELDS = ("id", "methods", "categories", "zone", "days", "from", "to", "holidays")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+CATEGORIES = ("notice", "marketing")
+MOST = 64
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    windows = Windows(view)
+    windows.draw()
+    await windows.load()
+
+
+class Windows:
+    """The lists of the page."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        self._windows: Sequence[Row] = ()
+        self._days: Mapping[str, str] = {}
+        self._tags: dict[str, str] = {}
+
+    def draw(self) -> None:
+        """Draw everything but the rows."""
+        t = self._t
+        with page_head(t("layout.windows"), t("windows.lead")):
+            button(t("windows.add"), self._add, kind="main", symbol="add")
+        self._place = element("div", "stack")
+        with element("div", "spread"):
+            element("h2", "", t("windows.holidays"))
+            button(t("windows.add_day"), self._add_day, symbol="add")
+        self._days_place = element("div", "stack")
+        element("h2", "", t("windows.held"))
+        columns = [
+            Column("request", t("windows.request"), self._request, is_main=True),
+            Column("until", t("windows.until"), lambda row: self._view.times.full(row["held_until"])),
+            Column("by", t("windows.by"), lambda row: line(row["held_by"], MOST)),
+            Column("actions", t("windows.actions"), self._held_actions),
+        ]
+        self._held = PagedTable(
+            self._view,
+            t("windows.held"),
+            columns,
+            self._load_held,
+            key="id",
+            when_empty=lambda: empty(t("windows.none_held"), t("windows.none_held_text"), "bedtime"),
+            actions={"release": self._release},
+        )
+
+    async def load(self) -> None:
+        """Read and draw all lists."""
+        api, t = self._view.api, self._t
+        answer, days = await api.get(WINDOWS), await api.get(HOLIDAYS)
+        self._windows, self._days = answer["windows"], days["holidays"]
+        self._tags = {WINDOWS: answer["etag"], HOLIDAYS: days["etag"]}
+        self._place.clear()
+        with self._place:
+            for year in answer["unknown_years"]:
+                notice(t("windows.unknown_year", year=str(year)), "warn")
+            if self._windows:
+                columns = [
+                    Column("id", t("windows.id"), lambda row: line(row["id"], MOST), is_main=True),
+                    Column("what", t("windows.what"), self._what),
+                    Column("hours", t("windows.hours"), self._hours),
+                    Column("actions", t("windows.actions"), self._actions),
+                ]
+                actions = {"change": self._change, "release_all": self._release_all, "remove": self._remove}
+                Table(self._view, t("layout.windows"), columns, key="id", actions=actions).show(self._windows)
+            else:
+                empty(t("windows.empty_title"), t("windows.empty_text"), "bedtime")
+        self._days_place.clear()
+        with self._days_place:
+            if self._days:
+                day_columns = [
+                    Column("day", t("windows.day"), lambda row: row["day"], is_main=True),
+                    Column("kind", t("windows.kind"), lambda row: t(f"windows.kind_{row['kind']}")),
+                    Column("actions", t("windows.actions"), self._day_actions),
+                ]
+                rows = [{"day": day, "kind": kind} for day, kind in self._days.items()]
+                Table(
+                    self._view, t("windows.holidays"), day_columns, key="day", actions={"remove": self._remove_day}
+                ).show(rows)
+            else:
+                element("p", "muted", t("windows.no_corrections"))
+        await self._held.load()
+
+    async def _load_held(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        answer = await self._view.api.get(REQUESTS, state="held", cursor=cursor, limit=limit)
+        return [row for row in answer["requests"] if row["held_until"]], answer["next"]
+
+    def _what(self, row: Row) -> Cell:
+        t = self._t
+        names = [t(f"windows.category_{category}") for category in row["categories"]]
+        return [*(cells.method(t, method) for method in row["methods"]), cells.muted(t("windows.comma").join(names))]
+
+    def _hours(self, row: Row) -> Cell:
+        t = self._t
+        days = t("windows.comma").join(t(f"windows.{day}") for day in DAYS if day in row["days"])
+        next_day = t("windows.next_day") if row["to"] <= row["from"] else ""
+        holidays = [cells.muted(t("windows.without_holidays"))] if row["holidays"] == "cn" else []
+        hours = line(f"{row['from']}–{next_day}{row['to']} {row['zone']}", MOST)
+        every_day = t("windows.every_day") if set(row["days"]) == set(DAYS) else days
+        return [cells.text(hours), cells.muted(every_day), *holidays]
+
+    def _request(self, row: Row) -> Cell:
+        shown = line(row["subject"] or row["reference"] or row["to"] or row["id"], MOST)
+        count = self._t("windows.recipients", count=row["recipients"])
+        return [
+            cells.link(shown, f"/messages?id={row['id']}"),
+            cells.method(self._t, row["method"]),
+            cells.muted(count),
+        ]
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, line(row["id"], MOST)
+        return [
+            cells.button(action, t(f"windows.{action}"), t(f"windows.{action}_of", name=name), icon=icon, kind="quiet")
+            for action, icon in (("change", "edit"), ("release_all", "send"), ("remove", "delete"))
+        ]
+
+    def _held_actions(self, row: Row) -> Cell:
+        name = self._t("windows.release_of", name=line(row["subject"] or row["id"], MOST))
+        return cells.button("release", self._t("windows.release"), name, icon="send", kind="quiet")
+
+    def _day_actions(self, row: Row) -> Cell:
+        name = self._t("windows.remove_of", name=row["day"])
+        return cells.button("remove", self._t("windows.remove"), name, icon="delete", kind="quiet")
+
+    async def _add(self) -> None:
+        await self._ask({"id": "", "methods": ["sms"], "categories": ["marketing"], "zone": self._view.timezone,
+                         "days": list(DAYS), "from": "08:00", "to": "21:00", "holidays": "none"}, None)  # fmt: skip
+
+    async def _change(self, row: Row) -> None:
+        await self._ask(row, row["id"])
+
+    async def _ask(self, row: Mapping[str, Any], known: str | None) -> None:
+        t = self._t
+
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            given = form.read()
+            window = {**given, **{name: given[name].strip() for name in ("id", "zone", "from", "to")}}
+            others = [{name: one[name] for name in FIELDS} for one in self._windows if one["id"] != known]
+            return await self._put(WINDOWS, {"windows": [*others, window]})
+
+        days = {day: t(f"windows.{day}") for day in DAYS}
+        fields = [
+            Field("id", t("windows.id"), row["id"], hint=t("windows.id_hint"), most=64, check=self._require),
+            Field("methods", t("windows.methods"), row["methods"], "choices", empty=t("windows.missing_choice"),
+                  options={name: method_name(t, name) for name in METHODS}),
+            Field("categories", t("windows.categories"), row["categories"], "choices",
+                  empty=t("windows.missing_choice"),
+                  options={name: t(f"windows.category_{name}") for name in CATEGORIES}),
+            Field("days", t("windows.days"), row["days"], "choices", options=days, empty=t("windows.missing_choice")),
+            Field("from", t("windows.from"), row["from"], most=5, check=self._require),
+            Field("to", t("windows.to"), row["to"], hint=t("windows.to_hint"), most=5, check=self._require),
+            Field("zone", t("windows.zone"), row["zone"], most=64, check=self._require),
+            Field("holidays", t("windows.holidays_field"), row["holidays"], "choice",
+                  options={"none": t("windows.holidays_none"), "cn": t("windows.holidays_cn")}),
+        ]  # fmt: skip
+        title = t("windows.change_title") if known else t("windows.add_title")
+        if await ask_form(self._view, title, fields, t("windows.save"), save, text=t("windows.add_text")):
+            await self._done()
+
+    async def _add_day(self) -> None:
+        t = self._t
+        kinds = {kind: t(f"windows.kind_{kind}") for kind in ("holiday", "workday")}
+
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            given = form.read()
+            return await self._put(HOLIDAYS, {"holidays": {**self._days, given["day"]: given["kind"]}})
+
+        fields = [
+            Field("day", t("windows.day"), date.today().isoformat(), "date", check=self._require),  # noqa: DTZ011  a first guess
+            Field("kind", t("windows.kind"), "holiday", "choice", options=kinds),
+        ]
+        if await ask_form(self._view, t("windows.day_title"), fields, t("windows.save"), save):
+            await self._done()
+
+    async def _remove(self, row: Row) -> None:
+        t, name = self._t, line(row["id"], MOST)
+        title, text = t("windows.remove_title", name=name), t("windows.remove_text")
+        if await confirm(self._view, title, text, t("windows.remove")):
+            left = [{field: one[field] for field in FIELDS} for one in self._windows if one["id"] != row["id"]]
+            await self._put(WINDOWS, {"windows": left})
+            await self._done()
+
+    async def _remove_day(self, row: Row) -> None:
+        left = {day: kind for day, kind in self._days.items() if day != row["day"]}
+        await self._put(HOLIDAYS, {"holidays": left})
+        await self._done()
+
+    async def _release(self, row: Row) -> None:
+        await self._view.api.call("POST", f"{REQUESTS}/{row['id']}/release", {})
+        await self._done()
+
+    async def _release_all(self, row: Row) -> None:
+        t, name = self._t, line(row["id"], MOST)
+        title, text = t("windows.release_title", name=name), t("windows.release_text")
+        if await confirm(self._view, title, text, t("windows.release_all")):
+            answer = await self._view.api.call("POST", f"{REQUESTS}/release", {"held_by": row["id"]})
+            toast(t("windows.released", count=answer["released"]))
+            await self.load()
+
+    async def _put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a list, unless somebody changed it since it was shown. Raises ApiError, SessionOver."""
+        return await self._view.api.call("PUT", path, body, headers={"if-match": self._tags[path]})
+
+    async def _done(self) -> None:
+        toast(self._t("windows.done"))
+        await self.load()
+
+    def _require(self, text: str) -> str:
+        return "" if text.strip() else self._t("windows.missing")
+
+
+PAGE = Page("/windows", "windows", Group.ADMIN, show, icon="bedtime")

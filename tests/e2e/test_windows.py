@@ -1,0 +1,85 @@
+"""Windows through all of iMSG: held at night, shown with why, and sent when the window opens or an operator says so."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from imsg_testing.deployment import Deployment
+from imsg_testing.waiting import wait
+
+ALL_DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def replace_windows(deployment: Deployment, *windows: dict[str, Any]) -> None:
+    """Replace the windows, whatever they were."""
+    body = {"token": deployment.token(), "windows": list(windows)}
+    answer = deployment.client.request("PUT", "/api/v2/windows", json=body, headers={"if-match": "*"}).json()
+    assert answer["errorCode"] == 0, answer
+
+
+def closed_now(name: str) -> dict[str, Any]:
+    """Describe a window of marketing by mail that opens in two hours."""
+    since = datetime.now(UTC) + timedelta(hours=2)
+    hours = {"from": f"{since:%H:%M}", "to": f"{since + timedelta(hours=1):%H:%M}"}
+    return {"id": name, "methods": ["smtp"], "categories": ["marketing"], "zone": "UTC", "days": ALL_DAYS, **hours}
+
+
+def send(deployment: Deployment, to: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+    """Send marketing by mail; return the answer."""
+    content = {"subject": "a sale", "text": "您好"}
+    body = {"token": deployment.token(), "to": to, "method": "smtp", "content": content, "category": "marketing"}
+    answer = deployment.call("POST", "/api/v2/messages", {**body, **fields})
+    assert answer["errorCode"] == 0, answer
+    return answer
+
+
+def send_until_held(deployment: Deployment, to: str) -> dict[str, Any]:
+    """Send until the gateway has read the windows; return the answer of what is held."""
+    answers: list[dict[str, Any]] = []
+
+    def is_held() -> bool:
+        answers.append(send(deployment, to))
+        return "held_by" in answers[-1]
+
+    wait(is_held, 60)
+    return answers[-1]
+
+
+def show(deployment: Deployment, request: str) -> dict[str, Any]:
+    """Show a request at a glance."""
+    return deployment.call("GET", f"/api/v2/requests/{request}", token=deployment.token())
+
+
+def test_marketing_waits_for_its_window_and_goes_when_an_operator_or_another_window_lets_it(
+    deployment: Deployment,
+) -> None:
+    replace_windows(deployment, closed_now("evening"))
+    try:
+        first, second = (send_until_held(deployment, f"held{n}@example.com") for n in range(2))
+        wait(lambda: show(deployment, second["id"]).get("state") == "held", 60)
+        shown = show(deployment, first["id"])
+        assert (shown["held_by"], shown["counts"]["held"]) == ("evening", 1)
+        assert datetime.fromisoformat(shown["held_until"]) == datetime.fromisoformat(first["held_until"])
+        listed = deployment.call("GET", "/api/v2/requests", token=deployment.token(), state="held")
+        assert {first["id"], second["id"]} <= {request["id"] for request in listed["requests"]}
+        assert deployment.messages(first["id"])[0]["status"] == "queued"
+        user = deployment.new_user_token()
+        refused = deployment.call("POST", "/api/v2/requests/release", {"token": user, "held_by": "evening"})
+        assert refused["reason"] == "no_right"
+        move = {"token": deployment.token(), "send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+        assert deployment.call("PATCH", f"/api/v2/requests/{first['id']}", move)["reason"] == "already_due"
+
+        path = f"/api/v2/requests/{first['id']}/release"
+        assert deployment.call("POST", path, {"token": deployment.token()})["errorCode"] == 0
+        assert deployment.wait_settled(first["id"])[0]["status"] == "sent"
+        assert show(deployment, second["id"])["state"] == "held"
+
+        release = {"token": deployment.token(), "held_by": "evening"}
+        assert deployment.call("POST", "/api/v2/requests/release", release)["released"] >= 1
+        assert deployment.wait_settled(second["id"])[0]["status"] == "sent"
+        assert deployment.call("POST", "/api/v2/requests/release", release)["released"] == 0
+
+        third = send_until_held(deployment, "held3@example.com")
+        replace_windows(deployment)
+        assert deployment.wait_settled(third["id"])[0]["status"] == "sent"
+    finally:
+        replace_windows(deployment)
