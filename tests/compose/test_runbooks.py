@@ -1,4 +1,4 @@
-"""The troubleshooting page with containers: the first command of every entry works as written."""
+"""Runbooks and the troubleshooting page with containers: their commands work as written."""
 
 import re
 import subprocess
@@ -17,16 +17,23 @@ WORDS = ("imsg ", "docker ", "make ", "df ", "date ")
 """How a command of the manual begins."""
 
 
-def read_runbooks() -> dict[str, str]:
-    """Return the title of each entry → its first command."""
+def read_commands() -> dict[str, str]:
+    """Return the title of each entry of the manual → its first command; each runbook → the commands of its block."""
     page = (ROOT / "docs/operations.md").read_text()
     (section,) = re.findall(r"^## Troubleshooting\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
     entries = re.findall(r"^\*\*(.+?)\*\*(.*)$", section, re.MULTILINE)
     commands = {title: re.findall(r"`([^`]+)`", text) for title, text in entries}
-    return {title: next((one for one in found if one.startswith(WORDS)), "") for title, found in commands.items()}
+    first = {title: next((one for one in found if one.startswith(WORDS)), "") for title, found in commands.items()}
+    runbooks = {
+        path.stem: re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)[0]
+        for path in sorted((ROOT / "docs/runbooks").glob("Imsg*[a-z].md"))
+        if ".zh" not in path.name
+    }
+    # There is no terminal here.
+    return first | {name: text.replace("run --rm cli", "run --rm -T cli") for name, text in runbooks.items()}
 
 
-RUNBOOKS = read_runbooks()
+RUNBOOKS = read_commands()
 
 CHECK = ("providers", "check")
 
@@ -56,10 +63,8 @@ def test_every_entry_has_a_first_command() -> None:
 
 
 @pytest.mark.parametrize("title", RUNBOOKS)
-def test_the_first_command_of_an_entry_works_with_the_containers(
-    containers: Containers, imsg: Path, title: str
-) -> None:
-    containers.run("sh", "-c", f'PATH="{imsg.parent}:$PATH"; {RUNBOOKS[title]}')
+def test_the_commands_of_an_entry_work_with_the_containers(containers: Containers, imsg: Path, title: str) -> None:
+    containers.run("sh", "-ec", f'PATH="{imsg.parent}:$PATH"; {RUNBOOKS[title]}')
 
 
 def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, imsg: Path) -> None:
