@@ -83,6 +83,16 @@ def test_every_alert_fires_and_stays_silent_when_all_is_well() -> None:
     run("promtool", "test", "rules", str(PLAYED))
 
 
+def test_alertmanager_inhibits_alerts_that_there_are() -> None:
+    config = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
+    matchers = [one for rule in config["inhibit_rules"] for side in rule.values() for one in side]
+    patterns = [matcher.partition("=")[2].lstrip("~ ") for matcher in matchers]
+    alerts = [rule["alert"] for rule in rules()]
+
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, alert) for alert in alerts)] == []
+    assert {config["route"]["receiver"]} == {receiver["name"] for receiver in config["receivers"]}
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["scrape.yml", "kubernetes.yml"])
 def test_promtool_takes_what_scrapes_and_it_names_the_service(name: str) -> None:

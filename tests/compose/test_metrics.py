@@ -1,4 +1,4 @@
-"""Prometheus as deploy/metrics.yml starts it sees every service, and no alert fires."""
+"""Prometheus as COMPOSE_PROFILES=monitoring starts it sees every service, and no alert fires."""
 
 import shutil
 import subprocess
@@ -61,7 +61,7 @@ def prometheus(containers: Containers, image: str) -> Iterator[httpx.Client]:
     port = reserve_port()
     settings = {"PROMETHEUS_IMAGE": image, "PROMETHEUS_BIND": f"127.0.0.1:{port}"}
     with (
-        containers.beside("deploy/metrics.yml", settings, "prometheus"),
+        containers.beside(settings, "prometheus"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30) as client,
     ):
         yield client

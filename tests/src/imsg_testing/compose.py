@@ -64,17 +64,16 @@ class Containers:
             yield
 
     @contextmanager
-    def beside(self, file: str, settings: Mapping[str, str], service: str) -> Iterator[None]:
-        """Run a service of another compose file, with a volume of its name."""
-        more = {"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}
-        self._environment |= more
+    def beside(self, settings: Mapping[str, str], service: str) -> Iterator[None]:
+        """Run a service of another profile, with a volume of its name."""
+        self._environment |= settings
         try:
             self.compose("up", "--detach", "--wait", "--no-build", "--no-deps", service)
             yield
         finally:
             self.compose("rm", "--stop", "--force", service)
             self.run("docker", "volume", "rm", f"{self._environment['COMPOSE_PROJECT_NAME']}_{service}")
-            for name in more:
+            for name in settings:
                 del self._environment[name]
 
     @contextmanager
