@@ -75,6 +75,21 @@ def test_each_row_says_what_is_wrong_with_it() -> None:
     assert [line.username for line in read.good] == ["ben"]
 
 
+def test_the_preview_knows_what_the_api_would_refuse() -> None:
+    rows = ("用户名,手机,邮箱,每小时次数", "甲,１３８ ００１３-８０００,a＠x.cn,５", "乙,13800138000,b@@x.cn,",
+            "丙,1380013,,", "13900139000,,,")  # fmt: skip
+    read = parse(ZH, "\n".join(rows))
+
+    assert [dict(line.fields) for line in read.good] == [
+        {"username": "甲", "phone": "13800138000", "email": "a@x.cn", "per_hour": 5}
+    ]
+    assert [line.problems for line in read.bad] == [
+        ("与第 2 行重复：手机。", "邮箱“b@@x.cn”不正确。"),
+        ("手机“1380013”不正确。",),
+        (ZH("users.line_bad_username"),),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

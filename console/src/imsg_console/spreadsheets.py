@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
+from imsg_channels.spec import Address
 from imsg_console import workbooks
 from imsg_console.readers import UnreadableError
 from imsg_console.workbooks import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Sheet, is_workbook
@@ -125,6 +126,14 @@ def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[
     held = islice(((at, row) for at, row in enumerate(rows) if any(map(str.strip, row))), HEADED_WITHIN)
     best = max(((count_known(row), -at) for at, row in held), default=(0, 0))
     return -best[1] if best[0] else None
+
+
+def read_address(address: Address, text: str) -> str | None:
+    """Return the address that a cell holds, also a misspelt one, as the API takes it; None where it holds none."""
+    if address.parse(text) is not None:
+        return text
+    spelling = address.find_spelling(text)
+    return spelling.wanted if spelling else None
 
 
 def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

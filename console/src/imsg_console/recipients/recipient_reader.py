@@ -59,14 +59,19 @@ def read(text: str, method: str) -> Reading:
 
     Lines with tabs come from a spreadsheet, a row a line: every address of a row is a recipient, and the other texts of
     the row are its label. The same holds where nearly every line has one address and something beside it. Other texts
-    are lists, where a text that is no address may be a username.
+    are lists, where a text that is no address may be a username. Blanks part those where nothing else parts the text.
     """
+    text = _QUOTED_CELL.sub(_unquote, text)
     lines = [line for line in text.splitlines() if line.strip()]
     if _has_columns(lines):
         rows = [_read_row(line.split("\t"), method) for line in lines]
         return _read_people(rows, method) if any(row.addresses for row in rows) else _read_list(rows, method)
     rows = [_read_row([line], method) for line in lines]
-    return _read_people(rows, method) if _is_line_each(rows) else _read_list(rows, method)
+    if _is_line_each(rows):
+        return _read_people(rows, method)
+    if len(rows) == 1 and not _PARTED.search(lines[0]):
+        rows = [_cut_names(rows[0])]
+    return _read_list(rows, method)
 
 
 def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -> Reading:
@@ -180,6 +185,23 @@ class _Row:
     @property
     def text(self) -> str:
         return _join(self.cells)
+
+
+_PARTED = re.compile('[,;，；、|"]')
+_QUOTED_CELL = re.compile(r'(?<![^\t\n])"((?:[^"]|"")*+)"(?=[\t\r\n]|$)')
+"""A cell in quotes, as spreadsheets copy one with line breaks or tabs."""
+
+
+def _unquote(cell: re.Match[str]) -> str:
+    return " ".join(cell[1].replace('""', '"').split()) if re.search(r"[\t\r\n]", cell[1]) else cell[0]
+
+
+def _cut_names(row: _Row) -> _Row:
+    """Cut texts that are no addresses at their blanks."""
+    tokens = (
+        replace(one, text=word) for one in row.tokens for word in ([one.text] if one.is_intended else one.text.split())
+    )
+    return replace(row, tokens=tuple(tokens))
 
 
 def _has_columns(lines: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ Cell = str | Piece | Sequence[Piece | Sequence[Piece]] | None
 """A piece, or the lines of the cell, each a piece or several side by side."""
 
 
-ADDRESS = re.compile(r"\S+@\S+|\+?\d{5,20}")
+ADDRESS = re.compile(r"[^\s@]+@[^\s@]+|\+?\d{5,20}")
 """What is never broken in the middle: only before its `@`."""
 
 BEFORE_AT = re.compile("(?=@)")

@@ -6,7 +6,7 @@ from typing import Any
 
 from imsg_channels import BY_NAME, METHODS
 from imsg_console.sanitize import line
-from imsg_console.spreadsheets import find_heading
+from imsg_console.spreadsheets import find_heading, read_address
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.chips import method_name
 
@@ -81,10 +81,10 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> S
         fields = _read_fields(t, values, method, reason)
         if isinstance(fields, str):
             sheet.problems.append((number, line(address, 80), fields))
-        elif BY_NAME[fields["method"]].address.parse(address) is None:
+        elif (found := read_address(BY_NAME[fields["method"]].address, address)) is None:
             sheet.problems.append((number, line(address, 80), t("suppressions.no_address")))
         else:
-            sheet.rows.append((fields, address))
+            sheet.rows.append((fields, found))
     return sheet
 
 

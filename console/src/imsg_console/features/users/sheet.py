@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from imsg_channels import CHANNELS, CONTACTS
+from imsg_channels.spec import Address
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
-from imsg_console.spreadsheets import find_heading
+from imsg_console.spreadsheets import find_heading, read_address
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
@@ -58,6 +60,11 @@ ROLES: Mapping[str, str] = {
     "auditor": "auditor",
     "审计员": "auditor",
 }
+ADDRESSES: Mapping[str, Address] = {
+    channel.contact: channel.address for channel in CHANNELS if channel.contact is not None
+}
+"""Contact → what an address of it is."""
+
 YES = frozenset({"yes", "y", "true", "1", "on", "是", "可", "启用", "可以", "正常"})
 NO = frozenset({"no", "n", "false", "0", "off", "否", "不", "停用", "禁用", "不可以"})
 NO_LIMIT = frozenset({"none", "unlimited", "no limit", "不限", "无", "无限"})
@@ -117,7 +124,7 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
         return UserSheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
     if len(rows) == 1:
         return UserSheet(problem=t("users.sheet_only_heading"))
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, str | None], int] = {}
     lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
     headings = zip(rows[0][1], columns, strict=True)
     ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
@@ -166,7 +173,9 @@ def _strip(heading: str) -> str:
     return "".join(sign for sign in plain[:cut] if sign not in "-_" and not sign.isspace()).strip("*:")
 
 
-def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:
+def _line(
+    t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[tuple[str, str | None], int]
+) -> Line:
     texts = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
     fields: dict[str, Any] = {}
     problems: list[str] = []
@@ -176,6 +185,8 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         value, problem = _read(t, name, text)
         if problem:
             problems.append(problem)
+        elif name in CONTACTS and (same := seen.setdefault((name, ADDRESSES[name].parse(value)), number)) != number:
+            problems.append(t("users.line_contact_twice", name=t(f"users.{name}"), n=same))
         else:
             fields[name] = value
     username = texts.get("username", "")
@@ -183,10 +194,10 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         problems.insert(0, t("users.line_no_username"))
     elif len(username) > MOST_NAME:
         problems.insert(0, t("users.line_long_username", n=MOST_NAME))
-    elif username in seen:
-        problems.insert(0, t("users.line_twice", n=seen[username]))
-    else:
-        seen[username] = number
+    elif ":" in username or "/" in username or any(read_address(one, username) for one in ADDRESSES.values()):
+        problems.insert(0, t("users.line_bad_username"))
+    elif (same := seen.setdefault(("username", username), number)) != number:
+        problems.insert(0, t("users.line_twice", n=same))
     return Line(number, {**fields, "username": username}, tuple(problems))
 
 
@@ -202,20 +213,21 @@ def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
     if name in LIMITS:
         if name == "recipients_per_day" and text.lower() in NO_LIMIT:
             return None, ""
-        plain = text.replace(",", "").replace("，", "").removesuffix(".0")
+        plain = unicodedata.normalize("NFKC", text).replace(",", "").removesuffix(".0")
         is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST)) and int(plain) <= MOST
         return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
-    if name == "phone":
-        return _phone(t, text)
+    if name in CONTACTS:
+        return _contact(t, name, text)
     is_wrong = name == "password" and not LEAST_PASSWORD <= len(text) <= MOST_PASSWORD
     return text, t("users.line_password", least=LEAST_PASSWORD, most=MOST_PASSWORD) if is_wrong else ""
 
 
-def _phone(t: Texts, text: str) -> tuple[Any, str]:
-    """Read a phone number. One that a spreadsheet wrote as 8.6E+12 has lost its digits."""
-    if "E+" in text.upper():
+def _contact(t: Texts, name: str, text: str) -> tuple[Any, str]:
+    """Read an address, also one in full-width letters or with blanks. A number as 8.6E+12 has lost its digits."""
+    if name == "phone" and "E+" in text.upper():
         return None, t("users.line_phone_lost", text=text[:40])
-    return "".join(letter for letter in text.removesuffix(".0") if letter not in " -()（）\u00a0"), ""
+    found = read_address(ADDRESSES[name], text.removesuffix(".0") if name == "phone" else text)
+    return found, "" if found else t("users.line_contact", name=t(f"users.{name}"), text=text[:40])
 
 
 def _cell(cell: str) -> str:
