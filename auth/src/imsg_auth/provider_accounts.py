@@ -125,7 +125,7 @@ class ProviderAccounts:
             found += [
                 _show_own(method, account, by_name.get((method, account.name)))
                 for account in channel.settings
-                if account.name not in names
+                if account.name not in names and not (account.simulated and own)  # the sandbox gives way
             ]
             found += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
         return found

@@ -11,6 +11,7 @@ from imsg_console.features.messages import message_page, mine_page
 from imsg_console.features.messages import page as messages
 from imsg_console.features.overview import page as overview
 from imsg_console.features.prices import page as prices
+from imsg_console.features.providers import page as providers
 from imsg_console.features.replies import page as replies
 from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
@@ -27,6 +28,7 @@ PAGES: tuple[Page, ...] = (
     messages.PAGE,
     message_page.PAGE,
     channels.PAGE,
+    providers.PAGE,
     followers.PAGE,
     suppressions.PAGE,
     audit.PAGE,

@@ -11,8 +11,8 @@ from imsg_limits.quota import ALL_SENDERS
 from imsg_runtime.redis import Redis
 from imsg_web.responses import refuse_value
 
-FRESH_S = 5.0
-"""Names change when a sender is configured anew: a send may go by what was right seconds ago."""
+FRESH_S = 1.0
+"""Names change when a provider is set up: a send may go by what was right a second ago."""
 
 LABELS: Mapping[str, BilingualText] = {
     "sender": BilingualText("发件人", "sender"),

@@ -17,7 +17,7 @@ from imsg_web.responses import ApiResponse, ok
 
 log = logger(__name__)
 
-FRESH_S = 5.0
+FRESH_S = 1.0
 """Templates change when a sender is configured anew: a send may go by what was right seconds ago."""
 
 UNSHOWN = {"least", "kinds"}

@@ -197,25 +197,25 @@ class MailServerSettings(BaseModel):
     connections: Annotated[
         int,
         Field(ge=1, le=100),
-        FormField("连接数", "Connections", "同时打开多少个到该服务器的连接。"),
+        FormField("连接数", "Connections", "同时打开多少个到该服务器的连接。", rare=True),
     ] = 8
     """How many connections to the server are open at once."""
     weight: Annotated[int, Field(ge=0, le=1_000)] = 1
     """The server's share of the mail. 0: only where the others are unavailable."""
     sender_domains: Annotated[
         DomainList,
-        FormField("发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。"),
+        FormField("发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。", rare=True),
     ] = ""
     """The server takes mail from these domains alone. Empty: from all."""
     recipient_domains: Annotated[
         DomainList,
-        FormField("收件域名", "Recipient domains", "该服务器只发送收件人属于这些域名的邮件。留空：不限。"),
+        FormField("收件域名", "Recipient domains", "该服务器只发送收件人属于这些域名的邮件。留空：不限。", rare=True),
     ] = ""
     """The server takes mail to these domains alone. Empty: to all."""
     categories: Annotated[
         str,
         AfterValidator(check_categories),
-        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。"),
+        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。", rare=True),
     ] = ""
     """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None

@@ -194,6 +194,7 @@ def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
                 choices=list(field.choices),
                 secret=field.secret,
                 required=field.required,
+                rare=field.rare,
                 default=field.default,
             )
             for field in kind.fields

@@ -95,6 +95,7 @@ class KindFieldShape(AnswerPart):
     choices: list[str]
     secret: bool
     required: bool
+    rare: Annotated[bool, Field(description="Whether few need it.")]
     default: Any
 
 

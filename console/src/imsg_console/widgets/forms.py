@@ -18,8 +18,11 @@ from imsg_console.widgets.notices import notice
 REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
 """Reason of a refusal → the field that it is about, where its sentence names none."""
 
-_NAMED = re.compile(r"^(?:参数 )?([a-z_]+)(?: (?=[^ -~])|(?= ))")
+_NAMED = re.compile(r"^(?:参数 )?([a-z_.]+)(?: (?=[^ -~])|(?= ))")
 """The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
+
+
+_DAYS = "stack-label max=9999-12-31"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ class Field:
     """As the API names it."""
     label: str
     value: Any = ""
-    kind: Literal["text", "lines", "date", "whole", "choice", "choices", "switch"] = "text"
+    kind: Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"] = "text"
     """`choices` gives a list of the options that are ticked; `whole` an int, or None where the field is empty; `date`
-    a day such as `2027-01-31`, or an empty text.
+    a day such as `2027-01-31`, or an empty text. A `secret` is not shown while it is typed.
     """
     hint: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -129,9 +132,9 @@ class Form:
         match one.kind:
             case "whole":
                 return whole_field(one.label, one.value, hint=one.hint, check=one.check)
-            case "date":
-                day = text_field(one.label, one.value, hint=one.hint, check=one.check, kind="date")
-                return day.props("stack-label max=9999-12-31")
+            case "secret" | "date":
+                kind, props = ("password", "autocomplete=new-password") if one.kind == "secret" else ("date", _DAYS)
+                return text_field(one.label, one.value, hint=one.hint, check=one.check, kind=kind).props(props)
             case "choice":
                 made = choice_field(one.label, one.options, one.value)
                 return attrs(made, hint=one.hint) if one.hint else made
@@ -158,6 +161,8 @@ class Form:
                 return read_whole(made)
             case "choices":
                 return [name for name, box in made.items() if box.value]
+            case "secret":
+                return str(made.value or "")
             case "text" | "lines" | "date":
                 return str(made.value or "").strip()
         return made.value

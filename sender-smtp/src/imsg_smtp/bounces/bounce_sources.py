@@ -49,7 +49,10 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
         from imsg_smtp.bounces.listener import Listener, RecipientCheck  # noqa: PLC0415  3 MiB
 
         listener = Listener(
-            sources.listener, RecipientCheck(sources.domains, bounces.knows), Ingester(bounces, "listener", counter)
+            sources.listener,
+            RecipientCheck(sources.domains, bounces.knows),
+            Ingester(bounces, "listener", counter),
+            replaces=sender.replaces,
         )
         await sender.stack.enter_async_context(listener.listening())
 

@@ -99,6 +99,8 @@ class Listener:
     settings: BounceListener
     recipients: RecipientCheck
     ingester: Ingester
+    replaces: bool = False
+    """Whether a set of providers that is retired still listens on the port."""
     sessions: set[BounceSession] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
@@ -108,11 +110,10 @@ class Listener:
         host, port = self.settings.host, self.settings.port
         loop = asyncio.get_running_loop()
         try:
+            if not self.replaces:  # with `reuse_port` another process that listens there would not be noticed
+                (await loop.create_server(asyncio.Protocol, host, port)).close()
             server = await loop.create_server(
-                lambda: _Admission(partial(self._accept, certificate)),
-                host,
-                port,
-                reuse_port=True,  # a changed set of providers opens it beside the old one
+                lambda: _Admission(partial(self._accept, certificate)), host, port, reuse_port=True
             )
         except OSError as error:
             raise StartError(

@@ -91,6 +91,8 @@ class KindField(BaseModel):
     choices: tuple[str, ...] = ()
     secret: bool = False
     required: bool = False
+    rare: bool = False
+    """Whether few need it: the form shows it behind the others."""
     default: Any = None
 
 

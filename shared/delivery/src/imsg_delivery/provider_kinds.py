@@ -33,6 +33,8 @@ class FormField:
     zh: str
     en: str
     help_zh: str
+    rare: bool = False
+    """Whether few need it: the form shows it behind the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _describe_field(name: str, info: FieldInfo) -> KindField:
         choices=choices,
         secret=_is_secret(info),
         required=info.is_required(),
+        rare=mark.rare,
         default=_dump(default),
     )
 

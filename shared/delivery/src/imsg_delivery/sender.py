@@ -55,12 +55,19 @@ class Sender:
     """What is open for one set of providers."""
 
     def __init__(
-        self, service: Service, settings: SenderSettings, connection: Redis, broker: Broker, instance: str
+        self,
+        service: Service,
+        settings: SenderSettings,
+        stores: tuple[Redis, Broker],
+        *,
+        instance: str,
+        replaces: bool,
     ) -> None:
         self.service = service
+        self.replaces = replaces
+        """Whether another set is open until this one has taken over."""
         self.settings = settings
-        self.redis = connection
-        self.broker = broker
+        self.redis, self.broker = stores
         self.metrics = CollectorRegistry()
         self.stack = AsyncExitStack()
         """Closes what the channel has opened, the latest first, and before Redis and the broker."""
@@ -241,7 +248,8 @@ class ProviderSets(Generic[Settings]):
         return True
 
     async def _open(self, settings: Settings) -> None:
-        sender = Sender(self._service, settings, self._redis, self._broker, self._instance)
+        stores, replaces = (self._redis, self._broker), self._current is not None
+        sender = Sender(self._service, settings, stores, instance=self._instance, replaces=replaces)
         try:
             api = await self._open_set(sender, settings)
         except BaseException:

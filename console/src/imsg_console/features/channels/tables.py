@@ -9,8 +9,8 @@ from imsg_console.client import make_url, path
 from imsg_console.explanations import explain_listed
 from imsg_console.features.channels.oldest import WAITING, Hours, Oldest, find_oldest
 from imsg_console.features.channels.pause import pause, resume
-from imsg_console.features.channels.test_message import ask_test_message
 from imsg_console.message.filters import write_local
+from imsg_console.message.test_message import ask_test_message
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import cells, chips

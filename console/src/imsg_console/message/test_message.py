@@ -34,7 +34,7 @@ def _mode(address: Address) -> str:
 INPUT_MODES = {channel.name: _mode(channel.address) for channel in CHANNELS}
 
 
-def ask_test_message(view: View, method: str, providers: Sequence[str]) -> None:
+def ask_test_message(view: View, method: str, providers: Sequence[str], chosen: str = "") -> None:
     """Open the dialog. A provider that is chosen sends a text of iMSG's; else the channel sends a person's own."""
     t, address = view.t, BY_NAME[method].address
     label = address.label.zh if t.language == "zh" else address.label.en
@@ -46,7 +46,8 @@ def ask_test_message(view: View, method: str, providers: Sequence[str]) -> None:
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
         words.props("outlined autogrow maxlength=500")
         named = {"": t("channels.test_any")} | {name: line(name, 64) for name in providers}
-        via = choice_field(t("channels.provider"), named, "", lambda: words.set_visibility(not via.value))
+        via = choice_field(t("channels.provider"), named, chosen, lambda: words.set_visibility(not via.value))
+        words.set_visibility(not chosen)
         attrs(via, hint=t("channels.test_via_what"))
         result = attrs(element("div"), aria_live="polite")
         with element("div", "actions"):

@@ -1,0 +1,1 @@
+"""Providers: set up, checked, tried, changed and restored by administrators."""

@@ -1,0 +1,159 @@
+"""The forms that set up and change a provider, as its kind describes them; each is checked before it is kept."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from imsg_console.client import path
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.forms import Field, Form, Part, ask_form
+from imsg_console.widgets.notices import toast
+
+Kind = Mapping[str, Any]
+Refresh = Callable[[], Awaitable[None]]
+
+PREFIX = "settings."
+"""The API names a field of the settings so."""
+
+SKIP = "skip_check"
+
+
+async def load_kinds(view: View) -> Sequence[Kind]:
+    """Return the kinds of providers that can be set up."""
+    kinds: Sequence[Kind] = (await view.api.get("/api/v2/providers/kinds"))["kinds"]
+    return kinds
+
+
+async def add(view: View, refresh: Refresh) -> None:
+    """Ask which provider it is, then for its account."""
+    t, kinds = view.t, await load_kinds(view)
+    choices: dict[str, tuple[Kind, Mapping[str, Any] | None]] = {}
+    options: dict[str, str] = {}
+    for kind in kinds:
+        for preset in (*kind["presets"], None):
+            key = f"{kind['method']}/{kind['kind']}/{preset['name'] if preset else ''}"
+            choices[key] = kind, preset
+            title = preset["title"] if preset else kind["title"] if not kind["presets"] else t("providers.other")
+            options[key] = f"{method_name(t, kind['method'])}：{title}" if t.language == "zh" else title
+    if not options:
+        toast(t("providers.none_to_add"), good=False)
+        return
+    chosen = Field("kind", t("providers.which"), next(iter(options)), "choice", options=options)
+
+    async def choose(asked: Form) -> Any:  # noqa: ANN401  the choice
+        return asked.read()["kind"]
+
+    key = await ask_form(
+        view, t("providers.add"), [chosen], t("layout.next_step"), choose, text=t("providers.which_text")
+    )
+    if key is None:
+        return
+    kind, preset = choices[key]
+    values = {} if preset is None else preset["settings"]
+    name = (preset or kind)["name" if preset else "kind"]
+    named = Field("name", t("providers.name"), name, hint=t("providers.name_hint"), most=32)
+
+    async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
+        read = asked.read()
+        body = {"method": kind["method"], "name": read["name"], "kind": kind["kind"], "settings": _read(kind, read)}
+        body["settings"] = {field: value for field, value in body["settings"].items() if value is not None}
+        if not await _is_sound(view, asked, body):
+            return None
+        return await view.api.post("/api/v2/providers", body)
+
+    title = t("providers.add_of", title=(preset or kind)["title"])
+    fields = [named, *_make_fields(view, kind, values, is_new=True)]
+    made = await ask_form(
+        view, title, fields, t("providers.check_and_save"), save, text=preset["help"] if preset else "", wide=True
+    )
+    if made is not None:
+        toast(t("providers.added", name=made["name"]))
+        await refresh()
+
+
+async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> None:
+    """Ask what of a provider to change."""
+    t, kinds = view.t, await load_kinds(view)
+    kind = next((one for one in kinds if (one["method"], one["kind"]) == (provider["method"], provider["kind"])), None)
+    if kind is None:
+        toast(t("providers.none_to_add"), good=False)
+        return
+    url = path("/api/v2/providers", provider["method"], provider["name"])
+
+    async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
+        settings = _read(kind, asked.read())
+        body = {
+            "method": provider["method"],
+            "name": provider["name"],
+            "kind": provider["kind"],
+            "settings": settings,
+        }
+        if not await _is_sound(view, asked, body):
+            return None
+        return await view.api.patch(url, {"settings": settings})
+
+    title = t("providers.of", action=t("providers.change"), name=line(provider["name"], 64))
+    fields = _make_fields(view, kind, provider["settings"], is_new=False)
+    if await ask_form(view, title, fields, t("providers.check_and_save"), save, wide=True) is not None:
+        toast(t("providers.saved", name=line(provider["name"], 64)))
+        await refresh()
+
+
+async def _is_sound(view: View, asked: Form, body: Mapping[str, Any]) -> bool:
+    """Let a sender log in at the provider, and show what is wrong, unless it is to be skipped. Raises ApiError."""
+    if asked.read()[SKIP]:
+        return True
+    answer = await view.api.post("/api/v2/providers/check", dict(body))
+    if not answer["ok"]:
+        asked.show_sentence(" ".join(filter(None, (answer["why"], answer["remedy"]))))
+    return bool(answer["ok"])
+
+
+def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: bool) -> list[Field | Part]:
+    t = view.t
+    shown = [_make_field(view, field, values.get(field["name"]), is_new=is_new) for field in kind["fields"]]
+    usual = [made for made, field in zip(shown, kind["fields"], strict=True) if not field["rare"]]
+    rare = [made for made, field in zip(shown, kind["fields"], strict=True) if field["rare"]]
+    skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
+    more = [Part(t("providers.rare"), rare)] if rare else []
+    return [*usual, *more, Part(t("providers.check"), [skip])]
+
+
+def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: bool) -> Field:  # noqa: ANN401  JSON
+    t, name = view.t, PREFIX + field["name"]
+    label, hint = field["title"], field["help"]
+    if field["secret"]:
+        is_set = not is_new and value is not None
+        return Field(name, label, "", "secret", hint=t("providers.secret_kept") if is_set else hint)
+    default = field["default"] if value is None else value
+    match field["type"]:
+        case "choice":
+            unset = {} if field["required"] or field["default"] is not None else {"": t("providers.automatic")}
+            options = {**unset, **{choice: choice for choice in field["choices"]}}
+            return Field(name, label, default or "", "choice", hint=hint, options=options)
+        case "number":
+            return Field(name, label, default, "whole", hint=hint, check=lambda text: _check_whole(view, text))
+        case "boolean":
+            return Field(name, label, bool(default), "switch", hint=hint)
+        case "list":
+            return Field(name, label, "\n".join(default or ()), "lines", hint=hint)
+    check = (lambda text: "" if text.strip() else t("providers.missing", field=label)) if field["required"] else None
+    return Field(name, label, default or "", hint=hint, check=check)
+
+
+def _check_whole(view: View, text: str) -> str:
+    return "" if not text.strip() or text.strip().isdecimal() else view.t("providers.no_number")
+
+
+def _read(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings as the API takes them: null unsets a field; a secret that is empty stays."""
+    settings: dict[str, Any] = {}
+    for field in kind["fields"]:
+        value = values.get(PREFIX + field["name"])
+        if field["secret"] and not value:
+            continue
+        if field["type"] == "list":
+            value = str(value or "").split() or None
+        settings[field["name"]] = None if value == "" else value
+    return settings

@@ -1,0 +1,193 @@
+"""Providers: those that are set up here, those of the settings, and the simulated ones."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+from imsg_console.client import path
+from imsg_console.features.providers import form
+from imsg_console.message.test_message import ask_test_message
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm, reading_dialog
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.notices import empty, error_notice, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, Table
+
+MOST = 64
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    providers = Providers(view)
+    await providers.draw()
+
+
+class Providers:
+    """The list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+
+    async def draw(self) -> None:
+        """Draw everything."""
+        t, view = self._t, self._view
+        kinds = await form.load_kinds(view)
+        self._titles = {kind["kind"]: kind["title"] for kind in kinds}
+        with page_head(t("layout.providers"), t("providers.lead")):
+            if view.session.is_admin:
+                button(t("providers.add"), partial(form.add, view, self.load), kind="main", symbol="add")
+        self._place = element("div", "stack")
+        await self.load()
+
+    async def load(self) -> None:
+        """Read the providers, and draw them."""
+        t = self._t
+        answer = await self._view.api.get("/api/v2/providers")
+        rows = [{**one, "key": f"{one['method']}/{one['name']}"} for one in answer["providers"]]
+        self._place.clear()
+        with self._place:
+            if not rows:
+                empty(t("providers.empty"), t("providers.empty_text"), "dns")
+                return
+            columns = [
+                Column("name", t("providers.name"), self._name, lambda row: row["name"], is_main=True),
+                Column("method", t("providers.method"), lambda row: cells.method(t, row["method"])),
+                Column("settings", t("providers.settings"), self._settings),
+                Column("state", t("providers.state"), self._state),
+                Column("changed", t("providers.changed"), self._changed),
+            ]
+            if self._view.session.is_admin:
+                columns.append(Column("actions", t("providers.actions"), self._actions))
+            table = Table(
+                self._view,
+                t("layout.providers"),
+                columns,
+                key="key",
+                actions={
+                    "check": self._check,
+                    "test": lambda row: ask_test_message(self._view, row["method"], [row["name"]], row["name"]),
+                    "change": lambda row: form.change(self._view, row, self.load),
+                    "versions": self._show_versions,
+                    "switch": self._switch,
+                    "remove": self._remove,
+                },
+            )
+            table.show(rows)
+
+    def _name(self, row: Row) -> Cell:
+        kind = self._titles.get(row["kind"], row["kind"])
+        return [cells.text(line(row["name"], MOST)), *([cells.muted(kind)] if kind else [])]
+
+    def _settings(self, row: Row) -> Cell:
+        """Show where it is and by which account; the form shows the rest."""
+        values = [row["settings"].get(field) for field in ("host", "username", "sender")]
+        shown = dict.fromkeys(line(str(value), 80) for value in values if isinstance(value, str))
+        return [cells.text(value, "small") for value in shown]
+
+    def _state(self, row: Row) -> Cell:
+        t = self._t
+        chip = (
+            cells.chip(t("providers.enabled"), "check_circle", "good")
+            if row["enabled"]
+            else cells.chip(t("providers.disabled"), "pause_circle", "warn")
+        )
+        if row["simulated"]:
+            return [chip, cells.chip(t("providers.simulated"), "science", "info", title=t("providers.simulated_means"))]
+        return [chip]
+
+    def _changed(self, row: Row) -> Cell:
+        if row["version"] is None:
+            return cells.muted(self._t("providers.in_settings"))
+        at = self._view.times.short(row["changed_at"], datetime.now(UTC))
+        return [cells.text(at), cells.muted(self._t("providers.version_by", n=row["version"], who=row["changed_by"]))]
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, line(row["name"], MOST)
+
+        def make(action: str, text: str) -> cells.Piece:
+            return cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
+
+        switch = make("switch", "providers.disable" if row["enabled"] else "providers.enable")
+        if row["version"] is None:
+            return [[make("test", "providers.test"), switch]]
+        more = cells.menu(
+            t("providers.more_of", name=name),
+            make("versions", "providers.versions"),
+            switch,
+            make("remove", "providers.remove"),
+        )
+        return [
+            [
+                make("check", "providers.check"),
+                make("test", "providers.test"),
+                make("change", "providers.change"),
+                more,
+            ]
+        ]
+
+    async def _check(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], MOST)
+        answer = await self._view.api.post(f"{_path(row)}/check", {})
+        if answer["ok"]:
+            toast(t("providers.check_ok", name=name))
+            return
+        with reading_dialog(self._view, t("providers.check_of", name=name)):
+            error_notice(answer["why"], answer["remedy"] or "")
+
+    async def _switch(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], MOST)
+        if row["enabled"] and not await confirm(
+            self._view, t("providers.disable_ask", name=name), t("providers.disable_text"), t("providers.disable")
+        ):
+            return
+        await self._view.api.patch(_path(row), {"enabled": not row["enabled"]})
+        toast(t("providers.disabled_now" if row["enabled"] else "providers.enabled_now", name=name))
+        await self.load()
+
+    async def _remove(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], MOST)
+        if await confirm(
+            self._view, t("providers.remove_ask", name=name), t("providers.remove_text"), t("providers.remove")
+        ):
+            await self._view.api.delete(_path(row))
+            toast(t("providers.removed", name=name))
+            await self.load()
+
+    async def _show_versions(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], MOST)
+        answer = await self._view.api.get(f"{_path(row)}/versions")
+        with reading_dialog(self._view, t("providers.versions_of", name=name), wide=True) as opened:
+
+            async def restore(version: Row) -> None:
+                await self._view.api.post(f"{_path(row)}/restore", {"version": version["version"]})
+                opened.close()
+                toast(t("providers.restored", name=name, n=version["version"]))
+                await self.load()
+
+            columns = [
+                Column("version", t("providers.version"), lambda one: str(one["version"]), is_main=True),
+                Column("settings", t("providers.settings"), self._settings),
+                Column("changed", t("providers.changed"), self._changed),
+                Column("actions", t("providers.actions"), lambda one: self._restore_button(one, row)),
+            ]
+            table = Table(
+                self._view, t("providers.versions_of", name=name), columns, key="version", actions={"restore": restore}
+            )
+            table.show(answer["versions"])
+
+    def _restore_button(self, version: Row, row: Row) -> Cell:
+        t = self._t
+        if version["version"] == row["version"]:
+            return cells.muted(t("providers.current"))
+        return cells.button("restore", t("providers.restore"), t("providers.restore_n", n=version["version"]))
+
+
+def _path(row: Row) -> str:
+    return path("/api/v2/providers", row["method"], row["name"])
+
+
+PAGE = Page("/providers", "providers", Group.ADMIN, show, icon="dns")

@@ -1,0 +1,121 @@
+"""Providers in the page: an administrator sets up a mail server and sends by it, without opening a file."""
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment, running
+from imsg_testing.mailbox import Mailbox
+from imsg_testing.page_actions import log_in
+from imsg_testing.waiting import wait
+
+Visits = Callable[..., Visit]
+
+USER = "noreply@example.com"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Run a mail server that wants a log-in."""
+    server = Mailbox()
+    server.users = {USER: f"secret-{secrets.token_hex(12)}"}
+    with server.running_apart():
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Run an iMSG of which nothing is configured."""
+    with running(tmp_path_factory.mktemp("fresh")) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+def choose(page: Page, field: str, option: str) -> None:
+    """Choose an option of a list."""
+    page.get_by_role("dialog").get_by_label(field, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def fill(page: Page, **values: str) -> None:
+    """Fill the fields of the form by their labels."""
+    for label, value in values.items():
+        page.get_by_role("dialog").get_by_label(label, exact=True).fill(value)
+
+
+def remove(deployment: Deployment, name: str) -> None:
+    """Remove a mail server, and wait until the sandbox is back."""
+    assert deployment.call("DELETE", f"/api/v2/providers/smtp/{name}", token=deployment.token())["errorCode"] == 0
+    wait(lambda: deployment.call("GET", "/api/v2/providers", token=deployment.token())["providers"] != [], 60)
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=lambda look: look.name)
+def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
+    fresh: Deployment, mailbox: Mailbox, visit: Visits, look: Look
+) -> None:
+    name = f"office-{look.name}".replace(" ", "-").lower()[:30]
+    seen = visit(look, fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/providers")
+    expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
+    seen.axe()
+    page.get_by_role("button", name="添加服务商").click()
+    choose(page, "服务商", "邮件：网易 163 邮箱")
+    page.get_by_role("button", name="下一步").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
+    expect(dialog).to_contain_text("授权码")
+    seen.axe()
+    fill(page, 名称=name, 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="wrong", 发件人=USER)
+    choose(page, "加密方式", "none")
+    dialog.get_by_role("button", name="检查并保存").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("拒绝登录")
+    assert fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
+    fill(page, 密码=mailbox.users[USER])
+    dialog.get_by_role("button", name="检查并保存").click()
+    expect(page.get_by_text(f"已添加 {name}")).to_be_visible()
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row.or_(page.locator(".data-table").filter(has_text=name)).first).to_be_visible()
+    assert not scrolls_sideways(page)
+    assert mailbox.users[USER] not in page.content()
+
+    test = f"/api/v2/providers/smtp/{name}/test"
+    wait(lambda: fresh.call("POST", test, {"to": "li@example.com"}, token=fresh.token())["errorCode"] == 0, 60)
+    page.get_by_role("button", name=f"试发 {name}").click()
+    to = f"{secrets.token_hex(4)}@example.com"
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").first.fill(to)
+    dialog.get_by_role("button", name="发送", exact=True).click()
+    wait(lambda: mailbox.counts(to).total() == 1, 60)
+    dialog.get_by_role("button", name="关闭").click()
+
+    page.get_by_role("button", name=f"检查 {name}").click()
+    expect(page.get_by_text(f"检查通过：{name}")).to_be_visible()
+    remove(fresh, name)
+
+
+def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mailbox: Mailbox, visit: Visits) -> None:
+    settings = {"host": mailbox.host, "port": mailbox.port, "username": USER, "password": mailbox.users[USER]}
+    body = {"method": "smtp", "name": "second", "kind": "smtp", "settings": {**settings, "sender": USER}}
+    made = fresh.call("POST", "/api/v2/providers", body, token=fresh.token())
+    assert made["errorCode"] == 0, made
+    seen = visit(Look("zh", DESK), fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/providers")
+    page.get_by_role("button", name="修改 second").click()
+    fill(page, 发件人=f"天存 <{USER}>")
+    page.get_by_role("dialog").get_by_role("button", name="检查并保存").click()
+    expect(page.get_by_text("已保存 second")).to_be_visible()
+    expect(page.get_by_text("第 2 版")).to_be_visible()
+    page.get_by_role("button", name="second 的更多操作").click()
+    page.get_by_text("版本", exact=True).last.click()
+    page.get_by_role("button", name="恢复第 1 版").click()
+    expect(page.get_by_text("第 3 版")).to_be_visible()
+    listed = fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"]
+    assert next(one for one in listed if one["name"] == "second")["settings"]["sender"] == USER
+    remove(fresh, "second")
