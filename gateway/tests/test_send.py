@@ -10,7 +10,6 @@ import pytest
 
 from imsg_contract.topology import Lane, template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway.channel_schemas import TemplatesAnswer
 from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, mail
 
@@ -239,26 +238,6 @@ async def publish(run_gateway: RunningGateway, method: str = "sms", **limits: An
     for name, fields in (("notice", notice | limits), ("code", {"variables": {"code": 6, "minutes": None}})):
         value = TemplateLimits.model_validate(fields).model_dump_json()
         await run_gateway.redis.call("HSET", template_limits_key(method), name, value)
-
-
-async def test_the_templates_are_shown_to_users_as_published(gateway: RunningGateway) -> None:
-    token = await gateway.user()
-    await publish(gateway)
-    answer = await gateway.client.get("/api/v2/templates", params={"token": token})
-    TemplatesAnswer.model_validate(answer.json())
-    code, notice = answer.json()["templates"]
-    assert (code["method"], code["name"], code["default"]) == ("sms", "code", False)
-    assert code["variables"] == {"code": 6, "minutes": None}
-    assert notice == {
-        "method": "sms",
-        "name": "notice",
-        "default": True,
-        "signature": "【天存】",
-        "text": "通知：${content}。",
-        "variables": {"content": 20},
-        "links": False,
-        "breaks": False,
-    }
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from imsg_catalog.prices import Prices
 from imsg_catalog.routes import RouteServices, api
 from imsg_catalog.store import Store
 from imsg_catalog.suppressions import Suppressions
+from imsg_catalog.templates.service import Templates
 from imsg_catalog.unsubscribing import UnsubscribePages
 from imsg_contract.unsubscribing import PATH, derive_keys
 from imsg_database.address import read_url
@@ -29,6 +30,7 @@ from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_people.tombstones import Digests
+from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.queue_lag import QueueLag
@@ -86,6 +88,8 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     prices = Prices(database, cache, broker, _now_ms)
     groups = Groups(database, erased, broker, _now_ms)
     erase_members = GroupErasure(database, erased).erase
+    renderer = await stack.enter_async_context(Renderer())
+    templates = Templates(database, cache, broker, renderer, _now_ms)
     watermark = Watermark(_now_ms)
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
@@ -95,6 +99,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.watch(mirror.run(), "mirror")
     service.watch(prices.run(), "prices")
     service.watch(CatalogErasure(erased, store, mirror, watermark, [erase_members]).run(), "erasing")
+    service.watch(templates.run(), "templates")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)
     service.watch(lag.run(service.stopping), "lag")
@@ -103,7 +108,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     whole = Gauge("imsg_catalog_mirror_whole", "1 while Redis has all suppressions", registry=service.metrics)
     whole.set_function(lambda: float(mirror.is_whole))
     guard = CallerCheck("catalog", settings.service_key, settings.peer_keys)
-    made = api(RouteServices(suppressions, prices, groups, _now_ms), guard)
+    made = api(RouteServices(suppressions, prices, groups, _now_ms), templates, guard)
     made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
     return made
 

@@ -24,6 +24,8 @@ from imsg_catalog.suppression_schemas import (
     show_to_owner,
 )
 from imsg_catalog.suppressions import Suppressions
+from imsg_catalog.templates.routes import router as template_routes
+from imsg_catalog.templates.service import Templates
 from imsg_channels import BY_NAME, METHODS
 from imsg_contract import error_responses
 from imsg_contract.addresses import identity
@@ -56,12 +58,12 @@ class RouteServices:
     now_ms: Callable[[], int]
 
 
-def api(services: RouteServices, check: CallerCheck) -> FastAPI:
+def api(services: RouteServices, templates: Templates, check: CallerCheck) -> FastAPI:
     """Make the API."""
-    app = make_internal_app(
-        "iMSG catalog", check, [router, internal, prices, group_routes.router, group_routes.internal], UNAVAILABLE
-    )
+    routers = [router, internal, prices, template_routes, group_routes.router, group_routes.internal]
+    app = make_internal_app("iMSG catalog", check, routers, UNAVAILABLE)
     app.state.services = services
+    app.state.templates = templates
     return app
 
 

@@ -36,6 +36,35 @@ SUPPRESSIONS = Table(
 )
 """`person` is `addresses.identity` of `address`, which is as it was written last. Times are Unix milliseconds."""
 
+TEMPLATES = Table(
+    "templates",
+    METADATA,
+    Column("name", String(64).with_variant(String(64, collation="C"), "postgresql"), primary_key=True),
+    Column("user_id", String(32), nullable=False),
+    Column("username", String(64), nullable=False),
+    Column("shared", Integer, nullable=False),
+    Column("latest", Integer, nullable=False),
+    Column("published", Integer),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+)
+"""`latest` is the number of its last version, `published` of the one in force."""
+
+TEMPLATE_VERSIONS = Table(
+    "template_versions",
+    METADATA,
+    Column("name", String(64).with_variant(String(64, collation="C"), "postgresql"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("category", String(16), nullable=False),
+    Column("default_language", String(16), nullable=False),
+    Column("languages", Text, nullable=False),  # JSON
+    Column("params", Text, nullable=False),  # JSON
+    Column("username", String(64), nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("published_ms", BigInteger),
+)
+"""A version is a draft until it is first published, and does not change any more then."""
+
 PRICES = Table(
     "prices",
     METADATA,

@@ -22,6 +22,7 @@ from imsg import (
     secrets,
     suppressions,
     systemd,
+    templates,
     users,
     verbs,
     wechat,
@@ -54,6 +55,7 @@ app.add_typer(providers.app, name="providers")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(groups.app, name="groups")
 app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(templates.app, name="templates")
 app.add_typer(prices.app, name="prices")
 app.add_typer(windows.app, name="windows")
 app.add_typer(windows.holidays, name="holidays")

@@ -25,6 +25,7 @@ from imsg_contract.topology import (
     RECEIPT,
     RESCHEDULE,
     SCHEDULE,
+    TEMPLATES,
     THRESHOLDS,
     TOMBSTONES,
     WINDOWS,
@@ -122,6 +123,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             WINDOWS,
             capped_key(ANY, ANY),
             PRICES,
+            TEMPLATES,
             followers_key(ANY),
             left_key(ANY),
             no_provider_key(ANY),
@@ -170,8 +172,11 @@ AT_REDIS: Mapping[str, RedisRights] = {
         also=("scan", "info", "bgrewriteaof"),
     ),
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
-    "catalog": RedisRights(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), PRICES, ERASED, recorded_key(ANY))),
     "scheduler": RedisRights(reads=(user_key(ANY), TOMBSTONES, WINDOWS), writes=(ERASED,)),
+    "catalog": RedisRights(
+        reads=(TOMBSTONES, template_limits_key(ANY), route_limits_key(ANY)),
+        writes=(suppressed_key(ANY), PRICES, TEMPLATES, ERASED, recorded_key(ANY)),
+    ),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""

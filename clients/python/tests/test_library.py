@@ -88,7 +88,7 @@ async def test_the_asynchronous_one_does_the_same(waiting: AsyncClient) -> None:
     assert len([request async for request in waiting.requests(reference="s-1", page_size=2)]) == 5
     assert (await waiting.me()).left_hour == 995
     assert {channel.method for channel in await waiting.channels()} >= {"smtp", "sms", "wechat"}
-    assert [one for one in await waiting.templates() if one.default]
+    assert [one async for one in waiting.templates() if one.default]
 
 
 def test_a_check_tells_who_cannot_be_reached_and_counts_nothing(imsg: Client) -> None:
@@ -404,6 +404,20 @@ def test_a_report_is_begun_followed_and_fetched(imsg: Client, user: str) -> None
     assert {report.id for report in imsg.reports(page_size=1)} == {usage, sheet}
     with pytest.raises(Refused):
         imsg.report_file("none")
+
+
+def test_a_template_is_added_previewed_published_and_deleted(imsg: Client) -> None:
+    sources = {"zh": {"smtp": {"subject": "{{ name }}，您好", "text": "第 {{ n }} 号"}}}
+    imsg.add_template("library", category="notice", default_language="zh", languages=sources)
+    preview = imsg.preview_template("library", "smtp", {"name": "张三", "n": "7"})
+    assert preview.content == {"subject": "张三，您好", "text": "第 7 号"}
+    assert imsg.publish_template("library").published == 1
+    assert imsg.change_template("library", category="marketing").version == 2
+    assert [one.state for one in imsg.template_versions("library")] == ["draft", "published"]
+    assert imsg.template("library", version=1).category == "notice"
+    assert [one.name for one in imsg.templates() if one.source == "catalog"] == ["library"]
+    imsg.delete_template("library")
+    assert [one.name for one in imsg.templates() if one.source == "catalog"] == []
 
 
 def test_a_page_in_place_of_a_file_is_no_report() -> None:

@@ -89,25 +89,6 @@ class ChannelsAnswer(Success):
     channels: list[Channel]
 
 
-class Template(AnswerPart):
-    """What a message by a template looks like, and what it takes."""
-
-    method: MethodName
-    name: Annotated[str, Field(description="What `template` is in `{template, params}`.")]
-    default: Annotated[bool, Field(description="Free text goes into the one variable of the default template.")]
-    signature: Annotated[str, Field(description="Stands before the text of an SMS, and counts.")]
-    text: Annotated[str, Field(description="The words around each `${variable}`; empty where they are not known.")]
-    variables: Annotated[dict[str, int | None], Field(description="Name → the most characters it takes.")]
-    links: Annotated[bool, Field(description="Whether a variable may hold a link.")]
-    breaks: Annotated[bool, Field(description="Whether a variable may hold a line break.")]
-
-
-class TemplatesAnswer(Success):
-    """GET /api/templates."""
-
-    templates: list[Template]
-
-
 class ChannelPatch(RequestModel):
     """PATCH /api/channels/METHOD."""
 

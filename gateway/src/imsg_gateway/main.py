@@ -179,7 +179,6 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
         checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs, windows=windows),
         channels=channels,
-        templates=templates,
         erasures=ErasureGuard(peers.auth),
         failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),

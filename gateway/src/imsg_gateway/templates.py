@@ -1,27 +1,21 @@
-"""Template limits as the channels publish them in Redis, read again every few seconds, and GET /api/templates."""
+"""Template limits as the channels publish them in Redis, read again every few seconds."""
 
 import json
 import time
 from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
-from starlette.responses import Response
 
-from imsg_channels import CHANNELS
 from imsg_channels.content import Templates
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis
-from imsg_web.responses import ApiResponse, ok
 
 log = logger(__name__)
 
 FRESH_S = 1.0
 """Templates change when a sender is configured anew: a send may go by what was right seconds ago."""
-
-UNSHOWN = {"least", "kinds"}
-"""What a refusal names where it matters, and the interface does not list."""
 
 
 class PublishedTemplates:
@@ -32,19 +26,6 @@ class PublishedTemplates:
         self._now = now
         self._kept: dict[str, tuple[float, Templates]] = {}
         self._problem = RecurringProblem(log, "templates_unreadable", quiet_s=QUIET_S)
-
-    async def list(self) -> Response:
-        """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
-        having = [channel.name for channel in CHANNELS if channel.has_templates]
-        return ApiResponse(
-            ok(
-                templates=[
-                    {"method": name, "name": template, **limits.model_dump(exclude=UNSHOWN)}
-                    for name in having
-                    for template, limits in sorted((await self.of(name)).items())
-                ]
-            )
-        )
 
     async def of(self, method: str) -> Templates:
         """Return a method's templates; empty where its sender has published none. Raises RedisUnavailable."""

@@ -98,13 +98,24 @@ async def open_channel(
         router = SmsRouter(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         max_numbers = max(provider.max_numbers for provider in providers)
         channel_terms = terms(sms.uncertain, can_query_status=router.can_query_status, max_numbers=max_numbers)
-        published = [_describe(provider, sms.provider_routes[provider.name], known) for provider in providers]
+        published = [
+            _describe(provider, sms.provider_routes[provider.name], known, _find_longest(sms, provider.name))
+            for provider in providers
+        ]
         templates = Templates(known, RouteLimits(providers=tuple(published)))
         yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress)
 
 
-def _describe(provider: SmsProvider, route: Route, known: Mapping[str, TemplateLimits]) -> ProviderLimits:
-    """Return what the gateways need of a provider: the conditions of its route, and its limits."""
+def _find_longest(sms: Sms, name: str) -> int | None:
+    """Return the most characters that an account takes in a variable; None: no limit of its own."""
+    longest: int | None = getattr(sms.used[name], "variable_characters", None)
+    return longest
+
+
+def _describe(
+    provider: SmsProvider, route: Route, known: Mapping[str, TemplateLimits], longest: int | None
+) -> ProviderLimits:
+    """Return what others need of a provider: the conditions of its route, and its limits."""
     return ProviderLimits(
         name=provider.name,
         weight=route.weight,
@@ -112,6 +123,8 @@ def _describe(provider: SmsProvider, route: Route, known: Mapping[str, TemplateL
         numbers=route.prefixes,
         templates=tuple(sorted(route.templates)),
         categories=tuple(sorted(route.categories)),
+        kind=provider.kind,
+        longest=longest,
         limits=describe_limits(provider.limits, known, takes_text=provider.takes_text),
     )
 

@@ -124,6 +124,16 @@ class ReportFilters(TypedDict, total=False):
     code: str
 
 
+class TemplateFields(TypedDict, total=False):
+    """What a template is; a new one takes all but `shared`."""
+
+    category: str
+    shared: bool
+    default_language: str
+    languages: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """Language → method → content in Liquid."""
+
+
 FILE_TYPES = frozenset(
     {"application/json", "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 )

@@ -324,16 +324,57 @@ class Channel(Model):
     waiting: int | None = None
 
 
-class Template(Model):
-    """The words around what is sent by SMS or WeChat."""
+class TemplateParam(Model):
+    """What a template takes."""
 
-    method: str
     name: str
-    default: bool
+    required: bool
+    max: int
+    """The most characters that all providers take."""
+    example: str
+
+
+class Template(Model):
+    """A template of yours or a shared one; or, where `source` is `settings`, one of a channel's settings."""
+
+    source: str = Field(default="catalog", alias="from")
+    name: str
+    category: str = "notice"
+    shared: bool = True
+    username: str | None = None
+    default_language: str = ""
+    languages: dict[str, Any] = Field(default_factory=dict)
+    """Language → method → content in Liquid; in a list language → methods."""
+    params: tuple[TemplateParam, ...] = ()
+    version: int = 0
+    published: int | None = None
+    """The version that sends use; None: none yet."""
+    state: str = "published"
+    method: str | None = None
+    """Of `settings` alone, as the rest."""
+    default: bool = False
     signature: str = ""
     text: str = ""
     variables: dict[str, int | None] = Field(default_factory=dict)
     """Name → the most characters it may have; None: no limit of its own."""
+
+
+class TemplateVersion(Model):
+    """A version of a template."""
+
+    version: int
+    state: str
+    username: str
+    updated_at: datetime
+    published_at: datetime | None
+
+
+class TemplatePreview(Model):
+    """What would be sent, byte for byte."""
+
+    version: int
+    language: str
+    content: dict[str, Any]
 
 
 class PageSession(Model):

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from imsg_contract.roles import ADMINISTRATORS, OPERATORS
 from imsg_gateway.authorization import allow
-from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, TemplatesAnswer
+from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.dependencies import GatewayServices
@@ -79,9 +79,3 @@ async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
     """Send one message by this provider alone."""
     await services.channels.check_provider(method, name)
     return await services.sending.test(request, administrator, method, name, body.to)
-
-
-@router.get("/templates", response_model=TemplatesAnswer, responses=describe_refusals())
-async def list_templates(_: Annotated[Credential, allow("templates")], services: GatewayServices) -> Response:
-    """Show the words around what is sent by SMS and WeChat."""
-    return await services.templates.list()

@@ -16,7 +16,6 @@ from imsg_gateway.reader_page import Reader
 from imsg_gateway.relay import Relay
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.send import SendHandler
-from imsg_gateway.templates import PublishedTemplates
 from imsg_web.clients import Clients
 
 
@@ -29,7 +28,6 @@ class RouteServices:
     sending: SendHandler
     checker: Checker
     channels: Channels
-    templates: PublishedTemplates
     erasures: ErasureGuard
     failed_suppressions: FailedSuppressions
     relay: Relay

@@ -104,8 +104,13 @@ def fill(content: Content, templates: Templates) -> str | None:
     if template is None:
         return content if isinstance(content, str) else None
     params = params_of(content, template)
-    words = _VARIABLE.sub(lambda variable: params.get(variable[1], ""), template.text) if template.text else None
-    return template.signature + (words if words is not None else "".join(params.values()))
+    return fill_text(template, params) if template.text else template.signature + "".join(params.values())
+
+
+def fill_text(template: TemplateLimits, variables: Mapping[str, str], signature: str | None = None) -> str:
+    """Write a template's words with its variables, behind its signature or another one."""
+    words = _VARIABLE.sub(lambda variable: variables.get(variable[1], ""), template.text)
+    return (template.signature if signature is None else signature) + words
 
 
 def check_value(name: str, value: str, template: TemplateLimits) -> None:

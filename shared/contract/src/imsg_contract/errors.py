@@ -490,6 +490,12 @@ REASONS: Mapping[str, Reason] = {
         "Some of what came after this place was kept for long enough and is gone; read on without `after`, and look at "
         "/api/v2/messages for what happened between.",
     ),
+    "template_taken": Reason(
+        10016,
+        409,
+        "模板 {name} 已存在，请换一个名称，或修改原有模板。",
+        "The template {name} exists; choose another name, or change that one.",
+    ),
     "too_many_callbacks": Reason(
         10016,
         409,

@@ -174,6 +174,10 @@ def counts_key(name: str, *, of_tests: bool = False) -> str:
 PRICES = "imsg:prices"
 """The prices (`prices.write_prices`), which the catalog writes for gateways and history."""
 
+TEMPLATES = "imsg:templates"
+"""The published templates (`templates.PublishedTemplate`), which the catalog writes for the gateways: name → the
+version that is in force, `NAME@VERSION` → each that ever was, and an empty field where all are there."""
+
 QUOTAS_OF_ALL = "imsg:quotas"
 """The rows of the installation's quotas, which auth writes for the gateways; without it no request is charged."""
 

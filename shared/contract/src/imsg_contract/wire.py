@@ -380,6 +380,10 @@ class ProviderLimits(Wire):
     """The same of its route; empty, here and below: any."""
     templates: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
+    kind: str = ""
+    """The kind of its account, such as `aliyun`."""
+    longest: int | None = None
+    """The most characters of a variable of any template."""
     limits: dict[str, TemplateLimits] | None = None
     """Template → its limits, those of free text among them; None: nothing is known, and the sender judges."""
 

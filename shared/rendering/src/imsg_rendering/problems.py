@@ -10,7 +10,7 @@ MAX_PARAMS = 64
 
 MAX_VALUE_CHARACTERS = 2_000
 
-Reason = Literal["too_long", "syntax", "limit", "missing", "unknown", "value"]
+Reason = Literal["too_long", "syntax", "limit", "missing", "value"]
 
 
 @dataclass(frozen=True, slots=True)

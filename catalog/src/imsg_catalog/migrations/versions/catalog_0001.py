@@ -1,4 +1,4 @@
-"""Create the suppressions, the prices and the groups."""  # noqa: INP001  loaded by path
+"""Create the suppressions, the prices, the groups and the templates."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,6 +6,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_NAME = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 _EXACT = sa.String(254).with_variant(sa.String(254, collation="C"), "postgresql")
 _PERSON = sa.String(272).with_variant(sa.String(272, collation="C"), "postgresql")
 
@@ -72,3 +73,26 @@ def upgrade() -> None:
     )
     op.create_index("group_people_n", "group_people", ["group_id", "n"])
     op.create_index("group_people_person", "group_people", ["person"])
+    op.create_table(
+        "templates",
+        sa.Column("name", _NAME, primary_key=True),
+        sa.Column("user_id", sa.String(32), nullable=False),
+        sa.Column("username", sa.String(64), nullable=False),
+        sa.Column("shared", sa.Integer, nullable=False),
+        sa.Column("latest", sa.Integer, nullable=False),
+        sa.Column("published", sa.Integer),
+        sa.Column("created_ms", sa.BigInteger, nullable=False),
+        sa.Column("deleted_ms", sa.BigInteger),
+    )
+    op.create_table(
+        "template_versions",
+        sa.Column("name", _NAME, primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("category", sa.String(16), nullable=False),
+        sa.Column("default_language", sa.String(16), nullable=False),
+        sa.Column("languages", sa.Text, nullable=False),
+        sa.Column("params", sa.Text, nullable=False),
+        sa.Column("username", sa.String(64), nullable=False),
+        sa.Column("updated_ms", sa.BigInteger, nullable=False),
+        sa.Column("published_ms", sa.BigInteger),
+    )

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from types import TracebackType
@@ -30,6 +30,7 @@ from imsg_client.calls import (
     Query,
     Recipients,
     ReportFilters,
+    TemplateFields,
     explain_refusal,
     explain_transport_error,
     filter_query,
@@ -69,6 +70,8 @@ from imsg_client.models import (
     Stats,
     Suppression,
     Template,
+    TemplatePreview,
+    TemplateVersion,
     User,
 )
 from imsg_client.retries import wait_before_repeat
@@ -372,9 +375,59 @@ class Client:
         """Show how each channel is."""
         return (self._page("/channels", "channels", {}, Channel)).items
 
-    def templates(self) -> tuple[Template, ...]:
-        """Show the templates of SMS and WeChat."""
-        return (self._page("/templates", "templates", {}, Template)).items
+    def templates(self, page_size: int = 50) -> Iterator[Template]:
+        """List the templates that you may send by: those of the settings, then yours and shared ones."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._page("/templates", "templates", {"limit": page_size, "cursor": cursor or None}, Template)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    def template(self, name: str, version: int | None = None) -> Template:
+        """Show a template in its last version, or in another."""
+        return self._get(f"/templates/{name}", {"version": version}, Template)
+
+    def template_versions(self, name: str, page_size: int = 50) -> Iterator[TemplateVersion]:
+        """List the versions of a template, the newest first."""
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"limit": page_size, "cursor": cursor or None}
+            page = self._page(f"/templates/{name}/versions", "versions", query, TemplateVersion)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    def add_template(self, name: str, **fields: Unpack[TemplateFields]) -> Template:
+        """Add a template as a draft; `publish_template` lets sends use it."""
+        return read(Template, self._call(Call("POST", "/templates", body={"name": name, **fields})))
+
+    def change_template(self, name: str, **changes: Unpack[TemplateFields]) -> Template:
+        """Change the draft of a template; sends use what is published until the next publish."""
+        return read(Template, self._call(Call("PATCH", f"/templates/{name}", body=changes, is_repeatable=True)))
+
+    def publish_template(self, name: str, version: int | None = None) -> Template:
+        """Let sends use the last version of a template, or an earlier one again."""
+        body: dict[str, Any] = {} if version is None else {"version": version}
+        return self._post(f"/templates/{name}/publish", body, Template)
+
+    def delete_template(self, name: str) -> None:
+        """Delete a template; its versions can still be read."""
+        self._call(Call("DELETE", f"/templates/{name}"))
+
+    def preview_template(
+        self,
+        name: str,
+        method: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        language: str | None = None,
+        version: int | None = None,
+    ) -> TemplatePreview:
+        """Show what a send by a template would send, byte for byte."""
+        fields = {"method": method, "params": params and dict(params), "language": language, "version": version}
+        body = {field: value for field, value in fields.items() if value is not None}
+        return self._post(f"/templates/{name}/preview", body, TemplatePreview)
 
     def stats(
         self,

@@ -25,7 +25,7 @@ ACTIONS = (
     "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked",
     "provider_switched", "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed",
     "group_created", "group_changed", "group_deleted", "group_members_added", "group_members_removed",
-    "tag_renewed", "tag_revoked",
+    "tag_renewed", "tag_revoked", "template_added", "template_changed", "template_published", "template_deleted",
     "callback_added", "callback_changed", "callback_removed", "callback_secret_rotated", "session_ended", "totp_begun",
     "totp_on", "totp_off", "content_read", "dead_letter_read", "dead_letter_removed",
     "resend", "dead_letter_resend", "report", "export",

@@ -47,9 +47,9 @@ class Template:
 
 
 def read_templates(method: str, answer: Mapping[str, Any]) -> list[Template]:
-    """Read the templates of a method out of GET /api/v2/templates, the default first."""
+    """Read the templates of a method's settings out of GET /api/v2/templates, the default first."""
     names = ("name", "default", "signature", "text", "variables", "links", "breaks")
-    templates = [Template(*map(one.get, names)) for one in answer["templates"] if one["method"] == method]
+    templates = [Template(*map(one.get, names)) for one in answer["templates"] if one.get("method") == method]
     return sorted(templates, key=lambda one: not one.is_default)
 
 

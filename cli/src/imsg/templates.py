@@ -1,0 +1,151 @@
+"""`imsg templates`: list, save, preview, publish and delete templates."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import connect
+from imsg.location import find_url
+from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+
+app = typer.Typer(help="Templates: list, show, save, preview, publish, delete.", no_args_is_help=False)
+
+PATH = "/api/v2/templates"
+
+Name = Annotated[str, typer.Argument(help="The template's name.")]
+Version = Annotated[int | None, typer.Option(help="One of its versions.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List, show, save, preview, publish and delete templates."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the templates that you may send by; those of the settings first."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        templates = list(api.iterate(PATH, "templates", {}))
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "templates": templates})
+    elif templates:
+        say_table(("name", "channels", "category", "version", "published", "params"), [_show(one) for one in templates])
+    else:
+        say("No templates.")
+
+
+@app.command()
+def show(name: Name, version: Version = None, url: Url = None) -> None:
+    """Show a template as JSON; `save` takes it back."""
+    with ending(as_json=True), connect(find_url(url)) as api:
+        params = {} if version is None else {"version": str(version)}
+        say_json(api.call("GET", f"{PATH}/{segment(name)}", params=params))
+
+
+@app.command()
+def versions(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the versions of a template, the newest first."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        rows = list(api.iterate(f"{PATH}/{segment(name)}/versions", "versions", {}))
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "versions": rows})
+    else:
+        columns = [(str(row["version"]), row["state"], row["username"], local(row["updated_at"])) for row in rows]
+        say_table(("version", "state", "by", "at"), columns)
+
+
+@app.command()
+def save(
+    file: Annotated[Path, typer.Argument(help="A JSON file: {name, category, default_language, languages}.")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Add a template, or change the draft of the one that has its name."""
+    fields = _read(file)
+    name = segment(str(fields.get("name", "")))
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        known = any(one["name"] == fields.get("name") for one in api.iterate(PATH, "templates", {}) if "version" in one)
+        changes = {field: value for field, value in fields.items() if field != "name"}
+        answer = api.call("PATCH", f"{PATH}/{name}", changes) if known else api.call("POST", PATH, fields)
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{answer['name']}: version {answer['version']} is a {answer['state']}.")
+
+
+@app.command()
+def publish(name: Name, version: Version = None, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Let sends use the last version, or an earlier one again."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        body = {} if version is None else {"version": version}
+        answer = api.call("POST", f"{PATH}/{segment(name)}/publish", body)
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{answer['name']}: sends use version {answer['published']}.")
+
+
+@app.command()
+def preview(  # noqa: PLR0917  typer gives them by their names
+    name: Name,
+    method: Annotated[str, typer.Argument(help="smtp, sms or wechat.")],
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE. Repeatable.")] = None,
+    language: Annotated[str | None, typer.Option(help="Its language, such as zh.")] = None,
+    version: Version = None,
+    url: Url = None,
+) -> None:
+    """Show what would be sent, as JSON."""
+    params = dict(_split(one) for one in param or ())
+    body = {"method": method, "params": params, "language": language, "version": version}
+    with ending(as_json=True), connect(find_url(url)) as api:
+        given = {field: value for field, value in body.items() if value is not None}
+        say_json(api.call("POST", f"{PATH}/{segment(name)}/preview", given))
+
+
+@app.command()
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Delete a template; its versions can still be read."""
+    confirm(f"Delete the template {name}?", yes=yes)
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("DELETE", f"{PATH}/{segment(name)}")
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{name} is deleted.")
+
+
+def _show(one: dict[str, Any]) -> tuple[str, ...]:
+    if one["from"] == "settings":
+        return one["name"], one["method"], "", "", "settings", ", ".join(one["variables"])
+    channels = sorted({method for methods in one["languages"].values() for method in methods})
+    params = ", ".join(param["name"] for param in one["params"])
+    published = "" if one["published"] is None else str(one["published"])
+    return one["name"], ", ".join(channels), one["category"], str(one["version"]), published, params
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise usage(f"{file} can't be read as JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise usage(f"{file} holds no JSON object.")
+    names = ("name", "category", "shared", "default_language", "languages")
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise usage(f"--param {text}: write NAME=VALUE.")
+    return name, value
