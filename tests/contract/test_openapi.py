@@ -93,6 +93,7 @@ SOMETIMES = {
     "due_at",
     "held_until",
     "held_by",
+    "without_address",
     "timeline",
     "body",
     "body_base64",

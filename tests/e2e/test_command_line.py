@@ -289,6 +289,12 @@ def test_a_group_takes_the_people_of_a_sheet_and_names_the_rows_that_it_leaves_o
     ]  # fmt: skip
     assert members[0]["consent"]["source"] == "家长会"
     assert "1 of 3." in call(deployment, "groups", "members", "三二班", "--find", "张三").stdout
+    sent = call(deployment, "send", "--method", "sms", "--text", "明天下雨", "--group", "三二班")
+    assert (sent.returncode, sent.stdout.startswith("3 messages accepted")) == (0, True), sent.stderr
+    by_sheet = ("send", "--method", "sms", "--text", "明天下雨", "--sheet", str(sheet))
+    refused = call(deployment, *by_sheet)
+    assert (refused.returncode, "line 5: 1380013800 is no phone number" in refused.stderr) == (2, True)
+    assert call(deployment, *by_sheet, "--leave-out").stdout.startswith("2 messages accepted")
     removed = call(deployment, "groups", "remove", "三二班", "13711112222", "nobody")
     assert removed.stdout == "三二班: 1 removed.\nnobody: no member\n"
     assert call(deployment, "groups", "delete", "三二班", "--yes").returncode == 0

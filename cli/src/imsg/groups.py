@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,24 +12,13 @@ import typer
 from imsg.api import Api, connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.people_files import explain, read_people
 from imsg.verbs import Json, Url, segment
-from imsg_console import spreadsheets
-from imsg_console.readers import UnreadableError
-from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
+from imsg_console.recipients.people_sheet import PeopleSheet, Person
 
 PATH = "/api/v2/groups"
 BATCH = 10_000
 """The most members that the API takes at once."""
-
-WHY = {
-    "people.duplicate": "the same person as in line {text}",
-    "send.none_in_row": "no address",
-    "send.bad_email": "{text} is no e-mail address",
-    "send.bad_phone": "{text} is no phone number",
-    "send.landline": "{text} is a landline",
-    "send.lost_digits": "{text} has lost digits: make the column text, and enter it again",
-}
-"""What is wrong with a row, in words."""
 
 app = typer.Typer(help="Groups of people: list, create, import, members, remove, delete.", no_args_is_help=False)
 
@@ -93,8 +81,8 @@ def read(  # noqa: PLR0917  typer reads the options from here
     """
     if wrong is not None and wrong.exists():
         raise usage(f"{wrong} is there already; name a file that is not.")
-    sheet = read_file(file)
-    problems = [(problem.line, _explain(problem)) for problem in sheet.problems]
+    sheet = read_people(file)
+    problems = [(problem.line, explain(problem)) for problem in sheet.problems]
     with ending(as_json=as_json), connect(find_url(url)) as api:
         added, changed, refused = _add(api, name, sheet.people, consent)
     problems = sorted([*problems, *refused])
@@ -163,20 +151,6 @@ def delete(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False)
         say(f"{name}: deleted.")
 
 
-def read_file(file: Path) -> PeopleSheet:
-    """Read the people of a file, of a workbook those of the sheet with most. Raises a usage error."""
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        sheets = spreadsheets.read(content, spreadsheets.split_columns)
-    except OSError as error:
-        raise usage(f"{file} can't be read: {(error.strerror or str(error)).lower()}.") from error
-    except UnreadableError as error:
-        reason = "is empty" if error.why == "files.empty" else "can't be read; save it as .xlsx or CSV"
-        raise usage(f"{file} {reason}.") from error
-    _, sheet = read_best([page.rows for page in sheets])
-    return sheet
-
-
 def _add(api: Api, name: str, people: Sequence[Person], consent: str | None) -> tuple[int, int, list[tuple[int, str]]]:
     """Add people in as many calls as needed; return who was added and changed, and the lines that were refused."""
     added = changed = 0
@@ -195,10 +169,6 @@ def _write_person(person: Person) -> dict[str, Any]:
     if (name := person.contacts.get("to")) is not None:
         return {"to": name}
     return {"contacts": person.contacts}
-
-
-def _explain(problem: Problem) -> str:
-    return WHY.get(problem.why, "{text} is no address of this column").format(text=problem.text)
 
 
 def _write_wrong(file: Path, sheet: PeopleSheet, refused: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -46,10 +47,10 @@ class Message:
     at: datetime | None = None
     """When it is to be sent; without an offset by this computer's clock."""
 
-    def body(self, to: Sequence[str]) -> dict[str, Any]:
+    def body(self, to: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
-        body: dict[str, Any] = {"to": list(to) if len(to) != 1 else to[0], "method": self.method}
-        body["content"] = self.content
+        whom: dict[str, Any] = {"groups": list(groups)} if groups else {"to": list(to) if len(to) != 1 else to[0]}
+        body = {**whom, "method": self.method, "content": self.content}
         if self.attachments:
             body["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
         for name in ("account", "reference", "expires_in", "category", "sender", "reply_to"):
@@ -103,6 +104,22 @@ def send(
             sent.count += int(answer.get("count", len(recipients)))
             progress.update(bar, completed=sent.recipients)
     return sent
+
+
+def send_to_groups(api: Api, message: Message, groups: Sequence[str]) -> Sent:
+    """Send to groups in one request. Raises Refused, Unreachable."""
+    answer = _post(api, message.body([], groups), uuid.uuid4().hex, REPEAT_AFTER_S)
+    return Sent(int(answer["count"]), int(answer["count"]), [answer])
+
+
+def read_groups(api: Api, groups: Sequence[str], method: str) -> list[str] | None:
+    """Return the recipients of groups of more than one request takes; None where one takes them. Raises as `call`."""
+    paths = [f"/api/v2/groups/{quote(name, safe='')}" for name in groups]
+    if sum(api.call("GET", path)["members"] for path in paths) <= CHUNK:
+        return None
+    members = (member for path in paths for member in api.iterate(f"{path}/members", "members", {}))
+    found = (member["contacts"].get(method) or member["to"] for member in members)
+    return list(dict.fromkeys(text for text in found if text))
 
 
 def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, Any]:

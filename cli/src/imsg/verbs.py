@@ -1,7 +1,9 @@
 """The verbs that call a running iMSG: login, send, query, modify."""
 
 import sys
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from imsg import sending
 from imsg.api import Api, Refused, connect, open_client, save_token
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
+from imsg.people_files import DUPLICATE, explain, read_people
 from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
 
@@ -68,6 +71,13 @@ def send(  # noqa: PLR0917  typer reads the options from here
     to_file: Annotated[
         Path | None, typer.Option(help="A file with one recipient per line; - reads stdin.", allow_dash=True)
     ] = None,
+    group: Annotated[list[str] | None, typer.Option(help="A group; its members get it. Repeatable.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="A workbook or CSV file of people, as `imsg groups import` reads it.")
+    ] = None,
+    leave_out: Annotated[  # noqa: FBT002
+        bool, typer.Option("--leave-out", help="Send although some rows of the sheet are wrong.")
+    ] = False,
     account: Annotated[str | None, typer.Option(help="The official account, for wechat.")] = None,
     reference: Annotated[
         str | None, typer.Option(help="Your own name for the request; `imsg query --reference` finds it.")
@@ -103,13 +113,20 @@ def send(  # noqa: PLR0917  typer reads the options from here
         files = tuple(sending.read_attachment(path) for path in attach or [])
     except (OSError, UnicodeDecodeError) as error:
         raise usage(f"can't be read: {error}.") from error
-    if not addresses:
-        raise usage("no recipients: name some, or use --to-file with one recipient per line.")
+    if sheet is not None:
+        addresses += _read_sheet(sheet, method, leave_out=leave_out)
+    if bool(addresses) == bool(group):
+        raise usage("name recipients, or groups by --group; --sheet and --to-file read recipients from a file.")
     content = _content(method, subject, text, html)
     message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to, at)
     if category == "code":
         chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
+        if group and (members := sending.read_groups(api, group, method)) is None:
+            _report(sending.send_to_groups(api, message, group), as_json=as_json)
+            return
+        if group:
+            addresses, message = members or [], replace(message, reference=reference or f"groups-{uuid.uuid4().hex}")
         try:
             sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)
         except sending.Interrupted as interrupted:
@@ -118,6 +135,18 @@ def send(  # noqa: PLR0917  typer reads the options from here
                 complain(f"the first {done} of {len(addresses)} recipients were accepted, the rest was not:")
             raise interrupted.why from interrupted
     _report(sent, as_json=as_json)
+
+
+def _read_sheet(file: Path, method: str, *, leave_out: bool) -> list[str]:
+    """Return the recipients of a sheet. Raises a usage error that names the rows without one."""
+    people = read_people(file)
+    wrong = [(one.line, explain(one)) for one in people.problems if one.why != DUPLICATE]
+    wrong += [(one.line, f"no address for {method}") for one in people.people if one.find(method) is None]
+    for line, detail in sorted(wrong):
+        complain(f"line {line}: {detail}")
+    if wrong and not leave_out:
+        raise usage(f"{len(wrong)} rows are wrong, and nothing was sent; --leave-out sends to the others.")
+    return [to for one in people.people if (to := one.find(method)) is not None]
 
 
 def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
@@ -139,6 +168,8 @@ def _report(sent: sending.Sent, *, as_json: bool) -> None:
     for answer in sent.answers:
         count = answer.get("count", 1)
         say(f"{count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer.get('id')} shows them.")
+        if left_out := answer.get("without_address"):
+            say(f"{left_out} without an address of this channel were left out.")
         if costs := answer.get("cost"):
             say(f"Likely cost: {', '.join(map(_write_cost, costs))}.")
 

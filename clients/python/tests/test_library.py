@@ -383,6 +383,8 @@ def test_a_group_is_made_filled_read_and_deleted(imsg: Client) -> None:
     assert [member.contacts for member in imsg.members(group.name, find="张三")] == [{"sms": "+8613711112222"}]
     assert imsg.remove_members(group.name, ["li", "wang"]).unknown == ("wang",)
     assert imsg.change_group(group.name, shared=True).members == 1
+    (sent,) = imsg.send_to_groups("sms", [group.name], "明天下雨")
+    assert (sent.count, sent.without_address) == (1, 0)
     assert group.name in [one.name for one in imsg.groups(page_size=1)]
     imsg.remove_group(group.name)
     with pytest.raises(Refused, match="三年级"):

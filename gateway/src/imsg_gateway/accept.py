@@ -236,6 +236,8 @@ def _make_answer(draft: Draft, request: str, hold: Hold | None) -> dict[str, Any
         answer["due_at"] = write_time(draft.due_at)
     if hold is not None:
         answer |= {"held_until": write_time(hold.until), "held_by": hold.by}
+    if draft.without_address is not None:
+        answer["without_address"] = draft.without_address
     return answer
 
 

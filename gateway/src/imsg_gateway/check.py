@@ -82,6 +82,7 @@ class Checker:
             ok(
                 count=len(draft.recipients) - len(left) - len(barred),
                 duplicates=found.duplicates,
+                without_address=draft.without_address or 0,
                 segments=draft.total_segments,
                 cost=self._costs.estimate(draft),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),

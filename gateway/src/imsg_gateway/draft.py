@@ -26,6 +26,7 @@ from imsg_gateway.fields import (
     read_provider,
     read_reference,
 )
+from imsg_gateway.groups import Groups
 from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, FoundRecipients, Recipients
 from imsg_gateway.request import has_nul
@@ -87,6 +88,8 @@ class Draft(NamedTuple):
     default_category: Category | None = None
     """The user's default category, by which a request of v1 was read."""
     shares: Sequence[Share] = ()
+    without_address: int | None = None
+    """The members of groups who have no address of the method; None where no groups are named."""
     due_at: datetime | None = None
     """When it is to be sent, where that is later than now."""
 
@@ -108,6 +111,7 @@ class DraftReader:
         names: PublishedNames,
         accounts: tuple[str, ...],
         *,
+        groups: Groups,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._recipients = recipients
@@ -115,6 +119,7 @@ class DraftReader:
         self._limits = limits
         self._names = names
         self._accounts = accounts
+        self._groups = groups
         self._now = now
 
     async def read(
@@ -146,8 +151,9 @@ class DraftReader:
         may_have_nul: bool,
         is_v2: bool,
     ) -> tuple[Draft, FoundRecipients]:
+        has_groups = is_v2 and fields.get("groups") is not None
         for name in REQUIRED:
-            if fields.get(name) is None:
+            if fields.get(name) is None and not (name == "to" and has_groups):
                 raise Refusal("missing", field=name)
         method = _read_method(fields["method"])
         await credential.require(f"{SEND}{method.name}")
@@ -162,7 +168,9 @@ class DraftReader:
             reference, category = read_reference(fields), read_category(fields)
             lifetime, names = read_lifetime(fields, category), read_names(fields, method)
             await self._check_names(method, {**names, "provider": provider}, credential)
-        found = await find(fields["to"], method, account, credential, is_v2=is_v2)
+        members = await self._groups.find(fields, method, credential) if has_groups else None
+        to = fields["to"] if members is None else members.to
+        found = await find(to, method, account, credential, is_v2=is_v2)
         if category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
                 "category 为 code 时只能有一个收件人；请为每个收件人各发一次请求",
@@ -196,6 +204,7 @@ class DraftReader:
             provider=provider,
             is_test=credential.is_test,
             default_category=None if is_v2 else category,
+            without_address=None if members is None else members.without_address,
             due_at=due_at,
         )
         return _count(draft, counted), found

@@ -28,6 +28,7 @@ from imsg_gateway.erasures import ErasureGuard
 from imsg_gateway.exports import Exports
 from imsg_gateway.failed_suppressions import FailedSuppressions
 from imsg_gateway.followers import Followers
+from imsg_gateway.groups import Groups
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.openapi.document import Document
@@ -169,7 +170,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     windows = PublishedWindows(store)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows)
     limits = RoutedLimits(store, templates, channels.providers)
-    drafts = _make_drafts(settings, store, peers.auth, limits, names)
+    drafts = _make_drafts(settings, store, peers, limits, names)
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     clients = Clients(settings.trusted_proxies)
@@ -201,12 +202,13 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 
 
 def _make_drafts(
-    settings: Settings, store: redis.Redis, auth: Peer, limits: RoutedLimits, names: PublishedNames
+    settings: Settings, store: redis.Redis, peers: _Peers, limits: RoutedLimits, names: PublishedNames
 ) -> DraftReader:
     accounts = settings.account_names
     followers, published = Followers(store, accounts), PublishedAddresses(store)
-    recipients = Recipients(auth, followers, published, Counters(store), settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, accounts)
+    recipients = Recipients(peers.auth, followers, published, Counters(store), settings.max_recipients)
+    groups = Groups(peers.catalog, settings.max_recipients)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, accounts, groups=groups)
 
 
 def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:

@@ -17,6 +17,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_contract.send_times import EXAMPLE
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
+from imsg_gateway.groups import MAX_GROUPS
 from imsg_limits.quota import Per, Scope, Unit
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
@@ -69,6 +70,18 @@ Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 class SendRequest(RequestModel):
     """What all methods have in common."""
+
+    groups: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_GROUPS,
+            description=(
+                "Groups, in place of `to`: all their members with an address of this method, each once. Members "
+                "without one are left out, and counted in `without_address`."
+            ),
+        ),
+    ] = None
 
     account: Annotated[
         str | None, Field(description="wechat: the official account's name; without it the tag's own.")
@@ -148,7 +161,7 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
     one = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
     fields: dict[str, Any] = {
-        "to": (one | Annotated[list[one], Field(min_length=1, max_length=10_000)], ...),
+        "to": (one | Annotated[list[one], Field(min_length=1, max_length=10_000)], Field(default_factory=list)),
         "method": (Literal[channel.name], ...),
         "content": (channel.content, ...),
         "attachment": (attachment if channel.has_attachments else Nothing, None),
@@ -174,7 +187,7 @@ class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):
 
 
 def _let_be_absent(schema: JsonDict) -> None:
-    absent = ("segments", "due_at", "held_until", "held_by")
+    absent = ("segments", "due_at", "held_until", "held_by", "without_address")
     schema["required"] = [name for name in cast("list[str]", schema["required"]) if name not in absent]
 
 
@@ -193,6 +206,10 @@ class SendAnswer(Success):
         int,
         # Absent or a number, never null: the schema does not show the default.
         Field(default_factory=lambda: 1, ge=1, description="In all, with sms only."),
+    ]
+    without_address: Annotated[
+        int,
+        Field(default_factory=int, description="With `groups`: members without an address of the method, left out."),
     ]
     due_at: Annotated[
         str,
@@ -240,6 +257,7 @@ class CheckAnswer(Success):
 
     count: Annotated[int, Field(description="Messages it would be, after duplicates and without the problems.")]
     duplicates: int
+    without_address: Annotated[int, Field(description="Members of the groups without an address of the method.")]
     segments: Annotated[int | None, Field(description="In all, with sms; null where a template's words are not known.")]
     cost: Annotated[
         list[CostShape],

@@ -16,7 +16,14 @@ from imsg_client.errors import ConnectionFailed, ImsgError, UnexpectedAnswer, re
 from imsg_client.models import Model, Page
 from imsg_client.retries import Failure
 
-Recipients = str | Sequence[str]
+
+class InGroups(NamedTuple):
+    """The members of groups, as recipients."""
+
+    groups: tuple[str, ...]
+
+
+Recipients = str | Sequence[str] | InGroups
 Content = str | Mapping[str, Any]
 Body = Mapping[str, Any]
 Query = Mapping[str, str | int | None]
@@ -94,6 +101,9 @@ class NewMember(TypedDict, total=False):
 
 MEMBERS_AT_ONCE = 10_000
 """Members of one call."""
+
+RECIPIENTS_AT_ONCE = 10_000
+"""Recipients of one request, unless the server's settings say otherwise."""
 
 
 class KeyChange(TypedDict, total=False):
@@ -181,7 +191,7 @@ def send_body(
     """Write the body of a send or a check. Raises ValueError for a time without a zone."""
     body: dict[str, Any] = {
         "method": method,
-        "to": to if isinstance(to, str) else list(to),
+        **_write_recipients(to),
         "content": content if isinstance(content, str) else dict(content),
         **{name: value for name, value in options.items() if value is not None},
     }
@@ -190,6 +200,12 @@ def send_body(
     if attachments:
         body["attachment"] = [attachment.encode() for attachment in attachments]
     return body
+
+
+def _write_recipients(to: Recipients) -> Body:
+    if isinstance(to, InGroups):
+        return {"groups": list(to.groups)}
+    return {"to": to if isinstance(to, str) else list(to)}
 
 
 def filter_query(filters: Filters) -> dict[str, str | int | None]:

@@ -44,6 +44,8 @@ class Accepted(Model):
     """When the window opens that it waits for; None: it is not held."""
     held_by: str | None = None
     """The id of that window."""
+    without_address: int = 0
+    """Members of groups who have no address of the method, and were left out."""
 
 
 class Problem(Model):
@@ -76,6 +78,8 @@ class Check(Model):
 
     count: int
     duplicates: int
+    without_address: int = 0
+    """Members of groups who have no address of the method."""
     segments: int | None = None
     cost: tuple[Cost, ...] = ()
     """What it is likely to cost, a sum for each currency."""

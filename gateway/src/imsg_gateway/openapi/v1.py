@@ -31,7 +31,7 @@ URLS: Mapping[str, Described] = {
 OWNED = {url_of(url.like) for url in URLS.values()} - {None}
 """URLs that v1 alone has, and that their owners describe."""
 
-OF_V2_ALONE = ("unknown_field", "may_not_send_codes", "no_offset", "too_far", "in_past")
+OF_V2_ALONE = ("unknown_field", "may_not_send_codes", "no_offset", "too_far", "in_past", "no_such_group")
 """Reasons that v1 has no occasion for."""
 
 _CODE = {"type": "integer", "description": "0: done. Any other: refused, and HTTP 200 all the same."}
@@ -104,6 +104,8 @@ def _reopen(body: Json, schemas: Json, honoured: Sequence[str]) -> Json:
         if name in tops:
             kept = {key: value for key, value in schema["properties"].items() if key in (*honoured, "token")}
             schema = {**schema, "properties": kept}
+            if "to" in kept:  # v2 takes groups in its place
+                schema["required"] = ["to", *schema["required"]]
         schemas[new] = {**schema, **({"title": new} if "title" in schema else {})}
     reopened: Json = rename(body, names)
     return reopened

@@ -20,6 +20,7 @@ from imsg_web.schemas import describe_refusals
 
 FIELDS = (
     "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
+    "no_such_group",
 )  # fmt: skip
 TIMES = ("no_offset", "too_far", "in_past")
 LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up", "quota_used_up", "recipient_cap")

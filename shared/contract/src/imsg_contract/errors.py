@@ -437,6 +437,12 @@ REASONS: Mapping[str, Reason] = {
         "{method} 的发送服务没有答复，无法核对，什么都没有改变；请确认它在运行，然后重试。",
         "The sender of {method} did not answer, so nothing was checked or changed; see that it runs, and try again.",
     ),
+    "no_such_group": Reason(
+        10016,
+        404,
+        "没有名为 {name} 的通讯组，或您无权使用它；可用的通讯组见 /api/v2/groups。",
+        "There is no group {name}, or you may not use it; /api/v2/groups lists yours.",
+    ),
     "group_exists": Reason(
         10016, 409, "已有名为 {name} 的通讯组，请换一个名字。", "There is a group {name}; choose another name."
     ),

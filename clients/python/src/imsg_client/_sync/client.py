@@ -15,6 +15,7 @@ from imsg_client._sync.waiting import Lock, sleep
 from imsg_client.callbacks import Event
 from imsg_client.calls import (
     MEMBERS_AT_ONCE,
+    RECIPIENTS_AT_ONCE,
     TRANSPORT_ERRORS,
     Answer,
     Answered,
@@ -24,6 +25,7 @@ from imsg_client.calls import (
     Content,
     Filters,
     GroupChange,
+    InGroups,
     KeyChange,
     NewMember,
     Options,
@@ -178,6 +180,39 @@ class Client:
         """
         body = send_body(method, to, content, attachments, more)
         return self._post("/messages", body, Accepted, idempotency_key or new_key())
+
+    def send_to_groups(
+        self,
+        method: str,
+        groups: Sequence[str],
+        content: Content,
+        *,
+        attachments: Sequence[Attachment] = (),
+        idempotency_key: str | None = None,
+        **more: Unpack[Options],
+    ) -> Iterator[Accepted]:
+        """Send to the members of groups who have an address of the method, and yield each request as it is accepted.
+
+        Groups of more than 10,000 together become several requests of one `reference`, which is made where you give
+        none. The rest as in `send`.
+        """
+        key = idempotency_key or new_key()
+        sizes = [(self.group(name)).members for name in groups]
+        if sum(sizes) <= RECIPIENTS_AT_ONCE:
+            to = InGroups(tuple(groups))
+            yield self.send(method, to, content, attachments=attachments, idempotency_key=key, **more)
+            return
+        more["reference"] = more.get("reference") or f"groups-{key}"
+        found: dict[str, None] = {}
+        for name in groups:
+            for member in self.members(name):
+                if (address := member.contacts.get(method) or member.to) is not None:
+                    found[address] = None
+        addresses = list(found)
+        for first in range(0, len(addresses), RECIPIENTS_AT_ONCE):
+            some = addresses[first : first + RECIPIENTS_AT_ONCE]
+            part = f"{key}-{first}"
+            yield self.send(method, some, content, attachments=attachments, idempotency_key=part, **more)
 
     def send_mail(
         self,
