@@ -258,16 +258,16 @@ def test_the_command_line_erases_and_shows_what_remains(deployment: Deployment) 
         )
 
     assert run("login", "admin").returncode == 0
-    asks = run("erase", "smtp", "cli@example.com")
+    asks = run("erase", "address", "smtp", "cli@example.com")
     assert asks.returncode == 2
     assert "--yes" in asks.stderr
-    answer = run("erase", "smtp", "cli@example.com", "--yes", "--json")
+    answer = run("erase", "address", "smtp", "cli@example.com", "--yes", "--json")
     assert answer.returncode == 0, answer.stderr
     name = json.loads(answer.stdout)["id"]
     wait_until_done(deployment, name)
-    shown = run("erasure", name)
+    shown = run("erase", "show", name)
     assert (shown.returncode, shown.stdout.split()) == (0, ["state", "done"])
-    assert run("erasure", "0").returncode == 1
+    assert run("erase", "show", "0").returncode == 1
 
 
 def test_base64_of_an_attachment_goes_too(deployment: Deployment) -> None:

@@ -116,6 +116,14 @@ def test_the_command_line_does_the_same(deployment: Deployment, tmp_path: Path) 
     assert "li@example.com" in out
     assert "sent" in out
 
+    refused = str(deployment.send("bounce@example.com", subject="周报")["id"])
+    deployment.wait_settled(refused)
+    code, out, err = _imsg(deployment, ["resend", refused, "--json"])
+    assert code == 0, err
+    (again,) = json.loads(out)["requests"]
+    assert deployment.wait_settled(again["id"])[0]["to"] == "bounce@example.com"
+    assert _imsg(deployment, ["resend", answer["id"]])[0] == 1  # nothing of it failed
+
     code, out, err = _imsg(deployment, ["send", "not an address", "--subject", "x", "--text", "y"])
     assert code == 1
     assert "10011" in err
@@ -129,7 +137,7 @@ def test_users_are_made_changed_and_given_a_new_password_on_the_server(deploymen
     create = ["users", "create", "老王", "--password", "-", "--email", "wang.lao@example.com", "--per-hour", "1"]
     code, _, err = _imsg(deployment, create, "geheim-pferd-1\n")
     assert code == 0, err
-    assert _imsg(deployment, ["modify", "老王", "--per-day", "9", "--per-hour", "3"])[0] == 0
+    assert _imsg(deployment, ["users", "set", "老王", "--per-day", "9", "--per-hour", "3"])[0] == 0
     code, out, _ = _imsg(deployment, ["users", "--json"])
     assert code == 0
     made = next(user for user in json.loads(out)["users"] if user["username"] == "老王")

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from imsg.counting import counting
 from imsg.location import Account, find_account
 
 CALL_TIMEOUT_S = 60.0
@@ -80,23 +81,27 @@ class Api:
     def iterate(self, path: str, field: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the rows in `field` of every page. Raises Refused, Unreachable."""
         cursor: str | None = ""
-        while cursor is not None:
-            more = {"cursor": cursor} if cursor else {}
-            answer = self.call("GET", path, params={**params, "limit": str(PAGE), **more})
-            yield from answer[field]
-            cursor = answer["next"]
+        with counting(field) as count:
+            while cursor is not None:
+                more = {"cursor": cursor} if cursor else {}
+                answer = self.call("GET", path, params={**params, "limit": str(PAGE), **more})
+                count(len(answer[field]))
+                yield from answer[field]
+                cursor = answer["next"]
 
     def collect(self, path: str, field: str, params: Mapping[str, str], limit: int | None = None) -> dict[str, Any]:
         """Return the last page's answer with the rows of all pages in `field`, at most `limit`. Raises as `call`."""
         rows: list[dict[str, Any]] = []
         cursor: str | None = ""
         answer: dict[str, Any] = {}
-        while cursor is not None and (limit is None or len(rows) < limit):
-            size = PAGE if limit is None else min(PAGE, limit - len(rows))
-            more = {"cursor": cursor} if cursor else {}
-            answer = self.call("GET", path, params={**params, "limit": str(size), **more})
-            rows += answer[field]
-            cursor = answer["next"]
+        with counting(field) as count:
+            while cursor is not None and (limit is None or len(rows) < limit):
+                size = PAGE if limit is None else min(PAGE, limit - len(rows))
+                more = {"cursor": cursor} if cursor else {}
+                answer = self.call("GET", path, params={**params, "limit": str(size), **more})
+                rows += answer[field]
+                count(len(answer[field]))
+                cursor = answer["next"]
         return {**answer, field: rows}
 
     def log_out(self) -> None:
@@ -135,7 +140,7 @@ class Api:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        sent = {"Accept-Language": _language(), **(headers or {})}
+        sent = {"Accept-Language": language(), **(headers or {})}
         if self._token is not None:
             sent["Authorization"] = f"Bearer {self._token}"
         try:
@@ -205,7 +210,8 @@ def _path() -> Path:
     return (Path(home) if home else Path.home() / ".config") / CONFIG / "tokens.json"
 
 
-def _language() -> str:
+def language() -> str:
+    """Return the language of the shell: `zh` or `en`."""
     chosen = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     name, _ = locale.getlocale() if not chosen else (chosen, None)
     return "zh" if (name or "").startswith("zh") else "en"

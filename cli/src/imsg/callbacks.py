@@ -10,7 +10,10 @@ from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Callbacks: list, add, test, look at deliveries.", no_args_is_help=False)
+app = typer.Typer(
+    help="Callbacks: list, add, remove, enable, disable, test, rotate, deliveries, resend, recover.",
+    no_args_is_help=False,
+)
 
 PATH = "/api/v2/callbacks"
 USUAL = ("message.sent", "message.failed", "message.expired")

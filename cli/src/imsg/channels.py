@@ -9,11 +9,11 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.providers import say_providers
-from imsg.verbs import Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
 app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)
 
-Method = Annotated[str, typer.Argument(help="smtp, sms or wechat.")]
+Method = Annotated[str, typer.Argument(help=METHOD_NAMES)]
 
 
 @app.callback(invoke_without_command=True)

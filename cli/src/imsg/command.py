@@ -18,6 +18,7 @@ from imsg import (
     providers,
     replies,
     reports,
+    resends,
     rights,
     secrets,
     suppressions,
@@ -28,6 +29,8 @@ from imsg import (
     wechat,
     windows,
 )
+from imsg.api import language
+from imsg.help_texts import translate
 from imsg.loading import loading
 from imsg.output import complain, say
 from imsg_contract.version import VERSION
@@ -44,9 +47,8 @@ app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
 app.command()(replies.replies)
-app.command()(verbs.modify)
-app.command()(erasures.erase)
-app.command("erasure")(erasures.show)
+app.command()(resends.resend)
+app.add_typer(erasures.app, name="erase")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(channels.app, name="channels")
@@ -62,7 +64,7 @@ app.add_typer(windows.holidays, name="holidays")
 app.add_typer(reports.app, name="reports")
 app.add_typer(wechat.app, name="wechat")
 app.add_typer(dkim.app, name="dkim")
-config = typer.Typer(help="Settings: check that each is known.", no_args_is_help=True)
+config = typer.Typer(help="Settings: check.", no_args_is_help=True)
 app.add_typer(config, name="config")
 
 
@@ -178,8 +180,11 @@ def write_rights(
 
 def main() -> None:
     """Run the command."""
+    command = typer.main.get_command(app)
+    if language() == "zh":
+        translate(command)
     try:
-        app()
+        command(prog_name="imsg")
     except StartError as error:
         complain(str(error))
         sys.exit(2)

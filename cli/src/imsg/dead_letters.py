@@ -19,12 +19,12 @@ from imsg.output import (
     say_table,
     usage,
 )
-from imsg.verbs import Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
 app = typer.Typer(help="Dead letters: list, show, resend.", no_args_is_help=False)
 
 Letter = Annotated[str, typer.Argument(metavar="ID", help="A dead letter's id.")]
-Method = Annotated[str | None, typer.Option(help="Only those of smtp, sms or wechat.")]
+Method = Annotated[str | None, typer.Option(help=f"Only those of {METHOD_NAMES}")]
 Reason = Annotated[str | None, typer.Option(help="Only those whose reason begins with this.")]
 
 

@@ -15,7 +15,7 @@ from imsg_runtime.settings import variable
 if TYPE_CHECKING:
     from imsg_smtp.main import DkimKey
 
-app = typer.Typer(help="Keys that sign mail (DKIM).", no_args_is_help=True)
+app = typer.Typer(help="Keys that sign mail (DKIM): new.", no_args_is_help=True)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 
@@ -24,7 +24,7 @@ DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 @app.callback()
 def dkim() -> None:
-    """Keys that sign mail (DKIM)."""
+    """Keys that sign mail (DKIM): new."""
 
 
 @app.command()

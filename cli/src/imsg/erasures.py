@@ -1,4 +1,4 @@
-"""`imsg erase` and `imsg erasure`: erase all data about an address, and show the progress (administrators)."""
+"""`imsg erase`: erase all data about an address, list erasures, and show their progress (administrators)."""
 
 from typing import Annotated, Any
 
@@ -7,13 +7,18 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, local, say, say_json, say_table
-from imsg.verbs import Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment
+
+PATH = "/api/v2/erasures"
+
+app = typer.Typer(help="Erasures of all data about an address: address, list, show.", no_args_is_help=True)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
+@app.command("address")
 def erase(
-    method: Annotated[str, typer.Argument(help="smtp, sms or wechat.")],
+    method: Annotated[str, typer.Argument(help=METHOD_NAMES)],
     to: Annotated[str, typer.Argument(help="The address: e-mail, phone number or tag.")],
     yes: Yes = False,  # noqa: FBT002  typer's way of a flag
     url: Url = None,
@@ -22,23 +27,36 @@ def erase(
     """Erase all data about an address; ask first (administrators)."""
     confirm(f"Erase all data about {to}? It can't be undone.", yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("POST", "/api/v2/erasures", {"method": method, "to": to})
+        answer = api.call("POST", PATH, {"method": method, "to": to})
         name = str(answer["id"])
         if as_json:
             say_json(answer)
             return
-        say(f"No message accepted until now is sent to it any more; imsg erasure {name} shows what remains.")
-        _print(api.call("GET", f"/api/v2/erasures/{segment(name)}"))
+        say(f"No message accepted until now is sent to it any more; imsg erase show {name} shows what remains.")
+        _print(api.call("GET", f"{PATH}/{segment(name)}"))
 
 
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List erasures, newest first (administrators)."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.collect(PATH, "erasures", {})
+    if as_json:
+        say_json(answer)
+        return
+    rows = [(one["id"], one["method"], one["state"], local(one["at"])) for one in answer["erasures"]]
+    say_table(("id", "method", "state", "when"), rows)
+
+
+@app.command()
 def show(
-    erasure: Annotated[str, typer.Argument(metavar="ID", help="The id that `imsg erase` printed.")],
+    erasure: Annotated[str, typer.Argument(metavar="ID", help="The id that `imsg erase address` printed.")],
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Show the progress of an erasure (administrators)."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("GET", f"/api/v2/erasures/{segment(erasure)}")
+        answer = api.call("GET", f"{PATH}/{segment(erasure)}")
     if as_json:
         say_json(answer)
     else:

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 
 from imsg.api import LoginRefused, Refused, Unreachable
@@ -107,18 +109,25 @@ def say_json(answer: Mapping[str, Any]) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table: long cells fold, except in the first column, which is for copying.
+    """Print a table; where it is wider than the terminal, each row as lines below its first cell.
 
     Into a pipe each row is one line, so that grep finds it whole.
     """
+    cells = [tuple(_cell(value) for value in row) for row in rows]
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        column.overflow = "fold"
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+    for row in cells:
+        table.add_row(*row)
     is_piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    Console(highlight=False, markup=True, width=PIPED_WIDTH if is_piped else None).print(table)
+    console = Console(highlight=False, markup=True, width=PIPED_WIDTH if is_piped else None)
+    if Measurement.get(console, console.options.update(max_width=PIPED_WIDTH), table).maximum <= console.width:
+        console.print(table)
+        return
+    if title:
+        console.print(title)
+    for row in cells:
+        console.print(row[0], style="bold", soft_wrap=True)
+        rest = [f"{name} {cell}" for name, cell in zip(columns[1:], row[1:], strict=True) if cell]
+        console.print(Padding("   ".join(rest), (0, 0, 0, 2)))
 
 
 def local(time: object) -> str:

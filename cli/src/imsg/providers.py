@@ -7,11 +7,11 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
-from imsg.verbs import Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
 app = typer.Typer(help="Providers: list, enable, disable, weight, test, check.", no_args_is_help=False)
 
-Method = Annotated[str, typer.Argument(help="smtp, sms, wechat or wecom.")]
+Method = Annotated[str, typer.Argument(help=METHOD_NAMES)]
 Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lists it.")]
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imsg.api import connect
+from imsg.counting import counting
 from imsg.location import find_url
 from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
@@ -28,7 +29,7 @@ COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
 
 MORE_COLUMNS = ("evidence", "message", "added_by", "created_at", "id")
 
-app = typer.Typer(help="The suppression list: list, add, remove, import, export.", no_args_is_help=False)
+app = typer.Typer(help="The suppression list: list, add, remove, export, import.", no_args_is_help=False)
 
 Method = Annotated[str | None, typer.Option(help="Only those of this channel.")]
 Why = Annotated[str | None, typer.Option(help=f"Only those of this reason: {', '.join(Reason)}.")]
@@ -161,12 +162,13 @@ def read(
         raise usage(f"{file} can't be read as UTF-8 text: {error}.") from error
     added = known = wrong = 0
     problems: list[Mapping[str, str]] = []
-    with ending(as_json=as_json), connect(find_url(url)) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api, counting("suppressions") as count:
         for body, addresses in _groups(text, {"method": method, "reason": reason}):
             for first in range(0, len(addresses), BATCH):
                 answer = api.call("POST", PATH, {**body, "to": addresses[first : first + BATCH]})
                 added, known = added + answer["added"], known + answer["known"]
                 wrong, problems = wrong + answer["problems_total"], [*problems, *answer["problems"]]
+                count(len(addresses[first : first + BATCH]))
     total = {"errorCode": 0, "added": added, "known": known, "problems_total": wrong, "problems": problems}
     if as_json:
         say_json(total)

@@ -1,4 +1,4 @@
-"""The verbs that call a running iMSG: login, send, query, modify."""
+"""The verbs that call a running iMSG: login, send, query."""
 
 import sys
 import uuid
@@ -26,6 +26,9 @@ Url = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
+
+METHOD_NAMES = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
+"""The channels, for help texts."""
 
 
 def login(
@@ -61,7 +64,7 @@ def login(
 def send(  # noqa: PLR0917  typer reads the options from here
     recipients: Annotated[list[str] | None, typer.Argument(help="Recipients: addresses or usernames.")] = None,
     to: Annotated[list[str] | None, typer.Option(help="Another recipient. Repeatable.")] = None,
-    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")] = SMTP.name,
+    method: Annotated[str, typer.Option(help=METHOD_NAMES)] = SMTP.name,
     subject: Annotated[str | None, typer.Option(help="The subject of a mail.")] = None,
     text: Annotated[str | None, typer.Option(help="The text; - reads stdin, @FILE a file.")] = None,
     html: Annotated[str | None, typer.Option(help="HTML of a mail, beside its text; - and @FILE work as well.")] = None,
@@ -181,7 +184,7 @@ def _write_cost(cost: Mapping[str, Any] | None) -> str:
 def query(  # noqa: PLR0917
     message: Annotated[str | None, typer.Option("--id", help="A request, or one message of it (REQUEST-N).")] = None,
     username: Annotated[str | None, typer.Option(help="Username; for administrators.")] = None,
-    method: Annotated[str | None, typer.Option(help="smtp, sms or wechat.")] = None,
+    method: Annotated[str | None, typer.Option(help=METHOD_NAMES)] = None,
     status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
     to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
     reference: Annotated[str | None, typer.Option(help="The reference that it was sent with.")] = None,
@@ -229,26 +232,6 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
             say_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
     if more:
         say("There are more; --limit shows them.")
-
-
-def modify(  # noqa: PLR0917  typer reads the options from here
-    username: Annotated[str, typer.Argument(help="The username.")],
-    per_day: Annotated[int, typer.Option(help="Requests a day.")],
-    per_hour: Annotated[int, typer.Option(help="Requests an hour.")],
-    available: Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")] = None,
-    url: Url = None,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Change a user's limits, effective from the next send (administrators)."""
-    body: dict[str, Any] = {"per_day": per_day, "per_hour": per_hour}
-    if available is not None:
-        body["available"] = available
-    with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("PATCH", f"/api/v2/users/{segment(username)}", body)
-    if as_json:
-        say_json(answer)
-    else:
-        say(f"{username}: {per_hour} an hour, {per_day} a day.")
 
 
 def segment(name: str) -> str:

@@ -6,12 +6,12 @@ import typer
 
 from imsg.output import complain, say
 
-app = typer.Typer(help="Official accounts of WeChat.", no_args_is_help=True)
+app = typer.Typer(help="Official accounts of WeChat: menu.", no_args_is_help=True)
 
 
 @app.callback()
 def wechat() -> None:
-    """Official accounts of WeChat."""
+    """Official accounts of WeChat: menu."""
 
 
 @app.command()

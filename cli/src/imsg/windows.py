@@ -19,8 +19,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Name = Annotated[str, typer.Argument(help="The id of a window.")]
 Day = Annotated[str, typer.Argument(help="A date, such as 2027-02-06.")]
 
-app = typer.Typer(help="Windows in which messages are sent: list, add, remove, release what one holds.")
-holidays = typer.Typer(help="Holidays and make-up working days of mainland China: list, set, remove corrections.")
+app = typer.Typer(help="Windows in which messages are sent: list, add, remove, release.")
+holidays = typer.Typer(help="Holidays and make-up working days of mainland China: list, set, remove.")
 
 
 @app.callback(invoke_without_command=True)

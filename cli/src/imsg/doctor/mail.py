@@ -1,10 +1,10 @@
 """`imsg doctor mail`: the sender's domain in DNS, its mail servers, and what receivers do with its mail."""
 
 import asyncio
-import locale
 from collections.abc import Sequence
 
 import imsg_smtp.main
+from imsg.api import language as find_language
 from imsg.doctor.mail_dns import Resolver, find_bounce_facts, find_facts
 from imsg.doctor.mail_verdicts import (
     MailSetup,
@@ -25,7 +25,7 @@ DNS_TIMEOUT_S = 25.0
 
 def main(domain: str | None, language: str | None, nameserver: str | None, selectors: Sequence[str]) -> int:
     """Check the sender's domain and the mail servers; return 0 where nothing needs a remedy. Raises StartError."""
-    translate = Translate(language or ("zh" if (locale.getlocale()[0] or "").startswith("zh") else "en"))
+    translate = Translate(language or find_language())
     smtp = _load_smtp(domain)
     setup = read_setup(smtp, domain, selectors)
     host, _, port = (nameserver or "").partition("#")

@@ -1,0 +1,65 @@
+"""The help of the command in both languages, and tables on a narrow terminal."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from imsg.command import app
+from imsg.help_texts import FILE, find_key, split_verbs, translate
+from imsg.output import say_table
+
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+
+
+@pytest.fixture
+def command() -> TyperGroup:
+    """Build the command anew: a test changes its texts."""
+    built = typer.main.get_command(app)
+    assert isinstance(built, TyperGroup)
+    return built
+
+
+def walk(command: object) -> Iterator[TyperCommand | TyperGroup]:
+    assert isinstance(command, TyperCommand | TyperGroup)
+    yield command
+    if isinstance(command, TyperGroup):
+        for one in command.commands.values():
+            yield from walk(one)
+
+
+def test_the_help_of_a_group_names_its_verbs(command: TyperGroup) -> None:
+    groups = [one for one in walk(command) if isinstance(one, TyperGroup) and one is not command]
+
+    assert len(groups) > 10
+    assert {one.name: one.help for one in groups if not split_verbs(one)[1]} == {}
+
+
+def test_every_text_stands_in_chinese_and_no_other(command: TyperGroup) -> None:
+    listed = list(walk(command))
+    texts = {split_verbs(one)[0] for one in listed}
+    texts |= {find_key(getattr(parameter, "help", None) or "") for one in listed for parameter in one.params}
+    known = json.loads(FILE.read_text())
+
+    assert sorted(texts - {"", *known}) == []
+    assert sorted(set(known) - texts) == ["Show this message and exit."]
+    translate(command)
+    assert [one.name for one in listed if not CHINESE.search(one.help or "")] == []
+
+
+def test_a_table_wider_than_the_terminal_shows_each_row_below_its_first_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    say_table(("id", "to", "why"), [("0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", "zhang@example.com", "a reason " * 9)])
+    wide = capsys.readouterr().out.splitlines()
+    say_table(("id", "to"), [("1", "zhang@example.com")])
+    narrow = capsys.readouterr().out.splitlines()
+
+    assert wide[0] == "0193643f5a7c7d3e8f1a2b3c4d5e6f70-0"
+    assert wide[1].startswith("  to zhang@example.com   why a reason")
+    assert max(map(len, wide)) <= 80
+    assert [line.split() for line in narrow] == [["id", "to"], ["1", "zhang@example.com"]]
