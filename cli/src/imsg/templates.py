@@ -9,9 +9,9 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
-from imsg.verbs import Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
-app = typer.Typer(help="Templates: list, show, save, preview, publish, delete.", no_args_is_help=False)
+app = typer.Typer(help="Templates: list, show, versions, save, publish, preview, delete.", no_args_is_help=False)
 
 PATH = "/api/v2/templates"
 
@@ -93,7 +93,7 @@ def publish(name: Name, version: Version = None, url: Url = None, as_json: Json 
 @app.command()
 def preview(  # noqa: PLR0917  typer gives them by their names
     name: Name,
-    method: Annotated[str, typer.Argument(help="smtp, sms or wechat.")],
+    method: Annotated[str, typer.Argument(help=METHOD_NAMES)],
     param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE. Repeatable.")] = None,
     language: Annotated[str | None, typer.Option(help="Its language, such as zh.")] = None,
     version: Version = None,
