@@ -20,7 +20,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ openapi: .venv/.to-test ## write docs/openapi.json alone, as the services descri
 wheel: .venv/.to-test ## build the one wheel of `pip install imsg`, and the clients' library, into dist
 	@cd deploy/wheel && ../../$(VENV)/hatchling build --target wheel --directory ../../dist
 	@$(UV) build --quiet --wheel --package imsg-client --out-dir dist
+
+release: .venv/.to-test ## make what a release consists of, in dist/release: wheels, archives, SBOM, offline archives, checksums
+	@$(SLOWLY) scripts/release
 
 docs: $(UV) ## build the site of the documents, in Chinese and English, into dist/docs; every link is checked
 	@UV_PROJECT_ENVIRONMENT=.uv/docs $(SLOWLY) $(UV) sync --quiet --frozen --only-group docs
