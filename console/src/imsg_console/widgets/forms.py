@@ -22,9 +22,6 @@ _NAMED = re.compile(r"^(?:参数 )?([a-z_.]+)(?: (?=[^ -~])|(?= ))")
 """The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
 
 
-_DAYS = "stack-label max=9999-12-31"
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of a form."""
@@ -133,8 +130,13 @@ class Form:
             case "whole":
                 return whole_field(one.label, one.value, hint=one.hint, check=one.check)
             case "secret" | "date":
-                kind, props = ("password", "autocomplete=new-password") if one.kind == "secret" else ("date", _DAYS)
-                return text_field(one.label, one.value, hint=one.hint, check=one.check, kind=kind).props(props)
+                kind = "password" if one.kind == "secret" else "date"
+                asked = text_field(one.label, one.value, hint=one.hint, check=one.check, kind=kind)
+                if kind == "date":
+                    asked.props("stack-label max=9999-12-31")
+                else:
+                    attrs(asked, autocomplete="new-password")
+                return asked
             case "choice":
                 made = choice_field(one.label, one.options, one.value)
                 return attrs(made, hint=one.hint) if one.hint else made
