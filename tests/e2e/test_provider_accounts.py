@@ -170,3 +170,67 @@ def test_what_is_in_the_settings_is_not_changed(console: Console, mailboxes: tup
     assert console.call("PATCH", f"/smtp/{name}", {"weight": 2})["weight"] == 2
     nobody = {"method": "smtp", "name": "nobody", "kind": "smtp", "settings": write(mailboxes[0], prot=25)}
     assert console.call("POST", "", nobody)["reason"] == "unknown_field"
+
+
+def add(console: Console, method: str, name: str, kind: str, settings: dict[str, object]) -> None:
+    """Check an account, and set it up."""
+    body = {"method": method, "name": name, "kind": kind, "settings": settings}
+    check = console.call("POST", "/check", body)
+    assert check["ok"], check
+    made = console.call("POST", "", body)
+    assert made["errorCode"] == 0, made
+
+
+def is_sent(console: Console, method: str, to: str, provider: str) -> bool:
+    """Send a text; return whether it went out by this provider."""
+    deployment = console.deployment
+    body = {"method": method, "to": to, "content": "明天停电"}
+    answer = deployment.call("POST", "/api/v2/messages", body, token=deployment.token())
+    if answer["errorCode"]:
+        return False
+    (message,) = deployment.wait_settled(answer["id"])
+    shown = deployment.call("GET", "/api/v2/messages", id=message["id"], token=deployment.token())
+    assert message["status"] in {"sent", "delivered"}, shown
+    return provider in str(shown)
+
+
+def read_secret(console: Console, name: str) -> str:
+    """Return a secret of the provider that the sandbox plays."""
+    return (console.deployment.data / "secrets" / name).read_text().strip()
+
+
+def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_remedy(console: Console) -> None:
+    settings: dict[str, object] = {
+        "endpoint": f"{console.deployment.url}/sandbox/aliyun/",
+        "access_key_id": "LTAI-imsg-sandbox",
+        "access_key_secret": read_secret(console, "sms_access_key_secret"),
+        "sign_name": "天存",
+        "template": "SMS_100000001",
+    }
+    body = {"method": "sms", "name": "cloud", "kind": "aliyun"}
+    for changed, word in (
+        ({"access_key_secret": "wrong"}, "AccessKey Secret"),
+        ({"access_key_id": "LTAI-nobody"}, "访问密钥"),
+        ({"template": "SMS_999"}, "模板编号"),
+        ({"endpoint": "http://127.0.0.1:9/"}, "防火墙"),
+    ):
+        check = console.call("POST", "/check", {**body, "settings": {**settings, **changed}})
+        assert (check["ok"], word in check["remedy"]) == (False, True), check
+    taken = console.call("POST", "/check", {**body, "name": "tencent", "settings": settings})
+    assert taken["reason"] == "wrong_type", "a kind's name is no other kind's"
+
+    add(console, "sms", "cloud", "aliyun", settings)
+    wait(lambda: is_sent(console, "sms", "13800138000", "cloud"), 60)
+    listed = [one for one in console.call("GET")["providers"] if one["method"] == "sms"]
+    assert [(one["name"], one["settings"]["access_key_secret"]) for one in listed] == [("cloud", {"set": True})]
+    assert find(console.deployment.data / "secrets", str(settings["access_key_secret"])), "the sandbox has it"
+    assert console.call("DELETE", "/sms/cloud")["errorCode"] == 0
+
+
+def test_a_group_robot_is_set_up_and_reached_by_its_name(console: Console) -> None:
+    settings: dict[str, object] = {"endpoint": f"{console.deployment.url}/sandbox/wecom"}
+    body = {"method": "wecom", "name": "duty", "kind": "robot", "settings": {**settings, "key": "nobody"}}
+    assert "Webhook" in console.call("POST", "/check", body)["remedy"]
+    add(console, "wecom", "duty", "robot", {**settings, "key": read_secret(console, "wecom_key")})
+    wait(lambda: is_sent(console, "wecom", "duty", "duty"), 60)
+    assert console.call("DELETE", "/wecom/duty")["errorCode"] == 0

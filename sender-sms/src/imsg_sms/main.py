@@ -9,13 +9,16 @@ from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
+from imsg_contract.provider_accounts import Trouble
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
+from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.routes import Route
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
+from imsg_sms.accounts import KINDS, explain, list_accounts
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.checks import ProviderCheck, check
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
@@ -38,6 +41,9 @@ PUBLISH_EVERY_S = 10.0
 """How often the templates are published, for a Redis that lost them. Without them the gateways check none."""
 
 
+CHECK_TIMEOUT_S = 8.0
+
+
 class ProviderModule(Protocol):
     """The interface of a provider's module."""
 
@@ -54,7 +60,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     del apps  # the service calls no other
     remedy = f"set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its companions"
-    return make_sender("sms", Settings, settings, _open_parts, remedy=remedy)
+    return make_sender("sms", Settings, settings, _open_parts, remedy=remedy, accounts=ACCOUNTS)
 
 
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
@@ -146,3 +152,13 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
     """Check every account and its templates at its provider, without sending."""
     async with open_pool(answer_timeout_s) as pool:
         return await check(sms, pool)
+
+
+async def check_account(sms: Sms, name: str) -> Trouble | None:
+    """Check an account and its templates at its provider; return why the provider does not take it."""
+    only = sms.model_copy(update={"providers": (name,), "routes": {}})
+    (found,) = await check_providers(only, CHECK_TIMEOUT_S)
+    return explain(found.detail) if found.is_ok is False else None
+
+
+ACCOUNTS = AccountSettings(Sms, "accounts", KINDS, list_accounts, check_account)

@@ -17,6 +17,7 @@ from pydantic import (
 
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
+from imsg_delivery.provider_kinds import FormField
 from imsg_delivery.routes import Route, check_categories, split_categories
 from imsg_runtime.settings import SenderSettings, Strings, variable
 from imsg_sms.countries import ANYWHERE, MAINLAND, Countries, read_codes
@@ -50,13 +51,23 @@ class Account(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    sign_name: Annotated[str, Field(min_length=1)]
+    sign_name: Annotated[str, Field(min_length=1), FormField("签名", "Signature", "已审核的签名，不含【】。")]
     """The approved signature, without 【】."""
-    variable: Annotated[str, Field(min_length=1)] = "content"
+    variable: Annotated[
+        str,
+        Field(min_length=1),
+        FormField("自由文本变量", "Variable", "默认模板中填入自由文本的变量。", rare=True),
+    ] = "content"
     """The variable of the default template that takes free text."""
-    countries: Countries = (MAINLAND,)
+    countries: Annotated[
+        Countries,
+        FormField("国家或地区", "Countries", "模板获准发送到哪些国家或地区代码。其他号码不会交给该账号。", rare=True),
+    ] = (MAINLAND,)
     """The country codes that its templates are approved for. No other number is given to the account."""
-    hook_secret: SecretStr | None = None
+    hook_secret: Annotated[
+        SecretStr | None,
+        FormField("回调密钥", "Receipt secret", "接收状态报告的网址的最后一段。未设置则不接收。", rare=True),
+    ] = None
     """The last part of the URL for receipts. Without it none are taken."""
 
     @property
@@ -75,17 +86,24 @@ class Aliyun(Account):
 
     kind: Literal["aliyun"] = "aliyun"
     """The kind of provider. Unset: the account's name."""
-    endpoint: Url = ALIYUN_ENDPOINT
+    endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = ALIYUN_ENDPOINT
     """The URL of the provider's API."""
-    access_key_id: Annotated[str, Field(min_length=1)]
+    access_key_id: Annotated[str, Field(min_length=1), FormField("AccessKey ID", "AccessKey ID", "AccessKey ID。")]
     """The id of the access key."""
-    access_key_secret: SecretStr
+    access_key_secret: Annotated[SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "AccessKey Secret。")]
     """The secret of the access key."""
-    template: Annotated[str, Field(min_length=1)]
+    template: Annotated[
+        str,
+        Field(min_length=1),
+        FormField("默认模板", "Default template", "默认模板，自由文本填入它唯一的变量。"),
+    ]
     """The default template, whose one variable takes free text."""
     templates: dict[str, Template] = {}
     """The approved templates and their limits, best in imsg.toml."""
-    variable_characters: Annotated[int, Field(ge=0)] | None = 35
+    variable_characters: Annotated[
+        Annotated[int, Field(ge=0)] | None,
+        FormField("变量最多字符数", "Characters of a variable", "模板的一个变量最多容纳多少个字符。", rare=True),
+    ] = 35
     """How many characters a variable of a template holds."""
 
 
@@ -94,21 +112,41 @@ class Tencent(Account):
 
     kind: Literal["tencent"] = "tencent"
     """The kind of provider. Unset: the account's name."""
-    endpoint: Url = TENCENT_ENDPOINT
+    endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = TENCENT_ENDPOINT
     """The URL of the provider's API."""
-    secret_id: Annotated[str, Field(min_length=1)]
+    secret_id: Annotated[str, Field(min_length=1), FormField("SecretId", "SecretId", "AccessKey ID。")]
     """The id of the access key."""
-    secret_key: SecretStr
+    secret_key: Annotated[SecretStr, FormField("SecretKey", "SecretKey", "AccessKey Secret。")]
     """The secret of the access key."""
-    app_id: Annotated[str, Field(min_length=1)]
+    app_id: Annotated[str, Field(min_length=1), FormField("SDK AppID", "SDK AppID", "应用的 SmsSdkAppId。")]
     """The SmsSdkAppId of the application."""
-    region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
+    region: Annotated[str, Field(min_length=1), FormField("地域", "Region", "服务商的地域。", rare=True)] = (
+        "ap-guangzhou"
+    )
     """The provider's region."""
-    template: str = ""
+    template: Annotated[
+        str, FormField("默认模板", "Default template", "默认模板，自由文本填入它唯一的变量。留空：拒绝自由文本。")
+    ] = ""
     """The default template, whose one variable takes free text. Empty: free text is refused."""
-    variable_characters: Annotated[int, Field(ge=0)] | None = 6
+    variable_characters: Annotated[
+        Annotated[int, Field(ge=0)] | None,
+        FormField(
+            "变量最多字符数",
+            "Characters of a variable",
+            "模板的一个变量最多容纳多少个字符：2024 年 1 月之后开通的账号为 6。",
+            rare=True,
+        ),
+    ] = 6
     """How many characters a variable of a template holds: 6 for accounts opened after January 2024."""
-    pull: bool = False
+    pull: Annotated[
+        bool,
+        FormField(
+            "主动拉取状态报告",
+            "Fetch receipts",
+            "是否用 PullSmsSendStatus 拉取状态报告；须向腾讯云申请开通。",
+            rare=True,
+        ),
+    ] = False
     """Whether receipts are fetched by PullSmsSendStatus, which Tencent enables on request."""
 
     @property
@@ -122,19 +160,24 @@ class Volcengine(Account):
 
     kind: Literal["volcengine"] = "volcengine"
     """The kind of provider. Unset: the account's name."""
-    endpoint: Url = VOLCENGINE_ENDPOINT
+    endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = VOLCENGINE_ENDPOINT
     """The URL of the provider's API."""
-    access_key_id: Annotated[str, Field(min_length=1)]
+    access_key_id: Annotated[str, Field(min_length=1), FormField("AccessKey ID", "AccessKey ID", "AccessKey ID。")]
     """The id of the access key."""
-    access_key_secret: SecretStr
+    access_key_secret: Annotated[SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "AccessKey Secret。")]
     """The secret of the access key."""
-    sms_account: Annotated[str, Field(min_length=1)]
+    sms_account: Annotated[str, Field(min_length=1), FormField("消息组", "Message group", "模板所属的消息组。")]
     """The message group that the templates belong to."""
-    region: Annotated[str, Field(min_length=1)] = "cn-north-1"
+    region: Annotated[str, Field(min_length=1), FormField("地域", "Region", "服务商的地域。", rare=True)] = "cn-north-1"
     """The provider's region."""
-    template: str = ""
+    template: Annotated[
+        str, FormField("默认模板", "Default template", "默认模板，自由文本填入它唯一的变量。留空：拒绝自由文本。")
+    ] = ""
     """The default template, whose one variable takes free text. Empty: free text is refused."""
-    variable_characters: Annotated[int, Field(ge=0)] | None = 35
+    variable_characters: Annotated[
+        Annotated[int, Field(ge=0)] | None,
+        FormField("变量最多字符数", "Characters of a variable", "模板的一个变量最多容纳多少个字符。", rare=True),
+    ] = 35
     """How many characters a variable of a template holds."""
 
 
@@ -145,29 +188,44 @@ class Twilio(BaseModel):
 
     kind: Literal["twilio"] = "twilio"
     """The kind of provider. Unset: the account's name."""
-    endpoint: Url = TWILIO_ENDPOINT
+    endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = TWILIO_ENDPOINT
     """The URL of the provider's API."""
-    account_sid: Annotated[str, Field(min_length=1)]
+    account_sid: Annotated[str, Field(min_length=1), FormField("Account SID", "Account SID", "账号的 SID。")]
     """The account's SID."""
-    auth_token: SecretStr
+    auth_token: Annotated[SecretStr, FormField("Auth Token", "Auth Token", "账号的 token，Twilio 的回调也用它签名。")]
     """The account's token, which also signs Twilio's callbacks."""
-    key_sid: str = ""
+    key_sid: Annotated[
+        str, FormField("API Key SID", "API key SID", "API Key 的 SID，代替 token 用于调用。", rare=True)
+    ] = ""
     """The SID of an API key, to call with instead of the token."""
-    key_secret: SecretStr | None = None
+    key_secret: Annotated[
+        SecretStr | None, FormField("API Key Secret", "API key secret", "该 API Key 的密钥。", rare=True)
+    ] = None
     """The secret of that API key."""
-    signing_key: SecretStr | None = None
+    signing_key: Annotated[
+        SecretStr | None,
+        FormField("签名密钥", "Signing key", "用 HMAC-SHA256 为回调签名的账号所用的共享密钥。", rare=True),
+    ] = None
     """The shared key of accounts whose callbacks are signed by HMAC-SHA256."""
-    sender: str = ""
+    sender: Annotated[str, FormField("发送号码", "Sender", "发送消息的号码（E.164）或名称。")] = ""
     """The number (E.164) or name that messages come from."""
-    messaging_service_sid: str = ""
+    messaging_service_sid: Annotated[
+        str,
+        FormField("Messaging Service SID", "Messaging service SID", "代替发送号码的 Messaging Service。", rare=True),
+    ] = ""
     """A messaging service, instead of a sender."""
-    countries: Countries = (ANYWHERE,)
+    countries: Annotated[
+        Countries, FormField("国家或地区", "Countries", "该账号发送到哪些国家或地区代码；`*` 为全部。", rare=True)
+    ] = (ANYWHERE,)
     """The country codes whose numbers the account takes; `*` takes all."""
-    signature: str = ""
+    signature: Annotated[str, FormField("签名", "Signature", "加在每条文本前面的文字，计入计费条数。", rare=True)] = ""
     """Words before every text, counted with the segments."""
-    suffix: str = ""
+    suffix: Annotated[str, FormField("结尾文字", "Suffix", "加在每条文本后面的文字。", rare=True)] = ""
     """Words after every text."""
-    hook_secret: SecretStr | None = None
+    hook_secret: Annotated[
+        SecretStr | None,
+        FormField("回调密钥", "Receipt secret", "接收状态报告的网址的最后一段。未设置则不接收。", rare=True),
+    ] = None
     """The last part of the URL for receipts. Without it none are taken."""
 
     @property

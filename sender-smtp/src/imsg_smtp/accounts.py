@@ -103,16 +103,15 @@ def list_servers(smtp: Smtp) -> Mapping[str, tuple[str, MailServerSettings]]:
     return {name: (SMTP, server) for name, server in smtp.all_servers.items()}
 
 
-def merge(own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
-    """Add mail servers to the channel's settings; where these name none, the first one is what stands there itself."""
-    added = {account.name: dict(account.settings) for account in accounts}
-    senders = {name: settings.pop("sender", None) for name, settings in added.items()}
-    merged = {**own, "servers": {**own.get("servers", {}), **added}}
-    if "host" not in own and added:
-        first = next(iter(added))
-        del merged["servers"][first]
-        merged = {**merged, **added[first], "name": first}
-    return {"sender": next(filter(None, senders.values()), None), **merged}
+def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
+    """Take the default sender from the first account, and the first server itself where the settings name none."""
+    servers = {name: dict(server) for name, server in merged["servers"].items()}
+    senders = [server.pop("sender", None) for name, server in servers.items() if name in {one.name for one in accounts}]
+    completed = {"sender": next(filter(None, senders), None), **merged, "servers": servers}
+    if "host" in merged or not accounts:
+        return completed
+    first = accounts[0].name
+    return {**completed, **servers.pop(first), "name": first}
 
 
 def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> Trouble:

@@ -22,7 +22,7 @@ from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
-from imsg_smtp.accounts import MAIL_SERVER, explain, list_servers, merge
+from imsg_smtp.accounts import MAIL_SERVER, complete, explain, list_servers
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import bounce_sources
 from imsg_smtp.bounces.addressees import Addressees
@@ -249,7 +249,7 @@ async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
     return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
 
 
-ACCOUNTS = AccountSettings(Smtp, (MAIL_SERVER,), list_servers, merge, check_account)
+ACCOUNTS = AccountSettings(Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete)
 
 
 async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:

@@ -1,13 +1,15 @@
 """The sender-wecom service: wires its channel, and publishes the names of its robots."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
+from imsg_contract.provider_accounts import Trouble, Words
 from imsg_contract.wire import Refused, Sent
 from imsg_delivery.gateway_directory import publish_addresses
+from imsg_delivery.provider_kinds import AccountSettings, ProviderKind
 from imsg_delivery.sender import Sender, make_sender
 from imsg_limits.pace import Bucket, Pace, Rate, SharedPace
 from imsg_runtime.redis import Redis
@@ -16,7 +18,7 @@ from imsg_web.callers import Apps
 from imsg_web.responses import refuse_every_url
 from imsg_web.service import Service
 from imsg_wecom.channel import WeComChannel
-from imsg_wecom.settings import Settings, WeCom
+from imsg_wecom.settings import Robot, Settings, WeCom
 from imsg_wecom.webhook import open_client, try_key
 
 __all__ = ["Settings", "WeCom", "app", "check_robots", "open_channel"]
@@ -26,7 +28,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError if a setting is wrong or missing."""
     del apps  # the service calls no other
     remedy = f"set {variable('wecom', 'robots', 'NAME', 'key')}"
-    return make_sender("wecom", Settings, settings, _open_parts, remedy=remedy)
+    return make_sender("wecom", Settings, settings, _open_parts, remedy=remedy, accounts=ACCOUNTS)
 
 
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
@@ -56,3 +58,32 @@ async def check_robots(settings: WeCom) -> dict[str, str | None]:
         results = {name: await try_key(client, name, robot) for name, robot in settings.robots.items()}
     is_valid = {name: isinstance(result, Sent | Refused) for name, result in results.items()}
     return {name: None if is_valid[name] else result.detail for name, result in results.items()}
+
+
+async def check_account(settings: WeCom, name: str) -> Trouble | None:
+    """Check a robot's key by a call that posts nothing; return why WeCom does not take it."""
+    only = settings.model_copy(update={"robots": {name: settings.robots[name]}})
+    failure = (await check_robots(only))[name]
+    if failure is None:
+        return None
+    is_away = "can't be reached" in failure or "no answer" in failure
+    return Trouble(
+        code="unreachable" if is_away else "key",
+        zh="无法连接企业微信。" if is_away else f"企业微信不认这个密钥：{failure}",
+        en=failure if is_away else f"WeCom does not take the key: {failure}",
+        remedy_zh="请确认本机能访问 qyapi.weixin.qq.com 的 443 端口。"
+        if is_away
+        else "请在群设置的“群机器人”中重新复制 Webhook 地址，填写 key= 之后的部分；机器人被移除后须重新添加。",
+        remedy_en="See that this machine reaches qyapi.weixin.qq.com on port 443."
+        if is_away
+        else "Copy the webhook URL of the robot again, and write what stands after key=; add a robot that was removed.",
+    )
+
+
+def _list_robots(settings: WeCom) -> Mapping[str, tuple[str, Robot]]:
+    return {name: ("robot", robot) for name, robot in settings.robots.items()}
+
+
+ROBOT = ProviderKind("robot", Words(zh="企业微信群机器人", en="WeCom group robot"), Robot)
+
+ACCOUNTS = AccountSettings(WeCom, "robots", (ROBOT,), _list_robots, check_account)

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from imsg_channels.wecom import read_robot
 from imsg_delivery.channel import Uncertain
+from imsg_delivery.provider_kinds import FormField
 from imsg_runtime.settings import SenderSettings
 
 ENDPOINT = "https://qyapi.weixin.qq.com"
@@ -30,9 +31,17 @@ class Robot(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    key: Annotated[SecretStr, AfterValidator(_is_key)]
+    key: Annotated[
+        SecretStr,
+        AfterValidator(_is_key),
+        FormField("密钥", "Key", "机器人 Webhook 地址中 `key=` 之后的部分。有了它，任何人都可以在群里发言。"),
+    ]
     """What stands after `key=` in the robot's webhook URL. It lets anybody write into the group."""
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = ENDPOINT
+    endpoint: Annotated[
+        str,
+        Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$"),
+        FormField("接口地址", "API URL", "企业微信接口的网址。", rare=True),
+    ] = ENDPOINT
     """The URL of WeCom's API."""
 
 

@@ -48,6 +48,7 @@ class ProviderAccounts:
         self._version: bytes | None = None
         self._calls = set[asyncio.Task[None]]()
         self._has_news = asyncio.Event()
+        self._unanswered = RecurringProblem(log, "provider_call_not_answered", level="info", method=method)
 
     async def read(self) -> Sequence[ProviderAccount] | None:
         """Return all accounts where they have changed since the last call; None where they have not.
@@ -115,4 +116,4 @@ class ProviderAccounts:
             await self._redis.call("HSET", key, call, sealed)
             await self._redis.call("EXPIRE", key, CALL_VALID_S)
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("provider_call_not_answered", method=self._method, why=str(error))
+            self._unanswered.note(error)

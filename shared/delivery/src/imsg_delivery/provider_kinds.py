@@ -53,10 +53,13 @@ class ProviderKind:
         marked = {name: info for name, info in self.model.model_fields.items() if find_form_field(info) is not None}
         return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
 
-    def describe(self) -> Kind:
+    def describe(self, public_url: str) -> Kind:
         """Describe it to auth."""
+        setup = tuple(
+            one.model_copy(update={"value": one.value.replace("{public_url}", public_url)}) for one in self.setup
+        )
         fields = tuple(_describe_field(name, info) for name, info in self.fields.items())
-        return Kind(kind=self.kind, title=self.title, fields=fields, presets=self.presets, setup=self.setup)
+        return Kind(kind=self.kind, title=self.title, fields=fields, presets=self.presets, setup=setup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,20 @@ class AccountSettings(Generic[Group]):
     """How the settings of a channel hold its accounts."""
 
     model: type[Group]
+    table: str
+    """Where the accounts stand in the settings of the channel, by their names."""
     kinds: Sequence[ProviderKind]
     list_accounts: Callable[[Group], Mapping[str, tuple[str, BaseModel]]]
     """Returns the accounts by their names, each with its kind."""
-    merge: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]]
-    """Adds accounts to the channel's own settings; the result is for `model`."""
     check: Callable[[Group, str], Awaitable[Trouble | None]]
     """Calls the provider of an account without sending anything; returns why it does not take it."""
+    complete: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]] = lambda merged, _: merged
+    """Completes the settings once accounts were added to them."""
+
+    def merge(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
+        """Add accounts to the channel's own settings; the result is for `model`."""
+        added = {account.name: {**account.settings, "kind": account.kind} for account in accounts}
+        return self.complete({**own, self.table: {**own.get(self.table, {}), **added}}, accounts)
 
     def show(self, group: Group, *, is_simulated: bool) -> tuple[ShownAccount, ...]:
         """Return the accounts of the settings without secrets."""
@@ -108,16 +118,6 @@ class AccountSettings(Generic[Group]):
             for field, value in given.items()
             if value is not None
         }
-
-
-def make_merge(table: str) -> Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]]:
-    """Return a `merge` that puts accounts into a table of the settings, by their names."""
-
-    def merge(own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
-        added = {account.name: {**account.settings, "kind": account.kind} for account in accounts}
-        return {**own, table: {**own.get(table, {}), **added}}
-
-    return merge
 
 
 def find_form_field(info: FieldInfo) -> FormField | None:

@@ -7,7 +7,7 @@ the old ones, which then finish what is in flight, so that no message waits and 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Metric
@@ -170,10 +170,8 @@ class ProviderSets(Generic[Settings]):
         if reader is not None:
             self._service.watch(reader.publish(self._describe), "provider kinds")
         if reader is not None and self._settings.provider_key:
-            try:
+            with suppress(RedisUnavailable, RedisRefused):  # `watch` reads them once Redis is there
                 first = await reader.read()
-            except (RedisUnavailable, RedisRefused) as error:
-                log.info("provider_accounts_not_read", method=self._method, why=str(error))
             self._service.watch(reader.watch(self.apply, self.answer), "provider accounts")
         if not first or not await self._try_open(first):
             await self._open(self._settings)
@@ -214,7 +212,9 @@ class ProviderSets(Generic[Settings]):
         if group is None:
             return {}
         if self._settings.stand_in:
-            return read_group(type(self._settings), self._method)
+            assert self._accounts is not None  # noqa: S101  only then are there accounts
+            own = read_group(type(self._settings), self._method)
+            return {name: value for name, value in own.items() if name != self._accounts.table}
         return group.model_dump(exclude_unset=True)
 
     def _list_own(self) -> Mapping[str, object]:
@@ -228,7 +228,8 @@ class ProviderSets(Generic[Settings]):
         group = getattr(self._settings, self._method)
         is_hidden = group is None or (self._settings.stand_in and bool(self._applied))
         shown = () if is_hidden else self._accounts.show(group, is_simulated=self._settings.stand_in)
-        return ChannelProviders(kinds=tuple(kind.describe() for kind in self._accounts.kinds), settings=shown)
+        url = self._settings.public_url.rstrip("/") or "https://HOST"
+        return ChannelProviders(kinds=tuple(kind.describe(url) for kind in self._accounts.kinds), settings=shown)
 
     async def _try_open(self, accounts: Sequence[ProviderAccount]) -> bool:
         """Open a set with these accounts; return whether that worked. What is wrong was checked before it was kept."""

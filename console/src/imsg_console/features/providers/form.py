@@ -117,6 +117,7 @@ def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: b
     rare = [made for made, field in zip(shown, kind["fields"], strict=True) if field["rare"]]
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
     more = [Part(t("providers.rare"), rare)] if rare else []
+    more += [Part(f"{t('providers.setup')}：{one['title']}", [], one["value"]) for one in kind["setup"]]
     return [*usual, *more, Part(t("providers.check"), [skip])]
 
 
