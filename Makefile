@@ -20,7 +20,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -94,16 +94,6 @@ bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messag
 
 bench-peers: .venv/.to-bench .uv/.peers ## iMSG beside Postfix, Kannel, Jasmin, ntfy, Apprise, Celery (25 min)
 	@$(VENV)/python -m imsg_bench.peers
-
-bench-compare: .venv/.to-test ## two runs beside each other: make bench-compare A.json B.json
-	@$(VENV)/python -m imsg_bench compare $(RUNS)
-
-# The words behind bench-compare are files, not targets.
-ifeq ($(firstword $(MAKECMDGOALS)),bench-compare)
-  RUNS := $(wordlist 2,3,$(MAKECMDGOALS))
-  .PHONY: $(RUNS)
-  $(RUNS): ; @:
-endif
 
 bench-pair: .venv/.to-bench ## two trees in turn: make bench-pair A=REV B=REV ROWS="A D" (ROUNDS=5)
 	@$(VENV)/python -m imsg_bench pair $(A) $(B) $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))

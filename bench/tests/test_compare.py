@@ -16,43 +16,25 @@ def result(*values: float, key: str = "A") -> Result:
     )
 
 
-def write_run(path: Path, found: Result) -> Path:
-    """Write a run's file."""
-    path.write_text(json.dumps(report.document("quick", {"processor": "one"}, [found])))
-    return path
-
-
 def test_a_result_comes_back_from_its_file_as_it_was() -> None:
     found = result(120, 130, 125)
     assert Result.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_file_that_is_no_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"a\.json holds no results"):
+        compare.read(tmp_path / "a.json")
 
 
 def test_a_change_is_the_quotient_of_the_medians() -> None:
     change, cost = compare.changes([result(100, 110, 90)], [result(150, 140, 160)])
     assert cost.factor == 1
     assert change.factor == pytest.approx(1.5)
-    assert change.is_beyond_noise
-
-
-def test_rounds_that_overlap_prove_nothing() -> None:
-    change, _ = compare.changes([result(100, 110, 90)], [result(150, 105, 160)])
-    assert not change.is_beyond_noise
 
 
 def test_what_only_one_run_has_is_left_out() -> None:
     assert compare.changes([result(1, key="A")], [result(1, key="B")]) == []
-
-
-def test_two_files_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, after = write_run(tmp_path / "a.json", result(100)), write_run(tmp_path / "b.json", result(200))
-    assert compare.main([str(before), str(after)]) == 0
-    assert "× 2.00" in capsys.readouterr().out
-
-
-def test_a_file_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.json").write_text("[]")
-    assert compare.main([str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 2
-    assert "a.json holds no results" in capsys.readouterr().err
 
 
 def test_what_is_not_reached_is_listed() -> None:

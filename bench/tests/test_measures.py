@@ -9,7 +9,6 @@ from imsg_bench.measures.alone import result as alone
 from imsg_bench.measures.far_server import content
 from imsg_bench.measures.left_behind import ENDLESS, StoredKey, Stores, kind
 from imsg_bench.measures.left_behind import result as left_behind
-from imsg_bench.result import Result
 from imsg_bench.table import METHODS, TABLE
 
 
@@ -77,8 +76,3 @@ def test_the_capacity_is_what_comes_when_more_is_asked_for(most: float, found: f
     assert find_capacity(deliver) == found
     assert asked == sorted(asked)
     assert asked[-1] > most / 0.9
-
-
-def test_costs_of_a_side_are_of_all_its_processes() -> None:
-    found = Result("A", "", (), {"floor: app": 100.0, "floor: Valkey": 10.0, "iMSG: gateway": 300.0})
-    assert found.cost_of("floor: ") == 110

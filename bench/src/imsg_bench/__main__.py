@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imsg_bench import compare, excerpt, machine, pair, report, sizing, targets
+from imsg_bench import excerpt, machine, pair, report, sizing
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
 from imsg_bench.result import Result, list_missed
@@ -20,16 +20,14 @@ PEER_PYTHON = ROOT / ".uv" / "peer" / "bin" / "python"
 
 
 READERS: Mapping[str, Callable[[Sequence[str]], int]] = {
-    "compare": compare.main,
     "excerpt": excerpt.main,
     "pair": pair.main,
     "sizing": sizing.main,
-    "targets": lambda words: targets.main(words, list(BY_KEY)),
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, or compare what was measured; exit code 1 where it failed or can't be compared, 2 for a wrong word."""
+    """Measure, or read what was measured; exit code 1 where it failed, 2 for a wrong word."""
     if arguments and (reader := READERS.get(arguments[0])) is not None:
         return reader(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m imsg_bench", description=__doc__)

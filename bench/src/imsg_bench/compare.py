@@ -1,13 +1,11 @@
-"""Two runs beside each other: `python -m imsg_bench compare A.json B.json`."""
+"""Reads runs, and pairs the series of two."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
 
 
@@ -23,11 +21,6 @@ class Change:
     def factor(self) -> float:
         """The later median over the earlier one."""
         return self.after.middle / self.before.middle if self.before.middle else float("inf")
-
-    @property
-    def is_beyond_noise(self) -> bool:
-        """Whether the rounds of one lie wholly above those of the other."""
-        return min(self.after.values) > max(self.before.values) or max(self.after.values) < min(self.before.values)
 
 
 def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
@@ -48,29 +41,6 @@ def _series(result: Result) -> Iterator[Series]:
         yield Series(f"processor, {name}", "µs", (cost,))
 
 
-def table(changes_: Sequence[Change]) -> str:
-    """Write them as Markdown."""
-    lines = ["| | measured | before | after | change | beyond the rounds' spread |", "|---|---|---:|---:|---:|---|"]
-    for one in changes_:
-        unit = f" {one.after.unit}" if one.after.unit else ""
-        cells = (
-            one.key,
-            one.after.name,
-            f"{round_figure(one.before.middle)}{unit}",
-            f"{round_figure(one.after.middle)}{unit}",
-            f"× {one.factor:.2f}",
-            _tell_noise(one),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _tell_noise(one: Change) -> str:
-    if len(one.before.values) == len(one.after.values) == 1:
-        return "one each"
-    return "yes" if one.is_beyond_noise else "no"
-
-
 def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
     """Read a run. Raises ValueError where the file holds none."""
     try:
@@ -78,17 +48,3 @@ def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
         return changes_, [Result.from_json(one) for one in changes_["results"]]
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} holds no results of a run: {error!r}") from error
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Compare two files; exit code 2 where they can't be read."""
-    try:
-        first, second = map(Path, arguments)
-        before, after = read(first), read(second)
-    except ValueError as error:
-        print(f"usage: python -m imsg_bench compare A.json B.json ({error})", file=sys.stderr)
-        return 2
-    if before[0]["machine"].get("processor") != after[0]["machine"].get("processor"):
-        print("These were measured on different machines: only ratios compare.\n")
-    print(table(changes(before[1], after[1])))
-    return 0

@@ -62,10 +62,6 @@ class Result:
                 return one
         raise KeyError(f"{self.key} has no {name}")
 
-    def cost_of(self, side: str) -> float:
-        """Add up what all processes of a side used, by how their names begin."""
-        return sum(cost for name, cost in self.costs.items() if name.startswith(side))
-
     def to_json(self) -> dict[str, Any]:
         """Make what is written to the file."""
         return {**asdict(self), "series": [{**asdict(one), "median": one.middle} for one in self.series]}

@@ -1,4 +1,8 @@
-"""An SMTP server on a real socket that behaves well, except where its test names how it misbehaves."""
+"""An SMTP server on a real socket that behaves well, except where its test names how it misbehaves.
+
+It is not on aiosmtpd, which the sandbox and the bounce listener use: that refuses the parameters of DSN (RFC 3461), has
+no CRAM-MD5, and answers each command in a handler that every misbehaviour would have to override.
+"""
 
 import asyncio
 import base64
