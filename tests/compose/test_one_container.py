@@ -88,6 +88,9 @@ def test_it_sends_a_mail_without_root_and_keeps_it_in_its_volume(container: OneC
     path = f"/api/v2/messages?request={sent['id']}"
     wait(lambda: [one["status"] for one in api.call("GET", path, token=token)["messages"]] == ["sent"], 60)
 
+    _docker("exec", container.name, "imsg", "login", "admin", "--password", password)
+    assert "you@example.com" in _docker("exec", container.name, "imsg", "query")
+
     assert container.stop() == 0
     container.run()
 

@@ -196,6 +196,23 @@ def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
     assert (done.returncode, "nothing to change" in done.stderr) == (2, True)
 
 
+def test_a_token_that_cannot_be_saved_is_one_line(deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [str(IMSG), "login", "admin", "--password", "123"],
+        env={**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path / "file")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "XDG_CONFIG_HOME" in line
+
+
 def test_it_says_its_version(deployment: Deployment) -> None:
     assert call(deployment, "--version").stdout == f"imsg {VERSION}\n"
 

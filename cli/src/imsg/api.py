@@ -12,6 +12,7 @@ import httpx
 
 from imsg.counting import counting
 from imsg.location import Account, find_account
+from imsg_runtime.settings import StartError
 
 CALL_TIMEOUT_S = 60.0
 """A request with 10 MiB of attachments over a slow line takes its time."""
@@ -186,14 +187,23 @@ def read_token(url: str) -> str | None:
 
 
 def save_token(url: str, token: str) -> Path:
-    """Save a token for a URL in a file that only its owner can read; return the file."""
+    """Save a token for a URL in a file that only its owner can read; return the file.
+
+    Raises StartError where the file can't be written.
+    """
     path = _path()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({**_read(), url.rstrip("/"): token}, file)
-    draft.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({**_read(), url.rstrip("/"): token}, file)
+        draft.replace(path)
+    except OSError as error:
+        raise StartError(
+            f"the token can't be saved in {path} ({(error.strerror or str(error)).lower()}); "
+            "XDG_CONFIG_HOME names another folder."
+        ) from error
     return path
 
 
