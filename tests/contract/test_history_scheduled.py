@@ -1,5 +1,6 @@
 """A scheduled request in history: accepted, moved and released in any order, its rows end the same."""
 
+import base64
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -10,9 +11,10 @@ from imsg_contract.topology import RESCHEDULE, SCHEDULE
 from imsg_contract.wire import Job, Status
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339
+from imsg_history.open_messages import OpenMessages
 from imsg_history.tables import jobs, requests
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
-from imsg_testing.history_store import find, find_page, keep
+from imsg_testing.history_store import ADMIN, find, find_page, keep
 
 DUE = NOW + timedelta(days=1)
 MOVED = NOW + timedelta(days=2)
@@ -49,6 +51,24 @@ async def test_one_batch_holds_all_of_it_too(database: Database) -> None:
     (row,) = await database.fetch(select(requests).where(requests.c.request == released.request))
     assert (row.due_at, row.released_at) == (MOVED, released.released_at)
     assert (await find(database, id=released.request))[0]["status"] == "queued"
+
+
+async def test_what_is_open_is_found_by_its_id_its_message_and_its_reference(database: Database) -> None:
+    both = job(request=request_id(NOW, tail=1), at=NOW, reference="r", to=("a@example.com", "b@example.com"))
+    other = job(request=request_id(NOW, tail=2), at=NOW, reference="r")
+    await keep(database, both, other, outcome(both, Status.SENT, 1), outcome(other, Status.SENT))
+    found = OpenMessages(database)
+    whole = await found.find(both.request, ADMIN)
+    assert (whole["total"], whole["open"], whole["reference"]) == (2, [0], "r")
+    assert Job.model_validate_json(base64.b64decode(whole["job"])) == both
+    message = await found.find(f"{both.request}-1", ADMIN)
+    assert (message["total"], message["open"]) == (1, [])
+    listed = await found.list_by_reference("r", both.username, "", ADMIN)
+    assert [(one["request"], one["total"], one["open"]) for one in listed] == [
+        (both.request, 2, 1),
+        (other.request, 1, 0),
+    ]
+    assert await found.list_by_reference("r", both.username, other.request, ADMIN) == []
 
 
 async def test_v1_shows_what_waits_as_queued_and_what_was_cancelled_as_expired(database: Database) -> None:

@@ -124,7 +124,7 @@ async def test_a_service_reads_what_is_its_own_business(accounts: ServiceAccount
         "history": {"claims"},
         "callbacks": set(),
         "catalog": set(),
-        "scheduler": {"users"},
+        "scheduler": {"users", "claims"},
         "sender-wechat": {"claims", "WeChat's token"},
     }.get(service, {"claims"})
 
@@ -289,7 +289,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         ),
         ("callbacks", Topology(methods=METHODS).suppressions),
         ("catalog", Topology(methods=METHODS).direct("imsg.history")),
-        *(("scheduler", Topology(methods=METHODS).new(key)) for key in (SCHEDULE, RECEIPT, CHANGE, EVENT)),
+        *(("scheduler", Topology(methods=METHODS).new(key)) for key in (SCHEDULE, RECEIPT, EVENT)),
         ("sender-smtp", Topology(methods=METHODS).new(SCHEDULE)),
         ("gateway", Topology(methods=METHODS).new(RESCHEDULE)),
     ],

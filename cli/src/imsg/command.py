@@ -46,6 +46,7 @@ app = typer.Typer(
 app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
+app.command()(verbs.cancel)
 app.command()(replies.replies)
 app.command()(resends.resend)
 app.add_typer(erasures.app, name="erase")

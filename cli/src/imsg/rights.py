@@ -13,6 +13,7 @@ from imsg_channels import CHANNELS, METHODS
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.topology import (
     BACKING_UP,
+    CANCELS,
     CAPS,
     CHANGE,
     DEAD,
@@ -108,7 +109,14 @@ def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
     if channel.publishes_addresses:
         published.append(addresses_key(channel.name))
     return RedisRights(
-        reads=(TOMBSTONES, CAPS, suppressed_key(channel.name), switches_key(channel.name), accounts_key(channel.name)),
+        reads=(
+            TOMBSTONES,
+            CANCELS,
+            CAPS,
+            suppressed_key(channel.name),
+            switches_key(channel.name),
+            accounts_key(channel.name),
+        ),
         writes=("imsg:ledger:*", capped_key(channel.name, ANY), *published, *channel.redis_keys),
         also=channel.redis_commands,
     )
@@ -172,7 +180,10 @@ AT_REDIS: Mapping[str, RedisRights] = {
         also=("scan", "info", "bgrewriteaof"),
     ),
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
-    "scheduler": RedisRights(reads=(user_key(ANY), TOMBSTONES, WINDOWS), writes=(ERASED,)),
+    "scheduler": RedisRights(
+        reads=(user_key(ANY), TOMBSTONES, WINDOWS),
+        writes=(ERASED, CANCELS, "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),
+    ),
     "catalog": RedisRights(
         reads=(TOMBSTONES, template_limits_key(ANY), route_limits_key(ANY)),
         writes=(suppressed_key(ANY), PRICES, TEMPLATES, ERASED, recorded_key(ANY)),
@@ -253,7 +264,7 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
     ),
     "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
     "scheduler": RabbitRights(
-        write="^imsg$", read=r"^imsg\.schedule$", topics=f"^({_JOBS}|{RESCHEDULE}|{OUTCOME}|{DEAD})$"
+        write="^imsg$", read=r"^imsg\.schedule$", topics=f"^({_JOBS}|{RESCHEDULE}|{OUTCOME}|{CHANGE}|{DEAD})$"
     ),
     **{channel.service: _make_sender_rabbit_rights(channel) for channel in CHANNELS},
 }

@@ -1,4 +1,4 @@
-"""The verbs that call a running iMSG: login, send, query."""
+"""The verbs that call a running iMSG: login, send, query, cancel."""
 
 import sys
 import uuid
@@ -232,6 +232,29 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
             say_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
     if more:
         say("There are more; --limit shows them.")
+
+
+def cancel(
+    names: Annotated[list[str] | None, typer.Argument(help="Requests, or messages of them (REQUEST-N).")] = None,
+    reference: Annotated[str | None, typer.Option(help="All requests that you sent under this reference.")] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Cancel what has not been sent yet."""
+    if bool(names) is (reference is not None):
+        usage("Name requests or messages, or give --reference.")
+    calls: list[tuple[str, dict[str, str]]] = [
+        (f"/api/v2/{'messages' if '-' in name else 'requests'}/{segment(name)}/cancel", {}) for name in names or ()
+    ]
+    if reference is not None:
+        calls.append(("/api/v2/requests/cancel", {"reference": reference}))
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for path, body in calls:
+            answer = api.call("POST", path, body)
+            if as_json:
+                say_json(answer)
+            else:
+                say("{cancelled} cancelled, {too_late} too late, {settled} settled before.".format_map(answer))
 
 
 def segment(name: str) -> str:

@@ -433,6 +433,18 @@ def test_a_page_in_place_of_a_file_is_no_report() -> None:
             imsg.report_leak("imsg_live_x")
 
 
+def test_what_waits_is_cancelled_by_its_id_its_message_or_its_reference(imsg: Client) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    people = ["later-0@example.com", "later-1@example.com"]
+    first, second = (
+        imsg.send_mail(people, "wrong", "您好", send_at=later, reference="the wrong mail") for _ in range(2)
+    )
+    assert imsg.cancel_message(f"{first.id}-0").cancelled == 1
+    assert imsg.cancel_request(first.id).cancelled == 1
+    assert imsg.cancel_requests(reference="the wrong mail").cancelled == 3
+    assert imsg.wait_until_settled(second.id).counts.cancelled == 2
+
+
 def test_a_scheduled_request_is_moved_and_sent_at_its_time(imsg: Client) -> None:
     with pytest.raises(ValueError, match="time zone"):
         imsg.send_mail("later@example.com", "later", send_at=datetime(2026, 12, 1))  # noqa: DTZ001  what is refused

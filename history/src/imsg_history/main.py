@@ -37,6 +37,7 @@ from imsg_history.ids import from_ms, to_ms
 from imsg_history.latency_stats import LatencyStatistics
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
+from imsg_history.open_messages import OpenMessages
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.redis_erasure import RedisErasure
@@ -229,6 +230,7 @@ def _make_services(
         LatencyStatistics(store, zone),
         Attachments(store),
         Resends(store),
+        OpenMessages(store),
         Recipients(store),
         DeadLetters(store),
         erasures,

@@ -15,15 +15,21 @@ from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
+from imsg_delivery.claims.cancelling import ClaimsCanceller
+from imsg_limits.quota.charging import Quota
 from imsg_limits.windows import PublishedWindows
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.watermark import Watermark
+from imsg_scheduler.audit import Audit
+from imsg_scheduler.cancel_settling import CancelSettler
+from imsg_scheduler.cancelling import Canceller
 from imsg_scheduler.consumer import ScheduleConsumer
 from imsg_scheduler.erasing import ErasedPeople, ScheduleErasure
 from imsg_scheduler.migrations import MIGRATIONS
+from imsg_scheduler.mirror import CancelMirror
 from imsg_scheduler.release import ReleaseMetrics, Releaser
 from imsg_scheduler.routes import RouteServices, api
 from imsg_scheduler.schedule import Schedule
@@ -84,6 +90,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     erased = ErasedPeople(cache, Tombstones(cache, Digests(settings.erasure_key)))
     watermark = Watermark(lambda: time.time_ns() // 1_000_000)
     users = Users(cache, auth)
+    mirror = CancelMirror(cache, store, _now)
+    settling = CancelSettler(broker, store, mirror, ClaimsCanceller(cache), Quota(cache, UTC))
+    canceller = Canceller(store, settling, history, _now)
     releaser = Releaser(
         broker, cache, store, users, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
     )
@@ -94,8 +103,11 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(ScheduleErasure(erased, store, watermark).run(), "erasing")
     service.watch(ScheduleConsumer(broker, store, erased, watermark).run(service.stopping), "consumer")
     service.watch(releaser.run(service.stopping), "release")
+    service.watch(mirror.run(), "mirror of cancels")
+    service.watch(canceller.run(), "cancels")
     guard = CallerCheck("scheduler", settings.service_key, settings.peer_keys)
-    return api(RouteServices(Schedule(broker, store, history, _now), _now), guard)
+    schedule = Schedule(broker, store, history, _now)
+    return api(RouteServices(schedule, canceller, Audit(broker, _now), _now), guard)
 
 
 def _now() -> datetime:

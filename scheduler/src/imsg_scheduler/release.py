@@ -83,6 +83,7 @@ class Releaser:
         self._store = store
         self._users = users
         self._metrics = metrics
+        self._choosing = asyncio.Lock()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Release until `stopping`."""
@@ -119,9 +120,12 @@ class Releaser:
             self._judged = calendar
         if self._store.is_postgres:
             async with self._store.writing() as rows:
-                found = await rows.find_due(now_ms, BATCH)
+                async with self._choosing:  # so that one batch has the most urgent
+                    await self._mark(now_ms)
+                    found = await rows.find_due(now_ms, BATCH)
                 round_ = await self._publish_all(found, calendar, now_ms) if found else NOTHING
                 return await _write(rows, round_, now_ms)
+        await self._mark(now_ms)
         # SQLite has one writer, which must not wait for the broker.
         async with self._store.reading() as rows:
             found = await rows.find_due(now_ms, BATCH)
@@ -130,6 +134,11 @@ class Releaser:
         round_ = await self._publish_all(found, calendar, now_ms)
         async with self._store.writing() as rows:
             return await _write(rows, round_, now_ms)
+
+    async def _mark(self, now_ms: int) -> None:
+        """Mark a batch: from here on a cancel asks the claims, since a job may have been published."""
+        async with self._store.writing() as rows:
+            await rows.mark_due(now_ms, BATCH)
 
     async def _judge_anew(self, calendar: Calendar, now_ms: int) -> None:
         """Let what is held be due, where the windows of now hold it otherwise."""

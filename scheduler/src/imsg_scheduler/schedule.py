@@ -8,7 +8,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.roles import OPERATORS
 from imsg_contract.topology import RESCHEDULE
 from imsg_contract.wire import Job, Status
-from imsg_scheduler.store import Store
+from imsg_scheduler.store import Store, WaitingJob
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -26,32 +26,33 @@ class Schedule:
         self._history = history
         self._now = now
 
-    async def move(self, request: str, due_at: datetime, caller: Caller) -> None:
-        """Let a request be due at another time.
+    async def move(self, request: str, due_at: datetime, caller: Caller) -> Job:
+        """Let a request be due at another time; return its job.
 
         Raises Refusal not_found, already_due, not_scheduled; DatabaseUnavailable, PublishRefused, PublishUnknown,
         ServiceUnavailable.
         """
         async with self._store.writing() as rows:
-            job = await rows.lock(request)
+            waiting = await rows.lock(request)
+            job = None if waiting is None else waiting.job
             if job is not None and caller.role not in OPERATORS and job.user_id != caller.user_id:
                 raise Refusal("not_found", what=request)
-            if job is not None and job.held_until is None and job.due_at is not None and job.due_at > self._now():
-                moved = _move(job, due_at)
+            if waiting is not None and _may_move(waiting, self._now()):
+                moved = _move(waiting.job, due_at)
                 await rows.change(moved)
                 await self._broker.publish(moved.encode(), self._broker.topology.new(RESCHEDULE))
-                return
+                return moved
         if job is not None:
             raise Refusal("already_due", id=request)
         raise await self._explain(request, caller)
 
-    async def release(self, request: str, operator: Caller) -> None:
-        """Let a scheduled or held request be sent now. Raises what `move` raises."""
+    async def release(self, request: str, operator: Caller) -> Job:
+        """Let a scheduled or held request be sent now; return its job. Raises what `move` raises."""
         async with self._store.writing() as rows:
-            if await rows.release(self._now_ms(), request=request):
-                return
-            is_here = await rows.lock(request) is not None
-        if is_here:
+            waiting = await rows.lock(request)
+            if waiting is not None and await rows.release(self._now_ms(), request=request):
+                return waiting.job
+        if waiting is not None:
             raise Refusal("already_due", id=request)
         raise await self._explain(request, operator)
 
@@ -77,6 +78,11 @@ class Schedule:
 
     def _now_ms(self) -> int:
         return int(self._now().timestamp() * 1_000)
+
+
+def _may_move(waiting: WaitingJob, now: datetime) -> bool:
+    job = waiting.job
+    return not waiting.is_releasing and job.held_until is None and job.due_at is not None and job.due_at > now
 
 
 def _move(job: Job, due_at: datetime) -> Job:

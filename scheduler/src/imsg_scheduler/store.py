@@ -1,18 +1,20 @@
-"""The scheduled jobs, in transactions."""
+"""The scheduled jobs and the cancels, in transactions."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, distinct, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, Job
+from imsg_database.arrays import is_one_of
 from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
-from imsg_scheduler.tables import IS_HELD, SCHEDULED
+from imsg_scheduler.cancels import Cancel, Totals
+from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, IS_HELD, SCHEDULED
 
 _LANES = tuple(Lane)
 
@@ -23,6 +25,22 @@ class Due(NamedTuple):
     job: Job
     at_any_hour: bool
     """Whether it goes although no window is open."""
+
+
+class WaitingJob(NamedTuple):
+    """A job that waits."""
+
+    job: Job
+    is_releasing: bool
+    """It may have been published."""
+
+
+class Chosen(NamedTuple):
+    """Which requests are cancelled together; None: any."""
+
+    user_id: str | None
+    reference: str | None = None
+    held_by: str | None = None
 
 
 class HeldGroup(NamedTuple):
@@ -48,27 +66,63 @@ class Rows:
         self._connection = connection
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Add jobs; one that is there already stays as it is."""
-        rows = [write_row(job) for job in jobs]
+        """Add jobs; one that is there already stays as it is. What was cancelled does not come back."""
+        gone = await self.find_cancelled([job.request for job in jobs])
+        left = [_leave_out(job, gone[job.request]) if job.request in gone else job for job in jobs]
+        rows = [write_row(job) for job in left if job.recipients]
         insert = insert_into(SCHEDULED, is_postgres=is_postgres(self._connection)).on_conflict_do_nothing()
         if rows:
             await self._connection.execute(insert, rows)
 
-    async def lock(self, request: str) -> Job | None:
+    async def find_cancelled(self, requests: Sequence[str]) -> Mapping[str, set[int]]:
+        """Return request → the numbers of its messages that were cancelled, ALL_MESSAGES among them."""
+        is_named = is_one_of(CANCELS.c.request, requests, is_postgres=is_postgres(self._connection))
+        found: dict[str, set[int]] = {}
+        for row in await self._connection.execute(select(CANCELS.c.request, CANCELS.c.n).where(is_named)):
+            found.setdefault(row.request, set()).add(row.n)
+        return found
+
+    async def lock(self, request: str) -> "WaitingJob | None":
         """Read a job, and let no other transaction release or change it until this one ends."""
-        query = select(SCHEDULED.c.body).where(SCHEDULED.c.request == request).with_for_update()
-        body = (await self._connection.execute(query)).scalar()
-        return None if body is None else Job.model_validate_json(body)
+        query = select(SCHEDULED.c.body, SCHEDULED.c.releasing).where(SCHEDULED.c.request == request).with_for_update()
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else WaitingJob(Job.model_validate_json(row.body), bool(row.releasing))
+
+    async def lock_chosen(self, chosen: Chosen, limit: int) -> list[Job]:
+        """Lock jobs that wait and are not being released."""
+        are_chosen = [SCHEDULED.c[name] == value for name, value in chosen._asdict().items() if value is not None]
+        query = select(SCHEDULED.c.body).where(*are_chosen, SCHEDULED.c.releasing == 0).limit(limit).with_for_update()
+        return [Job.model_validate_json(body) for body in (await self._connection.execute(query)).scalars()]
+
+    async def mark_due(self, now_ms: int, limit: int) -> int:
+        """Mark jobs that are due as being released, the most urgent first; return their number."""
+        marked = 0
+        for urgency in range(len(_LANES)):
+            if marked == limit:
+                break
+            due = (
+                select(SCHEDULED.c.request)
+                .where(SCHEDULED.c.urgency == urgency, SCHEDULED.c.due_ms <= now_ms, SCHEDULED.c.releasing == 0)
+                .order_by(SCHEDULED.c.due_ms)
+                .limit(limit - marked)
+                .with_for_update(skip_locked=True)
+            )
+            names = (await self._connection.execute(due)).scalars().all()
+            if names:
+                is_due = is_one_of(SCHEDULED.c.request, names, is_postgres=is_postgres(self._connection))
+                await self._connection.execute(update(SCHEDULED).where(is_due).values(releasing=1))
+            marked += len(names)
+        return marked
 
     async def find_due(self, now_ms: int, limit: int) -> list[Due]:
-        """Lock jobs that are due and that no other transaction has, the most urgent first."""
+        """Lock jobs that are being released and that no other transaction has, the most urgent first."""
         found: list[Due] = []
         for urgency in range(len(_LANES)):
             if len(found) == limit:
                 break
             query = (
                 select(SCHEDULED.c.body, SCHEDULED.c.at_any_hour)
-                .where(SCHEDULED.c.urgency == urgency, SCHEDULED.c.due_ms <= now_ms)
+                .where(SCHEDULED.c.urgency == urgency, SCHEDULED.c.due_ms <= now_ms, SCHEDULED.c.releasing == 1)
                 .order_by(SCHEDULED.c.due_ms)
                 .limit(limit - len(found))
                 .with_for_update(skip_locked=True)
@@ -136,11 +190,76 @@ class Rows:
 
     async def remove(self, requests: Sequence[str]) -> None:
         """Remove jobs."""
-        await self._connection.execute(delete(SCHEDULED).where(SCHEDULED.c.request.in_(requests)))
+        is_gone = is_one_of(SCHEDULED.c.request, requests, is_postgres=is_postgres(self._connection))
+        await self._connection.execute(delete(SCHEDULED).where(is_gone))
+
+    async def find_cancel(self, request: str, n: int) -> Cancel | None:
+        """Read a cancel."""
+        query = select(CANCELS).where(CANCELS.c.request == request, CANCELS.c.n == n)
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else Cancel.read(row)
+
+    async def list_cancels(self, requests: Sequence[str]) -> list[Cancel]:
+        """Read the cancels of all messages of requests."""
+        is_named = is_one_of(CANCELS.c.request, requests, is_postgres=is_postgres(self._connection))
+        query = select(CANCELS).where(is_named, CANCELS.c.n == ALL_MESSAGES)
+        return [Cancel.read(row) for row in await self._connection.execute(query)]
+
+    async def sum_chosen(self, chosen: Chosen) -> Totals:
+        """Add up what was answered of requests."""
+        sums = [func.coalesce(func.sum(CANCELS.c[name]), 0) for name in Totals._fields]
+        are_chosen = [CANCELS.c[name] == value for name, value in chosen._asdict().items() if value is not None]
+        row = (await self._connection.execute(select(*sums).where(*are_chosen, CANCELS.c.n == ALL_MESSAGES))).one()
+        return Totals(*map(int, row))
+
+    async def add_cancels(self, cancels: Sequence[Cancel]) -> None:
+        """Add cancels; one that is there already stays as it is."""
+        insert = insert_into(CANCELS, is_postgres=is_postgres(self._connection)).on_conflict_do_nothing()
+        if cancels:
+            await self._connection.execute(insert, [cancel.write() for cancel in cancels])
+
+    async def finish_cancels(self, cancels: Sequence[Cancel]) -> None:
+        """Keep what was answered, and forget what was cancelled."""
+        statement = (
+            update(CANCELS)
+            .where(CANCELS.c.request == bindparam("of"), CANCELS.c.n == bindparam("number"))
+            .values({**{name: bindparam(name) for name in Totals._fields}, "body": None})
+        )
+        parameters = [
+            {"of": cancel.request, "number": cancel.n, **cancel.totals._asdict()}
+            for cancel in cancels
+            if cancel.totals is not None
+        ]
+        if parameters:
+            await self._connection.execute(statement, parameters)
+
+    async def list_unfinished(self, before_ms: int, limit: int) -> list[Cancel]:
+        """Read the cancels whose outcomes nobody has published."""
+        query = (
+            select(CANCELS).where(CANCELS.c.body.is_not(None), CANCELS.c.at_ms < before_ms).order_by(CANCELS.c.at_ms)
+        )
+        return [Cancel.read(row) for row in await self._connection.execute(query.limit(limit))]
+
+    async def list_published(self, after: tuple[str, int], limit: int) -> list[tuple[str, int]]:
+        """Read the next (request, n) of which senders have to know."""
+        key = tuple_(CANCELS.c.request, CANCELS.c.n)
+        query = select(CANCELS.c.request, CANCELS.c.n).where(CANCELS.c.is_published == 1, key > tuple_(*after))
+        rows = await self._connection.execute(query.order_by(CANCELS.c.request, CANCELS.c.n).limit(limit))
+        return [(row.request, row.n) for row in rows]
+
+    async def count_published(self) -> int:
+        """Return of how many requests senders have to know."""
+        query = select(func.count(distinct(CANCELS.c.request))).where(CANCELS.c.is_published == 1)
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def remove_old_cancels(self, now_ms: int) -> list[str]:
+        """Remove the cancels that are not kept any longer; return their requests."""
+        removed = delete(CANCELS).where(CANCELS.c.keep_until_ms < now_ms).returning(CANCELS.c.request)
+        return list((await self._connection.execute(removed)).scalars())
 
 
 class Store:
-    """Transactions over the scheduled jobs. Entering, leaving and every statement raise DatabaseUnavailable."""
+    """Transactions over both. Entering, leaving and every statement raise DatabaseUnavailable."""
 
     def __init__(self, database: Database, *, is_postgres: bool) -> None:
         self._database = database
@@ -163,6 +282,12 @@ class Store:
             yield Rows(connection)
 
 
+def _leave_out(job: Job, cancelled: Collection[int]) -> Job:
+    is_whole = ALL_MESSAGES in cancelled
+    left = tuple(one for one in job.recipients if not is_whole and one.n not in cancelled)
+    return job.model_copy(update={"recipients": left})
+
+
 def write_row(job: Job) -> Mapping[str, Any]:
     """Return the row of a job."""
     return {
@@ -174,5 +299,7 @@ def write_row(job: Job) -> Mapping[str, Any]:
         "category": job.category.value,
         "held_by": job.held_by,
         "at_any_hour": False,
+        "reference": job.reference,
+        "releasing": 0,
         "body": job.encode(),
     }

@@ -1,6 +1,20 @@
-"""The table that scheduler owns, as SQLAlchemy describes it; migrations/ makes it."""
+"""The tables that scheduler owns, as SQLAlchemy describes them; migrations/ makes them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, SmallInteger, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 METADATA = MetaData()
 
@@ -15,13 +29,17 @@ SCHEDULED = Table(
     Column("category", String(16), nullable=False),
     Column("held_by", String(64)),
     Column("at_any_hour", Boolean, nullable=False),
+    Column("reference", Text),
+    Column("releasing", SmallInteger, nullable=False, server_default="0"),
     Column("body", LargeBinary, nullable=False),
     Index("scheduled_due", "urgency", "due_ms"),
+    Index("scheduled_by_reference", "user_id", "reference"),
 )
 """The jobs that wait for their time, or for a window.
 
 `urgency` is the place of the lane, 0 for codes; `held_by` the window that is waited for; `at_any_hour` says that an
-operator released it; `body` is the job's JSON.
+operator released it; `body` is the job's JSON. `releasing` is 1 from before a job is published: whether it was can't be
+told from here any more.
 """
 
 IS_HELD = SCHEDULED.c.held_by.is_not(None)
@@ -34,3 +52,33 @@ Index(
     postgresql_where=IS_HELD,
     sqlite_where=IS_HELD,
 )
+
+ALL_MESSAGES = -1
+
+CANCELS = Table(
+    "cancels",
+    METADATA,
+    Column("request", String(32), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("reference", Text),
+    Column("held_by", String(64)),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("keep_until_ms", BigInteger, nullable=False),
+    Column("is_published", SmallInteger, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("cancelled", Integer),
+    Column("too_late", Integer),
+    Column("settled", Integer),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("request", "n"),
+    Index("cancels_by_reference", "user_id", "reference"),
+    Index(
+        "cancels_unfinished", "at_ms", postgresql_where=text("body IS NOT NULL"), sqlite_where=text("body IS NOT NULL")
+    ),
+)
+"""What was cancelled, and what was answered. `n` is a message, or ALL_MESSAGES.
+
+`is_published` is 1 where senders may have the job, and have to know of the cancel. `body` is what is to be cancelled,
+without people and content, until the outcomes are published.
+"""

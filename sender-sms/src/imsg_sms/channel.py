@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imsg_contract import addresses
+from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.topology import QUERY_STEPS_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
@@ -23,7 +24,7 @@ reserved for the priority lane, which codes use."""
 def terms(uncertain: Uncertain, *, can_query_status: bool, max_numbers: int = MAX_RECIPIENTS) -> Terms:
     """Return the channel's terms; `max_numbers` is the largest call that any of its providers accepts."""
     return Terms(
-        chunk_size=MAX_RECIPIENTS,
+        chunk_size=CHUNK_SIZES["sms"],
         call_size=min(max_numbers, MAX_RECIPIENTS),
         concurrency=CONCURRENCY,
         uncertain=uncertain,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 from imsg_contract import addresses
+from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
@@ -15,9 +16,6 @@ from imsg_smtp.mime import Mail, Rendering
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
-CHUNK_SIZE = 50
-"""Mails of one chunk: some seconds' work, so that a crash leaves few in doubt and other workers get their share."""
-
 
 def make_terms(connections: int, uncertain: Uncertain) -> Terms:
     """Return the channel's terms: codes may use all connections, single mails all but one, lists three quarters.
@@ -27,7 +25,7 @@ def make_terms(connections: int, uncertain: Uncertain) -> Terms:
     of_singles = max(1, connections - 1)
     of_lists = max(1, connections - ceil(connections / 4))
     return Terms(
-        chunk_size=CHUNK_SIZE,
+        chunk_size=CHUNK_SIZES["smtp"],
         call_size=1,
         concurrency={Lane.PRIORITY: connections, Lane.NORMAL: of_singles, Lane.BULK: min(of_lists, of_singles)},
         uncertain=uncertain,

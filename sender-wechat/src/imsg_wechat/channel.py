@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_database.unavailable import DatabaseUnavailable
@@ -25,7 +26,6 @@ from imsg_wechat.template_check import TemplateBlocks, TemplateCheck
 from imsg_wechat.templates import Outgoing, Templates, UnfitValue
 from imsg_wechat.transport import CALLS
 
-CHUNK_SIZE = 100
 REPEAT_FOR_S = 540.0
 """WeChat ignores a repeated client_msg_id for 10 minutes; one minute of that is for the call."""
 
@@ -70,7 +70,7 @@ def terms(uncertain: Uncertain) -> Terms:
     """Return the channel's terms; the lanes share the concurrent calls of the client."""
     calls = CALLS
     return Terms(
-        chunk_size=CHUNK_SIZE,
+        chunk_size=CHUNK_SIZES["wechat"],
         call_size=1,
         concurrency={Lane.PRIORITY: calls, Lane.NORMAL: calls - calls // 8, Lane.BULK: calls // 2},
         uncertain=uncertain,

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
 from imsg_delivery.channel import Terms, Uncertain
@@ -25,7 +26,7 @@ does not delay codes."""
 def terms(uncertain: Uncertain) -> Terms:
     """Return the channel's terms. A call posts to one group."""
     return Terms(
-        chunk_size=20,
+        chunk_size=CHUNK_SIZES["wecom"],
         call_size=1,
         concurrency={Lane.PRIORITY: 14, Lane.NORMAL: 12, Lane.BULK: 4},
         uncertain=uncertain,

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from imsg_broker.port import Broker, Delivery
-from imsg_contract.topology import OUTCOME, Lane, Topology
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, OUTCOME, Lane, Topology
 from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
 from imsg_delivery.claims.settled import COMPACT_AFTER_S
 from imsg_delivery.claims.store import ChunkRecord, Claims
@@ -122,7 +122,9 @@ async def bed(valkey_url: str) -> AsyncIterator[Bed]:
     topology = Topology(prefix=f"group{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(broker_at(valkey_url, topology))
-        yield Bed(broker, await stack.enter_async_context(connect(valkey_url)))
+        redis = await stack.enter_async_context(connect(valkey_url))
+        await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)
+        yield Bed(broker, redis)
 
 
 async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: Bed) -> None:
@@ -231,6 +233,7 @@ async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_b
         await accept(bed.broker, one)
     with Valkey() as server:
         async with connect(server.url) as redis:
+            await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)
             claims, gone = Claims(redis), asyncio.Event()
             bed.lane = replace(bed.lane, claims=claims, pause=PauseSwitch(redis, claims, "smtp", time.monotonic))
 

@@ -229,6 +229,15 @@ def _soon(body: Fields) -> None:
         body["send_at"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 
+def _chosen(body: Fields) -> None:
+    """Choose requests in one way: by their reference, or by the window that holds them."""
+    if body.get("reference") is None:
+        body.pop("reference", None)
+        body["held_by"] = body.get("held_by") or "a window"
+    else:
+        body.pop("held_by", None)
+
+
 def _future(body: Fields) -> None:
     """Let a key end in the future."""
     if body.get("expires_at") is not None:
@@ -283,6 +292,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life), ("body", _soon)),
     ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life), ("body", _soon)),
     ("PATCH", "/api/v2/requests/{id}"): (("body", _soon),),
+    ("POST", "/api/v2/requests/cancel"): (("body", _chosen),),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),
     ("POST", "/api/v2/exports"): (("body", _export),),
     ("GET", "/api/v2/stats"): (("query", _span),),

@@ -42,8 +42,8 @@ class Plan:
     has_callbacks: bool = False
     has_catalog: bool = False
     """Without the catalog's suppression list, marketing is refused."""
-    schedulers: int = 0
-    """Schedulers, on one database; without one, what is scheduled waits in its queue."""
+    schedulers: int = 1
+    """Schedulers, on one database; without one, what is scheduled waits, and what Redis forgot of cancels too."""
     has_sandbox: bool = False
     """Mail goes to the sandbox; otherwise to `Services.mailbox`, which misbehaves on order."""
     has_accounts: bool = False

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import DEAD, OUTCOME, Lane, Topology, job_key
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, DEAD, OUTCOME, Lane, Topology, job_key
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Channel, Terms
 from imsg_delivery.consumer import Durations, Worker
@@ -321,6 +321,7 @@ async def worker_of(
     """Run a channel's worker in this process; set what it yields to stop it."""
     stopping = asyncio.Event()
     async with connect_redis(redis_url) as redis:
+        await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler does
         worker = Worker(
             channel,
             broker,

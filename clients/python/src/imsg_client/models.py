@@ -48,6 +48,17 @@ class Accepted(Model):
     """Members of groups who have no address of the method, and were left out."""
 
 
+class Cancelled(Model):
+    """What became of the messages that were to be cancelled. The same cancel is answered the same again."""
+
+    cancelled: int
+    """They are not sent, and their charge is given back."""
+    too_late: int
+    """They were being sent, or a provider may have them."""
+    settled: int
+    """They had been sent, had failed or had been cancelled before."""
+
+
 class Problem(Model):
     """A recipient that can't be sent to, and why."""
 

@@ -115,6 +115,9 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
         "PATCH /requests/{id}": Right(SEND_BY_ANY, SENDERS),
         "POST /requests/release": Right(None, OPERATORS),
         "POST /requests/{id}/release": Right(None, OPERATORS),
+        "POST /requests/cancel": Right(SEND_BY_ANY, SENDERS),
+        "POST /requests/{id}/cancel": Right(SEND_BY_ANY, SENDERS),
+        "POST /messages/{id}/cancel": Right(SEND_BY_ANY, SENDERS),
     },
     "callbacks": {
         "GET /callbacks": Right("callbacks"),
@@ -147,6 +150,9 @@ TIMEOUTS_S = {
     "POST /providers/check": 30.0,  # the sender's call to the provider has 20 s
     "POST /providers/{method}/{name}/check": 30.0,
     "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
+    "POST /requests/cancel": 75.0,  # there may be tens of thousands
+    "POST /requests/{id}/cancel": 20.0,  # it waits up to 5 s for what is being sent
+    "POST /messages/{id}/cancel": 20.0,
     "GET /events": 75.0,  # it waits up to 60 s for an event
     "POST /callbacks/{id}/test": 25.0,  # the callback has 15 s
     "POST /followers/bind": 20.0,  # WeChat, which makes the code, has 15 s

@@ -14,6 +14,7 @@ from imsg_history.erasures import Erasures
 from imsg_history.exports import Exports
 from imsg_history.ids import rfc3339
 from imsg_history.latency_stats import LatencyStatistics
+from imsg_history.open_messages import OpenMessages
 from imsg_history.query import MessageQuery
 from imsg_history.recipients import Recipients
 from imsg_history.replies import Replies
@@ -36,6 +37,7 @@ class RouteServices:
     latencies: LatencyStatistics
     attachments: Attachments
     resends: Resends
+    open_messages: OpenMessages
     recipients: Recipients
     dead_letters: DeadLetters
     erasures: Erasures

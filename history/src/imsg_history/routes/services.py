@@ -49,6 +49,21 @@ async def find_failed(user: User, services: HistoryServices) -> ApiResponse:
     return ApiResponse(ok(recipients=await services.messages.find_failed(user, MAX_FAILED)))
 
 
+@router.get("/open/{name}")
+async def find_open(user: User, name: str, services: HistoryServices) -> ApiResponse:
+    """Return which messages of a request, or whether one message, can still be cancelled."""
+    return ApiResponse(ok(**await services.open_messages.find(name, user)))
+
+
+@router.get("/open")
+async def list_open(
+    user: User, services: HistoryServices, reference: str, username: str = "", after: str = ""
+) -> ApiResponse:
+    """Return how many messages of the requests of a reference can still be cancelled."""
+    found = await services.open_messages.list_by_reference(reference, username or None, after, user)
+    return ApiResponse(ok(requests=found))
+
+
 @router.get("/resend/{name}")
 async def draft_resend(
     user: User, name: str, services: HistoryServices, uncertain: str = "", again: str = ""

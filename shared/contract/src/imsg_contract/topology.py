@@ -190,6 +190,12 @@ def refunded_key(request: str) -> str:
     return f"imsg:refunded:{request}"
 
 
+CANCELS = "imsg:cancels"
+"""The hash of what was cancelled: request → `*`, or the numbers of its messages with commas; scheduler writes it."""
+
+CANCELS_COMPLETE = "*"
+"""A field of `CANCELS` that is no request; without it (Redis was flushed) senders begin nothing older than the loss."""
+
 THRESHOLDS = "imsg:thresholds"
 """The list of quotas that came to 80 or 100 %: the step that charges appends to it, auth publishes and removes them."""
 

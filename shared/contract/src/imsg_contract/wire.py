@@ -206,6 +206,9 @@ RANKS: Mapping[Status, int] = {
 }
 """History only climbs: a status replaces another only where its rank is higher."""
 
+CANCELLED = "cancelled"
+"""The code of a message that was cancelled before it was sent."""
+
 OPEN = (Status.SCHEDULED, Status.HELD, Status.QUEUED, Status.RETRYING)
 """Statuses of a message that waits."""
 

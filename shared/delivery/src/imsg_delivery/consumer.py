@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Generic
@@ -29,7 +30,7 @@ from imsg_people.lookups import RecipientLookups, name_sender
 from imsg_people.suppressions import SuppressionMirror
 from imsg_people.tombstones import NO_KEY, Digests, Tombstones
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
-from imsg_runtime.redis import Redis
+from imsg_runtime.redis import Redis, RedisUnavailable
 
 FINISH_S = 20.0
 """How long deliveries in flight may take once the worker stops; then they are cancelled."""
@@ -187,6 +188,8 @@ class Worker(Generic[Prepared]):
             await wait_for_first(self._pause.wait_open(), self._ended.wait())
             if self._is_ending():
                 return
+            with suppress(RedisUnavailable):
+                await self._claims.read_data_since_s()  # dated before what is accepted from here on
             tasks: set[asyncio.Task[None]] = set()
             requeue = asyncio.Event()
             self._outage.admit(lane.lane)

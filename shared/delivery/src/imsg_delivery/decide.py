@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from imsg_contract.wire import Again, Blocked, Job, Outcome, Refused, Result, Sent, Status, Unknown
+from imsg_contract.wire import CANCELLED, Again, Blocked, Job, Outcome, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step
@@ -40,6 +40,16 @@ SUPPRESSIONS_UNKNOWN = "suppressions_unknown"
 
 LOOK_AGAIN_S = 10.0
 """How long such a message waits."""
+
+CANCELS_UNKNOWN = Blocked(
+    "",
+    "cancels",
+    "cancels_unknown",
+    "It can't be known for now whether it was cancelled, and it waits until it can: see whether scheduler runs.",
+    LOOK_AGAIN_S,
+    was_called=False,
+)
+"""The result for messages that are older than what Redis has lost, until the cancel records are there again."""
 
 RECIPIENT_CAP = "recipient_cap"
 """The code of a message whose recipient got as many as a cap allows."""
@@ -116,10 +126,8 @@ def _uses_attempt(result: Result, job: Job) -> bool:
 
 def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
     """Return the transition of a recipient that must not be sent now; None where it may be sent."""
-    if state.erased:
-        return decide_erased(state, now_s, terms)
-    if state.suppressed and (state.suppressed != UNKNOWN or isinstance(state, Free)):
-        return _suppress(state, now_s, terms)
+    if (excluded := _exclude(state, now_s, terms)) is not None:
+        return excluded
     if isinstance(state, Lapsed):
         died = Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile.")
         return decide(state, died, now_s, terms)
@@ -131,6 +139,19 @@ def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Tra
     if state.doubtful and (is_late or not may_repeat(terms.channel, now_s - state.first_s)):
         unclear = Unknown("", "not_repeated", "It may have been sent, and may not be repeated.")
         return decide(state, unclear, now_s, terms)
+    return None
+
+
+def _exclude(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
+    """Return the transition of a message whose recipient gets none; what the provider may have is not cancelled."""
+    if state.erased:
+        return decide_erased(state, now_s, terms)
+    if state.cancelled and not state.doubtful:
+        return _stop(state, Status.CANCELLED, Refused("", CANCELLED, "It was cancelled"), now_s, terms)
+    if state.cancelled is None and not state.doubtful:
+        return decide(state, CANCELS_UNKNOWN, now_s, terms)
+    if state.suppressed and (state.suppressed != UNKNOWN or isinstance(state, Free)):
+        return _suppress(state, now_s, terms)
     return None
 
 

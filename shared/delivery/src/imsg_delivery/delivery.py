@@ -259,7 +259,7 @@ class ChunkDelivery(Generic[Prepared]):
         """Decide what becomes of those that may not be sent now: late, erased, suppressed or in doubt."""
         is_late, held = self.is_late(), dict[int, Transition]()
         for state in claimed:
-            if is_late or state.erased or state.suppressed or state.doubtful:
+            if is_late or state.erased or state.suppressed or state.doubtful or state.cancelled is not False:
                 transition = decide_before_call(state, self.now_s(), self.terms)
                 if transition is not None:
                     held[state.n] = transition

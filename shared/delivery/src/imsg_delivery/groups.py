@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import count
+from itertools import count, groupby
 from typing import Generic
 
 from pydantic import ValidationError
 
 from imsg_broker.port import Deliveries, Delivery
+from imsg_contract.chunks import first_of
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job
 from imsg_delivery.channel import Prepared
@@ -77,10 +78,17 @@ class Groups(Generic[Prepared]):
             job = _read(lane, delivery)
             if isinstance(job, str):
                 dispositions[delivery] = await _dead_letter(lane, delivery, job)
-            elif job.chunk is None and len(job.recipients) > lane.channel.terms.chunk_size:
-                long.append((job, delivery))
-            else:
+                continue
+            if job.chunk is not None or job.recipients[-1].n == 0:
                 whole.append((job, delivery))
+                continue
+            first, last = (first_of(job.recipients[at].n, lane.channel.terms.chunk_size) for at in (0, -1))
+            if first != last:
+                long.append((job, delivery))
+            else:  # scheduler may have taken people out of it
+                whole.append(
+                    (job.model_copy(update={"chunk": first}) if job.recipients[0].n != first else job, delivery)
+                )
         async with self._lock.share():
             splits = [asyncio.create_task(_split(lane, job, delivery)) for job, delivery in long]
             try:
@@ -171,11 +179,11 @@ async def _dead_letter(lane: LaneContext[Prepared], delivery: Delivery, why: str
 async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Disposition:
     """Publish the chunks of a long job to its lane's queue, then ack it; splitting twice makes the same chunks."""
     size = lane.channel.terms.chunk_size
-    slices = [job.recipients[first : first + size] for first in range(0, len(job.recipients), size)]
+    slices = [(first, tuple(chunk)) for first, chunk in groupby(job.recipients, lambda one: first_of(one.n, size))]
     for at in range(0, len(slices), CHUNKS_AT_ONCE):
         chunks = [
-            job.model_copy(update={"chunk": recipients[0].n, "recipients": recipients})
-            for recipients in slices[at : at + CHUNKS_AT_ONCE]
+            job.model_copy(update={"chunk": first, "recipients": recipients})
+            for first, recipients in slices[at : at + CHUNKS_AT_ONCE]
         ]
         if not await lane.publisher.split(chunks, lane.queue, delivery):
             return Disposition.REQUEUED

@@ -1,11 +1,12 @@
-"""Look-ups of erased and suppressed recipients, sent with a Redis call that is made anyway."""
+"""Look-ups of who is erased or suppressed and of what is cancelled, sent with a Redis call that is made anyway."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE
 from imsg_contract.wire import Job
-from imsg_people import tombstones
+from imsg_people import cancels, tombstones
 from imsg_people.suppressions import COMPLETE, SuppressionMirror, SuppressionQuery
 from imsg_people.tombstones import Tombstones
 from imsg_runtime.redis import Read
@@ -18,6 +19,8 @@ class Exclusions:
     erased: Collection[int] = ()
     suppressed: Mapping[int, str] = field(default_factory=dict)
     """n → reason."""
+    cancelled: Collection[int] | None = ()
+    """None: the mirror of cancels is incomplete, so that it is not known."""
 
 
 NO_EXCLUSIONS = Exclusions()
@@ -39,14 +42,17 @@ def name_sender(job: Job) -> str | None:
 class RecipientLookup:
     """The look-up of a chunk's recipients: made once, its reads are sent with other Redis calls."""
 
-    __slots__ = ("_mirror", "_query", "_tombstones", "empty_replies", "reads")
+    __slots__ = ("_mirror", "_ns", "_query", "_request", "_tombstones", "empty_replies", "reads")
 
     def __init__(
         self,
+        request: str,
+        ns: Sequence[int],
         tombstone_lookup: tombstones.Lookup | None,
         query: SuppressionQuery | None,
         mirror: SuppressionMirror | None,
     ) -> None:
+        self._request, self._ns = request, ns
         self._tombstones, self._query, self._mirror = tombstone_lookup, query, mirror
         self.reads: list[Read] = []
         """The Redis reads; `read` takes their replies."""
@@ -58,26 +64,31 @@ class RecipientLookup:
         if query is not None and mirror is not None:
             self.reads.append(mirror.make_read(query))
             self.empty_replies.append([COMPLETE, *[None] * len(query.addresses)])
+        self.reads.append(Read("HMGET", CANCELS, (CANCELS_COMPLETE, request)))
+        self.empty_replies.append(list(cancels.NOTHING_CANCELLED))
 
     def only(self, ns: Sequence[int]) -> "RecipientLookup":
         """Return the look-up of some of the recipients."""
         tombstone_lookup = None if self._tombstones is None else self._tombstones.only(ns)
-        return RecipientLookup(tombstone_lookup, None if self._query is None else self._query.only(ns), self._mirror)
+        query = None if self._query is None else self._query.only(ns)
+        return RecipientLookup(self._request, ns, tombstone_lookup, query, self._mirror)
 
     async def read(self, replies: Sequence[Any]) -> Exclusions:
         """Return the excluded recipients. Raises RedisUnavailable, RedisRefused where it has to read again."""
+        *replies, record = replies
+        cancelled = cancels.find_cancelled(record, self._ns)
         erased: Collection[int] = ()
         if self._tombstones is not None and any(replies[0]):
             erased = self._tombstones.read(replies[0])
         if self._mirror is None or self._query is None:
-            return Exclusions(erased) if erased else NO_EXCLUSIONS
+            return Exclusions(erased, cancelled=cancelled)
         suppressed = await self._mirror.read(self._query, replies[-1])
         if self._tombstones is not None and any(replies[0]):
             # An erased recipient may have opted out before: that suppression is kept under the digest.
             digests = self._tombstones.read_digests(replies[0])
             unknown = {n: digest for n, digest in digests.items() if n not in erased and n not in suppressed}
             suppressed = {**suppressed, **await self._mirror.find_erased(self._query, unknown)}
-        return Exclusions(erased, suppressed) if erased or suppressed else NO_EXCLUSIONS
+        return Exclusions(erased, suppressed, cancelled)
 
 
 class RecipientLookups:
@@ -94,14 +105,11 @@ class RecipientLookups:
         self._mirror = mirror
         self._name_sender = name_sender
 
-    async def prepare(self, job: Job) -> RecipientLookup | None:
-        """Return the look-up of a job's recipients; None where there is nothing to look up."""
+    async def prepare(self, job: Job) -> RecipientLookup:
+        """Return the look-up of a job's recipients."""
         addresses = {recipient.n: recipient.address for recipient in job.recipients}
         tombstone_lookup = (
             None if self._tombstones is None else await self._tombstones.prepare(addresses, job.accepted_at)
         )
-        if self._mirror is None:
-            return None if tombstone_lookup is None else RecipientLookup(tombstone_lookup, None, None)
-        return RecipientLookup(
-            tombstone_lookup, SuppressionQuery(addresses, self._name_sender(job), job.category), self._mirror
-        )
+        query = None if self._mirror is None else SuppressionQuery(addresses, self._name_sender(job), job.category)
+        return RecipientLookup(job.request, list(addresses), tombstone_lookup, query, self._mirror)

@@ -119,6 +119,8 @@ RULES = (
     Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS, SCHEDULER}),
     Rule("history", "GET", "/internal/recipients/", frozenset({GATEWAY, "sender-smtp"})),
     Rule("history", "GET", "/api/requests/", frozenset({GATEWAY, SCHEDULER})),
+    Rule("history", "GET", "/internal/open/", frozenset({SCHEDULER})),
+    Rule("history", "GET", "/internal/open", frozenset({SCHEDULER})),
     Rule("history", "*", "/", frozenset({GATEWAY})),
     Rule("catalog", "*", "/", frozenset({GATEWAY})),
     Rule("scheduler", "*", "/", frozenset({GATEWAY})),

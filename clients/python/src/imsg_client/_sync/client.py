@@ -52,6 +52,7 @@ from imsg_client.models import (
     Callback,
     CallbackDelivery,
     CallbackTried,
+    Cancelled,
     Channel,
     Check,
     Group,
@@ -299,6 +300,24 @@ class Client:
         Raises Conflict where it is due already, or was never scheduled; ValueError for a time without a zone.
         """
         self._call(Call("PATCH", f"/requests/{id}", body={"send_at": format_time(send_at)}))
+
+    def cancel_request(self, id: str) -> Cancelled:  # noqa: A002
+        """Cancel what has not been sent yet of a request."""
+        call = Call("POST", f"/requests/{id}/cancel", body={}, is_repeatable=True)
+        return read(Cancelled, self._call(call))
+
+    def cancel_requests(self, *, reference: str, username: str | None = None) -> Cancelled:
+        """Cancel what has not been sent yet of all your requests of a reference; operators name another user."""
+        whose = {} if username is None else {"username": username}
+        body = {"reference": reference, **whose}
+        # Of tens of thousands each is settled before the answer.
+        call = Call("POST", "/requests/cancel", body=body, is_repeatable=True, timeout_s=90)
+        return read(Cancelled, self._call(call))
+
+    def cancel_message(self, id: str) -> Cancelled:  # noqa: A002
+        """Cancel one message."""
+        call = Call("POST", f"/messages/{id}/cancel", body={}, is_repeatable=True)
+        return read(Cancelled, self._call(call))
 
     def message(self, id: str) -> Message | None:  # noqa: A002
         """Show one message (`REQUEST-N`) with its timeline; None where there is none (yet)."""

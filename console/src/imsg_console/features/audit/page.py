@@ -28,7 +28,7 @@ ACTIONS = (
     "tag_renewed", "tag_revoked", "template_added", "template_changed", "template_published", "template_deleted",
     "callback_added", "callback_changed", "callback_removed", "callback_secret_rotated", "session_ended", "totp_begun",
     "totp_on", "totp_off", "content_read", "dead_letter_read", "dead_letter_removed",
-    "resend", "dead_letter_resend", "report", "export",
+    "resend", "dead_letter_resend", "move", "release", "cancel", "report", "export",
     "erasure",
 )  # fmt: skip
 

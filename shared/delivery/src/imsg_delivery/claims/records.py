@@ -18,6 +18,8 @@ class Free:
     """The recipient's data was erased after the job was accepted."""
     suppressed: str = ""
     """Why it is suppressed (`contract.suppressions.Reason`), or `people.suppressions.UNKNOWN`; empty: it is not."""
+    cancelled: bool | None = False
+    """A cancel record stops it; None: it is not known whether one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Lapsed:
     doubtful: bool = True
     erased: bool = False
     suppressed: str = ""
+    cancelled: bool | None = False
     owner: str = ""
     """The owner of the lapsed claim, if it is still known."""
 

@@ -22,7 +22,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class ChunkRecord:
 
     __slots__ = (
         *("accepted_s", "attempt", "is_whole", "keep_until_ms", "key", "name"),
-        *("owner", "recipients", "request", "start", "token"),
+        *("owner", "queued_s", "recipients", "request", "start", "token"),
     )
 
     def __init__(self, job: Job, owner: str, *, is_whole: bool = False) -> None:
@@ -85,6 +85,7 @@ class ChunkRecord:
         """The field that counts this delivery's starts."""
         self.accepted_s = job.accepted_at.timestamp()
         """The same in every copy, also where a scheduled job was released twice: the settled chunk is found by it."""
+        self.queued_s = (job.released_at or job.accepted_at).timestamp()
         self.keep_until_ms = round((job.expires_at.timestamp() + KEEP_S) * 1000)
 
     def __eq__(self, other: object) -> bool:
@@ -219,8 +220,7 @@ class Claims:
             await self._step("unclaim", record, [record.owner, n])
             return _settle_compacted(record, n, now_ms / 1000)
         self._held[record] = {n}
-        is_erased, why = n in held.erased, held.suppressed.get(n, "")
-        return Free(n, now_ms / 1000, doubtful=False, erased=is_erased, suppressed=why)
+        return Free(n, now_ms / 1000, doubtful=False, **_find_exclusions(n, held))
 
     def _is_old(self, record: ChunkRecord, now_s: float) -> bool:
         """Tell whether the chunk is old enough to be compacted."""
@@ -358,6 +358,8 @@ class Claims:
             reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
             is_settled = finds_settled and bool(found.pop()[0])
             held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
+            if held.cancelled is None and record.queued_s > await self.read_data_since_s():
+                held = replace(held, cancelled=())  # it came after whatever the mirror has lost
         except RedisRefused as refused:
             raise _translate(refused) from refused.__cause__
         return reply, held, is_settled
@@ -420,26 +422,31 @@ def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) 
     match kind:
         case b"f":
             first_ms, doubt = rest.split()
-            is_doubtful, why = doubt != b"0", held.suppressed.get(n, "")
-            return Free(n, int(first_ms) / 1000, doubtful=is_doubtful, erased=n in held.erased, suppressed=why)
+            return Free(n, int(first_ms) / 1000, doubtful=doubt != b"0", **_find_exclusions(n, held))
         case b"e":
             first_ms, _, owner = rest.partition(b" ")
-            is_erased, why = n in held.erased, held.suppressed.get(n, "")
-            return Lapsed(n, int(first_ms) / 1000, erased=is_erased, owner=owner.decode(), suppressed=why)
+            return Lapsed(n, int(first_ms) / 1000, owner=owner.decode(), **_find_exclusions(n, held))
         case b"b":
             return Busy(int(rest) / 1000)
         case b"x":
             return Stale()
         case b"s":
-            return Settled(_outcome(request, n, rest.split(b" ", 1)[1]))
+            return Settled(read_outcome(request, n, rest.split(b" ", 1)[1]))
         case b"r":
             _token, _first, _doubt, handed, uses, step_s, body = rest.split(b" ", 6)
             return Delayed(
-                _outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", queries_status=uses == b"2"
+                read_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", queries_status=uses == b"2"
             )
     raise ValueError(f"the claims hold for {request}-{n} what this version can't read: {found[:40]!r}")
 
 
-def _outcome(request: str, n: int, body: bytes) -> Outcome:
+def _find_exclusions(n: int, held: Exclusions) -> Mapping[str, Any]:
+    """Return the fields of a record that say why a recipient is excluded."""
+    cancelled = None if held.cancelled is None else n in held.cancelled
+    return {"erased": n in held.erased, "suppressed": held.suppressed.get(n, ""), "cancelled": cancelled}
+
+
+def read_outcome(request: str, n: int, body: bytes) -> Outcome:
+    """Read an outcome as a record of the claims holds it."""
     fields: dict[str, Any] = json.loads(body)
     return Outcome(request=request, n=n, **fields)

@@ -1,0 +1,243 @@
+"""Cancels requests and messages, on behalf of their users: sent or cancelled, never both, whoever is faster.
+
+What waits here is cancelled in the transaction that would release it. Of what senders may have, first the cancel is
+kept, and then it is settled (`cancel_settling`).
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import time_of
+from imsg_contract.roles import OPERATORS, refuse_role
+from imsg_contract.wire import Job
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_delivery.claims.cancelling import ClaimsLostError
+from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_scheduler.cancel_settling import CancelSettler
+from imsg_scheduler.cancels import Cancel, Totals
+from imsg_scheduler.store import Chosen, Rows, Store
+from imsg_scheduler.tables import ALL_MESSAGES
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
+
+log = logger(__name__)
+
+OK, NOT_FOUND = 200, 404
+
+YOUNG_S = 60.0
+"""A request of this age may not be recorded yet: history is asked for it for up to RECORDED_S."""
+
+RECORDED_S = 5.0
+LOOK_S = 0.2
+
+BATCH = 500
+"""Jobs of one transaction."""
+
+TOGETHER = 16
+"""Requests cancelled in the claims side by side."""
+
+UNFINISHED = timedelta(seconds=30)
+"""The age from which somebody else finishes a cancel: who began it has answered, or died."""
+
+FINISH_EVERY_S = 5.0
+
+AWAY = (
+    DatabaseUnavailable,
+    RedisUnavailable,
+    RedisRefused,
+    PublishRefused,
+    PublishUnknown,
+    ServiceUnavailable,
+    ClaimsLostError,
+)
+
+
+class Canceller:
+    """Cancels; what a caller asks for twice is answered as the first time."""
+
+    def __init__(
+        self,
+        store: Store,
+        settler: CancelSettler,
+        history: Peer,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._settler = settler
+        self._history = history
+        self._now = now
+
+    async def run(self) -> None:
+        """Finish what others have begun, until cancelled."""
+        problem = RecurringProblem(log, "cancels_not_finished")
+        while True:
+            await asyncio.sleep(FINISH_EVERY_S)
+            try:
+                async with self._store.reading() as rows:
+                    begun = await rows.list_unfinished(round((self._now() - UNFINISHED).timestamp() * 1_000), BATCH)
+                await self._settler.settle(begun)
+            except AWAY as away:
+                problem.note(away)
+            else:
+                problem.clear()
+
+    async def cancel(self, request: str, n: int, caller: Caller) -> Cancel:
+        """Cancel a request (`n` is ALL_MESSAGES) or one message of it; return it with its totals.
+
+        Raises Refusal not_found; what is in AWAY, where it is not known yet what became of it.
+        """
+        async with self._store.writing() as rows:
+            cancel = await rows.find_cancel(request, n)
+            if cancel is None:
+                cancel = await self._take(rows, request, n, caller)
+        if cancel is None:
+            cancel = await self._find_published(request, n, caller)
+            async with self._store.writing() as rows:
+                await rows.add_cancels([cancel])
+        _require_own(cancel.user_id, request, caller)
+        if cancel.job is None:
+            return cancel
+        (finished,) = await self._settler.settle([cancel])
+        return finished
+
+    async def cancel_by_reference(self, reference: str, username: str | None, caller: Caller) -> tuple[str, Totals]:
+        """Cancel the requests of a user that have a reference; return the user's id, and the sum of all answers.
+
+        Raises Refusal no_right for another user; what is in AWAY.
+        """
+        if username not in (None, caller.username) and caller.role not in OPERATORS:
+            raise refuse_role(OPERATORS)
+        found = await self._list_by_reference(reference, username, caller)
+        user_id = _find_owner(found, username, caller)
+        found = [one for one in found if one["user_id"] == user_id]
+        chosen = Chosen(user_id, reference=reference)
+        while await self._take_chosen(chosen):
+            pass
+        settled = 0
+        for at in range(0, len(found), BATCH):
+            part = found[at : at + BATCH]
+            async with self._store.reading() as rows:
+                kept = {cancel.request: cancel for cancel in await rows.list_cancels([one["request"] for one in part])}
+            settled += sum(one["total"] for one in part if not one["open"] and one["request"] not in kept)
+            unfinished = [one["request"] for one in part if one["open"] and one["request"] not in kept]
+            unfinished += [cancel.request for cancel in kept.values() if cancel.job is not None]
+            for first in range(0, len(unfinished), TOGETHER):
+                together = unfinished[first : first + TOGETHER]
+                await asyncio.gather(*(self.cancel(request, ALL_MESSAGES, caller) for request in together))
+        async with self._store.reading() as rows:
+            totals = await rows.sum_chosen(chosen)
+        return user_id, totals._replace(settled=totals.settled + settled)
+
+    async def cancel_held(self, window: str, caller: Caller) -> Totals:
+        """Cancel what a window holds: a user's own, or for operators everybody's. Raises what is in AWAY."""
+        chosen = Chosen(None if caller.role in OPERATORS else caller.user_id, held_by=window)
+        while await self._take_chosen(chosen):
+            pass
+        async with self._store.reading() as rows:
+            return await rows.sum_chosen(chosen)
+
+    # Take what waits here
+
+    async def _take(self, rows: Rows, request: str, n: int, caller: Caller) -> Cancel | None:
+        """Take a job, or one message of it, out of what waits; None where it is not here (any more)."""
+        waiting = await rows.lock(request)
+        if waiting is None:
+            return None
+        job = waiting.job
+        _require_own(job.user_id, request, caller)
+        chosen = tuple(one for one in job.recipients if n in (ALL_MESSAGES, one.n))
+        if not chosen:
+            return None
+        part = job.model_copy(update={"recipients": chosen})
+        if waiting.is_releasing:
+            cancel = Cancel.of(part, n, self._now(), total=len(chosen), totals=None)
+        else:
+            cancel = Cancel.of(part, n, self._now(), total=len(chosen), totals=Totals(len(chosen), 0, 0))
+            left = tuple(one for one in job.recipients if one not in chosen)
+            if left:
+                await rows.strip(job.model_copy(update={"recipients": left}))
+            else:
+                await rows.remove([request])
+        await rows.add_cancels([cancel])
+        return cancel
+
+    async def _take_chosen(self, chosen: Chosen) -> bool:
+        """Take some of the chosen jobs; False where none is left."""
+        async with self._store.writing() as rows:
+            jobs = await rows.lock_chosen(chosen, BATCH)
+            now = self._now()
+            cancels = [
+                Cancel.of(job, ALL_MESSAGES, now, total=len(job.recipients), totals=Totals(len(job.recipients), 0, 0))
+                for job in jobs
+            ]
+            await rows.remove([job.request for job in jobs])
+            await rows.add_cancels(cancels)
+        await self._settler.settle(cancels)
+        return bool(jobs)
+
+    # Find what senders may have
+
+    async def _find_published(self, request: str, n: int, caller: Caller) -> Cancel:
+        name = request if n == ALL_MESSAGES else f"{request}-{n}"
+        path, until = f"/internal/open/{name}", self._now() + timedelta(seconds=RECORDED_S)
+        is_young = abs(self._now().timestamp() - time_of(request)) < YOUNG_S
+        while (answer := await self._history.call("GET", path, caller=caller)).status_code == NOT_FOUND:
+            if not is_young or self._now() >= until:
+                raise Refusal("not_found", what=name)
+            await asyncio.sleep(LOOK_S)
+        if answer.status_code != OK:
+            raise ServiceFailed(f"history answered {answer.status_code} to /internal/open/ID")
+        found: dict[str, Any] = answer.json()
+        _require_own(found["user_id"], request, caller)
+        total = found["total"]
+        if not found["open"] or found["job"] is None:
+            return Cancel(
+                request,
+                n,
+                found["user_id"],
+                found["reference"],
+                None,
+                self._now(),
+                self._now() + timedelta(days=30),
+                is_published=False,
+                total=total,
+                totals=Totals(0, 0, total),
+                job=None,
+            )
+        async with self._store.reading() as rows:
+            before = (await rows.find_cancelled([request])).get(request, set())
+        job, still_open = Job.model_validate_json(base64.b64decode(found["job"])), set(found["open"]) - before
+        chosen = tuple(one for one in job.recipients if one.n in still_open)
+        part = job.model_copy(update={"recipients": chosen})
+        return Cancel.of(part, n, self._now(), total=total, totals=None)
+
+    async def _list_by_reference(self, reference: str, username: str | None, caller: Caller) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            query = {"reference": reference, "username": username or "", "after": found[-1]["request"] if found else ""}
+            answer = await self._history.call("GET", "/internal/open", caller=caller, params=query)
+            if answer.status_code != OK:
+                raise ServiceFailed(f"history answered {answer.status_code} to /internal/open")
+            page = answer.json()["requests"]
+            if not page:
+                return found
+            found += page
+
+
+def _find_owner(found: Sequence[dict[str, Any]], username: str | None, caller: Caller) -> str:
+    """Return the id of the user whose requests are meant; of several who had the name, the newest."""
+    if username in (None, caller.username):
+        return caller.user_id
+    return str(found[-1]["user_id"]) if found else ""
+
+
+def _require_own(user_id: str, request: str, caller: Caller) -> None:
+    """Raise Refusal not_found for another user's, which operators alone may cancel."""
+    if caller.role not in OPERATORS and user_id != caller.user_id:
+        raise Refusal("not_found", what=request)
