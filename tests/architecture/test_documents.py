@@ -64,9 +64,9 @@ def test_both_readmes_say_the_same() -> None:
     english, chinese = ((ROOT / name).read_text() for name in READMES)
 
     assert blocks(english) == blocks(chinese)
-    twins = re.compile(r"(docs/[\w/-]+)\.(?:zh|en)\.(?=md|png)")
+    twins = re.compile(r"(docs/[\w/-]+)\.(?:(?:zh|en)\.)?(md|png)(?:#[^)]+)?")
     for pattern in (r"^#+ ", r"`(IMSG_\w+)`", r"\]\((\S+?\.md|docs/\S+)\)"):
-        ours, theirs = (re.findall(pattern, twins.sub(r"\1.", text), re.MULTILINE) for text in (english, chinese))
+        ours, theirs = (re.findall(pattern, twins.sub(r"\1.\2", text), re.MULTILINE) for text in (english, chinese))
         assert [our for our in ours if "README" not in our] == [their for their in theirs if "README" not in their]
 
 
@@ -83,6 +83,20 @@ DOCUMENTS = [
     *(ROOT / name for name in (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "console/README.md", "bench/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+
+
+FOR_DEVELOPERS = {"architecture", "glossary", "new-channel", "performance", "providers", "rabbitmq"}
+"""The pages without a Chinese twin; the glossary has both languages in it."""
+
+
+def test_every_guide_is_in_chinese_too() -> None:
+    guides = {
+        path.name.removesuffix(".md") for path in (ROOT / "docs").glob("*.md") if not path.name.endswith(".zh.md")
+    }
+    chinese = {path.name.removesuffix(".zh.md") for path in (ROOT / "docs").glob("*.zh.md")}
+
+    assert guides - chinese == FOR_DEVELOPERS
+    assert chinese <= guides
 
 
 def anchors(page: Path) -> set[str]:
