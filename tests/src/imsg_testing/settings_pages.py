@@ -14,7 +14,6 @@ from imsg_delivery.provider_kinds import find_form_field
 from imsg_runtime.settings import HOLDS_SECRETS, Common, PeerKeys, variable
 from imsg_testing.settings_texts import (
     CHINESE,
-    CHINESE_PAGES,
     ELSEWHERE,
     EXAMPLES,
     HEADS,
@@ -23,6 +22,8 @@ from imsg_testing.settings_texts import (
     Language,
     Topic,
 )
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 NAME = "NAME"
 """Stands for a name that people choose."""
@@ -209,7 +210,8 @@ def write(language: Language) -> str:
     for topic in TOPICS:
         lines += [f"## {topic.en if language == 'en' else topic.zh}", ""]
         if topic.page:
-            page = topic.page if language == "en" else CHINESE_PAGES.get(topic.page, topic.page)
+            twin = topic.page.replace(".md", ".zh.md")
+            page = twin if language == "zh" and (DOCS / twin).exists() else topic.page
             lines += [WORDS[language]["more"].format(page=page), ""]
         lines += [WORDS[language]["columns"], "|---|---|---|---|---|---|", *rows[topic.en], ""]
     return "\n".join(lines)

@@ -336,14 +336,6 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
     },
 }
 
-CHINESE_PAGES: Mapping[str, str] = {
-    "mail.md": "mail.zh.md",
-    "sms.md": "sms.zh.md",
-    "wechat.md": "wechat.zh.md",
-    "callbacks.md": "callbacks.zh.md",
-}
-"""Pages with a Chinese twin."""
-
 HEADS: Mapping[Language, str] = {
     "en": """\
 # Settings
