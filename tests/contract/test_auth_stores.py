@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import REVOKED_MARGIN_S, FieldTaken, Key, Store
+from imsg_auth.store import MAX_VERSIONS, REVOKED_MARGIN_S, AccountVersion, FieldTaken, Key, Store
 from imsg_auth.tables import METADATA
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
@@ -183,3 +183,39 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
         await rows.release_audit_records(list(first))
     async with store.writing() as rows:
         assert list((await rows.lease_audit_records(now=161, until=220, limit=9)).values()) == [("change", "two")]
+
+
+def make_version(name: str, version: int, method: str = "smtp") -> AccountVersion:
+    """Make a version of an account at a provider."""
+    at = datetime(2026, 11, 29, 8, tzinfo=UTC) + timedelta(minutes=version)
+    return AccountVersion(method, name, version, "smtp", f"sealed {version}", at, "admin", is_current=True)
+
+
+async def test_accounts_keep_the_order_in_which_they_were_set_up_and_their_latest_versions(store: Store) -> None:
+    """The last version is the current one, and an account goes with all of its versions and its switch."""
+    async with store.writing() as rows:
+        await rows.lock_accounts("smtp")
+        for version in range(1, MAX_VERSIONS + 3):
+            await rows.add_account_version(make_version("office", version))
+        await rows.add_account_version(replace(make_version("backup", 1), changed_at=datetime(2027, 1, 1, tzinfo=UTC)))
+        await rows.add_account_version(make_version("cloud", 1, "sms"))
+        await rows.change_switch("smtp", "office", {"enabled": False})
+    async with store.reading() as rows:
+        current = await rows.list_accounts("smtp")
+        versions = await rows.list_account_versions("smtp", "office")
+        everything = await rows.list_accounts()
+    assert [(one.name, one.version) for one in current] == [("office", MAX_VERSIONS + 2), ("backup", 1)]
+    assert [one.version for one in versions] == [*range(MAX_VERSIONS + 2, 2, -1)]
+    assert [one.is_current for one in versions] == [True, *[False] * (MAX_VERSIONS - 1)]
+    assert {one.method for one in everything} == {"smtp", "sms"}
+    async with store.writing() as rows:
+        await rows.seal_account_again(versions[1], "sealed anew")
+        await rows.remove_account("smtp", "backup")
+    async with store.reading() as rows:
+        assert (await rows.list_account_versions("smtp", "office"))[1].settings == "sealed anew"
+        assert [one.name for one in await rows.list_accounts("smtp")] == ["office"]
+        assert [one.name for one in await rows.list_switches()] == ["office"]
+    async with store.writing() as rows:
+        await rows.remove_account("smtp", "office")
+    async with store.reading() as rows:
+        assert (await rows.list_account_versions("smtp", "office"), await rows.list_switches()) == ([], [])
