@@ -58,7 +58,7 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     taken |= {"WindowBody", "WindowsBody", "HolidaysBody"}
     taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration"}
     answered = {"Success", "ProviderAnswer", "ProviderShape", "ProvidersAnswer", "ProviderCheckAnswer"}
-    answered |= {"ProviderKindsAnswer", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
+    answered |= {"ProviderKindsAnswer", "AttentionShape", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
     answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}

@@ -234,3 +234,20 @@ def test_a_group_robot_is_set_up_and_reached_by_its_name(console: Console) -> No
     add(console, "wecom", "duty", "robot", {**settings, "key": read_secret(console, "wecom_key")})
     wait(lambda: is_sent(console, "wecom", "duty", "duty"), 60)
     assert console.call("DELETE", "/wecom/duty")["errorCode"] == 0
+
+
+def test_an_account_that_stops_working_asks_for_attention_until_it_is_mended(
+    console: Console, mailboxes: tuple[Mailbox, Mailbox]
+) -> None:
+    mailbox, _ = mailboxes
+    body = {"method": "smtp", "name": "stale", "kind": "smtp", "settings": write(mailbox, password="expired")}
+    assert console.call("POST", "", body)["errorCode"] == 0
+    wait(lambda: console.list().get("stale", {}).get("attention", []) != [], 60)
+    (found,) = console.list()["stale"]["attention"]
+    assert "拒绝登录" in found["what"]
+    assert "授权码" in found["remedy"]
+    mended = console.call("PATCH", "/smtp/stale", {"settings": {"password": mailbox.users[USER]}})
+    assert mended["errorCode"] == 0, mended
+    wait(lambda: console.list()["stale"]["attention"] == [], 60)
+    assert console.call("DELETE", "/smtp/stale")["errorCode"] == 0
+    wait(lambda: list(console.list()) == ["default"], 60)

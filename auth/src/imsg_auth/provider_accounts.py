@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from imsg_contract.provider_accounts import (
     CALLS,
     MIRROR,
     PURPOSE,
+    Attention,
     ChannelProviders,
     Kind,
     ProviderAccount,
@@ -76,6 +77,8 @@ class Provider:
     version: int | None = None
     changed_at: datetime | None = None
     changed_by: str | None = None
+    attention: tuple[Attention, ...] = ()
+    """What a sender has found that a person has to attend to."""
 
 
 class ProviderAccounts:
@@ -122,12 +125,13 @@ class ProviderAccounts:
             channel = await self._find_channel(method)
             own = [account for account in accounts if account.method == method and method in self.methods]
             names = {account.name for account in own}
-            found += [
+            shown = [
                 _show_own(method, account, by_name.get((method, account.name)))
                 for account in channel.settings
                 if account.name not in names and not (account.simulated and own)  # the sandbox gives way
             ]
-            found += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
+            shown += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
+            found += [replace(one, attention=tuple(filter(None, (channel.attention.get(one.name),)))) for one in shown]
         return found
 
     async def find(self, method: str, name: str, switch: Switch | None = None) -> Provider:

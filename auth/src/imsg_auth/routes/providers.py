@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from imsg_auth.provider_accounts import Provider
 from imsg_auth.routes.dependencies import AuthServices, FreshLogin, RouteServices
 from imsg_auth.schemas.providers import (
+    AttentionShape,
     KindFieldShape,
     KindShape,
     Method,
@@ -62,9 +63,9 @@ async def list_provider_kinds(_: Reader, language: Language, services: AuthServi
 
 
 @router.get("", responses=describe_refusals("no_right", "providers_closed"))
-async def list_providers(_: Reader, services: AuthServices) -> ProvidersAnswer:
+async def list_providers(_: Reader, language: Language, services: AuthServices) -> ProvidersAnswer:
     """List all providers."""
-    return ProvidersAnswer(providers=[ProviderShape(**_show(one)) for one in await services.accounts.list()])
+    return ProvidersAnswer(providers=[ProviderShape(**_show(one, language)) for one in await services.accounts.list()])
 
 
 @router.post(
@@ -72,14 +73,16 @@ async def list_providers(_: Reader, services: AuthServices) -> ProvidersAnswer:
     dependencies=[FreshLogin],
     responses=describe_refusals(*CHANGE, "provider_exists", "name_in_settings", "too_many_providers"),
 )
-async def add_provider(administrator: Administrator, body: NewProvider, services: AuthServices) -> ProviderAnswer:
+async def add_provider(
+    administrator: Administrator, body: NewProvider, language: Language, services: AuthServices
+) -> ProviderAnswer:
     """Set up a provider; the senders use it within 2 s."""
     method = _read_method(body.method)
     await services.accounts.add(administrator, method, body.name, body.kind, body.settings)
     switches = body.model_dump(include={"enabled", "weight"}, exclude_none=True)
     if switches:
         await services.switches.change(administrator, method, body.name, switches)
-    return await _answer(services, method, body.name)
+    return await _answer(services, method, body.name, language)
 
 
 @router.post("/check", dependencies=[FreshLogin], responses=describe_refusals(*CHANGE, "name_in_settings"))
@@ -96,8 +99,13 @@ async def check_new_provider(
     dependencies=[FreshLogin],
     responses=describe_refusals(*CHANGE, "not_found", "name_in_settings"),
 )
-async def change_provider(
-    administrator: Administrator, method: Method, name: str, body: ProviderPatch, services: AuthServices
+async def change_provider(  # noqa: PLR0917  FastAPI passes them by their names
+    administrator: Administrator,
+    method: Method,
+    name: str,
+    body: ProviderPatch,
+    language: Language,
+    services: AuthServices,
 ) -> ProviderAnswer:
     """Change a provider, switch it on or off, or change its share."""
     if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
@@ -109,7 +117,7 @@ async def change_provider(
     if is_changed:
         await services.accounts.change(administrator, method, name, body.kind, body.settings or {})
     switch = await services.switches.change(administrator, method, name, switches) if switches else None
-    return ProviderAnswer(**_show(await services.accounts.find(method, name, switch)))
+    return ProviderAnswer(**_show(await services.accounts.find(method, name, switch), language))
 
 
 @router.delete(
@@ -140,11 +148,11 @@ async def check_provider(
     responses=describe_refusals("no_right", "not_found", "name_in_settings", "providers_closed"),
 )
 async def list_provider_versions(
-    _: Reader, method: Method, name: str, services: AuthServices
+    _: Reader, method: Method, name: str, language: Language, services: AuthServices
 ) -> ProviderVersionsAnswer:
     """List the versions of a provider, the newest first."""
     versions = await services.accounts.list_versions(_read_method(method), name)
-    return ProviderVersionsAnswer(versions=[ProviderShape(**_show(version)) for version in versions])
+    return ProviderVersionsAnswer(versions=[ProviderShape(**_show(version, language)) for version in versions])
 
 
 @router.post(
@@ -152,12 +160,17 @@ async def list_provider_versions(
     dependencies=[FreshLogin],
     responses=describe_refusals(*CHANGE, "not_found", "name_in_settings"),
 )
-async def restore_provider(
-    administrator: Administrator, method: Method, name: str, body: ProviderRestoration, services: AuthServices
+async def restore_provider(  # noqa: PLR0917  FastAPI passes them by their names
+    administrator: Administrator,
+    method: Method,
+    name: str,
+    body: ProviderRestoration,
+    language: Language,
+    services: AuthServices,
 ) -> ProviderAnswer:
     """Make an earlier version of a provider the current one."""
     await services.accounts.restore(administrator, _read_method(method), name, body.version)
-    return await _answer(services, method, name)
+    return await _answer(services, method, name, language)
 
 
 def _read_method(method: str) -> str:
@@ -167,13 +180,21 @@ def _read_method(method: str) -> str:
     return method
 
 
-async def _answer(services: RouteServices, method: str, name: str) -> ProviderAnswer:
-    return ProviderAnswer(**_show(await services.accounts.find(method, name)))
+async def _answer(services: RouteServices, method: str, name: str, language: str) -> ProviderAnswer:
+    return ProviderAnswer(**_show(await services.accounts.find(method, name), language))
 
 
-def _show(provider: Provider) -> dict[str, object]:
+def _show(provider: Provider, language: str) -> dict[str, object]:
     shown = {field.name: getattr(provider, field.name) for field in fields(provider)}
     shown["from"] = shown.pop("source")
+    shown["attention"] = [
+        AttentionShape(
+            what=found.trouble.en if language == "en" else found.trouble.zh,
+            since=found.since,
+            remedy=found.trouble.remedy_en if language == "en" else found.trouble.remedy_zh,
+        )
+        for found in provider.attention
+    ]
     return shown
 
 

@@ -132,6 +132,14 @@ class ProviderKindsAnswer(Success):
     kinds: list[KindShape]
 
 
+class AttentionShape(AnswerPart):
+    """Something about a provider to attend to, in the asked language."""
+
+    what: str
+    since: Time
+    remedy: str
+
+
 class ProviderShape(AnswerPart):
     """A provider without its secrets."""
 
@@ -149,6 +157,9 @@ class ProviderShape(AnswerPart):
     version: int | None
     changed_at: Time | None
     changed_by: str | None
+    attention: Annotated[
+        list[AttentionShape], Field(description="What was found wrong; looked at hourly and after each change.")
+    ]
 
 
 class ProvidersAnswer(Success):

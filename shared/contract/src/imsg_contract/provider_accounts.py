@@ -1,6 +1,7 @@
 """What auth and the senders tell each other of accounts at providers, through Redis and sealed."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -55,6 +56,15 @@ class Trouble(BaseModel):
     en: str
     remedy_zh: str = ""
     remedy_en: str = ""
+
+
+class Attention(BaseModel):
+    """Something about an account that a person has to attend to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    since: datetime
+    trouble: Trouble
 
 
 class ProviderCheck(BaseModel):
@@ -146,3 +156,5 @@ class ChannelProviders(BaseModel):
 
     kinds: tuple[Kind, ...]
     settings: tuple[ShownAccount, ...] = ()
+    attention: Mapping[str, Attention] = {}
+    """Account → what the last look at it found."""

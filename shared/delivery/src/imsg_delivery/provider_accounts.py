@@ -74,13 +74,17 @@ class ProviderAccounts:
                 changed = await self.read()
                 if changed is not None:
                     await apply(changed)
-                    self._has_news.set()
+                    self.announce()
                 await self._take_calls(answer)
             except (RedisUnavailable, RedisRefused) as error:
                 problem.note(error)
             else:
                 problem.clear()
             await asyncio.sleep(LOOK_S)
+
+    def announce(self) -> None:
+        """Let what is published be written at once."""
+        self._has_news.set()
 
     async def publish(self, describe: Callable[[], ChannelProviders]) -> None:
         """Publish the kinds of accounts, and those of the settings, for ever: Redis may be flushed."""

@@ -74,6 +74,23 @@ async def find_stopped_channels(view: View) -> list[Item]:
     return items
 
 
+async def find_provider_troubles(view: View) -> list[Item]:
+    """Find providers that a sender could not log in at, or whose template or balance is wrong."""
+    answer, t = await view.api.get("/api/v2/providers"), view.t
+    return [
+        Item(
+            "bad",
+            "dns",
+            t("overview.provider", name=line(one["name"], 64)),
+            t.join(line(found["what"], 300), line(found["remedy"], 300)),
+            t("overview.provider_step"),
+            "/providers",
+        )
+        for one in answer["providers"]
+        for found in one["attention"]
+    ]
+
+
 async def find_dead_letters(view: View) -> list[Item]:
     """Find dead letters."""
     answer = await view.api.get("/api/v2/dead", limit=LOOKED_AT)

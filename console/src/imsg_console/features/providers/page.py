@@ -95,6 +95,12 @@ class Providers:
             if row["enabled"]
             else cells.chip(t("providers.disabled"), "pause_circle", "warn")
         )
+        found = [
+            [cells.chip(t("providers.attention"), "warning", "bad"), cells.text(one["what"], "small")]
+            for one in row["attention"]
+        ]
+        if found:
+            return [chip, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
         if row["simulated"]:
             return [chip, cells.chip(t("providers.simulated"), "science", "info", title=t("providers.simulated_means"))]
         return [chip]
