@@ -9,6 +9,7 @@ from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain, is_hopeless
 from imsg_console.features.messages.timeline import draw_timeline, name_provider
 from imsg_console.message.blocks import explain_block
+from imsg_console.message.cancelling import ask_and_cancel
 from imsg_console.message.content import draw_content
 from imsg_console.message.filters import RESENDABLE, UNSETTLED
 from imsg_console.message.pace import Pace
@@ -137,6 +138,8 @@ class MessageDetail:
                     with element("span", "own-words"):
                         element("span", "", f"{t('messages.own_words')}{t('messages.colon')}")
                         element("q", "", line(detail, 500))
+            if message["status"] in UNSETTLED:
+                button(t("messages.cancel"), self._cancel, kind="danger", symbol="cancel").classes("cancel-button")
             if message["status"] not in (*RESENDABLE, UNCERTAIN) or message.get("resent_as"):
                 return
             if is_hopeless(message["method"], message["status"], (message["error"] or {}).get("code")):
@@ -169,6 +172,10 @@ class MessageDetail:
                 element("code", "", identity)
                 copy_button(self._view, identity, " ", name=t("messages.copy_id"))
         link_to(t("messages.fact_request_all"), f"{list_path(self._view)}?id={identity.partition('-')[0]}", "list")
+
+    async def _cancel(self) -> None:
+        if self._message is not None:
+            await ask_and_cancel(self._view, f"messages/{self._message['id']}", 1)
 
     async def _resend(self) -> None:
         if self._message is not None:

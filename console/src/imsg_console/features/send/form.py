@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nicegui import ui
@@ -32,6 +33,8 @@ from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
+UNDO = timedelta(seconds=30)
+"""How long a message to more than MANY waits, so that it can be taken back; messages by the API wait for nothing."""
 """Recipients from which on the check has a page of its own. Fewer are all in view beside the form."""
 
 RECIPIENTS_WRONG = 10011
@@ -54,6 +57,8 @@ class SendForm:
         """The digest of the body that was sent, and its Idempotency-Key: the same body is sent under the same key."""
         self._confirmed = ""
         """The key of the body that a person has confirmed."""
+        self._undo = ("", "")
+        """The key of the last message to many, and until when it can be taken back."""
         self._is_drawn = self._is_sending = False
         self._problems: Sequence[Problem] = ()
         self._draft: Draft | None = None
@@ -228,7 +233,10 @@ class SendForm:
             if len(self._recipients) >= MANY and self._confirmed != self._make_key(body):
                 await self._ask_confirmation(body)
                 return
-            answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._make_key(body))
+            key = self._make_key(body)
+            if len(self._recipients) > MANY:
+                body["send_at"] = self._find_undo_end(key)
+            answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=key)
         except ApiError as error:
             self._leave_confirmation()
             self._show_error(error)
@@ -287,6 +295,12 @@ class SendForm:
         if digest != self._key[0]:
             self._key = (digest, secrets.token_hex(16))
         return self._key[1]
+
+    def _find_undo_end(self, key: str) -> str:
+        """Return until when a message to many can be taken back: a repeat under one key names the same time."""
+        if key != self._undo[0]:
+            self._undo = (key, (datetime.now(UTC) + UNDO).isoformat(timespec="milliseconds"))
+        return self._undo[1]
 
     def _find_step(self) -> str:
         """Return the current step: a short list is checked beside the form, where all of it is in view."""

@@ -1,6 +1,7 @@
 """What became of a request: how far it is, what failed, and the code that sends the same."""
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -9,6 +10,7 @@ from imsg_console.client import ApiError, make_url
 from imsg_console.features.send.steps import Steps
 from imsg_console.message import snippets
 from imsg_console.message.blocks import explain_block
+from imsg_console.message.cancelling import ask_and_cancel, cancel
 from imsg_console.message.code_tabs import draw_code, read_base_url
 from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
@@ -116,6 +118,7 @@ class Sent:
         with element("div", "spread"):
             heading(2, t("sent.standing"))
             chips.method(self._view, request["method"])
+        self._undo = element("div")
         self._bar = bar(t("sent.standing"), 0.0)
         self._summary = attrs(live_text("sent-said"), role="status")
         self._counts = element("ul", "line sent-counts")
@@ -158,11 +161,30 @@ class Sent:
                 with element("li"), mark_count(link_to("", self._list_url(status)), counts[status]):
                     chips.status(self._view, status)
                     element("strong", "", f"{counts[status]}")
-        self._draw_actions(sum(counts[status] for status in RESENDABLE), total)
+        self._draw_undo(request, waiting)
+        self._draw_actions(sum(counts[status] for status in RESENDABLE), total, waiting)
         if is_settled and not counts["sent"]:  # a message that was sent may still be reported
             self._timer.deactivate()
 
-    def _draw_actions(self, failed: int, total: int) -> None:
+    def _draw_undo(self, request: Mapping[str, Any], waiting: int) -> None:
+        """Draw the button that takes back a message to many before it goes."""
+        t, counts = self._t, request["counts"]
+        self._undo.clear()
+        if not request["due_at"] or not waiting or counts.get("scheduled") != waiting:
+            return
+        with self._undo, element("div", "notice notice-info spread"):
+            element("p", "", t("sent.due", at=self._view.times.full(request["due_at"])))
+            button(t("sent.undo"), self._take_back, kind="main", symbol="undo").classes("undo-button")
+
+    async def _take_back(self) -> None:
+        if await cancel(self._view, f"requests/{self._identity}"):
+            await self._refresh()
+
+    async def _cancel(self, waiting: int) -> None:
+        if await ask_and_cancel(self._view, f"requests/{self._identity}", waiting):
+            await self._refresh()
+
+    def _draw_actions(self, failed: int, total: int, waiting: int) -> None:
         t = self._t
         self._actions.clear()
         with self._actions:
@@ -170,6 +192,9 @@ class Sent:
                 link_to(t("sent.timeline"), f"/messages/{self._identity}-0", "timeline").classes("button")
             else:
                 link_to(t("sent.listing"), self._list_url(""), "list").classes("button")
+            if waiting:
+                stop = partial(self._cancel, waiting)
+                button(t("sent.cancel", n=waiting), stop, kind="danger", symbol="cancel").classes("cancel-button")
             if failed:
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
             if self._view.has_sandbox:

@@ -1,0 +1,70 @@
+"""What was sent by mistake is taken back on the page."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from imsg_testing.browser import Look, Visit
+from imsg_testing.deployment import Deployment
+from imsg_testing.page_actions import log_in
+from imsg_testing.waiting import wait
+
+Visits = Callable[..., Visit]
+
+
+def read_counts(deployment: Deployment, request: str) -> dict[str, int]:
+    """Return how many messages of a request are in which status."""
+    shown = deployment.call("GET", f"/api/v2/requests/{request}", token=deployment.token())
+    return {status: count for status, count in shown.get("counts", {}).items() if count}
+
+
+def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(deployment: Deployment, visit: Visits) -> None:
+    seen = visit()
+    log_in(seen)
+    page, subject = seen.page, f"发错了 {secrets.token_hex(4)}"
+    page.goto("/send?method=smtp")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".recipients-field").fill("\n".join(f"wrong-{n}@example.com" for n in range(300)) + "\n")
+    page.locator(".recipients-field").press("Enter")
+    page.locator(".field-subject input").fill(subject)
+    page.locator(".field-text textarea").fill("您好")
+    page.locator(".send-button").click()
+    page.locator(".confirm-button").click()
+    expect(page).to_have_url(re.compile("/sent/"), timeout=30_000)
+    undo = page.locator(".undo-button")
+    expect(undo).to_be_visible(timeout=20_000)
+    seen.axe()
+    seen.shoot("undo")
+    undo.click()
+    expect(page.locator(".sent-counts")).to_contain_text("300", timeout=30_000)
+    expect(undo).to_have_count(0, timeout=30_000)
+
+    request = re.findall(r"/sent/([0-9a-f]{32})", page.url)[0]
+    wait(lambda: read_counts(deployment, request) == {"cancelled": 300}, 60)
+    assert deployment.inbox(subject=subject) == []
+
+
+def test_what_waits_in_a_paused_channel_is_cancelled_whole_and_one_message_alone(
+    deployment: Deployment, visit: Visits
+) -> None:
+    deployment.call("PATCH", "/api/v2/channels/sms", {"paused": True, "reason": "换线"}, token=deployment.token())
+    try:
+        body = {"to": ["13800138001", "13800138002", "13800138003"], "method": "sms", "content": "您好"}
+        request = deployment.call("POST", "/api/v2/messages", body, token=deployment.token())["id"]
+        wait(lambda: read_counts(deployment, request) == {"queued": 3}, 60)
+        seen = visit(Look("en"))
+        log_in(seen)
+        page = seen.page
+        page.goto(f"/messages/{request}-1")
+        page.locator(".cancel-button").click()
+        page.locator(".q-dialog").get_by_role("button", name="Cancel sending").click()
+        wait(lambda: read_counts(deployment, request) == {"queued": 2, "cancelled": 1}, 60)
+        page.goto(f"/sent/{request}")
+        page.locator(".cancel-button").click()
+        page.locator(".q-dialog").get_by_role("button", name="Cancel sending").click()
+        expect(page.locator("body")).to_contain_text("Cancelled: 2 · too late: 0 · settled before: 1")
+        wait(lambda: read_counts(deployment, request) == {"cancelled": 3}, 60)
+    finally:
+        deployment.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=deployment.token())
