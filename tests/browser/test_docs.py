@@ -15,7 +15,7 @@ Visits = Callable[..., Visit]
 WORDS = {
     "zh": {
         "summary": "查看各渠道的状态",
-        "authorize": "填写 token",
+        "authorize": "填写密钥或 token",
         "try": "试一试",
         "execute": "发送请求",
         "other": "English",

@@ -8,7 +8,6 @@ import pytest
 
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.waiting import wait
 
 
 @pytest.fixture(scope="module")
@@ -19,24 +18,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield deployment
 
 
-def wait_for_line(deployment: Deployment, **query: str) -> dict[str, Any]:
-    """Return the newest line of the audit that fits, once there is one."""
-    found: list[dict[str, Any]] = []
-
-    def is_there() -> bool:
-        found[:] = deployment.call("GET", "/api/v2/audit", token=deployment.token(), **query)["audit"]
-        return bool(found)
-
-    wait(is_there, within_s=60)
-    return found[0]
-
-
 def test_a_change_is_shown_as_it_was_and_as_it_is_and_hides_the_person(deployment: Deployment) -> None:
     name = deployment.new_user(phone="13812341234")
     fields = {"phone": "13912345678", "role": "operator", "token": deployment.token()}
     assert deployment.call("PATCH", f"/api/v2/users/{name}", fields)["errorCode"] == 0
 
-    line = wait_for_line(deployment, target=name, action="update")
+    line = deployment.wait_audited(target=name, action="update")
 
     assert set(line) == {"at", "actor", "key", "address", "action", "target", "before", "after", "request"}
     assert (line["actor"], line["key"], line["address"]) == ("admin", None, "127.0.0.1")
@@ -53,10 +40,10 @@ def test_log_ins_and_refused_ones_are_there(deployment: Deployment) -> None:
     deployment.call("POST", "/api/v2/login", {"username": "nobody-of-this-name", "password": "a wrong one"})
     deployment.token(name, PASSWORD)
 
-    assert wait_for_line(deployment, action="login", target=name)["actor"] == name
-    refused = wait_for_line(deployment, action="login_failed", target=name)
+    assert deployment.wait_audited(action="login", target=name)["actor"] == name
+    refused = deployment.wait_audited(action="login_failed", target=name)
     assert (refused["actor"], refused["after"]) == ("imsg:login", {"reason": "wrong_password"})
-    unknown = wait_for_line(deployment, action="login_failed", target="imsg:unknown")
+    unknown = deployment.wait_audited(action="login_failed", target="imsg:unknown")
     assert "nobody-of-this-name" not in str(unknown)
 
 
@@ -71,7 +58,7 @@ def test_whoever_reads_what_another_wrote_is_named_with_their_key(deployment: De
         assert deployment.call("GET", "/api/v2/messages", token=key, id=request)["messages"]
     assert deployment.call("GET", "/api/v2/messages", token=sender, id=request)["messages"]
 
-    line = wait_for_line(deployment, action="content_read", target=request)
+    line = deployment.wait_audited(action="content_read", target=request)
     read = deployment.call("GET", "/api/v2/audit", token=deployment.token(), action="content_read", target=request)
 
     assert (line["actor"], line["key"]) == ("admin", "the archive")
@@ -89,14 +76,14 @@ def test_a_callback_is_there_from_its_beginning_to_its_end(deployment: Deploymen
     assert deployment.call("POST", f"{path}/rotate", {"token": token})["errorCode"] == 0
     assert deployment.call("DELETE", path, token=token)["errorCode"] == 0
 
-    line = wait_for_line(deployment, target=callback, action="callback_removed")
-    changed = wait_for_line(deployment, target=callback, action="callback_changed")
-    added = wait_for_line(deployment, target=callback, action="callback_added")
+    line = deployment.wait_audited(target=callback, action="callback_removed")
+    changed = deployment.wait_audited(target=callback, action="callback_changed")
+    added = deployment.wait_audited(target=callback, action="callback_added")
 
     assert (line["actor"], line["before"]["enabled"]) == (name, False)
     assert (changed["before"]["enabled"], changed["after"]["enabled"]) == (True, False)
     assert added["after"]["host"] == "example.com"
-    assert wait_for_line(deployment, target=callback, action="callback_secret_rotated")["actor"] == name
+    assert deployment.wait_audited(target=callback, action="callback_secret_rotated")["actor"] == name
     assert "s3cret" not in str(added)
 
 
@@ -105,15 +92,15 @@ def test_a_pause_is_there_with_its_reason(deployment: Deployment) -> None:
         body = {"paused": paused, "reason": "搬迁", "token": deployment.token()}
         assert deployment.call("PATCH", "/api/v2/channels/sms", body)["errorCode"] == 0
 
-    assert wait_for_line(deployment, action="channel_paused", target="sms")["after"]["reason"] == "搬迁"
-    assert wait_for_line(deployment, action="channel_resumed", target="sms")["actor"] == "admin"
+    assert deployment.wait_audited(action="channel_paused", target="sms")["after"]["reason"] == "搬迁"
+    assert deployment.wait_audited(action="channel_resumed", target="sms")["actor"] == "admin"
 
 
 def test_all_of_it_comes_in_lines_newest_first_and_by_pages_the_same(deployment: Deployment) -> None:
     for _ in range(3):
         deployment.new_user()
-    wait_for_line(deployment, action="register")
-    query = {"action": "register", "until": wait_for_line(deployment, action="register")["at"]}
+    deployment.wait_audited(action="register")
+    query = {"action": "register", "until": deployment.wait_audited(action="register")["at"]}
     headers = {"authorization": f"Bearer {deployment.token()}", "accept": "application/x-ndjson"}
 
     answer = deployment.client.get("/api/v2/audit", headers=headers, params=query)

@@ -8,12 +8,17 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from imsg_testing.deployment import IMSG, Deployment, find_pasted, make_attachment
 from imsg_testing.waiting import wait
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment) -> None:
     lines = find_pasted(deployment.logs)
+    assert "Bearer $KEY" in lines
 
     done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
@@ -22,6 +27,27 @@ def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment
     assert (sent["errorCode"], sent["count"]) == (0, 1)
     wait(lambda: bool(deployment.inbox(to="you@example.com")))
     assert deployment.inbox(to="you@example.com")[0]["text"] == "您好"
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_lines_of_the_readme_send_by_a_key(deployment: Deployment, page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```sh\n(TOKEN=.*?)^```", text, re.DOTALL | re.MULTILINE)
+    host = deployment.url.removeprefix("http://")
+
+    done = subprocess.run(
+        ["/bin/sh", "-eu"],
+        input=lines.replace("localhost:8000", host),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    sent, shown, _ = done.stdout.splitlines()
+    (message,) = json.loads(shown)["messages"]
+    assert (message["id"], message["key"]) == (f"{json.loads(sent)['id']}-0", "my program")
 
 
 def test_an_attachment_arrives_byte_for_byte_under_its_chinese_name(deployment: Deployment) -> None:

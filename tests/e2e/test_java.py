@@ -45,12 +45,12 @@ def test_the_pages_program_runs_as_it_stands(deployment: Deployment, tmp_path: P
     (program, *_) = re.findall(r"^```java\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     (tmp_path / "SendMail.java").write_text(program, encoding="utf-8")
     (tmp_path / "会议 纪要.txt").write_text("会议纪要\n", encoding="utf-8")
-    user = deployment.new_user(password="correct horse")
+    key = deployment.new_key("send:smtp", "query")
     command = ["java", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-cp", CLASSPATH, "SendMail.java"]
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "IMSG_KEY": key}
 
     ran = subprocess.run(
-        [*command, deployment.url, user, "correct horse", "会议 纪要.txt"],
+        [*command, deployment.url, "会议 纪要.txt"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -103,6 +103,7 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment
     shown = run_verb(deployment, "dead-letters", "show", buried[0]["id"]).stdout
     assert "broke the worker 3 times" in shown
     assert '"address":"dead' in shown
+    assert deployment.wait_audited(action="dead_letter_read", target=buried[0]["id"])["actor"] == "admin"
     assert [message["status"] for message in deployment.messages(accepted[0]["id"])] == ["failed"]
 
     done = run_verb(deployment, "dead-letters", "resend", "--all")
@@ -111,6 +112,7 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment
         done = run_verb(deployment, "dead-letters", "resend", "--all", "--yes")
         assert done.stdout.count("1 message accepted") == 2, done.stderr
     run_verb(deployment, "channels", "resume", "smtp")
+    assert deployment.wait_audited(action="dead_letter_resend", target=buried[1]["id"])["request"]
     for n in range(2):
         deployment.wait_arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
     wait(lambda: deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"][0]["waiting"] == 0)
@@ -127,6 +129,9 @@ def test_what_holds_no_message_can_be_read_and_not_sent(deployment: Deployment) 
     done = run_verb(deployment, "dead-letters", "resend", unreadable["id"], "--json")
     (answer,) = json.loads(done.stdout)["requests"]
     assert (done.returncode, answer["letter"], answer["reason"]) == (1, unreadable["id"], "nothing_to_resend")
+    path = f"/api/v2/dead/{unreadable['id']}"
+    assert deployment.call("DELETE", path, token=deployment.token())["errorCode"] == 0
+    assert deployment.wait_audited(action="dead_letter_removed", target=unreadable["id"])["actor"] == "admin"
 
 
 def _list_dead_letters(deployment: Deployment, *options: str) -> list[dict[str, str]]:

@@ -66,6 +66,7 @@ def test_a_session_is_ended_from_elsewhere_and_no_other_by_strangers(deployment:
         assert there.get("/usage").headers.get("location", "").startswith("/login")
         assert here.get("/mine").status_code == 200
         assert [session["agent"] for session in list_sessions(deployment, name)] == ["Firefox"]
+        assert deployment.wait_audited(action="session_ended", target=name)["before"]["agent"] == "Chrome"
 
 
 def test_an_ended_session_is_not_resumed_by_the_next_console(deployment: Deployment) -> None:

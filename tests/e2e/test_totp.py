@@ -127,6 +127,7 @@ def test_an_administrator_helps_whoever_has_lost_the_phone(deployment: Deploymen
 
     assert deployment.call("DELETE", path, token=other)["reason"] == "no_right"
     assert deployment.call("DELETE", path, token=deployment.token())["errorCode"] == 0
+    assert deployment.wait_audited(action="totp_off", target=name)["actor"] == "admin"
     assert log_in(deployment, name)["errorCode"] == 0
 
 
@@ -137,4 +138,6 @@ def test_it_is_turned_off_by_its_user(deployment: Deployment) -> None:
 
     assert deployment.call("POST", "/api/v2/me/totp", {"token": token})["reason"] == "totp_on"
     assert deployment.call("DELETE", "/api/v2/me/totp", token=token)["errorCode"] == 0
+    for action in ("totp_begun", "totp_on", "totp_off"):
+        assert deployment.wait_audited(action=action, target=name)["actor"] == name
     assert log_in(deployment, name)["errorCode"] == 0

@@ -258,6 +258,8 @@ def test_a_follower_becomes_a_users_contact_by_a_code_that_is_confirmed(deployme
     assert "失效" in reply
     for _ in range(2):
         assert deployment.call("POST", f"{path}/confirm", admin)["state"] == "confirmed"
+    for action in ("binding_begun", "update"):
+        assert deployment.wait_audited(action=action, target=name)["actor"] == "admin"
     wait_delivered(deployment, send(deployment, name)["id"])
     assert len(deployment.inbox(method="wechat", to=openid)) == 1
     (listed,) = deployment.call("GET", "/api/v2/followers", admin, user=name)["followers"]
@@ -289,6 +291,8 @@ def test_a_renewed_tag_moves_its_user_and_a_revoked_one_ends(deployment: Deploym
     assert deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"] == new
 
     assert deployment.call("DELETE", f"/api/v2/followers/{new}", admin)["errorCode"] == 0
+    for action in ("tag_renewed", "tag_revoked"):
+        assert deployment.wait_audited(action=action, target=new)["actor"] == "admin"
     assert send(deployment, new)["errorCode"] == 10014
     assert send(deployment, name)["errorCode"] == 10014
     another = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]

@@ -93,16 +93,20 @@ def _wechat(config: RuntimeConfig, base: str) -> str:
 
 def _first_message(config: RuntimeConfig, base: str) -> list[str]:
     login = f'{{"username":"admin","password":"{_password(config)}"}}'
-    find = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
-    message = (
-        '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
-    )
+    key = '{"token":"\'$TOKEN\'","name":"my program","kind":"live","scopes":["send:smtp","query"]}'
+    message = '{"to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in config.stand_ins else f"{base}/api/v2/messages"
     return [
-        f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {find})",
-        f"curl -w '\\n' {base}/api/v2/messages -d '{message}'",
+        f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {_find('token')})",
+        f"KEY=$(curl -s {base}/api/v2/keys -d '{key}' | {_find('key')})",
+        f"curl -w '\\n' -H \"Authorization: Bearer $KEY\" {base}/api/v2/messages -d '{message}'",
         f"sleep 1; curl -w '\\n' -H \"Authorization: Bearer $TOKEN\" '{see}'",
     ]
+
+
+def _find(field: str) -> str:
+    """Return the command that prints a field of a JSON object."""
+    return rf"""sed 's/.*"{field}":"\([^"]*\)".*/\1/'"""
 
 
 def _password(config: RuntimeConfig) -> str:

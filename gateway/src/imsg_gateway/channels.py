@@ -128,7 +128,8 @@ class Channels:
         if method not in self._broker.topology.methods:
             raise Refusal("not_found", what=method[:64])
         reason = reason.strip() if paused else ""
-        await self._note(await credential.authenticate(), method, paused=paused, reason=reason)
+        action = "channel_paused" if paused else "channel_resumed"
+        await self._note(await credential.authenticate(), action, method, {"paused": paused, "reason": reason})
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
@@ -172,14 +173,16 @@ class Channels:
             **counts,
         }
 
-    async def _note(self, caller: Caller, method: str, *, paused: bool, reason: str) -> None:
-        """Publish the audit record. Raises Refusal unavailable."""
-        action = "channel_paused" if paused else "channel_resumed"
-        change = make_change(caller, action, method, datetime.now(UTC), after={"paused": paused, "reason": reason})
+    async def note_test(self, credential: Credential, method: str, provider: str) -> None:
+        """Publish the audit record of a test of a provider. Raises Refusal unavailable."""
+        await self._note(await credential.authenticate(), "provider_tested", f"{method}/{provider}")
+
+    async def _note(self, caller: Caller, action: str, target: str, after: Mapping[str, Any] | None = None) -> None:
+        change = make_change(caller, action, target, datetime.now(UTC), after=after)
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
         except (PublishRefused, PublishUnknown) as lost:
-            log.warning("change_not_published", action=action, target=method, why=str(lost))
+            log.warning("change_not_published", action=action, target=target, why=str(lost))
             raise Refusal("unavailable", retry_after_s=3) from lost
 
 

@@ -24,6 +24,9 @@ READ_AGAIN = timedelta(minutes=10)
 
 MAX_READS = 10_000
 
+EVERYBODY = "*"
+"""The target of who reads what is of all users."""
+
 
 class Audit:
     """Writes and lists the lines of the audit."""

@@ -17,9 +17,9 @@ class Audit:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def write(self, administrator: Caller, action: str, tag: str, account: str) -> None:
-        """Publish a record of a change of a tag that is made. Where the broker refuses it, the record is lost."""
-        change = make_change(administrator, action, tag, datetime.now(UTC), after={"account": account})
+    async def write(self, administrator: Caller, action: str, target: str, account: str) -> None:
+        """Publish a record of a change that is made. Where the broker refuses it, the record is lost."""
+        change = make_change(administrator, action, target, datetime.now(UTC), after={"account": account})
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
         except (PublishRefused, PublishUnknown) as error:

@@ -108,7 +108,7 @@ async def list_followers(
     ),
 )
 async def bind_follower(
-    _: Administrator, body: schemas.NewBinding, services: OptionalServices
+    administrator: Administrator, body: schemas.NewBinding, services: OptionalServices
 ) -> schemas.NewBindingAnswer:
     """Make a QR code by which a follower becomes a user's contact."""
     if services is None:
@@ -123,6 +123,7 @@ async def bind_follower(
     if not isinstance(url, str) or not url:
         log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
         raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    await services.audit.write(administrator, "binding_begun", user.username, body.account)
     return schemas.NewBindingAnswer(url=url, **_show(binding, services.now()).model_dump())
 
 

@@ -84,6 +84,25 @@ class Api:
         """Register a user and return a token of theirs."""
         return self.token(self.new_user(**fields), PASSWORD)
 
+    def new_key(self, *scopes: str, kind: str = "live", **fields: object) -> str:
+        """Make a key of the administrator, or of `username`; return it."""
+        body = {"token": self.token(), "name": "a program", "kind": kind, "scopes": scopes, **fields}
+        answer = self.call("POST", "/api/v2/keys", body)
+        assert answer["errorCode"] == 0, answer
+        key: str = answer["key"]
+        return key
+
+    def wait_audited(self, **query: str) -> dict[str, Any]:
+        """Return the newest line of the audit that fits, once there is one."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = self.call("GET", "/api/v2/audit", token=self.token(), **query)["audit"]
+            return bool(found)
+
+        wait(is_there, within_s=60, why=lambda: f"the audit has no line of {query}")
+        return found[0]
+
     def open_wide(self) -> None:
         """Lift the limits of the administrator, so that a story can send as often as it likes."""
         body = {"token": self.token(), "per_day": 1_000_000, "per_hour": 1_000_000}

@@ -168,5 +168,5 @@ def make_attachment(name: str, content: bytes) -> dict[str, str]:
 
 def find_pasted(said: str) -> str:
     """Return the lines that `imsg up` offers for pasting."""
-    lines = re.findall(r"^(?:TOKEN=|(?:sleep 1; )?curl ).*$", said, re.MULTILINE)
+    lines = re.findall(r"^(?:TOKEN=|KEY=|(?:sleep 1; )?curl ).*$", said, re.MULTILINE)
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
-from imsg_web.authorization import InternalRoute
+from imsg_web.authorization import InternalRoute, User
 from imsg_web.schemas import Success, describe_refusals
 
 RECOVERED_MS = 14 * 86_400_000
@@ -25,7 +25,13 @@ router = APIRouter(prefix="/api/callbacks/{id}", route_class=InternalRoute)
 
 
 @router.post("/recover", status_code=202, responses=describe_refusals(*BODY, "not_found"))
-async def recover(owner: EndpointOwner, id: str, body: Recovery, services: CallbackServices) -> RecoveryAnswer:  # noqa: A002  its name in the path
+async def recover(
+    user: User,
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    body: Recovery,
+    services: CallbackServices,
+) -> RecoveryAnswer:
     """Resend the undelivered events of a period."""
     await services.endpoints.find(id, owner.user_id)
     since, until = to_ms(body.since), services.now() if body.until is None else to_ms(body.until)
@@ -36,8 +42,10 @@ async def recover(owner: EndpointOwner, id: str, body: Recovery, services: Callb
             why_zh="应早于 until，且不早于 14 天前",
             why_en="it must be before `until`, and not more than 14 days ago",
         )
+    period = {"since": rfc3339(since), "until": rfc3339(until)}
+    await services.audit.write(user, "callback_recovered", id, after=period)
     await _begin_recovery(services.database, id, since, until)
-    return RecoveryAnswer(since=rfc3339(since), until=rfc3339(until))
+    return RecoveryAnswer(**period)
 
 
 @router.get("/deliveries", responses=describe_refusals("not_found", "wrong_type"))
@@ -54,9 +62,16 @@ async def list_deliveries(
 
 
 @router.post("/deliveries/{event}/resend", status_code=202, responses=describe_refusals("not_found"))
-async def resend_delivery(owner: EndpointOwner, id: str, event: str, services: CallbackServices) -> Success:  # noqa: A002  as above
+async def resend_delivery(
+    user: User,
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    event: str,
+    services: CallbackServices,
+) -> Success:
     """Send one event again."""
     await services.endpoints.find(id, owner.user_id)
+    await services.audit.write(user, "callback_resent", id, after={"event": event[:80]})
     await services.deliveries.resend(id, event)
     services.dispatcher.wake()
     return Success()

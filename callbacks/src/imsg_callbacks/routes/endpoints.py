@@ -147,7 +147,12 @@ async def rotate_secret(
 
 
 @router.post("/{id}/test", responses=describe_refusals("not_found", "too_many_tries"))
-async def test_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> TestAnswer:  # noqa: A002  as above
+async def test_callback(
+    user: User,
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  its name in the path
+    services: CallbackServices,
+) -> TestAnswer:
     """Call an endpoint with a test event."""
     with services.tests.count(owner.user_id) as at_once:
         if at_once > MAX_TESTS:
@@ -159,6 +164,7 @@ async def test_callback(owner: EndpointOwner, id: str, services: CallbackService
                 retry_after_s=TESTS_RETRY_AFTER_S,
             )
         endpoint = await services.endpoints.find(id, owner.user_id)
+        await services.audit.write(user, "callback_tested", id)
         event = f"evt_test-{new_id()}"
         body = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(services.now()), "data": {"callback": id}}
         reply = await services.dispatcher.call(endpoint, event, to_json(body))

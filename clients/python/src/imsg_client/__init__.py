@@ -1,6 +1,6 @@
 """Send e-mail, SMS and WeChat through iMSG.
 
-with Client("https://imsg.example.com", "li.wei", "…") as imsg:
+with Client("https://imsg.example.com", key="imsg_live_…") as imsg:
     sent = imsg.send_mail("zhang@example.com", "会议纪要", "请查收附件。", attachments=[Attachment.read("纪要.pdf")])
     imsg.wait_until_settled(sent.id)
 """

@@ -13,8 +13,9 @@ DESCRIPTION = (
     "The path decides. `/api/{login,register,send,modify,query}` is the interface document (v1): exactly its keys "
     "and HTTP 200 to everything, fields that it does not list are ignored, and what is more to say stands in "
     "X-IMSG-* headers. All else is `/api/v2/…`: all keys in the body, true statuses, unknown fields refused.\n\n"
-    "An API key, or the token of a log-in, is taken from the body's `token` (on GET too), else from the "
-    "Authorization header, else from the query's `token`. A body is read as JSON whatever its Content-Type. Nothing is "
+    "A program calls by an API key, which the page or `POST /api/v2/keys` makes; a person by the token of a log-in. "
+    "Either is taken from the Authorization header, or from `token` of the body (on GET too) or of the query; the "
+    "body's comes first. A body is read as JSON whatever its Content-Type. Nothing is "
     "coerced: 5.0 is no integer. "
     "null in an optional field is as if it were absent, U+0000 is refused anywhere."
 )

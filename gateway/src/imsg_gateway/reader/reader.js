@@ -5,7 +5,7 @@ const language = document.documentElement.lang;
 
 // Swagger UI speaks English only; what stands alone in an element or a hint is put into Chinese here.
 const ZH = {
-  "Authorize": "填写 token", "Available authorizations": "填写 token", "Authorized": "已填写", "Close": "关闭", "Logout": "清除",
+  "Authorize": "填写密钥或 token", "Available authorizations": "填写密钥或 token", "Authorized": "已填写", "Close": "关闭", "Logout": "清除",
   "Value:": "值：", "Name: ": "名称：", "Name:": "名称：", "In: ": "位置：", "In:": "位置：", "query": "查询串", "header": "请求头", "path": "路径",
   "Try it out": "试一试", "Cancel": "取消", "Reset": "还原", "Execute": "发送请求", "Clear": "清空", "Loading...": "加载中…", "LOADING": "加载中…",
   "Parameters": "参数", "No parameters": "没有参数", "Name": "名称", "Description": "说明", "Request body": "请求体", "required": "必填",

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from imsg_history.audit import EVERYBODY
 from imsg_history.queries import AuditQuery
 from imsg_history.routes.dependencies import HistoryServices
 from imsg_history.schemas import AuditAnswer
@@ -18,7 +19,8 @@ router = APIRouter(prefix="/api/audit", route_class=InternalRoute)
 
 
 @router.get("", response_model=AuditAnswer, responses={**NDJSON, **describe_refusals("wrong_type", "no_right")})
-async def list_audit(_: Reader, query: Annotated[AuditQuery, Query()], services: HistoryServices) -> ApiResponse:
+async def list_audit(reader: Reader, query: Annotated[AuditQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List who did what, the newest first."""
     page = await services.audit.find(query)
+    await services.audit.note_read(reader, "audit_read", EVERYBODY)
     return ApiResponse(ok(audit=page.rows, next=page.next))

@@ -32,13 +32,14 @@ async def show_export(_: Administrator, id: str, services: HistoryServices) -> A
 
 @router.get("/{id}/file", response_class=Response, responses={200: FILE, **describe_refusals("not_found", "no_right")})
 async def get_export_file(
-    _: Administrator,
+    administrator: Administrator,
     id: str,  # noqa: A002  its name in the path
     services: HistoryServices,
     part: Annotated[int, Header(alias="x-imsg-part", include_in_schema=False)] = 0,
 ) -> Response:
     """Fetch a person's copy."""
     found = await services.exports.read_part(id, part)
+    await services.audit.note_read(administrator, "export_fetched", id)
     headers = {
         "content-disposition": f'attachment; filename="{found.filename}"',
         "x-imsg-parts": str(found.parts),

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from imsg_contract.wire import message_id
+from imsg_history.audit import EVERYBODY
 from imsg_history.queries import (
     MessagesQuery,
     RepliesQuery,
@@ -30,9 +31,6 @@ from imsg_web.authorization import InternalRoute, User
 from imsg_web.callers import Caller
 from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
-
-EVERYBODY = "*"
-"""The target in the audit of who reads the messages of all users."""
 
 LISTING = ("wrong_type", "method_unknown", "no_right")
 

@@ -57,6 +57,7 @@ async def get_report_file(
     The gateway asks for its services one by one, so that nothing holds all of it.
     """
     found = await services.reports.read_part(id, part, user)
+    await services.audit.note_read(user, "report_fetched", id)
     headers = {
         "content-disposition": f'attachment; filename="{found.filename}"',
         "x-imsg-parts": str(found.parts),

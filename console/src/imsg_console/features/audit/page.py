@@ -9,28 +9,17 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
 from imsg_console.widgets.notices import empty
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
+from imsg_contract.audit import ACTIONS
 
 PATH = "/api/v2/audit"
 
-ACTIONS = (
-    "login", "login_failed", "logout", "logout_everywhere", "password", "register", "modify", "update", "delete",
-    "quotas", "caps", "windows", "holidays", "prices",
-    "key_added", "key_changed", "key_rotated", "key_ended", "key_leaked",
-    "provider_switched", "channel_paused", "channel_resumed", "suppressions_added", "suppression_removed",
-    "group_created", "group_changed", "group_deleted", "group_members_added", "group_members_removed",
-    "tag_renewed", "tag_revoked", "template_added", "template_changed", "template_published", "template_deleted",
-    "callback_added", "callback_changed", "callback_removed", "callback_secret_rotated", "session_ended", "totp_begun",
-    "totp_on", "totp_off", "content_read", "dead_letter_read", "dead_letter_removed",
-    "resend", "dead_letter_resend", "move", "release", "cancel", "report", "export",
-    "erasure",
-)  # fmt: skip
+NAMES = tuple(dict.fromkeys(action for actions in ACTIONS.values() for action in actions))
 
 MOST_NAME = 64
 MOST_VALUE = 80
@@ -53,7 +42,7 @@ class Audit:
         """Draw it, and load the newest."""
         view, t = self._view, self._t
         page_head(t("layout.audit"), t("audit.lead"))
-        actions = {"": t("audit.any")} | {name: t(f"audit.name_{name}") for name in ACTIONS}
+        actions = {"": t("audit.any")} | {name: t(f"audit.name_{name}") for name in NAMES}
         chosen = self._filters["action"] if self._filters["action"] in actions else ""
         with element("search", "line"):
             self._actor = search_field(t("audit.actor"), self._filters["actor"], self._filter)
@@ -95,7 +84,7 @@ class Audit:
             target = t("audit.installation" if target == "imsg:installation" else "audit.unknown_user")
         elif target == "*":
             target = t("audit.everybody")
-        if row["action"] not in ACTIONS:
+        if row["action"] not in NAMES:
             return t("audit.did", actor=actor, action=line(row["action"], MOST_NAME), target=target)
         return t(f"audit.did_{row['action']}", actor=actor, target=target)
 
@@ -103,29 +92,12 @@ class Audit:
         before, after = row["before"] or {}, row["after"] or {}
         changed = [name for name in before | after if before.get(name) != after.get(name)]
         pieces = [cells.muted(self._write_field(name, before, after)) for name in changed]
-        return [pieces] if pieces else ""
+        return pieces or "—"
 
     def _write_field(self, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-        old, new = (self._write_value(name, state[name]) if name in state else "" for state in (before, after))
+        old, new = (_write_value(state[name]) if name in state else "" for state in (before, after))
         values = f"{old} → {new}" if old and new else old or new
-        label = self._t.get(f"audit.field_{name}", line(name, MOST_NAME))
-        return self._t("audit.field", name=label, value=values)
-
-    def _write_value(self, name: str, value: object) -> str:
-        """Write a value of a record in words; of a person what is not masked of the address."""
-        t = self._t
-        if value is None or value == []:
-            return "—"
-        if isinstance(value, bool):
-            return t("words.yes" if value else "words.no")
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return line(t("audit.listing").join(value), MOST_VALUE)
-        if not isinstance(value, str):
-            masked = value.get("masked") if isinstance(value, dict) else None
-            return line(masked or json.dumps(value, ensure_ascii=False), MOST_VALUE)
-        if name == "method":
-            return method_name(t, value)
-        return t.get(f"words.role_{value}" if name == "role" else f"audit.value_{value}", line(value, MOST_VALUE))
+        return f"{line(name, MOST_NAME)}: {values}"
 
     def _write_origin(self, row: Row) -> Cell:
         pieces = [cells.text(line(row["address"] or "—", MOST_NAME))]
@@ -141,6 +113,15 @@ class Audit:
             )
         else:
             empty(t("audit.empty_title"), t("audit.empty_text"), "history_edu")
+
+
+def _write_value(value: object) -> str:
+    """Write a value of a record; of a person what is not masked of the address."""
+    if isinstance(value, dict) and "masked" in value:
+        return line(str(value["masked"]), MOST_VALUE)
+    if value is None:
+        return "—"
+    return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_VALUE)
 
 
 PAGE = Page("/audit", "audit", Group.ADMIN, show, icon="history_edu")
