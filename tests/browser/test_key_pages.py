@@ -41,6 +41,9 @@ WORDS = {
         "missing": "请填写名称",
         "query": "查询消息",
         "refused": "密钥不能有 users",
+        "kind": "类型",
+        "test": "测试：不送达任何人",
+        "mark": "测试",
     },
     "en": {
         "new": "Make a key",
@@ -64,6 +67,9 @@ WORDS = {
         "missing": "Enter a name",
         "query": "read messages",
         "refused": "cannot have users",
+        "kind": "Kind",
+        "test": "Test: reaches nobody",
+        "mark": "Test",
     },
 }
 
@@ -201,3 +207,35 @@ def list_keys(deployment: Deployment, user: str) -> list[dict[str, object]]:
         "keys"
     ]
     return found
+
+
+@LOOKS
+def test_a_test_key_is_made_and_what_it_sends_is_marked(deployment: Deployment, visit: Visits, look: Look) -> None:
+    user = deployment.new_user()
+    seen = visit(look)
+    page, words = open_page(seen, user), WORDS[look.language]
+    dialog, rows = page.locator(".dialog:visible"), page.locator(".table-row")
+    page.get_by_role("button", name=words["new"], exact=True).click()
+    dialog.get_by_label(words["name"]).fill("trial")
+    dialog.get_by_label(words["kind"]).click()
+    page.get_by_role("option", name=words["test"]).click()
+    dialog.get_by_role("button", name=words["make"], exact=True).click()
+    expect(dialog.locator(".code-block").first).to_contain_text("imsg_test_")
+    key = dialog.locator(".code-block").first.inner_text()
+    dialog.get_by_role("button", name=words["kept"], exact=True).click()
+    expect(rows.first.get_by_text(words["mark"], exact=True)).to_be_visible()
+    mail = {"to": "li@example.com", "method": "smtp", "content": {"subject": "a trial", "text": "t"}}
+    sent = [deployment.call("POST", "/api/v2/messages", mail | {"token": key})["id"] for _ in range(2)]
+    deployment.call("POST", "/api/v2/messages", mail | {"token": deployment.token(user, PASSWORD)})
+    for request in sent:
+        deployment.wait_settled(request)
+
+    page.goto("/mine?key=trial")
+    expect(rows).to_have_count(2)
+    expect(rows.first.get_by_text(words["mark"], exact=True)).to_be_visible()
+    expect(rows.first.get_by_text("trial", exact=True)).to_be_visible()
+    for path in (f"/messages/{sent[0]}-0", f"/sent/{sent[0]}"):
+        page.goto(path)
+        expect(page.get_by_text(words["mark"], exact=True)).to_be_visible()
+        expect(page.get_by_text("trial", exact=True)).to_be_visible()
+    assert not scrolls_sideways(page)

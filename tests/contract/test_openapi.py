@@ -20,7 +20,7 @@ from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
 from imsg_testing.api_versions import read_answer
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.openapi import DOCUMENT, RENEW, read_served
+from imsg_testing.openapi import DOCUMENT, PERMISSIONS, RENEW, read_served, write_permissions
 
 EXAMPLES = 20
 """Requests drawn for a URL, sound and broken ones, beside those that try every limit of its schema."""
@@ -47,7 +47,9 @@ def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def test_the_committed_document_is_what_the_services_say(truthful: Deployment) -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == read_served(truthful), f"{DOCUMENT.name} is not as served: {RENEW}"
+    served = read_served(truthful)
+    assert DOCUMENT.read_text(encoding="utf-8") == served, f"{DOCUMENT.name} is not as served: {RENEW}"
+    assert PERMISSIONS.read_text(encoding="utf-8") == write_permissions(served), f"{PERMISSIONS.name}: {RENEW}"
 
 
 def test_the_document_is_valid() -> None:

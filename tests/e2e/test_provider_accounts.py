@@ -124,6 +124,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     assert USER not in str(audit)
 
     assert console.call("DELETE", "/smtp/office")["errorCode"] == 0
+    assert deployment.wait_audited(action="provider_removed", target="smtp/office")["actor"] == "admin"
     wait(lambda: list(console.list()) != ["office"] and console.list() != {}, 60)
     assert console.call("GET", "/smtp/office/versions")["reason"] == "not_found"
 

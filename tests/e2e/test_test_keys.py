@@ -1,11 +1,12 @@
 """A test key goes the whole way through the real installation, and reaches nobody."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import Deployment
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 CONTENTS: Mapping[str, Any] = {
@@ -106,10 +107,17 @@ def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
     key, live = make_key(deployment, own), make_key(deployment, own, "live")
     everybody = [f"reader{n}@example.com" for n in range(999)]
     assert send(deployment, key, "smtp", everybody)["count"] == 999
+    mail = {"to": "a@example.com", "method": "smtp", "content": CONTENTS["smtp"], "token": key}
+    (row,) = deployment.call("GET", "/api/v2/me", token=key)["quotas"]
+    assert (row["id"], row["limit"], row["left"], row["scope"]) == ("tests_per_day", 1_000, 1, "user")
+    assert deployment.call("POST", "/api/v2/messages/check", mail)["quotas"] == [row]
+    assert {one["id"] for one in deployment.call("GET", "/api/v2/me", token=own)["quotas"]} >= {"per_day"}
     assert send(deployment, key, "smtp", ["a@example.com", "b@example.com"])["reason"] == "quota_used_up"
     assert send(deployment, live, "smtp", "a@example.com")["errorCode"] == 0
     assert send(deployment, live, "smtp", "a@example.com")["reason"] == "per_day_used_up"
-    last = send(deployment, key, "smtp", "a@example.com")
+    answer = deployment.client.post("/api/v2/messages", json=mail)
+    assert answer.headers["ratelimit"].startswith('"tests_per_day";r=0;')
+    last = answer.json()
     assert last["errorCode"] == 0
     assert send(deployment, key, "smtp", "a@example.com")["quota"] == "tests_per_day"
     assert deployment.wait_settled(last["id"])[0]["provider"] == "test"
@@ -144,3 +152,40 @@ def test_an_idempotency_key_of_a_test_is_free_for_the_real_message(deployment: D
     ]
     assert ids[0] != ids[1]
     wait(lambda: len(deployment.inbox(method="smtp", to="li@example.com")) == 1, 60)
+
+
+def test_a_flood_of_tests_delays_nobody(tmp_path: Path) -> None:
+    """Two thousand tests, of which each waits for its turn, and then messages that reach people."""
+    with running(tmp_path) as deployment:
+        deployment.open_wide()
+        token, live = deployment.token(), make_key(deployment, deployment.token(), "live")
+        floods = [make_key(deployment, deployment.new_user_token()) for _ in range(2)]
+        slow = [f"slow+{n}@example.com" for n in range(1_000)]
+        requests = [send(deployment, key, "smtp", slow)["id"] for key in floods]
+        people = [f"awaited{n}@example.com" for n in range(20)]
+        for address in people:
+            assert send(deployment, live, "smtp", address)["errorCode"] == 0
+
+        wait(lambda: {mail["to"] for mail in deployment.inbox(method="smtp")} >= set(people), 60)
+
+        shown = (deployment.call("GET", f"/api/v2/requests/{request}", token=token) for request in requests)
+        assert sum(one["counts"]["queued"] for one in shown if one["errorCode"] == 0) >= 1_000, "it was no flood"
+        assert {mail["to"] for mail in deployment.inbox(method="smtp")} == set(people)
+
+
+def test_events_and_callbacks_of_tests_say_so(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
+    key, live = make_key(deployment, token), make_key(deployment, token, "live")
+    start = deployment.call("GET", "/api/v2/events", token=token)["next"]
+    for by in (key, live):
+        deployment.wait_settled(send(deployment, by, "smtp", "bounce+told@example.com")["id"])
+    told: list[dict[str, Any]] = []
+
+    def read() -> bool:
+        told[:] = deployment.call("GET", "/api/v2/events", token=token, after=start)["events"]
+        return [event["type"] for event in told].count("request.settled") == 2
+
+    wait(read, 60, why=lambda: str(told))
+    by_key = {(event["type"], event["data"]["test"], event["data"]["key"]) for event in told}
+    assert {kind for kind, is_test, _ in by_key if is_test} == {kind for kind, is_test, _ in by_key if not is_test}
+    assert {"message.failed", "request.settled"} <= {kind for kind, *_ in by_key}

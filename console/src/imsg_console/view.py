@@ -9,6 +9,7 @@ from nicegui import ui
 from imsg_console.client import Api, make_url
 from imsg_console.files import Files
 from imsg_console.html_bodies import Bodies
+from imsg_console.permissions import may
 from imsg_console.preferences import Preferences
 from imsg_console.readers import Readers
 from imsg_console.sandbox_client import Sandbox
@@ -56,6 +57,10 @@ class View:
     """For downloads: `view.files.offer(...)` gives the address."""
     readers: Readers
     """For files and pasted texts: `widgets.reading.run_reader(view, ...)`."""
+
+    def may(self, operation: str) -> bool:
+        """Return whether the person may call an operation of the API, such as `PATCH /channels/{method}`."""
+        return may(self.session.role, operation)
 
     def replace_query(self, **query: str) -> None:
         """Show another query in the page's address; fields that are empty are left out."""

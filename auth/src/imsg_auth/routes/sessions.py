@@ -7,7 +7,7 @@ import segno
 from fastapi import APIRouter, Request
 
 from imsg_auth.routes.dependencies import TOKEN_HEADER, AuthServices, ClientAddress, FreshLogin
-from imsg_auth.routes.users import show_user
+from imsg_auth.routes.users import list_test_quotas, show_user
 from imsg_auth.schemas.sessions import (
     Login,
     Logout,
@@ -105,7 +105,10 @@ async def show_me(user: User, services: AuthServices) -> MeAnswer:
         found = await services.users.find(user.username, user.user_id)
     used = await services.keys.find_used(user)
     key = None if used is None else OwnKey.model_validate(used, from_attributes=True)
-    return MeAnswer(**(await show_user(services, found)).model_dump(), totp=found.totp_secret is not None, key=key)
+    shown = (await show_user(services, found)).model_dump()
+    if key is not None and key.kind == "test":
+        shown["quotas"] = await list_test_quotas(services, found)
+    return MeAnswer(**shown, totp=found.totp_secret is not None, key=key)
 
 
 def _show(issued: IssuedToken) -> TokenAnswer:

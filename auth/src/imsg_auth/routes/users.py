@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from imsg_auth.routes.dependencies import AuthServices, RouteServices, require_fresh_login
+from imsg_auth.schemas.quotas import QuotaUsage
 from imsg_auth.schemas.users import (
     Modification,
     Registration,
@@ -87,6 +88,12 @@ async def show_user(services: RouteServices, user: User) -> UserAnswer:
     """Show a user with what is used of the quotas."""
     record = await _read_record(services, user, (await services.users.find_installation_limits()).quotas)
     return UserAnswer(**record.model_dump())
+
+
+async def list_test_quotas(services: RouteServices, user: User) -> list[QuotaUsage]:
+    """List the quotas that hold for a user's test keys."""
+    used = await services.quota.read_used_by_tests(user.username, user.id)
+    return [QuotaUsage.model_validate(_show_usage(window)) for window in used.windows]
 
 
 async def _read_record(services: RouteServices, user: User, quotas_of_all: tuple[QuotaRow, ...]) -> UserRecord:

@@ -43,6 +43,8 @@ class Filters:
 
     id: str = ""
     username: str = ""
+    key: str = ""
+    """The name of an API key."""
     method: str = ""
     status: str = ""
     code: str = ""

@@ -48,7 +48,7 @@ def ask_test_message(view: View, method: str, providers: Sequence[str], chosen: 
         named = {"": t("channels.test_any")} | {name: line(name, 64) for name in providers}
         via = choice_field(t("channels.provider"), named, chosen, lambda: words.set_visibility(not via.value))
         words.set_visibility(not chosen)
-        attrs(via, hint=t("channels.test_via_what"))
+        attrs(via, hint=t("channels.test_via_what")).set_visibility(bool(providers))
         result = attrs(element("div"), aria_live="polite")
         with element("div", "actions"):
             button(t("layout.close"), opened.close, kind="quiet")

@@ -62,3 +62,14 @@ def method(view: View, name: str) -> Element:
         icon(METHODS.get(name, "send"))
         element("span", "", method_name(view.t, name))
     return drawn
+
+
+def test(view: View) -> Element:
+    """Draw that a message is a test."""
+    return attrs(chip(view.t("words.test"), "science", "info"), title=view.t("words.test_means"))
+
+
+def state(view: View, name: str) -> Element:
+    """Draw a channel's or a provider's state."""
+    symbol, tone = STATES.get(name, ("help", "calm"))
+    return chip(view.t.get(f"words.state_{name}", name), symbol, tone)

@@ -28,7 +28,8 @@ async def show(view: View) -> None:
         with element("div", "actions"):
             if view.session.is_admin:
                 link_to(t("limits.change"), "/users").classes("button")
-            link_to(t("limits.send"), "/send", "send").classes("button button-main")
+            if view.may("POST /messages"):
+                link_to(t("limits.send"), "/send", "send").classes("button button-main")
 
 
 PAGE = Page("/limits", "limits", Group.USER, show, icon="speed")

@@ -9,6 +9,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
@@ -92,12 +93,29 @@ class Audit:
         before, after = row["before"] or {}, row["after"] or {}
         changed = [name for name in before | after if before.get(name) != after.get(name)]
         pieces = [cells.muted(self._write_field(name, before, after)) for name in changed]
-        return pieces or "—"
+        return [pieces] if pieces else ""
 
     def _write_field(self, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-        old, new = (_write_value(state[name]) if name in state else "" for state in (before, after))
+        old, new = (self._write_value(name, state[name]) if name in state else "" for state in (before, after))
         values = f"{old} → {new}" if old and new else old or new
-        return f"{line(name, MOST_NAME)}: {values}"
+        label = self._t.get(f"audit.field_{name}", line(name, MOST_NAME))
+        return self._t("audit.field", name=label, value=values)
+
+    def _write_value(self, name: str, value: object) -> str:
+        """Write a value of a record in words; of a person what is not masked of the address."""
+        t = self._t
+        if value is None or value == []:
+            return "—"
+        if isinstance(value, bool):
+            return t("words.yes" if value else "words.no")
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return line(t("audit.listing").join(value), MOST_VALUE)
+        if not isinstance(value, str):
+            masked = value.get("masked") if isinstance(value, dict) else None
+            return line(masked or json.dumps(value, ensure_ascii=False), MOST_VALUE)
+        if name == "method":
+            return method_name(t, value)
+        return t.get(f"words.role_{value}" if name == "role" else f"audit.value_{value}", line(value, MOST_VALUE))
 
     def _write_origin(self, row: Row) -> Cell:
         pieces = [cells.text(line(row["address"] or "—", MOST_NAME))]
@@ -113,15 +131,6 @@ class Audit:
             )
         else:
             empty(t("audit.empty_title"), t("audit.empty_text"), "history_edu")
-
-
-def _write_value(value: object) -> str:
-    """Write a value of a record; of a person what is not masked of the address."""
-    if isinstance(value, dict) and "masked" in value:
-        return line(str(value["masked"]), MOST_VALUE)
-    if value is None:
-        return "—"
-    return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_VALUE)
 
 
 PAGE = Page("/audit", "audit", Group.ADMIN, show, icon="history_edu")

@@ -42,7 +42,8 @@ class Deliveries:
         """Draw it, and load the newest."""
         t = self._t
         with page_head(t("callbacks.deliveries_title")):
-            button(t("callbacks.recover"), self._recover, symbol="history")
+            if self._view.may("POST /callbacks/{id}/recover"):
+                button(t("callbacks.recover"), self._recover, symbol="history")
         link_to(t("callbacks.back"), "/callbacks", "arrow_back")
         options = {"": t("callbacks.all_states")} | {one: t(f"callbacks.delivery_{one}") for one in CHIPS}
         self._state = choice_field(t("callbacks.which"), options, "", self._refresh)
@@ -92,12 +93,10 @@ class Deliveries:
     def _actions(self, row: Row) -> Cell:
         t, number = self._t, row["event"][-12:]
         read, resend = t("callbacks.read_of", id=number), t("callbacks.resend_of", id=number)
-        return [
-            [
-                cells.button("read", t("callbacks.read"), read, icon="visibility", kind="quiet"),
-                cells.button("resend", t("callbacks.resend"), resend, icon="replay"),
-            ]
-        ]
+        buttons = [cells.button("read", t("callbacks.read"), read, icon="visibility", kind="quiet")]
+        if self._view.may("POST /callbacks/{id}/deliveries/{event}/resend"):
+            buttons.append(cells.button("resend", t("callbacks.resend"), resend, icon="replay"))
+        return [buttons]
 
     def _read(self, row: Row) -> None:
         t = self._t

@@ -27,7 +27,8 @@ async def show(view: View) -> None:
     """Draw the page."""
     t, callbacks = view.t, Callbacks(view)
     with page_head(t("callbacks.title"), t("callbacks.lead")):
-        button(t("callbacks.add"), lambda: form.create(view, callbacks.refresh), kind="main", symbol="add")
+        if view.may("POST /callbacks"):
+            button(t("callbacks.add"), lambda: form.create(view, callbacks.refresh), kind="main", symbol="add")
     await callbacks.draw()
 
 
@@ -83,14 +84,19 @@ class Callbacks:
         with element("div", "actions"):
             link = link_to(t("callbacks.deliveries"), path("/callbacks", callback["id"])).classes("button")
             attrs(link, aria_label=t("callbacks.deliveries_of", name=named))
-            button(t("callbacks.test"), lambda: self._test(url), symbol="send")
-            button(t("callbacks.edit"), lambda: form.change(self._view, callback, self.refresh), symbol="edit")
-            button(t("callbacks.rotate"), lambda: self._rotate(url), symbol="key")
-            if callback["enabled"]:
-                button(t("callbacks.disable"), lambda: self._set(url, enabled=False), symbol="pause")
-            else:
-                button(t("callbacks.enable"), lambda: self._set(url, enabled=True), symbol="play_arrow")
+            if self._view.may("PATCH /callbacks/{id}"):
+                self._draw_changes(callback, url)
             button(t("callbacks.remove"), lambda: self._remove(url, named), kind="quiet", symbol="delete")
+
+    def _draw_changes(self, callback: dict[str, Any], url: str) -> None:
+        t = self._t
+        button(t("callbacks.test"), lambda: self._test(url), symbol="send")
+        button(t("callbacks.edit"), lambda: form.change(self._view, callback, self.refresh), symbol="edit")
+        button(t("callbacks.rotate"), lambda: self._rotate(url), symbol="key")
+        if callback["enabled"]:
+            button(t("callbacks.disable"), lambda: self._set(url, enabled=False), symbol="pause")
+        else:
+            button(t("callbacks.enable"), lambda: self._set(url, enabled=True), symbol="play_arrow")
 
     async def _test(self, url: str) -> None:
         t = self._t

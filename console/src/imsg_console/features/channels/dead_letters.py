@@ -65,8 +65,9 @@ class DeadLetters:
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, self._t("channels.dead_read_of", id=row["id"][:8])
+        may_resend = row["request"] and self._view.may("POST /dead/{id}/resend")
         read = cells.button("read", t("channels.dead_read"), name, icon="visibility", kind="quiet")
-        resend = [cells.button("resend", t("channels.dead_resend"), icon="replay")] if row["request"] else []
+        resend = [cells.button("resend", t("channels.dead_resend"), icon="replay")] if may_resend else []
         return [[read, *resend]]
 
     async def _read(self, row: Row) -> None:

@@ -22,7 +22,7 @@ from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
-LANES = ("priority", "normal", "bulk")
+LANES = ("priority", "normal", "bulk", "test")
 """The lanes of a channel, as the API names them, the most urgent first."""
 
 UNITS_S = (("hours", 3600), ("minutes", 60))
@@ -146,14 +146,20 @@ class ChannelTables:
 
     def _actions(self, channel: Row) -> Cell:
         t, name = self._t, self._title(channel)
-        test = cells.button("test", t("channels.test"), t("channels.test_of", channel=name))
+        buttons = []
+        if self._view.may("POST /messages"):
+            buttons.append(cells.button("test", t("channels.test"), t("channels.test_of", channel=name)))
+        if not self._view.may("PATCH /channels/{method}"):
+            return [buttons]
         if channel["state"] == "paused":
             resume_name = t("channels.resume_of", channel=name)
-            return [[cells.button("resume", t("channels.resume"), resume_name, kind="main"), test]]
-        return [[cells.button("pause", t("channels.pause"), t("channels.pause_of", channel=name)), test]]
+            return [[cells.button("resume", t("channels.resume"), resume_name, kind="main"), *buttons]]
+        return [[cells.button("pause", t("channels.pause"), t("channels.pause_of", channel=name)), *buttons]]
 
     def _test(self, channel: Row) -> None:
-        ask_test_message(self._view, channel["method"], [one["name"] for one in channel.get("providers") or ()])
+        may_choose = self._view.may("POST /providers/{method}/{name}/test")
+        providers = [one["name"] for one in channel.get("providers") or ()] if may_choose else []
+        ask_test_message(self._view, channel["method"], providers)
 
     def _share(self, one: Row) -> Cell:
         t = self._t
@@ -194,6 +200,8 @@ class ChannelTables:
 
     def _provider_actions(self, one: Row) -> Cell:
         t, name = self._t, one["name"]
+        if not self._view.may("PATCH /providers/{method}/{name}"):
+            return None
         if one["enabled"]:
             switch = cells.button("off", t("channels.provider_off"), t("channels.provider_off_of", name=name))
         else:

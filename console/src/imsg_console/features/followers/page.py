@@ -42,7 +42,7 @@ class Followers:
         """Draw everything but the rows."""
         view, t, has_several = self._view, self._t, len(self._accounts) > 1
         with page_head(t("layout.followers"), t("followers.lead")):
-            if self._accounts:
+            if self._accounts and view.may("POST /followers/bind"):
                 button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
         with element("search", "line"):
             self._field = search_field(t("followers.search"), self._search, self._filter)
@@ -100,6 +100,8 @@ class Followers:
 
     def _actions(self, one: Row) -> Cell:
         t, tag = self._t, _tag(one)
+        if not self._view.may("POST /followers/{tag}/renew"):
+            return None
         return [
             [
                 cells.button("renew", t("followers.renew"), t("followers.renew_of", tag=tag)),

@@ -37,11 +37,13 @@ async def create(view: View, refresh: Refresh) -> None:
     empty = {"name": "", "scopes": [SEND + METHODS[0], "query"], "networks": [], "expires_at": None}
 
     async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
-        values = {"kind": "live", **_read(view, form)}
+        values = _read(view, form)
         created = await view.api.post("/api/v2/keys", {name: value for name, value in values.items() if value})
         return created["key"], values["scopes"]
 
     fields = _make_fields(view, empty)
+    kinds = {kind: t(f"keys.kind_{kind}") for kind in ("live", "test")}
+    fields.insert(1, Field("kind", t("keys.kind"), "live", "choice", options=kinds, hint=t("keys.kind_hint")))
     if view.session.is_admin:
         fields.insert(1, Field("username", t("keys.username"), hint=t("keys.username_hint"), most=64))
     if (created := await ask_form(view, t("keys.new"), fields, t("keys.make"), save, wide=True)) is not None:

@@ -82,7 +82,10 @@ class Keys:
 
     def _name(self, key: Row) -> Cell:
         owner = [cells.muted(line(key["username"], MOST_NAME))] if self._view.session.is_admin else []
-        return [cells.text(line(key["name"], MOST_NAME)), cells.text(key["hint"], "mono small"), *owner]
+        t, name = self._t, [cells.text(line(key["name"], MOST_NAME))]
+        if key["kind"] == "test":
+            name.append(cells.chip(t("words.test"), "science", "info", title=t("keys.kind_hint")))
+        return [name, cells.text(key["hint"], "mono small"), *owner]
 
     def _scopes(self, key: Row) -> Cell:
         return self._t("keys.comma").join(form.name_scope(self._t, scope) for scope in key["scopes"])

@@ -88,7 +88,7 @@ class Columns:
 
     def _message(self, message: Message) -> Cell:
         link = cells.link(self.name(message), f"/messages/{message['id']}")
-        return [self._kind(message, link), self._note(message)]
+        return [self._kind(message, link), [*self._origin(message), *self._note(message)]]
 
     def _request(self, request: Message) -> Cell:
         name, counts, method = self.name(request), request["counts"], request["method"]
@@ -99,7 +99,7 @@ class Columns:
         note = []
         if method in self.blocked and any(counts.get(status) for status in UNSETTLED):
             note.append(cells.text(self._t(f"messages.held_{self.blocked[method]}_note")))
-        return [self._kind(request, first), note]
+        return [self._kind(request, first), [*self._origin(request), *note]]
 
     def _kind(self, one: Message, name: Piece) -> list[Piece]:
         """Draw the symbols of the channel and of attachments around a name."""
@@ -108,6 +108,16 @@ class Columns:
             return [kind, name]
         attached = self._t("messages.attached", n=len(one["attachments"]))
         return [kind, name, cells.symbol(cells.text(attached, icon="attach_file"))]
+
+    def _origin(self, one: Message) -> list[Piece]:
+        """Say that it was a test, and which key sent it."""
+        t, pieces = self._t, list[Piece]()
+        if one["test"]:
+            pieces.append(cells.chip(t("words.test"), "science", "info", title=t("words.test_means")))
+        if one["key"]:
+            by = t("words.by_key", key=line(one["key"], 64))
+            pieces.append(cells.text(line(one["key"], 64), "muted small", icon="vpn_key", title=by))
+        return pieces
 
     def _note(self, message: Message) -> list[Piece]:
         """Say why the channel holds the message, else that it was resent, else what its error means."""

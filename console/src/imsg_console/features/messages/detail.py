@@ -123,6 +123,8 @@ class MessageDetail:
             with element("p", "line message-line"):
                 chips.status(view, message["status"])
                 chips.method(view, message["method"])
+                if message["test"]:
+                    chips.test(view)
                 icon("arrow_forward")
                 element("bdi", "", line(message["to"], 320))
                 element("span", "muted", self._view.times.full(message["created_at"]))
@@ -138,9 +140,10 @@ class MessageDetail:
                     with element("span", "own-words"):
                         element("span", "", f"{t('messages.own_words')}{t('messages.colon')}")
                         element("q", "", line(detail, 500))
-            if message["status"] in UNSETTLED:
+            if message["status"] in UNSETTLED and view.may("POST /messages/{id}/cancel"):
                 button(t("messages.cancel"), self._cancel, kind="danger", symbol="cancel").classes("cancel-button")
-            if message["status"] not in (*RESENDABLE, UNCERTAIN) or message.get("resent_as"):
+            is_open = message["status"] in (*RESENDABLE, UNCERTAIN) and not message.get("resent_as")
+            if not is_open or not view.may("POST /resend"):
                 return
             if is_hopeless(message["method"], message["status"], (message["error"] or {}).get("code")):
                 request = str(message["id"]).partition("-")[0]
@@ -163,6 +166,9 @@ class MessageDetail:
             ("column_provider_id", line(message["provider_id"])),
         ]
         with draw_facts((t(f"messages.{name}"), value) for name, value in facts if value):
+            if message["key"]:
+                with fact(t("words.key")):
+                    element("span", "", line(message["key"], 64))
             for name, linked in (("resend_of", [message["resend_of"]]), ("resent_as", message.get("resent_as") or [])):
                 for one in filter(None, linked):
                     with fact(t(f"messages.column_{name}")):

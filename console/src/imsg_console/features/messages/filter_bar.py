@@ -18,7 +18,7 @@ from imsg_console.widgets.fields import choice_field, text_field
 
 TYPED = "(event) => emit(event.target.value)"
 
-TEXT_FIELDS = ("username", "id", "code")
+TEXT_FIELDS = ("username", "key", "id", "code")
 
 SPANS = ("today", "yesterday", "week", "month")
 

@@ -159,7 +159,8 @@ class MessagePanel:
             self._resend = ResendDialog(self._view, on_sent=self._show_first)
             chosen = button(t("messages.resend_chosen"), self._resend_chosen, kind="main", symbol="replay")
             self._resend_button = chosen
-            button(t("messages.resend_all"), self._resend_all, symbol="replay")
+            if self._view.may("POST /resend"):
+                button(t("messages.resend_all"), self._resend_all, symbol="replay")
             download_button(t, t("messages.export"), self._export)
 
     def _apply_filters(self) -> bool:
@@ -242,7 +243,8 @@ class MessagePanel:
             else:
                 heading(2, t("messages.empty_title"))
                 element("p", "", t("messages.empty"))
-                button(t("messages.empty_step"), lambda: ui.navigate.to("/send"), kind="main", symbol="send")
+                if self._view.may("POST /messages"):
+                    button(t("messages.empty_step"), lambda: ui.navigate.to("/send"), kind="main", symbol="send")
 
     async def _refresh(self) -> None:
         """Load the page again, and show what has changed; not while a person turns pages."""
@@ -297,7 +299,7 @@ class MessagePanel:
     def _show_choice(self) -> None:
         count = len(self._table.chosen)
         self._resend_button.set_text(f"{self._t('messages.resend_chosen')} ({count})")
-        self._resend_button.set_visibility(bool(count))
+        self._resend_button.set_visibility(bool(count) and self._view.may("POST /resend"))
 
     async def _resend_chosen(self) -> None:
         await self._resend.ask(await self._read_chosen())

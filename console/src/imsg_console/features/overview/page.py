@@ -286,7 +286,7 @@ async def _is_new(view: View) -> bool:
 def _draw_first_steps(view: View) -> None:
     t = view.t
     see = "sandbox" if view.has_sandbox else "real"
-    steps = (
+    steps = [
         ("person_add", t("overview.first_user"), t("overview.first_user_text"), "/users?new=1"),
         ("send", t("overview.first_send"), t("overview.first_send_text"), "/send"),
         (
@@ -295,7 +295,9 @@ def _draw_first_steps(view: View) -> None:
             t(f"overview.first_see_{see}"),
             "/inbox" if view.has_sandbox else "/messages",
         ),
-    )
+    ]
+    needed = {"/users?new=1": "POST /register", "/send": "POST /messages"}
+    steps = [step for step in steps if (operation := needed.get(step[-1])) is None or view.may(operation)]
     with attrs(element("section", "card first"), aria_label=t("overview.first_title")):
         heading(2, t("overview.first_title"))
         element("p", "muted", t("overview.first_text"))

@@ -49,7 +49,8 @@ class Prices:
         t = self._t
         with page_head(t("layout.prices"), t("prices.lead", zone=self._view.timezone)):
             download_button(t, t("prices.export"), self._export)
-            button(t("prices.add"), self._add, kind="main", symbol="add")
+            if self._view.may("PUT /prices"):
+                button(t("prices.add"), self._add, kind="main", symbol="add")
         self._place = element("div", "stack")
 
     async def load(self) -> None:
@@ -83,6 +84,8 @@ class Prices:
         return self._t(f"prices.per_{row['per']}_of", amount=line(f"{row['amount']} {row['currency']}", MOST_SHOWN))
 
     def _actions(self, row: Row) -> Cell:
+        if not self._view.may("PUT /prices"):
+            return None
         name = self._t("prices.remove_of", name=self._name(row))
         return cells.button("remove", self._t("prices.remove"), name, icon="delete", kind="quiet")
 

@@ -118,6 +118,8 @@ class Sent:
         with element("div", "spread"):
             heading(2, t("sent.standing"))
             chips.method(self._view, request["method"])
+            if request["test"]:
+                chips.test(self._view)
         self._undo = element("div")
         self._bar = bar(t("sent.standing"), 0.0)
         self._summary = attrs(live_text("sent-said"), role="status")
@@ -125,7 +127,8 @@ class Sent:
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
         subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
-        draw_facts([*subject, (t("sent.number"), self._identity)])
+        key = [(t("words.key"), line(request["key"], 64))] if request["key"] else []
+        draw_facts([*subject, *key, (t("sent.number"), self._identity)])
         self._actions = element("div", "actions")
         self._shown: object = None
         self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
@@ -192,15 +195,16 @@ class Sent:
                 link_to(t("sent.timeline"), f"/messages/{self._identity}-0", "timeline").classes("button")
             else:
                 link_to(t("sent.listing"), self._list_url(""), "list").classes("button")
-            if waiting:
+            if waiting and self._view.may("POST /requests/{id}/cancel"):
                 stop = partial(self._cancel, waiting)
                 button(t("sent.cancel", n=waiting), stop, kind="danger", symbol="cancel").classes("cancel-button")
-            if failed:
+            if failed and self._view.may("POST /resend"):
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
             if self._view.has_sandbox:
                 link_to(t("sent.sandbox"), "/inbox", "science").classes("button")
-            link_to(t("sent.alike"), f"/send?like={self._identity}", "content_copy").classes("button")
-            link_to(t("sent.another"), "/send", "edit").classes("button button-main")
+            if self._view.may("POST /messages"):
+                link_to(t("sent.alike"), f"/send?like={self._identity}", "content_copy").classes("button")
+                link_to(t("sent.another"), "/send", "edit").classes("button button-main")
             if failed:
                 notice(t("sent.some_failed", n=failed), "warn")
 

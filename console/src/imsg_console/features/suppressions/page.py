@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from imsg_console.client import path
 from imsg_console.features.suppressions import form
@@ -39,11 +40,12 @@ class Suppressions:
         """Draw everything but the rows."""
         view, t = self._view, self._t
         with page_head(t("layout.suppressions"), t("suppressions.lead")):
-            button(t("suppressions.import"), lambda: form.import_file(view, self.reload), symbol="upload")
+            if view.may("POST /suppressions"):
+                button(t("suppressions.import"), lambda: form.import_file(view, self.reload), symbol="upload")
             download_button(t, t("suppressions.export"), lambda kind: form.export(view, self._filters, kind))
-            button(
-                t("suppressions.add"), lambda: form.add(view, self.reload), kind="main", symbol="person_add_disabled"
-            )
+            if view.may("POST /suppressions"):
+                add = partial(form.add, view, self.reload)
+                button(t("suppressions.add"), add, kind="main", symbol="person_add_disabled")
         any_of = {"": t("suppressions.any")}
         with element("search", "line"):
             self._to = search_field(t("suppressions.search"), self._filters["to"], self._filter)
@@ -123,6 +125,8 @@ class Suppressions:
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, self._t("suppressions.remove_of", to=self._name(row))
+        if not self._view.may("DELETE /suppressions/{id}"):
+            return None
         return cells.button("remove", t("suppressions.remove"), name, icon="delete", kind="quiet")
 
     async def _remove(self, row: Row) -> None:

@@ -54,9 +54,11 @@ class Users:
         """Draw everything but the rows."""
         view, t = self._view, self._t
         with page_head(t("layout.users"), t("users.lead")):
-            button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
+            if view.may("POST /register"):
+                button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
             download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
-            button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
+            if view.may("POST /register"):
+                button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
         with element("search", "line user-tools"):
             self._field = search_field(t("users.search"), self._search, self._change_search)
             button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh")
@@ -147,6 +149,8 @@ class Users:
 
     def _actions(self, user: Row) -> Cell:
         t, name = self._t, line(user["username"], MOST_NAME)
+        if not self._view.may("PATCH /users/{username}"):
+            return cells.button("messages", t("users.messages_of"), icon="mail")
         switch, icon = (t("users.stop"), "block") if user["available"] else (t("users.allow"), "check_circle")
         more = cells.menu(
             t("users.more_of", name=name),
@@ -187,11 +191,13 @@ class Users:
         with self._bar:
             element("strong", "", t("layout.chosen", n=count))
             with element("div", "actions"):
-                button(t("users.set_limits"), self._set_limits, symbol="speed")
-                button(t("users.allow"), lambda: self._change_chosen({"available": True}), symbol="check_circle")
-                button(t("users.stop"), self._stop_chosen, symbol="block")
+                if self._view.may("PATCH /users/{username}"):
+                    button(t("users.set_limits"), self._set_limits, symbol="speed")
+                    button(t("users.allow"), lambda: self._change_chosen({"available": True}), symbol="check_circle")
+                    button(t("users.stop"), self._stop_chosen, symbol="block")
                 download_button(t, t("users.export_chosen"), self._export_chosen)
-                button(t("users.delete"), self._delete_chosen, symbol="delete")
+                if self._view.may("DELETE /users/{username}"):
+                    button(t("users.delete"), self._delete_chosen, symbol="delete")
                 button(t("users.clear"), self.table.table.choose_none, kind="quiet")
 
     def _export_chosen(self, kind: str) -> None:

@@ -45,11 +45,13 @@ class Windows:
         """Draw everything but the rows."""
         t = self._t
         with page_head(t("layout.windows"), t("windows.lead")):
-            button(t("windows.add"), self._add, kind="main", symbol="add")
+            if self._view.may("PUT /windows"):
+                button(t("windows.add"), self._add, kind="main", symbol="add")
         self._place = element("div", "stack")
         with element("div", "spread"):
             element("h2", "", t("windows.holidays"))
-            button(t("windows.add_day"), self._add_day, symbol="add")
+            if self._view.may("PUT /holidays"):
+                button(t("windows.add_day"), self._add_day, symbol="add")
         self._days_place = element("div", "stack")
         element("h2", "", t("windows.held"))
         columns = [
@@ -134,16 +136,22 @@ class Windows:
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, line(row["id"], MOST)
+        changes = (("change", "edit", "PUT /windows"), ("remove", "delete", "PUT /windows"))
         return [
             cells.button(action, t(f"windows.{action}"), t(f"windows.{action}_of", name=name), icon=icon, kind="quiet")
-            for action, icon in (("change", "edit"), ("release_all", "send"), ("remove", "delete"))
+            for action, icon, operation in (("release_all", "send", "POST /requests/release"), *changes)
+            if self._view.may(operation)
         ]
 
     def _held_actions(self, row: Row) -> Cell:
+        if not self._view.may("POST /requests/{id}/release"):
+            return None
         name = self._t("windows.release_of", name=line(row["subject"] or row["id"], MOST))
         return cells.button("release", self._t("windows.release"), name, icon="send", kind="quiet")
 
     def _day_actions(self, row: Row) -> Cell:
+        if not self._view.may("PUT /holidays"):
+            return None
         name = self._t("windows.remove_of", name=row["day"])
         return cells.button("remove", self._t("windows.remove"), name, icon="delete", kind="quiet")
 

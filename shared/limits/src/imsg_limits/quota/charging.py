@@ -241,13 +241,22 @@ class Quota:
         reply = await self._redis.run(REFUND, keys, [part, REFUNDED_S, charge.user_id, len(own), *counted])
         return int(reply) == 1
 
+    async def read_used_by_tests(self, username: str, user_id: str) -> Usage:
+        """Return what is used of the quota of a user's tests."""
+        return await self._read_used(counts_key(username, of_tests=True), user_id, (TESTS_PER_DAY,), ())
+
     async def read_used(
         self, username: str, user_id: str, rows: Iterable[QuotaRow] = (), rows_of_all: Iterable[QuotaRow] = ()
     ) -> Usage:
         """Return what is used of some quotas in their current windows, not by an earlier user of the name."""
+        return await self._read_used(counts_key(username), user_id, rows, rows_of_all)
+
+    async def _read_used(
+        self, counts: str, user_id: str, rows: Iterable[QuotaRow], rows_of_all: Iterable[QuotaRow]
+    ) -> Usage:
         encoded = (encode_user_rows(rows), encode_rows(rows_of_all))
         arguments: list[str | int] = [user_id, *encoded, *self._offsets()]
-        used, returned = await self._redis.run(self._used, [counts_key(username), COUNTS_OF_ALL], arguments)
+        used, returned = await self._redis.run(self._used, [counts, COUNTS_OF_ALL], arguments)
         times = _read_times(returned, math.nan)
         own, of_all = (decode_rows(text.encode()) for text in encoded)
         windows = _list_windows(own, of_all, used, times, math.floor(times.now))
