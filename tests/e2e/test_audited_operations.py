@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,27 @@ def read_and_resend(deployment: Deployment, caller: Caller) -> None:
         do(f"GET /{kind}/{{id}}/file", made, id=made)
 
 
+def hold(deployment: Deployment, caller: Caller) -> None:
+    """Move, release and cancel what another user sends later."""
+    do, token = caller.do, deployment.new_user_token(per_day=100, per_hour=100)
+    later = datetime.now(UTC) + timedelta(hours=2)
+
+    def schedule() -> str:
+        message = {"to": "a@example.com", "method": "smtp", "content": {"subject": "s", "text": "t"}, "token": token}
+        wanted = message | {"send_at": later.isoformat(), "reference": "held back"}
+        request: str = deployment.call("POST", "/api/v2/messages", wanted)["id"]
+        wait(lambda: deployment.call("GET", f"/api/v2/requests/{request}", token=token)["errorCode"] == 0)
+        return request
+
+    moved, released, cancelled, message = (schedule() for _ in range(4))
+    do("PATCH /requests/{id}", moved, id=moved, send_at=(later + timedelta(hours=1)).isoformat())
+    do("POST /requests/{id}/release", released, id=released)
+    do("POST /requests/{id}/cancel", cancelled, id=cancelled)
+    do("POST /messages/{id}/cancel", f"{message}-0", id=f"{message}-0")
+    do("POST /requests/cancel", "held back", reference="held back")
+    do("POST /requests/release", "night", held_by="night")
+
+
 def is_ready(deployment: Deployment, path: str) -> bool:
     """Return whether a file can be fetched."""
     return bool(deployment.call("GET", path, token=deployment.token())["url"])
@@ -180,7 +202,7 @@ def come_and_go(deployment: Deployment, caller: Caller) -> None:
 
 def test_every_operation_of_the_table_writes_its_action(deployment: Deployment) -> None:
     caller = Caller(deployment)
-    for use in (manage, read_and_resend, call_back, come_and_go):
+    for use in (manage, read_and_resend, hold, call_back, come_and_go):
         use(deployment, caller)
 
     assert caller.done.keys() ^ ELSEWHERE.keys() == ACTIONS.keys()
