@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Row, Table
 
-from imsg_contract.roles import READERS, refuse_role
+from imsg_contract.roles import refuse_role
 from imsg_history.ids import first_id
 from imsg_history.records import MAX_NAME, clean
 from imsg_web.callers import Caller
@@ -46,7 +46,7 @@ def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
     if caller.sees_all:
         return None if username is None else Ownership(clean(username, MAX_NAME))
     if username not in (None, caller.username):
-        raise refuse_role(READERS)
+        raise refuse_role()  # as v1 has always said it
     return Ownership(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
 
 
