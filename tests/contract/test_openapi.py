@@ -96,6 +96,7 @@ SOMETIMES = {
     "held_until",
     "held_by",
     "without_address",
+    "legs",
     "timeline",
     "body",
     "body_base64",

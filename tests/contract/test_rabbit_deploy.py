@@ -169,7 +169,7 @@ async def _queues(node: Rabbit) -> dict[str, Any]:
 async def _every_queue_has(node: Rabbit, policy: dict[str, Any]) -> None:
     """Wait until our queues, and there are all of them, are under a policy and no other."""
     topology = Topology(methods=METHODS)
-    own = {topology.history, topology.callbacks, topology.catalog, topology.schedule}
+    own = {topology.catalog, *(queue for queue, _ in topology.sinks())}
     count = len(own) + len(list(topology.work_queues())) * (1 + len(topology.waits_s))
     ours: list[Any] = []
     async with asyncio.timeout(60):

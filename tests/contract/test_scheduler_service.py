@@ -11,12 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
 
-from imsg_broker.port import Broker
+from imsg_broker.port import Broker, Deliveries
 from imsg_channels import METHODS
-from imsg_contract.topology import ERASED, SCHEDULE, WINDOWS, Lane, Topology, user_key
-from imsg_contract.wire import Category, Job
+from imsg_contract.ids import new_id
+from imsg_contract.topology import ERASED, LEG, PROGRESS, SCHEDULE, WINDOWS, Lane, Topology, user_key
+from imsg_contract.wire import Category, Job, NextLeg, Outcome, Outcomes, Progress, Status
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
+from imsg_delivery.claims.store import BORN_KEY
 from imsg_limits.windows import DAYS, Calendar, Window
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
@@ -24,11 +26,11 @@ from imsg_scheduler.main import Settings, app
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
 from imsg_scheduler.store import write_row
-from imsg_scheduler.tables import METADATA, SCHEDULED
+from imsg_scheduler.tables import FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals
 from imsg_testing.callers import id_of
 from imsg_testing.databases import open_database
-from imsg_testing.history import job
+from imsg_testing.history import job, request_id
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import broker_at
 
@@ -67,6 +69,7 @@ async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
     user: dict[str, str | int] = {"epoch": 0, "role": "user", "available": 1, "id": id_of(USER), "since": 0}
     await redis.call("HSET", user_key(USER), *(part for field in user.items() for part in field))
     await redis.call("SET", WINDOWS, Calendar().model_dump_json())
+    await redis.call("SET", BORN_KEY, 1)  # its data is old
     async with broker_at(redis_url, TOPOLOGY) as broker:
         yield broker
 
@@ -223,3 +226,92 @@ async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_i
     left = Job.model_validate_json(row.body)
     assert (left.request, [one.n for one in left.recipients]) == (shared.request, [1])
     assert b"li@example.com" not in row.body
+
+
+def with_fallback(after_s: int) -> tuple[Job, Job]:
+    """Make a job of three people, and its second leg, for which one of them has no address."""
+    now = datetime.now(UTC)
+    times: dict[str, Any] = {"username": USER, "at": now, "expires_at": now + timedelta(hours=1)}
+    root = request_id(now)
+    leg = job(request=new_id(now.timestamp()), to=("a", "b"), method="sms", leg=2, leg_of=root, until="sent", **times)
+    further = (NextLeg(after_s=after_s, job=leg),)
+    to = ("a@example.com", "b@example.com", "c@example.com")
+    return job(request=root, to=to, leg=1, leg_of=root, until="sent", fallback=further, **times), leg
+
+
+async def tell(broker: Broker, of: Job, n: int, status: Status) -> None:
+    """Tell what became of a message, as history does."""
+    outcome = Outcome(request=of.request, n=n, attempt=1, status=status, at=datetime.now(UTC))
+    await broker.publish(Outcomes(outcomes=(outcome,)).encode(), TOPOLOGY.new(LEG))
+
+
+async def wait_for_progress(history: Deliveries, reached: int, not_reached: int) -> None:
+    """Wait until history is told of so many people."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            (delivery,) = await arrivals(history, 1, WITHIN_S)
+            if delivery.key != PROGRESS:
+                continue
+            told = Progress.model_validate_json(delivery.body)
+            if (told.reached, told.not_reached) == (reached, not_reached):
+                return
+
+
+async def test_a_further_leg_begins_at_once_for_who_failed_and_by_the_time_for_the_others(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    root, leg = with_fallback(after_s=3)
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.BULK), 10) as mails,
+        streams.consume(TOPOLOGY.queue("sms", Lane.BULK), 10) as texts,
+        streams.consume(TOPOLOGY.history, 50) as history,
+        run_scheduler(database_url, redis_url),
+    ):
+        await publish(streams, [root])
+        first = Job.model_validate_json((await arrivals(mails, 1, WITHIN_S))[0].body)
+        assert (first.request, len(first.recipients), first.fallback) == (root.request, 3, ())
+        await tell(streams, root, 0, Status.FAILED)
+        await tell(streams, root, 2, Status.FAILED)  # who has no address of the second leg
+        at_once = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
+        assert (at_once.request, [one.n for one in at_once.recipients]) == (leg.request, [0])
+        by_time = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
+        assert [one.n for one in by_time.recipients] == [1]
+        assert by_time.released_at is not None
+        await tell(streams, root, 1, Status.SENT)  # late, and on its own leg
+        await tell(streams, leg, 0, Status.SENT)
+        await wait_for_progress(history, 2, 1)
+
+        async def is_removed() -> bool:
+            return await asyncio.to_thread(count_fallbacks, database_url) == 0
+
+        await eventually(is_removed, WITHIN_S)
+
+
+def count_fallbacks(database_url: str) -> int:
+    """Count the requests whose people are not all reached or given up."""
+    with open_database(database_url) as engine, engine.connect() as connection:
+        return len(connection.execute(FALLBACKS.select()).all())
+
+
+async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    root, _ = with_fallback(after_s=3_600)
+    async with run_scheduler(database_url, redis_url):
+        await publish(streams, [root])
+
+        async def is_kept() -> bool:
+            return await asyncio.to_thread(count_fallbacks, database_url) == 1
+
+        await eventually(is_kept, WITHIN_S)
+        await Tombstones(redis, DIGESTS).keep([Tombstone("an erasure", DIGESTS.of("b"), datetime.now(UTC))])
+
+        async def is_erased() -> bool:
+            def read() -> bytes:
+                with open_database(database_url) as engine, engine.connect() as connection:
+                    return bytes(connection.execute(FALLBACKS.select()).one().plan)
+
+            plan = Job.model_validate_json(await asyncio.to_thread(read))
+            return [one.address for one in plan.fallback[0].job.recipients] == ["a"]
+
+        await eventually(is_erased, WITHIN_S)

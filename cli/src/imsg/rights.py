@@ -20,8 +20,10 @@ from imsg_contract.topology import (
     ERASED,
     EVENT,
     INBOUND,
+    LEG,
     OUTCOME,
     PRICES,
+    PROGRESS,
     QUOTAS_OF_ALL,
     RECEIPT,
     RESCHEDULE,
@@ -254,7 +256,7 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
         configure=r"^imsg($|\.)",
         write=r"^(imsg($|\..*)|amq\.default)$",
         read=r"^imsg($|\.)",
-        topics=f"^({DEAD}|{EVENT})$",
+        topics=f"^({DEAD}|{EVENT}|{LEG})$",
         tags=("management",),
     ),
     "callbacks": RabbitRights(
@@ -264,7 +266,9 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
     ),
     "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
     "scheduler": RabbitRights(
-        write="^imsg$", read=r"^imsg\.schedule$", topics=f"^({_JOBS}|{RESCHEDULE}|{OUTCOME}|{CHANGE}|{DEAD})$"
+        write="^imsg$",
+        read=r"^imsg\.(schedule|legs)$",
+        topics=f"^({_JOBS}|{RESCHEDULE}|{PROGRESS}|{OUTCOME}|{CHANGE}|{DEAD})$",
     ),
     **{channel.service: _make_sender_rabbit_rights(channel) for channel in CHANNELS},
 }

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -16,13 +16,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.send_times import write_time
 from imsg_contract.topology import SCHEDULE, job_key
-from imsg_contract.wire import Reference
+from imsg_contract.wire import ChargeRecord, EventKind, Reference
 from imsg_gateway import limits
 from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Credential, Owner
-from imsg_gateway.draft import Draft
+from imsg_gateway.draft import Draft, LegDraft
 from imsg_gateway.idempotency import Reservation
-from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
+from imsg_gateway.jobs import add_legs, encode, kind_of, lane_of, stamp
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
@@ -38,6 +38,9 @@ log = logger(__name__)
 
 INLINE_CONTENT_BYTES = 64 * 1024
 """Longer content travels by reference (docs/architecture.md)."""
+
+LONGEST_LEGS = timedelta(days=40)
+"""How long the content of a leg is kept: a leg may begin days after the request, which may be 30 days ahead."""
 
 REPEAT_FOR_S = 5.0
 """How long a publish with an unknown outcome is repeated before the client gets `outcome_unknown` (promise 1)."""
@@ -140,21 +143,67 @@ class Acceptor:
             raise Refusal("may_not_send_by", sender=sender)
         lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
         stamped = charged if owner.username == credential.username else owner
-        body = stamp(body or write(lane=lane), stamped.events, charged.charge, stamped.department)
+        events = stamped.events | (EventKind.LEG if draft.legs else 0)
+        body = stamp(body or write(lane=lane), events, charged.charge, stamped.department)
+        charges = [charged]
+        encode_leg = partial(
+            _encode_leg,
+            owner=owner,
+            key=credential.key,
+            accepted_at=now,
+            expires_at=expires_at,
+            events=events,
+            department=stamped.department,
+        )
         try:
+            body, further = await self._add_legs(body, request, draft, credential, encode_leg)
+            charges += further
             if stored:
                 await self._store(request, stored, expires_at)
             if reservation is not None:
                 await reservation.keep(body, answer)
-            await self.publish(SCHEDULE if is_scheduled else job_key(method, lane), body, request)
+            await self.publish(SCHEDULE if is_scheduled or draft.legs else job_key(method, lane), body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            await self._refund(charged)
+            await self._refund(*charges)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         except Refusal as refusal:
             if refusal.reason != "outcome_unknown":
-                await self._refund(charged)
+                await self._refund(*charges)
             raise
         return Accepted(answer, limits.headers(charged.windows))
+
+    async def _add_legs(
+        self, body: bytes, request: str, draft: Draft, credential: Credential, encode_leg: Callable[..., bytes]
+    ) -> tuple[bytes, list[Charged]]:
+        """Charge, store and write the further legs; where one does not fit, those before it are refunded.
+
+        Raises what the charge and the store raise.
+        """
+        charges: list[Charged] = []
+        if not draft.legs:
+            return body, charges
+        jobs: list[tuple[LegDraft, bytes]] = []
+        try:
+            for leg in draft.legs:
+                cost = Cost(
+                    len(leg.draft.recipients),
+                    "leg",
+                    _count_segments(leg.draft),
+                    leg.draft.method.name,
+                    is_test=draft.is_test,
+                    countries=await _find_countries(leg.draft),
+                )
+                charges.append(await credential.charge(cost))
+                stored, content_at = _split_off(leg.draft)
+                await self._store(leg.request, stored, self._now() + LONGEST_LEGS)
+                jobs.append((leg, encode_leg(leg, charge=charges[-1].charge, content_at=content_at)))
+            whole = add_legs(body, request, draft, jobs)
+            if len(whole) > MAX_BODY_BYTES:
+                raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
+        except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
+            await self._refund(*charges)
+            raise
+        return whole, charges
 
     async def _find_cap(self, draft: Draft, cost: Cost, owner: Owner) -> CapCheck | None:
         """Return the caps of a single message's address; a list's are counted by the sender alone, a test's never."""
@@ -220,12 +269,26 @@ class Acceptor:
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                 raise ServiceFailed(f"history answered {answer.status_code} to an attachment")
 
-    async def _refund(self, charged: Charged) -> None:
+    async def _refund(self, *charges: Charged) -> None:
         try:
-            await self._quota.refund(charged.charge)
+            for charged in charges:
+                await self._quota.refund(charged.charge)
         except (RedisUnavailable, RedisRefused) as away:
             # A request that was not accepted stays charged until its window ends.
             self._refund_problem.note(away)
+
+
+def _encode_leg(
+    leg: LegDraft,
+    *,
+    owner: Owner,
+    events: int,
+    charge: ChargeRecord,
+    department: str,
+    **of_job: Any,  # noqa: ANN401  what `encode` takes
+) -> bytes:
+    lane = lane_of(kind_of(leg.draft), is_test=leg.draft.is_test)
+    return stamp(encode(leg.draft, leg.request, owner, lane=lane, **of_job), events, charge, department)
 
 
 def _make_answer(draft: Draft, request: str, hold: Hold | None) -> dict[str, Any]:
@@ -234,6 +297,9 @@ def _make_answer(draft: Draft, request: str, hold: Hold | None) -> dict[str, Any
         answer["segments"] = draft.total_segments
     if draft.due_at is not None:
         answer["due_at"] = write_time(draft.due_at)
+    if draft.legs:
+        legs = [(request, draft), *((leg.request, leg.draft) for leg in draft.legs)]
+        answer["legs"] = [{"id": name, "method": of_leg.method.name} for name, of_leg in legs]
     if hold is not None:
         answer |= {"held_until": write_time(hold.until), "held_by": hold.by}
     if draft.without_address is not None:

@@ -10,11 +10,13 @@ from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
 from imsg_contract.api_keys import SEND
 from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
 from imsg_contract.roles import refuse_role
-from imsg_contract.wire import Category, Content, Recipient
+from imsg_contract.wire import Category, Content, Recipient, Until
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.credentials import Credential
+from imsg_gateway.fallback import LegFields, read_fallback, read_until, split_contacts
 from imsg_gateway.fields import (
     LIFETIME_OF_CODES,
     SENDER_FIELDS,
@@ -92,12 +94,24 @@ class Draft(NamedTuple):
     """The members of groups who have no address of the method; None where no groups are named."""
     due_at: datetime | None = None
     """When it is to be sent, where that is later than now."""
+    until: Until | None = None
+    """The status at which it has reached a person, where it has further legs."""
+    legs: tuple["LegDraft", ...] = ()
 
     @property
     def sender(self) -> str | None:
         """The name of a mail's sender; None for the default one."""
         name = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
         return name if isinstance(name, str) else None
+
+
+class LegDraft(NamedTuple):
+    """A further leg, for those who have an address of its method, by the numbers of the first leg."""
+
+    draft: Draft
+    after_s: int
+    request: str
+    """Its id."""
 
 
 class DraftReader:
@@ -163,6 +177,7 @@ class DraftReader:
         category = credential.default_category
         reference, lifetime, names = None, LIFETIME_OF_CODES if category is Category.CODE else None, dict[str, str]()
         due_at = read_due_at(fields, self._now()) if is_v2 else None
+        wanted = read_fallback(fields) if is_v2 else ()
         provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
@@ -170,6 +185,7 @@ class DraftReader:
             await self._check_names(method, {**names, "provider": provider}, credential)
         members = await self._groups.find(fields, method, credential) if has_groups else None
         to = fields["to"] if members is None else members.to
+        to, contacts = split_contacts(to, is_wanted=bool(wanted))
         found = await find(to, method, account, credential, is_v2=is_v2)
         if category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
@@ -207,7 +223,41 @@ class DraftReader:
             without_address=None if members is None else members.without_address,
             due_at=due_at,
         )
-        return _count(draft, counted), found
+        return await self._add_legs(_count(draft, counted), fields, wanted, contacts, credential), found
+
+    async def _add_legs(
+        self,
+        draft: Draft,
+        fields: Mapping[str, Any],
+        wanted: Sequence[LegFields],
+        contacts: Mapping[str, Mapping[str, str]],
+        credential: Credential,
+    ) -> Draft:
+        if not wanted:
+            return draft
+        legs = [await self._read_leg(leg, draft, contacts, credential) for leg in wanted]
+        return draft._replace(until=read_until(fields, draft.method, "until"), legs=tuple(legs))
+
+    async def _read_leg(
+        self, leg: LegFields, draft: Draft, contacts: Mapping[str, Mapping[str, str]], credential: Credential
+    ) -> LegDraft:
+        method = leg.method
+        await credential.require(f"{SEND}{method.name}")
+        account = self._read_account(None, method)
+        recipients = await self._recipients.find_others(draft.recipients, draft.method, method, contacts)
+        if not recipients:
+            raise refuse_value(
+                f"{leg.field}.method",
+                f"没有一个收件人有{method.address.label.zh}；请在 to 中用 contacts 给出，或去掉这一步",
+                f"no recipient has a {method.address.label.en}; give one as contacts in to, or remove this leg",
+            )
+        groups = await self._limits.group(method, recipients, leg.content, draft.category, None)
+        checked, counted = _check_content(method, leg.content, groups, has_attachment=False)
+        made = Draft(
+            method, account, recipients, checked, reference=draft.reference, category=draft.category,
+            lifetime=draft.lifetime, is_test=draft.is_test, until=leg.until,
+        )  # fmt: skip
+        return LegDraft(_count(made, counted), leg.after_s, new_id())
 
     async def refresh(self, draft: Draft, username: str) -> Draft:
         """Check a user's earlier request, which history has kept, by the settings of now; count its segments.

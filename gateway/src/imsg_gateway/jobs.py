@@ -3,6 +3,7 @@
 docs/performance.md has the figures. A test holds it to `wire.Job`'s own encoding, whatever the draft.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -11,7 +12,7 @@ from imsg_contract.api_keys import CachedKey
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Category, ChargeRecord, Reference
 from imsg_gateway.credentials import Owner
-from imsg_gateway.draft import Draft
+from imsg_gateway.draft import Draft, LegDraft
 from imsg_limits.quota import Kind
 from imsg_limits.windows import Hold
 
@@ -98,3 +99,25 @@ def stamp(body: bytes, events: int, charge: ChargeRecord, department: str = "") 
         **({"department": department} if department else {}),
     }
     return b"%b%b,%b" % (_BEGINNING, to_json(stamped)[1:-1], body[len(_BEGINNING) :])
+
+
+def add_legs(body: bytes, request: str, draft: Draft, legs: Sequence[tuple[LegDraft, bytes]]) -> bytes:
+    """Write into an encoded Job that it is the first of several legs, and the further ones with their Jobs."""
+    further = [
+        b'{"after_s":%d,"lifetime_s":%b,"job":%b}'
+        % (leg.after_s, to_json(_find_lifetime_s(leg.draft)), add_leg(job, number, request, leg.draft))
+        for number, (leg, job) in enumerate(legs, 2)
+    ]
+    first = add_leg(body, 1, request, draft)
+    return b'%b"fallback":[%b],%b' % (_BEGINNING, b",".join(further), first[len(_BEGINNING) :])
+
+
+def add_leg(body: bytes, number: int, request: str, draft: Draft) -> bytes:
+    """Write into an encoded Job which leg of a request it is."""
+    fields = to_json({"leg": number, "leg_of": request, "until": draft.until})
+    return b"%b%b,%b" % (_BEGINNING, fields[1:-1], body[len(_BEGINNING) :])
+
+
+def _find_lifetime_s(draft: Draft) -> int | None:
+    """Return how long a leg is tried by itself; None where the client gives the time of all legs."""
+    return None if draft.lifetime is not None else int(draft.method.lifetime.total_seconds())

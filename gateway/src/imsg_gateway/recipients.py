@@ -109,6 +109,29 @@ class Recipients:
         found = await self._resolve(sound, addresses, method, account, credential, is_sent=False)
         return found._replace(wrong=tuple(sorted((*wrong, *found.wrong), key=lambda problem: problem.is_unknown)))
 
+    async def find_others(
+        self,
+        recipients: Sequence[Recipient],
+        method: ChannelSpec,
+        other: ChannelSpec,
+        contacts: Mapping[str, Mapping[str, str]],
+    ) -> tuple[Recipient, ...]:
+        """Return those of the recipients of a method who have an address of another, by the same numbers.
+
+        `contacts` are those that clients give, by what they wrote; a username's are known. Raises ServiceUnavailable.
+        """
+        addresses: dict[str, str | None] = {one.to: contacts.get(one.to, {}).get(other.name) for one in recipients}
+        names = [to for to, address in addresses.items() if address is None and method.address.read(to) is None]
+        if names and other.contact is not None:
+            await self._look_up(names, addresses, other)
+        if method is other:
+            addresses |= {one.to: one.address for one in recipients if addresses[one.to] is None}
+        return tuple(
+            Recipient(n=one.n, to=one.to, address=address)
+            for one in recipients
+            if (address := addresses[one.to]) is not None
+        )
+
     async def _addresses(
         self, texts: Sequence[str], method: ChannelSpec, *, is_v2: bool
     ) -> tuple[dict[str, str | None], list[WrongRecipient]]:

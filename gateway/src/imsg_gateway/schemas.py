@@ -16,6 +16,9 @@ from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.send_times import EXAMPLE
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
+from imsg_gateway.fallback import LONGEST_S as LEG_LONGEST_S
+from imsg_gateway.fallback import MAX_LEGS
+from imsg_gateway.fallback import SHORTEST_S as LEG_SHORTEST_S
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_gateway.groups import MAX_GROUPS
 from imsg_limits.quota import Per, Scope, Unit
@@ -66,6 +69,31 @@ class AttachedFile(RequestModel):
 
 
 Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
+
+
+class Person(RequestModel):
+    """A recipient with addresses of other channels, for the legs of `fallback`."""
+
+    to: Recipient
+    contacts: Annotated[dict[str, Recipient] | None, Field(description="Method → address.")] = None
+
+
+class FallbackLeg(RequestModel):
+    """Another channel, for those whom the ones before have not reached."""
+
+    method: Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
+    after_s: Annotated[
+        int,
+        Field(
+            ge=LEG_SHORTEST_S,
+            le=LEG_LONGEST_S,
+            description="Seconds after the channel before it was begun; it begins at once where that one fails.",
+        ),
+    ]
+    until: Annotated[
+        Literal["sent", "delivered"] | None, Field(description="When it has reached a person, as of the request.")
+    ] = None
+    content: Annotated[str | dict[str, Any], Field(description="As a request by its method has it.")]
 
 
 class SendRequest(RequestModel):
@@ -131,6 +159,20 @@ class SendRequest(RequestModel):
         ),
     ] = None
 
+    until: Annotated[
+        Literal["sent", "delivered"] | None,
+        Field(
+            description=(
+                "With `fallback`: the status at which this channel has reached a person; not said: `delivered` of sms "
+                "and wechat, else `sent`."
+            )
+        ),
+    ] = None
+    fallback: Annotated[
+        list[FallbackLeg] | None,
+        Field(min_length=1, max_length=MAX_LEGS, description="Other channels, in order, for whoever is not reached."),
+    ] = None
+
 
 class MailRequest(SendRequest):
     """What mail has beside."""
@@ -160,8 +202,9 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
         examples.append({**channel.code_example, "method": channel.name, "category": "code"})
     attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
     one = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
+    person = one | Person
     fields: dict[str, Any] = {
-        "to": (one | Annotated[list[one], Field(min_length=1, max_length=10_000)], Field(default_factory=list)),
+        "to": (person | Annotated[list[person], Field(min_length=1, max_length=10_000)], Field(default_factory=list)),
         "method": (Literal[channel.name], ...),
         "content": (channel.content, ...),
         "attachment": (attachment if channel.has_attachments else Nothing, None),
@@ -187,8 +230,15 @@ class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):
 
 
 def _let_be_absent(schema: JsonDict) -> None:
-    absent = ("segments", "due_at", "held_until", "held_by", "without_address")
+    absent = ("segments", "due_at", "held_until", "held_by", "without_address", "legs")
     schema["required"] = [name for name in cast("list[str]", schema["required"]) if name not in absent]
+
+
+class LegId(AnswerPart):
+    """A leg: a request with an id of its own, of which message n is to the same person."""
+
+    id: RequestId
+    method: str
 
 
 class SendAnswer(Success):
@@ -228,6 +278,10 @@ class SendAnswer(Success):
         ),
     ]
     held_by: Annotated[str, Field(default_factory=str, description="The id of that window.")]
+    legs: Annotated[
+        list[LegId],
+        Field(default_factory=list, description="With `fallback`: the request and each further leg, in order."),
+    ]
 
 
 class QuotaUsage(AnswerPart):

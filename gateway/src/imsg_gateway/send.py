@@ -138,7 +138,7 @@ class SendHandler:
     async def _publish_kept(self, kept: StoredAnswer) -> None:
         """Publish what an earlier try had counted and kept: the same bytes, the same id."""
         job = Job.model_validate_json(kept.job)
-        key = SCHEDULE if job.is_scheduled else job_key(job.method, job.lane)
+        key = SCHEDULE if job.is_scheduled or job.fallback else job_key(job.method, job.lane)
         await self._acceptor.publish(key, kept.job, job.request, is_repeat=True)
 
     async def _accept(

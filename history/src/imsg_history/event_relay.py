@@ -9,12 +9,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
-from sqlalchemy import ColumnElement, Row, delete, exists, func, select
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import EVENT, Lane
-from imsg_contract.wire import OPEN, Event, EventKind, Events, Status, message_id
+from imsg_contract.topology import EVENT, LEG, Lane
+from imsg_contract.wire import OPEN, Event, EventKind, Events, Outcome, Outcomes, Status, message_id
 from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
 from imsg_database.unavailable import DatabaseUnavailable
@@ -44,7 +44,7 @@ LONGEST_WAIT_S = 10.0
 ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
 """Statuses whose code and detail are an error."""
 
-UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None, "test": False}
+UNKNOWN: Mapping[str, Any] = {"reference": None, "key": None, "test": False, "leg": None, "leg_of": None}
 """What events say of a request that maintenance has deleted."""
 
 
@@ -132,6 +132,9 @@ class EventRelay:
         return len(rows)
 
     async def _publish(self, batch: EventBatch) -> None:
+        if outcomes := [_make_outcome(row) for row in batch.rows if row.events & EventKind.LEG]:
+            body = Outcomes(outcomes=tuple(outcomes)).encode()
+            await self._broker.publish(body, self._broker.topology.new(LEG))
         published = make_events(batch)
         if not published:
             return
@@ -148,13 +151,20 @@ def make_events(batch: EventBatch) -> list[Event]:
         if row.events & EventKind.MESSAGE:
             sent_by = batch.providers.get((row.request, row.n), (row.provider, row.provider_id))
             published.append(_make_message_event(row, batch.of.get(row.request, UNKNOWN), sent_by))
-        if row.request in batch.settled:
-            known = last.get(row.request)
-            last[row.request] = row if known is None or row.at > known.at else known
+        name = batch.of.get(row.request, UNKNOWN)["leg_of"] or row.request
+        if name in batch.settled:
+            known = last.get(name)
+            last[name] = row if known is None or row.at > known.at else known
     published += [
-        _make_request_event(row, batch.of.get(name, UNKNOWN), batch.settled[name]) for name, row in last.items()
+        _make_request_event(name, row, batch.of.get(name, UNKNOWN), batch.settled[name]) for name, row in last.items()
     ]
     return published
+
+
+def _make_outcome(row: Row[Any]) -> Outcome:
+    return Outcome(
+        request=row.request, n=row.n, attempt=row.attempts, status=Status(row.status), code=row.code, at=row.at
+    )
 
 
 def _make_message_event(row: Row[Any], of_request: Mapping[str, Any], sent_by: ProviderAndId) -> Event:
@@ -186,16 +196,16 @@ def _make_message_event(row: Row[Any], of_request: Mapping[str, Any], sent_by: P
     )
 
 
-def _make_request_event(row: Row[Any], of_request: Mapping[str, Any], counts: Mapping[str, int]) -> Event:
+def _make_request_event(name: str, row: Row[Any], of_request: Mapping[str, Any], counts: Mapping[str, int]) -> Event:
     return Event(
-        id=f"evt_{row.request}-settled",
+        id=f"evt_{name}-settled",
         type="request.settled",
         at=row.at,
         username=row.username,
         user_id=row.user_id,
         method=row.method,
         data={
-            "request": row.request,
+            "request": name,
             **of_request,
             "method": row.method,
             "settled_at": rfc3339(row.at),
@@ -205,6 +215,7 @@ def _make_request_event(row: Row[Any], of_request: Mapping[str, Any], counts: Ma
     )
 
 
+_LEGS = requests.alias("legs")
 _KEY = events.primary_key.columns.values()
 _OLDEST = (
     select(*events.primary_key.columns)
@@ -230,12 +241,21 @@ async def _read_requests(connection: AsyncConnection, rows: Sequence[Row[Any]]) 
     if not rows:
         return EventBatch((), {}, {}, {})
     is_among = _is_among(connection, {row.request for row in rows})
-    columns = (requests.c.request, requests.c.reference, requests.c.key, requests.c.lane)
+    named = ("request", "reference", "key", "lane", "leg", "leg_of")
+    columns = [requests.c[name] for name in named]
     of = {
-        row.request: {"reference": row.reference, "key": row.key, "test": row.lane == Lane.TEST}
+        row.request: {
+            "reference": row.reference,
+            "key": row.key,
+            "test": row.lane == Lane.TEST,
+            "leg": row.leg,
+            "leg_of": row.leg_of,
+        }
         for row in await connection.execute(select(*columns).where(is_among))
     }
-    watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
+    watched = sorted(
+        {of.get(row.request, UNKNOWN)["leg_of"] or row.request for row in rows if row.events & EventKind.REQUEST}
+    )
     settled = await _count_settled(connection, watched) if watched else {}
     return EventBatch(rows, of, settled, await find_providers(connection, rows))
 
@@ -247,7 +267,13 @@ def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElem
 async def _count_settled(connection: AsyncConnection, names: Collection[str]) -> dict[str, Counter[str]]:
     """Count the messages of the settled ones of these requests by status."""
     is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(OPEN))
-    settled = select(requests.c.request).where(_is_among(connection, names), ~is_open)
+    is_leg_open = exists().where(
+        messages.c.request.in_(select(_LEGS.c.request).where(_LEGS.c.leg_of == requests.c.request)),
+        messages.c.status.in_(OPEN),
+    )
+    # Of a request with a fallback the first leg says when all are settled.
+    is_whole = or_(requests.c.leg.is_(None), and_(requests.c.leg == 1, requests.c.open_people == 0, ~is_leg_open))
+    settled = select(requests.c.request).where(_is_among(connection, names), ~is_open, is_whole)
     query = (
         select(messages.c.request, messages.c.status, func.count().label("count"))
         .where(messages.c.request.in_(settled))

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from imsg_broker.port import Delivery
-from imsg_contract.topology import CHANGE, DEAD, INBOUND, OUTCOME, RECEIPT, is_job_key
-from imsg_contract.wire import Change, Inbound, Job, Outcomes, Receipt
+from imsg_contract.topology import CHANGE, DEAD, INBOUND, OUTCOME, PROGRESS, RECEIPT, is_job_key
+from imsg_contract.wire import Change, Inbound, Job, Outcomes, Progress, Receipt
 from imsg_history.ids import LAST_N
 
 UNREADABLE = "unreadable"
@@ -45,7 +45,7 @@ class DeadLetter:
     job: Job | None = None
 
 
-Fact = AcceptedJob | Outcomes | Receipt | Inbound | Change | DeadLetter
+Fact = AcceptedJob | Outcomes | Progress | Receipt | Inbound | Change | DeadLetter
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,7 +55,7 @@ def read_fact(delivery: Delivery) -> Fact:
     key, body = delivery.key, delivery.body
     if key == DEAD or DEATH_HEADER in delivery.headers:
         return _read_dead_letter(delivery)
-    if not is_job_key(key) and key not in (OUTCOME, RECEIPT, INBOUND, CHANGE):
+    if not is_job_key(key) and key not in (OUTCOME, PROGRESS, RECEIPT, INBOUND, CHANGE):
         return make_dead_letter(delivery, UNREADABLE, f"no kind of message has the key {key}")
     try:
         return _parse_fact(key, body)
@@ -68,6 +68,8 @@ def read_fact(delivery: Delivery) -> Fact:
 def _parse_fact(key: str, body: bytes) -> Fact:
     if key == OUTCOME:
         return _check_outcomes(_parse(Outcomes, body))
+    if key == PROGRESS:
+        return _parse(Progress, body)
     if key == RECEIPT:
         return _parse(Receipt, body)
     if key == INBOUND:

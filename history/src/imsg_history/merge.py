@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from imsg_contract.countries import find_country
 from imsg_contract.prices import MICROS, read_amount
-from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
+from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Progress, Receipt, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
 from imsg_history.ids import find_day, time_of
 from imsg_history.records import (
@@ -81,6 +81,7 @@ class MergedBatch:
     dead: dict[str, DeadRow] = field(default_factory=dict)
     dead_jobs: dict[str, Job] = field(default_factory=dict)
     audit: dict[str, AuditRow] = field(default_factory=dict)
+    progress: dict[str, Progress] = field(default_factory=dict)
     late: int = 0
     zone: tzinfo = UTC
     """The zone of the days that requests are counted under."""
@@ -99,6 +100,10 @@ class MergedBatch:
                 self._add_reply(fact)
             case Change():
                 self._add_change(fact)
+            case Progress():
+                known = self.progress.get(fact.request)
+                if known is None or known.revision < fact.revision:
+                    self.progress[fact.request] = fact
             case DeadLetter():
                 self._add_dead_letter(fact)
 
@@ -126,7 +131,8 @@ class MergedBatch:
             return
         row, known = _request_row(job, self.zone), self.requests.get(job.request)
         if known is None or job.request not in self.jobs or row.version >= known.version:
-            self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, accepted.body)
+            body = job.model_copy(update={"fallback": ()}).encode() if job.fallback else accepted.body
+            self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, body)
         status, mark = Status.QUEUED, 0
         if job.is_scheduled:
             status, mark = (Status.SCHEDULED, 0) if job.held_until is None else (Status.HELD, job.moves)
@@ -288,7 +294,17 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         None if job.released_at is None else utc(job.released_at),
         None if job.held_until is None else utc(job.held_until),
         clean_optional(job.held_by, MAX_NAME),
+        job.leg,
+        job.leg_of,
+        _list_legs(job),
     )
+
+
+def _list_legs(job: Job) -> str | None:
+    """Write id and method of each leg; None without a fallback, or of a further leg."""
+    if not job.fallback:
+        return None
+    return compact([(one.request, one.method) for one in (job, *(leg.job for leg in job.fallback))])
 
 
 def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) -> Iterator[MessageRow]:

@@ -97,6 +97,7 @@ class MessageQuery:
                 message["test"] = of[row.request].lane == Lane.TEST
                 message["cost"] = _find_cost(row, of[row.request], prices)
                 message["resent_as"] = resent.get((row.request, row.address), [])
+                message["leg"], message["leg_of"] = of[row.request].leg, of[row.request].leg_of
                 message.update(show_times(of[row.request], is_held=row.status == Status.HELD))
         if not wanted.sees_content:
             shown = [message | NO_CONTENT for message in shown]

@@ -51,6 +51,9 @@ class RequestRow:
     released_at: datetime | None = None
     held_until: datetime | None = None
     held_by: str | None = None
+    leg: int | None = None
+    leg_of: str | None = None
+    legs: str | None = None
 
     @property
     def version(self) -> tuple[bool, int]:

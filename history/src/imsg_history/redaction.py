@@ -35,8 +35,10 @@ def redact_job(body: bytes, gone: Gone) -> bytes | None:
     """
     fields: dict[str, Any] = json.loads(body)
     kept = [recipient for recipient in fields["recipients"] if not gone(recipient["address"])]
-    if len(kept) == len(fields["recipients"]):
+    legs = [recipient for leg in fields.get("fallback", ()) for recipient in leg["job"]["recipients"]]
+    if len(kept) == len(fields["recipients"]) and not any(gone(recipient["address"]) for recipient in legs):
         return body
+    fields.pop("fallback", None)
     return compact(fields | {"recipients": kept}).encode() if kept else None
 
 

@@ -74,7 +74,8 @@ class RedisErasure:
             job = Job.model_validate_json(body)
         except ValueError:
             return
-        digests = await self._digests.of_many(recipient.address for recipient in job.recipients)
+        jobs = (job, *(leg.job for leg in job.fallback))
+        digests = await self._digests.of_many(recipient.address for each in jobs for recipient in each.recipients)
         wanted = [digest for all_of in digests.values() for digest in all_of]
         erased = dict(await self._database.read(lambda connection: find_erased(connection, wanted)))
         gone = {

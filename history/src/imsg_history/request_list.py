@@ -18,6 +18,7 @@ from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
 from imsg_history.due_times import show_times
 from imsg_history.ids import LAST_N, Name, rfc3339, time_of
+from imsg_history.legs import UNUSED, WAITING, list_legs
 from imsg_history.ownership import SKEW, may_see
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import MessagesQuery
@@ -133,8 +134,20 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
     if row is None or not may_see(row, caller):
         return None
     first = (await connection.execute(list_within(wanted, name, -1, 1))).first()
-    counts = await _count(connection, [name])
-    return _row(row, first, counts[name])
+    legs = await list_legs(connection, row)
+    counts = await _count(connection, [name, *(leg for leg, _, has_begun in legs if has_begun)])
+    shown = _row(row, first, counts[name])
+    rest = UNUSED if row.open_people == 0 else WAITING
+    shown["legs"] = [
+        {"id": leg, "method": method, "state": state_of(counts[leg]) if has_begun else rest}
+        for leg, method, has_begun in legs
+    ]
+    people = {"reached": row.reached, "not_reached": row.not_reached, "open": row.open_people}
+    if legs and row.progress is None:
+        people = {"reached": 0, "not_reached": 0, "open": shown["recipients"]}
+    if legs and people["open"] and shown["state"] == "settled":
+        shown["state"] = "sending"
+    return shown | people
 
 
 STATES = (Status.SCHEDULED, Status.HELD, Status.QUEUED)
@@ -186,5 +199,7 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "state": state,
         "counts": {status.value: counts[status] for status in Status},
         "created_at": rfc3339(time_of(request.request)),
+        "leg": request.leg,
+        "leg_of": request.leg_of,
         **show_times(request, is_held=state == Status.HELD),
     }

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.wire import SETTLED, Category, Status
 from imsg_database.arrays import as_parameters, insert_rows
 from imsg_database.inserts import Insert, insert_into
-from imsg_history import batch_redaction, day_facts, due_times
+from imsg_history import batch_redaction, day_facts, due_times, legs
 from imsg_history.batch_redaction import ErasedPeopleFinder
 from imsg_history.code_redaction import redact_codes
 from imsg_history.merge import MergedBatch
@@ -123,6 +123,9 @@ class RowWriter:
         await self.insert_new(connection, jobs, _in_order(batch.jobs))
         await due_times.update_scheduled(connection, batch)
         changes = await self.raise_status(connection, _in_order(batch.messages))
+        changes.events += await legs.write_progress(
+            connection, batch.progress, EVENT_COLUMNS, is_postgres=self._is_postgres
+        )
         await self.insert_new(connection, attempts, _in_order(batch.attempts))
         if erased is not None:
             await batch_redaction.delete_erased_attempts(connection, batch)

@@ -23,6 +23,10 @@ AsOf = Annotated[
 
 
 DueAt = Annotated[Time | None, Field(description="When it is to be sent; null: at once.")]
+LegNumber = Annotated[
+    int | None, Field(description="Which leg of a request with a fallback it is, from 1; null: there is none.")
+]
+LegOf = Annotated[str | None, Field(description="The request of the first leg.")]
 HeldUntil = Annotated[Time | None, Field(description="When the window opens that it waits for; null: it is not held.")]
 HeldBy = Annotated[str | None, Field(description="The id of that window.")]
 
@@ -140,6 +144,8 @@ class ListedShape(MessageShape):
     test: IsTest
     cost: Annotated[CostShape | None, Field(description="null: nothing, or no price is known.")]
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
+    leg: LegNumber
+    leg_of: LegOf
     due_at: DueAt
     held_until: HeldUntil
     held_by: HeldBy
@@ -196,13 +202,31 @@ class RequestShape(AnswerPart):
     state: RequestState
     counts: CountsShape
     created_at: Time
+    leg: LegNumber
+    leg_of: LegOf
     due_at: DueAt
     held_until: HeldUntil
     held_by: HeldBy
 
 
+class LegShape(AnswerPart):
+    """One leg of a request with a fallback."""
+
+    id: str
+    method: str
+    state: Annotated[
+        Literal["scheduled", "held", "queued", "sending", "settled", "waiting", "unused"],
+        Field(description="waiting: it begins for whoever is not reached by then; unused: it never begins."),
+    ]
+
+
 class RequestAnswer(RequestShape, Success):
-    """One request at a glance."""
+    """One request at a glance; `state` is settled once that of all legs is."""
+
+    legs: Annotated[list[LegShape], Field(description="The request and its further legs; empty without a fallback.")]
+    reached: Annotated[int | None, Field(description="People whom a leg has reached; null without a fallback.")]
+    not_reached: Annotated[int | None, Field(description="People whom none has reached, and none will.")]
+    open: Annotated[int | None, Field(description="People of whom that is not known yet.")]
 
 
 class RequestsAnswer(Success):

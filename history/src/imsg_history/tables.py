@@ -121,6 +121,13 @@ requests = Table(
     Column("released_at", Moment),  # when scheduler handed it to its channel
     Column("held_until", Moment),  # when the window opens that it waits for
     Column("held_by", Text),  # the id of that window
+    Column("leg", SmallInteger),  # which one of a request with a fallback it is, from 1
+    Column("leg_of", RequestId),  # the request of the first leg
+    Column("legs", Text),  # JSON, of the first: id and method of each leg, in order
+    Column("progress", Integer),  # the revision of the next three, which count people (`wire.Progress`)
+    Column("reached", Integer),
+    Column("not_reached", Integer),
+    Column("open_people", Integer),
     Column("reference", Text),  # the client's own name for it
     Column("user_id", RequestId),
     Column("category", Text, nullable=False),
@@ -139,6 +146,8 @@ Index(
     postgresql_where=HAS_REFERENCE,
     sqlite_where=HAS_REFERENCE,
 )
+IS_LEG = requests.c.leg_of.is_not(None)
+Index("requests_by_leg", requests.c.leg_of, postgresql_where=IS_LEG, sqlite_where=IS_LEG)
 HAS_KEY = requests.c.key.is_not(None)
 Index("requests_by_key", requests.c.key, requests.c.request.desc(), postgresql_where=HAS_KEY, sqlite_where=HAS_KEY)
 IS_CODE_WITH_CONTENT: ColumnElement[bool] = and_(

@@ -80,4 +80,4 @@ def _read(delivery: Delivery) -> Job | None:
         job = Job.model_validate_json(delivery.body)
     except ValidationError:
         return None
-    return job if job.is_scheduled else None
+    return job if job.is_scheduled or job.fallback else None

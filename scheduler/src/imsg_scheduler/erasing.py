@@ -36,10 +36,14 @@ class ErasedPeople:
 
     async def strip(self, job: Job) -> Job:
         """Return a job without the recipients who were erased since it was accepted."""
+        legs = [await self.strip(leg.job) for leg in job.fallback]
+        is_changed = any(left is not leg.job for left, leg in zip(legs, job.fallback, strict=True))
         gone = await self._tombstones.find({one.n: one.address for one in job.recipients}, job.accepted_at)
-        if not gone:
+        if not gone and not is_changed:
             return job
-        return job.model_copy(update={"recipients": tuple(one for one in job.recipients if one.n not in gone)})
+        fallback = tuple(leg.model_copy(update={"job": left}) for left, leg in zip(legs, job.fallback, strict=True))
+        recipients = tuple(one for one in job.recipients if one.n not in gone)
+        return job.model_copy(update={"recipients": recipients, "fallback": fallback})
 
     async def report(self, until_ms: int) -> None:
         """Report to history up to which tombstone scheduler has erased people."""
@@ -71,7 +75,7 @@ class ScheduleErasure:
         """Erase the people of new tombstones. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
         stones = await self._erased.read()
         if stones != self._seen:
-            if stones and (count := await self._erase_rows()):
+            if stones and (count := await self._erase_rows() + await self._erase_fallbacks()):
                 await self._store.purge()
                 log.info("scheduled_jobs_erased", count=count)
             self._seen = stones
@@ -96,3 +100,17 @@ class ScheduleErasure:
                         await rows.strip(left)
                     else:
                         await rows.remove([left.request])
+
+    async def _erase_fallbacks(self) -> int:
+        after, count = "", 0
+        while True:
+            async with self._store.writing() as rows:
+                fallbacks = await rows.fallbacks.list_after(after, PAGE)
+                if not fallbacks:
+                    return count
+                after = fallbacks[-1].request
+                for fallback in fallbacks:
+                    left = await self._erased.strip(fallback.job)
+                    if left is not fallback.job:
+                        count += 1
+                        await rows.fallbacks.strip(fallback.request, left)

@@ -28,6 +28,7 @@ from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancelling import Canceller
 from imsg_scheduler.consumer import ScheduleConsumer
 from imsg_scheduler.erasing import ErasedPeople, ScheduleErasure
+from imsg_scheduler.fallbacks import Fallbacks
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.mirror import CancelMirror
 from imsg_scheduler.release import ReleaseMetrics, Releaser
@@ -96,6 +97,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     releaser = Releaser(
         broker, cache, store, users, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
     )
+    fallbacks = Fallbacks(
+        broker, cache, store, users, windows=PublishedWindows(cache), quota=Quota(cache, UTC), settler=settling
+    )
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
     service.check("database", lambda: database.takes_writes)
@@ -105,6 +109,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(releaser.run(service.stopping), "release")
     service.watch(mirror.run(), "mirror of cancels")
     service.watch(canceller.run(), "cancels")
+    service.watch(fallbacks.run(service.stopping), "fallbacks")
+    service.watch(fallbacks.consume(service.stopping), "outcomes_of_legs")
     guard = CallerCheck("scheduler", settings.service_key, settings.peer_keys)
     schedule = Schedule(broker, store, history, _now)
     return api(RouteServices(schedule, canceller, Audit(broker, _now), _now), guard)

@@ -53,8 +53,8 @@ class ReleaseMetrics:
 class Round(NamedTuple):
     """What became of a batch of jobs."""
 
-    gone: Sequence[str]
-    """Those that their channels have."""
+    gone: Sequence[Job]
+    """Those that their channels have, as they were before."""
     held: Sequence[Job]
     failure: BaseException | None
     """Why another one could not be published."""
@@ -167,7 +167,7 @@ class Releaser:
                 raise failure
         confirmed = {job.request for (job, _), result in zip(going + held, results, strict=True) if result is None}
         return Round(
-            [job.request for job, _ in going if job.request in confirmed],
+            [job for job, _ in going if job.request in confirmed],
             [job for job, _ in held if job.request in confirmed],
             failures[0] if failures else None,
         )
@@ -226,7 +226,11 @@ def _refuse(job: Job, now: datetime) -> Outcomes:
 
 async def _write(rows: Rows, done: Round, now_ms: int) -> int:
     """Write what a round did; return the number of its jobs. Raises why none was published."""
-    await rows.remove(done.gone)
+    await rows.remove([job.request for job in done.gone])
+    now = datetime.fromtimestamp(now_ms / 1_000, UTC)
+    for job in done.gone:
+        if job.leg is not None:
+            await rows.fallbacks.begin(job.request, release_job(job, now, is_crowd=False), now_ms)
     for job in done.held:
         await rows.hold(job, now_ms)
     count = len(done.gone) + len(done.held)

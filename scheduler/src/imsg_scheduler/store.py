@@ -14,6 +14,7 @@ from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_scheduler.cancels import Cancel, Totals
+from imsg_scheduler.fallback_rows import FallbackRows
 from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, IS_HELD, SCHEDULED
 
 _LANES = tuple(Lane)
@@ -53,10 +54,8 @@ class HeldGroup(NamedTuple):
 
 
 def to_ms(job: Job) -> int:
-    """Return when a job is due, in Unix milliseconds. Raises ValueError for a job that is not scheduled."""
-    if job.waits_until is None:
-        raise ValueError("the job has no time to wait for")
-    return round(job.waits_until.timestamp() * 1_000)
+    """Return when a job is due, in Unix milliseconds; one with a fallback may be due at once."""
+    return round((job.waits_until or job.accepted_at).timestamp() * 1_000)
 
 
 class Rows:
@@ -65,11 +64,21 @@ class Rows:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    @property
+    def fallbacks(self) -> FallbackRows:
+        """The requests with a fallback."""
+        return FallbackRows(self._connection)
+
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Add jobs; one that is there already stays as it is. What was cancelled does not come back."""
+        """Add jobs; one that is there already stays as it is. What was cancelled does not come back.
+
+        The further legs of a job are kept apart.
+        """
         gone = await self.find_cancelled([job.request for job in jobs])
         left = [_leave_out(job, gone[job.request]) if job.request in gone else job for job in jobs]
-        rows = [write_row(job) for job in left if job.recipients]
+        left = [job for job in left if job.recipients]
+        await self.fallbacks.add([job for job in left if job.fallback])
+        rows = [write_row(job.model_copy(update={"fallback": ()}) if job.fallback else job) for job in left]
         insert = insert_into(SCHEDULED, is_postgres=is_postgres(self._connection)).on_conflict_do_nothing()
         if rows:
             await self._connection.execute(insert, rows)

@@ -82,3 +82,28 @@ CANCELS = Table(
 `is_published` is 1 where senders may have the job, and have to know of the cancel. `body` is what is to be cancelled,
 without people and content, until the outcomes are published.
 """
+
+FALLBACKS = Table(
+    "fallbacks",
+    METADATA,
+    Column("request", String(32), primary_key=True),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("people", LargeBinary, nullable=False),
+    Column("plan", LargeBinary, nullable=False),
+    Index("fallbacks_due", "due_ms"),
+)
+"""The requests with a fallback whose people are not all reached or given up.
+
+`due_ms` is when there is something to do, `people` what `People.encode` writes, `plan` the job with its further legs.
+"""
+
+FALLBACK_LEGS = Table(
+    "fallback_legs",
+    METADATA,
+    Column("leg", String(32), primary_key=True),
+    Column("request", String(32), nullable=False),
+    Index("fallback_legs_of", "request"),
+)
+"""The request of each leg."""

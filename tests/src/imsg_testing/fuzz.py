@@ -114,14 +114,29 @@ def _password(body: Fields) -> None:
             body[name] = f"Kx7-quay-{body[name]}"[:256]
 
 
+def _legs(body: Fields) -> None:
+    """Give everybody an address of the further legs, and these a content of their method; else name no addresses."""
+    people = body["to"] if isinstance(body["to"], list) else [body["to"]]
+    people = [person["to"] if isinstance(person, dict) else person for person in people]
+    body.pop("until", None)
+    if body.get("fallback"):
+        content = {"subject": "another way", "text": "明天下雨"}
+        body["fallback"] = [
+            {"method": "smtp", "after_s": leg["after_s"], "content": content} for leg in body["fallback"]
+        ]
+        people = [{"to": person, "contacts": {"smtp": "li.wei@example.com"}} for person in people]
+    body["to"] = people if isinstance(body["to"], list) else people[0]
+
+
 def _recipients(body: Fields) -> None:
     """Send to a recipient who exists, with the parameters that the channel publishes for its template."""
     method = body["method"]
     body.pop("groups", None)  # there are none
     if method in REACHED:
-        body["to"] = REACHED[method] if isinstance(body.get("to"), str) else [REACHED[method]]
+        body["to"] = [REACHED[method]] if isinstance(body.get("to"), list) else REACHED[method]
     else:
         body.setdefault("to", NOBODY[method])
+    _legs(body)
     if method != "smtp":
         body["content"] = "明天下雨"
     for name in ("sender", "reply_to", "provider"):  # which there are, the settings say

@@ -23,7 +23,8 @@ class InGroups(NamedTuple):
     groups: tuple[str, ...]
 
 
-Recipients = str | Sequence[str] | InGroups
+Recipients = str | Sequence[str | Mapping[str, Any]] | InGroups
+"""Addresses or usernames; with a fallback also `{"to": …, "contacts": {method: address}}`."""
 Content = str | Mapping[str, Any]
 Body = Mapping[str, Any]
 Query = Mapping[str, str | int | None]
@@ -47,6 +48,10 @@ class Options(TypedDict, total=False):
     """Mail: where answers go."""
     send_at: datetime
     """When it is to be sent, at most 30 days ahead; with a time zone."""
+    until: Literal["sent", "delivered"]
+    """With `fallback`: the status at which the first channel has reached a person."""
+    fallback: Sequence[Mapping[str, Any]]
+    """Up to three other channels, `{"method", "after_s", "content", "until"?}`, for whoever is not reached."""
 
 
 class Filters(TypedDict, total=False):

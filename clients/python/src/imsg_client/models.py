@@ -27,6 +27,15 @@ class Cost(Model):
     """Whether the provider has not yet named the amount, or the segments that it charges."""
 
 
+class Leg(Model):
+    """One leg of a request with a fallback: message n of it is to the same person as message n of the others."""
+
+    id: str
+    method: str
+    state: str | None = None
+    """Of `get_request`: as a request's, or `waiting`, `unused`."""
+
+
 class Accepted(Model):
     """A request that was accepted: from here on every recipient settles, whatever crashes."""
 
@@ -46,6 +55,8 @@ class Accepted(Model):
     """The id of that window."""
     without_address: int = 0
     """Members of groups who have no address of the method, and were left out."""
+    legs: tuple[Leg, ...] = ()
+    """With a fallback: the request and its further legs."""
 
 
 class Cancelled(Model):
@@ -238,6 +249,14 @@ class Request(Model):
     state: str
     counts: Counts
     created_at: datetime
+    leg: int | None = None
+    leg_of: str | None = None
+    """Which leg it is of which request, where that has a fallback."""
+    legs: tuple[Leg, ...] = ()
+    reached: int | None = None
+    not_reached: int | None = None
+    open: int | None = None
+    """How many people its legs have reached, or have not; of `get_request` alone."""
     due_at: datetime | None = None
     """When it is to be sent; None: at once."""
     held_until: datetime | None = None

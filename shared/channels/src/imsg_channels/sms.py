@@ -174,6 +174,7 @@ SMS = ChannelSpec(
     has_hooks=True,
     segments=segments.count,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    reaches_at="delivered",
     stand_in=_STAND_IN,
     redis_keys=("imsg:sms:*",),
 )

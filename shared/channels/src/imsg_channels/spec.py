@@ -11,7 +11,7 @@ from imsg_channels import spellings
 from imsg_channels.deployment import Deployment
 from imsg_channels.spellings import Spelling
 from imsg_channels.stand_in import StandIn
-from imsg_contract.wire import Status
+from imsg_contract.wire import Status, Until
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ class ChannelSpec:
     """Counts the segments of a text to these addresses; None: no charge by length."""
     receipts: frozenset[Status] = frozenset()
     """The statuses that receipts of its provider report."""
+    reaches_at: Until = "sent"
+    """The status at which a leg of a fallback has reached a person, unless the client says otherwise."""
     publishes_addresses: bool = False
     """Whether its sender publishes the valid addresses in Redis; others are refused at once."""
     calls_history: bool = False

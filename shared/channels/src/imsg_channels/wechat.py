@@ -116,6 +116,7 @@ WECHAT = ChannelSpec(
     has_templates=True,
     has_hooks=True,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    reaches_at="delivered",
     calls_history=True,
     stand_in=StandIn(
         named=(("accounts",),),

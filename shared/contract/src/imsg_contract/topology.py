@@ -26,11 +26,17 @@ SCHEDULE = "schedule"
 RESCHEDULE = "reschedule"
 """The routing key of such a job with another time; only history receives it."""
 
-HISTORY_KEYS = ("job.#", SCHEDULE, RESCHEDULE, OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
+PROGRESS = "progress"
+"""The routing key of how far a request with a fallback is; only history receives it."""
+
+HISTORY_KEYS = ("job.#", SCHEDULE, RESCHEDULE, PROGRESS, OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
 """The bindings of history's queue: all but history's own events."""
 
 EVENT = "event"
 """The routing key of events, which history publishes once they are committed; only callbacks receives it."""
+
+LEG = "leg"
+"""The routing key of what became of messages of legs, which history publishes; only scheduler receives it."""
 
 CALLBACKS_KEYS = (EVENT, CHANGE)
 """The bindings of callbacks' queue: changes too, since the endpoints of a removed user are removed."""
@@ -111,11 +117,17 @@ class Topology:
         """The queue in which scheduler receives jobs that are not due yet."""
         return f"{self.prefix}.schedule"
 
+    @property
+    def legs(self) -> str:
+        """The queue in which scheduler receives what became of messages of legs."""
+        return f"{self.prefix}.legs"
+
     def sinks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield (queue, the keys bound to it) of the queues without a delivery limit."""
         yield self.history, HISTORY_KEYS
         yield self.callbacks, CALLBACKS_KEYS
         yield self.schedule, (SCHEDULE,)
+        yield self.legs, (LEG,)
 
     def queue(self, method: str, lane: Lane) -> str:
         """Return the queue of a channel's lane."""
@@ -137,6 +149,8 @@ class Topology:
             return (self.callbacks,) if key == EVENT else (self.history, self.callbacks)
         if key == SCHEDULE:
             return (self.history, self.schedule)
+        if key == LEG:
+            return (self.legs,)
         return (*(queue for queue, bound in self.work_queues() if bound == key), self.history)
 
     def new(self, key: str) -> Route:

@@ -74,6 +74,8 @@ class EventKind(IntFlag):
     """`message.*`: one for each change of a message."""
     REQUEST = 2
     """`request.settled`: one for each request."""
+    LEG = 4
+    """Every change of a message of a leg, for scheduler."""
 
 
 class ChargeRecord(Wire):
@@ -87,6 +89,10 @@ class ChargeRecord(Wire):
     """Field of the user's counts, and of the installation's → what it was charged (`imsg_limits.quota`)."""
     is_test: bool = Field(default=False, exclude_if=operator.not_)
     """It was charged to the quota of tests."""
+
+
+Until = Literal["sent", "delivered"]
+"""The status at which a leg has reached a person."""
 
 
 class Job(Wire):
@@ -144,10 +150,24 @@ class Job(Wire):
     key: str | None = Field(default=None, exclude_if=_is_none)
     """The name of the API key that sent it; None: a token."""
 
+    leg: int | None = Field(default=None, exclude_if=_is_none)
+    """Which leg of a request with a fallback it is: 1 for the request itself; None: there is no fallback."""
+    leg_of: RequestId | None = Field(default=None, exclude_if=_is_none)
+    """The request of the first leg."""
+    until: Until | None = Field(default=None, exclude_if=_is_none)
+    """When this leg has reached a person."""
+    fallback: "tuple[NextLeg, ...]" = Field(default=(), exclude_if=operator.not_)
+    """The further legs, on the way to scheduler."""
+
     @property
     def is_test(self) -> bool:
         """Whether a test key sent it: its provider is played, and no limit or statistic of real messages counts it."""
         return self.lane is Lane.TEST
+
+    @property
+    def is_cut_singly(self) -> bool:
+        """Whether each message is a chunk: of a further leg, which people begin at different times."""
+        return self.leg is not None and self.leg > 1
 
     @property
     def name(self) -> str:
@@ -169,6 +189,30 @@ class Job(Wire):
     def queued_at(self) -> datetime:
         """When its channel got it: its life, its retries and its outages count from here."""
         return self.released_at or self.accepted_at
+
+
+class NextLeg(Wire):
+    """A leg that begins where those before it have not reached a person."""
+
+    after_s: int
+    """How long after the release of the leg before."""
+    lifetime_s: int | None = None
+    """How long it is tried; None: until the whole request expires."""
+    job: Job
+    """Its recipients are those who have an address of its method, by the numbers of the first leg."""
+
+
+class Progress(Wire):
+    """How many people a request with a fallback has reached, key `progress`."""
+
+    v: Literal[1] = 1
+    request: RequestId
+    revision: int
+    """The highest one holds."""
+    reached: int
+    not_reached: int
+    open: int
+    at: datetime
 
 
 def message_id(request: str, n: int) -> str:

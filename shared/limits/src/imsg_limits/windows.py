@@ -56,6 +56,11 @@ class Hold(NamedTuple):
     until: datetime
     by: str
 
+    @property
+    def until_ms(self) -> int:
+        """When, in Unix milliseconds."""
+        return round(self.until.timestamp() * 1_000)
+
 
 class Calendar(BaseModel):
     """The windows, and which days are corrected, whatever the package `chinesecalendar` has of them."""

@@ -54,6 +54,13 @@ def _create_requests() -> None:
         sa.Column("released_at", Moment),
         sa.Column("held_until", Moment),
         sa.Column("held_by", sa.Text),
+        sa.Column("leg", sa.SmallInteger),
+        sa.Column("leg_of", RequestId),
+        sa.Column("legs", sa.Text),
+        sa.Column("progress", sa.Integer),
+        sa.Column("reached", sa.Integer),
+        sa.Column("not_reached", sa.Integer),
+        sa.Column("open_people", sa.Integer),
         sa.Column("reference", sa.Text),
         sa.Column("user_id", RequestId),
         sa.Column("category", sa.Text, nullable=False),
@@ -72,6 +79,8 @@ def _create_requests() -> None:
         postgresql_where=has_reference,
         sqlite_where=has_reference,
     )
+    is_leg = sa.text("leg_of IS NOT NULL")
+    op.create_index("requests_by_leg", "requests", ["leg_of"], postgresql_where=is_leg, sqlite_where=is_leg)
     has_key = sa.text("key IS NOT NULL")
     op.create_index(
         "requests_by_key",

@@ -55,3 +55,19 @@ def upgrade() -> None:
     op.create_index(
         "cancels_unfinished", "cancels", ["at_ms"], postgresql_where=is_unfinished, sqlite_where=is_unfinished
     )
+    op.create_table(
+        "fallbacks",
+        sa.Column("request", sa.String(32), primary_key=True),
+        sa.Column("due_ms", sa.BigInteger, nullable=False),
+        sa.Column("ends_ms", sa.BigInteger, nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("people", sa.LargeBinary, nullable=False),
+        sa.Column("plan", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("fallbacks_due", "fallbacks", ["due_ms"])
+    op.create_table(
+        "fallback_legs",
+        sa.Column("leg", sa.String(32), primary_key=True),
+        sa.Column("request", sa.String(32), nullable=False),
+    )
+    op.create_index("fallback_legs_of", "fallback_legs", ["request"])

@@ -53,7 +53,7 @@ class ClaimsCanceller:
     async def cancel(self, job: Job, ns: Sequence[int], at: datetime) -> Cancellation:
         """Cancel messages of a job, whose cancel record is written already. Raises ClaimsLostError."""
         await self._require_claims(job)
-        size, chunks = find_chunk_size(job.method), dict[int, list[int]]()
+        size, chunks = 1 if job.is_cut_singly else find_chunk_size(job.method), dict[int, list[int]]()
         for n in ns:
             chunks.setdefault(first_of(n, size), []).append(n)
         found = Cancellation()

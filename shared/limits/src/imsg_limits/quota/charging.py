@@ -324,7 +324,7 @@ def _count(row: QuotaRow, cost: Cost) -> int:
         return 0
     match row.counts:
         case "requests":
-            return 1
+            return 0 if cost.kind == "leg" else 1
         case "recipients":
             return cost.recipients
         case "segments":

@@ -16,8 +16,8 @@ from imsg_limits.quota.rows import QuotaRow
 BURST_S, MAX_BURST = 10, 200
 """More than this many single messages, or codes, of one user within BURST_S are a crowd, which is sent as bulk."""
 
-Kind = Literal["single", "code"]
-"""The kinds of requests whose bursts are counted."""
+Kind = Literal["single", "code", "leg"]
+"""The kinds of requests: bursts of the first two are counted; a leg is no request of its own."""
 
 ALL_SENDERS = "*"
 """In place of senders' names: every sender."""
@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 
     recipients: int
     kind: Kind | None = None
-    """What it is one of, where one user may send so many of them at once."""
+    """What it is, where it is no list."""
     segments: int = 0
     method: str = ""
     cap: CapCheck | None = None

@@ -108,7 +108,8 @@ if string.sub(ARGV[2], 1, 4) == 'key:' then
 elseif user[4] then return {{'revoked'}} end
 if known ~= ARGV[1] or id ~= ARGV[4] then return {{'stale', user[1], id}} end
 if user[2] ~= '1' then return {{'disabled'}} end
-local kind = ARGV[5]
+local kind, requests = ARGV[5], 1
+if kind == 'l' then kind, requests = '', 0 end
 if kind == 'c' and user[6] ~= '1' then return {{'no_codes'}} end
 if ARGV[12] ~= '' and ARGV[12] ~= user[10] then return {{'category', user[10]}} end
 for country in string.gmatch(ARGV[11], '[^,]+') do
@@ -116,7 +117,7 @@ for country in string.gmatch(ARGV[11], '[^,]+') do
     return {{'country', country}}
   end
 end
-local method, spent = ARGV[7], {{q = 1, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
+local method, spent = ARGV[7], {{q = requests, p = tonumber(ARGV[3]), s = tonumber(ARGV[6])}}
 if ARGV[13] ~= '' then user[3], rows_of_all = ARGV[13], '' end
 """
 

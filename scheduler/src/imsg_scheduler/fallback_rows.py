@@ -1,0 +1,134 @@
+"""The requests with a fallback, in a transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_contract.wire import Job
+from imsg_database.engines import is_postgres
+from imsg_database.inserts import insert_into
+from imsg_scheduler.people import LegRule, People
+from imsg_scheduler.tables import FALLBACK_LEGS, FALLBACKS
+
+NEVER_MS = 2**62
+"""Of a request that is not released yet: nothing is due."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """One request with a fallback."""
+
+    request: str
+    ends_ms: int
+    revision: int
+    blob: bytes
+    plan: bytes
+
+    @cached_property
+    def job(self) -> Job:
+        """The job of the first leg, with the further ones."""
+        return Job.model_validate_json(self.plan)
+
+    @cached_property
+    def jobs(self) -> Sequence[Job]:
+        """The job of each leg."""
+        return (self.job, *(leg.job for leg in self.job.fallback))
+
+    def read_people(self) -> People:
+        """Return its people."""
+        afters = (0, *(leg.after_s for leg in self.job.fallback))
+        rules = [
+            LegRule(job.until or "sent", after_s, frozenset(one.n for one in job.recipients))
+            for job, after_s in zip(self.jobs, afters, strict=True)
+        ]
+        return People.decode(rules, self.blob)
+
+
+class FallbackRows:
+    """The rows of one transaction. Every call raises DatabaseUnavailable."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Add requests that are not released yet; one that is there already stays as it is."""
+        for job in jobs:
+            count = max(one.n for one in job.recipients) + 1
+            row = {
+                "request": job.request,
+                "due_ms": NEVER_MS,
+                "ends_ms": NEVER_MS,
+                "revision": 0,
+                "people": People.begin((), count).encode(),
+                "plan": job.encode(),
+            }
+            legs = [{"leg": name, "request": job.request} for name in (job.request, *_name_legs(job))]
+            for table, values in ((FALLBACKS, [row]), (FALLBACK_LEGS, legs)):
+                insert = insert_into(table, is_postgres=is_postgres(self._connection)).on_conflict_do_nothing()
+                await self._connection.execute(insert, values)
+
+    async def find_requests(self, legs: Collection[str]) -> Mapping[str, str]:
+        """Return the request of each leg that is known."""
+        query = select(FALLBACK_LEGS.c.leg, FALLBACK_LEGS.c.request).where(FALLBACK_LEGS.c.leg.in_(legs))
+        return {row.leg: row.request for row in await self._connection.execute(query)}
+
+    async def lock(self, request: str) -> Fallback | None:
+        """Read a request, and let no other transaction change it until this one ends."""
+        query = select(FALLBACKS).where(FALLBACKS.c.request == request).with_for_update()
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else _read(row)
+
+    async def lock_due(self, now_ms: int) -> Fallback | None:
+        """Lock a request for which there is something to do, and that no other transaction has."""
+        query = select(FALLBACKS).where(FALLBACKS.c.due_ms <= now_ms).order_by(FALLBACKS.c.due_ms).limit(1)
+        row = (await self._connection.execute(query.with_for_update(skip_locked=True))).first()
+        return None if row is None else _read(row)
+
+    async def list_after(self, request: str, limit: int) -> list[Fallback]:
+        """Read the requests after an id, in the order of ids, and lock them."""
+        query = select(FALLBACKS).where(FALLBACKS.c.request > request).order_by(FALLBACKS.c.request).limit(limit)
+        return [_read(row) for row in await self._connection.execute(query.with_for_update())]
+
+    async def begin(self, request: str, job: Job, now_ms: int) -> None:
+        """Note that a request was released, as `job`."""
+        fallback = await self.lock(request)
+        if fallback is None:
+            return
+        people = fallback.read_people()
+        people.release(0, [one.n for one in fallback.job.recipients], now_ms)
+        ends_ms = round(job.expires_at.timestamp() * 1_000)
+        ends_ms += sum(leg.lifetime_s or 0 for leg in fallback.job.fallback) * 1_000
+        await self.write(replace(fallback, ends_ms=ends_ms), people, people.find_due_ms())
+
+    async def write(self, fallback: Fallback, people: People, due_ms: int | None) -> None:
+        """Write what has changed; `due_ms` is when there is something to do next, its end at the latest."""
+        values = {
+            "due_ms": min(due_ms or NEVER_MS, fallback.ends_ms),
+            "ends_ms": fallback.ends_ms,
+            "revision": fallback.revision,
+            "people": people.encode(),
+        }
+        await self._connection.execute(update(FALLBACKS).where(FALLBACKS.c.request == fallback.request).values(values))
+
+    async def strip(self, request: str, plan: Job) -> None:
+        """Write a plan that has lost recipients."""
+        await self._connection.execute(
+            update(FALLBACKS).where(FALLBACKS.c.request == request).values(plan=plan.encode())
+        )
+
+    async def remove(self, request: str) -> None:
+        """Remove a request whose people have all ended."""
+        for table in (FALLBACKS, FALLBACK_LEGS):
+            await self._connection.execute(delete(table).where(table.c.request == request))
+
+
+def _name_legs(job: Job) -> list[str]:
+    return [leg.job.request for leg in job.fallback]
+
+
+def _read(row: Row[Any]) -> Fallback:
+    return Fallback(row.request, row.ends_ms, row.revision, bytes(row.people), bytes(row.plan))

@@ -1,0 +1,169 @@
+"""The people of a request with a fallback: which leg each is at, and which one begins next.
+
+The rules are those of docs/fallback.md. Nothing here waits or calls.
+"""
+
+from array import array
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from imsg_contract.wire import Status, Until
+
+WAITING = 0
+"""In place of a time: the leg is to begin."""
+
+LEAVING = -1
+"""It is to begin once what still waits of the leg before is cancelled."""
+
+
+class State(IntEnum):
+    """Whether a person was reached."""
+
+    OPEN = 0
+    REACHED = 1
+    NOT_REACHED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LegRule:
+    """What the machine knows of a leg."""
+
+    until: Until
+    after_s: int
+    """How long after the release of the leg before; of the first leg 0."""
+    people: Collection[int]
+    """Who has an address of its method."""
+
+
+class Counts(NamedTuple):
+    """How many people there are in each state."""
+
+    reached: int
+    not_reached: int
+    open: int
+
+
+class People:
+    """One request's people, by their numbers."""
+
+    def __init__(self, rules: Sequence[LegRule], legs: bytearray, states: bytearray, since_ms: "array[int]") -> None:
+        """`since_ms` is when the leg of a person was released; WAITING, LEAVING: it is not yet."""
+        self._rules = rules
+        self._legs = legs
+        self._states = states
+        self._since = since_ms
+        self.passed: list[tuple[int, int]] = []
+        """The legs, and for whom, that were passed by since this was read, for want of an address."""
+
+    @classmethod
+    def begin(cls, rules: Sequence[LegRule], count: int) -> "People":
+        """Make the people of a request that is not released yet: all wait for the first leg."""
+        return cls(rules, bytearray(count), bytearray(count), array("q", bytes(8 * count)))
+
+    @classmethod
+    def decode(cls, rules: Sequence[LegRule], blob: bytes) -> "People":
+        """Read what `encode` wrote."""
+        count = len(blob) // 10
+        since = array("q", blob[2 * count :])
+        return cls(rules, bytearray(blob[:count]), bytearray(blob[count : 2 * count]), since)
+
+    def encode(self) -> bytes:
+        """Write ten bytes a person."""
+        return bytes(self._legs) + bytes(self._states) + self._since.tobytes()
+
+    @property
+    def counts(self) -> Counts:
+        """How many people there are in each state."""
+        return Counts(*(self._states.count(state) for state in (State.REACHED, State.NOT_REACHED, State.OPEN)))
+
+    def release(self, leg: int, people: Collection[int], now_ms: int) -> None:
+        """Note that a leg of people was handed to its channel."""
+        for n in people:
+            if self._legs[n] == leg and self._states[n] == State.OPEN and self._since[n] <= 0:
+                self._since[n] = now_ms
+
+    def note(self, leg: int, n: int, status: Status) -> None:
+        """Take in what became of a person's message of a leg; also late, again, or after a later leg has begun."""
+        if not (0 <= n < len(self._legs) and 0 <= leg < len(self._rules)):
+            return
+        until = self._rules[leg].until
+        if status is Status.DELIVERED or status.value == until:
+            self._states[n] = State.REACHED
+            return
+        if self._states[n] != State.OPEN or leg != self._legs[n]:
+            return
+        if status in (Status.FAILED, Status.EXPIRED) or (status is Status.UNCERTAIN and until == "delivered"):
+            self._go_on(n)
+        elif status in (Status.CANCELLED, Status.UNCERTAIN):
+            self._states[n] = State.NOT_REACHED
+
+    def advance(self, now_ms: int) -> None:
+        """Let those whose time has come leave their leg; the next one begins once they are let on."""
+        for n in range(len(self._legs)):
+            if (due := self._find_due(n)) is not None and due <= now_ms:
+                self._go_on(n, LEAVING)
+
+    def list_leaving(self) -> list[tuple[int, int]]:
+        """Return which legs are left, and by whom."""
+        return [
+            (max(leg for leg in range(at) if n in self._rules[leg].people), n)
+            for n, at in enumerate(self._legs)
+            if self._states[n] == State.OPEN and self._since[n] == LEAVING
+        ]
+
+    def let_on(self, people: Collection[int]) -> None:
+        """Let the next leg begin for those who left one."""
+        for n in people:
+            if self._since[n] == LEAVING:
+                self._since[n] = WAITING
+
+    def list_ended(self) -> set[int]:
+        """Return for whom no further leg begins."""
+        return {n for n, state in enumerate(self._states) if state != State.OPEN}
+
+    def end(self) -> None:
+        """Give up whoever was not reached."""
+        for n, state in enumerate(self._states):
+            if state == State.OPEN:
+                self._states[n] = State.NOT_REACHED
+
+    def list_waiting(self, leg: int) -> list[int]:
+        """Return for whom a leg is to begin."""
+        return [
+            n for n, at in enumerate(self._legs) if at == leg and self._states[n] == State.OPEN and not self._since[n]
+        ]
+
+    def list_unused(self, leg: int) -> list[int]:
+        """Return for whom a leg never begins, though they have an address of its method."""
+        return [
+            n
+            for n, at in enumerate(self._legs)
+            if self._states[n] != State.OPEN
+            and n in self._rules[leg].people
+            and (at < leg or (at == leg and self._since[n] <= 0))
+        ]
+
+    def find_due_ms(self) -> int | None:
+        """Return when the next leg begins for somebody because of the time; None: for nobody."""
+        return min((due for n in range(len(self._legs)) if (due := self._find_due(n)) is not None), default=None)
+
+    def _find_due(self, n: int) -> int | None:
+        at = self._legs[n]
+        if self._states[n] != State.OPEN or self._since[n] <= 0 or self._find_next(n) is None:
+            return None
+        return self._since[n] + self._rules[at + 1].after_s * 1_000
+
+    def _find_next(self, n: int) -> int | None:
+        """Return the next leg for which a person has an address."""
+        return next((leg for leg in range(self._legs[n] + 1, len(self._rules)) if n in self._rules[leg].people), None)
+
+    def _go_on(self, n: int, since: int = WAITING) -> None:
+        leg = self._find_next(n)
+        last = len(self._rules) if leg is None else leg
+        self.passed += [(at, n) for at in range(self._legs[n] + 1, last)]
+        if leg is None:
+            self._states[n] = State.NOT_REACHED
+        else:
+            self._legs[n], self._since[n] = leg, since

@@ -1,0 +1,114 @@
+"""A request with a fallback in history: its legs, the people they reach, and one end for all of them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select
+
+from imsg_contract.topology import EVENT, LEG, PROGRESS, SCHEDULE
+from imsg_contract.wire import EventKind, Events, Job, NextLeg, Outcomes, Progress, Status
+from imsg_history.database import Database
+from imsg_history.event_relay import EventRelay, RelayMetrics
+from imsg_history.request_list import RequestList
+from imsg_history.tables import jobs
+from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
+from imsg_testing.history_store import ADMIN, find_page, keep
+
+EVENTS = int(EventKind.MESSAGE | EventKind.REQUEST | EventKind.LEG)
+LATER = NOW + timedelta(seconds=2)
+
+
+class Recorder:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, list[bytes]] = {}
+
+    @property
+    def topology(self) -> "Recorder":
+        """Return itself: only keys matter."""
+        return self
+
+    def new(self, key: str) -> str:
+        """Return the key."""
+        return key
+
+    async def publish(self, body: bytes, key: str) -> None:
+        """Keep a message."""
+        self.bodies.setdefault(key, []).append(body)
+
+
+def tell() -> tuple[Job, Job]:
+    """Make a request of two people, and its second leg."""
+    first, second = request_id(NOW, tail=1), request_id(NOW, tail=2)
+    legs: dict[str, Any] = {"at": NOW, "to": ("a@example.com", "b@example.com"), "events": EVENTS, "leg_of": first}
+    leg = job(request=second, method="sms", leg=2, until="sent", **legs)
+    root = job(request=first, leg=1, until="delivered", fallback=(NextLeg(after_s=60, job=leg),), **legs)
+    return root, leg
+
+
+async def relay(database: Database) -> Recorder:
+    """Relay all events; return what was published."""
+    recorder = Recorder()
+    events = EventRelay(database, recorder, RelayMetrics(CollectorRegistry()))  # type: ignore[arg-type]
+    while await events.relay():
+        pass
+    return recorder
+
+
+def list_events(recorder: Recorder) -> list[tuple[str, str, Any]]:
+    """Return type, request and leg of the events."""
+    batches = [Events.model_validate_json(body) for body in recorder.bodies.get(EVENT, [])]
+    return [(event.type, event.data["request"], event.data["leg"]) for batch in batches for event in batch.events]
+
+
+async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database) -> None:
+    root, leg = tell()
+    await keep(database, make_delivery(root, SCHEDULE))
+    (body,) = await database.fetch(select(jobs.c.body).where(jobs.c.request == root.request))
+    assert b"fallback" not in bytes(body.body)  # the addresses of legs are scheduler's alone
+    requests = RequestList(database, lambda: LATER, None)  # type: ignore[arg-type]
+    shown = await requests.show(root.request, ADMIN)
+    assert [(one["id"], one["state"]) for one in shown["legs"]] == [(root.request, "queued"), (leg.request, "waiting")]
+    assert (shown["reached"], shown["not_reached"], shown["open"]) == (0, 0, 2)
+
+    await keep(database, outcome(root, Status.DELIVERED), outcome(root, Status.FAILED, n=1))
+    told = await relay(database)
+    outcomes = [one for body in told.bodies[LEG] for one in Outcomes.model_validate_json(body).outcomes]
+    assert {(one.request, one.n, one.status) for one in outcomes} == {
+        (root.request, 0, Status.DELIVERED), (root.request, 1, Status.FAILED),
+    }  # fmt: skip
+    assert "request.settled" not in [kind for kind, _, _ in list_events(told)]
+    assert (await requests.show(root.request, ADMIN))["state"] == "sending"
+
+    begun = leg.model_copy(update={"recipients": leg.recipients[1:], "released_at": LATER})
+    progress = Progress(request=root.request, revision=1, reached=1, not_reached=0, open=1, at=LATER)
+    await keep(database, begun, make_delivery(progress, PROGRESS), outcome(begun, Status.SENT, n=1))
+    assert "request.settled" not in [kind for kind, _, _ in list_events(await relay(database))]
+    last = progress.model_copy(update={"revision": 2, "reached": 2, "open": 0})
+    await keep(database, make_delivery(last, PROGRESS), make_delivery(progress, PROGRESS))
+    told = await relay(database)
+    assert [(kind, name) for kind, name, _ in list_events(told) if kind == "request.settled"] == [
+        ("request.settled", root.request)
+    ]
+    shown = await requests.show(root.request, ADMIN)
+    assert (shown["state"], shown["reached"], shown["open"]) == ("settled", 2, 0)
+    assert [one["state"] for one in shown["legs"]] == ["settled", "settled"]
+    (message,) = (await find_page(database, id=leg.request)).rows
+    assert (message["leg"], message["leg_of"], message["id"]) == (2, root.request, f"{leg.request}-1")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_of_two_counts_of_people_the_newer_one_holds(database: Database, order: tuple[int, int]) -> None:
+    root, _ = tell()
+    await keep(database, make_delivery(root, SCHEDULE))
+    counts = [
+        Progress(request=root.request, revision=revision, reached=revision, not_reached=0, open=2 - revision, at=LATER)
+        for revision in (1, 2)
+    ]
+    for place in order:
+        await keep(database, make_delivery(counts[place], PROGRESS))
+    shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
+    assert (shown["reached"], shown["open"]) == (2, 0)
