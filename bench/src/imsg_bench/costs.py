@@ -1,4 +1,4 @@
-"""What processes used: processor time and memory, read from /proc, whoever else uses the machine."""
+"""The processor time and memory of processes, read from /proc."""
 
 import os
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ class EmbeddedDeployment(Api):
 def prepare_embedded(
     folder: Path, settings: Mapping[str, str], *, with_console: bool = False, program: Path = IMSG
 ) -> Iterator[EmbeddedDeployment]:
-    """Make it; whoever has it starts it. It is ended with the context."""
+    """Make it; the caller starts it. It ends with the context."""
     one = EmbeddedDeployment(folder, settings, with_console=with_console, program=program)
     try:
         yield one

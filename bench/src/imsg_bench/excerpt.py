@@ -16,7 +16,7 @@ BEGIN, END = "<!-- make bench -->", "<!-- /make bench -->"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: what is shown, and beside it how it stands to its floor, peer or limit."""
+    """One line: a figure, and its ratio to the floor, the peer or the limit."""
 
     key: str
     figure: str

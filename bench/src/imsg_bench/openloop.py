@@ -126,7 +126,7 @@ class OpenLoop:
             self._late.append(due)
 
     def note_answer(self, client: Client, due: float, *, accepted: bool) -> None:
-        """Note an answer and give its connection to whoever waits."""
+        """Note an answer, and give its connection to the next request that waits."""
         now = asyncio.get_running_loop().time()
         self.latencies.append(now - due)
         self.refused += not accepted

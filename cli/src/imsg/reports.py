@@ -95,7 +95,7 @@ def fetch(name: ReportId, file: File, url: Url = None) -> None:
 
 
 def _wait(api: Api, name: str) -> None:
-    """Wait until a report is done; whoever is tired of it breaks off, and fetches it later."""
+    """Wait until a report is done. After Ctrl-C `imsg reports fetch` gets it later."""
     shown = 0
     while (report := api.call("GET", f"{PATH}/{segment(name)}"))["state"] in ("waiting", "running"):
         if report["progress"] >= shown + 10:

@@ -174,8 +174,8 @@ def _draw_account(view: View) -> None:
                 )
             ui.separator()
             _draw_item("key", t("layout.password"), "/password")
-            _draw_log_out("logout", t("layout.log_out"))
-            _draw_log_out_everywhere(view)
+            _draw_log_out(view, "log_out", "logout", LOGOUT)
+            _draw_log_out(view, "log_out_everywhere", "devices", f"{LOGOUT}?everywhere=1", asks=True)
 
 
 def _draw_item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -187,32 +187,19 @@ def _draw_item(symbol: str, text: str, target: str, is_chosen: bool = False) -> 
             attrs(item, aria_current="true")
 
 
-def _draw_log_out_everywhere(view: View) -> None:
-    """Draw the log-out of every browser and program, with a confirmation."""
+def _draw_log_out(view: View, name: str, symbol: str, action: str, *, asks: bool = False) -> None:
+    """Draw a log-out: a form, so that it is a POST of our own page; perhaps with a confirmation."""
     t = view.t
-    form = attrs(element("form"), method="post", action=f"{LOGOUT}?everywhere=1")
+    form = attrs(element("form"), method="post", action=action)
 
-    async def ask() -> None:
-        title, text = t("layout.log_out_everywhere_ask"), t("layout.log_out_everywhere_body")
-        if await confirm(view, title, text, t("layout.log_out_everywhere")):
+    async def leave() -> None:
+        if not asks or await confirm(view, t(f"layout.{name}_ask"), t(f"layout.{name}_body"), t(f"layout.{name}")):
             ui.run_javascript(f"({FORGET_DRAFTS})()")
             form.run_method("submit")
 
-    with form, ui.item(on_click=ask).props('clickable v-close-popup role="button"'):
-        icon("devices")
-        element("span", "", t("layout.log_out_everywhere"))
-
-
-def _draw_log_out(symbol: str, text: str) -> None:
-    """Draw the log-out: a form, so that it is a POST of our own page."""
-    form = attrs(element("form"), method="post", action=LOGOUT)
-    form.on("submit", js_handler=FORGET_DRAFTS)
-    with (
-        form,
-        attrs(element("button", "menu-item"), type="submit"),
-    ):
+    with form, ui.item(on_click=leave).props('clickable v-close-popup role="button"'):
         icon(symbol)
-        element("span", "", text)
+        element("span", "", t(f"layout.{name}"))
 
 
 def _draw_banner(view: View) -> None:

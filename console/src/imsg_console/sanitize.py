@@ -8,6 +8,9 @@ _HIDDEN = re.compile(
 )
 """Control characters, and Unicode's own that reorder a line or take no room."""
 
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+|\+?\d{5,20}")
+_BEFORE_AT = re.compile("(?=@)")
+
 
 def line(text: object, most: int = 200) -> str:
     """Return the text as one line of at most `most` characters."""
@@ -19,6 +22,18 @@ def block(text: object, most: int = 20_000) -> str:
     """Return the text with its lines, at most `most` characters."""
     kept = _HIDDEN.sub(_name_hidden, re.sub(r"\r\n?|[\v\f\u0085\u2028\u2029]", "\n", str(text or "")))
     return kept if len(kept) <= most else f"{kept[: most - 1]}…"
+
+
+def split_address(text: str) -> list[str]:
+    """Return the parts of an address, each of which stays in one line: it breaks before its `@` alone.
+
+    Empty where the text is none: no e-mail address, also behind a name, and no number.
+    """
+    name, bracket, address = text.rpartition("<")
+    is_named = bracket and name and address.endswith(">")
+    if not _ADDRESS.fullmatch(address.removesuffix(">") if is_named else text):
+        return []
+    return [name, *_BEFORE_AT.split(bracket + address)] if is_named else _BEFORE_AT.split(text)
 
 
 def _name_hidden(match: re.Match[str]) -> str:

@@ -104,7 +104,7 @@ class DrainResult:
     first_s: float
     """After the server's return."""
     took_s: float
-    """Until the last, or until nobody waited any longer."""
+    """Until the last arrived, or the wait for it ended."""
 
 
 def _drain(run: Run) -> DrainResult:

@@ -1,4 +1,4 @@
-"""ntfy: takes a message over HTTP, keeps it in SQLite, hands it to whoever is subscribed."""
+"""ntfy: takes a message over HTTP, keeps it in SQLite, passes it to the subscribers."""
 
 import subprocess
 import sys

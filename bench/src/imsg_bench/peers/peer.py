@@ -19,7 +19,7 @@ START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
 
 ADDRESS = f"probe-{PLACE}@example.com"
-"""The mail server of ours notes whoever is addressed like this."""
+"""Our mail server notes each recipient of this form."""
 
 PHONE = f"86138{PLACE}"
 SUBJECT, TEXT = "Your order", "Your order 20261125-0042 is on its way and should arrive tomorrow."

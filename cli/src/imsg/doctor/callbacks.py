@@ -18,7 +18,7 @@ PART = "callbacks"
 METADATA_SERVERS = tuple(
     ipaddress.ip_network(network) for network in ("169.254.169.254/32", "100.100.100.200/32", "fd00:ec2::254/128")
 )
-"""Where clouds give a machine its credentials, whoever asks."""
+"""The address at which clouds give a machine its credentials."""
 
 
 async def examine(settings: Settings) -> list[Finding]:

@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
     account: str
     """The official account, where there are several (WeChat)."""
     category: Literal["code", "notice", "marketing"]
-    """`code`: a log-in code, which waits for nobody; one recipient, and the user may have to be allowed it."""
+    """`code`: a log-in code, sent before all else, to one recipient; the user needs the right to send codes."""
     reference: str
     """What you call it: returned everywhere, and a filter."""
     expires_in: int

@@ -504,7 +504,7 @@ class Callback(Model):
 
 
 class NewCallback(Model):
-    """A callback that was added: its secret is told this once."""
+    """A callback that was added, with its secret, which no later answer shows."""
 
     id: str
     secret: str

@@ -1,9 +1,9 @@
 """What a cell of a table holds: texts, links, chips, meters and buttons, as data that the table's template draws."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imsg_console.sanitize import split_address
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import tone
 from imsg_console.widgets.chips import METHODS, STATES, STATUSES, method_name
@@ -13,12 +13,6 @@ Piece = Mapping[str, Any]
 
 Cell = str | Piece | Sequence[Piece | Sequence[Piece]] | None
 """A piece, or the lines of the cell, each a piece or several side by side."""
-
-
-ADDRESS = re.compile(r"[^\s@]+@[^\s@]+|\+?\d{5,20}")
-"""What is never broken in the middle: only before its `@`."""
-
-BEFORE_AT = re.compile("(?=@)")
 
 
 def text(value: object, classes: str = "", *, icon: str = "", title: str = "") -> Piece:
@@ -78,11 +72,6 @@ def button(action: str, label: str, name: str = "", *, icon: str = "", kind: str
 def menu(name: str, *entries: Piece) -> Piece:
     """Make a button that opens a menu of buttons."""
     return {"menu": list(entries), "name": name}
-
-
-def split_address(value: str) -> list[str]:
-    """Return the parts of an address, each of which stays in one line; any other text is one part."""
-    return BEFORE_AT.split(value) if ADDRESS.fullmatch(value) else []
 
 
 def lines(cell: Cell) -> list[list[Piece]]:

@@ -7,6 +7,7 @@ from nicegui import html, ui
 from nicegui.element import Element
 
 from imsg_console.paths import STATIC
+from imsg_console.sanitize import split_address
 
 E = TypeVar("E", bound=Element)
 
@@ -16,6 +17,15 @@ def element(tag: str, classes: str = "", text: str = "") -> Element:
     make = getattr(html, tag, None) or getattr(html, f"{tag}_")  # as `input_`, which Python has a function of
     made: Element = make(text)
     return made.classes(classes)
+
+
+def address_text(text: str) -> Element:
+    """Draw a text of people; an address goes on in the next line before its `@` alone."""
+    parts = split_address(text)
+    with element("bdi", "", "" if parts else text) as drawn:
+        for part in parts:
+            element("span", "address-part", part)
+    return drawn
 
 
 def live_text(classes: str = "", text: str = "") -> ui.label:

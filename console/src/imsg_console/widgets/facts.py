@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from nicegui.element import Element
 
 from imsg_console.sanitize import block
-from imsg_console.widgets.elements import attrs, element, heading
+from imsg_console.widgets.elements import address_text, attrs, element, heading
 
 
 def page_head(title: str, lead: str = "") -> Element:
@@ -23,7 +23,7 @@ def draw_facts(facts: Iterable[tuple[str, str]]) -> Element:
     with element("dl", "facts") as drawn:
         for name, value in facts:
             with fact(name):
-                element("bdi", "", value)
+                address_text(value)
     return drawn
 
 

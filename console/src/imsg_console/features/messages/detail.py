@@ -21,7 +21,7 @@ from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.costs import write_costs
-from imsg_console.widgets.elements import attrs, button, element, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import address_text, attrs, button, element, heading, icon, link_to, style_sheet
 from imsg_console.widgets.facts import draw_facts, fact
 from imsg_console.widgets.notices import empty
 
@@ -126,12 +126,16 @@ class MessageDetail:
                 if message["test"]:
                     chips.test(view)
                 icon("arrow_forward")
-                element("bdi", "", line(message["to"], 320))
+                address_text(line(message["to"], 320))
                 element("span", "muted", self._view.times.full(message["created_at"]))
         explained = explain(t, message["method"], message["status"], (message["error"] or {}).get("code"))
         with element("div", f"verdict verdict-{TONES.get(message['status'], 'calm')}"):
             with element("div", "stack tight"):
-                element("strong", "", explained.meaning if explained else t(f"words.status_{message['status']}_means"))
+                with element("span", "line"):
+                    words = explained.meaning if explained else t(f"words.status_{message['status']}_means")
+                    element("strong", "", words)
+                    if code := line((message["error"] or {}).get("code"), 40):
+                        element("code", "muted", code)
                 if explained:
                     element("span", "", f"{t('messages.next_step')}{t('messages.colon')}{explained.remedy}")
                 if message["status"] in UNSETTLED and self._block:
