@@ -252,3 +252,35 @@ def test_an_account_that_stops_working_asks_for_attention_until_it_is_mended(
     wait(lambda: console.list()["stale"]["attention"] == [], 60)
     assert console.call("DELETE", "/smtp/stale")["errorCode"] == 0
     wait(lambda: list(console.list()) == ["default"], 60)
+
+
+def test_an_official_account_is_set_up_and_known_to_gateways(console: Console) -> None:
+    settings: dict[str, object] = {
+        "endpoint": f"{console.deployment.url}/sandbox/wechat/api",
+        "appid": "wx5a2d8c1e0f3b7a94",
+        "secret": read_secret(console, "wechat_secret"),
+        "token": read_secret(console, "wechat_token"),
+        "aes_key": read_secret(console, "wechat_aes_key"),
+        "template": "imsg-sandbox-template",
+    }
+    body = {"method": "wechat", "name": "school", "kind": "wechat"}
+    for changed, word in (({"secret": "wrong"}, "AppSecret"), ({"appid": "wx0000000000000000"}, "AppID")):
+        check = console.call("POST", "/check", {**body, "settings": {**settings, **changed}})
+        assert (check["ok"], word in check["remedy"]) == (False, True), check
+    add(console, "wechat", "school", "wechat", settings)
+
+    def has_account() -> bool:
+        answer = console.deployment.call("GET", "/api/v2/followers", account="school", token=console.deployment.token())
+        return bool(answer["errorCode"] == 0)
+
+    wait(has_account, 60)
+    listed = [one for one in console.call("GET")["providers"] if one["method"] == "wechat"]
+    assert [(one["name"], one["settings"]["token"]) for one in listed] == [("school", {"set": True})]
+
+    def is_known() -> bool:
+        sent = {"method": "wechat", "to": "7K3M9Q2XF", "account": "school", "content": "明天停电"}
+        answer = console.deployment.call("POST", "/api/v2/messages/check", sent, token=console.deployment.token())
+        return bool(answer.get("reason") != "no_such_account")
+
+    wait(is_known, 60)
+    assert console.call("DELETE", "/wechat/school")["errorCode"] == 0

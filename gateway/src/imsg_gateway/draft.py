@@ -28,6 +28,7 @@ from imsg_gateway.fields import (
     read_provider,
     read_reference,
 )
+from imsg_gateway.followers import ListAccounts
 from imsg_gateway.groups import Groups
 from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, FoundRecipients, Recipients
@@ -123,7 +124,7 @@ class DraftReader:
         files: Files,
         limits: RoutedLimits,
         names: PublishedNames,
-        accounts: tuple[str, ...],
+        list_accounts: ListAccounts,
         *,
         groups: Groups,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -132,7 +133,7 @@ class DraftReader:
         self._files = files
         self._limits = limits
         self._names = names
-        self._accounts = accounts
+        self._list_accounts = list_accounts
         self._groups = groups
         self._now = now
 
@@ -173,7 +174,7 @@ class DraftReader:
         await credential.require(f"{SEND}{method.name}")
         if may_have_nul:
             _refuse_nul(fields)
-        account = self._read_account(fields.get("account"), method)
+        account = await self._read_account(fields.get("account"), method)
         category = credential.default_category
         reference, lifetime, names = None, LIFETIME_OF_CODES if category is Category.CODE else None, dict[str, str]()
         due_at = read_due_at(fields, self._now()) if is_v2 else None
@@ -243,7 +244,7 @@ class DraftReader:
     ) -> LegDraft:
         method = leg.method
         await credential.require(f"{SEND}{method.name}")
-        account = self._read_account(None, method)
+        account = await self._read_account(None, method)
         recipients = await self._recipients.find_others(draft.recipients, draft.method, method, contacts)
         if not recipients:
             raise refuse_value(
@@ -280,14 +281,15 @@ class DraftReader:
             await credential.authenticate()
             raise
 
-    def _read_account(self, account: object, method: ChannelSpec) -> str | None:
+    async def _read_account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):
             raise refuse_value(
                 "account", "必须是公众号的名字（字符串）", "it must be a string, an official account's name"
             )
         if not method.has_accounts:
             return None
-        if not self._accounts or (account is not None and account not in self._accounts):
+        accounts = await self._list_accounts()
+        if not accounts or (account is not None and account not in accounts):
             raise Refusal("no_such_account", account=(account or "")[:64])
         return account
 

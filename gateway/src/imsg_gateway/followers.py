@@ -1,6 +1,6 @@
 """The followers of official accounts, as sender-wechat writes them to Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -28,12 +28,16 @@ class Following(NamedTuple):
     account: str | None = None
 
 
-class Followers:
-    """Reads the sets of followed and left tags of the configured accounts."""
+ListAccounts = Callable[[], Awaitable[Collection[str]]]
+"""Lists the official accounts: those of the settings, and those that were set up since."""
 
-    def __init__(self, redis: Redis, accounts: tuple[str, ...]) -> None:
+
+class Followers:
+    """Reads the sets of followed and left tags of the accounts."""
+
+    def __init__(self, redis: Redis, list_accounts: ListAccounts) -> None:
         self._redis = redis
-        self._accounts = accounts
+        self._list_accounts = list_accounts
 
     async def find(self, tags: Sequence[str], account: str | None) -> list[Following]:
         """Return the state of each tag at `account`, or at any account for None. Raises RedisUnavailable."""
@@ -47,7 +51,7 @@ class Followers:
         unfollowed: set[str] = set()
         others: set[str] = set()
         is_complete = True
-        for name in self._accounts:
+        for name in await self._list_accounts():
             followed = await self._redis.call("SMISMEMBER", followers_key(name), *tags, FOLLOWERS_COMPLETE)
             left = await self._redis.call("SMISMEMBER", left_key(name), *tags)
             if account in (None, name):

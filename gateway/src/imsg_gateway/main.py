@@ -1,7 +1,7 @@
 """The gateway's wiring: its settings, and its parts in order."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -204,11 +204,14 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 def _make_drafts(
     settings: Settings, store: redis.Redis, peers: _Peers, limits: RoutedLimits, names: PublishedNames
 ) -> DraftReader:
-    accounts = settings.account_names
-    followers, published = Followers(store, accounts), PublishedAddresses(store)
+
+    async def list_accounts() -> Collection[str]:
+        return sorted({*settings.account_names, *await names.list_providers("wechat")})
+
+    followers, published = Followers(store, list_accounts), PublishedAddresses(store)
     recipients = Recipients(peers.auth, followers, published, Counters(store), settings.max_recipients)
     groups = Groups(peers.catalog, settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, accounts, groups=groups)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, list_accounts, groups=groups)
 
 
 def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:

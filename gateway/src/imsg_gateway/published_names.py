@@ -61,6 +61,10 @@ class PublishedNames:
             "reply_to": sorted(names.get("reply_to", ())),
         }
 
+    async def list_providers(self, method: str) -> Collection[str]:
+        """Return the names of a channel's providers; none while its sender has not said. Raises RedisUnavailable."""
+        return tuple((await self._of(method)).get("provider", ()))
+
     async def _of(self, method: str) -> Names:
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:

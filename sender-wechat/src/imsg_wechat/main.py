@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
+from imsg_contract.provider_accounts import Trouble
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_delivery.attachment_client import AttachmentClient
+from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.sender import Sender, make_sender
 from imsg_people.tombstones import Digests
 from imsg_runtime import redis
@@ -28,6 +30,7 @@ from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 from imsg_wechat import transport
+from imsg_wechat.accounts import OFFICIAL_ACCOUNT, explain, list_accounts
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.audit import Audit
@@ -79,7 +82,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
     open_parts = partial(_open_parts, apps={} if apps is None else apps)
     return make_sender(
-        "wechat", Settings, settings, open_parts, remedy=remedy, reads_history=True, idle_api=_make_idle_api
+        "wechat",
+        Settings,
+        settings,
+        open_parts,
+        remedy=remedy,
+        reads_history=True,
+        idle_api=_make_idle_api,
+        accounts=ACCOUNTS,
     )
 
 
@@ -244,3 +254,12 @@ async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
             else:
                 faults[name] = f"the log-in works. {' '.join(result.wrong.values())}" if result.wrong else None
     return faults
+
+
+async def check_account(wechat: WeChat, name: str) -> Trouble | None:
+    """Log in to an account and list its templates; return why WeChat does not take it."""
+    fault = (await check_accounts(wechat.model_copy(update={"accounts": {name: wechat.accounts[name]}})))[name]
+    return None if fault is None else explain(fault)
+
+
+ACCOUNTS = AccountSettings(WeChat, "accounts", (OFFICIAL_ACCOUNT,), list_accounts, check_account)

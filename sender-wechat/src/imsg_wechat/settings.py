@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
+from imsg_delivery.provider_kinds import FormField
 from imsg_runtime.settings import PeerKeys, SenderSettings
 from imsg_wechat.crypto import decode_key
 from imsg_wechat.template_settings import MessageTemplates
@@ -45,26 +46,66 @@ class Account(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    appid: Annotated[str, Field(min_length=1, max_length=64)]
+    appid: Annotated[
+        str,
+        Field(min_length=1, max_length=64),
+        FormField("AppID", "AppID", "公众号的 AppID，在公众平台“设置与开发 → 基本配置”中。"),
+    ]
     """The AppID of the official account."""
-    secret: Annotated[SecretStr, Field(min_length=1)]
+    secret: Annotated[
+        SecretStr,
+        Field(min_length=1),
+        FormField("AppSecret", "AppSecret", "公众号的 AppSecret，与 AppID 在同一页面重置后获得。"),
+    ]
     """The AppSecret of the official account."""
-    token: Annotated[SecretStr, Field(min_length=1)]
+    token: Annotated[
+        SecretStr,
+        Field(min_length=1),
+        FormField("令牌（Token）", "Token", "用于验证微信发往回调网址的请求，与公众平台中填写的相同。"),
+    ]
     """Signs what WeChat sends to the webhook. WeChat's console asks for the same value."""
-    aes_key: Annotated[SecretStr | None, AfterValidator(_is_key)] = None
+    aes_key: Annotated[
+        Annotated[SecretStr | None, AfterValidator(_is_key)],
+        FormField("消息加解密密钥", "EncodingAESKey", "EncodingAESKey，安全模式必填。"),
+    ] = None
     """The EncodingAESKey, needed in safe mode."""
-    mode: Literal["any", "plain", "safe"] | None = None
+    mode: Annotated[
+        Literal["any", "plain", "safe"] | None,
+        FormField(
+            "消息加密方式",
+            "Mode",
+            "回调网址接受什么。`safe` 拒绝一切未加密的内容。未设置：有 AES 密钥时为 `safe`，否则为 `plain`。",
+            rare=True,
+        ),
+    ] = None
     """What the webhook takes. `safe` refuses whatever is not encrypted. Unset: `safe` where there is an AES key, else
     `plain`."""
-    template: Annotated[str, Field(min_length=1, max_length=128)]
+    template: Annotated[
+        str, Field(min_length=1, max_length=128), FormField("默认模板", "Default template", "默认模板，填入自由文本。")
+    ]
     """The default template, which takes free text."""
-    variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")] = FREE_TEXT
+    variable: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$"),
+        FormField("自由文本变量", "Variable", "默认模板中填入自由文本的变量。", rare=True),
+    ] = FREE_TEXT
     """The variable of the default template that takes free text."""
     templates: MessageTemplates = {}
     """More templates that a send may name, best in imsg.toml."""
-    texts_per_window: Annotated[int, Field(ge=1, le=100)] = 5
+    texts_per_window: Annotated[
+        int,
+        Field(ge=1, le=100),
+        FormField(
+            "互动时限内的条数",
+            "Messages of a reply window",
+            "关注者发来消息后的 48 小时内，微信允许发送多少条客服消息。",
+            rare=True,
+        ),
+    ] = 5
     """How many customer messages WeChat takes in the 48 hours after a follower has written."""
-    endpoint: Annotated[str, AfterValidator(_is_endpoint)] = ENDPOINT
+    endpoint: Annotated[
+        str, AfterValidator(_is_endpoint), FormField("接口地址", "API URL", "微信接口的网址。", rare=True)
+    ] = ENDPOINT
     """The URL of WeChat's API."""
 
     @model_validator(mode="after")

@@ -1,0 +1,80 @@
+"""Official accounts that administrators set up in the web page: the form, and what a check says in words."""
+
+from collections.abc import Mapping
+
+from imsg_contract.provider_accounts import SetUp, Trouble, Words
+from imsg_delivery.provider_kinds import ProviderKind
+from imsg_wechat.settings import Account, WeChat
+
+OFFICIAL_ACCOUNT = ProviderKind(
+    "wechat",
+    Words(zh="微信公众号", en="WeChat official account"),
+    Account,
+    setup=(
+        SetUp(title=Words(zh="服务器地址（URL）", en="Server URL"), value="{public_url}/hooks/wechat/{name}"),
+        SetUp(title=Words(zh="IP 白名单", en="Allowed addresses"), value="IP"),
+    ),
+)
+
+TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
+    (
+        ("40164",),
+        Trouble(
+            code="address",
+            zh="微信不允许从本机的 IP 地址调用。",
+            en="WeChat does not allow calls from this machine's address.",
+            remedy_zh="请在公众平台“基本配置 → IP 白名单”中加入括号内的地址，5 到 10 分钟后生效。",
+            remedy_en="Add the address in brackets to the IP whitelist of the account; it holds after 5 to 10 minutes.",
+        ),
+    ),
+    (
+        ("40013",),
+        Trouble(
+            code="app_id",
+            zh="没有这个 AppID。",
+            en="There is no such AppID.",
+            remedy_zh="请在公众平台“基本配置”中重新复制 AppID。",
+            remedy_en="Copy the AppID again from the basic configuration of the account.",
+        ),
+    ),
+    (
+        ("40125", "40001"),
+        Trouble(
+            code="secret",
+            zh="AppSecret 不正确。",
+            en="The AppSecret is wrong.",
+            remedy_zh="请在公众平台“基本配置”中重置 AppSecret 后填写；重置后旧的立即失效。",
+            remedy_en="Reset the AppSecret in the basic configuration, and write the new one; the old one ends then.",
+        ),
+    ),
+    (
+        ("the log-in works.",),
+        Trouble(
+            code="template",
+            zh="登录成功，但模板不对。",
+            en="The log-in works, but a template is wrong.",
+            remedy_zh="请在公众平台“模板消息 → 我的模板”中核对模板编号和变量。",
+            remedy_en="Compare the number and the variables with the account's own templates.",
+        ),
+    ),
+)
+"""Parts of what WeChat says → the trouble; the first that fits counts."""
+
+
+def list_accounts(wechat: WeChat) -> Mapping[str, tuple[str, Account]]:
+    """Return the official accounts by their names."""
+    return {name: (OFFICIAL_ACCOUNT.kind, account) for name, account in wechat.accounts.items()}
+
+
+def explain(fault: str) -> Trouble:
+    """Say in words why WeChat does not take an account, with its own words behind."""
+    for words, trouble in TROUBLES:
+        if any(word in fault for word in words):
+            return trouble.model_copy(update={"zh": f"{trouble.zh}（{fault}）", "en": f"{trouble.en} ({fault})"})
+    return Trouble(
+        code="refused",
+        zh=f"微信答复：{fault}",
+        en=f"WeChat answered: {fault}",
+        remedy_zh="请确认本机能访问 api.weixin.qq.com 的 443 端口；有错误码的，请在微信文档“全局返回码”中查找。",
+        remedy_en="See that this machine reaches api.weixin.qq.com on port 443; look a code up in WeChat's documents.",
+    )
