@@ -103,6 +103,11 @@ def test_promtool_takes_what_scrapes_and_it_names_the_service(name: str) -> None
     assert "service" in {rule.get("target_label") for rule in job["relabel_configs"]}
 
 
+@pytest.mark.long
+def test_amtool_takes_the_configuration_of_alertmanager() -> None:
+    run("amtool", "check-config", str(ROOT / "deploy/alertmanager/alertmanager.yml"))
+
+
 def run(*command: str) -> None:
     """Run a command that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

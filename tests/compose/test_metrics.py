@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from imsg_testing.servers import reserve_port
 
 pytestmark = pytest.mark.timeout(1_200)
 
-IMAGE = "imsg-test-prometheus"
+PROGRAMS = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}
+"""The service → Debian's name of its program."""
+
+SHARED = Path("/usr/share/prometheus")
+"""Where Debian's programs find their templates."""
 
 SERVICES = {
     "gateway",
@@ -34,37 +39,55 @@ ALERTS = (ROOT / "deploy/prometheus/imsg.rules.yml").read_text().count("- alert:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build Prometheus' image of this machine's own program, with the public image's user, folder and entry point."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    program = shutil.which("prometheus")
-    assert program is not None, "scripts/install-servers installs it"
-    shutil.copy(Path(program).resolve(), folder / "prometheus")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Build images of this machine's own programs, with the public images' user, folder and entry point."""
     (base,) = [
         line.split()[1] for line in (ROOT / "deploy/Dockerfile").read_text().splitlines() if line.endswith("AS uv")
     ]
-    lines = (
-        f"FROM {base}",
-        "COPY prometheus /bin/prometheus",
-        "RUN mkdir /prometheus && chown nobody /prometheus",
-        "USER nobody",
-        'ENTRYPOINT ["/bin/prometheus"]',
-    )
-    (folder / "Dockerfile").write_text("\n".join(lines))
-    subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, folder], check=True, timeout=300)
-    return IMAGE
+    for service, name in PROGRAMS.items():
+        folder = tmp_path_factory.mktemp(service)
+        program = shutil.which(name)
+        assert program is not None, "scripts/install-servers installs it"
+        shutil.copy(Path(program).resolve(), folder / service)
+        shutil.copytree(SHARED, folder / "shared")
+        lines = (
+            f"FROM {base}",
+            f"COPY {service} /bin/{service}",
+            f"COPY shared {SHARED}",
+            f"RUN mkdir /{service} && chown nobody /{service}",
+            "USER nobody",
+            f'ENTRYPOINT ["/bin/{service}"]',
+        )
+        (folder / "Dockerfile").write_text("\n".join(lines))
+        subprocess.run(["docker", "build", "--quiet", "--tag", f"imsg-test-{service}", folder], check=True, timeout=300)
+    return {f"{service.upper()}_IMAGE": f"imsg-test-{service}" for service in PROGRAMS}
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Clients of the two that run beside the stack."""
+
+    prometheus: httpx.Client
+    alertmanager: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def monitoring(containers: Containers, images: dict[str, str]) -> Iterator[Monitoring]:
+    """Run Prometheus and Alertmanager beside the stack."""
+    ports = {service: reserve_port() for service in PROGRAMS}
+    binds = {f"{service.upper()}_BIND": f"127.0.0.1:{port}" for service, port in ports.items()}
+    with (
+        containers.beside(images | binds, *PROGRAMS),
+        httpx.Client(base_url=f"http://127.0.0.1:{ports['prometheus']}/api/v1", timeout=30) as prometheus,
+        httpx.Client(base_url=f"http://127.0.0.1:{ports['alertmanager']}/api/v2", timeout=30) as alertmanager,
+    ):
+        yield Monitoring(prometheus, alertmanager)
 
 
 @pytest.fixture
-def prometheus(containers: Containers, image: str) -> Iterator[httpx.Client]:
+def prometheus(monitoring: Monitoring) -> httpx.Client:
     """Yield a client of the Prometheus that runs beside the stack."""
-    port = reserve_port()
-    settings = {"PROMETHEUS_IMAGE": image, "PROMETHEUS_BIND": f"127.0.0.1:{port}"}
-    with (
-        containers.beside(settings, "prometheus"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30) as client,
-    ):
-        yield client
+    return monitoring.prometheus
 
 
 def read(client: httpx.Client, path: str, **params: str) -> Any:  # noqa: ANN401  Prometheus' own shapes

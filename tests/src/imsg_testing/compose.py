@@ -64,15 +64,16 @@ class Containers:
             yield
 
     @contextmanager
-    def beside(self, settings: Mapping[str, str], service: str) -> Iterator[None]:
-        """Run a service of another profile, with a volume of its name."""
+    def beside(self, settings: Mapping[str, str], *services: str) -> Iterator[None]:
+        """Run services of another profile, each with a volume of its name."""
         self._environment |= settings
         try:
-            self.compose("up", "--detach", "--wait", "--no-build", "--no-deps", service)
+            self.compose("up", "--detach", "--wait", "--no-build", "--no-deps", *services)
             yield
         finally:
-            self.compose("rm", "--stop", "--force", service)
-            self.run("docker", "volume", "rm", f"{self._environment['COMPOSE_PROJECT_NAME']}_{service}")
+            self.compose("rm", "--stop", "--force", *services)
+            project = self._environment["COMPOSE_PROJECT_NAME"]
+            self.run("docker", "volume", "rm", *(f"{project}_{service}" for service in services))
             for name in settings:
                 del self._environment[name]
 
