@@ -1,9 +1,11 @@
 """GET and PATCH /api/v2/channels, and what the gateway does when too much waits."""
 
+import time
+
 import pytest
 
 from imsg_channels import METHODS
-from imsg_contract.topology import Lane, channel_key, no_provider_key
+from imsg_contract.topology import Lane, channel_key, next_due_key, no_provider_key
 from imsg_contract.wire import Change
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.servers import Valkey
@@ -16,13 +18,16 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     await gateway.send(token=token, to=["a@example.com", "b@example.com"])
     blocked = ("state", "blocked", "why", "余额不足", "until", "2026-11-25T12:00:00Z")
     await gateway.redis.call("HSET", channel_key("sms"), *blocked)
+    await gateway.redis.call("SET", next_due_key("sms"), int(time.time() - 300) * 1_000)
     answer = await gateway.client.get("/api/v2/channels", params={"token": token})
     channels = {channel["method"]: channel for channel in answer.json()["channels"]}
     assert tuple(channels) == METHODS
     lanes = {"priority": 0, "normal": 1, "bulk": 1, "test": 0}
     smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "lanes": lanes, "consumers": 0}
+    smtp["late_s"] = 0
     assert channels["smtp"] == {**smtp, "senders": [], "reply_to": [], "providers": []}
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
+    assert 300 <= channels["sms"]["late_s"] < 600
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from imsg_broker.port import Broker, Deliveries
 from imsg_channels import METHODS
 from imsg_contract.ids import new_id
-from imsg_contract.topology import ERASED, LEG, PROGRESS, SCHEDULE, WINDOWS, Lane, Topology, user_key
+from imsg_contract.topology import ERASED, LEG, PROGRESS, SCHEDULE, WINDOWS, Lane, Topology, next_due_key, user_key
 from imsg_contract.wire import Category, Job, NextLeg, Outcome, Outcomes, Progress, Status
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
@@ -25,14 +25,14 @@ from imsg_runtime.redis import Redis
 from imsg_scheduler.main import Settings, app
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
-from imsg_scheduler.store import write_row
+from imsg_scheduler.store import to_ms, write_row
 from imsg_scheduler.tables import FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals
 from imsg_testing.callers import id_of
 from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import broker_at
+from imsg_testing.worker_harness import ScriptedProvider, broker_at, worker_at
 
 KEY = SecretStr("a key between services, long enough")
 ERASURE = SecretStr("an erasure key, long enough for all of this")
@@ -110,7 +110,7 @@ def test_the_migrations_make_the_tables_that_the_code_describes(database_url: st
 
 
 async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_begins_then(
-    streams: Broker, database_url: str, redis_url: str
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
 ) -> None:
     late, later = scheduled(-60), scheduled(3_600)
     async with (
@@ -122,6 +122,11 @@ async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_
         released = Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body)
         recorded = [Job.model_validate_json(one.body) for one in await arrivals(history, 3, WITHIN_S)]
         await wait_for_rows(database_url, 1)
+
+        async def is_next_due_known() -> bool:  # so that a scheduler that is away is seen to be late
+            return int(await redis.call("GET", next_due_key("smtp")) or 0) == to_ms(later)
+
+        await eventually(is_next_due_known, WITHIN_S)
     assert released.released_at is not None
     assert released.expires_at - released.released_at == timedelta(hours=1)
     expected = {"released_at": released.released_at, "expires_at": released.expires_at}
@@ -143,6 +148,27 @@ async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
     depths = {lane: await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane}
     # The first batch is the code and all singles but two: a crowd. The second one is not full.
     assert depths == {**dict.fromkeys(Lane, 0), Lane.NORMAL: 3, Lane.BULK: len(jobs) - 3}
+
+
+async def test_a_crash_between_publish_and_removal_repeats_an_id_and_delivers_once(
+    streams: Broker, database_url: str, redis_url: str, provider: ScriptedProvider
+) -> None:
+    one = scheduled(-1)
+    await asyncio.to_thread(migrate, read_url(database_url), MIGRATIONS)
+    for _ in range(2):
+        with open_database(database_url) as engine, engine.begin() as connection:
+            connection.execute(SCHEDULED.insert(), [{**write_row(one), "releasing": 1}])
+        async with run_scheduler(database_url, redis_url):
+            await wait_for_rows(database_url, 0)
+    queue = TOPOLOGY.queue("smtp", Lane.NORMAL)
+    assert await streams.depth(queue) == 2
+
+    async def is_consumed() -> bool:
+        return await streams.depth(queue) == 0
+
+    async with worker_at(streams, redis_url, provider.port):
+        await eventually(is_consumed, WITHIN_S)
+    assert provider.count(one.request) == {0: 1}
 
 
 async def test_two_schedulers_release_every_job_once(postgres_database: str, streams: Broker, redis_url: str) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from imsg_broker.port import Broker
-from imsg_contract.topology import Lane, channel_key
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane, channel_key
 from imsg_contract.wire import Job
 from imsg_delivery.consumer import Worker
 from imsg_runtime.redis import Redis
@@ -367,6 +367,7 @@ async def test_a_service_that_ends_waits_for_its_workers_calls(
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         channel = TrialChannel(provider.port, TERMS)
         async with connect_redis(redis_url) as redis:
+            await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler does
             worker = Worker(channel, broker, redis, metrics=service.metrics, stopping=service.stopping)
             service.watch(worker.run(), "worker")
             yield PlainTextResponse("")

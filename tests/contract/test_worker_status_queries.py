@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_broker.port import Broker
-from imsg_contract.topology import Lane
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane
 from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Terms
 from imsg_delivery.consumer import Worker
@@ -90,6 +90,7 @@ async def working(
     """Run a worker over the provider."""
     stopping = asyncio.Event()
     async with connect_redis(redis_url) as redis:
+        await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler does
         channel = ProviderChannel(provider, terms)
         worker = Worker(
             channel,
@@ -229,6 +230,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
         return provider.sent.total() == 2
 
     async with connect_redis(redis_url) as redis:
+        await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler does
         stopping = asyncio.Event()
         dying = Worker(
             ProviderChannel(provider, TERMS),

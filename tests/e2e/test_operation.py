@@ -75,6 +75,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "waiting": 1,
         "lanes": {"priority": 0, "normal": 1, "bulk": 0, "test": 0},
         "consumers": 0,
+        "late_s": 0,
         "senders": [],
         "reply_to": [],
     }

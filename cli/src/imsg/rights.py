@@ -43,6 +43,7 @@ from imsg_contract.topology import (
     kinds_key,
     left_key,
     names_key,
+    next_due_key,
     no_provider_key,
     pace_key,
     provider_answers_key,
@@ -143,6 +144,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             suppressed_key(ANY),
             providers_key(ANY),
             names_key(ANY),
+            next_due_key(ANY),
         ),
         writes=(
             channel_key(ANY),
@@ -184,7 +186,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
     "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
     "scheduler": RedisRights(
         reads=(user_key(ANY), TOMBSTONES, WINDOWS),
-        writes=(ERASED, CANCELS, "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),
+        writes=(ERASED, CANCELS, next_due_key(ANY), "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),
     ),
     "catalog": RedisRights(
         reads=(TOMBSTONES, template_limits_key(ANY), route_limits_key(ANY)),

@@ -76,6 +76,10 @@ class Channel(AnswerPart):
             description="Senders that consume it now; 0: what waits, waits for one. Null where it could not be asked."
         ),
     ]
+    late_s: Annotated[
+        int | None,
+        Field(description="For how many seconds the first scheduled message has been due; 0: none is."),
+    ]
     senders: Annotated[list[str], Field(description="What one may name as `sender` of a mail.")]
     reply_to: Annotated[list[str], Field(description="What one may name as `reply_to` of a mail.")]
     providers: Annotated[

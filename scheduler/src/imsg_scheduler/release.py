@@ -11,7 +11,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import OUTCOME, RESCHEDULE, Lane, job_key
+from imsg_contract.topology import OUTCOME, RESCHEDULE, Lane, job_key, next_due_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.windows import Calendar, Hold, PublishedWindows
@@ -189,9 +189,11 @@ class Releaser:
     async def _measure(self) -> None:
         now_ms = await self._now_ms()
         async with self._store.reading() as rows:
-            oldest_ms = await rows.find_oldest_ms()
-        late_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
-        self._metrics.overdue.set(late_ms / 1_000)
+            oldest = await rows.find_oldest(self._broker.topology.methods)
+        self._metrics.overdue.set(max([0, *(now_ms - due_ms for due_ms in oldest.values())]) / 1_000)
+        # Kept while scheduler is away, so that gateways see how late it is.
+        for method in self._broker.topology.methods:
+            await self._redis.call("SET", next_due_key(method), oldest.get(method, 0))
 
     async def _now_ms(self) -> int:
         seconds, micros = await self._redis.call("TIME")

@@ -161,14 +161,15 @@ class Rows:
         alike = [columns[name] == value for name, value in group._asdict().items()]
         await self._connection.execute(update(SCHEDULED).where(*alike, ~SCHEDULED.c.at_any_hour).values(due_ms=now_ms))
 
-    async def find_oldest_ms(self) -> int | None:
-        """Return when the first job is due; None without any."""
+    async def find_oldest(self, methods: Sequence[str]) -> Mapping[str, int]:
+        """Return method → when its first job is due, in Unix milliseconds; a method without any is left out."""
         query = select(func.min(SCHEDULED.c.due_ms))
-        firsts = [
-            (await self._connection.execute(query.where(SCHEDULED.c.urgency == urgency))).scalar()
-            for urgency in range(len(_LANES))
-        ]
-        return min((first for first in firsts if first is not None), default=None)
+        found: dict[str, int] = {}
+        for method in methods:
+            first = (await self._connection.execute(query.where(SCHEDULED.c.method == method))).scalar()
+            if first is not None:
+                found[method] = first
+        return found
 
     async def list_after(self, request: str, limit: int) -> list[Job]:
         """Read the jobs after an id, in the order of ids, and lock them."""

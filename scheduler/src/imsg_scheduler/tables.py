@@ -34,6 +34,7 @@ SCHEDULED = Table(
     Column("body", LargeBinary, nullable=False),
     Index("scheduled_due", "urgency", "due_ms"),
     Index("scheduled_by_reference", "user_id", "reference"),
+    Index("scheduled_by_method", "method", "due_ms"),
 )
 """The jobs that wait for their time, or for a window.
 

@@ -18,6 +18,9 @@ PATHS = {
 
 LOGIN_HINT = "Log in as an administrator: `imsg login NAME`; with containers `docker compose run --rm cli doctor` does."
 
+LATE_S = 120
+"""As the alert ImsgScheduleLate has it."""
+
 NO_PROVIDER = "no provider is configured"
 """How the reason of a channel without settings begins (`imsg_delivery.standby`)."""
 
@@ -66,6 +69,8 @@ def judge_channel(channel: Mapping[str, Any]) -> Finding:
         return Finding(title, state, f"{remedy}; `imsg providers list` shows its providers.")
     if channel["consumers"] == 0:
         return Finding(title, f"no sender consumes it, {channel['waiting']} wait", "Start its sender: make ps.")
+    if (late_s := channel.get("late_s") or 0) > LATE_S:
+        return Finding(title, f"what was to be sent later is {late_s} s late", "See whether scheduler runs: make logs.")
     if broken := [provider for provider in channel["providers"] if provider["state"] != "open"]:
         state = "; ".join(f"{provider['name']} is {provider['state']}: {provider['why']}" for provider in broken)
         return Finding(title, state, "`imsg providers list` shows since when, and the share of each.")

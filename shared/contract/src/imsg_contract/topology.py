@@ -204,6 +204,11 @@ def refunded_key(request: str) -> str:
     return f"imsg:refunded:{request}"
 
 
+def next_due_key(method: str) -> str:
+    """Return when the next scheduled job of a channel is due (Unix ms), 0 for none: scheduler writes it."""
+    return f"imsg:next-due:{method}"
+
+
 CANCELS = "imsg:cancels"
 """The hash of what was cancelled: request → `*`, or the numbers of its messages with commas; scheduler writes it."""
 

@@ -21,6 +21,9 @@ LOOKED_AT = 100
 
 SHOWN_CAUSES = 8
 SHOWN_USERS = 4
+LATE_S = 120
+"""How late what was to be sent later may be, in seconds: as the alert ImsgScheduleLate has it."""
+
 MANY_WAITING = 1_000
 """Waiting messages from which on a backlog is shown."""
 
@@ -50,6 +53,11 @@ async def find_stopped_channels(view: View) -> list[Item]:
     for channel in answer["channels"]:
         name, state, waiting = method_name(t, channel["method"]), channel["state"], channel["waiting"] or 0
         why = line(channel["why"]) or t("overview.no_reason")
+        if (late_s := channel.get("late_s") or 0) > LATE_S:
+            late = t("overview.late_what", n=late_s // 60)
+            items.append(
+                Item("bad", "schedule", t("overview.late", channel=name), late, t("overview.late_step"), "/channels")
+            )
         if state == "open" and waiting < MANY_WAITING:
             continue
         text = t("overview.waiting", n=f"{waiting:,}")

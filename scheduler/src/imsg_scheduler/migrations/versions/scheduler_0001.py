@@ -33,6 +33,7 @@ def upgrade() -> None:
         sqlite_where=is_held,
     )
     op.create_index("scheduled_by_reference", "scheduled", ["user_id", "reference"])
+    op.create_index("scheduled_by_method", "scheduled", ["method", "due_ms"])
     op.create_table(
         "cancels",
         sa.Column("request", sa.String(32), nullable=False),
