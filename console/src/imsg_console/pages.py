@@ -6,6 +6,8 @@ from imsg_console.features.callbacks import deliveries_page
 from imsg_console.features.callbacks import page as callbacks
 from imsg_console.features.channels import page as channels
 from imsg_console.features.followers import page as followers
+from imsg_console.features.groups import members_page
+from imsg_console.features.groups import page as groups
 from imsg_console.features.keys import page as keys
 from imsg_console.features.messages import message_page, mine_page
 from imsg_console.features.messages import page as messages
@@ -37,6 +39,8 @@ PAGES: tuple[Page, ...] = (
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,
+    groups.PAGE,
+    members_page.PAGE,
     mine_page.PAGE,
     replies.PAGE,
     usage.PAGE,

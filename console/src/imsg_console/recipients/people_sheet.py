@@ -161,8 +161,8 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
 ) -> None:
     """Add a row to the sheet."""
     addresses = _addresses(cells, methods)
-    known = [method for column, method in addresses if find_address(cells[column], method)]
-    why = next((why for method in known[:1] or METHODS if (why := explain_row(cells, method))), "")
+    meant = [method for column, method in addresses if is_intended(cells[column], method)]
+    why = next((why for method in meant[:1] or METHODS if (why := explain_row(cells, method))), "")
     if why:
         sheet.left_out.append(Problem(line, cells, "", why))
         return

@@ -1,11 +1,14 @@
 """The check before a message goes to many: recipients, their number, the cost, and the message as it arrives."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from imsg_console.features.send.groups import MOST_AT_ONCE
 from imsg_console.features.send.preview import Preview
-from imsg_console.features.send.recipients import Recipient
 from imsg_console.quota import read_quotas
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -22,26 +25,54 @@ SHOWN_DOMAINS = 5
 SHOWN_PROBLEMS = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is checked."""
+
+    method: str
+    listed: Sequence[str]
+    """Recipients, or groups with their sizes."""
+    check: Mapping[str, Any]
+    """The answer of POST /api/v2/messages/check."""
+    ignored: int
+    """Texts that were read, and are no recipients."""
+    block: str
+    """Why the channel sends nothing now; empty where it does."""
+    people: int
+    """The members of the groups, of which `check` may be the first part; 0 without groups."""
+
+
 class Confirmation:
     """Draws the check in place of the form."""
 
-    def __init__(self, view: View, on_send: Callable[[], Awaitable[object]], on_back: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        view: View,
+        on_send: Callable[[], Awaitable[object]],
+        on_back: Callable[[], object],
+        on_leave_out: Callable[[Collection[str]], Awaitable[object]],
+    ) -> None:
+        """`on_leave_out` gets the recipients who cannot be sent to."""
         self._view, self._t = view, view.t
-        self._on_send, self._on_back = on_send, on_back
+        self._on_send, self._on_back, self._on_leave_out = on_send, on_back, on_leave_out
 
     def draw(
         self,
-        method: str,
-        recipients: Sequence[Recipient],
-        check: Mapping[str, Any],
+        checked: Checked,
         preview: Callable[[Preview], object],
     ) -> None:
-        """Draw the answer of POST /api/v2/messages/check; `preview` draws the message."""
-        t, count = self._t, check["count"]
+        """Draw what is checked; `preview` draws the message."""
+        t, check = self._t, checked.check
+        is_part = checked.people > MOST_AT_ONCE
+        count = checked.people if is_part else check["count"]
         with attrs(element("section", "card stack"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
-            draw_facts(self._list_facts(method, check))
-            self._draw_recipients(recipients)
+            if checked.block:
+                notice(checked.block, "warn")
+            if is_part:
+                notice(t("send.confirm_part", n=f"{checked.people:,}"), "info")
+            draw_facts(self._list_facts(checked))
+            self._draw_recipients(checked.listed)
             if check["problems"]:
                 self._draw_problems(check)
         with attrs(element("section", "card stack"), aria_label=t("send.confirm_preview")):
@@ -54,13 +85,23 @@ class Confirmation:
             if check["problems"]:
                 send.disable()
 
-    def _list_facts(self, method: str, check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        t = self._t
-        yield t("send.confirm_method"), method_name(t, method)
+    def _list_facts(self, checked: Checked) -> Iterator[tuple[str, str]]:
+        t, check = self._t, checked.check
+        yield t("send.confirm_method"), method_name(t, checked.method)
         recipients = t("send.confirm_people", n=f"{check['count']:,}")
         if check["duplicates"]:
             recipients += t("send.confirm_duplicates", n=f"{check['duplicates']:,}")
         yield t("send.confirm_count"), recipients
+        for name, n in (
+            ("ignored", checked.ignored),
+            ("without_address", check["without_address"]),
+            ("suppressed", check["suppressed"]),
+        ):
+            if n:
+                yield t(f"send.confirm_{name}"), t("send.confirm_people", n=f"{n:,}")
+        if check.get("held_until"):
+            held = self._view.times.short(check["held_until"], datetime.now(UTC))
+            yield t("send.confirm_held"), t("send.confirm_held_until", at=held)
         if check.get("segments"):
             yield t("send.confirm_segments"), t("send.confirm_sms", n=f"{check['segments']:,}")
         if cost := write_costs(t, check["cost"]):
@@ -69,14 +110,14 @@ class Confirmation:
             numbers = t("send.confirm_of", left=f"{quota.left:,}", limit=f"{quota.limit:,}")
             yield quota.name(t), numbers
 
-    def _draw_recipients(self, recipients: Sequence[Recipient]) -> None:
+    def _draw_recipients(self, recipients: Sequence[str]) -> None:
         t = self._t
         with element("ul"):
             for one in recipients[:SHOWN]:
-                element("li", "wrap-anywhere", line(one.text, 80))
+                element("li", "wrap-anywhere", line(one, 80))
             if len(recipients) > SHOWN:
                 element("li", "muted", t("send.confirm_more", n=f"{len(recipients) - SHOWN:,}"))
-        domains = Counter(one.text.rpartition("@")[2].lower() for one in recipients if "@" in one.text)
+        domains = Counter(one.rpartition("@")[2].lower() for one in recipients if "@" in one)
         if domains:
             named = t("send.draft_listing").join(
                 f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS)
@@ -90,3 +131,5 @@ class Confirmation:
                 with element("li"):
                     element("strong", "wrap-anywhere", line(one["to"], 80))
                     element("span", "", f" {line(one['detail'], 200)}")
+        wrong = {one["to"] for one in check["problems"]}
+        button(self._t("send.confirm_leave_out", n=f"{check['count']:,}"), partial(self._on_leave_out, wrong))

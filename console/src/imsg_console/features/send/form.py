@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,17 +13,19 @@ from nicegui import ui
 from imsg_channels import BY_NAME
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, make_url
 from imsg_console.features.send.attachments import Attachments
-from imsg_console.features.send.confirm import Confirmation
+from imsg_console.features.send.confirm import Checked, Confirmation
 from imsg_console.features.send.content_form import MailForm, Problem, TextForm
 from imsg_console.features.send.draft import Draft, KeptDraft
+from imsg_console.features.send.groups import MOST_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
 from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.features.send.steps import Steps
 from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
+from imsg_console.message.blocks import explain_block
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.view import View
@@ -31,6 +33,7 @@ from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text
 from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import error_notice, notice
+from imsg_console.widgets.work import Work, draw_work, start
 
 MANY = 100
 UNDO = timedelta(seconds=30)
@@ -47,9 +50,11 @@ _NAMED = re.compile(r"“([^“”]{1,64})”\s*[（(]([^（）()]*)[）)]")
 class SendForm:
     """The form of the page."""
 
-    def __init__(self, view: View, me: Mapping[str, Any], published: Mapping[str, Any]) -> None:
-        """`me` is GET /api/v2/me, `published` GET /api/v2/templates."""
-        self._view, self._t, self._me, self._published = view, view.t, me, published
+    def __init__(
+        self, view: View, me: Mapping[str, Any], published: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """`me` is GET /api/v2/me, `published` GET /api/v2/templates, `groups` all of GET /api/v2/groups."""
+        self._view, self._t, self._me, self._published, self._known = view, view.t, me, published, groups
         method = view.query.get("method", "")
         self._method = method if method in METHODS else SMTP.name
         self._recipients = Recipients(self._method)
@@ -77,6 +82,8 @@ class SendForm:
             with element("div", "send-form stack"):
                 self._draw_methods()
                 with element("section", "card stack"):
+                    heading(2, t("send.step_who"))
+                    self._groups = GroupChoice(self._view, self._known, self._update)
                     self._field = RecipientField(self._view, self._recipients, self._update)
                 with element("section", "card stack"):
                     heading(2, t("send.step_what"))
@@ -123,6 +130,7 @@ class SendForm:
             "method": self._method,
             "category": self._category.value,
             "to": [[one.text, one.label] for one in reading.found],
+            "groups": self._groups.names,
             "ignored": [[one.text, one.why] for one in reading.ignored],
             "mail": self._mail.content,
             "words": {method: text.content for method, text in self._texts.items()},
@@ -145,7 +153,13 @@ class SendForm:
             self._texts[self._method].fill(typed["words"])
         ignored = (IgnoredText(*pair) for pair in _read_pairs(draft.get("ignored")) if self._t.get(pair[1], ""))
         found = (FoundRecipient(*pair) for pair in _read_pairs(draft.get("to")))
+        groups = draft.get("groups")
+        self._groups.choose([name for name in groups if isinstance(name, str)] if isinstance(groups, list) else [])
         await self._field.add(Reading(tuple(found), tuple(ignored)))
+
+    def choose_group(self, name: str) -> None:
+        """Choose a group."""
+        self._groups.choose([name])
 
     def fill(self, method: str, content: object) -> None:
         """Fill in the content of a message."""
@@ -215,8 +229,10 @@ class SendForm:
         self._problems = ()
         self._steps.show(self._find_step())
         self._draw_preview(self._preview)
-        fine = self._recipients.fine
-        self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
+        self._field.place.set_visibility(not self._groups.names)
+        fine = [] if self._groups.names else self._recipients.fine
+        count = len(fine) or self._groups.total
+        self._send.text = self._t("send.submit", n=count) if count else self._t("send.submit_none")
         if self._channel.segments is not None:
             numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
             segments = self._texts[self._method].count_segments(numbers) * len(fine)
@@ -230,11 +246,15 @@ class SendForm:
         self._send.props("loading")
         try:
             body = await self._make_body()
-            if len(self._recipients) >= MANY and self._confirmed != self._make_key(body):
+            is_many = self._groups.names or len(self._recipients) >= MANY
+            if is_many and self._confirmed != self._make_key(body):
                 await self._ask_confirmation(body)
                 return
+            if self._groups.total > MOST_AT_ONCE:
+                self._send_in_parts(body)
+                return
             key = self._make_key(body)
-            if len(self._recipients) > MANY:
+            if max(len(self._recipients), self._groups.total) > MANY:
                 body["send_at"] = self._find_undo_end(key)
             answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=key)
         except ApiError as error:
@@ -249,7 +269,10 @@ class SendForm:
 
     async def _ask_confirmation(self, body: Mapping[str, Any]) -> None:
         """Show the check of a message to many. Raises ApiError."""
-        plain = {name: body[name] for name in ("to", "method", "content", "category") if name in body}
+        plain = {name: body[name] for name in ("to", "groups", "method", "content", "category") if name in body}
+        if self._groups.total > MOST_AT_ONCE:  # the first of the requests that it becomes
+            del plain["groups"]
+            plain["to"] = [one.text for one in await anext(self._groups.read_batches(self._method))]
         if "attachment" in body and not str(body["content"].get("text") or body["content"].get("html") or ""):
             plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
         check = await self._view.api.post("/api/v2/messages/check", plain)
@@ -263,9 +286,48 @@ class SendForm:
         self._confirming.clear()
         self._confirming.set_visibility(True)
         with self._confirming:
-            confirmation = Confirmation(self._view, send, self._leave_confirmation)
-            confirmation.draw(self._method, self._recipients.fine, check, self._draw_preview)
+            confirmation = Confirmation(self._view, send, self._leave_confirmation, self._leave_out)
+            listed = self._groups.texts or [one.text for one in self._recipients.fine]
+            ignored = 0 if self._groups.names else self._recipients.counts.ignored
+            block = await explain_block(self._view, self._method)
+            confirmation.draw(
+                Checked(self._method, listed, check, ignored, block, self._groups.total), self._draw_preview
+            )
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
+
+    async def _leave_out(self, texts: Collection[str]) -> None:
+        """Leave recipients out, and check the others again; of groups the other members become recipients."""
+        if self._groups.names:
+            batches = [batch async for batch in self._groups.read_batches(self._method)]
+            self._groups.choose([])
+            self._recipients.clear()
+            await self._field.add(Reading(tuple(one for batch in batches for one in batch)))
+        for one in [one for one in self._recipients if one.text in texts]:
+            self._recipients.remove(one.key)
+        self._field.show()
+        self._leave_confirmation()
+        await self._submit()
+
+    def _send_in_parts(self, body: Mapping[str, Any]) -> None:
+        """Send to groups of more people than a request takes, as work: several requests of one reference."""
+        t, key, groups = self._t, self._make_key(body), self._groups
+        rest = {name: value for name, value in body.items() if name != "groups"} | {"reference": f"groups-{key}"}
+
+        async def send(work: Work) -> None:
+            async for batch in groups.read_batches(str(body["method"])):
+                send_at = (datetime.now(UTC) + UNDO).isoformat(timespec="milliseconds")
+                part = {**rest, "to": [one.text for one in batch], "send_at": send_at}
+                await self._view.api.post("/api/v2/messages", part, idempotency_key=f"{key}-{work.done}")
+                work.done += len(batch)
+            work.link, work.link_text = make_url("/mine", reference=rest["reference"]), t("sent.listing")
+
+        work = start(self._view, t("send.work", names=", ".join(groups.names)), send, groups.total)
+        self.forget()
+        self._confirming.clear()
+        self._steps.show("progress")
+        with self._confirming, element("section", "card stack"):
+            draw_work(self._view, work)
+            element("p", "muted", t("layout.work_leave"))
 
     def _leave_confirmation(self) -> None:
         self._steps.show(self._find_step())
@@ -275,7 +337,7 @@ class SendForm:
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
         if self._method == SMTP.name:
-            to = [one.text for one in self._recipients.fine]
+            to = self._groups.texts or [one.text for one in self._recipients.fine]
             preview.show_mail(self._mail.content, to, self._attachments.files)
             return
         text = self._texts[self._method]
@@ -283,7 +345,8 @@ class SendForm:
 
     async def _make_body(self) -> dict[str, Any]:
         content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
-        body: dict[str, Any] = {"to": self._recipients.texts, "method": self._method, "content": content}
+        whom = {"groups": self._groups.names} if self._groups.names else {"to": self._recipients.texts}
+        body: dict[str, Any] = {**whom, "method": self._method, "content": content}
         if self._category.value != "notice":
             body["category"] = self._category.value
         if self._channel.has_attachments and self._attachments.files:
@@ -304,6 +367,8 @@ class SendForm:
 
     def _find_step(self) -> str:
         """Return the current step: a short list is checked beside the form, where all of it is in view."""
+        if self._groups.names:
+            return "what"
         if not self._recipients.fine:
             return "who"
         is_written = not self._recipients.wrong and not self._find_problems()
@@ -317,10 +382,13 @@ class SendForm:
 
     def _is_valid(self) -> bool:
         """Check the form; show what is wrong beside each field, and put the cursor into the first."""
-        t, wrong = self._t, self._recipients.wrong
+        t, groups = self._t, self._groups
+        wrong = [] if groups.names else self._recipients.wrong
         self._error.clear()
         problem_text = ""
-        if wrong:
+        if groups.names:
+            problem_text = "" if groups.total else t("send.groups_empty")
+        elif wrong:
             problem_text = t("send.wrong_first", n=len(wrong))
         elif not self._recipients.texts:
             problem_text = t("send.to_missing")

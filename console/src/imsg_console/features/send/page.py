@@ -24,18 +24,21 @@ async def show(view: View) -> None:
     me = await view.api.get("/api/v2/me")
     published = await view.api.get("/api/v2/templates")
     place = element("div", "draft-place")
-    form = SendForm(view, me, published)
+    groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
+    form = SendForm(view, me, published, groups)
     form.draw()
     form.keep(partial(_take_draft, view, form, place))
     if like := view.query.get("like", ""):
         await _fill(view, form, like)
     if to := view.query.get("to", ""):
         await form.add_recipients([to])
+    if group := view.query.get("group", ""):
+        form.choose_group(group)
 
 
 async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
     """Restore a draft; where the page was opened for something else, offer it."""
-    is_offered = bool(view.query.get("like") or view.query.get("to"))
+    is_offered = any(view.query.get(name) for name in ("like", "to", "group"))
     if not is_offered:
         await form.restore(kept)
     _draw_draft(view, form, place, kept, is_offered=is_offered)

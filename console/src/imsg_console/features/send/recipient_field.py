@@ -89,7 +89,7 @@ class RecipientField:
         self._looked_up: dict[tuple[str, str], str] = {}
         """(method, username) → the key of what is wrong with it; empty where nothing is."""
         t = view.t
-        with element("div", "stack tight"):
+        with element("div", "stack tight") as self.place:
             with element("div", "spread"):
                 label = element("label", "field-label", t("send.to"))
                 RecipientFile(view, lambda: self._recipients.method, self.add)

@@ -1,0 +1,1 @@
+"""Groups of people: their list, their members, and files of people."""

@@ -1,0 +1,139 @@
+"""People from a file: what was read is shown before anybody is added, and the rows that are left out are kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console import spreadsheets
+from imsg_console.recipients.people_sheet import TO, PeopleSheet, Person, Problem, read_best
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets import exports
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.elements import element
+from imsg_console.widgets.import_dialog import ImportDialog
+from imsg_console.widgets.notices import notice
+from imsg_console.widgets.work import Work
+from imsg_console.workbooks import Sheet
+
+AT_ONCE = 2_000
+"""People of one call: the progress is seen to move."""
+
+SHOWN = 3
+"""People who are shown as they were read."""
+
+
+class PeopleImport:
+    """The steps of the dialog."""
+
+    def __init__(self, view: View, path: str, refresh: Callable[[], Awaitable[object]]) -> None:
+        """`path` is that of the group's members."""
+        self._view, self._t, self._path, self._refresh = view, view.t, path, refresh
+        self._refused: list[tuple[Person, str]] = []
+
+    async def ask(self) -> None:
+        """Show the dialog until it is left."""
+        dialog = ImportDialog(self._view, spreadsheets.read_columns, self._draw_choice, self._read)
+        await dialog.ask(self._t("groups.import"))
+
+    def _draw_choice(self, dialog: ImportDialog) -> None:
+        t = self._t
+        element("p", "", t("groups.import_text"))
+        dialog.draw_drop_zone(t("groups.import_file"))
+        pasted = ui.textarea(t("groups.import_paste")).props("outlined autogrow input-style=max-height:10rem")
+        pasted.classes("field mono")
+
+        async def read_pasted() -> None:
+            await dialog.read("", str(pasted.value or "").encode("utf-8", "replace"))
+
+        dialog.draw_foot(t("layout.next_step"), read_pasted)
+
+    async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
+        place, people = await asyncio.to_thread(read_best, [sheet.rows for sheet in sheets])
+        name = sheets[place].name if len(sheets) > 1 else ""
+        dialog.show(lambda dialog: self._draw_read(dialog, people, name))
+
+    def _draw_read(self, dialog: ImportDialog, sheet: PeopleSheet, name: str) -> None:
+        """Show what was read: which sheet, some people as they are, and the rows that hold nobody."""
+        t, count = self._t, len(sheet.people)
+        if name:
+            notice(t("groups.import_sheet", name=line(name, 60)), "info")
+        notice(t("groups.import_ready", n=count), "good" if count else "bad")
+        with element("ul"):
+            for person in sheet.people[:SHOWN]:
+                element("li", "wrap-anywhere", self._describe(person))
+        if sheet.left_out:
+            lines = t("groups.listing").join(str(one.line) for one in sheet.left_out[:20])
+            notice(t("groups.import_left_out", n=len(sheet.left_out), lines=lines), "info")
+        if sheet.problems:
+            notice(t("groups.import_wrong", n=len(sheet.problems)), "warn")
+            rows = [(one.line, self._name(one.cells), self._explain(one)) for one in sheet.problems]
+            dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
+            exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
+        source = ui.input(t("groups.import_consent")).props("outlined maxlength=200").classes("field")
+        source.props["hint"] = t("groups.import_consent_hint")
+
+        def begin() -> None:
+            consent = str(source.value or "").strip()
+            add = partial(self._add, sheet, consent)
+            dialog.run(t("groups.work_import", n=count), count, add, lambda _: self._draw_end(dialog, sheet))
+
+        dialog.draw_foot(t("groups.import_start", n=count), begin if count else None, back=True)
+
+    async def _add(self, sheet: PeopleSheet, consent: str, work: Work) -> None:
+        agreed = {"consent": {"at": datetime.now(UTC).isoformat(), "source": consent}} if consent else {}
+        self._refused.clear()
+        for first in range(0, len(sheet.people), AT_ONCE):
+            some = sheet.people[first : first + AT_ONCE]
+            members = [{**write_person(person), **agreed} for person in some]
+            answer = await self._view.api.post(self._path, {"members": members})
+            self._refused += [(some[problem["row"]], problem["detail"]) for problem in answer["problems"]]
+            work.failed += len(answer["problems"])
+            work.done += len(some)
+        await self._refresh()
+
+    def _draw_end(self, dialog: ImportDialog, sheet: PeopleSheet) -> None:
+        """Show whom the API refused."""
+        t = self._t
+        if self._refused:
+            notice(t("groups.import_wrong", n=len(self._refused)), "warn")
+            rows = [(person.line, self._name(person.cells), detail) for person, detail in self._refused]
+            dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
+        if self._refused or sheet.problems:
+            exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
+
+    def _keep(self, sheet: PeopleSheet, kind: str) -> None:
+        """Download the rows that were left out, each with what is wrong, to be corrected and imported again."""
+        t = self._t
+        rows = [(one.line, one.cells, self._explain(one)) for one in sheet.problems]
+        rows += [(person.line, person.cells, detail) for person, detail in self._refused]
+        width = len(sheet.heading)
+        filled = [[*cells[:width], *[""] * (width - len(cells)), why] for _, cells, why in sorted(rows)]
+        heading = [*sheet.heading, t("files.problem")]
+        content = partial(exports.write, kind, heading, exports.yield_rows(filled), range(len(heading)))
+        ui.navigate.to(exports.offer(self._view, f"{t('groups.import_kept')}.{kind}", content))
+
+    def _describe(self, person: Person) -> str:
+        t = self._t
+        contacts = [
+            line(text, 60) if method == TO else f"{method_name(t, method)} {line(text, 60)}"
+            for method, text in person.contacts.items()
+        ]
+        params = [f"{line(name, 40)}{t('groups.colon')}{line(value, 60)}" for name, value in person.params.items()]
+        return t("groups.listing").join([*contacts, *params])
+
+    def _name(self, cells: Sequence[str]) -> str:
+        return " ".join(cell for cell in cells if cell)[:80]
+
+    def _explain(self, problem: Problem) -> str:
+        return self._t(problem.why, text=line(problem.text, 60))
+
+
+def write_person(person: Person) -> dict[str, Any]:
+    """Write a person as the API takes a member."""
+    name = person.contacts.get(TO)
+    return {**({"contacts": person.contacts} if name is None else {"to": name}), "params": person.params}

@@ -1,0 +1,124 @@
+"""The list of groups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.client import make_url, path
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
+from imsg_contract.roles import SENDERS
+
+PATH = "/api/v2/groups"
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    await Groups(view).show()
+
+
+class Groups:
+    """The list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        self._may_change = view.session.role in SENDERS
+
+    async def show(self) -> None:
+        """Draw it. Raises ApiError, SessionOver."""
+        t = self._t
+        with page_head(t("layout.groups"), t("groups.lead")):
+            if self._may_change:
+                button(t("groups.add"), self._add, kind="main", symbol="group_add")
+        self._table = PagedTable(
+            self._view,
+            t("layout.groups"),
+            [
+                Column("name", t("groups.name"), self._name, lambda row: row["name"], is_main=True),
+                Column("members", t("groups.members"), lambda row: f"{row['members']:,}", lambda row: row["members"]),
+                Column("owner", t("groups.owner"), self._owner),
+                Column("actions", t("groups.actions"), self._actions),
+            ],
+            self._load,
+            key="name",
+            when_empty=lambda: empty(t("groups.empty_title"), t("groups.empty_text"), "groups"),
+            actions={"send": self._send, "change": self._change, "delete": self._delete},
+        )
+        await self._table.load()
+
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        answer = await self._view.api.get(PATH, limit=limit, cursor=cursor)
+        return answer["groups"], answer["next"]
+
+    def _name(self, row: Row) -> Cell:
+        pieces = [cells.link(line(row["name"], 64), path("/groups", row["name"]))]
+        return [*pieces, cells.muted(line(row["note"], 120))] if row["note"] else pieces
+
+    def _owner(self, row: Row) -> Cell:
+        name = cells.text(line(row["owner"], 40))
+        return [name, cells.muted(self._t("groups.is_shared"))] if row["shared"] else name
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, line(row["name"], 64)
+        if not self._may_change:
+            return ""
+        send = cells.button("send", t("groups.send"), t("groups.send_to", name=name), icon="send", kind="quiet")
+        if not (self._view.session.is_admin or row["owner"] == self._view.session.username):
+            return send
+        more = cells.menu(
+            t("groups.more", name=name),
+            cells.button("change", t("groups.change"), icon="edit"),
+            cells.button("delete", t("groups.delete"), icon="delete"),
+        )
+        return [[send, more]]
+
+    def _send(self, row: Row) -> None:
+        ui.navigate.to(make_url("/send", group=row["name"]))
+
+    async def _add(self) -> None:
+        answer = await ask_group(self._view, None)
+        if answer is not None:
+            ui.navigate.to(path("/groups", answer["name"]))
+
+    async def _change(self, row: Row) -> None:
+        if await ask_group(self._view, row) is not None:
+            await self._table.reload()
+
+    async def _delete(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], 64)
+        if await confirm(
+            self._view, t("groups.delete_title", name=name), t("groups.delete_text"), t("groups.delete_action")
+        ):
+            await self._view.api.delete(path(PATH, row["name"]))
+            toast(t("groups.deleted", name=name))
+            await self._table.reload()
+
+
+async def ask_group(view: View, group: Row | None) -> Any:  # noqa: ANN401  any JSON
+    """Ask for a new group, or for the changes of one; return the API's answer, None where it was left."""
+    t, known = view.t, group or {"name": "", "note": "", "shared": False}
+
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        body = form.read()
+        return await (view.api.post(PATH, body) if group is None else view.api.patch(path(PATH, group["name"]), body))
+
+    fields = [
+        Field("name", t("groups.name"), known["name"], hint=t("groups.name_hint"), most=64),
+        Field("note", t("groups.note"), known["note"], most=500),
+        Field("shared", t("groups.shared"), known["shared"], "switch", hint=t("groups.shared_hint")),
+    ]
+    title = t("groups.add") if group is None else t("groups.change")
+    return await ask_form(view, title, fields, t("groups.save"), save)
+
+
+PAGE = Page("/groups", "groups", Group.USER, show, icon="groups")

@@ -1,0 +1,75 @@
+"""The groups that a message goes to, in place of single recipients."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.client import path
+from imsg_console.recipients.recipient_reader import FoundRecipient
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, element, live_text
+
+PATH = "/api/v2/groups"
+
+MOST_AT_ONCE = 10_000
+"""The people whom one request takes."""
+
+
+class GroupChoice:
+    """The field; it is not there where the user has no groups."""
+
+    def __init__(self, view: View, groups: Sequence[Mapping[str, Any]], on_change: Callable[[], object]) -> None:
+        self._view, self._on_change = view, on_change
+        self._sizes = {str(group["name"]): int(group["members"]) for group in groups}
+        t = view.t
+        options = {name: t("send.group", name=line(name, 64), n=f"{size:,}") for name, size in self._sizes.items()}
+        with element("div", "stack tight") as self.place:
+            self._field = ui.select(options, label=t("send.groups"), multiple=True, value=[], on_change=self._change)
+            self._field.props("outlined dense options-dense use-chips clearable hide-bottom-space").classes("field")
+            self._hint = attrs(live_text("field-hint"), role="status")
+        self.place.set_visibility(bool(groups))
+        self._change()
+
+    @property
+    def names(self) -> list[str]:
+        """The chosen groups."""
+        return [str(name) for name in self._field.value or ()]
+
+    @property
+    def total(self) -> int:
+        """The members of the chosen groups."""
+        return sum(self._sizes[name] for name in self.names)
+
+    @property
+    def texts(self) -> list[str]:
+        """The chosen groups with their sizes, as they are shown."""
+        return [self._view.t("send.group", name=line(name, 64), n=f"{self._sizes[name]:,}") for name in self.names]
+
+    def choose(self, names: Sequence[str]) -> None:
+        """Choose groups; names of others are left out."""
+        self._field.set_value([name for name in names if name in self._sizes])
+
+    async def read_batches(self, method: str) -> AsyncIterator[list[FoundRecipient]]:
+        """Yield the recipients of the chosen groups, each once, in the sizes that a request takes."""
+        seen: set[str] = set()
+        batch: list[FoundRecipient] = []
+        for name in self.names:
+            async for members in self._view.api.pages(path(PATH, name, "members"), "members"):
+                for member in members:
+                    to = member["contacts"].get(method) or member["to"]
+                    if to and to not in seen:
+                        seen.add(to)
+                        batch.append(FoundRecipient(to, next(iter(member["params"].values()), "")))
+                while len(batch) >= MOST_AT_ONCE:
+                    yield batch[:MOST_AT_ONCE]
+                    batch = batch[MOST_AT_ONCE:]
+        if batch:
+            yield batch
+
+    def _change(self) -> None:
+        t, n = self._view.t, self.total
+        parts = -(-n // MOST_AT_ONCE)
+        self._hint.text = t("send.groups_parts", n=f"{n:,}", parts=parts) if parts > 1 else t("send.groups_hint")
+        self._on_change()
