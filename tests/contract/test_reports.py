@@ -235,17 +235,18 @@ def test_what_a_report_can_not_be_of_is_refused_by_its_field(given: dict[str, An
 
 
 async def test_a_year_of_usage_is_summed_up_within_a_second(database: Database, desk: Desk) -> None:
-    """Fifty users who each sent by two providers every day: the facts of some millions of messages."""
+    """Twenty users with twelve facts a day, by channel, provider, template and more: a million messages."""
     blank = dict.fromkeys((column.name for column in day_facts.columns), "")
     zeros = {column.name: 0 for column in day_facts.columns if column.name not in blank or not column.primary_key}
     rows = [
         {**blank, **zeros, "day": str((NOW - timedelta(days=day)).date()), "username": f"user{n}", "user_id": f"{n}",
-         "method": "sms", "provider": provider, "messages": 100}
-        for day in range(365) for n in range(50) for provider in ("aliyun", "tencent")
+         "method": ("sms", "smtp", "wechat")[fact % 3], "provider": f"p{fact % 6}", "template": f"t{fact}",
+         "messages": 12, "charged": 12}
+        for day in range(365) for n in range(20) for fact in range(12)
     ]  # fmt: skip
     await database.write(lambda connection: connection.execute(day_facts.insert(), rows))
     began = datetime.now(ZONE)
     year: dict[str, Any] = {"since": "2025-11-26T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
     found = await desk.read_rows(kind="usage", by=["user", "month"], **year)
     assert datetime.now(ZONE) - began < timedelta(seconds=1)
-    assert sum(row["messages"] for row in found) == 365 * 50 * 2 * 100
+    assert sum(row["messages"] for row in found) == 365 * 20 * 12 * 12

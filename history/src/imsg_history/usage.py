@@ -1,12 +1,13 @@
 """Usage: what the day facts of a span sum up to, by any of their dimensions, and what it cost."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, Row, case, cast, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Row, case, cast, func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.prices import Cost, PriceList, sum_costs
 from imsg_history.database import Database
@@ -41,28 +42,32 @@ async def read_usage(
     where += [COLUMNS[name] == value for name, value in report.chosen_filters().items()]
     if not caller.sees_all:
         where.append(day_facts.c.user_id == caller.user_id)
+    by = [COLUMNS[name].label(f"by_{name}") for name in report.by]
+    counted = select(*by, *_sum_up(MEASURES)).where(*where).group_by(*(column.name for column in by))
     starts = [day for day in prices.starts if first < day <= last]
-    groups = [*(COLUMNS[name].label(f"by_{name}") for name in report.by), *(day_facts.c[name] for name in PRICED_BY)]
-    groups.append(_find_start(first, starts).label("start"))
-    sums = [
-        cast(func.coalesce(func.sum(day_facts.c[name]), 0), BigInteger).label(name) for name in MEASURES + COST_MEASURES
-    ]
-    statement = select(*groups, *sums).where(*where).group_by(*(column.name for column in groups))
-    rows = (await database.read(lambda connection: connection.execute(statement))).all()
-    by_key: defaultdict[tuple[str, ...], list[Row[Any]]] = defaultdict(list)
-    if not report.by:
-        by_key[()] = []
-    for row in rows:
-        by_key[tuple(row[: len(report.by)])].append(row)
-    found = [
-        {
-            **dict(zip(report.by, key, strict=True)),
-            **{name: sum(getattr(row, name) for row in of_key) for name in MEASURES},
-            "cost": sum_costs(cost for row in of_key for cost in _find_costs(row, prices)),
-        }
-        for key, of_key in sorted(by_key.items())
-    ]
-    return [row for row in found if row["messages"] or not report.by]
+    priced_by = [*by, *(day_facts.c[name] for name in PRICED_BY), _find_start(first, starts).label("start")]
+    # Most facts of a free channel, such as mail, have no cost: they are left out before they are fetched.
+    may_cost = or_(day_facts.c.currency != "", day_facts.c.method.in_(sorted(prices.methods)))
+    charged = select(*priced_by, *_sum_up(COST_MEASURES)).where(*where, may_cost)
+    charged = charged.group_by(*(column.name for column in priced_by))
+
+    async def read(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any]]:
+        return (await connection.execute(counted)).all(), (await connection.execute(charged)).all()
+
+    rows, of_costs = await database.read(read)
+    costs: defaultdict[tuple[str, ...], list[Cost]] = defaultdict(list)
+    for row in of_costs:
+        costs[tuple(row[: len(by)])] += _find_costs(row, prices)
+    found = []
+    for row in sorted(rows, key=lambda row: tuple(row[: len(by)])):
+        key = tuple(row[: len(by)])
+        measures = dict(zip(MEASURES, row[len(by) :], strict=True))
+        found.append({**dict(zip(report.by, key, strict=True)), **measures, "cost": sum_costs(costs[key])})
+    return [row for row in found if row["messages"] or not by]
+
+
+def _sum_up(names: Sequence[str]) -> list[ColumnElement[int]]:
+    return [cast(func.coalesce(func.sum(day_facts.c[name]), 0), BigInteger).label(name) for name in names]
 
 
 def _find_start(first: str, starts: list[str]) -> ColumnElement[str]:
