@@ -138,3 +138,21 @@ def test_what_a_sender_does_is_seen(containers: Containers, prometheus: httpx.Cl
         return bool(found) and float(found[0]["value"][1]) >= 1
 
     containers.wait(is_counted, within_s=120)
+
+
+@pytest.mark.slow
+def test_an_alert_reaches_alertmanager_with_its_runbook(containers: Containers, monitoring: Monitoring) -> None:
+    def firing() -> dict[str, str]:
+        try:
+            alerts = monitoring.alertmanager.get("/alerts").raise_for_status().json()
+        except httpx.HTTPError:
+            return {}
+        return {alert["labels"]["alertname"]: alert["annotations"].get("runbook", "") for alert in alerts}
+
+    containers.compose("stop", "callbacks")
+    try:
+        containers.wait(lambda: "ImsgServiceGone" in firing(), within_s=400)
+    finally:
+        containers.compose("start", "callbacks")
+
+    assert firing()["ImsgServiceGone"] == "docs/runbooks/ImsgServiceGone.md"
