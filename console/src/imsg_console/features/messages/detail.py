@@ -1,12 +1,13 @@
 """One message in full: what became of it and why, what to do next, what was sent, and every attempt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
 
 from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain, is_hopeless
+from imsg_console.features.messages.legs import Leg, draw_legs, load_legs
 from imsg_console.features.messages.timeline import draw_timeline, name_provider
 from imsg_console.message.blocks import explain_block
 from imsg_console.message.cancelling import ask_and_cancel
@@ -46,6 +47,7 @@ class MessageDetail:
         self._identity = identity
         self._pace = Pace()
         self._message: Message | None = None
+        self._legs: Sequence[Leg] = ()
         self._block = ""
         """Why its channel sends nothing now; empty where it sends."""
 
@@ -78,6 +80,10 @@ class MessageDetail:
                 with attrs(element("section", "card"), aria_label=t("messages.timeline")):
                     heading(2, t("messages.timeline"))
                     self._timeline = attrs(element("div"), aria_live="polite")
+                if self._legs:
+                    with attrs(element("section", "card"), aria_label=t("messages.legs")):
+                        heading(2, t("messages.legs"))
+                        self._story = attrs(element("div"), aria_live="polite")
                 self._facts = attrs(element("section", "card"), aria_label=t("messages.facts"))
         self._draw(self._message)
         if self._message["status"] not in ("failed", "expired", "delivered"):
@@ -89,7 +95,9 @@ class MessageDetail:
         answer = await self._view.api.get("/api/v2/messages", id=self._identity)
         if any(one["status"] in UNSETTLED for one in answer["messages"]):
             self._block = await explain_block(self._view, answer["messages"][0]["method"])
-        return next((one for one in answer["messages"] if one["id"] == self._identity), None)
+        found = next((one for one in answer["messages"] if one["id"] == self._identity), None)
+        self._legs = () if found is None else await load_legs(self._view, found)
+        return found
 
     async def _refresh(self) -> None:
         try:
@@ -112,6 +120,10 @@ class MessageDetail:
         self._timeline.clear()
         with self._timeline:
             draw_timeline(self._view, message)
+        if self._legs:
+            self._story.clear()
+            with self._story:
+                draw_legs(self._view, self._legs, str(message["id"]))
         self._facts.clear()
         with self._facts:
             self._draw_facts(message)
