@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
@@ -68,3 +69,31 @@ def test_what_waits_in_a_paused_channel_is_cancelled_whole_and_one_message_alone
         wait(lambda: read_counts(deployment, request) == {"cancelled": 3}, 60)
     finally:
         deployment.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=deployment.token())
+
+
+def test_what_is_scheduled_is_moved_and_sent_now(deployment: Deployment, visit: Visits) -> None:
+    due = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    body = {"to": "later@example.com", "method": "smtp", "content": {"subject": "later", "text": "您好"}}
+    answer = deployment.call("POST", "/api/v2/messages", {**body, "send_at": due, "token": deployment.token()})
+    request = answer["id"]
+    wait(lambda: read_counts(deployment, request) == {"scheduled": 1}, 60)
+    seen = visit()
+    log_in(seen)
+    page = seen.page
+    page.goto(f"/sent/{request}")
+    page.locator(".move-button").click()
+    dialog = page.locator(".q-dialog")
+    dialog.locator("input").fill("2026 年底")
+    dialog.get_by_role("button", name="改时间").click()
+    expect(dialog).to_contain_text("请写成 2026-12-01 09:00 这样的时间。")
+    day = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
+    dialog.locator("input").fill(f"{day} 09:00")
+    dialog.get_by_role("button", name="改时间").click()
+
+    def is_moved() -> bool:
+        shown = deployment.call("GET", f"/api/v2/requests/{request}", token=deployment.token())
+        return bool(shown["due_at"] == f"{day}T01:00:00.000Z")
+
+    wait(is_moved, 60)
+    page.locator(".release-button").click()
+    wait(lambda: read_counts(deployment, request) == {"sent": 1}, 60)

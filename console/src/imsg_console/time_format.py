@@ -35,5 +35,10 @@ class TimeFormat:
         """Write the day alone."""
         return f"{self._read(text):%Y-%m-%d}"
 
+    def read(self, text: str) -> datetime:
+        """Read a time as people write it, such as `2026-11-25 11:32`. Raises ValueError."""
+        at = datetime.fromisoformat(text.strip())
+        return at if at.tzinfo else at.replace(tzinfo=self.zone)
+
     def _read(self, text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(self.zone)

@@ -22,6 +22,7 @@ from imsg_console.widgets import chips
 from imsg_console.widgets.bars import bar
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
 from imsg_console.widgets.facts import draw_facts
+from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, notice
 
 SEARCH_S = 0.7
@@ -154,7 +155,8 @@ class Sent:
         self._hold.text = self._block
         self._hold.set_visibility(bool(self._block))
         self._leave.set_visibility(not is_settled and total > 1)
-        is_changed, self._shown = self._shown != counts, counts
+        shown = (counts, request["due_at"])
+        is_changed, self._shown = self._shown != shown, shown
         self._timer.interval = self._pace.after(changed=is_changed, waiting=not is_settled)
         if not is_changed:
             return
@@ -177,7 +179,36 @@ class Sent:
             return
         with self._undo, element("div", "notice notice-info spread"):
             element("p", "", t("sent.due", at=self._view.times.full(request["due_at"])))
-            button(t("sent.undo"), self._take_back, kind="main", symbol="undo").classes("undo-button")
+            with element("div", "actions"):
+                if self._view.may("POST /requests/{id}/release"):
+                    button(t("sent.release"), self._release, symbol="send").classes("release-button")
+                if self._view.may("PATCH /requests/{id}"):
+                    move = partial(self._move, request["due_at"])
+                    button(t("sent.move"), move, symbol="schedule").classes("move-button")
+                    button(t("sent.undo"), self._take_back, kind="main", symbol="undo").classes("undo-button")
+
+    async def _release(self) -> None:
+        await self._view.api.call("POST", f"/api/v2/requests/{self._identity}/release", {})
+        await self._refresh()
+
+    async def _move(self, due_at: str) -> None:
+        t, times = self._t, self._view.times
+
+        async def save(form: Form) -> str:
+            send_at = times.read(str(form.read()["send_at"])).isoformat()
+            await self._view.api.call("PATCH", f"/api/v2/requests/{self._identity}", {"send_at": send_at})
+            return send_at
+
+        def check(text: str) -> str:
+            try:
+                times.read(text)
+            except ValueError:
+                return t("sent.move_wrong")
+            return ""
+
+        field = Field("send_at", t("sent.move_to"), times.full(due_at), check=check, hint=t("sent.move_hint"))
+        if await ask_form(self._view, t("sent.move"), [field], t("sent.move"), save):
+            await self._refresh()
 
     async def _take_back(self) -> None:
         if await cancel(self._view, f"requests/{self._identity}"):
