@@ -34,7 +34,11 @@ PUBLISH_S = 10.0
 CHECK_S = 20.0
 """How long a check at a provider may take."""
 
-Apply = Callable[[Sequence[ProviderAccount]], Awaitable[None]]
+RETRY_S = 3.0
+"""When accounts that could not be applied are tried again: a port may have been taken, or a database away."""
+
+Apply = Callable[[Sequence[ProviderAccount]], Awaitable[bool]]
+"""Applies all accounts; returns whether that worked."""
 Answer = Callable[[ProviderCall], Awaitable[ProviderCheck]]
 
 
@@ -72,8 +76,10 @@ class ProviderAccounts:
         while True:
             try:
                 changed = await self.read()
-                if changed is not None:
-                    await apply(changed)
+                if changed is not None and not await apply(changed):
+                    self._version = None
+                    await asyncio.sleep(RETRY_S)
+                elif changed is not None:
                     self.announce()
                 await self._take_calls(answer)
             except (RedisUnavailable, RedisRefused) as error:

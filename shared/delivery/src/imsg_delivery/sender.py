@@ -185,12 +185,8 @@ class ProviderSets(Generic[Settings]):
                 first = await reader.read()
             self._service.watch(reader.watch(self.apply, self.answer), "provider accounts")
             self._service.watch(self.look_after(reader.announce), "looking after providers")
-        if not first or not await self._try_open(first):
+        if not first or not await self.apply(first):
             await self._open(self._settings)
-
-    async def apply(self, accounts: Sequence[ProviderAccount]) -> None:
-        """Open a set with these accounts beside those of the settings, and retire the current one."""
-        await self._try_open(accounts)
 
     async def answer(self, call: ProviderCall) -> ProviderCheck:
         """Say what is wrong with an account of auth's."""
@@ -272,8 +268,11 @@ class ProviderSets(Generic[Settings]):
         kinds = tuple(kind.describe(url) for kind in self._accounts.kinds)
         return ChannelProviders(kinds=kinds, settings=shown, attention=self._attention)
 
-    async def _try_open(self, accounts: Sequence[ProviderAccount]) -> bool:
-        """Open a set with these accounts; return whether that worked. What is wrong was checked before it was kept."""
+    async def apply(self, accounts: Sequence[ProviderAccount]) -> bool:
+        """Open a set with these accounts beside those of the settings, and retire the current one.
+
+        Return whether that worked; else the current one stays.
+        """
         settings = self._settings
         try:
             if accounts:

@@ -1,0 +1,86 @@
+"""Accounts that auth has copied to Redis: read with the channel's key alone, and applied until that works."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from imsg_contract.provider_accounts import (
+    MIRROR,
+    PURPOSE,
+    ProviderAccount,
+    ProviderCall,
+    ProviderCheck,
+    ProviderMirror,
+)
+from imsg_contract.topology import accounts_key
+from imsg_delivery.provider_accounts import ProviderAccounts
+from imsg_runtime.redis import Redis, connect
+from imsg_runtime.sealing import Sealer
+from imsg_testing.waiting import eventually
+
+KEY = (SecretStr(secrets.token_hex(32)),)
+OFFICE = ProviderAccount(name="office", kind="smtp", settings={"password": "battery staple"})
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to a database of Valkey of this file's own."""
+    async with connect(valkey_url.removesuffix("/0") + "/8") as redis:
+        await redis.call("FLUSHDB")
+        yield redis
+
+
+async def write(redis: Redis, version: str, *accounts: ProviderAccount) -> None:
+    """Write what auth writes."""
+    text = ProviderMirror(accounts=accounts).model_dump_json()
+    sealed = Sealer(KEY, PURPOSE).seal(text, f"{MIRROR} smtp")
+    await redis.call("HSET", accounts_key("smtp"), "version", version, "sealed", sealed)
+
+
+async def answer(call: ProviderCall) -> ProviderCheck:
+    """Answer what nobody asks here."""
+    raise AssertionError(call)
+
+
+async def test_a_change_is_read_once_and_a_flushed_redis_changes_nothing(redis: Redis) -> None:
+    accounts = ProviderAccounts(redis, "smtp", KEY)
+    assert await accounts.read() is None
+    await write(redis, "1", OFFICE)
+    assert await accounts.read() == (OFFICE,)
+    assert await accounts.read() is None
+    await redis.call("FLUSHDB")
+    assert await accounts.read() is None
+    await write(redis, "2")
+    assert await accounts.read() == ()
+
+
+async def test_another_key_or_channel_reads_nothing(redis: Redis) -> None:
+    await write(redis, "1", OFFICE)
+    assert await ProviderAccounts(redis, "smtp", (SecretStr(secrets.token_hex(32)),)).read() is None
+    sealed = await redis.call("HGET", accounts_key("smtp"), "sealed")
+    await redis.call("HSET", accounts_key("sms"), "version", "1", "sealed", sealed)
+    assert await ProviderAccounts(redis, "sms", KEY).read() is None
+    assert b"battery" not in sealed
+
+
+async def test_what_could_not_be_applied_is_tried_again(redis: Redis) -> None:
+    await write(redis, "1", OFFICE)
+    tried: list[Sequence[ProviderAccount]] = []
+
+    async def apply(accounts: Sequence[ProviderAccount]) -> bool:
+        tried.append(accounts)
+        return len(tried) > 1
+
+    async def is_tried_again() -> bool:
+        return len(tried) > 1
+
+    watching = asyncio.create_task(ProviderAccounts(redis, "smtp", KEY).watch(apply, answer))
+    try:
+        await eventually(is_tried_again, within_s=60)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert tried == [(OFFICE,), (OFFICE,)]
