@@ -3,6 +3,8 @@
 import io
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import xlsxwriter
@@ -123,3 +125,22 @@ def test_a_class_of_300_is_imported_from_a_sheet_and_gets_a_message(
     request = page.url.rpartition("/")[2].partition("?")[0]
     settled = deployment.wait_settled(request, count=299)
     assert {message["status"] for message in settled} <= {"sent", "delivered"}
+
+
+def test_a_message_is_sent_at_the_time_that_the_form_names(deployment: Deployment, visit: Visits) -> None:
+    owner = deployment.new_user()
+    seen = visit()
+    log_in(seen, owner, PASSWORD)
+    page = seen.page
+    page.goto("/send?method=sms&to=13800138000")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".field-words textarea, textarea.field-words").first.fill("周五下午三点开家长会。")
+    due = (datetime.now(UTC) + timedelta(days=3)).replace(hour=4, minute=30, second=0, microsecond=0)
+    page.locator("input[type=datetime-local]").fill(due.strftime("%Y-%m-%dT%H:%M"))
+    seen.axe()
+    page.locator(".send-button").click()
+    page.wait_for_url("**/sent/*", timeout=60_000)
+    request = page.url.rpartition("/")[2].partition("?")[0]
+    shown = deployment.call("GET", "/api/v2/requests", token=deployment.token(), state="scheduled")
+    (due_at,) = [datetime.fromisoformat(one["due_at"]) for one in shown["requests"] if one["id"] == request]
+    assert due_at.astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d %H:%M") == due.strftime("%Y-%m-%d %H:%M")

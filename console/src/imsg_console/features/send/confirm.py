@@ -40,6 +40,8 @@ class Checked:
     """Why the channel sends nothing now; empty where it does."""
     people: int
     """The members of the groups, of which `check` may be the first part; 0 without groups."""
+    when: str
+    """When it is to be sent; empty: at once."""
 
 
 class Confirmation:
@@ -99,6 +101,8 @@ class Confirmation:
         ):
             if n:
                 yield t(f"send.confirm_{name}"), t("send.confirm_people", n=f"{n:,}")
+        if checked.when:
+            yield t("send.confirm_held"), self._view.times.full(checked.when)
         if check.get("held_until"):
             held = self._view.times.short(check["held_until"], datetime.now(UTC))
             yield t("send.confirm_held"), t("send.confirm_held_until", at=held)

@@ -31,7 +31,7 @@ from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text
-from imsg_console.widgets.fields import choice_field
+from imsg_console.widgets.fields import choice_field, text_field
 from imsg_console.widgets.notices import error_notice, notice
 from imsg_console.widgets.work import Work, draw_work, start
 
@@ -95,6 +95,10 @@ class SendForm:
                         if method != SMTP.name
                     }
                     self._attachments = Attachments(self._view, self._update)
+                with element("section", "card stack"):
+                    heading(2, t("send.step_when"))
+                    self._when = text_field(t("send.when"), hint=t("send.when_hint"), kind="datetime-local")
+                    self._when.props("stack-label clearable").on_value_change(self._update)
             with attrs(element("section", "send-side stack"), aria_label=t("send.step_check")):
                 with element("section", "card stack"):
                     heading(2, t("send.preview"))
@@ -131,6 +135,7 @@ class SendForm:
             "category": self._category.value,
             "to": [[one.text, one.label] for one in reading.found],
             "groups": self._groups.names,
+            "when": self._when.value,
             "ignored": [[one.text, one.why] for one in reading.ignored],
             "mail": self._mail.content,
             "words": {method: text.content for method, text in self._texts.items()},
@@ -153,6 +158,8 @@ class SendForm:
             self._texts[self._method].fill(typed["words"])
         ignored = (IgnoredText(*pair) for pair in _read_pairs(draft.get("ignored")) if self._t.get(pair[1], ""))
         found = (FoundRecipient(*pair) for pair in _read_pairs(draft.get("to")))
+        when = draft.get("when")
+        self._when.set_value(when if isinstance(when, str) else "")
         groups = draft.get("groups")
         self._groups.choose([name for name in groups if isinstance(name, str)] if isinstance(groups, list) else [])
         await self._field.add(Reading(tuple(found), tuple(ignored)))
@@ -254,7 +261,7 @@ class SendForm:
                 self._send_in_parts(body)
                 return
             key = self._make_key(body)
-            if max(len(self._recipients), self._groups.total) > MANY:
+            if "send_at" not in body and max(len(self._recipients), self._groups.total) > MANY:
                 body["send_at"] = self._find_undo_end(key)
             answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=key)
         except ApiError as error:
@@ -269,7 +276,9 @@ class SendForm:
 
     async def _ask_confirmation(self, body: Mapping[str, Any]) -> None:
         """Show the check of a message to many. Raises ApiError."""
-        plain = {name: body[name] for name in ("to", "groups", "method", "content", "category") if name in body}
+        plain = {
+            name: body[name] for name in ("to", "groups", "method", "content", "category", "send_at") if name in body
+        }
         if self._groups.total > MOST_AT_ONCE:  # the first of the requests that it becomes
             del plain["groups"]
             plain["to"] = [one.text for one in await anext(self._groups.read_batches(self._method))]
@@ -291,7 +300,10 @@ class SendForm:
             ignored = 0 if self._groups.names else self._recipients.counts.ignored
             block = await explain_block(self._view, self._method)
             confirmation.draw(
-                Checked(self._method, listed, check, ignored, block, self._groups.total), self._draw_preview
+                Checked(
+                    self._method, listed, check, ignored, block, self._groups.total, str(body.get("send_at") or "")
+                ),
+                self._draw_preview,
             )
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
 
@@ -316,7 +328,7 @@ class SendForm:
         async def send(work: Work) -> None:
             async for batch in groups.read_batches(str(body["method"])):
                 send_at = (datetime.now(UTC) + UNDO).isoformat(timespec="milliseconds")
-                part = {**rest, "to": [one.text for one in batch], "send_at": send_at}
+                part = {"send_at": send_at, **rest, "to": [one.text for one in batch]}
                 await self._view.api.post("/api/v2/messages", part, idempotency_key=f"{key}-{work.done}")
                 work.done += len(batch)
             work.link, work.link_text = make_url("/mine", reference=rest["reference"]), t("sent.listing")
@@ -347,6 +359,8 @@ class SendForm:
         content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
         whom = {"groups": self._groups.names} if self._groups.names else {"to": self._recipients.texts}
         body: dict[str, Any] = {**whom, "method": self._method, "content": content}
+        if (when := self._read_when()) is not None:
+            body["send_at"] = when
         if self._category.value != "notice":
             body["category"] = self._category.value
         if self._channel.has_attachments and self._attachments.files:
@@ -358,6 +372,14 @@ class SendForm:
         if digest != self._key[0]:
             self._key = (digest, secrets.token_hex(16))
         return self._key[1]
+
+    def _read_when(self) -> str | None:
+        """Return when it is to be sent, as the API takes it; None: at once."""
+        try:
+            at = datetime.fromisoformat(str(self._when.value or ""))
+        except ValueError:
+            return None
+        return at.replace(tzinfo=self._view.times.zone).isoformat()
 
     def _find_undo_end(self, key: str) -> str:
         """Return until when a message to many can be taken back: a repeat under one key names the same time."""
