@@ -75,6 +75,8 @@ async def test_every_change_is_told_once_and_a_request_when_it_has_settled(datab
         "reference": "订单-7",
         "key": "图书馆",
         "test": False,
+        "leg": None,
+        "leg_of": None,
         "to": "wang@example.com",
         "method": "smtp",
         "status": "failed",
