@@ -155,3 +155,22 @@ def test_what_no_fallback_can_be_is_refused_and_named(
     refused = deployment.call("POST", "/api/v2/messages", body)
     assert refused["errorCode"] != 0
     assert named in refused["detail"], refused
+
+
+def test_an_alarm_that_wechat_refuses_goes_by_sms_at_once_and_a_test_key_goes_the_whole_way(
+    deployment: Deployment,
+) -> None:
+    scopes = ["query", "send:wechat", "send:sms"]
+    body = {"token": deployment.token(), "name": "legs", "kind": "test", "scopes": scopes}
+    key = deployment.call("POST", "/api/v2/keys", body)["key"]
+    alarm = {
+        "token": key, "method": "wechat", "content": "机房断电",
+        "to": {"to": "TES-T00-02R", "contacts": {"sms": "13800138000"}},
+        "fallback": [{"method": "sms", "after_s": 120, "content": "机房断电"}],
+    }  # fmt: skip
+    answer = deployment.call("POST", "/api/v2/messages", alarm)
+    assert answer["errorCode"] == 0, answer
+    shown = wait_settled(deployment, answer["id"])
+    assert (shown["reached"], shown["test"]) == (1, True)
+    assert deployment.messages(answer["id"])[0]["error"]["code"] == "43004"
+    assert deployment.messages(answer["legs"][1]["id"])[0]["status"] == "delivered"
