@@ -11,7 +11,7 @@ from imsg_testing.deployment import Deployment, running
 OWN_CODES = {"content": 10009, "attachment": 10010}
 """Fields that answer a defect of theirs with a code of their own, where nothing in them can be read."""
 
-FREE = ("params",)
+FREE = ("params", "languages", "providers", "variables")
 """Objects whose names are the client's own."""
 
 

@@ -15,6 +15,7 @@ from imsg_contract.countries import find_country
 from imsg_contract.errors import Refusal
 from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.send_times import write_time
+from imsg_contract.templates import is_template
 from imsg_contract.topology import SCHEDULE, job_key
 from imsg_contract.wire import ChargeRecord, EventKind, Reference
 from imsg_gateway import limits
@@ -343,6 +344,8 @@ def _count_segments(draft: Draft) -> int:
 def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
     """Return what is stored before the Job, sha256 → bytes, and the reference to its content if that is long."""
     stored = {file.sha256: file.data for file in draft.files}
+    if is_template(draft.content):  # it has a bound of its own
+        return stored, None
     if not _may_be_long(draft.content) or len(encoded := to_json(draft.content)) <= INLINE_CONTENT_BYTES:
         return stored, None
     content_at = Reference(sha256=sha256(encoded).hexdigest(), size=len(encoded))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from imsg_channels import BY_NAME, content, refuse_method
@@ -34,6 +35,14 @@ from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, FoundRecipients, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.routed_limits import Group, RoutedLimits
+from imsg_gateway.template_sends import (
+    Chosen,
+    People,
+    TemplateSends,
+    read_members,
+    read_people,
+    refuse_people_without_template,
+)
 from imsg_gateway.validation_errors import (
     attachment_wrong,
     content_wrong,
@@ -115,6 +124,20 @@ class LegDraft(NamedTuple):
     """Its id."""
 
 
+class _Terms(NamedTuple):
+    """What a send says beside its method, its words and its files."""
+
+    people: People
+    category: Category
+    lifetime: timedelta | None
+    reference: str | None = None
+    names: Mapping[str, str] = MappingProxyType({})
+    due_at: datetime | None = None
+    provider: str | None = None
+    template: Chosen | None = None
+    without_address: int | None = None
+
+
 class DraftReader:
     """Checks the fields in the order that the interface promises."""
 
@@ -127,6 +150,7 @@ class DraftReader:
         list_accounts: ListAccounts,
         *,
         groups: Groups,
+        templates: TemplateSends,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._recipients = recipients
@@ -135,6 +159,7 @@ class DraftReader:
         self._names = names
         self._list_accounts = list_accounts
         self._groups = groups
+        self._templates = templates
         self._now = now
 
     async def read(
@@ -166,44 +191,38 @@ class DraftReader:
         may_have_nul: bool,
         is_v2: bool,
     ) -> tuple[Draft, FoundRecipients]:
-        has_groups = is_v2 and fields.get("groups") is not None
+        others = {"to": "groups", "content": "template"} if is_v2 else {}
         for name in REQUIRED:
-            if fields.get(name) is None and not (name == "to" and has_groups):
+            if fields.get(name) is None and fields.get(others.get(name, name)) is None:
                 raise Refusal("missing", field=name)
         method = _read_method(fields["method"])
         await credential.require(f"{SEND}{method.name}")
         if may_have_nul:
             _refuse_nul(fields)
         account = await self._read_account(fields.get("account"), method)
-        category = credential.default_category
-        reference, lifetime, names = None, LIFETIME_OF_CODES if category is Category.CODE else None, dict[str, str]()
-        due_at = read_due_at(fields, self._now()) if is_v2 else None
         wanted = read_fallback(fields) if is_v2 else ()
-        provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
-            reference, category = read_reference(fields), read_category(fields)
-            lifetime, names = read_lifetime(fields, category), read_names(fields, method)
-            await self._check_names(method, {**names, "provider": provider}, credential)
-        members = await self._groups.find(fields, method, credential) if has_groups else None
-        to = fields["to"] if members is None else members.to
-        to, contacts = split_contacts(to, is_wanted=bool(wanted))
+            terms = await self._read_terms(fields, credential, method)
+        else:
+            category = credential.default_category
+            lifetime = LIFETIME_OF_CODES if category is Category.CODE else None
+            terms = _Terms(People(fields["to"]), category, lifetime)
+        to, contacts = split_contacts(terms.people.to, is_wanted=bool(wanted))
         found = await find(to, method, account, credential, is_v2=is_v2)
-        if category is Category.CODE and len(found.recipients) > 1:
+        if terms.category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
                 "category 为 code 时只能有一个收件人；请为每个收件人各发一次请求",
                 "with category code there is one recipient; send a request for each",
             )
         attachment = fields.get("attachment")
-        if may_have_nul and has_nul(fields["content"]):
+        if may_have_nul and has_nul(fields.get("content")):
             raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
             _refuse_unknown_fields(fields, method)
-        raw_content = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
-        groups = await self._limits.group(
-            method, found.recipients, raw_content, category, provider, accounts=found.accounts
+        raw_content = fields.get("content") if is_v2 else content.keep_known(method.content, fields["content"])
+        found, checked, shares = await self._write_words(
+            method, found, raw_content, terms, has_attachment=has_any(attachment)
         )
-        checked, counted = _check_content(method, raw_content, groups, has_attachment=has_any(attachment))
-        checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
         if may_have_nul and has_nul(attachment):
@@ -215,16 +234,17 @@ class DraftReader:
             found.recipients,
             checked,
             files,
-            reference=reference,
-            category=category,
-            lifetime=lifetime,
-            provider=provider,
+            reference=terms.reference,
+            category=terms.category,
+            lifetime=terms.lifetime,
+            provider=terms.provider,
             is_test=credential.is_test,
-            default_category=None if is_v2 else category,
-            without_address=None if members is None else members.without_address,
-            due_at=due_at,
+            default_category=None if is_v2 else terms.category,
+            without_address=terms.without_address,
+            due_at=terms.due_at,
+            shares=shares,
         )
-        return await self._add_legs(_count(draft, counted), fields, wanted, contacts, credential), found
+        return await self._add_legs(_count(draft), fields, wanted, contacts, credential), found
 
     async def _add_legs(
         self,
@@ -258,7 +278,47 @@ class DraftReader:
             method, account, recipients, checked, reference=draft.reference, category=draft.category,
             lifetime=draft.lifetime, is_test=draft.is_test, until=leg.until,
         )  # fmt: skip
-        return LegDraft(_count(made, counted), leg.after_s, new_id())
+        shares = _make_shares(method, checked, counted)
+        return LegDraft(_count(made._replace(shares=shares)), leg.after_s, new_id())
+
+    async def _read_terms(self, fields: Mapping[str, Any], credential: Credential, method: ChannelSpec) -> "_Terms":
+        """Read what a send of v2 has and one of v1 has not."""
+        due_at = read_due_at(fields, self._now())
+        provider = await _read_provider(fields, credential) if "provider" in fields else None
+        template = await self._templates.find(fields, credential, method)
+        reference, category = read_reference(fields), read_category(fields)
+        if template is not None:
+            category = self._templates.choose_category(template, fields)
+        lifetime, names = read_lifetime(fields, category), read_names(fields, method)
+        await self._check_names(method, {**names, "provider": provider}, credential)
+        if fields.get("groups") is not None:
+            members = await self._groups.find(fields, method, credential)
+            people, without_address = read_members(members.recipients), members.without_address
+        else:
+            people, without_address = read_people(fields["to"]), None
+            if template is None:
+                refuse_people_without_template(people)
+        return _Terms(people, category, lifetime, reference, names, due_at, provider, template, without_address)
+
+    async def _write_words(
+        self, method: ChannelSpec, found: FoundRecipients, given: object, terms: "_Terms", *, has_attachment: bool
+    ) -> tuple[FoundRecipients, Content, Sequence[Share]]:
+        """Check the words of all recipients; return them with what they bring for a template, and who carries what."""
+        template = terms.template
+        if template is not None:
+            given = {"template": template.name}
+            found = found._replace(recipients=self._templates.personalise(template, found.recipients, terms.people))
+        groups = await self._limits.group(
+            method, found.recipients, given, terms.category, terms.provider, accounts=found.accounts
+        )
+        if template is not None:
+            filled = await self._templates.fill(
+                template, method, groups, terms.names, terms.people, has_attachment=has_attachment
+            )
+            return found, filled.content, [Share(*share) for share in filled.shares]
+        checked, counted = _check_content(method, given, groups, has_attachment=has_attachment)
+        checked = add_names(checked, terms.names)
+        return found, checked, _make_shares(method, checked, counted)
 
     async def refresh(self, draft: Draft, username: str) -> Draft:
         """Check a user's earlier request, which history has kept, by the settings of now; count its segments.
@@ -270,7 +330,8 @@ class DraftReader:
             names = {field: draft.content[field] for field in SENDER_FIELDS if draft.content.get(field)}
             await self._names.check(method.name, names, username)
         groups = await self._limits.group(method, draft.recipients, draft.content, draft.category, draft.provider)
-        return _count(draft, [(group, group.find_taker(method, draft.content)) for group in groups])
+        counted = [(group, group.find_taker(method, draft.content)) for group in groups]
+        return _count(draft._replace(shares=_make_shares(method, draft.content, counted)))
 
     async def _check_names(self, method: ChannelSpec, names: Mapping[str, str | None], credential: Credential) -> None:
         """Refuse unknown names. The refusal lists the known ones, so the credential is verified first."""
@@ -329,18 +390,22 @@ def _check_content(
     raise content_wrong(f"发往 {to} 时，{first.values['why_zh']}", f"to {to}, {first.values['why_en']}") from first
 
 
-def _count(draft: Draft, counted: CountedGroups) -> Draft:
-    """Find who carries what to whom, and count the segments where the method has them and the words are known."""
-    count = draft.method.segments
-    shares = [
-        Share(group.provider, group.recipients, None if count is None else fill(draft.content, templates or {}))
+def _make_shares(method: ChannelSpec, words: Content, counted: CountedGroups) -> Sequence[Share]:
+    """Find who carries what to whom."""
+    is_counted = method.segments is not None
+    return [
+        Share(group.provider, group.recipients, fill(words, templates or {}) if is_counted else None)
         for group, templates in counted
     ]
-    draft = draft._replace(shares=shares)
+
+
+def _count(draft: Draft) -> Draft:
+    """Count the segments of what each share gets, where the method has them and the words are known."""
+    count = draft.method.segments
     if count is None:
         return draft
     counts = []
-    for share in shares:
+    for share in draft.shares:
         if share.text is None:
             return draft
         counts.append(count(share.text, [recipient.address for recipient in share.recipients]))
@@ -371,7 +436,7 @@ def _refuse_unknown_fields(fields: Mapping[str, Any], method: ChannelSpec) -> No
     attachment = fields.get("attachment")
     known: Sequence[str] = content.fields(method.content)
     files = enumerate(attachment) if isinstance(attachment, list) else ()
-    objects = {"content": fields["content"], "attachment": attachment}
+    objects = {"content": fields.get("content"), "attachment": attachment}
     objects |= {f"attachment.{number}": file for number, file in files}
     for field, value in objects.items():
         if isinstance(value, dict):

@@ -21,7 +21,8 @@ SUCCESS, NOT_FOUND = 200, 404
 class GroupRecipients(NamedTuple):
     """The recipients of groups."""
 
-    to: list[str]
+    recipients: list[dict[str, Any]]
+    """`{to, params, language}` of each."""
     without_address: int
     """Members who have no address of the method: they are left out."""
 
@@ -49,7 +50,7 @@ class Groups:
             raise Refusal("no_such_group", name=(known or names)[0][:64])
         if answer.status_code != SUCCESS:
             raise ServiceFailed(f"the catalog answered {answer.status_code} to {path}")
-        to = list(dict.fromkeys(one["to"] for one in found["recipients"]))
+        to = {one["to"]: one for one in reversed(found["recipients"])}
         if len(to) > self._max or (not to and found["total"] > self._max):
             count = max(len(to), found["total"])
             raise recipients_wrong(
@@ -60,7 +61,7 @@ class Groups:
         if not to:
             label = method.address.label
             raise recipients_wrong(f"通讯组里没有人有{label.zh}", f"nobody in these groups has a {label.en}")
-        return GroupRecipients(to, found["without_address"])
+        return GroupRecipients(list(reversed(to.values())), found["without_address"])
 
 
 def _read_names(fields: Mapping[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.routed_limits import RoutedLimits
 from imsg_gateway.routes.dependencies import RouteServices
 from imsg_gateway.send import SendHandler
+from imsg_gateway.template_sends import TemplateSends
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
 from imsg_limits.admission import MAX_PER_USER, Admission
@@ -52,6 +53,7 @@ from imsg_limits.lag_throttle import LagThrottle
 from imsg_limits.quota import Counters, Quota
 from imsg_limits.windows import PublishedWindows
 from imsg_people.tombstones import NO_KEY, Digests
+from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
 from imsg_runtime.published_prices import PublishedPrices
@@ -170,7 +172,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     windows = PublishedWindows(store)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows)
     limits = RoutedLimits(store, templates, channels.providers)
-    drafts = _make_drafts(settings, store, peers, limits, names)
+    renderer = await stack.enter_async_context(Renderer())
+    drafts = _make_drafts(settings, store, peers, limits, names, templates=TemplateSends(store, renderer))
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     clients = Clients(settings.trusted_proxies)
@@ -202,16 +205,21 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
 
 
 def _make_drafts(
-    settings: Settings, store: redis.Redis, peers: _Peers, limits: RoutedLimits, names: PublishedNames
+    settings: Settings,
+    store: redis.Redis,
+    peers: _Peers,
+    limits: RoutedLimits,
+    names: PublishedNames,
+    *,
+    templates: TemplateSends,
 ) -> DraftReader:
-
     async def list_accounts() -> Collection[str]:
         return sorted({*settings.account_names, *await names.list_providers("wechat")})
 
     followers, published = Followers(store, list_accounts), PublishedAddresses(store)
     recipients = Recipients(peers.auth, followers, published, Counters(store), settings.max_recipients)
-    groups = Groups(peers.catalog, settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), limits, names, list_accounts, groups=groups)
+    groups, files = Groups(peers.catalog, settings.max_recipients), Files(settings.max_attachment_bytes)
+    return DraftReader(recipients, files, limits, names, list_accounts, groups=groups, templates=templates)
 
 
 def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:

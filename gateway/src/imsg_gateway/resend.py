@@ -109,9 +109,7 @@ class Resends:
         draft = Draft(
             method=BY_NAME[found["method"]],
             account=found["account"],
-            recipients=tuple(
-                Recipient(n=n, to=each["to"], address=each["address"]) for n, each in enumerate(found["recipients"])
-            ),
+            recipients=tuple(Recipient.model_validate({**each, "n": n}) for n, each in enumerate(found["recipients"])),
             content=content,
             files=tuple(
                 File(each.filename, each.type, held, each.sha256) for each, held in zip(attachments, data, strict=True)

@@ -34,6 +34,8 @@ class Group(NamedTuple):
     """What each provider takes, whoever is tried first coming first; None where that is not known."""
     provider: str | None = None
     """Whoever is tried first, where that is known."""
+    names: Sequence[str] = ()
+    """The providers of `choices`, where they are known."""
 
     def read(self, method: ChannelSpec, given: object, *, has_attachment: bool) -> tuple[Content, Templates | None]:
         """Check a content; return it and the templates of the first provider that takes it.
@@ -103,7 +105,9 @@ class RoutedLimits:
         whole: Sequence[Templates | None] = [templates or None]
         channel = await self._of(method.name)
         if len(channel.providers) <= 1:
-            return [Group(recipients, [one.limits for one in channel.providers] or whole, _first(channel.providers))]
+            every = [one.name for one in channel.providers]
+            choices = [one.limits for one in channel.providers] or whole
+            return [Group(recipients, choices, _first(channel.providers), every)]
         fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
         groups: dict[tuple[str, ...], Group] = {}
         found: dict[tuple[str, ...], list[Recipient]] = {}
@@ -119,7 +123,7 @@ class RoutedLimits:
             names = tuple(one.name for one in used)
             if names not in groups:
                 found[names] = []
-                groups[names] = Group(found[names], [one.limits for one in used] or whole, _first(used))
+                groups[names] = Group(found[names], [one.limits for one in used] or whole, _first(used), names)
             found[names].append(recipient)
         return list(groups.values()) or [Group(recipients, whole)]
 

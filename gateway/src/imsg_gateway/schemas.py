@@ -22,6 +22,7 @@ from imsg_gateway.fallback import SHORTEST_S as LEG_SHORTEST_S
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 from imsg_gateway.groups import MAX_GROUPS
 from imsg_limits.quota import Per, Scope, Unit
+from imsg_rendering.problems import MAX_PARAMS, MAX_VALUE_CHARACTERS
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, CostShape, Success, Time
@@ -72,10 +73,15 @@ Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
 class Person(RequestModel):
-    """A recipient with addresses of other channels, for the legs of `fallback`."""
+    """A recipient with addresses of other channels, for the legs of `fallback`, or with params of their own."""
 
     to: Recipient
     contacts: Annotated[dict[str, Recipient] | None, Field(description="Method → address.")] = None
+    params: Annotated[
+        dict[str, Annotated[str, Field(max_length=MAX_VALUE_CHARACTERS)]] | None,
+        Field(max_length=MAX_PARAMS, description="What the template takes of this recipient."),
+    ] = None
+    language: Annotated[str | None, Field(min_length=2, max_length=16)] = None
 
 
 class FallbackLeg(RequestModel):
@@ -140,6 +146,22 @@ class SendRequest(RequestModel):
             )
         ),
     ] = None
+    template: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="In place of `content`: a published template, as GET /api/v2/templates lists it.",
+        ),
+    ] = None
+    template_version: Annotated[int | None, Field(ge=1, description="One of its published versions.")] = None
+    params: Annotated[
+        dict[str, Annotated[str, Field(max_length=MAX_VALUE_CHARACTERS)]] | None,
+        Field(max_length=MAX_PARAMS, description="What the template takes; a recipient's own win."),
+    ] = None
+    language: Annotated[
+        str | None, Field(min_length=2, max_length=16, description="Of the template; its default language if not said.")
+    ] = None
     expires_in: Annotated[
         int | None,
         Field(
@@ -195,6 +217,9 @@ class MailRequest(SendRequest):
     ] = None
 
 
+_WORDS: JsonDict = {"anyOf": [{"required": ["content"]}, {"required": ["template"]}]}
+
+
 def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     """Describe what a send by a channel takes; its content describes itself."""
     examples = [{**channel.example, "method": channel.name}]
@@ -206,14 +231,14 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     fields: dict[str, Any] = {
         "to": (person | Annotated[list[person], Field(min_length=1, max_length=10_000)], Field(default_factory=list)),
         "method": (Literal[channel.name], ...),
-        "content": (channel.content, ...),
+        "content": (channel.content | None, None),
         "attachment": (attachment if channel.has_attachments else Nothing, None),
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
         __base__=MailRequest if channel.has_senders else SendRequest,
         __doc__=channel.to.en,
-        __cls_kwargs__={"json_schema_extra": {**channel.request_schema, "examples": examples}},
+        __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_WORDS, "examples": examples}},
         **fields,
     )
 

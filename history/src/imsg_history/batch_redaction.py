@@ -179,7 +179,7 @@ async def delete_erased_attempts(connection: AsyncConnection, batch: MergedBatch
 
 
 def _empty_message(row: MessageRow, erased_at: datetime) -> None:
-    row.written = row.address = row.provider_id = row.detail = None
+    row.written = row.address = row.provider_id = row.detail = row.params = None
     row.code, row.erased_at, row.at = redaction.ERASED, erased_at, redaction.truncate_to_month(row.at)
     if row.rank < DEAD_RANK:  # below every result that a channel reports
         row.status, row.rank = Status.FAILED.value, DEAD_RANK

@@ -32,6 +32,8 @@ async def redact_codes(connection: AsyncConnection, names: Sequence[str] | None 
     if found:
         is_found = is_one_of(requests.c.request, found, is_postgres=on_postgres)
         await connection.execute(update(requests).where(is_found).values(redaction.EMPTY_CONTENT))
+        is_found = is_one_of(messages.c.request, found, is_postgres=on_postgres)
+        await connection.execute(update(messages).where(is_found, messages.c.params.is_not(None)).values(params=None))
         for table in (attachments, jobs):
             is_found = is_one_of(table.c.request, found, is_postgres=on_postgres)
             await connection.execute(delete(table).where(is_found))

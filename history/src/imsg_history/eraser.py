@@ -287,6 +287,7 @@ async def _empty_messages(
         .values(
             written=None,
             address=None,
+            params=None,
             provider_id=None,
             detail=None,
             code=redaction.ERASED,

@@ -53,6 +53,7 @@ from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter
 from imsg_people.tombstones import Digests, Tombstones
+from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
@@ -195,6 +196,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     services = _make_services(
         store,
         zone,
+        renderer=await stack.enter_async_context(Renderer()),
         requests=RequestList(store, _now, service.stopping),
         erasures=Erasures(store, tombstones, digests, _now, progress.wake),
         reports=Reports(store, zone, _now, report_builder.wake),
@@ -214,6 +216,7 @@ def _make_services(
     store: Database,
     zone: ZoneInfo,
     *,
+    renderer: Renderer,
     requests: RequestList,
     erasures: Erasures,
     reports: Reports,
@@ -223,7 +226,7 @@ def _make_services(
 ) -> RouteServices:
     """Make the services that the routes call."""
     return RouteServices(
-        MessageQuery(store),
+        MessageQuery(store, renderer),
         requests,
         Replies(store),
         Statistics(store, zone),

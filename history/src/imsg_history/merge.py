@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from imsg_contract.countries import find_country
 from imsg_contract.prices import MICROS, read_amount
-from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Progress, Receipt, Status
+from imsg_contract.templates import LIQUID, is_template
+from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Progress, Receipt, Recipient, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
 from imsg_history.ids import find_day, time_of
 from imsg_history.records import (
@@ -267,7 +268,8 @@ def _time_of_batch(at: datetime) -> datetime:
 
 def _request_row(job: Job, zone: tzinfo) -> RequestRow:
     content = job.content if isinstance(job.content, dict) else {}
-    subject, template = content.get("subject"), content.get("template")
+    source = content[LIQUID][content["language"]] if is_template(content) else content
+    subject, template = source.get("subject"), content.get("template")
     return RequestRow(
         job.request,
         clean(job.username, MAX_NAME),
@@ -327,7 +329,15 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
             user_id=job.user_id,
             events=job.events if job.user_id else 0,
             country=find_country(address),
+            params=_write_params(recipient),
         )
+
+
+def _write_params(recipient: Recipient) -> str | None:
+    """Write what a template takes of a recipient."""
+    if recipient.params is None and recipient.language is None:
+        return None
+    return clean(compact({"params": recipient.params, "language": recipient.language}))
 
 
 def _read_bill(receipt: Receipt) -> tuple[int | None, int | None, str | None]:

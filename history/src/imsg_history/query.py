@@ -24,6 +24,8 @@ from imsg_history.queries import SHOWN_IN_V1, WINDOW, MessagesQuery, V1MessagesQ
 from imsg_history.resending import find_resent
 from imsg_history.statements import MessageFilter, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
+from imsg_history.template_words import read_content, render_messages
+from imsg_rendering.renderer import Renderer
 from imsg_web.callers import Caller
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
@@ -40,8 +42,9 @@ NO_CONTENT: dict[str, Any] = {"subject": None, "content": None, "attachments": [
 class MessageQuery:
     """Answers queries for messages."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, renderer: Renderer | None = None) -> None:
         self._database = database
+        self._renderer = renderer
 
     async def find_v1(self, query: V1MessagesQuery, caller: Caller) -> Page:
         """Find a page with the keys of the interface document alone. Raises Refusal no_right, DatabaseUnavailable."""
@@ -49,6 +52,7 @@ class MessageQuery:
             MessagesQuery.model_construct(**dict(query) | {"status": ",".join(query.statuses) or None}), caller
         )
         page = await self._database.read(lambda connection: self._find(connection, wanted))
+        await render_messages(page.rows, self._renderer)
         for message in page.rows:
             for shown in (message, *message.get("timeline", ())):
                 shown["status"] = SHOWN_IN_V1.get(shown["status"], shown["status"])
@@ -57,7 +61,9 @@ class MessageQuery:
     async def find(self, query: MessagesQuery, caller: Caller, prices: PriceList) -> Page:
         """Find a page, with what each message costs. Raises Refusal no_right, DatabaseUnavailable."""
         wanted = MessageFilter.build(query, caller)
-        return await self._database.read(lambda connection: self._find(connection, wanted, prices))
+        page = await self._database.read(lambda connection: self._find(connection, wanted, prices))
+        await render_messages(page.rows, self._renderer)
+        return page
 
     async def find_failed(self, caller: Caller, limit: int) -> list[dict[str, str]]:
         """Find to whom a user's last failed messages went. Raises DatabaseUnavailable."""
@@ -202,7 +208,7 @@ def _show(
         "method": row.method,
         "to": row.written,
         "subject": request.subject,
-        "content": contents.get(row.request),
+        "content": read_content(contents.get(row.request), row.params),
         "attachments": json.loads(request.attachments),
         "status": row.status,
         "attempts": row.attempts,

@@ -25,6 +25,7 @@ from imsg_history.queries import MessagesQuery
 from imsg_history.query import NO_CONTENT, find_window_end, may_show
 from imsg_history.statements import MessageFilter, list_older, list_within
 from imsg_history.tables import messages, requests
+from imsg_history.template_words import show_request
 from imsg_history.waiting import wait_for_any
 from imsg_limits.concurrent_requests import ConcurrentRequests
 from imsg_web.callers import Caller
@@ -191,7 +192,7 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "key": request.key,
         "test": request.lane == Lane.TEST,
         "subject": request.subject,
-        "content": json.loads(request.content) if request.content is not None else None,
+        "content": show_request(request.content),
         "attachments": json.loads(request.attachments),
         "resend_of": request.resend_of,
         "to": None if first is None else first.written,

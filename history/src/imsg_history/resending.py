@@ -92,11 +92,19 @@ async def _draft(
     if row is None or not may_see(row, caller):
         raise Refusal("not_found", what=name)
     rows = await connection.execute(
-        select(messages.c.n, messages.c.written, messages.c.address)
+        select(messages.c.n, messages.c.written, messages.c.address, messages.c.params)
         .where(*where, messages.c.erased_at.is_(None))
         .order_by(messages.c.n)
     )
-    recipients = [{"n": message.n, "to": message.written, "address": message.address} for message in rows]
+    recipients = [
+        {
+            "n": message.n,
+            "to": message.written,
+            "address": message.address,
+            **({} if message.params is None else json.loads(message.params)),
+        }
+        for message in rows
+    ]
     if not recipients:
         raise Refusal("nothing_to_resend", id=name)
     if not again:

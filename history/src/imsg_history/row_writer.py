@@ -55,7 +55,7 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
 SLICE = 1_000
 """Rows of one statement: to prepare so many occupies the event loop for some 10 ms."""
 
-RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events", "country")
+RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events", "country", "params")
 """Columns that only a job knows: the first one that arrives fills them."""
 
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")

@@ -208,6 +208,7 @@ messages = Table(
     Column("billed_segments", Integer),  # as the provider charges them
     Column("billed", BigInteger),  # what the provider charges, in millionths (`contract.prices`)
     Column("currency", String(3)),  # of `billed`
+    Column("params", Text),  # JSON of what a template takes of the recipient, and the language; null: as the request
     Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,

@@ -128,8 +128,9 @@ class SmsRouter:
     def _accepts(self, provider: str, recipient: Recipient) -> bool:
         return recipient.address.startswith(self._providers[provider].countries)
 
-    def _can_send(self, provider: SmsProvider, message: Message) -> bool:
-        return can_send(
+    def _can_send(self, provider: SmsProvider, whole: Message) -> bool:
+        message = whole.at(provider.name)
+        return message is not None and can_send(
             provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known
         )
 
@@ -138,6 +139,7 @@ class SmsRouter:
     ) -> Mapping[int, Result]:
         """Call a provider for all recipients in batches, and search refused batches for their bad numbers."""
         provider = self._providers[pooled.name]
+        message = message.at(pooled.name) or message
         results, unthrottled = self._throttle(provider.name, recipients)
         slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
         budget = SearchBudget()

@@ -39,6 +39,19 @@ class Message:
     """The content is a text: each provider puts it into its own default template, or sends it unchanged."""
     has_words: bool = True
     """Whether `text` is the whole message. If not, providers that send any text can't send it."""
+    signature: str = ""
+    """In place of the account's; empty: that one."""
+    by_provider: Mapping[str, tuple[str, Mapping[str, str]]] | None = None
+    """Provider → its template and variables, where the user's template names them; no other provider can send it."""
+
+    def at(self, provider: str) -> "Message | None":
+        """Return the message as a provider sends it; None where it can't."""
+        if self.by_provider is None:
+            return self
+        if provider not in self.by_provider:
+            return None
+        template, params = self.by_provider[provider]
+        return Message(template, params, "".join(params.values()), has_words=False, signature=self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +95,14 @@ class TemplateBook:
             name, params = message.template, message.params
         entry = self._entries.get(name)
         if entry is None:
-            return ProviderTemplate(name, self._signature, params, message.text)
+            return ProviderTemplate(name, message.signature or self._signature, params, message.text)
         mapped = {theirs: params[ours] for ours, theirs in entry.names.items() if ours in params}
         words = self.limits[name].text
         return ProviderTemplate(
-            entry.id, entry.signature, mapped or params, fill(words, params) if words else message.text
+            entry.id,
+            message.signature or entry.signature,
+            mapped or params,
+            fill(words, params) if words else message.text,
         )
 
 
@@ -271,6 +287,11 @@ class Templates:
             return Message(self._default, params, self._fill(self._default, params), is_free_text=True)
         if not isinstance(content, dict) or not isinstance(name := content.get("template"), str):
             return Refused(SCOPE, "content", "It is neither a text nor {template, params}; send it again as one.")
+        if (providers := content.get("providers")) is not None:
+            by_provider = {each: (one["template"], one.get("variables", {})) for each, one in providers.items()}
+            return Message(
+                name, {}, "", has_words=False, signature=content.get("signature", ""), by_provider=by_provider
+            )
         params = content.get("params") or {}
         if not isinstance(params, dict) or not all(isinstance(value, str) for value in params.values()):
             return Refused(SCOPE, "content", "The values of params must be strings; send it again so.")

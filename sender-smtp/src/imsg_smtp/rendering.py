@@ -53,7 +53,7 @@ class Renderings:
         self._feedback_id = feedback_id
         self._make_unsubscribe_headers = make_unsubscribe_headers
         self._sign_name = sign_name
-        self._current: WeakValueDictionary[str, Rendering] = WeakValueDictionary()
+        self._current: WeakValueDictionary[tuple[str, str], Rendering] = WeakValueDictionary()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def render(self, job: Job) -> Rendering | Again | Blocked | Refused:
@@ -62,12 +62,13 @@ class Renderings:
             return await self._render_job(job)  # the whole request with its content: no other chunk shares it
         lock = self._locks.setdefault(job.request, asyncio.Lock())
         async with lock:
-            current = self._current.get(job.request)
+            key = job.request, repr(job.content)  # by a template recipients have words of their own
+            current = self._current.get(key)
             if current is not None:
                 return current
             made = await self._render_job(job)
             if isinstance(made, Rendering):
-                self._current[job.request] = made
+                self._current[key] = made
             return made
 
     async def _render_job(self, job: Job) -> Rendering | Again | Blocked | Refused:

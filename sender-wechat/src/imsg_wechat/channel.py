@@ -34,13 +34,30 @@ STORE_RETRY_S = 10.0
 log = logger(__name__)
 
 
+class AccountTemplate(BaseModel):
+    """The template of one account, by a user's template."""
+
+    model_config = ConfigDict(strict=True)
+
+    template: str
+    variables: dict[str, str] = {}
+
+
 class TemplateContent(BaseModel):
-    """`{template, params}`."""
+    """`{template, params}`, or what a user's template says for each account."""
 
     model_config = ConfigDict(strict=True)
 
     template: str
     params: dict[str, str] = {}
+    providers: dict[str, AccountTemplate] | None = None
+
+    def at(self, account: str) -> tuple[str, dict[str, str]] | None:
+        """Return the template of an account and its params; None where there is none."""
+        if self.providers is None:
+            return self.template, self.params
+        own = self.providers.get(account)
+        return None if own is None else (own.template, own.variables)
 
 
 _CONTENT: TypeAdapter[str | TemplateContent] = TypeAdapter(str | TemplateContent)
@@ -198,7 +215,9 @@ class WeChatChannel:
             self._problem.clear()
 
     def _render(self, account: str, content: str | TemplateContent, job: Job) -> Sequence[Outgoing] | Refused:
-        template_content = content if isinstance(content, str) else (content.template, content.params)
+        template_content = content if isinstance(content, str) else content.at(account)
+        if template_content is None:
+            return Refused(PROVIDER, "no_provider", f"The template has no content for the account {account}.")
         context = MessageContext(job.request, job.username, account, job.accepted_at)
         try:
             return self._accounts[account].templates.fill(template_content, context)

@@ -139,6 +139,10 @@ def _recipients(body: Fields) -> None:
     _legs(body)
     if method != "smtp":
         body["content"] = "明天下雨"
+    elif body.get("content") is None:
+        body["content"] = {"subject": "a", "text": "b"}
+    for name in ("template", "template_version", "params", "language"):  # which there are, users say
+        body.pop(name, None)
     for name in ("sender", "reply_to", "provider"):  # which there are, the settings say
         body.pop(name, None)
 

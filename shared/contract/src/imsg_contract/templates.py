@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from imsg_contract.wire import Category, Wire
+from imsg_contract.wire import Category, Content, Recipient, Wire
 
 
 class TemplateParam(Wire):
@@ -41,3 +41,29 @@ class PublishedTemplate(Wire):
 def field_of(name: str, version: int | None = None) -> str:
     """Return the field of a template in `topology.TEMPLATES`: of the version in force, or of one by its number."""
     return name if version is None else f"{name}@{version}"
+
+
+LIQUID = "liquid"
+"""The field of a content that is still to be rendered: language → source."""
+
+_SHARED = ("template", "version", "sender", "reply_to")
+"""The fields of such a content that its rendering has too."""
+
+
+def is_template(content: Content | None) -> bool:
+    """Return whether a content is still to be rendered."""
+    return isinstance(content, dict) and LIQUID in content
+
+
+def choose_source(content: Mapping[str, Any], recipient: Recipient) -> tuple[str, Mapping[str, Any], Mapping[str, str]]:
+    """Return the language, the source and the params of a recipient."""
+    sources = content[LIQUID]
+    language: str = content["language"]
+    if recipient.language is not None and recipient.language in sources:
+        language = recipient.language
+    return language, sources[language], {**content["params"], **(recipient.params or {})}
+
+
+def write_rendered(content: Mapping[str, Any], language: str, rendered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a recipient gets, as the channel sends it."""
+    return {**{name: content[name] for name in _SHARED if name in content}, "language": language, **rendered}

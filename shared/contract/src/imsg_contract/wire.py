@@ -48,10 +48,15 @@ class Recipient(Wire):
     n: int
     to: str
     address: str
+    params: dict[str, str] | None = Field(default=None, exclude_if=lambda params: params is None)
+    """What a template takes of this recipient; it wins over the request's."""
+    language: str | None = Field(default=None, exclude_if=lambda language: language is None)
+    """In which language a template is sent, where it differs from the request's."""
 
 
 Content = str | dict[str, Any]
-"""smtp `{subject, text, html?}`; sms and wechat a str, or `{template, params}`."""
+"""smtp `{subject, text, html?}`; sms and wechat a str, or `{template, params}`; by a template
+`{template, version, language, params, liquid: {LANGUAGE: source}}`, of which each recipient's words are rendered."""
 
 
 class Category(StrEnum):

@@ -24,11 +24,13 @@ from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
+from imsg_delivery.template_channel import TemplateChannel
 from imsg_limits.caps import Caps
 from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups, name_sender
 from imsg_people.suppressions import SuppressionMirror
 from imsg_people.tombstones import NO_KEY, Digests, Tombstones
+from imsg_rendering.renderer import Renderer
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.redis import Redis, RedisUnavailable
 
@@ -117,6 +119,8 @@ class Worker(Generic[Prepared]):
         waiting: Counter[Lane] = Counter()
         self._lag_throttle = LagThrottle(clock, channel.terms.concurrency[Lane.BULK])
         self._groups = Groups[Prepared](owner_of(heartbeat.name, secrets.token_hex(6)), self._lag_throttle)
+        self._renderer = Renderer()
+        self._template_channel = TemplateChannel(channel, self._renderer)
         self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in lanes]
 
     def _open_lane(
@@ -130,7 +134,7 @@ class Worker(Generic[Prepared]):
         """Make the context of one lane; all lanes share `shares`, `waiting` and `lookups`."""
         return LaneContext(
             lane=lane,
-            channel=self._channel,
+            channel=self._template_channel,
             broker=self._broker,
             publisher=self._publisher,
             claims=self._claims,
@@ -173,6 +177,7 @@ class Worker(Generic[Prepared]):
                 await wait_for_all(lanes)
             finally:
                 await cancel([*self._tasks, *helpers, *stopped])
+                await self._renderer.close()
         ended = [task.exception() for task in (*lanes, *helpers) if not task.cancelled()]
         for error in ended:
             if error is not None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from imsg_contract.templates import choose_source, write_rendered
+from imsg_contract.wire import Recipient
 from imsg_rendering.problems import MAX_SOURCE_CHARACTERS, Param, Problem, TemplateError
 from imsg_runtime.bounded_process import BoundedProcess, Bounds, BoundsExceededError
 
@@ -33,7 +35,11 @@ class Renderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End its process."""
-        await self._process.__aexit__(kind, error, trace)
+        await self.close()
+
+    async def close(self) -> None:
+        """End its process; another call would start it again."""
+        await self._process.close()
 
     async def inspect(self, source: Source) -> Sequence[Param]:
         """Return what a template takes. Raises TemplateError."""
@@ -58,6 +64,19 @@ class Renderer:
         if isinstance(content, Problem):
             raise TemplateError(content)
         return content
+
+    async def render_for(
+        self, content: Mapping[str, Any], recipients: Sequence[Recipient]
+    ) -> list[dict[str, Any] | Problem]:
+        """Return what each recipient gets of a content by a template, or what is wrong with it."""
+        chosen = [choose_source(content, recipient) for recipient in recipients]
+        rendered: list[dict[str, Any] | Problem] = [{}] * len(chosen)
+        for language in {language for language, _, _ in chosen}:
+            places = [n for n, one in enumerate(chosen) if one[0] == language]
+            contents = await self.render(chosen[places[0]][1], [chosen[n][2] for n in places])
+            for n, one in zip(places, contents, strict=True):
+                rendered[n] = one if isinstance(one, Problem) else write_rendered(content, language, one)
+        return rendered
 
     async def _call(self, source: Source, call: str, *arguments: Any) -> list[dict[str, Any]]:  # noqa: ANN401  JSON
         content = json.dumps(source).encode()

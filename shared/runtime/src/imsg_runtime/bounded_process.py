@@ -65,7 +65,7 @@ class BoundedProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process."""
-        await self._end()
+        await self.close()
 
     async def call(self, content: bytes, *arguments: Any) -> bytes:  # noqa: ANN401  JSON
         """Return the function's answer. Raises BoundsExceededError; RuntimeError where the function raised."""
@@ -81,7 +81,7 @@ class BoundedProcess:
                 raise BoundsExceededError(str(error)) from error
             finally:
                 if not is_over:  # cancelled, too: the answer may come later
-                    await self._end()
+                    await self.close()
             self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._kill)
         if answer[:1] == FAILED:
             raise RuntimeError(f"{self._function} failed:\n{answer[1:].decode(errors='replace')}")
@@ -108,7 +108,8 @@ class BoundedProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
-    async def _end(self) -> None:
+    async def close(self) -> None:
+        """End the process; another call would start one again."""
         if self._idle is not None:
             self._idle.cancel()
         self._kill()

@@ -140,6 +140,7 @@ def _create_messages() -> None:
         sa.Column("billed_segments", sa.Integer),
         sa.Column("billed", sa.BigInteger),
         sa.Column("currency", sa.String(3)),
+        sa.Column("params", sa.Text),
         sa.Column("previous", sa.Text),
         sa.PrimaryKeyConstraint("request", "n"),
         sqlite_with_rowid=False,

@@ -1,0 +1,87 @@
+"""A channel for messages by templates: it renders the words of each recipient, and hands them to the channel."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from imsg_contract.templates import is_template
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_delivery.channel import Channel, SupportsStatusQuery
+from imsg_rendering.problems import Problem
+from imsg_rendering.renderer import Renderer
+from imsg_runtime.logs import logger
+
+log = logger(__name__)
+
+AT_ONCE = 8
+"""Contents of one call that are sent side by side, as an SMS to a thousand people may have a thousand."""
+
+RENDER = "render"
+"""The code of a message whose words cannot be rendered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the recipients of a chunk get."""
+
+    contents: Mapping[int, dict[str, Any] | Problem]
+
+
+class TemplateChannel:
+    """Renders contents by templates; other messages go to the channel as they are."""
+
+    def __init__(self, channel: Channel[Any], renderer: Renderer) -> None:
+        self.method = channel.method
+        self.terms = channel.terms
+        self._channel = channel
+        self._renderer = renderer
+
+    async def prepare(self, job: Job) -> Any:  # noqa: ANN401  what the channel prepares, or Rendered
+        """Render the words of all recipients. What the channel prepares of each content, it prepares for its call."""
+        if not is_template(job.content) or not isinstance(job.content, dict):
+            return await self._channel.prepare(job)
+        contents = await self._renderer.render_for(job.content, job.recipients)
+        return Rendered({recipient.n: one for recipient, one in zip(job.recipients, contents, strict=True)})
+
+    async def deliver(self, job: Job, prepared: Any, recipients: Sequence[Recipient]) -> Mapping[int, Result]:  # noqa: ANN401  as above
+        """Send to recipients, those with the same content together."""
+        if not isinstance(prepared, Rendered):
+            return await self._channel.deliver(job, prepared, recipients)
+        results: dict[int, Result] = {}
+        groups: dict[str, tuple[dict[str, Any], list[Recipient]]] = {}
+        for recipient in recipients:
+            content = prepared.contents[recipient.n]
+            if isinstance(content, Problem):
+                results[recipient.n] = Refused(job.method, RENDER, f"{content.field}: {content.en}", "recipient")
+            else:
+                groups.setdefault(repr(content), (content, []))[1].append(recipient)
+        slots = asyncio.Semaphore(AT_ONCE)
+        sent = await asyncio.gather(
+            *(self._send(job, content, group, slots) for content, group in groups.values()), return_exceptions=True
+        )
+        for one in sent:
+            if isinstance(one, BaseException):  # the worker takes those without a result for unknown
+                log.error("channel_broke", chunk=job.name, attempt=job.attempt, at="deliver", exc_info=one)
+            else:
+                results.update(one)
+        return results
+
+    async def query_status(self, job: Job, prepared: Any, recipients: Sequence[Recipient]) -> Mapping[int, Result]:  # noqa: ANN401  as above
+        """Query the channel, whose providers are asked by our id."""
+        if not isinstance(self._channel, SupportsStatusQuery):
+            return {}
+        return await self._channel.query_status(job, prepared, recipients)
+
+    async def _send(
+        self, job: Job, content: dict[str, Any], recipients: Sequence[Recipient], slots: asyncio.Semaphore
+    ) -> Mapping[int, Result]:
+        first = job.recipients[0].n if job.chunk is None else job.chunk
+        one = job.model_copy(update={"content": content, "recipients": tuple(recipients), "chunk": first})
+        async with slots:
+            prepared = await self._channel.prepare(one)
+            if isinstance(prepared, Blocked):
+                prepared = replace(prepared, was_called=False)
+            if isinstance(prepared, Again | Blocked | Refused):
+                return dict.fromkeys([recipient.n for recipient in recipients], prepared)
+            return await self._channel.deliver(one, prepared, recipients)
