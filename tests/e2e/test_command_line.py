@@ -127,6 +127,9 @@ def test_a_key_is_made_changed_rotated_and_ended(deployment: Deployment) -> None
     assert call(deployment, "keys", "end", rotated["id"], "--yes").returncode == 0
     assert deployment.call("GET", "/api/v2/me", token=rotated["key"])["reason"] == "token_invalid"
 
+    trial = json.loads(call(deployment, "keys", "add", "trial", "--scope", "query", "--test", "--json").stdout)
+    assert deployment.call("GET", "/api/v2/me", token=trial["key"])["key"]["kind"] == "test"
+
 
 def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:
     call(deployment, "users", "create", "王小明", "--password", "correct horse")

@@ -71,11 +71,17 @@ def add(  # noqa: PLR0917  typer reads the options from here
     network: Network = None,
     expires: Expires = None,
     user: Annotated[str | None, typer.Option(help="Whose key it is (administrators).")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Make a test key, whose messages reach nobody.")] = False,  # noqa: FBT002
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Make a key, which is shown only now."""
-    body: dict[str, Any] = {"name": name, "kind": "live", "scopes": scope or [], "networks": network or []}
+    body: dict[str, Any] = {
+        "name": name,
+        "kind": "test" if test else "live",
+        "scopes": scope or [],
+        "networks": network or [],
+    }
     body |= {} if expires is None else {"expires_at": expires}
     body |= {} if user is None else {"username": user}
     with ending(as_json=as_json), connect(find_url(url)) as api:
