@@ -414,6 +414,11 @@ def test_a_template_is_added_previewed_published_and_deleted(imsg: Client) -> No
     preview = imsg.preview_template("library", "smtp", {"name": "张三", "n": "7"})
     assert preview.content == {"subject": "张三，您好", "text": "第 7 号"}
     assert imsg.publish_template("library").published == 1
+    person = {"to": "li@example.com", "params": {"name": "李四"}}
+    accepted = imsg.send("smtp", [person], template="library", params={"n": "8"})
+    assert imsg.wait_until_settled(accepted.id).counts.open == 0
+    (message,) = imsg.messages(id=accepted.id)
+    assert message.subject == "李四，您好"
     assert imsg.change_template("library", category="marketing").version == 2
     assert [one.state for one in imsg.template_versions("library")] == ["draft", "published"]
     assert imsg.template("library", version=1).category == "notice"

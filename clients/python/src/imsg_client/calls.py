@@ -46,6 +46,12 @@ class Options(TypedDict, total=False):
     """Mail: by which of the senders that your administrator has set, of those you may use."""
     reply_to: str
     """Mail: where answers go."""
+    template: str
+    """In place of a content (None): one of your published templates, or a shared one."""
+    template_version: int
+    params: Mapping[str, str]
+    """What the template takes; those of a recipient, `{"to", "params", "language"}`, win."""
+    language: str
     send_at: datetime
     """When it is to be sent, at most 30 days ahead; with a time zone."""
     until: Literal["sent", "delivered"]
@@ -191,13 +197,13 @@ class Answered(NamedTuple):
 
 
 def send_body(
-    method: str, to: Recipients, content: Content, attachments: Sequence[Attachment], options: Options
+    method: str, to: Recipients, content: Content | None, attachments: Sequence[Attachment], options: Options
 ) -> dict[str, Any]:
     """Write the body of a send or a check. Raises ValueError for a time without a zone."""
     body: dict[str, Any] = {
         "method": method,
         **_write_recipients(to),
-        "content": content if isinstance(content, str) else dict(content),
+        **({} if content is None else {"content": content if isinstance(content, str) else dict(content)}),
         **{name: value for name, value in options.items() if value is not None},
     }
     if (send_at := options.get("send_at")) is not None:

@@ -166,7 +166,7 @@ class AsyncClient:
         self,
         method: str,
         to: Recipients,
-        content: Content,
+        content: Content | None = None,
         *,
         attachments: Sequence[Attachment] = (),
         idempotency_key: str | None = None,
@@ -174,7 +174,8 @@ class AsyncClient:
     ) -> Accepted:
         """Send one content to one recipient or up to 10,000: addresses, or usernames whose contacts are used.
 
-        `content` as the interface has it: see `contents.mail` and `contents.template`, or a str for SMS and WeChat.
+        `content` as the interface has it: see `contents.mail` and `contents.template`, or a str for SMS and WeChat;
+        None beside a `template` of yours.
         `idempotency_key`: one of yours where your own program may
         send the same again after a crash; else one is made for this call.
         Raises LimitReached, Refused, OutcomeUnknown (repeat with its `idempotency_key`), ConnectionFailed.
