@@ -6,7 +6,7 @@ from typing import Any
 import nh3
 from nicegui import ui
 
-from imsg_console.message.summary import text
+from imsg_console.message.summary import read_params, text
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, icon
@@ -80,7 +80,7 @@ def draw_content(view: View, message: Mapping[str, Any]) -> None:
     content = message["content"]
     if content is None:
         element("p", "muted", view.t("messages.content_gone"))
-    elif isinstance(content, dict) and "template" in content:
+    elif isinstance(content, dict) and "template" in content and "text" not in content and "html" not in content:
         _draw_template(view, content)
     else:
         html = content.get("html") if isinstance(content, dict) else None
@@ -138,7 +138,6 @@ def draw_attachments(view: View, files: list[Mapping[str, Any]]) -> None:
 
 
 def _draw_template(view: View, content: Mapping[str, Any]) -> None:
-    params = content.get("params")
     element("p", "", f"{view.t('messages.template')} {line(content.get('template'))}")
-    if isinstance(params, dict):
+    if params := read_params(content):
         draw_facts((line(name), line(value, 1000)) for name, value in params.items())

@@ -23,6 +23,14 @@ def text(content: object) -> str:
         return ""
     if isinstance(content.get("text"), str):
         return str(content["text"])
-    params = content.get("params")
-    values = "，".join(f"{name}: {value}" for name, value in params.items()) if isinstance(params, dict) else ""
+    values = "，".join(f"{name}: {value}" for name, value in read_params(content).items())
     return f"{content.get('template', '')} {values}".strip()
+
+
+def read_params(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values of a content by a template, of a user's own those that its first provider gets."""
+    providers = content.get("providers")
+    if isinstance(providers, dict) and providers:
+        content = {"params": next(iter(providers.values())).get("variables")}
+    params = content.get("params")
+    return params if isinstance(params, dict) else {}
