@@ -25,7 +25,7 @@ from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancels import Cancel
-from imsg_scheduler.fallback_rows import Fallback, FallbackRows
+from imsg_scheduler.fallback_rows import NEVER_MS, Fallback, FallbackRows
 from imsg_scheduler.people import People
 from imsg_scheduler.store import Store
 from imsg_scheduler.users import Users
@@ -231,7 +231,8 @@ class Fallbacks:
 def _begin(fallback: Fallback, leg: int, waiting: frozenset[int], now: datetime) -> Iterator[Job]:
     """Yield the jobs of a leg as its channel gets them: each person is a chunk, since they begin at different times."""
     job, lifetime_s = fallback.jobs[leg], fallback.job.fallback[leg - 1].lifetime_s
-    ends_at = datetime.fromtimestamp(fallback.ends_ms / 1_000, UTC)
+    # An outcome may come before the job that begins the first leg.
+    ends_at = datetime.fromtimestamp(fallback.ends_ms / 1_000, UTC) if fallback.ends_ms < NEVER_MS else job.expires_at
     times = {"released_at": now, "expires_at": ends_at if lifetime_s is None else now + timedelta(seconds=lifetime_s)}
     for one in job.recipients:
         if one.n in waiting:
