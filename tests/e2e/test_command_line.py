@@ -374,3 +374,20 @@ def test_windows_and_holidays_are_changed_and_released(deployment: Deployment) -
     assert "0 requests" in released.stdout, released.stderr
     assert call(deployment, "windows", "remove", "nothing", "--yes").returncode == 2
     assert call(deployment, "windows", "remove", "cli", "--yes").returncode == 0
+
+
+def test_a_template_is_saved_published_and_sent_by(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "hello.json"
+    mail = {"subject": "{{ name }}，您好", "text": "第 {{ n }} 号"}
+    fields = {"name": "hello", "category": "notice", "default_language": "zh", "languages": {"zh": {"smtp": mail}}}
+    file.write_text(json.dumps(fields), encoding="utf-8")
+    assert call(deployment, "templates", "save", str(file)).returncode == 0
+    assert call(deployment, "templates", "publish", "hello").returncode == 0
+    words = ("--template", "hello", "--param", "name=张三")
+    refused = call(deployment, "send", "by-template@example.com", *words)
+    assert refused.returncode != 0
+    assert "n is missing" in refused.stderr + refused.stdout
+    sent = call(deployment, "send", "by-template@example.com", *words, "--param", "n=7")
+    assert sent.returncode == 0, sent.stderr
+    arrived = deployment.wait_arrived(to="by-template@example.com")
+    assert (arrived["subject"], arrived["text"].strip()) == ("张三，您好", "第 7 号")

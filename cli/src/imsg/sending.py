@@ -4,7 +4,7 @@ import base64
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -44,13 +44,21 @@ class Message:
     """The sender of a mail, by its name in the settings."""
     reply_to: str | None = None
     """Where replies to a mail go, by its name in the settings."""
+    template: str | None = None
+    """In place of the content: a template, by its name."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What the template takes of all recipients."""
     at: datetime | None = None
     """When it is to be sent; without an offset by this computer's clock."""
 
     def body(self, to: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
         whom: dict[str, Any] = {"groups": list(groups)} if groups else {"to": list(to) if len(to) != 1 else to[0]}
-        body = {**whom, "method": self.method, "content": self.content}
+        body = {**whom, "method": self.method}
+        if self.template is None:
+            body["content"] = self.content
+        else:
+            body |= {"template": self.template, "params": dict(self.params)}
         if self.attachments:
             body["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
         for name in ("account", "reference", "expires_in", "category", "sender", "reply_to"):

@@ -9,7 +9,7 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
-from imsg.verbs import METHOD_NAMES, Json, Url, segment
+from imsg.verbs import METHOD_NAMES, Json, Url, segment, split_param
 
 app = typer.Typer(help="Templates: list, show, versions, save, publish, preview, delete.", no_args_is_help=False)
 
@@ -100,7 +100,7 @@ def preview(  # noqa: PLR0917  typer gives them by their names
     url: Url = None,
 ) -> None:
     """Show what would be sent, as JSON."""
-    params = dict(_split(one) for one in param or ())
+    params = dict(split_param(one) for one in param or ())
     body = {"method": method, "params": params, "language": language, "version": version}
     with ending(as_json=True), connect(find_url(url)) as api:
         given = {field: value for field, value in body.items() if value is not None}
@@ -142,10 +142,3 @@ def _read(file: Path) -> dict[str, Any]:
         raise usage(f"{file} holds no JSON object.")
     names = ("name", "category", "shared", "default_language", "languages")
     return {name: fields[name] for name in names if name in fields}
-
-
-def _split(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise usage(f"--param {text}: write NAME=VALUE.")
-    return name, value

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +78,11 @@ def send(  # noqa: PLR0917  typer reads the options from here
     sheet: Annotated[
         Path | None, typer.Option(help="A workbook or CSV file of people, as `imsg groups import` reads it.")
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="A template in place of the text, as imsg templates lists it.", show_default=False),
+    ] = None,
+    param: Annotated[list[str] | None, typer.Option(help="What the template takes: NAME=VALUE. Repeatable.")] = None,
     leave_out: Annotated[  # noqa: FBT002
         bool, typer.Option("--leave-out", help="Send although some rows of the sheet are wrong.")
     ] = False,
@@ -120,8 +125,12 @@ def send(  # noqa: PLR0917  typer reads the options from here
         addresses += _read_sheet(sheet, method, leave_out=leave_out)
     if bool(addresses) == bool(group):
         raise usage("name recipients, or groups by --group; --sheet and --to-file read recipients from a file.")
-    content = _content(method, subject, text, html)
-    message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to, at)
+    params = _read_params(template, param, has_words=any((subject, text, html)))
+    content = "" if template is not None else _content(method, subject, text, html)
+    message = sending.Message(
+        method, content, files, account, reference, expires_in, category, sender, reply_to,
+        template, params, at,
+    )  # fmt: skip
     if category == "code":
         chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
@@ -138,6 +147,21 @@ def send(  # noqa: PLR0917  typer reads the options from here
                 complain(f"the first {done} of {len(addresses)} recipients were accepted, the rest was not:")
             raise interrupted.why from interrupted
     _report(sent, as_json=as_json)
+
+
+def split_param(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE. Raises a usage error."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise usage(f"--param {text}: write NAME=VALUE.")
+    return name, value
+
+
+def _read_params(template: str | None, params: Sequence[str] | None, *, has_words: bool) -> dict[str, str]:
+    """Return what a template takes. Raises a usage error."""
+    if (params or template is not None) and (template is None or has_words):
+        raise usage("--template takes the place of --subject, --text and --html, and --param goes with it alone.")
+    return dict(map(split_param, params or ()))
 
 
 def _read_sheet(file: Path, method: str, *, leave_out: bool) -> list[str]:
