@@ -31,7 +31,7 @@ from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.provider_accounts import Kind, ProviderCheck, Words
 from imsg_web.authorization import Administrator, InternalRoute, Reader
-from imsg_web.responses import prefers_english
+from imsg_web.responses import prefers_english, refuse_value
 from imsg_web.schemas import Success, describe_refusals
 
 PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
@@ -77,7 +77,7 @@ async def add_provider(
     administrator: Administrator, body: NewProvider, language: Language, services: AuthServices
 ) -> ProviderAnswer:
     """Set up a provider; the senders use it within 2 s."""
-    method = _read_method(body.method)
+    method = _check_method(body.method)
     await services.accounts.add(administrator, method, body.name, body.kind, body.settings)
     switches = body.model_dump(include={"enabled", "weight"}, exclude_none=True)
     if switches:
@@ -90,7 +90,7 @@ async def check_new_provider(
     _: Administrator, body: ProviderCheckRequest, language: Language, services: AuthServices
 ) -> ProviderCheckAnswer:
     """Let a sender log in at the provider; nothing is sent or kept."""
-    method = _read_method(body.method)
+    method = _check_method(body.method)
     return _show_check(await services.accounts.check(method, body.name, body.kind, body.settings), language)
 
 
@@ -171,6 +171,13 @@ async def restore_provider(  # noqa: PLR0917  FastAPI passes them by their names
     """Make an earlier version of a provider the current one."""
     await services.accounts.restore(administrator, _read_method(method), name, body.version)
     return await _answer(services, method, name, language)
+
+
+def _check_method(method: str) -> str:
+    """Return the method of a body. Raises Refusal wrong_type."""
+    if method not in METHODS:
+        raise refuse_value("method", f"只能是 {'、'.join(METHODS)}", f"it must be one of {', '.join(METHODS)}")
+    return method
 
 
 def _read_method(method: str) -> str:

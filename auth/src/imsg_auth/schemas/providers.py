@@ -71,6 +71,22 @@ class ProviderPatch(RequestModel):
 class ProviderCheckRequest(RequestModel):
     """POST /api/providers/check: an account that is not kept yet, or a kept one with changes."""
 
+    model_config = example(
+        {
+            "method": "smtp",
+            "name": "exmail",
+            "kind": "smtp",
+            "settings": {
+                "host": "smtp.exmail.qq.com",
+                "port": 465,
+                "security": "tls",
+                "username": "noreply@example.com",
+                "password": "authorization-code",
+                "sender": "天存 <noreply@example.com>",
+            },
+        }
+    )
+
     method: Method
     name: AccountName
     kind: Kind
