@@ -1,6 +1,7 @@
 """The legs of people: which begins, once, whatever comes in which order; with fresh seeds."""
 
 import random
+import secrets
 
 import pytest
 
@@ -79,8 +80,14 @@ def test_a_cancelled_message_of_the_leg_of_now_ends_it_and_of_an_earlier_one_cha
     assert (people.list_waiting(1), people.counts) == ([1], Counts(0, 1, 1))
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(2**32) for _ in range(60)])
-def test_whatever_comes_in_whatever_order_every_leg_begins_once_and_all_end(seed: int) -> None:
+def test_whatever_comes_in_whatever_order_every_leg_begins_once_and_all_end() -> None:
+    first = secrets.randbits(32)
+    for seed in range(first, first + 60):
+        play(seed)
+
+
+def play(seed: int) -> None:
+    """Let outcomes, timers and a restart come in any order, and look at the people after each."""
     draw = random.Random(seed)  # noqa: S311  the seed names a failure
     count = draw.randint(1, 8)
     rules = [
