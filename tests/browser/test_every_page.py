@@ -62,7 +62,7 @@ def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit
     page.goto("/")
     expect(page).to_have_url(re.compile("/mine$"))
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
-    assert listed == ["/send", "/groups", "/mine", "/replies", "/usage", "/limits", "/keys", "/callbacks"]
+    assert listed == ["/send", "/templates", "/groups", "/mine", "/replies", "/usage", "/limits", "/keys", "/callbacks"]
     seen.axe()
     seen.shoot("mine-of-a-newcomer")
     page.goto("/users")

@@ -19,6 +19,7 @@ from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
 from imsg_console.features.send import sent_page
 from imsg_console.features.suppressions import page as suppressions
+from imsg_console.features.templates import page as templates
 from imsg_console.features.usage import page as usage
 from imsg_console.features.users import page as users
 from imsg_console.features.windows import page as windows
@@ -39,6 +40,7 @@ PAGES: tuple[Page, ...] = (
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,
+    templates.PAGE,
     groups.PAGE,
     members_page.PAGE,
     mine_page.PAGE,

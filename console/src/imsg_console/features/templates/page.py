@@ -1,0 +1,221 @@
+"""The templates: listed, written, previewed, published and deleted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from imsg_console.client import path
+from imsg_console.message.content import draw_body, draw_text
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, PagedTable
+
+PATH = "/api/v2/templates"
+MAIL = "smtp"
+CATEGORIES = ("notice", "marketing", "code")
+MOST_VERSIONS = 50
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    await Templates(view).show()
+
+
+class Templates:
+    """The list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+
+    async def show(self) -> None:
+        """Draw it. Raises ApiError, SessionOver."""
+        t = self._t
+        with page_head(t("layout.templates"), t("templates.lead")):
+            if self._view.may("POST /templates"):
+                button(t("templates.add"), self._add, kind="main", symbol="add")
+        self._table = PagedTable(
+            self._view,
+            t("layout.templates"),
+            [
+                Column("name", t("templates.name"), self._name, lambda row: row["name"], is_main=True),
+                Column("methods", t("templates.methods"), self._methods),
+                Column("version", t("templates.version"), self._version),
+                Column("actions", t("templates.actions"), self._actions),
+            ],
+            self._load,
+            key="key",
+            when_empty=lambda: empty(t("templates.empty_title"), t("templates.empty_text"), "article"),
+            actions={
+                "preview": self._preview,
+                "change": self._change,
+                "publish": self._publish,
+                "delete": self._delete,
+            },
+        )
+        await self._table.load()
+
+    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+        answer = await self._view.api.get(PATH, limit=limit, cursor=cursor)
+        rows = [{**row, "key": f"{row.get('method', '')} {row['name']}"} for row in answer["templates"]]
+        return rows, answer["next"]
+
+    def _name(self, row: Row) -> Cell:
+        name = cells.text(line(row["name"], 64))
+        if row["from"] == "settings":
+            return [name, cells.muted(line(row["text"], 120))]
+        return [name, cells.muted(self._t("templates.is_shared"))] if row["shared"] else name
+
+    def _methods(self, row: Row) -> Cell:
+        if row["from"] == "settings":
+            return method_name(self._t, row["method"])
+        methods = dict.fromkeys(method for methods in row["languages"].values() for method in methods)
+        languages = line(", ".join(row["languages"]), 64)
+        return [cells.text("、".join(method_name(self._t, name) for name in methods)), cells.muted(languages)]
+
+    def _version(self, row: Row) -> Cell:
+        t = self._t
+        if row["from"] == "settings":
+            return t("templates.of_settings")
+        if row["published"] is None:
+            return t("templates.draft")
+        in_force = t("templates.in_force", n=row["published"])
+        return [cells.text(in_force), cells.muted(t("templates.has_draft"))] if row["state"] == "draft" else in_force
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, line(row["name"], 64)
+        if row["from"] == "settings" or not self._view.may("POST /templates"):
+            return ""
+        preview = cells.button("preview", t("templates.preview"), t("templates.preview_of", name=name), kind="quiet")
+        if not (self._view.session.is_admin or row["username"] == self._view.session.username):
+            return preview
+        more = cells.menu(
+            t("templates.more", name=name),
+            cells.button("publish", t("templates.publish"), icon="publish"),
+            cells.button("change", t("templates.change"), icon="edit"),
+            cells.button("delete", t("templates.delete"), icon="delete"),
+        )
+        return [[preview, more]]
+
+    async def _add(self) -> None:
+        if await self._ask(None) is not None:
+            toast(self._t("templates.saved"))
+            await self._table.reload()
+
+    async def _change(self, row: Row) -> None:
+        known = await self._view.api.get(path(PATH, row["name"]))
+        if await self._ask(known) is not None:
+            toast(self._t("templates.saved"))
+            await self._table.reload()
+
+    async def _ask(self, known: dict[str, Any] | None) -> Any:  # noqa: ANN401  any JSON
+        """Ask for the mail of a template in its default language; what it has beside stays as it is."""
+        t = self._t
+        language = "zh" if known is None else str(known["default_language"])
+        languages = {} if known is None else known["languages"]
+        mail = languages.get(language, {}).get(MAIL, {})
+
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            read = form.read()
+            words = {name: read[name] for name in ("subject", "text", "html") if read[name]}
+            sources = {**languages, language: {**languages.get(language, {}), MAIL: {"subject": "", **words}}}
+            if not words:
+                sources[language].pop(MAIL)
+            body = {"category": read["category"], "shared": bool(read["shared"]), "languages": sources}
+            if known is not None:
+                return await self._view.api.patch(path(PATH, known["name"]), body)
+            return await self._view.api.post(PATH, {**body, "name": read["name"], "default_language": language})
+
+        fields = [
+            *([] if known else [Field("name", t("templates.name"), hint=t("templates.name_hint"), most=64)]),
+            Field(
+                "category", t("templates.category"), (known or {}).get("category", "notice"), "choice",
+                options={name: t(f"templates.category_{name}") for name in CATEGORIES},
+            ),
+            Field("subject", t("templates.subject"), mail.get("subject", ""), hint=t("templates.subject_hint")),
+            Field("text", t("templates.text"), mail.get("text", ""), "lines"),
+            Field("html", "HTML", mail.get("html", ""), "lines", hint=t("templates.html_hint")),
+            Field("shared", t("templates.shared"), (known or {}).get("shared", False), "switch"),
+        ]  # fmt: skip
+        title = t("templates.add") if known is None else t("templates.change_title", name=line(known["name"], 64))
+        return await ask_form(self._view, title, fields, t("templates.save"), save, wide=True)
+
+    async def _preview(self, row: Row) -> None:
+        t, shown = self._t, list[Any]()
+        known = await self._view.api.get(path(PATH, row["name"]))
+        choices = {
+            f"{language} {method}": f"{method_name(t, method)}（{line(language, 16)}）"
+            for language, methods in known["languages"].items()
+            for method in methods
+        }
+
+        def prepare(_: Form) -> None:
+            shown.append(element("div", "stack"))
+
+        async def save(form: Form) -> None:
+            values = form.read()
+            language, _, method = str(values.pop("words")).partition(" ")
+            params = {name.removeprefix("param "): value for name, value in values.items() if value}
+            body = {"method": method, "language": language, "params": params}
+            answer = await self._view.api.post(path(PATH, row["name"], "preview"), body)
+            shown[0].clear()
+            with shown[0]:
+                self._draw_preview(answer)
+
+        fields = [
+            Field("words", t("templates.words"), next(iter(choices)), "choice", options=choices),
+            *(
+                Field(
+                    f"param {one['name']}", line(one["name"], 64), one["example"] if one["required"] else "",
+                    most=one["max"],
+                )
+                for one in known["params"]
+            ),
+        ]  # fmt: skip
+        title = t("templates.preview_of", name=line(row["name"], 64))
+        await ask_form(self._view, title, fields, t("templates.preview"), save, wide=True, prepare=prepare)
+
+    def _draw_preview(self, answer: dict[str, Any]) -> None:
+        content = answer["content"]
+        if "subject" in content:
+            element("p", "", line(content["subject"], 255))
+            draw_body(self._view, content.get("text", ""), content.get("html"))
+        for one in answer["texts"]:
+            segments = self._t("templates.segments", n=one["segments"]) if one["segments"] else ""
+            element("p", "muted", f"{line(one['provider'], 64)} {segments}")
+            entry = content["providers"][one["provider"]].get("variables", {})
+            values = "\n".join(f"{name}: {value}" for name, value in entry.items())
+            draw_text(self._view, one["text"] or values)
+
+    async def _publish(self, row: Row) -> None:
+        t = self._t
+        answer = await self._view.api.get(path(PATH, row["name"], "versions"), limit=MOST_VERSIONS)
+        versions = {str(one["version"]): t("templates.version_by", n=one["version"]) for one in answer["versions"]}
+
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            version = int(form.read()["version"])
+            return await self._view.api.post(path(PATH, row["name"], "publish"), {"version": version})
+
+        fields = [Field("version", t("templates.version"), next(iter(versions)), "choice", options=versions)]
+        title, text = t("templates.publish_title", name=line(row["name"], 64)), t("templates.publish_text")
+        if await ask_form(self._view, title, fields, t("templates.publish"), save, text=text) is not None:
+            toast(t("templates.published"))
+            await self._table.reload()
+
+    async def _delete(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], 64)
+        title, text = t("templates.delete_title", name=name), t("templates.delete_text")
+        if await confirm(self._view, title, text, t("templates.delete")):
+            await self._view.api.delete(path(PATH, row["name"]))
+            toast(t("templates.deleted", name=name))
+            await self._table.reload()
+
+
+PAGE = Page("/templates", "templates", Group.USER, show, icon="article")
