@@ -24,6 +24,12 @@ def test_only_an_unknown_outcome_names_the_request() -> None:
         assert ("id" in answer["content"]["application/json"]["schema"]["properties"]) == (reason == "outcome_unknown")
 
 
+def test_only_a_recipient_cap_names_a_cap() -> None:
+    for reason in REASONS:
+        (answer,) = describe([reason]).values()
+        assert ("cap" in answer["content"]["application/json"]["schema"]["properties"]) == (reason == "recipient_cap")
+
+
 def test_a_description_holds_no_unfilled_value() -> None:
     (answer,) = describe(["username_taken"]).values()
     assert answer["description"] == "- 10004 `username_taken`: The username … exists; choose another."

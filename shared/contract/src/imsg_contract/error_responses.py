@@ -27,6 +27,11 @@ _QUOTA_FIELDS: Mapping[str, Any] = {
     "opens_at": {"type": "string", "format": "date-time", "description": "When the next period begins."},
 }
 
+RECIPIENT_CAP = "recipient_cap"
+"""The one reason that names a cap."""
+
+_CAP_FIELD = {"type": "string", "description": f"With `{RECIPIENT_CAP}`: the id of the cap."}
+
 NOTHING: Mapping[str, str] = {}
 
 _RETRY_AFTER = {"description": "In how many seconds to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
@@ -91,4 +96,6 @@ def _schema(reasons: list[str]) -> dict[str, Any]:
         }
     if any(REASONS[reason].code == QUOTA for reason in reasons):
         properties |= _QUOTA_FIELDS
+    if RECIPIENT_CAP in reasons:
+        properties["cap"] = _CAP_FIELD
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
