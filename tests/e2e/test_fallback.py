@@ -134,6 +134,15 @@ def test_whoever_has_no_address_of_the_leg_is_named_so(deployment: Deployment) -
     assert (missed["status"], missed["error"]["code"]) == ("failed", "no_contact")
 
 
+def test_a_leg_for_which_nobody_has_an_address_is_passed_by(deployment: Deployment) -> None:
+    answer = send(deployment, deployment.token(), "+8619900000002", [by_mail()])
+    assert answer["errorCode"] == 0, answer
+    shown = wait_settled(deployment, answer["id"])
+    assert (shown["reached"], shown["not_reached"], shown["open"]) == (0, 1, 0)
+    (missed,) = deployment.messages(answer["legs"][1]["id"])
+    assert (missed["status"], missed["error"]["code"]) == ("failed", "no_contact")
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -144,7 +153,6 @@ def test_whoever_has_no_address_of_the_leg_is_named_so(deployment: Deployment) -
         ({"fallback": [by_mail() | {"method": "wecom", "until": "delivered"}]}, "fallback.0.until"),
         ({"fallback": [by_mail() | {"afters": 1}]}, "fallback.0.afters"),
         ({"until": "sent"}, "until"),
-        ({"fallback": [by_mail()], "to": "13800138000"}, "fallback.0.method"),
     ],
 )
 def test_what_no_fallback_can_be_is_refused_and_named(

@@ -266,12 +266,6 @@ class DraftReader:
         await credential.require(f"{SEND}{method.name}")
         account = await self._read_account(None, method)
         recipients = await self._recipients.find_others(draft.recipients, draft.method, method, contacts)
-        if not recipients:
-            raise refuse_value(
-                f"{leg.field}.method",
-                f"没有一个收件人有{method.address.label.zh}；请在 to 中用 contacts 给出，或去掉这一步",
-                f"no recipient has a {method.address.label.en}; give one as contacts in to, or remove this leg",
-            )
         groups = await self._limits.group(method, recipients, leg.content, draft.category, None)
         checked, counted = _check_content(method, leg.content, groups, has_attachment=False)
         made = Draft(
