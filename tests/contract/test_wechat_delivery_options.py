@@ -102,6 +102,21 @@ async def test_what_wechat_counts_otherwise_is_passed_over_and_forgotten(
         assert server.called == ["subscribe/bizsend", "template/send", "template/send"]
 
 
+async def test_a_grant_that_wechat_calls_used_up_refuses_the_message_for_good(
+    pair: tuple[Database, Database], redis: Redis
+) -> None:
+    """A fallback begins its next leg at once then."""
+    async with opened(pair[0], redis, bizsend=[{"errcode": 43101, "errmsg": "refuse"}]) as (options, server):
+        for _ in range(2):
+            await options.allowances.grant("main", "oA", "SUB1")
+        used_up, none_left = [await send(options, (NOTICE,), message) for message in ("m-0", "m-1")]
+        assert isinstance(used_up, Refused)
+        assert isinstance(none_left, Refused)
+        assert (used_up.concerns, used_up.code) == ("recipient", "43101")
+        assert none_left.code == "not_granted"
+        assert server.called == ["subscribe/bizsend"]
+
+
 async def test_a_way_without_an_answer_is_never_followed_by_another_nor_repeated(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
