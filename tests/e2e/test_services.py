@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +66,32 @@ def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(services
     off = {"token": services.token(), "per_hour": 100, "per_day": 100, "available": False}
     assert first.client.post(f"/api/modify/{name}", json=off).json()["errorCode"] == 0
     assert second.client.post("/api/v2/messages", json=mail(token)).json()["reason"] == "sending_disabled"
+
+
+def test_sends_by_template_go_on_while_the_catalog_is_away(services: Services) -> None:
+    """Through both gateways, with the words that were published; what was not is refused as ever."""
+    token, name = services.token(), f"t{secrets.token_hex(6)}"
+    words = {"zh": {"smtp": {"subject": "{{ name }}", "text": "{{ name }}，您的预约在{{ time }}。"}}}
+    template = {"name": name, "category": "notice", "default_language": "zh", "languages": words}
+    assert services.call("POST", "/api/v2/templates", {"token": token, **template})["errorCode"] == 0
+    assert services.call("POST", f"/api/v2/templates/{name}/publish", {"token": token})["errorCode"] == 0
+    to = [{"to": f"{secrets.token_hex(6)}@example.com", "params": {"name": who}} for who in ("张三", "李四")]
+    body = {"token": token, "method": "smtp", "template": name, "params": {"time": "九点"}, "to": to}
+    assert services.catalog is not None
+    services.catalog.process.kill()
+    try:
+        assert not services.call("GET", f"/api/v2/templates/{name}", token=token).get("languages")
+        answers = [services.through(n).client.post("/api/v2/messages", json=body).json() for n in range(2)]
+        assert [answer["errorCode"] for answer in answers] == [0, 0], answers
+        for answer in answers:
+            messages = sorted(services.wait_settled(answer["id"], 2), key=lambda one: str(one["id"]))
+            assert [one["status"] for one in messages] == ["sent", "sent"]
+            assert [one["content"]["text"] for one in messages] == ["张三，您的预约在九点。", "李四，您的预约在九点。"]
+        other = services.client.post("/api/v2/messages", json={**body, "template": "nothing"}).json()
+        assert other["errorCode"] == 10017, other
+    finally:
+        services.catalog.start()
+    assert services.call("GET", f"/api/v2/templates/{name}", token=token)["languages"] == words
 
 
 def test_log_out_everywhere_ends_every_token_on_the_other_gateway(services: Services) -> None:

@@ -211,3 +211,43 @@ def test_what_failed_is_sent_again_with_the_words_of_its_acceptance(deployment: 
     assert again["errorCode"] == 0, again
     (row,) = wait_until_sent(deployment, token, again["id"], 1)
     assert row["content"] == failed[0]["content"]
+
+
+def follow(deployment: Deployment) -> tuple[str, str]:
+    """Let somebody new follow; return (openid, tag)."""
+    openid = deployment.call("POST", "/sandbox/wechat/followers", {})["openid"]
+    press = {"key": "获取我的openID"}
+    return openid, deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", press)["reply"]
+
+
+def test_a_wechat_message_goes_by_the_accounts_template(deployment: Deployment) -> None:
+    token = make_user(deployment)
+    variables = {"goods": "{{ goods }}{% if gift %}和{{ gift }}{% endif %}", "number": "{{ number | upcase }}"}
+    source = {"providers": {"sandbox": {"template": "order", "variables": variables}}}
+    name = publish(deployment, token, {"zh": {"wechat": source}})
+    people = [follow(deployment) for _ in range(2)]
+    bodies = [{"goods": "茶叶"}, {"goods": "茶叶", "gift": "茶杯"}]
+    to = [{"to": tag, "params": params} for (_, tag), params in zip(people, bodies, strict=True)]
+    body = {"method": "wechat", "template": name, "params": {"number": "a-100"}, "to": to}
+    checked = call(deployment, token, "POST", "messages/check", **body)
+    assert (checked["errorCode"], checked["count"]) == (0, 2), checked
+    params = {**bodies[1], "number": "a-100"}
+    preview = call(deployment, token, "POST", f"templates/{name}/preview", method="wechat", params=params)["content"]
+
+    sent = call(deployment, token, "POST", "messages", **body)
+    assert sent["errorCode"] == 0, sent
+    _, second = wait_until_sent(deployment, token, sent["id"], 2)
+    assert second["content"]["providers"] == preview["providers"]
+    assert preview["providers"]["sandbox"]["variables"] == {"goods": "茶叶和茶杯", "number": "A-100"}
+    for (openid, _), goods in zip(people, ("茶叶", "茶叶和茶杯"), strict=True):
+        (arrived,) = deployment.inbox(method="wechat", to=openid)
+        assert arrived["text"] == f"您的订单 A-100（{goods}）已发货。"
+
+    for change, why in (
+        ({"number": "a-100", "goods": "茶" * 21}, "goods"),
+        ({"number": "甲", "goods": "茶叶"}, "number"),
+        ({"number": "1"}, "缺少 goods"),
+    ):
+        refused = call(deployment, token, "POST", "messages", **{**body, "params": change, "to": people[0][1]})
+        assert refused["errorCode"] == 10017, (change, refused)
+        assert why in refused["detail"], (change, refused)

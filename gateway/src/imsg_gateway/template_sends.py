@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from imsg_channels import content
-from imsg_channels.sms import MAX_SMS_CHARACTERS, accepts_value
+from imsg_channels.sms import accepts_value
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
@@ -310,13 +310,14 @@ def _check_providers(
         if (entry := entries.get(provider)) is None:
             continue
         template = (limits or {}).get(entry["template"])
+        if template is not None and (signature := rendered.get("signature")):
+            template = template.model_copy(update={"signature": f"【{signature}】"})
         variables: Mapping[str, str] = entry.get("variables", {})
-        wrong = None if template is None else _find_wrong(method, template, variables)
+        wrong = None if template is None else _find_wrong(method, entry["template"], template, variables)
         if wrong is None:
             if template is None or not template.text or method.segments is None:
                 return provider, None
-            signature = rendered.get("signature")
-            return provider, fill_text(template, variables, f"【{signature}】" if signature else None)
+            return provider, fill_text(template, variables)
         problem = problem or wrong
     if problem is not None:
         raise _refuse(row, *problem)
@@ -328,22 +329,20 @@ def _check_providers(
 
 
 def _find_wrong(
-    method: ChannelSpec, template: TemplateLimits, variables: Mapping[str, str]
+    method: ChannelSpec, name: str, template: TemplateLimits, variables: Mapping[str, str]
 ) -> tuple[str, str, str] | None:
-    """Return the variable that a provider's template does not take, and why."""
-    for name, value in variables.items():
-        most = template.variables.get(name)
+    """Return what a provider's template does not take, and why: the variable where it is one."""
+    for variable, value in variables.items():
+        most = template.variables.get(variable)
         if most is not None and len(value) > most:
-            return name, f"{name} 最多 {most} 个字符，现有 {len(value)} 个", f"{name} takes {most}, it has {len(value)}"
-        if method.segments is not None and not accepts_value(name, value, template):
-            return name, f"{name} 的值不合要求：{value[:32]}", f"{name} does not take {value[:32]}"
-    if (
-        method.segments is not None
-        and template.text
-        and len(text := fill_text(template, variables)) > MAX_SMS_CHARACTERS
-    ):
-        zh = f"短信连同签名最多 {MAX_SMS_CHARACTERS} 个字符，现有 {len(text)} 个"
-        return "", zh, f"an SMS has at most {MAX_SMS_CHARACTERS} characters, this has {len(text)}"
+            zh = f"{variable} 最多 {most} 个字符，现有 {len(value)} 个"
+            return variable, zh, f"{variable} takes {most}, it has {len(value)}"
+        if method.segments is not None and not accepts_value(variable, value, template):
+            return variable, f"{variable} 的值不合要求：{value[:32]}", f"{variable} does not take {value[:32]}"
+    try:
+        content.read(method.content, {"template": name, "params": variables}, {name: template})
+    except Refusal as refusal:
+        return "", str(refusal.values["why_zh"]), str(refusal.values["why_en"])
     return None
 
 
