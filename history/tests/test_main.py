@@ -112,6 +112,7 @@ async def test_stats_answer_in_their_shape(service: Service, broker_url: str) ->
     counted = StatsAnswer.model_validate(answer)
     assert (counted.timezone, len(counted.buckets)) == ("Asia/Shanghai", 25)
     assert sum(bucket.counts.get("smtp", {}).get("queued", 0) for bucket in counted.buckets) == 1
+    assert [(one.username, one.method, one.messages) for one in counted.users] == [("计数", "smtp", 1)]
 
 
 async def test_dead_letters_are_the_administrators_alone(service: Service, broker_url: str) -> None:

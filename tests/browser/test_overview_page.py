@@ -1,9 +1,10 @@
-"""The overview: failures by their causes, each with its messages, and what stops people first."""
+"""The overview: failures by their causes and users, each with its messages, and what stops people first."""
 
 from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in, send_and_settle
@@ -39,3 +40,23 @@ def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
         expect(page.locator(".table-row").first).to_contain_text("失败")
     body["paused"] = False
     assert deployment.call("PATCH", "/api/v2/channels/wecom", body)["errorCode"] == 0
+
+
+def test_a_user_is_counted_and_leads_to_their_messages(deployment: Deployment, visit: Visits) -> None:
+    username = deployment.new_user()
+    token = deployment.token(username, PASSWORD)
+    for to in ("bounce+user@example.com", "one@example.com", "another@example.com"):
+        send_and_settle(deployment, to, token=token)
+    seen = visit(Look("zh", DESK))
+    log_in(seen)
+    page = seen.page
+    for range_name in ("", "hour", "week", "month"):  # the first two are counted from messages, the others from days
+        row = page.get_by_role("region", name="各用户").locator(".table-row").first
+        for column, count in (("messages", 3), ("failed", 1)):
+            page.goto(f"/?range={range_name}&username={username}")
+            expect(row).to_contain_text(username)
+            link = row.locator(f".table-{column} a")
+            expect(link).to_have_text(str(count))
+            page.goto(str(link.get_attribute("href")))
+            expect(page.locator(".table-row")).to_have_count(count)
+            expect(page.locator(".table-row").filter(has_text="失败")).to_have_count(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,9 @@ from imsg_history.eraser import Eraser
 from imsg_history.latency_stats import LatencyStatistics, find_percentile
 from imsg_history.ownership import Ownership
 from imsg_history.queries import StatsQuery
-from imsg_history.stats import Statistics, find_span
+from imsg_history.stats import Span, Statistics, find_span
 from imsg_history.tables import day_facts, messages, requests
+from imsg_history.user_stats import MEASURES, UserStatistics
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
@@ -28,6 +30,11 @@ from imsg_testing.waiting import eventually
 
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
 PHONE = "+8613912345678"
+SPANS = [
+    Span(None, bucket, (NOW, NOW + timedelta(hours=1)), NOW, NOW + timedelta(hours=1), ZoneInfo("UTC"))
+    for bucket in ("hour", "day")
+]
+"""The same hour, of which sums are read from the messages and from day facts."""
 
 
 async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Database) -> None:
@@ -69,8 +76,12 @@ async def test_what_test_keys_send_is_in_no_statistic(database: Database) -> Non
     buckets = await Statistics(database, zone).count(span)
     assert [bucket["counts"] for bucket in buckets if bucket["counts"]] == [{"smtp": {"sent": 1, "failed": 1}}]
     assert [cause["count"] for cause in await Statistics(database, zone).count_failures(span)] == [1]
-    (found,) = await LatencyStatistics(database, zone).find(None, since, until, by_day=False)
-    assert found["sent"]["count"] == 1
+    by_hour = replace(span, bucket="hour")
+    for one in (span, by_hour):
+        (found,) = await LatencyStatistics(database).find(one)
+        assert found["sent"]["count"] == 1
+        (counted,) = await UserStatistics(database).find(one)
+        assert counted["messages"] == 2
 
 
 async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Database) -> None:
@@ -139,14 +150,36 @@ async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(databa
         for n, took in enumerate(seconds)
     ]
     await keep(database, one, *outcomes)
-    latencies, end = LatencyStatistics(database, ZoneInfo("UTC")), NOW + timedelta(hours=1)
+    latencies = LatencyStatistics(database)
     wanted = [{"method": "smtp", "sent": {"count": 20, "p50_s": 1, "p95_s": 5}, "delivered": None}]
-    for by_day in (False, True):
-        assert await latencies.find(None, NOW, end, by_day=by_day) == wanted
+    for span in SPANS:
+        assert await latencies.find(span) == wanted
         owner, stranger = Ownership(one.username, one.user_id), Ownership("li", one.user_id)
-        assert await latencies.find(owner, NOW, end, by_day=by_day) == wanted
-        assert await latencies.find(stranger, NOW, end, by_day=by_day) == []
+        assert await latencies.find(replace(span, ownership=owner)) == wanted
+        assert await latencies.find(replace(span, ownership=stranger)) == []
     assert find_percentile([0] * 10 + [3], 0.5) is None
+
+
+async def test_users_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
+    library = job(at=NOW, username="图书馆", to=[f"{n}@example.com" for n in range(5)])
+    statuses = (Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED)
+    await keep(database, library, *(outcome(library, status, n) for n, status in enumerate(statuses)))
+    texts = job(at=NOW, username="图书馆", method="sms", to=(PHONE,))
+    sent = outcome(texts, Status.SENT, provider="aliyun", provider_id="b-1")
+    other = job(at=NOW, to=("li@example.com", "wang@example.com"))
+    await keep(database, texts, sent, other, outcome(other, Status.UNCERTAIN, 1))
+    await keep(database, receipt(sent, PHONE, Status.FAILED, code="UNDELIV"))
+    await keep(database, job(at=NOW - timedelta(days=2), username="图书馆"))  # before the span
+
+    def row(*values: object) -> dict[str, object]:
+        return dict(zip(("username", "method", *MEASURES), values, strict=True))
+
+    of_library = [row("图书馆", "smtp", 5, 2, 1, 2, 0), row("图书馆", "sms", 1, 0, 0, 1, 0)]
+    of_other = row(other.username, "smtp", 2, 0, 0, 0, 1)
+    users = UserStatistics(database)
+    for span in SPANS:
+        assert await users.find(span) == [of_library[0], of_other, of_library[1]]
+        assert await users.find(replace(span, ownership=Ownership("图书馆", library.user_id))) == of_library
 
 
 async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None:

@@ -3,21 +3,15 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger, cast, func, select
 
 from imsg_channels import METHODS
 from imsg_history.database import Database
-from imsg_history.ids import find_day, first_id
 from imsg_history.latencies import LATENCIES_S
-from imsg_history.ownership import Ownership
-from imsg_history.tables import LATENCY_COUNTS, TESTS, day_facts, messages
-
-MAX_HOURS = timedelta(hours=25)
-"""The longest span that is read from the messages themselves; a longer one is read from the days it touches."""
+from imsg_history.stats import Span
+from imsg_history.tables import LATENCY_COUNTS, day_facts, messages
 
 Buckets = dict[str, list[int]]
 """`sent` and `delivered` → the number of messages in each bucket."""
@@ -26,54 +20,37 @@ Buckets = dict[str, list[int]]
 class LatencyStatistics:
     """Reads the times of messages, which are kept in buckets."""
 
-    def __init__(self, database: Database, zone: ZoneInfo) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._zone = zone
 
-    async def find(
-        self, ownership: Ownership | None, since: datetime, until: datetime, *, by_day: bool
-    ) -> list[dict[str, Any]]:
+    async def find(self, span: Span) -> list[dict[str, Any]]:
         """Return the percentiles of each method that sent anything. Raises DatabaseUnavailable."""
-        is_short = not by_day and until - since <= MAX_HOURS
-        read = self._read_messages if is_short else self._read_days
-        found = await read(ownership, since, until)
+        found = await (self._read_messages(span) if span.is_short else self._read_days(span))
         return [
             {"method": method, **{kind: _summarize(found[method][kind]) for kind in LATENCY_COUNTS}}
             for method in METHODS
             if method in found
         ]
 
-    async def _read_messages(self, ownership: Ownership | None, since: datetime, until: datetime) -> dict[str, Buckets]:
+    async def _read_messages(self, span: Span) -> dict[str, Buckets]:
         columns = (messages.c.method, messages.c.sent_in, messages.c.delivered_in)
-        where = [
-            messages.c.method.in_(METHODS),
-            messages.c.request >= first_id(since),
-            messages.c.request < first_id(until),
-            messages.c.request.not_in(TESTS),
-            *(ownership.conditions(messages) if ownership else ()),
-        ]
+        counting = select(*columns, func.count().label("messages")).where(*span.find_messages()).group_by(*columns)
         found: defaultdict[str, Buckets] = defaultdict(_make_buckets)
-        for row in await self._database.fetch(
-            select(*columns, func.count().label("messages")).where(*where).group_by(*columns)
-        ):
+        for row in await self._database.fetch(counting):
             for kind, bucket in (("sent", row.sent_in), ("delivered", row.delivered_in)):
                 if bucket is not None:
                     found[row.method][kind][bucket] += row.messages
         return found
 
-    async def _read_days(self, ownership: Ownership | None, since: datetime, until: datetime) -> dict[str, Buckets]:
-        first, last = find_day(since, self._zone), find_day(until - timedelta(microseconds=1), self._zone)
-        where = [day_facts.c.method.in_(METHODS), day_facts.c.day >= first, day_facts.c.day <= last]
-        if ownership is not None:
-            where += ownership.is_of_user(day_facts)
+    async def _read_days(self, span: Span) -> dict[str, Buckets]:
         names = [name for names in LATENCY_COUNTS.values() for name in names]
         sums = (cast(func.sum(day_facts.c[name]), BigInteger).label(name) for name in names)
-        rows = await self._database.fetch(select(day_facts.c.method, *sums).where(*where).group_by(day_facts.c.method))
+        counting = select(day_facts.c.method, *sums).where(*span.find_facts()).group_by(day_facts.c.method)
         return {
             row.method: {
                 kind: [int(getattr(row, name)) for name in counted] for kind, counted in LATENCY_COUNTS.items()
             }
-            for row in rows
+            for row in await self._database.fetch(counting)
         }
 
 

@@ -51,6 +51,7 @@ from imsg_history.routes.dependencies import RouteServices
 from imsg_history.stats import Statistics
 from imsg_history.stuck import StuckJobs
 from imsg_history.tombstones import TombstoneStore
+from imsg_history.user_stats import UserStatistics
 from imsg_history.writer import BatchWriter
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_rendering.renderer import Renderer
@@ -230,7 +231,8 @@ def _make_services(
         requests,
         Replies(store),
         Statistics(store, zone),
-        LatencyStatistics(store, zone),
+        LatencyStatistics(store),
+        UserStatistics(store),
         Attachments(store),
         Resends(store),
         OpenMessages(store),

@@ -302,6 +302,18 @@ class LatencyShape(AnswerPart):
     delivered: PercentilesShape | None
 
 
+class UserStatsShape(AnswerPart):
+    """What became of the messages of one user by one method."""
+
+    username: str
+    method: str
+    messages: Annotated[int, Field(description="All of them, those that still wait included.")]
+    sent: Annotated[int, Field(description="Those that are delivered included.")]
+    delivered: int
+    failed: Annotated[int, Field(description="Those that expired included.")]
+    uncertain: int
+
+
 class StatsAnswer(Success):
     """Counts by hour or day of the installation's time zone."""
 
@@ -318,6 +330,13 @@ class StatsAnswer(Success):
     latencies: Annotated[
         list[LatencyShape],
         Field(description="Of the whole buckets; of hours that are more than 25, of the days that they touch."),
+    ]
+    users: Annotated[
+        list[UserStatsShape],
+        Field(
+            max_length=100,
+            description="By user and method: the 100 with the most messages, these first; of the time of `latencies`.",
+        ),
     ]
     as_of: AsOf
 

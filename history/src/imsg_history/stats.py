@@ -9,20 +9,23 @@ from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, Select, Subquery, Text, bindparam, column, func, select, true
+from sqlalchemy import ARRAY, ColumnElement, Select, Subquery, Text, bindparam, column, func, select, true
 from sqlalchemy.types import TypeEngine
 
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.ids import first_id, rfc3339
+from imsg_history.ids import find_day, first_id, rfc3339
 from imsg_history.ownership import Ownership, find_ownership
 from imsg_history.queries import MAX_BUCKETS, StatsQuery
-from imsg_history.tables import TESTS, RequestId, messages
+from imsg_history.tables import TESTS, RequestId, day_facts, messages
 from imsg_web.callers import Caller
 
 MAX_CAUSES = 100
+
+MAX_HOURS = timedelta(hours=25)
+"""The longest span of hours whose sums are read from the messages; others are read from the days that they touch."""
 
 CAUSE = ("method", "provider", "code")
 """The columns that tell causes of failures apart."""
@@ -41,6 +44,28 @@ class Span:
     since: datetime
     until: datetime
     """To the millisecond, as messages are listed: failures are counted between these two."""
+    zone: ZoneInfo
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its sums are read from the messages, not from day facts."""
+        return self.bucket == "hour" and self.starts[-1] - self.starts[0] <= MAX_HOURS
+
+    def find_messages(self) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a message is in its buckets."""
+        return [
+            messages.c.method.in_(METHODS),
+            messages.c.request >= first_id(self.starts[0]),
+            messages.c.request < first_id(self.starts[-1]),
+            messages.c.request.not_in(TESTS),
+            *(self.ownership.conditions(messages) if self.ownership else ()),
+        ]
+
+    def find_facts(self) -> list[ColumnElement[bool]]:
+        """Return the conditions under which a day fact is of a day that its buckets touch."""
+        first, last = (find_day(at, self.zone) for at in (self.starts[0], self.starts[-1] - timedelta(microseconds=1)))
+        owned = self.ownership.is_of_user(day_facts) if self.ownership else ()
+        return [day_facts.c.method.in_(METHODS), day_facts.c.day >= first, day_facts.c.day <= last, *owned]
 
 
 def find_span(query: StatsQuery, caller: Caller, zone: ZoneInfo, now: datetime) -> Span:
@@ -59,7 +84,7 @@ def find_span(query: StatsQuery, caller: Caller, zone: ZoneInfo, now: datetime) 
             why_zh=f"到 until 应分为 1 到 {MAX_BUCKETS} 段，请调整时间或用 bucket=day",
             why_en=f"from it to until there must be 1 to {MAX_BUCKETS} buckets; change the times, or use bucket=day",
         )
-    return Span(ownership, query.bucket, starts, since or starts[0], until)
+    return Span(ownership, query.bucket, starts, since or starts[0], until, zone)
 
 
 class Statistics:

@@ -22,6 +22,7 @@ from imsg_history.reports import Reports
 from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics
+from imsg_history.user_stats import UserStatistics
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_web.app import find_services
 
@@ -35,6 +36,7 @@ class RouteServices:
     replies: Replies
     statistics: Statistics
     latencies: LatencyStatistics
+    users: UserStatistics
     attachments: Attachments
     resends: Resends
     open_messages: OpenMessages

@@ -102,8 +102,7 @@ async def show_stats(user: User, query: Annotated[StatsQuery, Query()], services
     span = find_span(query, user, zone, services.now())
     buckets = await services.statistics.count(span)
     failures = await services.statistics.count_failures(span)
-    latencies = await services.latencies.find(
-        span.ownership, span.starts[0], span.starts[-1], by_day=span.bucket == "day"
-    )
-    figures = {"buckets": buckets, "failures": failures, "latencies": latencies}
+    latencies = await services.latencies.find(span)
+    users = await services.users.find(span)
+    figures = {"buckets": buckets, "failures": failures, "latencies": latencies, "users": users}
     return ApiResponse(ok(bucket=span.bucket, timezone=zone.key, **figures, as_of=as_of))

@@ -113,8 +113,16 @@ def read_causes(failures: Sequence[Mapping[str, Any]]) -> list[Cause]:
 
 def write_rate(one: Figures) -> str:
     """Write which share of the settled messages was delivered; empty where no receipts came."""
-    settled = one.total - one.sum("waiting")
-    return f"{100 * one.sum('delivered') / settled:.1f} %" if one.sum("delivered") else ""
+    return _write_share(one.sum("delivered"), one.total - one.sum("waiting"))
+
+
+def write_rate_of_user(row: Mapping[str, Any]) -> str:
+    """Write the same of a row of the answer's users."""
+    return _write_share(row["delivered"], row["sent"] + row["failed"] + row["uncertain"])
+
+
+def _write_share(delivered: int, settled: int) -> str:
+    return f"{100 * delivered / settled:.1f} %" if delivered else ""
 
 
 def write_labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from imsg_console.features.overview.figures import (
     read_figures,
     write_labels,
     write_rate,
+    write_rate_of_user,
 )
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
@@ -39,6 +40,8 @@ from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
 REFRESH_S = 20.0
+
+MOST_USERS = 20
 
 
 async def show(view: View) -> None:
@@ -103,6 +106,7 @@ async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen
         for one in read_figures(answer["buckets"]):
             _draw_card(view, one, chosen, times, latency=latencies.get(one.method, {}))
         _draw_causes(view, read_causes(answer["failures"]), chosen, times)
+        _draw_users(view, answer["users"], chosen, times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,32 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
         # No filter finds the messages without a code, or those of all other causes, and no others.
         draw_legend(series, {bar.name: link(bar) for bar in series if bar.name in filters})
         _draw_numbers(view, title, times, series, link)
+
+
+def _draw_users(view: View, users: Sequence[Row], chosen: Range, times: Times) -> None:
+    """Draw what each user sent by each channel, those with the most messages first."""
+    t, failed = view.t, ",".join(KINDS["failed"])
+    if not users:
+        return
+
+    def link(count: int, row: Row, status: str = "") -> Cell:
+        target = replace(times, username=row["username"]).list_messages(method=row["method"], status=status)
+        return cells.link(f"{count:,}", target, count) if count else "0"
+
+    def name(row: Row) -> Cell:
+        return cells.link(row["username"], _make_address(chosen.name, row["username"]))
+
+    columns = [
+        Column("user", t("overview.username"), name, is_main=True),
+        Column("method", t("overview.channel"), lambda row: cells.method(t, row["method"])),
+        Column("messages", t("overview.messages"), lambda row: link(row["messages"], row)),
+        Column("rate", t("overview.rate"), lambda row: write_rate_of_user(row) or "—"),
+        Column("failed", t("overview.failed_kind"), lambda row: link(row["failed"], row, failed)),
+    ]
+    with attrs(element("section", "stack card"), aria_label=t("overview.users")):
+        heading(2, t("overview.users"))
+        table = Table(view, t("overview.users"), columns, key="key")
+        table.show([{**row, "key": f"{row['method']} {row['username']}"} for row in users[:MOST_USERS]])
 
 
 def _name_cause(view: View, cause: Cause) -> str:
