@@ -91,7 +91,9 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
     seen = visit()
     log_in(seen)
     page = seen.page
-    page.goto("/channels")
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto("/channels#dead")
+    expect(page.get_by_role("heading", name="死信")).to_be_in_viewport()
     letters = page.get_by_role("region", name="死信").locator("tbody tr")
     expect(letters).to_have_count(20)
     page.get_by_role("button", name="下一页").click()

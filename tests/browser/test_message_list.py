@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.message_pages import address, query, rows
 from imsg_testing.page_actions import log_in, send_and_settle
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -136,6 +138,25 @@ def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> N
         page.locator(".filters-span", has_text=span).click()
         expect(page).to_have_url(re.compile("since="))
         expect(rows(page)).to_have_count(count)
+
+
+def test_what_is_sent_later_is_one_click(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
+    token, to = deployment.token(name, "correct horse"), address()
+    send_and_settle(deployment, address(), token=token)
+    message = {"to": to, "method": "smtp", "content": {"subject": "s", "text": "t"}, "token": token}
+    due = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    later = deployment.call("POST", "/api/v2/messages", {**message, "send_at": due})["id"]
+    wait(lambda: deployment.call("GET", f"/api/v2/requests/{later}", token=token)["errorCode"] == 0, 60)
+    seen = visit()
+    log_in(seen)
+    page = seen.page
+    page.goto(f"/messages?username={name}")
+    expect(rows(page)).to_have_count(2)
+    page.locator(".filters-later").click()
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text(to)
+    seen.axe()
 
 
 def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Deployment, visit: Visits) -> None:

@@ -71,9 +71,14 @@ def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, loo
     seen = visit(look)
     log_in(seen)
     page = seen.page
-    page.goto(f"/messages/{request}-0")
     is_zh = look.language == "zh"
     why = "没有这个收件人，邮箱不存在。" if is_zh else "There is no such mailbox."
+    page.goto(f"/sent/{request}")
+    failures = page.locator(".sent-failures li")
+    expect(failures).to_have_count(1)
+    expect(failures).to_contain_text(why)
+    seen.axe()
+    failures.get_by_role("link", name=to).click()
     step = "请核对收件人，改正后重新发送。" if is_zh else "Check the recipient, correct it and send again."
     expect(page.locator(".verdict")).to_contain_text(why)
     expect(page.locator(".verdict")).to_contain_text(step)

@@ -4,13 +4,14 @@ import asyncio
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker
 from imsg_catalog.tables import PRICES as TABLE
-from imsg_contract.prices import Price, write_prices
+from imsg_contract.prices import Price, write_amount, write_prices
 from imsg_contract.topology import CHANGE, PRICES
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
@@ -81,11 +82,17 @@ class Prices:
             await asyncio.sleep(LOOK_S)
 
     async def _publish_audit(self, by: Caller, before: Sequence[Price], after: Sequence[Price]) -> None:
-        removed = [price._asdict() for price in before if price not in after]
-        added = [price._asdict() for price in after if price not in before]
+        removed = [_describe(price) for price in before if price not in after]
+        added = [_describe(price) for price in after if price not in before]
         at = datetime.fromtimestamp(self._now_ms() / 1_000, UTC)
         change = make_change(by, "prices", "prices", at, before={"prices": removed}, after={"prices": added})
         await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
+
+
+def _describe(price: Price) -> dict[str, Any]:
+    """Describe a price for the audit, its amount as the API writes it."""
+    fields = price._asdict()
+    return {"amount": write_amount(fields.pop("micros")), **fields}
 
 
 async def _lock(connection: AsyncConnection) -> None:

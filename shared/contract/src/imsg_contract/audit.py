@@ -79,6 +79,24 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 Reading is written once in ten minutes. Reading and resending of messages are written where these are another user's.
 """
 
+FIELDS = frozenset({
+    "role", "available", "per_hour", "per_day", "recipients_per_day", "may_send_codes", "senders", "sms_countries",
+    "default_category", "department", "email", "phone", "wechat", "password", "reason",
+    "quotas", "id", "counts", "per", "limit", "method", "caps", "category", "scope",
+    "windows", "methods", "categories", "zone", "days", "from", "to", "holidays",
+    "prices", "provider", "country", "amount", "currency", "since",
+    "key", "name", "kind", "scopes", "networks", "expires_at", "old_valid_s",
+    "enabled", "weight", "version", "paused", "account",
+    "published", "shared", "note", "members", "added", "changed",
+    "host", "events", "until", "event", "address", "agent",
+    "due_at", "released", "cancelled", "too_late", "settled",
+    "format", "username", "people",
+})  # fmt: skip
+"""The fields of `before` and `after`, for which the page has words; the settings of providers have titles of their own.
+
+Of a row in a list too. Dates, channels and what is masked of a person are no fields.
+"""
+
 UNAUDITED: Mapping[str, str] = {
     "POST /messages": "the request itself is kept, with its user and key",
     "POST /messages/check": "it changes nothing",

@@ -1,15 +1,14 @@
 """The audit: who did what, a sentence a line, the newest first."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from imsg_console.client import ApiError
+from imsg_console.features.audit.changes import MOST_NAME, Changes
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
@@ -22,8 +21,8 @@ PATH = "/api/v2/audit"
 
 NAMES = tuple(dict.fromkeys(action for actions in ACTIONS.values() for action in actions))
 
-MOST_NAME = 64
-MOST_VALUE = 80
+ACCOUNTS = frozenset({"provider_added", "provider_changed", "provider_restored", "provider_removed"})
+"""Actions whose states hold the settings of a provider's account."""
 
 
 async def show(view: View) -> None:
@@ -36,6 +35,8 @@ class Audit:
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
+        self._changes = Changes(view.t, view.times)
+        self._titles: Mapping[str, Mapping[str, str]] = {}
         names = ("actor", "action", "target")
         self._filters = {name: view.query.get(name, "").replace("\0", "").strip() for name in names}
 
@@ -74,8 +75,18 @@ class Audit:
     async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
         wanted = {name: value for name, value in self._filters.items() if value}
         answer = await self._view.api.get(PATH, **wanted, limit=limit, cursor=cursor)
+        if not self._titles and any(row["action"] in ACCOUNTS for row in answer["audit"]):
+            self._titles = await self._load_titles()
         rows = [{"id": f"{row['at']} {at}", **row} for at, row in enumerate(answer["audit"])]
         return rows, answer["next"]
+
+    async def _load_titles(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the titles of the fields of each kind of provider that the running senders know."""
+        try:
+            kinds = (await self._view.api.get("/api/v2/providers/kinds"))["kinds"]
+        except ApiError:
+            return {}  # the fields go by their names until the next load
+        return {kind["kind"]: {field["name"]: field["title"] for field in kind["fields"]} for kind in kinds}
 
     def _write(self, row: Row) -> Cell:
         t, actor, target = self._t, line(row["actor"], MOST_NAME), line(row["target"], MOST_NAME)
@@ -91,31 +102,9 @@ class Audit:
 
     def _write_change(self, row: Row) -> Cell:
         before, after = row["before"] or {}, row["after"] or {}
-        changed = [name for name in before | after if before.get(name) != after.get(name)]
-        pieces = [cells.muted(self._write_field(name, before, after)) for name in changed]
+        titles = self._titles.get(str((after or before).get("kind")), {}) if row["action"] in ACCOUNTS else {}
+        pieces = [cells.muted(text) for text in self._changes.write(before, after, titles)]
         return [pieces] if pieces else ""
-
-    def _write_field(self, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-        old, new = (self._write_value(name, state[name]) if name in state else "" for state in (before, after))
-        values = f"{old} → {new}" if old and new else old or new
-        label = self._t.get(f"audit.field_{name}", line(name, MOST_NAME))
-        return self._t("audit.field", name=label, value=values)
-
-    def _write_value(self, name: str, value: object) -> str:
-        """Write a value of a record in words; of a person what is not masked of the address."""
-        t = self._t
-        if value is None or value == []:
-            return "—"
-        if isinstance(value, bool):
-            return t("words.yes" if value else "words.no")
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return line(t("audit.listing").join(value), MOST_VALUE)
-        if not isinstance(value, str):
-            masked = value.get("masked") if isinstance(value, dict) else None
-            return line(masked or json.dumps(value, ensure_ascii=False), MOST_VALUE)
-        if name == "method":
-            return method_name(t, value)
-        return t.get(f"words.role_{value}" if name == "role" else f"audit.value_{value}", line(value, MOST_VALUE))
 
     def _write_origin(self, row: Row) -> Cell:
         pieces = [cells.text(line(row["address"] or "—", MOST_NAME))]

@@ -6,10 +6,16 @@ from imsg_console.client import ApiError
 from imsg_console.features.channels.dead_letters import DeadLetters
 from imsg_console.features.channels.tables import ChannelTables
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import element, heading
+from imsg_console.widgets.elements import attrs, element, heading
 from imsg_console.widgets.facts import page_head
 
 REFRESH_S = 4.0
+
+DEAD = "dead"
+"""The fragment of the URL that leads to the dead letters."""
+
+SHOW_DEAD = f"location.hash === '#{DEAD}' && document.getElementById('{DEAD}').scrollIntoView()"
+"""The browser looks for a fragment before the page is drawn."""
 
 
 async def show(view: View) -> None:
@@ -18,10 +24,12 @@ async def show(view: View) -> None:
     page_head(t("layout.channels"), t("channels.lead"))
     tables = ChannelTables(view)
     await tables.refresh()
-    with element("div"):
+    with attrs(element("div"), id=DEAD):
         heading(2, t("channels.dead"))
         element("p", "page-lead", t("channels.dead_what"))
     await DeadLetters(view).table.load()
+
+    ui.context.client.on_connect(lambda: ui.run_javascript(SHOW_DEAD))
 
     async def refresh() -> None:
         try:

@@ -22,6 +22,9 @@ TEXT_FIELDS = ("username", "key", "id", "code")
 
 SPANS = ("today", "yesterday", "week", "month")
 
+LATER = ("scheduled", "held")
+"""Statuses of what is sent later: at its time, or in its window."""
+
 
 def read_span(name: str, today: date) -> tuple[str, str]:
     """Return since and until of a span of whole days, as the fields have them; until is empty for one that goes on."""
@@ -61,6 +64,8 @@ class FilterBar:
                     for name in SPANS:
                         chip = ui.chip(t(f"messages.span_{name}"), on_click=partial(self._set_span, name))
                         chip.props("outline").classes("filters-span")
+                    waiting = ui.chip(t("messages.later"), on_click=partial(self._set, status=",".join(LATER)))
+                    waiting.props("outline").classes("filters-later")
                 self._toggle = button("", self._unfold, kind="quiet", symbol="tune")
                 attrs(self._toggle, aria_expanded="false")
             with element("div", "filters-fields") as self._fields:

@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError, make_url
+from imsg_console.explanations import explain
 from imsg_console.features.send.steps import Steps
 from imsg_console.message import snippets
 from imsg_console.message.blocks import explain_block
@@ -29,6 +30,8 @@ SEARCH_S = 0.7
 
 GIVE_UP = 15
 """Searches after which a request that was not sent just now counts as unknown."""
+
+SHOWN_FAILURES = 5
 
 LATE = 90
 """Searches after which one that was sent just now is said to take long: history is behind, or away."""
@@ -125,6 +128,7 @@ class Sent:
         self._bar = bar(t("sent.standing"), 0.0)
         self._summary = attrs(live_text("sent-said"), role="status")
         self._counts = element("ul", "line sent-counts")
+        self._failures = element("ul", "stack sent-failures")
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
         subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
@@ -166,10 +170,28 @@ class Sent:
                 with element("li"), mark_count(link_to("", self._list_url(status)), counts[status]):
                     chips.status(self._view, status)
                     element("strong", "", f"{counts[status]}")
+        await self._draw_failures(request["method"], sum(counts[status] for status in RESENDABLE))
         self._draw_undo(request, waiting)
         self._draw_actions(sum(counts[status] for status in RESENDABLE), total, waiting)
         if is_settled and not counts["sent"]:  # a message that was sent may still be reported
             self._timer.deactivate()
+
+    async def _draw_failures(self, method: str, failed: int) -> None:
+        """Name the first recipients that were not reached, each with why."""
+        t, messages = self._t, list[Mapping[str, Any]]()
+        if failed:
+            wanted = {"id": self._identity, "status": ",".join(sorted(RESENDABLE)), "limit": SHOWN_FAILURES}
+            messages = (await self._view.api.get("/api/v2/messages", **wanted))["messages"]
+        self._failures.clear()
+        self._failures.set_visibility(bool(messages))
+        with self._failures:
+            for message in messages:
+                why = explain(t, method, message["status"], (message["error"] or {}).get("code"))
+                with element("li", "line"):
+                    link_to(line(message["to"] or t("sent.erased"), 80), f"/messages/{message['id']}")
+                    element("span", "muted", why.meaning if why else "")
+            if failed > len(messages) > 0:
+                element("li", "muted", t("sent.more_failed", n=failed - len(messages)))
 
     def _draw_undo(self, request: Mapping[str, Any], waiting: int) -> None:
         """Draw the button that takes back a message to many before it goes."""
