@@ -1,5 +1,6 @@
 """A request with a fallback in history: its legs, the people they reach, and one end for all of them."""
 
+import base64
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,15 @@ from imsg_contract.topology import EVENT, LEG, PROGRESS, SCHEDULE
 from imsg_contract.wire import EventKind, Events, Job, NextLeg, Outcomes, Progress, Status
 from imsg_history.database import Database
 from imsg_history.event_relay import EventRelay, RelayMetrics
+from imsg_history.open_messages import OpenMessages
 from imsg_history.request_list import RequestList
-from imsg_history.tables import jobs
+from imsg_history.tables import jobs, requests
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import ADMIN, find_page, keep
 
 EVENTS = int(EventKind.MESSAGE | EventKind.REQUEST | EventKind.LEG)
 LATER = NOW + timedelta(seconds=2)
+MINUTE = timedelta(minutes=1)
 
 
 class Recorder:
@@ -69,8 +72,8 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
     await keep(database, make_delivery(root, SCHEDULE))
     (body,) = await database.fetch(select(jobs.c.body).where(jobs.c.request == root.request))
     assert b"fallback" not in bytes(body.body)  # the addresses of legs are scheduler's alone
-    requests = RequestList(database, lambda: LATER, None)  # type: ignore[arg-type]
-    shown = await requests.show(root.request, ADMIN)
+    shown_by = RequestList(database, lambda: LATER, None)  # type: ignore[arg-type]
+    shown = await shown_by.show(root.request, ADMIN)
     assert [(one["id"], one["state"]) for one in shown["legs"]] == [(root.request, "queued"), (leg.request, "waiting")]
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (0, 0, 2)
 
@@ -81,7 +84,7 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
         (root.request, 0, Status.DELIVERED), (root.request, 1, Status.FAILED),
     }  # fmt: skip
     assert "request.settled" not in [kind for kind, _, _ in list_events(told)]
-    assert (await requests.show(root.request, ADMIN))["state"] == "sending"
+    assert (await shown_by.show(root.request, ADMIN))["state"] == "sending"
 
     begun = leg.model_copy(update={"recipients": leg.recipients[1:], "released_at": LATER})
     progress = Progress(request=root.request, revision=1, reached=1, not_reached=0, open=1, at=LATER)
@@ -93,11 +96,40 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
     assert [(kind, name) for kind, name, _ in list_events(told) if kind == "request.settled"] == [
         ("request.settled", root.request)
     ]
-    shown = await requests.show(root.request, ADMIN)
+    shown = await shown_by.show(root.request, ADMIN)
     assert (shown["state"], shown["reached"], shown["open"]) == ("settled", 2, 0)
     assert [one["state"] for one in shown["legs"]] == ["settled", "settled"]
     (message,) = (await find_page(database, id=leg.request)).rows
     assert (message["leg"], message["leg_of"], message["id"]) == (2, root.request, f"{leg.request}-1")
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_leg_holds_all_who_began_it_whenever_they_did(
+    database: Database, order: tuple[int, int], *, together: bool
+) -> None:
+    _, leg = tell()
+    begun = [
+        leg.model_copy(
+            update={
+                "recipients": leg.recipients[n : n + 1],
+                "chunk": n,
+                "released_at": LATER + n * MINUTE,
+                "expires_at": leg.expires_at + n * MINUTE,
+            }
+        )
+        for n in (0, 1)
+    ]
+    batch = [begun[n] for n in order]
+    for part in [batch] if together else [[one] for one in batch]:
+        await keep(database, *part)
+    for name, still_open in ((leg.request, [0, 1]), (f"{leg.request}-0", [0]), (f"{leg.request}-1", [1])):
+        found = await OpenMessages(database).find(name, ADMIN)
+        assert found["open"] == still_open
+        kept = Job.model_validate_json(base64.b64decode(found["job"]))
+        assert (kept.recipients, kept.expires_at) == (leg.recipients, begun[1].expires_at)
+    (row,) = await database.fetch(select(requests).where(requests.c.request == leg.request))
+    assert (row.released_at, row.expires_at) == (begun[1].released_at, begun[1].expires_at)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Row, and_, literal, or_, update
+from sqlalchemy import Row, and_, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.attachments import KEPT_AFTER_EXPIRY
 from imsg_history.ids import rfc3339
-from imsg_history.merge import MergedBatch
+from imsg_history.merge import MergedBatch, join_people
+from imsg_history.records import JobRow, RequestRow
 from imsg_history.tables import attachments, jobs, requests
 
 
@@ -27,6 +28,9 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
     The jobs' bytes and the life of their attachments follow.
     """
     for name, row in sorted(batch.requests.items()):
+        if row.is_further_leg:
+            await _join_leg(connection, row, batch.jobs.get(name))
+            continue
         if row.version == (False, 0):
             continue
         is_older = and_(
@@ -49,3 +53,16 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
         kept_until = row.expires_at + KEPT_AFTER_EXPIRY
         is_shorter = and_(attachments.c.request == name, attachments.c.expires_at < kept_until)
         await connection.execute(update(attachments).where(is_shorter).values(expires_at=kept_until))
+
+
+async def _join_leg(connection: AsyncConnection, row: RequestRow, job: JobRow | None) -> None:
+    """Add to a further leg the people who begin it now; its times are those of the last."""
+    of_request = requests.c.request == row.request
+    is_older = or_(requests.c.released_at.is_(None), requests.c.released_at < row.released_at)
+    times = {"released_at": row.released_at, "expires_at": row.expires_at}
+    if row.released_at is not None:
+        await connection.execute(update(requests).where(of_request, is_older).values(times))
+    of_job = jobs.c.request == row.request
+    before = await connection.scalar(select(jobs.c.body).where(of_job).with_for_update())
+    if job is not None and before is not None and bytes(before) != job.body:
+        await connection.execute(update(jobs).where(of_job).values(body=join_people(bytes(before), job.body)))

@@ -5,6 +5,7 @@ maximum. So merging is commutative and idempotent: here within a batch, and in `
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -131,8 +132,14 @@ class MergedBatch:
         if self._is_late(job.request):
             return
         row, known = _request_row(job, self.zone), self.requests.get(job.request)
-        if known is None or job.request not in self.jobs or row.version >= known.version:
-            body = job.model_copy(update={"fallback": ()}).encode() if job.fallback else accepted.body
+        before = self.jobs.get(job.request)
+        body = job.model_copy(update={"fallback": ()}).encode() if job.fallback else accepted.body
+        if known is not None and before is not None and row.is_further_leg:
+            row, body = (
+                max(known, row, key=lambda one: one.released_at or one.accepted_at),
+                join_people(before.body, body),
+            )
+        if known is None or before is None or row.version >= known.version:
             self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, body)
         status, mark = Status.QUEUED, 0
         if job.is_scheduled:
@@ -300,6 +307,13 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
         job.leg_of,
         _list_legs(job),
     )
+
+
+def join_people(before: bytes, later: bytes) -> bytes:
+    """Return the job of a further leg with the people of both jobs; the rest is that of the one that expires later."""
+    jobs = sorted((json.loads(before), json.loads(later)), key=lambda job: datetime.fromisoformat(job["expires_at"]))
+    people = {one["n"]: one for job in jobs for one in job["recipients"]}
+    return compact(jobs[1] | {"recipients": [people[n] for n in sorted(people)]}).encode()
 
 
 def _list_legs(job: Job) -> str | None:

@@ -60,6 +60,11 @@ class RequestRow:
         """Which of two jobs of one scheduled request says when it goes: the higher one."""
         return self.released_at is not None, self.moves
 
+    @property
+    def is_further_leg(self) -> bool:
+        """Whether it is a leg that people begin at different times, each by a job of their own."""
+        return self.leg is not None and self.leg > 1
+
 
 @dataclass(frozen=True, slots=True)
 class JobRow:

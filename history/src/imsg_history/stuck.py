@@ -1,7 +1,8 @@
 """Stuck jobs, which the broker must have lost: they are published again under their own id (promise 1)."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import product
@@ -13,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Status
+from imsg_contract.wire import OPEN, Status
 from imsg_history.database import Database
+from imsg_history.facts import compact
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import MIGRATIONS
 from imsg_history.tables import jobs, messages, requests
@@ -149,7 +151,12 @@ class StuckJobs:
         change = update(jobs).where(jobs.c.request.in_(names)).values(repeats=jobs.c.repeats + 1, repeated_at=now)
         await connection.execute(change)
         tried = await _find_tried(connection, names)
-        return [(row.request, _rewrite_job(row.body, row.repeats, tried.get(row.request, 0))) for row in rows]
+        still_open = await _find_open(connection, names)
+        return [
+            (row.request, body)
+            for row in rows
+            for body in _cut(_rewrite_job(row.body, row.repeats, tried.get(row.request, 0)), still_open[row.request])
+        ]
 
     def _select_stuck(self, method: str, bounds: Bounds) -> Iterator[Select[Any]]:
         of_method = select(messages.c.request).where(messages.c.method == method)
@@ -180,6 +187,26 @@ def _rewrite_job(body: bytes, repeats: int, tried: int) -> bytes:
     job["fencing_token"] = REPEAT_TURN * (repeats + 1)
     job["attempt"] = tried + 1
     return json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _cut(body: bytes, still_open: Collection[int]) -> Iterator[bytes]:
+    """Yield a job; of a further leg one for each person who has not ended, as scheduler began it."""
+    job = json.loads(body)
+    if (job.get("leg") or 1) == 1:
+        yield body
+        return
+    for one in job["recipients"]:
+        if one["n"] in still_open:
+            yield compact(job | {"recipients": [one], "chunk": one["n"]}).encode()
+
+
+async def _find_open(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, set[int]]:
+    """Return the numbers of the messages that have not ended, by request."""
+    query = select(messages.c.request, messages.c.n).where(messages.c.request.in_(names), messages.c.status.in_(OPEN))
+    found = defaultdict[str, set[int]](set)
+    for row in await connection.execute(query):
+        found[row.request].add(row.n)
+    return found
 
 
 async def _find_tried(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
