@@ -159,3 +159,26 @@ def test_what_is_not_given_stands_in_no_body() -> None:
     body = named.body(["a@example.com", "b@example.com"])
     assert {"sender": "news", "reply_to": "help", "expires_in": 60}.items() <= body.items()
     assert body["to"] == ["a@example.com", "b@example.com"]
+
+
+def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Serve) -> None:
+    """It takes what is published, whatever the draft says; members of one address are one recipient, the first."""
+    one = {"contacts": {}, "to": "zhang@example.com", "params": {"姓名": "张三", "班级": "三二班"}, "language": None}
+    members = [
+        one,
+        {**one, "contacts": {"smtp": "li@example.com"}, "params": {"班级": "三二班"}, "language": "en"},
+        {**one, "to": "wang@example.com", "params": {}},
+        {**one, "params": {"姓名": "别人"}},
+    ]
+    server = serve(
+        OK | {"members": 10_001},
+        OK | {"version": 3, "published": 2, "params": [{"name": "draft"}]},
+        OK | {"version": 2, "published": 2, "params": [{"name": "姓名"}, {"name": "成绩"}]},
+        OK | {"members": members, "next": None},
+    )
+    with connect(server.url, "token") as api:
+        assert sending.read_groups(api, ["三二班"], "smtp", "grade") == [
+            {"to": "zhang@example.com", "params": {"姓名": "张三"}},
+            {"to": "li@example.com", "language": "en"},
+            "wang@example.com",
+        ]

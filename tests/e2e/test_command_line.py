@@ -391,3 +391,30 @@ def test_a_template_is_saved_published_and_sent_by(deployment: Deployment, tmp_p
     assert sent.returncode == 0, sent.stderr
     arrived = deployment.wait_arrived(to="by-template@example.com")
     assert (arrived["subject"], arrived["text"].strip()) == ("张三，您好", "第 7 号")
+
+
+def test_the_columns_of_a_sheet_are_the_params_of_a_template(deployment: Deployment, tmp_path: Path) -> None:
+    """Columns that the template does not take are left out; rows without what it needs are named."""
+    file, sheet = tmp_path / "grade.json", tmp_path / "class.csv"
+    mail = {"subject": "{{ 姓名 }}的成绩", "text": "{{ 成绩 }} 分，{{ 学期 }}{% if 备注 %}，{{ 备注 }}{% endif %}"}
+    fields = {"name": "grade", "category": "notice", "default_language": "zh", "languages": {"zh": {"smtp": mail}}}
+    file.write_text(json.dumps(fields), encoding="utf-8")
+    assert call(deployment, "templates", "save", str(file)).returncode == 0
+    assert call(deployment, "templates", "publish", "grade").returncode == 0
+    changed = fields | {"languages": {"zh": {"smtp": mail | {"text": "{{ draft }}"}}}}
+    file.write_text(json.dumps(changed), encoding="utf-8")
+    assert call(deployment, "templates", "save", str(file)).returncode == 0
+    sheet.write_text(
+        "姓名,班级,邮箱,成绩,备注\n张三,三二班,zhang@sheet.example,95,\n李四,三二班,li@sheet.example,88,进步大\n"
+        "王五,三二班,wang@sheet.example,,\n",
+        encoding="utf-8",
+    )
+    words = ("send", "--template", "grade", "--param", "学期=春季", "--sheet", str(sheet))
+    refused = call(deployment, *words)
+    assert (refused.returncode, "line 4: 成绩 is missing" in refused.stderr) == (2, True), refused.stderr
+    sent = call(deployment, *words, "--leave-out")
+    assert (sent.returncode, sent.stdout.startswith("2 messages accepted")) == (0, True), sent.stderr
+    arrived = [deployment.wait_arrived(to=f"{name}@sheet.example") for name in ("zhang", "li")]
+    assert [(one["subject"], one["text"].strip()) for one in arrived] == [
+        ("张三的成绩", "95 分，春季"), ("李四的成绩", "88 分，春季，进步大"),
+    ]  # fmt: skip

@@ -1,9 +1,11 @@
 """Files of people on the command line, read as the web page reads them."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from imsg.output import usage
+from imsg.output import complain, usage
 from imsg_console import spreadsheets
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.people_sheet import PeopleSheet, Problem, read_best
@@ -38,3 +40,36 @@ def read_people(file: Path) -> PeopleSheet:
 def explain(problem: Problem) -> str:
     """Say what is wrong with a row."""
     return WHY.get(problem.why, "{text} is no address of this column").format(text=problem.text)
+
+
+def choose_people(
+    sheet: PeopleSheet,
+    method: str,
+    takes: Sequence[Mapping[str, Any]] | None,
+    params: Mapping[str, str],
+    *,
+    leave_out: bool,
+) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the recipients of a sheet, each with their columns.
+
+    `takes` is what a template takes, None without one; `params` are those for all. Raises a usage error that
+    names the rows without an address, or without what the template needs.
+    """
+    needed = [one["name"] for one in takes or () if one["required"] and one["name"] not in params]
+    wrong = [(one.line, explain(one)) for one in sheet.problems if one.why != DUPLICATE]
+    found: list[tuple[str, Mapping[str, str]]] = []
+    for one in sheet.people:
+        missing = [name for name in needed if name not in one.params]
+        if (to := one.find(method)) is None:
+            wrong.append((one.line, f"no address for {method}"))
+        elif missing:
+            wrong.append((one.line, f"{', '.join(missing)} is missing"))
+        else:
+            found.append((to, one.params))
+    for line, detail in sorted(wrong):
+        complain(f"line {line}: {detail}")
+    if wrong and not leave_out:
+        raise usage(f"{len(wrong)} rows are wrong, and nothing was sent; --leave-out sends to the others.")
+    if not found:
+        raise usage("nobody in the sheet can be sent to, and nothing was sent.")
+    return found

@@ -25,6 +25,9 @@ REPEATS = 3
 
 REPEAT_AFTER_S = 1.0
 
+Recipient = str | Mapping[str, Any]
+"""An address or a username; or `{to, params}`, with what a template takes of this recipient alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -51,7 +54,7 @@ class Message:
     at: datetime | None = None
     """When it is to be sent; without an offset by this computer's clock."""
 
-    def body(self, to: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
+    def body(self, to: Sequence[Recipient], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
         whom: dict[str, Any] = {"groups": list(groups)} if groups else {"to": list(to) if len(to) != 1 else to[0]}
         body = {**whom, "method": self.method}
@@ -90,7 +93,7 @@ class Interrupted(Exception):  # noqa: N818  not only an error: it has what was 
 def send(
     api: Api,
     message: Message,
-    to: Sequence[str],
+    to: Sequence[Recipient],
     chunk: int = CHUNK,
     *,
     quiet: bool = True,
@@ -120,14 +123,38 @@ def send_to_groups(api: Api, message: Message, groups: Sequence[str]) -> Sent:
     return Sent(int(answer["count"]), int(answer["count"]), [answer])
 
 
-def read_groups(api: Api, groups: Sequence[str], method: str) -> list[str] | None:
+def read_groups(api: Api, groups: Sequence[str], method: str, template: str | None) -> list[Recipient] | None:
     """Return the recipients of groups of more than one request takes; None where one takes them. Raises as `call`."""
     paths = [f"/api/v2/groups/{quote(name, safe='')}" for name in groups]
     if sum(api.call("GET", path)["members"] for path in paths) <= CHUNK:
         return None
-    members = (member for path in paths for member in api.iterate(f"{path}/members", "members", {}))
-    found = (member["contacts"].get(method) or member["to"] for member in members)
-    return list(dict.fromkeys(text for text in found if text))
+    takes = None if template is None else read_params(api, template)
+    found: dict[str, Recipient] = {}
+    for path in paths:
+        for member in api.iterate(f"{path}/members", "members", {}):
+            if to := member["contacts"].get(method) or member["to"]:
+                found.setdefault(to, personalise(to, member["params"], takes, member["language"]))
+    return list(found.values())
+
+
+def read_params(api: Api, template: str) -> list[dict[str, Any]]:
+    """Return the params of what is published of a template; of a draft where nothing is. Raises as `call`."""
+    path = f"/api/v2/templates/{quote(template, safe='')}"
+    answer = api.call("GET", path)
+    if answer["published"] not in (None, answer["version"]):
+        answer = api.call("GET", path, params={"version": str(answer["published"])})
+    return list(answer["params"])
+
+
+def personalise(
+    to: str, columns: Mapping[str, str], takes: Sequence[Mapping[str, Any]] | None, language: str | None = None
+) -> Recipient:
+    """Return a recipient with those of their columns that a template takes; None: there is no template."""
+    if takes is None:
+        return to
+    params = {param["name"]: columns[param["name"]] for param in takes if param["name"] in columns}
+    own = {"params": params, "language": language}
+    return {"to": to, **{name: value for name, value in own.items() if value}} if any(own.values()) else to
 
 
 def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, Any]:

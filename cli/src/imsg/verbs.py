@@ -15,7 +15,7 @@ from imsg import sending
 from imsg.api import Api, Refused, connect, open_client, save_token
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
-from imsg.people_files import DUPLICATE, explain, read_people
+from imsg.people_files import choose_people, read_people
 from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
 
@@ -117,13 +117,12 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if [text, html, str(to_file)].count("-") > 1:
         raise usage("only one of --text, --html and --to-file can be read from standard input.")
     try:
-        addresses = sending.read_recipients([*(recipients or []), *(to or [])], to_file)
+        addresses: list[sending.Recipient] = [*sending.read_recipients([*(recipients or []), *(to or [])], to_file)]
         files = tuple(sending.read_attachment(path) for path in attach or [])
     except (OSError, UnicodeDecodeError) as error:
         raise usage(f"can't be read: {error}.") from error
-    if sheet is not None:
-        addresses += _read_sheet(sheet, method, leave_out=leave_out)
-    if bool(addresses) == bool(group):
+    people = None if sheet is None else read_people(sheet)
+    if bool(addresses or people) == bool(group):
         raise usage("name recipients, or groups by --group; --sheet and --to-file read recipients from a file.")
     params = _read_params(template, param, has_words=any((subject, text, html)))
     content = "" if template is not None else _content(method, subject, text, html)
@@ -134,11 +133,15 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if category == "code":
         chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        if group and (members := sending.read_groups(api, group, method)) is None:
+        if group and (members := sending.read_groups(api, group, method, template)) is None:
             _report(sending.send_to_groups(api, message, group), as_json=as_json)
             return
         if group:
             addresses, message = members or [], replace(message, reference=reference or f"groups-{uuid.uuid4().hex}")
+        if people is not None:
+            takes = None if template is None else sending.read_params(api, template)
+            chosen = choose_people(people, method, takes, params, leave_out=leave_out)
+            addresses += [sending.personalise(to, columns, takes) for to, columns in chosen]
         try:
             sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)
         except sending.Interrupted as interrupted:
@@ -162,18 +165,6 @@ def _read_params(template: str | None, params: Sequence[str] | None, *, has_word
     if (params or template is not None) and (template is None or has_words):
         raise usage("--template takes the place of --subject, --text and --html, and --param goes with it alone.")
     return dict(map(split_param, params or ()))
-
-
-def _read_sheet(file: Path, method: str, *, leave_out: bool) -> list[str]:
-    """Return the recipients of a sheet. Raises a usage error that names the rows without one."""
-    people = read_people(file)
-    wrong = [(one.line, explain(one)) for one in people.problems if one.why != DUPLICATE]
-    wrong += [(one.line, f"no address for {method}") for one in people.people if one.find(method) is None]
-    for line, detail in sorted(wrong):
-        complain(f"line {line}: {detail}")
-    if wrong and not leave_out:
-        raise usage(f"{len(wrong)} rows are wrong, and nothing was sent; --leave-out sends to the others.")
-    return [to for one in people.people if (to := one.find(method)) is not None]
 
 
 def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
