@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from imsg_sandbox.aliyun import Account, AliyunSms, Terms
+from imsg_sandbox.aliyun import Account, AliyunLimits, AliyunSms
 from imsg_sandbox.aliyun_rules import Frequencies
 from imsg_sandbox.approved_templates import make_template
 from imsg_sandbox.faults import Faults
@@ -61,8 +61,8 @@ async def open_service(hook: Hook, balance: int = 100, daily: int = 50) -> Async
     async with pushing("http://sms", {"sms": hook}, 0.0) as callbacks:
         inbox = Inbox(1_000_000, {})
         context = SmsContext(inbox, Faults(), callbacks, "http://sms", lambda: NOW)
-        terms = Terms(Frequencies(daily), balance, minute_s=0.01)
-        yield OpenService(AliyunSms("aliyun", account, context, terms), inbox, callbacks)
+        limits = AliyunLimits(Frequencies(daily), balance, minute_s=0.01)
+        yield OpenService(AliyunSms("aliyun", account, context, limits), inbox, callbacks)
 
 
 async def code(service: OpenService, action: str, params: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_sandbox.aliyun_rules import MAX_REMEMBERED, Frequencies, Latest, count_segments, fill, read_number
+from imsg_sandbox.aliyun_rules import MAX_REMEMBERED, BoundedLists, Frequencies, count_segments, fill, read_number
 from imsg_sandbox.approved_templates import ApprovedTemplate, make_template
 from imsg_sandbox.sms_provider import Refusal
 
@@ -84,7 +84,7 @@ def test_notices_begin_anew_a_day_after_the_first() -> None:
 
 
 def test_the_numbers_of_hours_of_load_are_forgotten_first_come_first() -> None:
-    got: Latest[int, str] = Latest()
+    got: BoundedLists[int, str] = BoundedLists()
     for to in range(MAX_REMEMBERED + 10):
         got[to].append("a message")
     assert list(got) == list(range(10, MAX_REMEMBERED + 10))

@@ -13,8 +13,8 @@ from imsg_sandbox.aliyun_rules import (
     MAX_CHARACTERS,
     MAX_NUMBERS,
     MAX_OUT_ID_BYTES,
+    BoundedLists,
     Frequencies,
-    Latest,
     count_segments,
     fill,
     read_number,
@@ -48,7 +48,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Terms:
+class AliyunLimits:
     """Limits of the sandbox's settings, for all accounts."""
 
     frequencies: Frequencies
@@ -63,14 +63,14 @@ class AliyunSms(SmsProvider):
 
     codes = CODES
 
-    def __init__(self, name: str, account: Account, context: SmsContext, terms: Terms) -> None:
+    def __init__(self, name: str, account: Account, context: SmsContext, limits: AliyunLimits) -> None:
         super().__init__(name, context)
         self.account = account
         self._authenticator = Authenticator(account.secrets, self.now)
-        self._frequencies = terms.frequencies
-        self._balance = terms.balance
-        self._repeats_s = [minutes * terms.minute_s for minutes in REPEATS_MIN]
-        self._details: Latest[str, dict[str, Any]] = Latest()
+        self._frequencies = limits.frequencies
+        self._balance = limits.balance
+        self._repeats_s = [minutes * limits.minute_s for minutes in REPEATS_MIN]
+        self._details: BoundedLists[str, dict[str, Any]] = BoundedLists()
         """Number → its messages, newest first."""
 
     async def answer(self, call: Call) -> Response:

@@ -72,7 +72,7 @@ def count_segments(text: str, to: str) -> int:
     return 1 if units <= 70 else -(-units // 67)  # noqa: PLR2004
 
 
-class Latest(dict[K, list[V]]):
+class BoundedLists(dict[K, list[V]]):
     """A list for each key, made when it is read; the oldest key is dropped when there are too many."""
 
     def __missing__(self, key: K) -> list[V]:
@@ -90,8 +90,8 @@ class Frequencies:
 
     daily: int
     """Notifications a day for one signature, template and number."""
-    _captchas: Latest[tuple[str, str], datetime] = field(default_factory=Latest)
-    _notices: Latest[tuple[str, str, str], datetime] = field(default_factory=Latest)
+    _captchas: BoundedLists[tuple[str, str], datetime] = field(default_factory=BoundedLists)
+    _notices: BoundedLists[tuple[str, str, str], datetime] = field(default_factory=BoundedLists)
 
     def check(
         self, sign: str, template: str, approved: ApprovedTemplate, numbers: Sequence[str], now: datetime

@@ -58,7 +58,7 @@ class MailDelivery:
 
     def refuse(self, address: str) -> str | None:
         """Return the refusal of a recipient after RCPT; None where it is accepted."""
-        if self.faults.strike(METHOD, Fault.GREYLIST):
+        if self.faults.use(METHOD, Fault.GREYLIST):
             return f"451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again"
         if address.casefold().endswith(".invalid"):  # RFC 2606: no such domain, ever
             return f"550 5.1.2 <{address}>: Recipient address rejected: Domain not found"
@@ -67,7 +67,7 @@ class MailDelivery:
 
     async def accept(self, mail: Mail) -> str | Silence:
         """Return the answer to the final dot, when it is due."""
-        if late := self.faults.strike(METHOD, Fault.LATENCY):
+        if late := self.faults.use(METHOD, Fault.LATENCY):
             await asyncio.sleep(late.ms / 1_000)
         if (answer := self._play_fault()) is not None:
             return answer
@@ -75,11 +75,11 @@ class MailDelivery:
         return problem or await self._decide(mail)
 
     def _play_fault(self) -> str | Silence | None:
-        if self.faults.strike(METHOD, Fault.HANG):
+        if self.faults.use(METHOD, Fault.HANG):
             return Silence.HANG
-        if self.faults.strike(METHOD, Fault.RESET_BEFORE):
+        if self.faults.use(METHOD, Fault.RESET_BEFORE):
             return Silence.RESET
-        if self.faults.strike(METHOD, Fault.SERVER_ERROR):
+        if self.faults.use(METHOD, Fault.SERVER_ERROR):
             return "554 5.3.0 Error: transaction failed"
         return None
 
@@ -89,7 +89,7 @@ class MailDelivery:
         if refusal := next((trouble.reply for trouble in troubles if trouble.reply), None):
             return refusal
         number = self._keep(mail)
-        if any(trouble.cut for trouble in troubles) or self.faults.strike(METHOD, Fault.RESET_AFTER):
+        if any(trouble.cut for trouble in troubles) or self.faults.use(METHOD, Fault.RESET_AFTER):
             return Silence.RESET
         return f"250 2.0.0 Ok: queued as {number:08X}"
 

@@ -49,14 +49,14 @@ class Faults:
     def __init__(self) -> None:
         self._orders: dict[tuple[str, Fault], Order] = {}
 
-    def place(self, order: Order) -> None:
+    def order(self, order: Order) -> None:
         """Put an order in force, in place of an earlier one; `times` 0 cancels it."""
         key = (order.method, order.fault)
         self._orders.pop(key, None)
         if order.times != 0:
             self._orders[key] = order
 
-    def strike(self, method: str, *faults: Fault) -> Order | None:
+    def use(self, method: str, *faults: Fault) -> Order | None:
         """Use the first of these faults that is in force once; return None where none is."""
         for fault in faults:
             order = self._orders.get((method, fault))

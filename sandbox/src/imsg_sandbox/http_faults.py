@@ -25,14 +25,14 @@ async def play_fault(faults: Faults, method: str, request: Request) -> Response 
 
     Return the answer in place of the provider's; None where the provider is to answer.
     """
-    if latency := faults.strike(method, Fault.LATENCY):
+    if latency := faults.use(method, Fault.LATENCY):
         await asyncio.sleep(latency.ms / 1_000)
-    if faults.strike(method, Fault.HANG):
+    if faults.use(method, Fault.HANG):
         await _hang(request)
         return BrokenResponse()
-    if faults.strike(method, Fault.RESET_BEFORE):
+    if faults.use(method, Fault.RESET_BEFORE):
         return BrokenResponse()
-    if faults.strike(method, Fault.SERVER_ERROR):
+    if faults.use(method, Fault.SERVER_ERROR):
         return Response("<html><h1>503 Service Temporarily Unavailable</h1></html>", 503, media_type="text/html")
     return None
 

@@ -135,9 +135,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
     api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
 
     callbacks = await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s))
-    terms = aliyun.Terms(Frequencies(own.sms_daily), own.sms_balance, own.sms_minute_s)
+    limits = aliyun.AliyunLimits(Frequencies(own.sms_daily), own.sms_balance, own.sms_minute_s)
     context = SmsContext(inbox, faults, callbacks, own.sms_hooks, _now)
-    make = SmsProviders(settings.sms.templates, context, terms).make
+    make = SmsProviders(settings.sms.templates, context, limits).make
     providers = {name: make(name, account) for name, account in settings.sms.played.items()}
     sms_apis = {name: SmsApi(provider, faults) for name, provider in providers.items()}
     by_kind: dict[str, ASGIApp] = {

@@ -64,7 +64,7 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
     @router.put("/faults")
     async def order(request: Request) -> ApiResponse:
         """Order a fault for the next `times` messages; without `times` for all, until it is cancelled by 0."""
-        faults.place(_read_order(await read_model(request, FaultOrder)))
+        faults.order(_read_order(await read_model(request, FaultOrder)))
         return ApiResponse(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.delete("/faults")

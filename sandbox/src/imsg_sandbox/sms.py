@@ -15,14 +15,14 @@ from imsg_sandbox.sms_provider import SmsContext, SmsProvider
 
 
 class SmsProviders:
-    """Makes the providers; `aliyun_terms` holds for all accounts at Aliyun."""
+    """Makes the providers; `aliyun_limits` holds for all accounts at Aliyun."""
 
     def __init__(
-        self, templates: Mapping[str, LogicalTemplate], context: SmsContext, aliyun_terms: aliyun.Terms
+        self, templates: Mapping[str, LogicalTemplate], context: SmsContext, aliyun_limits: aliyun.AliyunLimits
     ) -> None:
         self._templates = templates
         self._context = context
-        self._aliyun_terms = aliyun_terms
+        self._aliyun_limits = aliyun_limits
 
     def make(self, name: str, account: AnyAccount) -> SmsProvider:
         """Make the provider of an account."""
@@ -32,7 +32,7 @@ class SmsProviders:
             case AliyunSettings():
                 signatures = frozenset({account.sign_name} - {""})
                 at_aliyun = aliyun.Account(account.secrets, signatures, account.approved, hook)
-                return aliyun.AliyunSms(name, at_aliyun, context, self._aliyun_terms)
+                return aliyun.AliyunSms(name, at_aliyun, context, self._aliyun_limits)
             case TencentSettings():
                 signatures, approved = account.find_signatures(name, templates), account.find_templates(name, templates)
                 at_tencent = tencent.Account(account.secrets, account.app_id, signatures, approved, hook, account.pull)

@@ -100,9 +100,9 @@ class SmsProvider:
                     text=sms.text, sharing=len(messages), provider=self.name,
                 )
             )  # fmt: skip
-            if trouble.report is not None and not self._faults.strike(METHOD, Fault.LOST_RECEIPT):
+            if trouble.report is not None and not self._faults.use(METHOD, Fault.LOST_RECEIPT):
                 (early if trouble.early else late).append((sms.to, trouble.report))
-        is_cut = any(trouble.cut for trouble in troubles) or self._faults.strike(METHOD, Fault.RESET_AFTER) is not None
+        is_cut = any(trouble.cut for trouble in troubles) or self._faults.use(METHOD, Fault.RESET_AFTER) is not None
         return AcceptedCall(early, late, is_cut)
 
     async def push(self, early: Callback | None, late: Callback | None) -> None:

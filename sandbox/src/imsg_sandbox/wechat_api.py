@@ -133,13 +133,13 @@ class Api:
 
     async def _send(self, request: Request, body: bytes) -> ApiReply:
         account = self._find_account(request)
-        if self._faults.strike(METHOD, Fault.EXPIRED_TOKEN):
+        if self._faults.use(METHOD, Fault.EXPIRED_TOKEN):
             self._tokens.revoke(request.query_params["access_token"])
             raise Refused(42001)
         if (fault := await play_fault(self._faults, METHOD, request)) is not None:
             return fault
         answer = await self._accept(account, body)
-        return BrokenResponse() if self._faults.strike(METHOD, Fault.RESET_AFTER) else answer
+        return BrokenResponse() if self._faults.use(METHOD, Fault.RESET_AFTER) else answer
 
     async def _accept(self, account: Account, body: bytes) -> Content:
         content = read_json(body)
@@ -179,7 +179,7 @@ class Api:
         return self._msgid
 
     async def _push_receipt(self, account: Account, openid: str, msgid: int) -> None:
-        if self._faults.strike(METHOD, Fault.LOST_RECEIPT):
+        if self._faults.use(METHOD, Fault.LOST_RECEIPT):
             return
         fields = {
             "MsgType": "event",
@@ -229,7 +229,7 @@ class Api:
             raise Refused(43101)
         account.grant(openid, template, -1)
         known = self._keep(account, openid, body)
-        if not self._faults.strike(METHOD, Fault.LOST_RECEIPT):
+        if not self._faults.use(METHOD, Fault.LOST_RECEIPT):
             failed = openid in account.blocking
             item = {
                 "TemplateId": template,
@@ -239,7 +239,7 @@ class Api:
             }
             fields = {"MsgType": "event", "Event": "subscribe_msg_sent_event"}
             self._pusher.push_later(account, openid, fields, self._late_s, ("SubscribeMsgSentEvent", [item]))
-        if self._faults.strike(METHOD, Fault.RESET_AFTER):
+        if self._faults.use(METHOD, Fault.RESET_AFTER):
             return BrokenResponse()
         return {"errcode": 0, "errmsg": "ok", "msgid": known}
 

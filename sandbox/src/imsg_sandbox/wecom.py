@@ -71,7 +71,7 @@ class Webhook:
         if (fault := await play_fault(self.faults, METHOD, request)) is not None:
             return fault
         code = self._judge(name, body)
-        if self.faults.strike(METHOD, Fault.RESET_AFTER):
+        if self.faults.use(METHOD, Fault.RESET_AFTER):
             return BrokenResponse()
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
 
