@@ -2,6 +2,7 @@
 
 import base64
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from imsg_contract.topology import EVENT, LEG, PROGRESS, SCHEDULE
 from imsg_contract.wire import EventKind, Events, Job, NextLeg, Outcomes, Progress, Status
 from imsg_history.database import Database
 from imsg_history.event_relay import EventRelay, RelayMetrics
+from imsg_history.ids import rfc3339
 from imsg_history.open_messages import OpenMessages
 from imsg_history.request_list import RequestList
 from imsg_history.tables import jobs, requests
@@ -43,9 +45,9 @@ class Recorder:
         self.bodies.setdefault(key, []).append(body)
 
 
-def tell() -> tuple[Job, Job]:
+def tell(tail: int = 1) -> tuple[Job, Job]:
     """Make a request of two people, and its second leg."""
-    first, second = request_id(NOW, tail=1), request_id(NOW, tail=2)
+    first, second = request_id(NOW, tail=tail), request_id(NOW, tail=tail + 1)
     legs: dict[str, Any] = {"at": NOW, "to": ("a@example.com", "b@example.com"), "events": EVENTS, "leg_of": first}
     leg = job(request=second, method="sms", leg=2, until="sent", **legs)
     root = job(request=first, leg=1, until="delivered", fallback=(NextLeg(after_s=60, job=leg),), **legs)
@@ -130,6 +132,26 @@ async def test_a_leg_holds_all_who_began_it_whenever_they_did(
         assert (kept.recipients, kept.expires_at) == (leg.recipients, begun[1].expires_at)
     (row,) = await database.fetch(select(requests).where(requests.c.request == leg.request))
     assert (row.released_at, row.expires_at) == (begun[1].released_at, begun[1].expires_at)
+
+
+async def test_a_receipt_and_a_timer_at_one_moment_are_both_in_the_timelines(database: Database) -> None:
+    for tail, order in enumerate(permutations(range(4))):
+        root, leg = tell(2 * tail)
+        begun = leg.model_copy(update={"recipients": leg.recipients[:1], "chunk": 0, "released_at": LATER})
+        delivered, sent = (outcome(of, status).model_copy(update={"at": LATER}) for of, status in (
+            (root, Status.DELIVERED), (begun, Status.SENT),
+        ))  # fmt: skip
+        reached = Progress(request=root.request, revision=1, reached=1, not_reached=0, open=1, at=LATER)
+        await keep(database, make_delivery(root, SCHEDULE))
+        story = (delivered, begun, sent, make_delivery(reached, PROGRESS))
+        for place in order:
+            await keep(database, story[place])
+        for of, status in ((root, "delivered"), (leg, "sent")):
+            (shown,) = (await find_page(database, id=f"{of.request}-0")).rows
+            assert (shown["status"], shown["timeline"][-1]["status"]) == (status, status), order
+            assert shown["timeline"][-1]["at"] == rfc3339(LATER)
+        shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
+        assert (shown["reached"], shown["open"]) == (1, 1)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
