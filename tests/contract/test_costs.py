@@ -160,6 +160,23 @@ async def test_a_sheet_has_a_column_of_numbers_for_each_currency(database: Datab
     assert costs["+12125550124"] == ("0.0166", "USD")
 
 
+async def test_segments_of_a_providers_answer_replace_the_count(database: Database) -> None:
+    """Tencent names them as it takes a message; a number that cannot be is none."""
+    to = [f"+861380000000{n}" for n in range(3)]
+    one = job(at=datetime(2026, 10, 20, tzinfo=ZONE), method="sms", to=to, segments=1)
+    named = (3, 0, None)
+    outcomes = [
+        outcome(one, Status.SENT, n, provider="tencent", provider_id=f"S{n}", segments=segments)
+        for n, segments in enumerate(named)
+    ]
+    await keep(database, [one, *outcomes], 5)
+    prices = PriceList((Price("sms", "tencent", "CN", "segment", 50_000, "CNY", "2026-01-01"),))
+    page = await MessageQuery(database).find(MessagesQuery.model_validate({"id": one.request}), ADMIN, prices)
+    costs = [(message["cost"]["amount"], message["cost"]["estimated"]) for message in page.rows]
+    assert costs == [("0.15", False), ("0.05", True), ("0.05", True)]
+    assert await read_day_facts(database) == await count_messages(database)
+
+
 async def test_a_message_shows_its_cost_and_none_where_no_provider_took_it(database: Database) -> None:
     """What may have been taken counts; figures that cannot be are none."""
     to = [f"+861380000000{n}" for n in range(6)]

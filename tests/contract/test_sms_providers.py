@@ -67,11 +67,12 @@ def failure(code: str) -> dict[str, Any]:
 async def test_tencent_answers_for_each_number(provider: Provider) -> None:
     """One refused number costs no second call, and the others have an id each."""
     answer = take(ZHANG, LI)
+    answer["Response"]["SendStatusSet"][0]["Fee"] = 3
     answer["Response"]["SendStatusSet"][1]["Code"] = "FailedOperation.PhoneNumberInBlacklist"
     provider.always = answer
     new = job([ZHANG, LI], CODE)
     results = await deliver(new, tencent={**TENCENT, "endpoint": provider.url})
-    assert results[0] == Sent("tencent", "S0")
+    assert results[0] == Sent("tencent", "S0", segments=3)
     assert results[1] == Refused("tencent", "FailedOperation.PhoneNumberInBlacklist", "Ok")
     (call,) = provider.asked
     assert json.loads(call["body"]) == {
@@ -170,7 +171,7 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
     assert isinstance(last, Blocked)
     code = "FailedOperation.TemplateIncorrectOrUnapproved"
     assert (first.scope, last.code) == ("tencent template 1111", code)
-    assert after == Sent("tencent", "S0")
+    assert after == Sent("tencent", "S0", segments=1)
     assert len(provider.asked) == 2
 
 

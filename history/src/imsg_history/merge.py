@@ -162,9 +162,9 @@ class MergedBatch:
         self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *report))
         for hop in outcome.hops:
             self._add_hop(request, n, attempt, at, hop)
-        self._add_message(
-            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempts, *report)
-        )
+        row = MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempts, *report)
+        row.billed_segments = _read_segments(outcome.segments)
+        self._add_message(row)
 
     def _add_hop(self, request: str, n: int, attempt: int, ended_at: datetime, hop: Hop) -> None:
         """Add a provider that the attempt tried before: a line of the timeline, without effect on the status."""
@@ -354,12 +354,16 @@ def _write_params(recipient: Recipient) -> str | None:
     return clean(compact({"params": recipient.params, "language": recipient.language}))
 
 
+def _read_segments(segments: int | None) -> int | None:
+    return segments if segments is not None and 0 < segments <= MAX_SEGMENTS else None
+
+
 def _read_bill(receipt: Receipt) -> tuple[int | None, int | None, str | None]:
     """Return what a provider charges: segments, millionths of a currency's unit, and the currency.
 
     Numbers that no column holds are none of a bill.
     """
-    segments = receipt.segments if receipt.segments is not None and 0 < receipt.segments <= MAX_SEGMENTS else None
+    segments = _read_segments(receipt.segments)
     if receipt.price is None or receipt.currency is None or not _CURRENCY.fullmatch(receipt.currency):
         return segments, None, None
     try:

@@ -179,12 +179,13 @@ def make_report(provider: str, fields: ReceiptFields) -> ReceiptReport | None:
         code=clean_text(fields.code) if fields.code else None,
         detail=clean_text(fields.detail) if fields.detail else None,
         at=fields.at.astimezone(UTC),
-        segments=_read_count(fields.segments),
+        segments=read_count(fields.segments),
     )
     return ReceiptReport(receipt, str(fields.reference or ""))
 
 
-def _read_count(value: object) -> int | None:
+def read_count(value: object) -> int | None:
+    """Read how many segments the provider charges; None if that is no number."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_COUNT_DIGITS else None
 

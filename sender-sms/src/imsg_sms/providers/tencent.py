@@ -29,6 +29,7 @@ from imsg_sms.providers.template_provider import (
     build_template_book,
     make_report,
     read_all,
+    read_count,
     read_object,
 )
 from imsg_sms.providers.tencent_signature import Request, headers
@@ -220,7 +221,8 @@ class TencentProvider(TemplateProvider):
 
     def _judge_one(self, entry: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
         if entry.get("Code") == OK:
-            return ProviderReply(Sent(self.name, str(entry.get("SerialNo") or "") or None))
+            identity = str(entry.get("SerialNo") or "") or None
+            return ProviderReply(Sent(self.name, identity, segments=read_count(entry.get("Fee"))))
         # A refusal of one number: `for_one_number` stays False, so that no batch is searched.
         answer = self._judge(entry, template)
         return ProviderReply(answer.result, answer.concerns)

@@ -293,6 +293,8 @@ class Outcome(Wire):
     """Whether the provider was called in this attempt; where it was not, the attempt is not counted."""
     hops: tuple[Hop, ...] = Field(default=(), exclude_if=operator.not_)
     """The providers of this attempt that were asked before; as good as never there are any."""
+    segments: int | None = Field(default=None, exclude_if=_is_none)
+    """How many segments the provider charges, where its answer says so."""
 
 
 class Outcomes(Wire):
@@ -471,6 +473,8 @@ class Sent:
     detail: str | None = None
     hops: tuple[Hop, ...] = ()
     """Of each result: who was asked before in the same attempt."""
+    segments: int | None = None
+    """How many segments the provider charges, where it says so at once."""
 
 
 @dataclass(frozen=True, slots=True)

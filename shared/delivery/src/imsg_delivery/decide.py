@@ -234,4 +234,5 @@ def _outcome_of(n: int, status: Status, result: Result, now_s: float, terms: Att
         at=datetime.fromtimestamp(now_s, UTC),
         was_called=not isinstance(result, Again | Blocked) or result.was_called,
         hops=tuple(replace(hop, detail=hop.detail[:MAX_DETAIL]) for hop in result.hops) if result.hops else (),
+        segments=result.segments if isinstance(result, Sent) else None,
     )
