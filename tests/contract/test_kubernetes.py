@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import yaml
 from imsg import rights
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
+from imsg_contract.version import VERSION
 from imsg_database.address import hosts
 from imsg_runtime import redis_address
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
@@ -68,10 +68,9 @@ def test_every_service_is_there_and_no_other(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_image_is_of_this_version(build: str) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name, deployment in build_folder(build).of("Deployment").items():
         (container,) = pod(deployment)["containers"]
-        assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{name}:{re.escape(version)}", container["image"])
+        assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{name}:{re.escape(VERSION)}", container["image"])
 
 
 @pytest.mark.parametrize("build", BUILDS)
