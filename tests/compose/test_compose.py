@@ -171,7 +171,7 @@ def test_no_secret_shows_from_outside_a_container(containers: Containers) -> Non
     secrets = [containers.secret("auth", name) for name in names]
     seen = containers.compose("config") + json.dumps([containers.inspect(name) for name in (*SERVICES, *STORES)])
 
-    assert len(set(secrets)) == 9
+    assert len(set(secrets)) == 14
     assert [secret for secret in secrets if secret in seen] == []
 
 
