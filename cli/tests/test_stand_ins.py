@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from imsg.stand_ins import is_pointed_at, is_provided
+from imsg.stand_ins import names_provider, names_sandbox
 from imsg_channels.sms import SMS
 
 
@@ -20,10 +20,10 @@ from imsg_channels.sms import SMS
     ],
 )
 def test_an_account_names_a_provider_by_whichever_name_it_has(accounts: Any, *, provided: bool) -> None:  # noqa: ANN401  as it is written
-    assert is_provided(SMS, {"accounts": accounts}) is provided
+    assert names_provider(SMS, {"accounts": accounts}) is provided
 
 
 @pytest.mark.parametrize(("path", "pointed"), [("/sandbox/aliyun/", True), ("/sandbox/spare", True), ("/", False)])
 def test_an_account_of_any_name_may_be_the_sandboxs(path: str, *, pointed: bool) -> None:
     account = {"kind": "aliyun", "endpoint": f"http://127.0.0.1:8000{path}"}
-    assert is_pointed_at(SMS, {"accounts": {"spare": account}}) is pointed
+    assert names_sandbox(SMS, {"accounts": {"spare": account}}) is pointed

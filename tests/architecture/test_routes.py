@@ -16,7 +16,7 @@ import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
 import imsg_scheduler.main
-from imsg.stand_ins import leaves
+from imsg.stand_ins import flatten
 from imsg_channels import CHANNELS
 from imsg_channels.stand_in import At
 from imsg_testing.api_versions import read_answer
@@ -35,7 +35,7 @@ PROVIDERS = tuple(
     value.path
     for channel in CHANNELS
     if channel.stand_in is not None
-    for value in leaves(channel.stand_in.settings).values()
+    for value in flatten(channel.stand_in.settings).values()
     if isinstance(value, At)
 )
 """Where the sandbox is the provider itself, with the provider's own keys and answers."""

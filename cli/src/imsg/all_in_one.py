@@ -151,7 +151,7 @@ class RuntimeConfig:
     def has_sandbox(self) -> bool:
         """Whether the sandbox stands in for any provider."""
         return bool(self.stand_ins) or any(
-            stand_ins.is_pointed_at(channel, read_channel(channel)) for channel in CHANNELS
+            stand_ins.names_sandbox(channel, read_channel(channel)) for channel in CHANNELS
         )
 
     def derive_settings(self, owner: str) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class RuntimeConfig:
             "provider_keys": {channel.name: self._derive_provider_key(channel.name) for channel in CHANNELS},
             "provider_key": self._derive_provider_key(owner),
             "stand_in": owner in self.stand_ins,
-            "tombstones_file": tombstones.beside(self.folder),
+            "tombstones_file": tombstones.find_file(self.folder),
             "admin_password": self.admin_password,
             "data_dir": self.folder,
             "host": settings.host,
@@ -204,7 +204,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
         password = SecretStr(secrets.keep(kept, "admin_password"))
     port = settings.sandbox.smtp_port or _free_port()
     values = stand_ins.Values(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
-    played = {channel.name: stand_ins.play(channel, read_channel(channel), values) for channel in CHANNELS}
+    played = {channel.name: stand_ins.fill_settings(channel, read_channel(channel), values) for channel in CHANNELS}
     return RuntimeConfig(
         settings,
         folder.resolve(),

@@ -59,7 +59,7 @@ async def _check_all() -> list[ProviderFinding]:
     findings: list[ProviderFinding] = []
     for method, check in checks.items():
         channel = BY_NAME[method]
-        if not stand_ins.is_provided(channel, all_in_one.read_channel(channel)):
+        if not stand_ins.names_provider(channel, all_in_one.read_channel(channel)):
             findings.append(ProviderFinding(method, "–", None, "nothing is set; `imsg up` uses the sandbox"))
             continue
         try:

@@ -23,35 +23,35 @@ class Values:
     """Returns the secret of a name, made at the first call."""
 
 
-def play(channel: ChannelSpec, settings: Mapping[str, Any], values: Values) -> Mapping[str, Any] | None:
+def fill_settings(channel: ChannelSpec, settings: Mapping[str, Any], values: Values) -> Mapping[str, Any] | None:
     """Return a channel's settings with the sandbox as its provider.
 
     Return None where the settings name a provider, or the channel has no stand-in.
     """
-    if channel.stand_in is None or is_provided(channel, settings):
+    if channel.stand_in is None or names_provider(channel, settings):
         return None
     filled: Mapping[str, Any] = _fill(channel.stand_in.settings, settings, values)
     return filled
 
 
-def is_provided(channel: ChannelSpec, settings: Mapping[str, Any]) -> bool:
+def names_provider(channel: ChannelSpec, settings: Mapping[str, Any]) -> bool:
     """Return whether the settings name a provider."""
     return channel.stand_in is not None and any(_find(settings, path) for path in channel.stand_in.named)
 
 
-def is_pointed_at(channel: ChannelSpec, settings: Mapping[str, Any]) -> bool:
+def names_sandbox(channel: ChannelSpec, settings: Mapping[str, Any]) -> bool:
     """Return whether the settings name a URL of the sandbox."""
     if channel.stand_in is None:
         return False
-    has_urls = any(isinstance(value, At) for value in leaves(channel.stand_in.settings).values())
-    return has_urls and any(PREFIX in text for text in leaves(settings).values() if isinstance(text, str))
+    has_urls = any(isinstance(value, At) for value in flatten(channel.stand_in.settings).values())
+    return has_urls and any(PREFIX in text for text in flatten(settings).values() if isinstance(text, str))
 
 
-def leaves(table: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+def flatten(table: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
     """Return the values of nested settings by their paths."""
     values: dict[Path, Any] = {}
     for name, value in table.items():
-        values |= leaves(value, (*above, name)) if isinstance(value, Mapping) else {(*above, name): value}
+        values |= flatten(value, (*above, name)) if isinstance(value, Mapping) else {(*above, name): value}
     return values
 
 

@@ -12,7 +12,7 @@ COPY_OF = "copy-of"
 """The file in a backup that names the data folder it was made of."""
 
 
-def beside(folder: Path) -> Path:
+def find_file(folder: Path) -> Path:
     """Return the file of a folder's tombstones: `data.tombstones`, or one inside where the parent is read-only."""
     folder = folder.resolve()
     outside = folder.with_name(f"{folder.name}.{NAME}")
@@ -21,13 +21,13 @@ def beside(folder: Path) -> Path:
     return folder / NAME
 
 
-def take_over(folder: Path) -> None:
+def copy_newer(folder: Path) -> None:
     """Copy into a backup the tombstones that its original folder got since the backup. Raises StartError."""
     origin = folder / COPY_OF
     if not origin.exists():
         return
     try:
-        theirs, ours = beside(Path(origin.read_text().strip())), beside(folder)
+        theirs, ours = find_file(Path(origin.read_text().strip())), find_file(folder)
         if theirs == ours:
             return
         known = {stone.id for stone in read_file(ours)}

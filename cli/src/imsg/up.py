@@ -62,7 +62,7 @@ async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = 
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             backups = BackupSchedule.of(settings, server.url if server else "")
-            tombstones.take_over(settings.data_dir)
+            tombstones.copy_newer(settings.data_dir)
             config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = all_in_one.make(config, with_console=with_console)
             inbound_limits = InboundLimits(

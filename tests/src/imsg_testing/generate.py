@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import unasync
 
 from imsg import rights
-from imsg.stand_ins import leaves
+from imsg.stand_ins import flatten
 from imsg_channels import CHANNELS
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import ChannelSpec
@@ -137,7 +137,7 @@ def caddy_doors() -> Lines:
         value.path.rstrip("/")
         for channel in CHANNELS
         if channel.stand_in is not None
-        for value in leaves(channel.stand_in.settings).values()
+        for value in flatten(channel.stand_in.settings).values()
         if isinstance(value, At)
     ]
     yield f"not path {' '.join(f'{door} {door}/*' for door in sorted(doors))}"

@@ -21,7 +21,7 @@ SANDBOX = "the sandbox, in `imsg up`"
 
 def has_provider(channel: ChannelSpec) -> bool:
     """Return whether the settings name a provider of the channel."""
-    return stand_ins.is_provided(channel, all_in_one.read_channel(channel))
+    return stand_ins.names_provider(channel, all_in_one.read_channel(channel))
 
 
 async def check_channel(settings: all_in_one.Settings, channel: ChannelSpec) -> Finding | list[Finding]:

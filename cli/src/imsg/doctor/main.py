@@ -53,7 +53,7 @@ def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
         variable("redis_url"): redis_url,
         variable("broker_url"): f"streams on {redis_url}",
         variable("database_url"): f"SQLite in {settings.data_dir}",
-        variable("tombstones_file"): str(tombstones.beside(settings.data_dir)),
+        variable("tombstones_file"): str(tombstones.find_file(settings.data_dir)),
         variable("log_level"): str(settings.log_level),
     }
     defaults |= {variable(name): HIDDEN for name in ("service_key", "token_key", "erasure_key", "secret_key")}
@@ -61,7 +61,7 @@ def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
     defaults |= {variable(f"{service}_url"): "this process" for service in called}
     for channel in CHANNELS:
         if channel.stand_in is not None and not channels.has_provider(channel):
-            values = stand_ins.leaves(channel.stand_in.settings)
+            values = stand_ins.flatten(channel.stand_in.settings)
             defaults |= {variable(channel.name, *path): _describe(value) for path, value in values.items()}
     return defaults
 
