@@ -119,3 +119,24 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     listed = fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"]
     assert next(one for one in listed if one["name"] == "second")["settings"]["sender"] == USER
     remove(fresh, "second")
+
+
+def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
+    fresh: Deployment, mailbox: Mailbox, visit: Visits
+) -> None:
+    settings = {"host": mailbox.host, "port": mailbox.port, "username": USER, "password": "expired", "sender": USER}
+    body = {"method": "smtp", "name": "stale", "kind": "smtp", "settings": settings}
+    assert fresh.call("POST", "/api/v2/providers", body, token=fresh.token())["errorCode"] == 0
+    listed = "/api/v2/providers"
+    wait(lambda: any(one["attention"] for one in fresh.call("GET", listed, token=fresh.token())["providers"]), 60)
+    seen = visit(Look("zh", DESK), fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/")
+    need = page.locator(".needs > li").filter(has_text="服务商 stale 需要处理")
+    expect(need).to_contain_text("拒绝登录")
+    expect(need).to_contain_text("授权码")
+    need.get_by_role("link").click()
+    expect(page.get_by_role("row").filter(has_text="stale")).to_contain_text("拒绝登录")
+    remove(fresh, "stale")
+    page.goto("/")

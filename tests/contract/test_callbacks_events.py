@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
-from imsg_callbacks.channel_watch import ChannelWatch
+from imsg_callbacks.channel_watch import FORGET_AFTER_MS, ChannelWatch
 from imsg_callbacks.endpoint_sender import LEASE_MS
 from imsg_callbacks.event_log import append
 from imsg_callbacks.event_reader import MAX_WAITING_READS
@@ -24,7 +24,8 @@ from imsg_callbacks.records import Attempt
 from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.tables import deliveries, listeners, metadata
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import ERASED, channel_key
+from imsg_contract.provider_accounts import Attention, ChannelProviders, Trouble
+from imsg_contract.topology import ERASED, channel_key, kinds_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.migrate import migrate
@@ -285,6 +286,55 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
     assert await types(reader) == await types(boss)
     assert [await types(user) for user in (OTHER, USER, former)] == [[], [], []]
     assert [await bench.try_all(name, EndpointReply(200)) for name in ("boss", "of-mail", "user")] == [2, 0, 0]
+
+
+async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_while_it_lasts(bench: Bench) -> None:
+    boss = f"0199{'a' * 28}"
+    await bench.add("boss", user_id=boss, is_admin=True, events=("provider.attention",))
+    await bench.add("other", user_id=OTHER)
+    clock: Callable[[], int] = lambda: bench.now  # noqa: E731
+    watches = [ChannelWatch(bench.database, bench.redis, ("smtp", "sms"), clock, lambda: None) for _ in range(2)]
+
+    async def find(*codes: str) -> None:
+        found = {
+            f"firm-{code}": Attention(
+                since=datetime(2026, 11, 29, 8, tzinfo=UTC),
+                trouble=Trouble(code=code, zh="密码错误", en="wrong password", remedy_zh="改密码", remedy_en="mend it"),
+            )
+            for code in codes
+        }
+        published = ChannelProviders(kinds=(), attention=found)
+        await bench.redis.call("SET", kinds_key("sms"), published.model_dump_json())
+        await asyncio.gather(*(watch.check_providers() for watch in watches))
+
+    async def told() -> list[str]:
+        bodies = [json.loads(body) for body in (await bench.reader.read(boss, None, 0, 9)).bodies]
+        return [one["data"]["provider"] for one in bodies]
+
+    await find("login")
+    await find("login")
+    assert await told() == ["firm-login"]
+    (body,) = (await bench.reader.read(boss, None, 0, 9)).bodies
+    assert json.loads(body)["data"] == {
+        "method": "sms",
+        "provider": "firm-login",
+        "code": "login",
+        "since": "2026-11-29T08:00:00.000Z",
+        "what": {"zh": "密码错误", "en": "wrong password"},
+        "remedy": {"zh": "改密码", "en": "mend it"},
+    }
+    assert await bench.try_all("boss", EndpointReply(200)) == 1
+    await find("login", "balance")
+    await find()  # a sender that starts has found nothing yet
+    await bench.redis.call("DEL", kinds_key("sms"))
+    await watches[0].check_providers()
+    bench.now += FORGET_AFTER_MS - 1
+    await find("login")
+    assert await told() == ["firm-login", "firm-balance"]
+    bench.now += 1
+    await find("login", "balance")
+    assert await told() == ["firm-login", "firm-balance", "firm-balance"]
+    assert (await bench.reader.read(OTHER, None, 0, 9)).bodies == []
 
 
 def test_a_reader_hears_of_messages_and_requests() -> None:

@@ -241,12 +241,17 @@ def test_an_account_that_stops_working_asks_for_attention_until_it_is_mended(
     console: Console, mailboxes: tuple[Mailbox, Mailbox]
 ) -> None:
     mailbox, _ = mailboxes
+    deployment = console.deployment
+    since = deployment.call("GET", "/api/v2/events", token=deployment.token())["next"]
     body = {"method": "smtp", "name": "stale", "kind": "smtp", "settings": write(mailbox, password="expired")}
     assert console.call("POST", "", body)["errorCode"] == 0
     wait(lambda: console.list().get("stale", {}).get("attention", []) != [], 60)
     (found,) = console.list()["stale"]["attention"]
     assert "拒绝登录" in found["what"]
     assert "授权码" in found["remedy"]
+    heard = deployment.call("GET", "/api/v2/events", token=deployment.token(), after=since, wait="30")["events"]
+    told = [(event["type"], event["data"]["provider"], event["data"]["what"]["zh"]) for event in heard]
+    assert told == [("provider.attention", "stale", found["what"])]
     mended = console.call("PATCH", "/smtp/stale", {"settings": {"password": mailbox.users[USER]}})
     assert mended["errorCode"] == 0, mended
     wait(lambda: console.list()["stale"]["attention"] == [], 60)

@@ -1,20 +1,26 @@
-"""Writes events for administrators when a channel is blocked or opens again, as its sender records it in Redis."""
+"""Writes events for administrators, from what senders record in Redis.
+
+A channel is blocked or opens again, or a provider needs attention.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import append, insert_ignoring
 from imsg_callbacks.listeners import READER_EXPIRES_AFTER_MS
 from imsg_callbacks.records import LoggedEvent
-from imsg_callbacks.tables import channels, endpoints, listeners
+from imsg_callbacks.tables import attention, channels, endpoints, listeners
 from imsg_callbacks.times import rfc3339
-from imsg_contract.topology import channel_key
+from imsg_contract.provider_accounts import Attention, ChannelAttention
+from imsg_contract.topology import channel_key, kinds_key
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
@@ -25,10 +31,21 @@ log = logger(__name__)
 CHECK_EVERY_S = 2.0
 OPEN, BLOCKED = "open", "blocked"
 
+FORGET_AFTER_MS = 10 * 60_000
+"""How long something is known after it is gone: a sender that starts has not looked at its providers yet."""
+
+
+class Found(NamedTuple):
+    """Something found at a provider."""
+
+    method: str
+    provider: str
+    code: str
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelWatch:
-    """Watches the channels' states. Of several processes, the first that records a change writes its events."""
+    """Watches channels and providers. Of several processes, the first that records a change writes its events."""
 
     database: Database
     redis: Redis
@@ -37,10 +54,11 @@ class ChannelWatch:
     wake: Callable[[], None]
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Check the channels until `stopping`."""
+        """Check until `stopping`."""
         while not stopping.is_set():
             with suppress(RedisUnavailable, RedisRefused, DatabaseUnavailable):  # the next check finds the change
                 await self.check()
+                await self.check_providers()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY_S):
                     await stopping.wait()
@@ -75,18 +93,66 @@ class ChannelWatch:
         if not (await connection.execute(change)).rowcount:
             return False
         now = self.now()
-        owners = select(endpoints.c.user_id).where(endpoints.c.is_admin)
-        readers = select(listeners.c.user_id).where(
-            listeners.c.is_admin, listeners.c.read_at > now - READER_EXPIRES_AFTER_MS
-        )
-        users = await connection.execute(owners.union(readers))
-        events = [write_event(user, method, state, why, now) for user in sorted(users.scalars())]
-        return bool((await append(connection, events, now)).numbers)
+        data = {"method": method, "state": state, "why": why}
+        return await _tell(connection, f"channel.{state}", f"{method}-{state}", data, now)
+
+    async def check_providers(self) -> None:
+        """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
+        texts = {method: await self.redis.call("GET", kinds_key(method)) for method in self.methods}
+        found = {
+            Found(method, provider, one.trouble.code): one
+            for method, text in texts.items()
+            if text is not None
+            for provider, one in ChannelAttention.model_validate_json(text).attention.items()
+        }
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(select(attention))).all()
+        now = self.now()
+        there = {Found(row.method, row.provider, row.code) for row in rows if row.gone_at is None}
+        gone = {one for one in there - found.keys() if texts.get(one.method) is not None}
+        is_forgotten = any(row.gone_at is not None and row.gone_at <= now - FORGET_AFTER_MS for row in rows)
+        new = found.keys() - there
+        if not (new or gone or is_forgotten):
+            return
+        async with self.database.writing() as connection:
+            await connection.execute(delete(attention).where(attention.c.gone_at <= now - FORGET_AFTER_MS))
+            for one in gone:
+                await connection.execute(update(attention).where(_is(one)).values(gone_at=now))
+            has_events = [await self._record_found(connection, one, found[one], now) for one in sorted(new)]
+        if any(has_events):
+            self.wake()
+
+    async def _record_found(self, connection: AsyncConnection, one: Found, what: Attention, now: int) -> bool:
+        """Record what was found and, if it is new, an event for each listening administrator, as above."""
+        if not (await connection.execute(insert_ignoring(connection, attention).values(one._asdict()))).rowcount:
+            await connection.execute(update(attention).where(_is(one)).values(gone_at=None))
+            return False
+        trouble = what.trouble
+        data = one._asdict() | {
+            "since": rfc3339(int(what.since.timestamp() * 1000)),
+            "what": {"zh": trouble.zh, "en": trouble.en},
+            "remedy": {"zh": trouble.remedy_zh, "en": trouble.remedy_en},
+        }
+        return await _tell(connection, "provider.attention", "-".join(one), data, now)
 
 
-def write_event(user_id: str, method: str, state: str, why: str | None, now: int) -> LoggedEvent:
-    """Make one administrator's event of a channel's change at `now` (Unix ms)."""
-    name, kind = f"evt_{method}-{state}-{now}-{user_id}", f"channel.{state}"
-    data = {"method": method, "state": state, "why": why}
+def _is(one: Found) -> ColumnElement[bool]:
+    return tuple_(attention.c.method, attention.c.provider, attention.c.code) == one
+
+
+async def _tell(connection: AsyncConnection, kind: str, what: str, data: Mapping[str, Any], now: int) -> bool:
+    """Append an event for each listening administrator; return whether there is one."""
+    owners = select(endpoints.c.user_id).where(endpoints.c.is_admin)
+    readers = select(listeners.c.user_id).where(
+        listeners.c.is_admin, listeners.c.read_at > now - READER_EXPIRES_AFTER_MS
+    )
+    users = sorted((await connection.execute(owners.union(readers))).scalars())
+    events = [_write_event(user, kind, what, data, now) for user in users]
+    return bool((await append(connection, events, now)).numbers)
+
+
+def _write_event(user_id: str, kind: str, what: str, data: Mapping[str, Any], now: int) -> LoggedEvent:
+    """Make one administrator's event at `now` (Unix ms)."""
+    name = f"evt_{hashlib.sha256(f'{kind} {what} {now} {user_id}'.encode()).hexdigest()[:32]}"
     body = to_json({"id": name, "type": kind, "timestamp": rfc3339(now), "data": data}).decode()
-    return LoggedEvent(name, kind, user_id, method, body)
+    return LoggedEvent(name, kind, user_id, data["method"], body)

@@ -16,12 +16,12 @@ MESSAGE_EVENTS = (
     "message.reply",
 )
 REQUEST_EVENTS = ("request.settled",)
-CHANNEL_EVENTS = ("channel.blocked", "channel.open")
+ADMINISTRATOR_EVENTS = ("channel.blocked", "channel.open", "provider.attention")
 """Events that only administrators may subscribe to."""
 
 CALLBACK_EVENTS = ("callback.disabled",)
 QUOTA_EVENTS = ("quota.threshold",)
-EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *QUOTA_EVENTS, *CHANNEL_EVENTS, *CALLBACK_EVENTS)
+EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *QUOTA_EVENTS, *ADMINISTRATOR_EVENTS, *CALLBACK_EVENTS)
 
 TEST_EVENT = "callback.test"
 """The type of a test call; no endpoint can subscribe to it."""

@@ -25,6 +25,7 @@ EventName = Literal[
     "quota.threshold",
     "channel.blocked",
     "channel.open",
+    "provider.attention",
     "callback.disabled",
 ]
 

@@ -123,6 +123,16 @@ channels = Table(  # the state of each channel that the last event reported
     PrimaryKeyConstraint("method"),
 )
 
+attention = Table(  # what of providers was told to administrators
+    "attention",
+    metadata,
+    Column("method", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("gone_at", BigInteger),  # Unix milliseconds
+    PrimaryKeyConstraint("method", "provider", "code"),
+)
+
 facts = Table(
     "facts",
     metadata,

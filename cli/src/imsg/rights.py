@@ -183,7 +183,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
         writes=(TOMBSTONES, BACKING_UP, recorded_key(ANY), "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "callbacks": RedisRights(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
+    "callbacks": RedisRights(reads=(channel_key(ANY), kinds_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
     "scheduler": RedisRights(
         reads=(user_key(ANY), TOMBSTONES, WINDOWS),
         writes=(ERASED, CANCELS, next_due_key(ANY), "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),

@@ -11,7 +11,7 @@ from imsg_callbacks import signatures
 from imsg_callbacks.audit import describe
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
-from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
+from imsg_callbacks.matching import ADMINISTRATOR_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.records import Endpoint
 from imsg_callbacks.routes.dependencies import CallbackServices, EndpointOwner, Owner
 from imsg_callbacks.schemas import (
@@ -230,5 +230,5 @@ async def _check_url(client: EndpointClient, url: str) -> None:
 
 
 def _require_admin_for_channels(events: list[str], owner: Owner) -> None:
-    if not owner.is_admin and any(event in CHANNEL_EVENTS for event in events):
+    if not owner.is_admin and any(event in ADMINISTRATOR_EVENTS for event in events):
         raise refuse_role()

@@ -149,12 +149,17 @@ class ShownAccount(BaseModel):
     simulated: bool = False
 
 
-class ChannelProviders(BaseModel):
-    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
+class ChannelAttention(BaseModel):
+    """What a sender has found at its providers."""
 
     model_config = ConfigDict(frozen=True)
 
-    kinds: tuple[Kind, ...]
-    settings: tuple[ShownAccount, ...] = ()
     attention: Mapping[str, Attention] = {}
     """Account → what the last look at it found."""
+
+
+class ChannelProviders(ChannelAttention):
+    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
+
+    kinds: tuple[Kind, ...]
+    settings: tuple[ShownAccount, ...] = ()

@@ -1,4 +1,4 @@
-"""Create endpoints, the log of events, deliveries, listeners, recoveries, channels and facts."""  # noqa: INP001  loaded by path
+"""Create endpoints, the log of events, deliveries, listeners, recoveries, channels, attention and facts."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
@@ -71,6 +71,14 @@ def upgrade() -> None:
         sa.Column("method", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("method"),
+    )
+    op.create_table(
+        "attention",
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("provider", sa.Text, nullable=False),
+        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("gone_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("method", "provider", "code"),
     )
     op.create_table(
         "facts",

@@ -16,7 +16,7 @@ EVENTS = (
     "quota.threshold",
     "callback.disabled",
 )
-EVENTS_OF_ADMINISTRATORS = ("channel.blocked", "channel.open")
+EVENTS_OF_ADMINISTRATORS = ("channel.blocked", "channel.open", "provider.attention")
 USUAL_EVENTS = ("message.sent", "message.failed", "message.expired")
 
 
