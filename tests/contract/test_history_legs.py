@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from imsg_contract.topology import EVENT, LEG, PROGRESS, SCHEDULE
+from imsg_contract.topology import EVENT, LEG, PROGRESS, RESCHEDULE, SCHEDULE
 from imsg_contract.wire import EventKind, Events, Job, NextLeg, Outcomes, Progress, Status
 from imsg_history.database import Database
 from imsg_history.event_relay import EventRelay, RelayMetrics
@@ -132,6 +132,18 @@ async def test_a_leg_holds_all_who_began_it_whenever_they_did(
         assert (kept.recipients, kept.expires_at) == (leg.recipients, begun[1].expires_at)
     (row,) = await database.fetch(select(requests).where(requests.c.request == leg.request))
     assert (row.released_at, row.expires_at) == (begun[1].released_at, begun[1].expires_at)
+
+
+async def test_who_is_passed_by_joins_those_who_began_a_leg(database: Database) -> None:
+    for tail, order in enumerate(permutations(range(2))):
+        _, leg = tell(2 * tail)
+        begun = leg.model_copy(update={"recipients": leg.recipients[:1], "chunk": 0, "released_at": LATER})
+        story = (begun, make_delivery(leg.model_copy(update={"recipients": leg.recipients[1:]}), RESCHEDULE))
+        for place in order:
+            await keep(database, story[place])
+        assert (await OpenMessages(database).find(leg.request, ADMIN))["open"] == [0, 1], order
+        (row,) = await database.fetch(select(requests).where(requests.c.request == leg.request))
+        assert row.released_at == LATER, order
 
 
 async def test_a_receipt_and_a_timer_at_one_moment_are_both_in_the_timelines(database: Database) -> None:

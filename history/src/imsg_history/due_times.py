@@ -58,9 +58,9 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
 async def _join_leg(connection: AsyncConnection, row: RequestRow, job: JobRow | None) -> None:
     """Add to a further leg the people who begin it now; its times are those of the last."""
     of_request = requests.c.request == row.request
-    is_older = or_(requests.c.released_at.is_(None), requests.c.released_at < row.released_at)
-    times = {"released_at": row.released_at, "expires_at": row.expires_at}
-    if row.released_at is not None:
+    if row.released_at is not None:  # else it tells who was passed by
+        is_older = or_(requests.c.released_at.is_(None), requests.c.released_at < row.released_at)
+        times = {"released_at": row.released_at, "expires_at": row.expires_at}
         await connection.execute(update(requests).where(of_request, is_older).values(times))
     of_job = jobs.c.request == row.request
     before = await connection.scalar(select(jobs.c.body).where(of_job).with_for_update())
