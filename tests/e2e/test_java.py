@@ -47,7 +47,7 @@ def test_the_pages_program_runs_as_it_stands(deployment: Deployment, tmp_path: P
     (tmp_path / "会议 纪要.txt").write_text("会议纪要\n", encoding="utf-8")
     key = deployment.new_key("send:smtp", "query")
     command = ["java", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-cp", CLASSPATH, "SendMail.java"]
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "IMSG_KEY": key}
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "GATEWAY_KEY": key}
 
     ran = subprocess.run(
         [*command, deployment.url, "会议 纪要.txt"],
