@@ -47,7 +47,7 @@ async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology
     async with management(url) as client, open_ready(url, topology):
         queues = (await client.get("/queues/%2F")).json()
         ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(f"{topology.prefix}.")}
-    assert len(ours) == 3 + len(Lane) * (1 + len(topology.waits_s))
+    assert len(ours) == 5 + len(Lane) * (1 + len(topology.waits_s))
     for queue in ours.values():
         arguments = queue["arguments"]
         assert arguments["x-queue-type"] == "quorum"

@@ -132,7 +132,8 @@ async def find_all_requests(database: Database, caller: Caller = ADMIN, **filter
 
 @pytest.mark.parametrize("caller", [ADMIN, user("user1")])
 async def test_requests_are_listed_once_each_by_every_filter(database: Database, caller: Caller) -> None:
-    every = await _mixture(database)
+    await _mixture(database)
+    every = (await find_page(database, limit="500")).rows
     for filters in FILTERS:
         if "username" in filters and not caller.is_admin and filters["username"] != caller.username:
             continue

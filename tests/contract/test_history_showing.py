@@ -186,7 +186,9 @@ async def test_a_request_at_a_glance(database: Database) -> None:
     assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (one.request, "r", "smtp", "notice")
     assert (shown["state"], shown["created_at"]) == ("queued", "2026-11-25T08:00:00.000Z")
     page = await finder.find(MessagesQuery.model_validate({"id": one.request}), OWNER)
-    assert page.rows == [shown]
+    assert page.rows == [
+        {name: shown[name] for name in shown if name not in {"legs", "reached", "not_reached", "open"}}
+    ]
     assert {status: count for status, count in shown["counts"].items() if count} == {"queued": 2}
     await keep(database, outcome(one, Status.SENT, 0))
     assert (await finder.show(one.request.upper(), ADMIN))["state"] == "sending"

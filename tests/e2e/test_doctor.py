@@ -14,7 +14,7 @@ from imsg_testing.service import environment
 
 
 def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    given = environment({"COLUMNS": "300", **settings})
+    given = environment({"COLUMNS": "2000", **settings})
     command = [str(IMSG), "doctor"]
     return subprocess.run(
         command, env=given, cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
@@ -47,7 +47,7 @@ def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: P
     assert results["IMSG_SMTP__CONNECTIONS"] == ["8", "default"]
     assert results["IMSG_SMTP__PASSWORD"] == ["••••", "imsg.toml"]
     assert "geheim" not in done.stdout + done.stderr
-    for remedy in ("make run", "IMSG_REDIS_URL", "IMSG_DATABASE_URL", "IMSG_SMTP__HOST"):
+    for remedy in ("imsg up", "IMSG_REDIS_URL", "IMSG_DATABASE_URL", "IMSG_SMTP__HOST"):
         assert any(line.startswith("✗") and remedy in line for line in done.stdout.splitlines()), remedy
 
 

@@ -18,6 +18,7 @@ from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
 from imsg_gateway.credentials import Credential
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS
 from imsg_gateway.routed_limits import Group
+from imsg_gateway.validation_errors import recipients_wrong
 from imsg_rendering.problems import MAX_PARAMS, MAX_VALUE_CHARACTERS, Problem
 from imsg_rendering.renderer import Renderer
 from imsg_runtime.redis import Redis
@@ -223,7 +224,7 @@ def read_people(to: object) -> People:
         place = f"to.{row - 1}"
         text = one.get("to")
         if not isinstance(text, str):
-            raise refuse_value(f"{place}.to", "应为收件人（字符串）", "it must be a recipient, a string")
+            raise recipients_wrong(f"{place}.to 应为收件人（字符串）", f"{place}.to must be a recipient, a string")
         if unknown := [name for name in one if name not in PERSONAL]:
             raise refuse_unknown_field(f"{place}.{unknown[0]}", PERSONAL)
         _check_language(one.get("language"), f"{place}.language")

@@ -42,7 +42,7 @@ SLICE = 100
 """Rows that are read before other tasks run."""
 
 
-def find_groups(request: Request) -> Groups:
+async def find_groups(request: Request) -> Groups:
     """Return the groups of the app."""
     groups: Groups = request.app.state.services.groups
     return groups
