@@ -84,7 +84,7 @@ class Firms:
         """Run a verb of the command line, with these settings changed."""
         return subprocess.run(
             [str(IMSG), *words],
-            env={**self.deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "240", **settings},
+            env={**self.deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "2000", **settings},
             cwd=self.deployment.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

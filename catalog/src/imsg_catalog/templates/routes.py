@@ -95,7 +95,9 @@ async def publish_template(
     return _show(*await templates.publish(user, name, None if body is None else body.version))
 
 
-@router.post("/{name}/preview", responses=describe_refusals("no_right", "not_found", *error_responses.BODY))
+@router.post(
+    "/{name}/preview", responses=describe_refusals("no_right", "not_found", "method_unknown", *error_responses.BODY)
+)
 async def preview_template(
     user: Sender, name: str, body: TemplatePreview, templates: CatalogTemplates
 ) -> TemplatePreviewAnswer:

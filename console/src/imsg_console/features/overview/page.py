@@ -182,7 +182,9 @@ def _draw_users(view: View, users: Sequence[Row], chosen: Range, times: Times) -
         return
 
     def link(count: int, row: Row, status: str = "") -> Cell:
-        target = replace(times, username=row["username"]).list_messages(method=row["method"], status=status)
+        target = replace(times, username=row["username"]).list_messages(
+            method=row["method"], status=status, by="recipient"
+        )
         return cells.link(f"{count:,}", target, count) if count else "0"
 
     def name(row: Row) -> Cell:
