@@ -101,6 +101,7 @@ SOMETIMES = {
     "body",
     "body_base64",
     "quota",
+    "cap",
     "left",
     "opens_at",
 }
@@ -179,7 +180,7 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
         verb, url, json=example, headers={"Authorization": f"Bearer {token}", "If-Match": "*"}
     )
     # A user that exists, a request that does not, and a tag that nobody has (or no official account to ask).
-    expected = {"username_taken", "not_found"} | UNTAKEN.get(path, set())
+    expected = {"username_taken", "not_found", "name_in_settings"} | UNTAKEN.get(path, set())
     if "account" in example:
         expected.add("no_such_account")
     if example.get("method") == "wechat":

@@ -73,7 +73,7 @@ async def test_hundreds_of_templates_render_to_the_same_bytes_in_every_process()
 
 async def test_two_hundred_broken_ones_end_in_an_error(renderer: Renderer) -> None:
     draw = Random(SEED)  # noqa: S311  as above
-    texts = [*BROKEN, *(draw.choice(BROKEN) + "\n" * draw.randint(0, 9) + make_text(draw) for _ in range(170))]
+    texts = [*BROKEN, *(make_text(draw) + "\n" * draw.randint(0, 9) + draw.choice(BROKEN) for _ in range(170))]
     for text in (*texts, *BOMBS):
         problem = await find_problem(renderer, text)
         assert problem is not None, (SEED, text[:200])
