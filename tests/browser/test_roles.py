@@ -38,7 +38,7 @@ BUTTONS = (
 REFUSAL = "此操作需要"
 """The beginning of what a refusal by role says."""
 
-MOST_BUTTONS = 6
+MOST_BUTTONS = 12
 """Of a page; lists repeat theirs."""
 
 TEXTS = """() => [...document.querySelectorAll('main button')]

@@ -73,6 +73,7 @@ class Bed:
         self.lane = LaneContext(
             lane=Lane.NORMAL,
             channel=self.channel,
+            templates=self.channel,
             broker=broker,
             publisher=OutcomePublisher(broker, Random(1), many=100),  # noqa: S311  jitter
             claims=self.claims,

@@ -293,7 +293,7 @@ class Outcome(Wire):
     """Whether the provider was called in this attempt; where it was not, the attempt is not counted."""
     hops: tuple[Hop, ...] = Field(default=(), exclude_if=operator.not_)
     """The providers of this attempt that were asked before; as good as never there are any."""
-    segments: int | None = Field(default=None, exclude_if=_is_none)
+    segments: int | None = Field(default=None, exclude_if=operator.not_)
     """How many segments the provider charges, where its answer says so."""
 
 

@@ -134,7 +134,8 @@ class Worker(Generic[Prepared]):
         """Make the context of one lane; all lanes share `shares`, `waiting` and `lookups`."""
         return LaneContext(
             lane=lane,
-            channel=self._template_channel,
+            channel=self._channel,
+            templates=self._template_channel,
             broker=self._broker,
             publisher=self._publisher,
             claims=self._claims,

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
+from imsg_contract.templates import is_template
 from imsg_contract.wire import (
     Again,
     Blocked,
@@ -24,7 +25,7 @@ from imsg_contract.wire import (
     Status,
     Unknown,
 )
-from imsg_delivery.channel import Prepared
+from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Free, Lapsed, Record, Settled, Transition
 from imsg_delivery.claims.settled import SettledChunk
 from imsg_delivery.claims.store import BeginReply, ChunkRecord
@@ -103,6 +104,7 @@ class ChunkDelivery(Generic[Prepared]):
         self.lane = lane
         self.job = self._original_job = job
         self.delivery = delivery
+        self._channel: Channel[Any] = lane.templates if is_template(job.content) else lane.channel
         self.recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
         is_whole = job.chunk is None or len(job.recipients) == lane.channel.terms.chunk_size
         self.chunk = ChunkRecord(job, owner, is_whole=is_whole)
@@ -205,7 +207,7 @@ class ChunkDelivery(Generic[Prepared]):
         if not self.may_begin():
             raise Requeue("interrupted")
         try:
-            prepared = await self.lane.channel.prepare(self.job)
+            prepared = await self._channel.prepare(self.job)
             return replace(prepared, was_called=False) if isinstance(prepared, Blocked) else prepared
         except Exception:
             log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="prepare")
@@ -224,7 +226,7 @@ class ChunkDelivery(Generic[Prepared]):
         in_flight.inc()
         try:
             recipients = [self.recipients[state.n] for state in sendable]
-            answers.update(await lane.channel.deliver(self.job, prepared, recipients))
+            answers.update(await self._channel.deliver(self.job, prepared, recipients))
         except Exception:
             log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="deliver")
         finally:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Generic
+from typing import Any, Generic
 
 from imsg_broker.port import Broker
 from imsg_contract.topology import Lane
@@ -29,6 +29,8 @@ class LaneContext(Generic[Prepared]):
 
     lane: Lane
     channel: Channel[Prepared]
+    templates: Channel[Any]
+    """Renders what is by template, and hands it to the channel."""
     broker: Broker
     publisher: OutcomePublisher
     claims: Claims

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imsg_contract.templates import is_template
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
-from imsg_delivery.channel import Channel, SupportsStatusQuery
+from imsg_delivery.channel import Channel
 from imsg_rendering.problems import Problem
 from imsg_rendering.renderer import Renderer
 from imsg_runtime.logs import logger
@@ -29,7 +28,7 @@ class Rendered:
 
 
 class TemplateChannel:
-    """Renders contents by templates; other messages go to the channel as they are."""
+    """Renders the contents of messages by templates."""
 
     def __init__(self, channel: Channel[Any], renderer: Renderer) -> None:
         self.method = channel.method
@@ -37,17 +36,14 @@ class TemplateChannel:
         self._channel = channel
         self._renderer = renderer
 
-    async def prepare(self, job: Job) -> Any:  # noqa: ANN401  what the channel prepares, or Rendered
+    async def prepare(self, job: Job) -> Rendered:
         """Render the words of all recipients. What the channel prepares of each content, it prepares for its call."""
-        if not is_template(job.content) or not isinstance(job.content, dict):
-            return await self._channel.prepare(job)
+        assert isinstance(job.content, dict)  # noqa: S101  as is_template has said
         contents = await self._renderer.render_for(job.content, job.recipients)
         return Rendered({recipient.n: one for recipient, one in zip(job.recipients, contents, strict=True)})
 
-    async def deliver(self, job: Job, prepared: Any, recipients: Sequence[Recipient]) -> Mapping[int, Result]:  # noqa: ANN401  as above
+    async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Send to recipients, those with the same content together."""
-        if not isinstance(prepared, Rendered):
-            return await self._channel.deliver(job, prepared, recipients)
         results: dict[int, Result] = {}
         groups: dict[str, tuple[dict[str, Any], list[Recipient]]] = {}
         for recipient in recipients:
@@ -66,12 +62,6 @@ class TemplateChannel:
             else:
                 results.update(one)
         return results
-
-    async def query_status(self, job: Job, prepared: Any, recipients: Sequence[Recipient]) -> Mapping[int, Result]:  # noqa: ANN401  as above
-        """Query the channel, whose providers are asked by our id."""
-        if not isinstance(self._channel, SupportsStatusQuery):
-            return {}
-        return await self._channel.query_status(job, prepared, recipients)
 
     async def _send(
         self, job: Job, content: dict[str, Any], recipients: Sequence[Recipient], slots: asyncio.Semaphore
