@@ -5,8 +5,7 @@ keeps method, reason, sender, category and end under the digest of the tombstone
 and the address can't be read from it. Reports of servers and providers (a hard bounce, an invalid number) are deleted.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from imsg_catalog.mirror import Mirror
@@ -15,26 +14,13 @@ from imsg_catalog.tables import MAX_SENDER
 from imsg_contract.addresses import identity
 from imsg_contract.mentions import find_mentions
 from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
-from imsg_contract.topology import ERASED, TOMBSTONES
-from imsg_database.unavailable import DatabaseUnavailable
-from imsg_people.tombstones import Digests, Tombstones
-from imsg_runtime.logs import RecurringProblem, logger
-from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.watermark import Watermark
+from imsg_contract.topology import TOMBSTONES
+from imsg_people.erasing import Erase, Stones
+from imsg_people.tombstones import Digests
+from imsg_runtime.redis import Redis
 
-log = logger(__name__)
-
-LOOK_S = 2.0
 PAGE = 500
 """Rows of one transaction."""
-
-NAME = "catalog"
-
-Stones = Mapping[str, int]
-"""Digest → the tombstone's time (Unix ms): what was known until then is erased."""
-
-Erase = Callable[[Stones], Awaitable[int]]
-"""Erases people from another table, and returns how many rows it changed."""
 
 
 def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
@@ -59,13 +45,6 @@ class ErasedPeople:
     def __init__(self, redis: Redis, digests: Digests) -> None:
         self.digests = digests
         self._redis = redis
-        self._stones = Tombstones(redis, digests)
-
-    async def read(self) -> Stones:
-        """Return all tombstones; none without an erasure key."""
-        if not self.digests or await self._stones.count() == 0:
-            return {}
-        return {digest: at_ms for digest, (at_ms, _) in (await self._stones.read()).items()}
 
     async def find(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         """Return the tombstones of addresses: address → digest, milliseconds."""
@@ -80,50 +59,23 @@ class ErasedPeople:
             if stone
         }
 
-    async def report(self, until_ms: int) -> None:
-        """Report to history up to which tombstone the catalog has erased people."""
-        await self._redis.call("HSET", ERASED, NAME, until_ms)
-
 
 class CatalogErasure:
-    """Erases people until it is cancelled, also those whom a restored table brought back."""
+    """Erases people from the suppressions, and from the other tables of the catalog."""
 
-    def __init__(
-        self, erased: ErasedPeople, store: Store, mirror: Mirror, watermark: Watermark, others: Sequence[Erase] = ()
-    ) -> None:
+    def __init__(self, erased: ErasedPeople, store: Store, mirror: Mirror, others: Sequence[Erase] = ()) -> None:
         self._others = others
         self._erased = erased
         self._store = store
         self._mirror = mirror
-        self._watermark = watermark
-        self._seen: Stones | None = None
 
-    async def run(self) -> None:
-        """Erase until cancelled."""
-        problem = RecurringProblem(log, "suppressions_not_erased")
-        while True:
-            try:
-                await self.run_once()
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-                problem.note(away)
-            else:
-                problem.clear()
-            await asyncio.sleep(LOOK_S)
-
-    async def run_once(self) -> None:
-        """Erase the people of new tombstones. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
-        stones = await self._erased.read()
-        if stones != self._seen:
-            if stones:
-                count = await self._erase_rows(stones)
-                for erase_others in self._others:
-                    count += await erase_others(stones)
-                await self._store.purge()
-                log.info("people_erased", count=count)
-            self._seen = stones
-        until_ms = max(stones.values(), default=0)
-        if not until_ms or self._watermark.is_past(until_ms):
-            await self._erased.report(until_ms)
+    async def erase(self, stones: Stones) -> int:
+        """Return how many rows changed. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
+        count = await self._erase_rows(stones)
+        for erase_others in self._others:
+            count += await erase_others(stones)
+        await self._store.purge()
+        return count
 
     async def _erase_rows(self, stones: Stones) -> int:
         after, count = "", 0

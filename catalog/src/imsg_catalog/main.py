@@ -29,7 +29,9 @@ from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
-from imsg_people.tombstones import Digests
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_people.erasing import Erasing
+from imsg_people.tombstones import Digests, Tombstones
 from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
@@ -83,7 +85,8 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     store = Store(database)
     mirror = Mirror(cache, store, _now_ms)
-    erased = ErasedPeople(cache, Digests(settings.erasure_key))
+    digests = Digests(settings.erasure_key)
+    erased = ErasedPeople(cache, digests)
     suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
     prices = Prices(database, cache, broker, _now_ms)
     groups = Groups(database, erased, broker, _now_ms)
@@ -98,7 +101,10 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.watch(cache.watch(), "redis")
     service.watch(mirror.run(), "mirror")
     service.watch(prices.run(), "prices")
-    service.watch(CatalogErasure(erased, store, mirror, watermark, [erase_members]).run(), "erasing")
+    erase = CatalogErasure(erased, store, mirror, [erase_members]).erase
+    tombstones = Tombstones(cache, digests)
+    erasing = Erasing("catalog", tombstones, watermark, erase, DatabaseUnavailable)
+    service.watch(erasing.run(), "erasing")
     service.watch(templates.run(), "templates")
     queue = broker.topology.catalog
     lag = QueueLag(queue, lambda: broker.depth(queue), Unreachable, cache, registry=service.metrics, now_ms=_now_ms)

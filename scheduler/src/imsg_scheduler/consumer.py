@@ -14,7 +14,7 @@ from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.watermark import Watermark
-from imsg_scheduler.erasing import ErasedPeople
+from imsg_scheduler.erasing import ScheduleErasure
 from imsg_scheduler.store import Store
 
 log = logger(__name__)
@@ -29,10 +29,10 @@ AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, Pub
 class ScheduleConsumer:
     """Stores scheduled jobs. While the database is away, nothing is acknowledged, and the batch is stored later."""
 
-    def __init__(self, broker: Broker, store: Store, erased: ErasedPeople, watermark: Watermark) -> None:
+    def __init__(self, broker: Broker, store: Store, erasure: ScheduleErasure, watermark: Watermark) -> None:
         self._broker = broker
         self._store = store
-        self._erased = erased
+        self._erasure = erasure
         self._watermark = watermark
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -66,7 +66,7 @@ class ScheduleConsumer:
                 continue
             log.error("dead_lettered", queue=delivery.queue)
             await self._broker.dead_letter(delivery, "unreadable: it is no scheduled job")
-        jobs = [await self._erased.strip(job) for _, job in read]
+        jobs = [await self._erasure.strip(job) for _, job in read]
         async with self._store.writing() as rows:
             await rows.add([job for job in jobs if job.recipients])
         self._watermark.take(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))

@@ -15,9 +15,11 @@ from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.claims.cancelling import ClaimsCanceller
 from imsg_limits.quota.charging import Quota
 from imsg_limits.windows import PublishedWindows
+from imsg_people.erasing import Erasing
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
@@ -27,7 +29,7 @@ from imsg_scheduler.audit import Audit
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancelling import Canceller
 from imsg_scheduler.consumer import ScheduleConsumer
-from imsg_scheduler.erasing import ErasedPeople, ScheduleErasure
+from imsg_scheduler.erasing import ScheduleErasure
 from imsg_scheduler.fallbacks import Fallbacks
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.mirror import CancelMirror
@@ -88,7 +90,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
     history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
     store = Store(database, is_postgres=not is_sqlite(url))
-    erased = ErasedPeople(cache, Tombstones(cache, Digests(settings.erasure_key)))
+    tombstones = Tombstones(cache, Digests(settings.erasure_key))
+    erasure = ScheduleErasure(tombstones, store)
     watermark = Watermark(lambda: time.time_ns() // 1_000_000)
     users = Users(cache, auth)
     mirror = CancelMirror(cache, store, _now)
@@ -104,8 +107,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("redis", lambda: cache.takes_writes)
     service.check("database", lambda: database.takes_writes)
     service.watch(cache.watch(), "redis")
-    service.watch(ScheduleErasure(erased, store, watermark).run(), "erasing")
-    service.watch(ScheduleConsumer(broker, store, erased, watermark).run(service.stopping), "consumer")
+    erasing = Erasing("scheduler", tombstones, watermark, erasure.erase, DatabaseUnavailable)
+    service.watch(erasing.run(), "erasing")
+    service.watch(ScheduleConsumer(broker, store, erasure, watermark).run(service.stopping), "consumer")
     service.watch(releaser.run(service.stopping), "release")
     service.watch(mirror.run(), "mirror of cancels")
     service.watch(canceller.run(), "cancels")

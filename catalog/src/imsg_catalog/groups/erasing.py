@@ -3,11 +3,12 @@
 from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_catalog.erasing import ErasedPeople, Stones
+from imsg_catalog.erasing import ErasedPeople
 from imsg_catalog.groups.store import lock, read_member, write_member
 from imsg_catalog.tables import GROUPS, MEMBERS, PEOPLE
 from imsg_contract.mentions import find_mentions
 from imsg_database.database import Database
+from imsg_people.erasing import Stones
 
 PAGE = 500
 """Members of one transaction."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from imsg_contract.addresses import identity
-from imsg_contract.topology import TOMBSTONES
+from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -173,6 +173,16 @@ class Tombstones:
             at_ms, _, name = value.decode().partition(" ")
             stones[digest.decode()] = (int(at_ms), name)
         return stones
+
+    async def read_times(self) -> Mapping[str, int]:
+        """Return all tombstones, digest → Unix milliseconds; none without an erasure key. Raises as `read` does."""
+        if not self.digests or await self.count() == 0:
+            return {}
+        return {digest: at_ms for digest, (at_ms, _) in (await self.read()).items()}
+
+    async def report(self, service: str, until_ms: int) -> None:
+        """Report to history up to which tombstone a service has erased people."""
+        await self._redis.call("HSET", ERASED, service, until_ms)
 
     async def count(self) -> int:
         """Return the number of erased addresses. Raises RedisUnavailable, RedisRefused."""
