@@ -116,8 +116,19 @@ class Releaser:
         if not self._windows.is_known:
             raise ServiceUnavailable("auth has not published the windows")
         if calendar is not self._judged:
-            await self._judge_anew(calendar, now_ms)
-            self._judged = calendar
+            self._judged = calendar  # before, since another turn may find meanwhile that it has to be done again
+            try:
+                await self._judge_anew(calendar, now_ms)
+            except BaseException:
+                self._judged = None
+                raise
+        released = await self._release_due(calendar, now_ms)
+        if calendar is not self._windows.current:  # another turn may have judged before these were written
+            self._judged = None
+        return released
+
+    async def _release_due(self, calendar: Calendar, now_ms: int) -> int:
+        """Release one batch by these windows; return its size."""
         if self._store.is_postgres:
             async with self._store.writing() as rows:
                 async with self._choosing:  # so that one batch has the most urgent
