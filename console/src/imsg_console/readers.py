@@ -24,7 +24,7 @@ SMALL_BYTES = 32 * 1024
 MAX_SMALL = 100
 """Small texts of one session that may wait."""
 
-BOUNDS = Bounds(cpu_s=20, memory_bytes=512 * 1024 * 1024, timeout_s=60.0)
+BOUNDS = Bounds(cpu_s=20, memory_bytes=512 * 1024 * 1024, timeout_s=60.0, niceness=10)
 """Of one reader; a sheet with cells in its corners would take more."""
 
 PATIENCE_S = 180.0

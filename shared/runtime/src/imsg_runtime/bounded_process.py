@@ -17,8 +17,6 @@ Function = Callable[..., bytes]
 
 CODE = "import sys; from imsg_runtime.bounded_process import main; main(*sys.argv[1:])"
 
-NICENESS = 10
-
 LENGTH_BYTES = 8
 
 DONE = b"\0"
@@ -36,6 +34,8 @@ class Bounds:
     """Its address space."""
     timeout_s: float
     """How long one call may take, however busy the machine is."""
+    niceness: int = 0
+    """By how much it gives way to others: a file may wait, the words of a log-in code may not."""
 
 
 class BoundsExceededError(Exception):
@@ -100,7 +100,10 @@ class BoundedProcess:
         return await source.readexactly(int.from_bytes(await source.readexactly(LENGTH_BYTES)))
 
     async def _start(self) -> asyncio.subprocess.Process:
-        words = (*self._function.split(":"), str(self._bounds.cpu_s), str(self._bounds.memory_bytes))
+        words = (
+            *self._function.split(":"),
+            *map(str, (self._bounds.cpu_s, self._bounds.memory_bytes, self._bounds.niceness)),
+        )
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(sys.executable, "-I", "-c", CODE, *words, stdin=pipe, stdout=pipe)
 
@@ -118,9 +121,9 @@ class BoundedProcess:
             self._process = None
 
 
-def main(module: str, name: str, cpu_s: str, memory_bytes: str) -> None:
+def main(module: str, name: str, cpu_s: str, memory_bytes: str, niceness: str) -> None:
     """Answer calls from the standard input on the standard output, until that is closed."""
-    os.nice(NICENESS)
+    os.nice(int(niceness))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the interpreter alone may have more
         resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
