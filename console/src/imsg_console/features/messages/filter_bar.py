@@ -132,10 +132,16 @@ class FilterBar:
         self._inputs[name] = made
         made.on("keydown.enter", lambda event: self._set(**{name: str(event.args or "")}), js_handler=TYPED)
 
+    @property
+    def _typed_name(self) -> str:
+        return str(self._inputs["username"].value or "").strip()
+
     async def _offer_names(self) -> None:
         """Offer the usernames that hold what is typed: the filter takes a whole one."""
-        part = str(self._inputs["username"].value or "").strip()
+        part = self._typed_name
         names = await self._find_names(part) if part and part != self._filters.username else ()
+        if part != self._typed_name:  # more was typed meanwhile, and its own answer may have come before
+            return
         self._names.clear()
         with self._names:
             for name in names:
