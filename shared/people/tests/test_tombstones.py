@@ -1,4 +1,4 @@
-"""Digests of addresses: what is made quicker is what the library makes."""
+"""Digests of addresses, which stay readable as long as their key does: HMAC-SHA256 of the normal form."""
 
 import hmac
 

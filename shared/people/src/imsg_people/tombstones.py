@@ -4,7 +4,7 @@ history owns them and mirrors them to Redis for the senders: a hash digest → `
 """
 
 import asyncio
-import hashlib
+import hmac
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,6 @@ from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-BLOCK_BYTES = 64
-"""The block of SHA-256."""
 
 NO_KEY = (SecretStr("imsg"),)
 """In place of `IMSG_ERASURE_KEY` where it is not set, for digests that are kept for a day."""
@@ -45,7 +42,7 @@ class Digests:
     """Computes digests by `IMSG_ERASURE_KEY`: the first key signs, all verify."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        self._keys = tuple(_Hmac(key.get_secret_value().encode()) for key in keys)
+        self._keys = tuple(key.get_secret_value().encode() for key in keys)
 
     def __bool__(self) -> bool:
         """Whether there is a key."""
@@ -53,12 +50,12 @@ class Digests:
 
     def of(self, address: str) -> str:
         """Return the digest of an address under the first key: 64 hex digits."""
-        return self._keys[0].of(identity(address))
+        return _digest(self._keys[0], identity(address))
 
     def all_of(self, address: str) -> tuple[str, ...]:
         """Return the digests of an address under all keys."""
         normal = identity(address)
-        return tuple([key.of(normal) for key in self._keys])
+        return tuple([_digest(key, normal) for key in self._keys])
 
     async def of_many(self, addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return the digests of many addresses, in a thread where they are very many."""
@@ -66,22 +63,6 @@ class Digests:
         if len(wanted) >= OFF_LOOP:
             return await asyncio.to_thread(lambda: {address: self.all_of(address) for address in wanted})
         return {address: self.all_of(address) for address in wanted}
-
-
-class _Hmac:
-    """HMAC-SHA256 (RFC 2104) under one key, whose two blocks are hashed once; a test compares it with `hmac`."""
-
-    def __init__(self, key: bytes) -> None:
-        block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in block))
-        self._outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in block))
-
-    def of(self, text: str) -> str:
-        """Return the digest as 64 hex digits."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text.encode())
-        outer.update(inner.digest())
-        return outer.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +191,7 @@ def append_to_file(file: Path, stones: Iterable[Tombstone]) -> None:
         opened.write(lines)
         opened.flush()
         os.fsync(opened.fileno())
+
+
+def _digest(key: bytes, address: str) -> str:
+    return hmac.digest(key, address.encode(), "sha256").hex()
