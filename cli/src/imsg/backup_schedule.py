@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,12 @@ def last_due(now: datetime, at: time) -> datetime:
     """Return the last moment at which a backup was due."""
     today = now.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
+
+
+def find_newest(folder: Path, zone: tzinfo | None) -> datetime | None:
+    """Return when the newest backup in the folder was begun, None where there is none. Raises OSError."""
+    made = [path.name for path in folder.iterdir() if _NAMED.fullmatch(path.name)]
+    return datetime.strptime(max(made), NAME).replace(tzinfo=zone) if made else None
 
 
 def choose_expired(names: Iterable[str], keep: int) -> list[str]:
@@ -81,8 +87,7 @@ class BackupSchedule:
     async def _make_due(self, problem: RecurringProblem) -> float:
         """Make the backup that is due, if any; return how long to wait."""
         now = datetime.now(self.zone)
-        made = [name for name in self._list() if _NAMED.fullmatch(name)]
-        newest = datetime.strptime(max(made), NAME).replace(tzinfo=self.zone) if made else None
+        newest = find_newest(self.folder, self.zone)
         if newest is not None and newest >= last_due(now, self.at):
             return LOOK_S
         for name in filter(_HALF.fullmatch, self._list()):  # of a process that was killed

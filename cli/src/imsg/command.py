@@ -126,6 +126,17 @@ def doctor(  # noqa: PLR0917  typer reads the options from here
     raise typer.Exit(examine(url))
 
 
+@app.command()
+def status(url: verbs.Url = None) -> None:
+    """Show what runs: stores, channels, queues, providers, disk, backup; the worst first, with the next step.
+
+    The exit code is 1 where something has to be done.
+    """
+    from imsg.status import main as examine  # noqa: PLC0415  as above
+
+    raise typer.Exit(examine(url))
+
+
 @config.command("check")
 def check_config() -> None:
     """Print settings that no service reads, such as misspelt ones."""

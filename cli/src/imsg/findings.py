@@ -1,4 +1,4 @@
-"""What the checks of `imsg doctor` find, and how that is printed."""
+"""What the checks of `imsg doctor` and `imsg status` find, and how that is printed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -20,6 +20,8 @@ class Instance:
     finding: Finding
     names: Mapping[str, Any]
     """The `services` of `imsg up`, or the one `service` that answers; empty where no iMSG does."""
+    is_imsg: bool = True
+    """Whether an iMSG answers, ready or not."""
 
 
 def find_instance(url: str) -> Instance:
@@ -30,17 +32,17 @@ def find_instance(url: str) -> Instance:
             answer = client.get("/health/ready").json()
         except httpx.HTTPError:
             remedy = "Start it with `imsg up` or, as containers, `make up`; or say where with --url."
-            return Instance(Finding("iMSG", f"nothing answers at {shown}", remedy), {})
+            return Instance(Finding("iMSG", f"nothing answers at {shown}", remedy), {}, is_imsg=False)
         except ValueError:
             answer = None
     if not isinstance(answer, dict) or "errorCode" not in answer:
         remedy = f"Choose another {variable('port')}, or say with --url where iMSG is."
-        return Instance(Finding("iMSG", f"something else answers at {shown}", remedy), {})
+        return Instance(Finding("iMSG", f"something else answers at {shown}", remedy), {}, is_imsg=False)
     names = {name: answer[name] for name in ("service", "services") if name in answer}
     if answer.get("errorCode") == 0:
         return Instance(Finding("iMSG", f"ready at {shown}"), names)
     state = f"not ready at {shown}: {answer.get('unmet') or answer.get('detail')}"
-    return Instance(Finding("iMSG", state, "The parts below say why."), names)
+    return Instance(Finding("iMSG", state, "The other parts say why."), names)
 
 
 def is_elsewhere(settings: all_in_one.Settings, instance: Instance) -> bool:

@@ -1,12 +1,12 @@
 """`imsg doctor`: print every setting in force, check what it points to, and name a remedy for each fault."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from imsg import all_in_one, effective_settings, stand_ins, tombstones
 from imsg.doctor import bounces, callbacks, channels, services, stores, windows
-from imsg.findings import TIMEOUT_S, Finding, print_findings
+from imsg.doctor.checks import run_checks
+from imsg.findings import Finding, print_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
 from imsg.output import say, say_table
@@ -17,8 +17,6 @@ from imsg_runtime import unknown_settings
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import HIDDEN, mask
 from imsg_runtime.settings import StartError, load, variable
-
-Check = Callable[[], Awaitable[Finding | list[Finding]]]
 
 
 def main(url: str | None) -> int:
@@ -42,7 +40,7 @@ def main(url: str | None) -> int:
         for unknown in unknown_settings.find(all_in_one.MODELS)
     ]
     findings.append(instance.finding)
-    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings))
+    findings += services.examine(url, *services.CHECKS) if runs_elsewhere else asyncio.run(_examine(settings))
     return print_findings(findings)
 
 
@@ -80,24 +78,13 @@ def _describe(value: object) -> str:
 
 
 async def _examine(settings: all_in_one.Settings) -> list[Finding]:
-    """Run the checks one after another; one that fails or takes too long becomes a finding."""
-    checks: list[tuple[str, Check]] = [
-        ("Redis", lambda: stores.check_redis(settings)),
-        ("broker", lambda: stores.check_broker(settings)),
-        ("database", lambda: asyncio.to_thread(stores.check_database, settings)),
-        *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
-        ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
-        ("callbacks", lambda: callbacks.examine(settings)),
-        ("holidays", lambda: windows.examine(settings)),
-    ]
-    findings: list[Finding] = []
-    for part, check in checks:
-        try:
-            async with asyncio.timeout(3 * TIMEOUT_S):
-                result = await check()
-            findings += result if isinstance(result, list) else [result]
-        except StartError as error:
-            findings.append(Finding(part, "wrong", str(error)))
-        except TimeoutError:
-            findings.append(Finding(part, "no answer in time", "See whether it runs and is not overloaded."))
-    return findings
+    """Check the stores, the channels, and what the settings say of bounces, callbacks and holidays."""
+    return await run_checks(
+        [
+            *stores.list_checks(settings),
+            *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
+            ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
+            ("callbacks", lambda: callbacks.examine(settings)),
+            ("holidays", lambda: windows.examine(settings)),
+        ]
+    )

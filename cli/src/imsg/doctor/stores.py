@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imsg import all_in_one, valkey
+from imsg.doctor.checks import Check
 from imsg.findings import TIMEOUT_S, Finding
 from imsg_broker.connect import open_broker
 from imsg_database.address import hosts
@@ -19,6 +20,15 @@ from imsg_runtime.settings import variable
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL's SSLRequest, answered with S or N (its documentation, message formats)."""
+
+
+def list_checks(settings: all_in_one.Settings) -> list[tuple[str, Check]]:
+    """Return the checks of all stores."""
+    return [
+        ("Redis", lambda: check_redis(settings)),
+        ("broker", lambda: check_broker(settings)),
+        ("database", lambda: asyncio.to_thread(check_database, settings)),
+    ]
 
 
 async def check_redis(settings: all_in_one.Settings) -> Finding:

@@ -1,0 +1,80 @@
+"""What `imsg status` says of the disk, the backups and the certificate."""
+
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from cryptography import x509
+
+from imsg.all_in_one import BackupSettings
+from imsg.status import check_disk, judge_backup, judge_certificate
+from imsg_testing.servers.certificates import Certificates
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+NOON = datetime(2026, 11, 29, 12, 0, tzinfo=SHANGHAI)
+AT_THREE = BackupSettings(at=time(3, 0))
+
+
+@pytest.mark.parametrize(
+    ("names", "is_overdue"),
+    [
+        (["imsg-20261128-030000", "imsg-20261129-030001"], False),
+        (["imsg-20261128-030000", "imsg-20261129-030001.77.part"], True),
+        (["photos"], True),
+    ],
+)
+def test_a_backup_that_was_not_made_is_overdue(tmp_path: Path, names: list[str], is_overdue: bool) -> None:  # noqa: FBT001
+    for name in names:
+        (tmp_path / name).mkdir()
+
+    finding = judge_backup(AT_THREE, tmp_path, NOON)
+
+    assert bool(finding.remedy) == is_overdue
+    assert finding.state.startswith("overdue; ") == is_overdue
+
+
+def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> None:
+    (tmp_path / "imsg-20261128-030000").mkdir()
+
+    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).remedy == ""
+    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).remedy
+
+
+def test_what_cannot_be_read_is_unknown_and_no_fault(tmp_path: Path) -> None:
+    assert judge_backup(AT_THREE, tmp_path / "gone", NOON).mark == "?"
+    assert judge_certificate(tmp_path / "gone.pem", NOON).mark == "?"
+
+
+@pytest.mark.parametrize(
+    ("days_left", "is_fault", "state"), [(15, False, "valid until"), (13, True, "valid until"), (-1, True, "ended on")]
+)
+def test_a_certificate_that_ends_soon_is_to_be_renewed(
+    tmp_path: Path,
+    days_left: int,
+    is_fault: bool,  # noqa: FBT001
+    state: str,
+) -> None:
+    file = Certificates(tmp_path, "imsg.example.com").server
+    ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+
+    finding = judge_certificate(file, ends - timedelta(days=days_left))
+
+    assert finding.remedy.startswith("Renew") == is_fault
+    assert f"{state} {ends.astimezone():%Y-%m-%d}" in finding.state
+
+
+def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no certificate")
+
+    finding = judge_certificate(tmp_path / "key.pem", NOON)
+
+    assert "IMSG_TLS__CERTIFICATE" in finding.remedy
+
+
+def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
+    (roomy,) = check_disk(tmp_path, least_bytes=0)
+    (full,) = check_disk(tmp_path, least_bytes=2**63)
+
+    assert (roomy.mark, full.mark) == ("✓", "✗")
+    assert list(check_disk(tmp_path / "not yet")) == []

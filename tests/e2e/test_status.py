@@ -1,0 +1,73 @@
+"""`imsg status` on an iMSG that runs: the worst first, and the next step of each fault."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.waiting import wait
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with running(tmp_path_factory.mktemp("status")) as opened:
+        yield opened
+
+
+def examine(deployment: Deployment, **settings: str) -> tuple[int, list[str]]:
+    """Run `imsg status`; return its exit code and its rows."""
+    done = subprocess.run(
+        [str(IMSG), "status"],
+        env={**deployment.environment, "LANG": "C.UTF-8", **settings},
+        cwd=deployment.folder,
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()[1:]
+
+
+def test_it_shows_stores_channels_and_what_waits(deployment: Deployment, tmp_path: Path) -> None:
+    known = {"IMSG_USERNAME": "admin", "IMSG_PASSWORD": "123"}
+    code, rows = examine(deployment, **known)
+
+    # The disk is this machine's.
+    assert [row for row in rows if not row.startswith("✓ ") and " disk " not in row] == []
+    assert code == any(row.startswith("✗ ") for row in rows)
+    for part in ("iMSG", "Redis", "broker", "database", "disk", "backup", "E-mail", "SMS", "oldest", "dead letters"):
+        assert any(part in row for row in rows), part
+
+    # What is paused, and the backup that nobody made, come first, each with its remedy.
+    pause = {"token": deployment.token(), "paused": True, "reason": "the server moves"}
+    assert deployment.call("PATCH", "/api/v2/channels/smtp", pause)["state"] == "paused"
+    deployment.send("waits@example.com")
+    wait(lambda: any("from the hour" in row for row in examine(deployment, **known)[1]), 60, 1)
+    code, rows = examine(deployment, **known, IMSG_BACKUP__FOLDER=str(tmp_path))
+
+    assert code == 1
+    faults = [row for row in rows if row.startswith("✗ ")]
+    assert rows[: len(faults)] == faults
+    assert len([row for row in faults if " disk " not in row]) == 2, faults
+    assert any("backup" in row and "overdue" in row and "backup_failed" in row for row in faults)
+    assert any("E-mail" in row and "the server moves" in row and "imsg channels resume smtp" in row for row in faults)
+
+
+def test_without_a_log_in_it_says_how_and_shows_the_rest(deployment: Deployment, tmp_path: Path) -> None:
+    code, rows = examine(deployment, XDG_CONFIG_HOME=str(tmp_path))
+
+    assert code == 1
+    assert "log-in" in rows[0]
+    assert "imsg login" in rows[0]
+    assert any("Redis" in row for row in rows)
+
+
+def test_an_imsg_that_does_not_run_is_the_first_row(deployment: Deployment, reserved_port: int) -> None:
+    code, rows = examine(deployment, IMSG_GATEWAY_URL=f"http://127.0.0.1:{reserved_port}")
+
+    assert code == 1
+    assert "nothing answers" in rows[0]
+    assert "imsg up" in rows[0]
