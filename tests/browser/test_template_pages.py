@@ -1,9 +1,11 @@
-"""A template in the page: written with a mistake that is named, mended, previewed and published."""
+"""A template in the page: written with a mistake that is named, mended, previewed and published; in each channel."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
+from playwright.sync_api import Page as PlaywrightPage
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
@@ -41,3 +43,69 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
     dialog.get_by_role("button", name="发布", exact=True).click()
     expect(page.locator("body")).to_contain_text("第 1 版")
     assert not scrolls_sideways(page)
+
+
+def _choose(page: PlaywrightPage, label: str, value: str) -> None:
+    page.locator(".dialog:visible").get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=value, exact=True).click()
+
+
+def _write(dialog: Locator, **fields: str) -> None:
+    for label, value in fields.items():
+        dialog.get_by_label(label.replace("_", " "), exact=True).fill(value)
+
+
+def _save(dialog: Locator) -> None:
+    dialog.get_by_role("button", name="保存", exact=True).click()
+
+
+def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment: Deployment, visit: Visits) -> None:
+    """All are saved together; what is changed later in one leaves the others as they were."""
+    seen = visit(Look("zh", DESK))
+    username = deployment.new_user()
+    log_in(seen, username, "correct horse")
+    page = seen.page
+    page.goto("/templates")
+    page.wait_for_function("window.socket && window.socket.connected")
+    dialog = page.locator(".dialog:visible")
+    choose, write, save = partial(_choose, page), partial(_write, dialog), partial(_save, dialog)
+    page.get_by_role("button", name="新建模板", exact=True).click()
+    write(名称="every-way", 主题="{{ goods }}", 正文="{{ goods }}已发货。")
+    choose("语言", "en")
+    expect(dialog.get_by_label("主题", exact=True)).to_have_value("")
+    write(主题="{{ goods }} is on its way", 正文="{{ goods }}")
+    choose("语言", "zh")
+    choose("渠道", "短信")
+    expect(dialog.get_by_label("主题", exact=True)).not_to_be_visible()
+    write(服务商或公众号_1="nobody", 已审核的模板_1="SMS_100000003", 变量_1="name={{ goods }}\ntime = {{ time }}")
+    seen.axe()
+    choose("渠道", "微信")
+    expect(dialog.get_by_label("变量 1", exact=True)).to_have_value("")
+    write(服务商或公众号_1="sandbox", 已审核的模板_1="order", 变量_1="goods={{ goods }}\nnumber={{ time }}")
+    save()
+    expect(dialog).to_contain_text("没有这个服务商，现有：aliyun")
+    choose("渠道", "短信")
+    expect(dialog.get_by_label("服务商或公众号 1", exact=True)).to_have_value("nobody")
+    write(服务商或公众号_1="aliyun")
+    save()
+    expect(dialog).to_have_count(0)
+
+    token = deployment.token(username, "correct horse")
+    read = deployment.call("GET", "/api/v2/templates/every-way", token=token)
+    assert (read["default_language"], sorted(read["languages"])) == ("zh", ["en", "zh"])
+    assert read["languages"]["en"]["smtp"]["subject"] == "{{ goods }} is on its way"
+    assert read["languages"]["zh"]["sms"]["providers"] == {
+        "aliyun": {"template": "SMS_100000003", "variables": {"name": "{{ goods }}", "time": "{{ time }}"}}
+    }
+    assert read["languages"]["zh"]["wechat"]["providers"]["sandbox"]["variables"]["number"] == "{{ time }}"
+
+    page.get_by_role("button", name="every-way 的更多操作").click()
+    page.get_by_text("修改", exact=True).last.click()
+    choose("渠道", "短信")
+    expect(dialog.get_by_label("变量 1", exact=True)).to_have_value("name={{ goods }}\ntime={{ time }}")
+    write(签名="图书馆")
+    save()
+    expect(dialog).to_have_count(0)
+    changed = deployment.call("GET", "/api/v2/templates/every-way", token=token)["languages"]
+    assert changed["zh"]["sms"].pop("signature") == "图书馆"
+    assert changed == read["languages"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imsg_console.client import path
+from imsg_console.features.templates.words import Words
 from imsg_console.message.content import draw_body, draw_text
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -19,7 +20,6 @@ from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 PATH = "/api/v2/templates"
-MAIL = "smtp"
 CATEGORIES = ("notice", "marketing", "code")
 MOST_VERSIONS = 50
 
@@ -116,22 +116,17 @@ class Templates:
             await self._table.reload()
 
     async def _ask(self, known: dict[str, Any] | None) -> Any:  # noqa: ANN401  any JSON
-        """Ask for the mail of a template in its default language; what it has beside stays as it is."""
+        """Ask for the words of a template, channel by channel and language by language."""
         t = self._t
-        language = "zh" if known is None else str(known["default_language"])
-        languages = {} if known is None else known["languages"]
-        mail = languages.get(language, {}).get(MAIL, {})
+        words = Words(t, known)
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
-            read = form.read()
-            words = {name: read[name] for name in ("subject", "text", "html") if read[name]}
-            sources = {**languages, language: {**languages.get(language, {}), MAIL: {"subject": "", **words}}}
-            if not words:
-                sources[language].pop(MAIL)
-            body = {"category": read["category"], "shared": bool(read["shared"]), "languages": sources}
+            read, languages = form.read(), words.read(form)
+            body = {"category": read["category"], "shared": bool(read["shared"]), "languages": languages}
             if known is not None:
                 return await self._view.api.patch(path(PATH, known["name"]), body)
-            return await self._view.api.post(PATH, {**body, "name": read["name"], "default_language": language})
+            new = {**body, "name": read["name"], "default_language": next(iter(languages))}
+            return await self._view.api.post(PATH, new)
 
         fields = [
             *([] if known else [Field("name", t("templates.name"), hint=t("templates.name_hint"), most=64)]),
@@ -139,13 +134,11 @@ class Templates:
                 "category", t("templates.category"), (known or {}).get("category", "notice"), "choice",
                 options={name: t(f"templates.category_{name}") for name in CATEGORIES},
             ),
-            Field("subject", t("templates.subject"), mail.get("subject", ""), hint=t("templates.subject_hint")),
-            Field("text", t("templates.text"), mail.get("text", ""), "lines"),
-            Field("html", "HTML", mail.get("html", ""), "lines", hint=t("templates.html_hint")),
+            *words.fields,
             Field("shared", t("templates.shared"), (known or {}).get("shared", False), "switch"),
         ]  # fmt: skip
         title = t("templates.add") if known is None else t("templates.change_title", name=line(known["name"], 64))
-        return await ask_form(self._view, title, fields, t("templates.save"), save, wide=True)
+        return await ask_form(self._view, title, fields, t("templates.save"), save, wide=True, prepare=words.prepare)
 
     async def _preview(self, row: Row) -> None:
         t, shown = self._t, list[Any]()

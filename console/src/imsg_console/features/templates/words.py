@@ -1,0 +1,131 @@
+"""The words of a template in a form: one language of one channel is shown, the others are kept until all are saved."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imsg_console.texts import Texts
+from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.forms import Field, Form
+
+MAIL, SMS = "smtp", "sms"
+METHODS = (MAIL, SMS, "wechat")
+
+LANGUAGES = ("zh", "en", "zh-HK", "zh-TW", "ja", "ko", "fr", "de", "es", "ru", "ar")
+"""What is offered, beside the languages that a template has."""
+
+MAIL_FIELDS = ("subject", "text", "html")
+
+Source = dict[str, Any]
+
+
+class Words:
+    """What a template says, by language and channel, while it is changed."""
+
+    def __init__(self, t: Texts, known: Mapping[str, Any] | None) -> None:
+        self._t = t
+        languages: Mapping[str, Mapping[str, Source]] = {} if known is None else known["languages"]
+        self._sources = {
+            (language, method): one for language, all_ in languages.items() for method, one in all_.items()
+        }
+        language = "zh" if known is None else str(known["default_language"])
+        methods = [method for method in METHODS if (language, method) in self._sources]
+        self._shown = language, methods[0] if methods else MAIL
+        self._languages = tuple(dict.fromkeys([*languages, *LANGUAGES]))
+        counts = [len(one["providers"]) for one in self._sources.values() if "providers" in one]
+        self._numbers = range(1, max(counts, default=0) + 2)
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of every channel."""
+        t, (language, method) = self._t, self._shown
+        languages = {one: one for one in self._languages}
+        methods = {one: method_name(t, one) for one in METHODS}
+        return [
+            Field("language", t("templates.language"), language, "choice", options=languages),
+            Field("method", t("templates.method"), method, "choice", options=methods),
+            Field("subject", t("templates.subject"), hint=t("templates.subject_hint")),
+            Field("text", t("templates.text"), "", "lines"),
+            Field("html", "HTML", "", "lines", hint=t("templates.html_hint")),
+            Field("signature", t("templates.signature"), hint=t("templates.signature_hint"), most=20),
+            *(field for n in self._numbers for field in self._provider_fields(n)),
+        ]  # fmt: skip
+
+    def prepare(self, form: Form) -> None:
+        """Show the words of a language and a channel, and the others when they are chosen."""
+
+        def turn() -> None:
+            self._keep(form)
+            self._shown = str(form.input("language").value), str(form.input("method").value)
+            self._show(form)
+
+        self._show(form)
+        for name in ("language", "method"):
+            form.input(name).on_value_change(turn)
+
+    def read(self, form: Form) -> dict[str, dict[str, Source]]:
+        """Return all words: language → channel → source; the shown language alone, and empty, where there are none."""
+        self._keep(form)
+        languages: dict[str, dict[str, Source]] = {}
+        for (language, method), source in self._sources.items():
+            languages.setdefault(language, {})[method] = source
+        return languages or {self._shown[0]: {}}
+
+    def _provider_fields(self, n: int) -> Sequence[Field]:
+        t = self._t
+        return [
+            Field(f"provider{n}", t("templates.provider", n=n), hint=t("templates.provider_hint"), most=64),
+            Field(f"template{n}", t("templates.approved", n=n), hint=t("templates.approved_hint"), most=128),
+            Field(f"variables{n}", t("templates.variables", n=n), "", "lines", hint=t("templates.variables_hint")),
+        ]
+
+    def _keep(self, form: Form) -> None:
+        """Keep what is shown; a channel whose fields are empty has no words."""
+        read = form.read()
+        if self._shown[1] == MAIL:
+            words = {name: read[name] for name in MAIL_FIELDS if read[name]}
+            source = {"subject": "", **words} if words else {}
+        else:
+            providers = {
+                read[f"provider{n}"]: {
+                    "template": read[f"template{n}"],
+                    "variables": _read_variables(read[f"variables{n}"]),
+                }
+                for n in self._numbers
+                if read[f"provider{n}"] or read[f"template{n}"]
+            }
+            signature = {"signature": read["signature"]} if read.get("signature") else {}
+            source = {**signature, "providers": providers} if providers else {}
+        if source:
+            self._sources[self._shown] = source
+        else:
+            self._sources.pop(self._shown, None)
+
+    def _show(self, form: Form) -> None:
+        method = self._shown[1]
+        source = self._sources.get(self._shown, {})
+        values = {name: source.get(name) or "" for name in (*MAIL_FIELDS, "signature")}
+        entries = list(source.get("providers", {}).items())
+        for n in self._numbers:
+            name, entry = entries[n - 1] if n <= len(entries) else ("", {})
+            variables = [f"{theirs}={value}" for theirs, value in (entry.get("variables") or {}).items()]
+            values |= {f"provider{n}": name, f"template{n}": entry.get("template", "")}
+            values[f"variables{n}"] = "\n".join(variables)
+        for name, value in values.items():
+            made = form.input(name)
+            made.value = value
+            made.set_visibility((name in MAIL_FIELDS) == (method == MAIL) and (name != "signature" or method == SMS))
+
+
+def _read_variables(text: str) -> dict[str, str]:
+    """Read lines such as `name={{ name }}`; a line that begins no variable goes on with the one before."""
+    variables: dict[str, str] = {}
+    name = ""
+    for row in filter(str.strip, text.splitlines()):
+        begun, equals, value = row.partition("=")
+        begins = bool(equals and begun.strip()) and not set(begun.strip()) & set(" {}%|")
+        if begins or not name:
+            name = begun.strip()
+            variables[name] = value.strip()
+        else:
+            variables[name] += f"\n{row}"
+    return variables
