@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from imsg_channels import BY_NAME
 from imsg_console.recipients.classify_recipient import (
@@ -30,6 +30,10 @@ class FoundRecipient:
     """As the API takes it where it is an address, else as it was written."""
     label: str = ""
     """What stood beside it: a name, a department."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Fields of this person, which a template may take."""
+    language: str | None = None
+    """In which a template is sent to this person; None: as to all."""
 
 
 @dataclass(frozen=True, slots=True)

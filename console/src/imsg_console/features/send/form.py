@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -21,8 +22,9 @@ from imsg_console.features.send.draft import Draft, KeptDraft
 from imsg_console.features.send.groups import MOST_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
-from imsg_console.features.send.recipients import Kind, Recipients
+from imsg_console.features.send.recipients import Kind, Recipient, Recipients
 from imsg_console.features.send.steps import Steps
+from imsg_console.features.send.template_choice import TemplateChoice
 from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
 from imsg_console.message.blocks import explain_block
@@ -36,9 +38,16 @@ from imsg_console.widgets.notices import error_notice, notice
 from imsg_console.widgets.work import Work, draw_work, start
 
 MANY = 100
+"""Recipients from which on the check has a page of its own. Fewer are all in view beside the form."""
+
 UNDO = timedelta(seconds=30)
 """How long a message to more than MANY waits, so that it can be taken back; messages by the API wait for nothing."""
-"""Recipients from which on the check has a page of its own. Fewer are all in view beside the form."""
+
+PREVIEWED = 3
+"""Recipients whose messages the check shows, where they differ."""
+
+CHECKED = ("to", "groups", "method", "content", "template", "params", "language", "category", "send_at")
+"""What the check takes of a message."""
 
 RECIPIENTS_WRONG = 10011
 NOT_SURE = 10012
@@ -51,10 +60,14 @@ class SendForm:
     """The form of the page."""
 
     def __init__(
-        self, view: View, me: Mapping[str, Any], published: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+        self,
+        view: View,
+        me: Mapping[str, Any],
+        templates: Sequence[Mapping[str, Any]],
+        groups: Sequence[Mapping[str, Any]],
     ) -> None:
-        """`me` is GET /api/v2/me, `published` GET /api/v2/templates, `groups` all of GET /api/v2/groups."""
-        self._view, self._t, self._me, self._published, self._known = view, view.t, me, published, groups
+        """`me` is GET /api/v2/me, `templates` and `groups` all of GET /api/v2/templates and /api/v2/groups."""
+        self._view, self._t, self._me, self._templates, self._known = view, view.t, me, templates, groups
         method = view.query.get("method", "")
         self._method = method if method in METHODS else SMTP.name
         self._recipients = Recipients(self._method)
@@ -87,10 +100,11 @@ class SendForm:
                     self._field = RecipientField(self._view, self._recipients, self._update)
                 with element("section", "card stack"):
                     heading(2, t("send.step_what"))
+                    self._template = TemplateChoice(self._view, self._templates, self._update)
                     self._draw_category()
                     self._mail = MailForm(self._view, self._update)
                     self._texts = {
-                        method: TextForm(self._view, method, read_templates(method, self._published), self._update)
+                        method: TextForm(self._view, method, read_templates(method, self._templates), self._update)
                         for method in METHODS
                         if method != SMTP.name
                     }
@@ -137,6 +151,8 @@ class SendForm:
             "groups": self._groups.names,
             "when": self._when.value,
             "ignored": [[one.text, one.why] for one in reading.ignored],
+            "people": {one.text: one.params for one in reading.found if one.params},
+            "template": self._template.fields,
             "mail": self._mail.content,
             "words": {method: text.content for method, text in self._texts.items()},
             "files": [file.name for file in self._attachments.files],
@@ -157,7 +173,10 @@ class SendForm:
         if "words" in typed and self._method in self._texts:
             self._texts[self._method].fill(typed["words"])
         ignored = (IgnoredText(*pair) for pair in _read_pairs(draft.get("ignored")) if self._t.get(pair[1], ""))
-        found = (FoundRecipient(*pair) for pair in _read_pairs(draft.get("to")))
+        people = draft.get("people")
+        params = people if isinstance(people, dict) else {}
+        found = (FoundRecipient(text, label, params.get(text, {})) for text, label in _read_pairs(draft.get("to")))
+        await self._template.restore(draft.get("template"))
         when = draft.get("when")
         self._when.set_value(when if isinstance(when, str) else "")
         groups = draft.get("groups")
@@ -218,10 +237,8 @@ class SendForm:
         self._show_method()
 
     def _show_method(self) -> None:
-        self._mail.place.set_visibility(self._method == SMTP.name)
+        self._template.show_method(self._method)
         self._attachments.place.set_visibility(self._channel.has_attachments)
-        for method, text in self._texts.items():
-            text.place.set_visibility(self._method == method)
         self._error.clear()
         self._update()
 
@@ -234,13 +251,18 @@ class SendForm:
         for made, _ in self._problems:
             made.error = None
         self._problems = ()
+        has_words = not self._template.name
+        self._category.set_visibility(has_words)
+        self._mail.place.set_visibility(has_words and self._method == SMTP.name)
+        for method, text in self._texts.items():
+            text.place.set_visibility(has_words and self._method == method)
         self._steps.show(self._find_step())
         self._draw_preview(self._preview)
         self._field.place.set_visibility(not self._groups.names)
         fine = [] if self._groups.names else self._recipients.fine
         count = len(fine) or self._groups.total
         self._send.text = self._t("send.submit", n=count) if count else self._t("send.submit_none")
-        if self._channel.segments is not None:
+        if self._channel.segments is not None and has_words:
             numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
             segments = self._texts[self._method].count_segments(numbers) * len(fine)
             if fine:
@@ -276,15 +298,18 @@ class SendForm:
 
     async def _ask_confirmation(self, body: Mapping[str, Any]) -> None:
         """Show the check of a message to many. Raises ApiError."""
-        plain = {
-            name: body[name] for name in ("to", "groups", "method", "content", "category", "send_at") if name in body
-        }
+        plain = {name: body[name] for name in CHECKED if name in body}
         if self._groups.total > MOST_AT_ONCE:  # the first of the requests that it becomes
             del plain["groups"]
-            plain["to"] = [one.text for one in await anext(self._groups.read_batches(self._method))]
-        if "attachment" in body and not str(body["content"].get("text") or body["content"].get("html") or ""):
+            plain["to"] = [self._read_entry(one) for one in await anext(self._groups.read_batches(self._method))]
+        if (
+            "attachment" in body
+            and "content" in body
+            and not str(body["content"].get("text") or body["content"].get("html") or "")
+        ):
             plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
         check = await self._view.api.post("/api/v2/messages/check", plain)
+        previews = await self._preview_first()
 
         async def send() -> None:
             self._confirmed = self._make_key(body)
@@ -303,7 +328,7 @@ class SendForm:
                 Checked(
                     self._method, listed, check, ignored, block, self._groups.total, str(body.get("send_at") or "")
                 ),
-                self._draw_preview,
+                partial(self._draw_previews, previews) if previews else self._draw_preview,
             )
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
 
@@ -328,7 +353,7 @@ class SendForm:
         async def send(work: Work) -> None:
             async for batch in groups.read_batches(str(body["method"])):
                 send_at = (datetime.now(UTC) + UNDO).isoformat(timespec="milliseconds")
-                part = {"send_at": send_at, **rest, "to": [one.text for one in batch]}
+                part = {"send_at": send_at, **rest, "to": [self._read_entry(one) for one in batch]}
                 await self._view.api.post("/api/v2/messages", part, idempotency_key=f"{key}-{work.done}")
                 work.done += len(batch)
             work.link, work.link_text = make_url("/mine", reference=rest["reference"]), t("sent.listing")
@@ -348,20 +373,53 @@ class SendForm:
 
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
+        to = self._groups.texts or [one.text for one in self._recipients.fine]
+        if self._template.name:
+            if self._template.shown is not None:
+                preview.show_template(self._template.shown, to, self._attachments.files)
+            return
         if self._method == SMTP.name:
-            to = self._groups.texts or [one.text for one in self._recipients.fine]
             preview.show_mail(self._mail.content, to, self._attachments.files)
             return
         text = self._texts[self._method]
         (preview.show_wechat if self._channel.has_accounts else preview.show_sms)(text.template, text.params)
 
+    async def _preview_first(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return what the first recipients of a template would get. Raises ApiError."""
+        if not self._template.name:
+            return []
+        if self._groups.names:
+            first = await self._groups.read_first(self._method, PREVIEWED)
+        else:
+            first = list(self._recipients.reading.found[:PREVIEWED])
+        return [(one.text, await self._template.preview(one)) for one in first]
+
+    def _draw_previews(self, previews: Sequence[tuple[str, Mapping[str, Any]]], preview: Preview) -> None:
+        """Show the message as it arrives at the first recipients."""
+        for number, (to, answer) in enumerate(previews):
+            place = Preview(self._view) if number else preview
+            place.show_template(answer, [to], self._attachments.files)
+
+    def _read_entry(self, one: FoundRecipient | Recipient) -> str | dict[str, Any]:
+        """Return an entry of `to`: with what the template takes of this recipient."""
+        takes = self._template.takes
+        params = {name: text for name, text in one.params.items() if name in (takes or ())}
+        if takes is None or not (params or one.language):
+            return one.text
+        return {"to": one.text, "params": params} | ({"language": one.language} if one.language else {})
+
     async def _make_body(self) -> dict[str, Any]:
         content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
-        whom = {"groups": self._groups.names} if self._groups.names else {"to": self._recipients.texts}
-        body: dict[str, Any] = {**whom, "method": self._method, "content": content}
+        whom = (
+            {"groups": self._groups.names}
+            if self._groups.names
+            else {"to": list(map(self._read_entry, self._recipients))}
+        )
+        words = self._template.fields if self._template.name else {"content": content}
+        body: dict[str, Any] = {**whom, "method": self._method, **words}
         if (when := self._read_when()) is not None:
             body["send_at"] = when
-        if self._category.value != "notice":
+        if self._category.value != "notice" and not self._template.name:
             body["category"] = self._category.value
         if self._channel.has_attachments and self._attachments.files:
             body["attachment"] = await self._attachments.encode()
@@ -398,6 +456,9 @@ class SendForm:
 
     def _find_problems(self) -> Sequence[Problem]:
         """Return what is wrong with the content, and where."""
+        if self._template.name:
+            has_columns = bool(self._groups.names) or any(one.params for one in self._recipients)
+            return self._template.find_problems(has_columns=has_columns)
         if self._method == SMTP.name:
             return self._mail.find_problems(has_files=bool(self._attachments.files))
         return self._texts[self._method].find_problems()

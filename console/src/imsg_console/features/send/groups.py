@@ -61,15 +61,25 @@ class GroupChoice:
                     to = member["contacts"].get(method) or member["to"]
                     if to and to not in seen:
                         seen.add(to)
-                        batch.append(FoundRecipient(to, next(iter(member["params"].values()), "")))
+                        batch.append(_read_member(to, member))
                 while len(batch) >= MOST_AT_ONCE:
                     yield batch[:MOST_AT_ONCE]
                     batch = batch[MOST_AT_ONCE:]
         if batch:
             yield batch
 
+    async def read_first(self, method: str, most: int) -> list[FoundRecipient]:
+        """Return a few recipients of the first group."""
+        answer = await self._view.api.get(path(PATH, self.names[0], "members"), limit=most)
+        found = [(member["contacts"].get(method) or member["to"], member) for member in answer["members"]]
+        return [_read_member(to, member) for to, member in found if to]
+
     def _change(self) -> None:
         t, n = self._view.t, self.total
         parts = -(-n // MOST_AT_ONCE)
         self._hint.text = t("send.groups_parts", n=f"{n:,}", parts=parts) if parts > 1 else t("send.groups_hint")
         self._on_change()
+
+
+def _read_member(to: str, member: Mapping[str, Any]) -> FoundRecipient:
+    return FoundRecipient(to, next(iter(member["params"].values()), ""), member["params"], member["language"])

@@ -22,10 +22,10 @@ async def show(view: View) -> None:
     style_sheet("send")
     page_head(view.t("send.title"), view.t("send.lead"))
     me = await view.api.get("/api/v2/me")
-    published = await view.api.get("/api/v2/templates")
+    templates = [one async for page in view.api.pages("/api/v2/templates", "templates") for one in page]
     place = element("div", "draft-place")
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
-    form = SendForm(view, me, published, groups)
+    form = SendForm(view, me, templates, groups)
     form.draw()
     form.keep(partial(_take_draft, view, form, place))
     if like := view.query.get("like", ""):

@@ -1,6 +1,7 @@
 """How a message will look: a mail with its frame, an SMS as a bubble, a WeChat message as a card."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imsg_console.features.send.attachments import Attachment
 from imsg_console.features.send.templates import Template
@@ -47,6 +48,22 @@ class Preview:
             return self._t("send.to_nobody")
         first = line(to[0], 60)
         return self._t("send.to_whom", to=first) if len(to) == 1 else self._t("send.to_many", to=first, n=len(to))
+
+    def show_template(self, answer: Mapping[str, Any], to: Sequence[str], files: Sequence[Attachment]) -> None:
+        """Show what a template becomes: the answer of POST /api/v2/templates/<name>/preview."""
+        content = answer["content"]
+        if "subject" in content:
+            self.show_mail({"text": "", **{name: text for name, text in content.items() if text}}, to, files)
+            return
+        self._plain.clear()
+        with self._plain, element("div", "preview-phone"):
+            if to:
+                element("p", "muted wrap-anywhere", self._describe_recipients(to))
+            for one in answer["texts"][:1]:  # of the provider that is tried first
+                values = content["providers"][one["provider"]].get("variables", {})
+                words = one["text"] or "\n".join(f"{name}: {value}" for name, value in values.items())
+                element("p", "bubble", block(words, SHOWN))
+        self._show_html("")
 
     def show_sms(self, template: Template | None, params: dict[str, str]) -> None:
         """Show an SMS as it arrives."""

@@ -3,7 +3,7 @@
 import asyncio
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from imsg_channels import BY_NAME, CHANNELS
@@ -48,6 +48,8 @@ class Recipient:
     """What is wrong: the key of a sentence, or the API's sentence; empty where nothing is."""
     label: str = ""
     """What stood beside it: a name, a department."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Recipients:
     @property
     def reading(self) -> Reading:
         """Everything as it was read, which `add` takes."""
-        return Reading(tuple(FoundRecipient(one.text, one.label) for one in self), tuple(self._ignored))
+        return Reading(tuple(map(_read_back, self)), tuple(self._ignored))
 
     async def add(self, reading: Reading) -> None:
         """Add what was read; a duplicate is ignored, and listed so."""
@@ -114,7 +116,9 @@ class Recipients:
         for number, found in enumerate(reading.found):
             if number and number % SLICE == 0:
                 await asyncio.sleep(0)
-            one = replace(classify(found.text, self.method), label=found.label)
+            one = replace(
+                classify(found.text, self.method), label=found.label, params=found.params, language=found.language
+            )
             if one.key in self._recipients:
                 self._ignored.append(IgnoredText(one.text, "send.doubled"))
                 continue
@@ -155,6 +159,10 @@ class Recipients:
         for key, one in self._recipients.items():
             if one.text in reasons:
                 self._recipients[key] = replace(one, kind=Kind.WRONG, why=reasons[one.text])
+
+
+def _read_back(one: Recipient) -> FoundRecipient:
+    return FoundRecipient(one.text, one.label, one.params, one.language)
 
 
 def classify(text: str, method: str) -> Recipient:

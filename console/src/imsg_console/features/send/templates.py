@@ -46,11 +46,11 @@ class Template:
         return [(text, own) for text, own in pieces if text]
 
 
-def read_templates(method: str, answer: Mapping[str, Any]) -> list[Template]:
-    """Read the templates of a method's settings out of GET /api/v2/templates, the default first."""
+def read_templates(method: str, templates: Sequence[Any]) -> list[Template]:
+    """Read the templates of a method's settings out of those of GET /api/v2/templates, the default first."""
     names = ("name", "default", "signature", "text", "variables", "links", "breaks")
-    templates = [Template(*map(one.get, names)) for one in answer["templates"] if one.get("method") == method]
-    return sorted(templates, key=lambda one: not one.is_default)
+    found = [Template(*map(one.get, names)) for one in templates if one.get("method") == method]
+    return sorted(found, key=lambda one: not one.is_default)
 
 
 def find_problems(
