@@ -1,27 +1,9 @@
-"""The types of events, and which of them an endpoint subscribes to."""
+"""Which events an endpoint subscribes to."""
 
 from collections.abc import Collection
 
+from imsg_contract.event_types import MESSAGE_EVENTS
 from imsg_contract.wire import EventKind
-
-MESSAGE_EVENTS = (
-    "message.scheduled",
-    "message.held",
-    "message.cancelled",
-    "message.sent",
-    "message.delivered",
-    "message.failed",
-    "message.expired",
-    "message.uncertain",
-    "message.reply",
-)
-REQUEST_EVENTS = ("request.settled",)
-ADMINISTRATOR_EVENTS = ("channel.blocked", "channel.open", "provider.attention")
-"""Events that only administrators may subscribe to."""
-
-CALLBACK_EVENTS = ("callback.disabled",)
-QUOTA_EVENTS = ("quota.threshold",)
-EVENTS = (*MESSAGE_EVENTS, *REQUEST_EVENTS, *QUOTA_EVENTS, *ADMINISTRATOR_EVENTS, *CALLBACK_EVENTS)
 
 TEST_EVENT = "callback.test"
 """The type of a test call; no endpoint can subscribe to it."""
@@ -35,7 +17,7 @@ def kinds_of(events: Collection[str]) -> int:
     kinds = 0
     if any(event in MESSAGE_EVENTS for event in events):
         kinds |= EventKind.MESSAGE
-    if any(event in REQUEST_EVENTS for event in events):
+    if "request.settled" in events:
         kinds |= EventKind.REQUEST
     return int(kinds)
 

@@ -5,30 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from imsg_callbacks.bounds import DEFAULT_LIMIT, MAX_EVENTS, MAX_WAIT_S
-from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
+from imsg_contract.event_types import EVENTS, EventName
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time, read_whole_number
-
-EventName = Literal[
-    "message.scheduled",
-    "message.held",
-    "message.cancelled",
-    "message.sent",
-    "message.delivered",
-    "message.failed",
-    "message.expired",
-    "message.uncertain",
-    "message.reply",
-    "request.settled",
-    "quota.threshold",
-    "channel.blocked",
-    "channel.open",
-    "provider.attention",
-    "callback.disabled",
-]
-
 
 MAX_DESCRIPTION = 200
 

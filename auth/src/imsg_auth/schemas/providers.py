@@ -30,44 +30,6 @@ Weight = Annotated[
 ]
 
 
-class NewProvider(RequestModel):
-    """POST /api/providers: an account at a provider."""
-
-    model_config = example(
-        {
-            "method": "smtp",
-            "name": "exmail",
-            "kind": "smtp",
-            "settings": {
-                "host": "smtp.exmail.qq.com",
-                "port": 465,
-                "security": "tls",
-                "username": "noreply@example.com",
-                "password": "authorization-code",
-                "sender": "天存 <noreply@example.com>",
-            },
-        }
-    )
-
-    method: Method
-    name: AccountName
-    kind: Kind
-    settings: Settings
-    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
-    weight: Weight = None
-
-
-class ProviderPatch(RequestModel):
-    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is; null of a switch is as the settings say."""
-
-    model_config = example({"enabled": False})
-
-    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
-    weight: Weight = None
-    kind: Annotated[Kind | None, NOT_NULL] = None
-    settings: Annotated[Settings | None, NOT_NULL] = None
-
-
 class ProviderCheckRequest(RequestModel):
     """POST /api/providers/check: an account that is not kept yet, or a kept one with changes."""
 
@@ -91,6 +53,24 @@ class ProviderCheckRequest(RequestModel):
     name: AccountName
     kind: Kind
     settings: Settings
+
+
+class NewProvider(ProviderCheckRequest):
+    """POST /api/providers: an account at a provider."""
+
+    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
+    weight: Weight = None
+
+
+class ProviderPatch(RequestModel):
+    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is; null of a switch is as the settings say."""
+
+    model_config = example({"enabled": False})
+
+    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
+    weight: Weight = None
+    kind: Annotated[Kind | None, NOT_NULL] = None
+    settings: Annotated[Settings | None, NOT_NULL] = None
 
 
 class ProviderRestoration(RequestModel):

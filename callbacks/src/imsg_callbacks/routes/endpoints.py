@@ -11,7 +11,7 @@ from imsg_callbacks import signatures
 from imsg_callbacks.audit import describe
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
-from imsg_callbacks.matching import ADMINISTRATOR_EVENTS, TEST_EVENT, kinds_of
+from imsg_callbacks.matching import TEST_EVENT, kinds_of
 from imsg_callbacks.records import Endpoint
 from imsg_callbacks.routes.dependencies import CallbackServices, EndpointOwner, Owner
 from imsg_callbacks.schemas import (
@@ -28,6 +28,7 @@ from imsg_callbacks.schemas import (
 from imsg_callbacks.times import rfc3339, rfc3339_or_none
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
+from imsg_contract.event_types import ADMINISTRATOR_EVENTS
 from imsg_contract.ids import new_id
 from imsg_contract.roles import refuse_role
 from imsg_web.authorization import InternalRoute, User

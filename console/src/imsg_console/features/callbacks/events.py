@@ -2,21 +2,6 @@
 
 from imsg_console.texts import Texts
 
-EVENTS = (
-    "message.scheduled",
-    "message.held",
-    "message.cancelled",
-    "message.sent",
-    "message.delivered",
-    "message.failed",
-    "message.expired",
-    "message.uncertain",
-    "message.reply",
-    "request.settled",
-    "quota.threshold",
-    "callback.disabled",
-)
-EVENTS_OF_ADMINISTRATORS = ("channel.blocked", "channel.open", "provider.attention")
 USUAL_EVENTS = ("message.sent", "message.failed", "message.expired")
 
 

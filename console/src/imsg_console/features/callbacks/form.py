@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from imsg_console.client import path
-from imsg_console.features.callbacks.events import EVENTS, EVENTS_OF_ADMINISTRATORS, USUAL_EVENTS, name_event
+from imsg_console.features.callbacks.events import USUAL_EVENTS, name_event
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import reading_dialog
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_contract.event_types import ADMINISTRATOR_EVENTS, USER_EVENTS
 
 Refresh = Callable[[], Awaitable[None]]
 
@@ -56,7 +57,7 @@ async def _ask(
     def check_url(text: str) -> str:
         return "" if text.strip() else t("callbacks.url_missing")
 
-    names = (*EVENTS, *(EVENTS_OF_ADMINISTRATORS if view.session.is_admin else ()))
+    names: tuple[str, ...] = (*USER_EVENTS, *(ADMINISTRATOR_EVENTS if view.session.is_admin else ()))
     url = Field(
         "url", t("callbacks.url"), values["url"], most=2_000, placeholder="https://example.com/imsg", check=check_url
     )
