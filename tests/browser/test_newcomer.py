@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import expect
 
-from imsg_testing.browser import DESK, PHONE, Look, Visit
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.page_actions import log_in
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -143,6 +145,66 @@ def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deploy
     expect(other.page.locator("#said")).to_have_text(WORDS["zh"]["changed"])
     page.goto("/send")
     expect(page.locator(".send-button")).to_be_visible()
+
+
+def test_the_guide_ticks_what_is_done_and_goes_when_all_is(fresh: Deployment, visit: Visits) -> None:
+    seen, other = visit(Look("zh", PHONE), fresh.url), visit(Look("en", DESK), fresh.url)
+    log_in(seen)
+    page, guide = seen.page, seen.page.get_by_role("region", name="开始使用")
+    page.goto("/")
+    expect(guide).to_contain_text("已完成 0 步")
+    expect(guide.get_by_text("模拟", exact=True)).to_have_count(2)
+    seen.axe()
+    seen.shoot("guide")
+    assert not scrolls_sideways(page)
+
+    guide.get_by_role("button", name="试发").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("邮箱").fill("admin@example.com")
+    dialog.get_by_role("button", name="发送", exact=True).click()
+    expect(dialog).to_contain_text("已发出")
+    page.reload()
+    expect(guide).to_contain_text("已完成 1 步")
+    expect(guide.get_by_role("listitem").nth(2)).to_contain_text("只会送到沙箱")  # done, and no message has left
+
+    with Mailbox().running_apart() as mailbox:
+        guide.get_by_role("link", name="添加服务商").click()
+        expect(dialog.get_by_label("服务商", exact=True)).to_be_visible()
+        token = fresh.token()
+        server = {"host": mailbox.host, "port": mailbox.port, "security": "none", "sender": "noreply@example.com"}
+        body = {"method": "smtp", "kind": "smtp", "name": "office", "settings": server}
+        assert fresh.call("POST", "/api/v2/providers", body, token=token)["errorCode"] == 0
+        page.goto("/")
+        expect(guide.get_by_role("listitem").nth(1)).to_contain_text("已完成")
+        expect(guide.get_by_role("listitem").nth(2)).not_to_contain_text("已完成")  # the message before was simulated
+        expect(guide.get_by_text("模拟", exact=True)).to_have_count(0)
+        test, to = "/api/v2/providers/smtp/office/test", {"to": "admin@example.com"}
+        wait(lambda: fresh.call("POST", test, to, token=token)["errorCode"] == 0, 60)
+        expect(guide).to_contain_text("已完成 2 步")  # by itself, while the page is open
+        guide.get_by_role("link", name="新建密钥").click()
+        expect(dialog.get_by_label("名称", exact=True)).to_be_visible()
+        key = {"name": "library", "kind": "live", "scopes": ["send:smtp"]}
+        assert fresh.call("POST", "/api/v2/keys", key, token=token)["errorCode"] == 0
+
+    log_in(other)
+    other.page.goto("/")
+    expect(other.page.get_by_role("region", name="Getting started")).to_contain_text("3 of them are done")
+    other.page.get_by_role("link", name="Dismiss").click()
+    expect(other.page.get_by_role("region", name="WeChat", exact=True)).to_be_visible()
+    expect(other.page.get_by_role("region", name="Getting started")).to_have_count(0)
+
+    page.goto("/")
+    guide.get_by_role("link", name="修改密码").click()
+    page.wait_for_function("window.socket && window.socket.connected")
+    for field, password in zip(
+        page.locator("input[type=password]").all(), ("123", "correct horse", "correct horse"), strict=True
+    ):
+        field.fill(password)
+    page.get_by_role("button", name="修改密码", exact=True).click()
+    expect(page.locator(".notice-good")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_role("region", name="微信", exact=True)).to_be_visible()
+    expect(guide).to_have_count(0)
 
 
 def test_log_out_everywhere_closes_the_other_browser_and_its_token(deployment: Deployment, visit: Visits) -> None:

@@ -1,4 +1,4 @@
-"""The language and the theme of a visitor: from cookies, else from the browser's headers."""
+"""The language, the theme and the guide of a visitor: from cookies, else from the browser's headers."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -12,6 +12,7 @@ Theme = Literal["auto", "light", "dark"]
 
 LANGUAGE_COOKIE = "imsg_language"
 THEME_COOKIE = "imsg_theme"
+GUIDE_COOKIE = "imsg_guide"
 
 LANGUAGES: Mapping[str, Language] = {"zh": "zh", "en": "en"}
 THEMES: Mapping[str, Theme] = {"auto": "auto", "light": "light", "dark": "dark"}
@@ -23,10 +24,12 @@ HTML_LANGUAGES: Mapping[Language, Literal["zh-CN", "en-US"]] = {"zh": "zh-CN", "
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The language and the theme."""
+    """What a visitor has chosen."""
 
     language: Language = "zh"
     theme: Theme = "auto"
+    has_guide: bool = True
+    """Whether the first-run guide is shown until all of it is done: it was not dismissed."""
 
     @property
     def dark(self) -> bool | None:
@@ -47,4 +50,5 @@ def preferences(cookies: Mapping[str, str], accept_language: str) -> Preferences
     """Read the cookies; the browser's header replaces a missing or wrong one."""
     language, theme = cookies.get(LANGUAGE_COOKIE), cookies.get(THEME_COOKIE)
     wished: Language = "en" if prefers_english(accept_language) else "zh"
-    return Preferences(LANGUAGES.get(language or "", wished), THEMES.get(theme or "", "auto"))
+    has_guide = cookies.get(GUIDE_COOKIE) != "hidden"
+    return Preferences(LANGUAGES.get(language or "", wished), THEMES.get(theme or "", "auto"), has_guide)

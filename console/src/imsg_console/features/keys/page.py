@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from nicegui import ui
 
 from imsg_console.client import path
 from imsg_console.features.keys import form
@@ -28,6 +31,8 @@ async def show(view: View) -> None:
     keys = Keys(view)
     keys.draw()
     await keys.table.load()
+    if view.query.get("new"):
+        ui.timer(0.0, partial(form.create, view, keys.reload), once=True)  # once a browser is there
 
 
 class Keys:

@@ -14,7 +14,15 @@ from starlette.routing import Route
 from imsg_console.client import ApiError, Gateway, Visitor
 from imsg_console.origin import Origins
 from imsg_console.paths import LOGIN, LOGOUT, PREFER, STATIC, back
-from imsg_console.preferences import HTML_LANGUAGES, LANGUAGE_COOKIE, THEME_COOKIE, Language, Preferences, current
+from imsg_console.preferences import (
+    GUIDE_COOKIE,
+    HTML_LANGUAGES,
+    LANGUAGE_COOKIE,
+    THEME_COOKIE,
+    Language,
+    Preferences,
+    current,
+)
 from imsg_console.security import COOKIE
 from imsg_console.session import Session, Sessions
 from imsg_console.texts import Texts
@@ -143,7 +151,7 @@ class LoginPage:
         return answer
 
     async def prefer(self, request: Request) -> Response:
-        """Keep a language or a theme, and go back."""
+        """Keep a language, a theme, or that the guide is hidden, and go back."""
         answer = RedirectResponse(back(request.query_params.get("next", "/")), 303)
         if request.query_params.get("next", "").startswith(LOGIN):
             answer.headers["location"] = LOGIN
@@ -151,6 +159,7 @@ class LoginPage:
         for name, cookie, known in (
             ("language", LANGUAGE_COOKIE, ("zh", "en")),
             ("theme", THEME_COOKIE, ("auto", "light", "dark")),
+            ("guide", GUIDE_COOKIE, ("hidden",)),
         ):
             value = request.query_params.get(name, "")
             if value in known:

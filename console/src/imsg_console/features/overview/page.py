@@ -27,6 +27,7 @@ from imsg_console.features.overview.figures import (
     write_rate,
     write_rate_of_user,
 )
+from imsg_console.features.overview.guide import Guide
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells, chips
@@ -54,7 +55,7 @@ async def show(view: View) -> None:
         _draw_ranges(view, chosen, username)
     with element("search", "line"):
         name_field = search_field(t("overview.username"), username, lambda: choose(read_search(name_field)))
-    start = element("div")
+    guide = Guide(view, element("div"))
     with element("div", "overview"):
         needs = element("section", "card")
         charts = element("div", "tiles")
@@ -64,7 +65,9 @@ async def show(view: View) -> None:
 
     async def refresh() -> None:
         await asyncio.gather(
-            _draw_figures(view, charts, start, chosen, username), _draw_attention(view, needs, chosen, username)
+            guide.draw(),
+            _draw_figures(view, charts, chosen, username),
+            _draw_attention(view, needs, chosen, username),
         )
 
     await refresh()
@@ -80,21 +83,16 @@ def _draw_ranges(view: View, chosen: Range, username: str) -> None:
     toggle(view.t("overview.range"), names, chosen.name, lambda name: ui.navigate.to(_make_address(name, username)))
 
 
-async def _draw_figures(view: View, place: ui.element, start: ui.element, chosen: Range, username: str) -> None:
+async def _draw_figures(view: View, place: ui.element, chosen: Range, username: str) -> None:
     t, zone = view.t, ZoneInfo(view.timezone)
     since = chosen.find_start(datetime.now(zone))
     try:
         answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat(), username=username)
-        is_new = not any(bucket["counts"] for bucket in answer["buckets"]) and await _is_new(view)
     except ApiError as error:
         place.clear()
         with place:
             notice(t("overview.part_failed", why=error.detail or t("layout.unreachable")), "bad")
         return
-    start.clear()
-    if is_new:
-        with start:
-            _draw_first_steps(view)
     latencies = {one["method"]: one for one in answer["latencies"]}
     place.clear()
     with place:
@@ -302,45 +300,11 @@ def _draw_item(item: Item) -> None:
 
 
 def _draw_calm(view: View, chosen: Range) -> None:
-    with element("div"):
+    with element("div", "side-by-side"):
         icon("task_alt")
         with element("div"):
             element("strong", "", view.t("overview.calm"))
             element("p", "muted", view.t("overview.calm_text", range=view.t(f"overview.{chosen.name}_said")))
-
-
-async def _is_new(view: View) -> bool:
-    """Tell whether nothing has ever been sent."""
-    answer = await view.api.get("/api/v2/messages", limit=1)
-    return not answer["messages"]
-
-
-def _draw_first_steps(view: View) -> None:
-    t = view.t
-    see = "sandbox" if view.has_sandbox else "real"
-    steps = [
-        ("person_add", t("overview.first_user"), t("overview.first_user_text"), "/users?new=1"),
-        ("send", t("overview.first_send"), t("overview.first_send_text"), "/send"),
-        (
-            "mark_email_read",
-            t("overview.first_see"),
-            t(f"overview.first_see_{see}"),
-            "/inbox" if view.has_sandbox else "/messages",
-        ),
-    ]
-    needed = {"/users?new=1": "POST /register", "/send": "POST /messages"}
-    steps = [step for step in steps if (operation := needed.get(step[-1])) is None or view.may(operation)]
-    with attrs(element("section", "card first"), aria_label=t("overview.first_title")):
-        heading(2, t("overview.first_title"))
-        element("p", "muted", t("overview.first_text"))
-        with element("ol", "tiles"):
-            for number, (symbol, title, text, target) in enumerate(steps, 1):
-                with element("li"), attrs(element("a", "card side-by-side"), href=target):
-                    element("span", "step-number", str(number))
-                    with element("span", "stack"):
-                        element("strong", "", title)
-                        element("span", "muted", text)
-                    icon(symbol)
 
 
 PAGE = Page("/", "overview", Group.ADMIN, show, icon="space_dashboard")

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from functools import partial
 
+from nicegui import ui
+
 from imsg_console.client import path
 from imsg_console.features.providers import form
 from imsg_console.message.test_message import ask_test_message
@@ -24,6 +26,8 @@ async def show(view: View) -> None:
     """Draw the page."""
     providers = Providers(view)
     await providers.draw()
+    if view.query.get("new") and view.session.is_admin:
+        ui.timer(0.0, partial(form.add, view, providers.load), once=True)  # once a browser is there
 
 
 class Providers:
@@ -102,7 +106,7 @@ class Providers:
         if found:
             return [chip, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
         if row["simulated"]:
-            return [chip, cells.chip(t("providers.simulated"), "science", "info", title=t("providers.simulated_means"))]
+            return [chip, cells.chip(t("words.simulated"), "science", "info", title=t("providers.simulated_means"))]
         return [chip]
 
     def _changed(self, row: Row) -> Cell:
