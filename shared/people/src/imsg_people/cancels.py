@@ -7,17 +7,12 @@ stops what they have lost.
 from collections.abc import Collection, Sequence
 
 ALL = "*"
-"""In place of numbers: every message of the request."""
+"""A record of every message of a request; of some, it is their numbers, parted by commas."""
 
 COMPLETE = b"1"
 """The value of the field CANCELS_COMPLETE."""
 
 NOTHING_CANCELLED: Sequence[bytes | None] = [COMPLETE, None]
-
-
-def write_record(ns: Collection[int] | None) -> str:
-    """Write a record: of some messages, or (None) of all."""
-    return ALL if ns is None else ",".join(map(str, sorted(ns)))
 
 
 def find_cancelled(reply: Sequence[bytes | None], ns: Collection[int]) -> Collection[int] | None:

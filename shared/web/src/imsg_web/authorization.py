@@ -74,7 +74,6 @@ class RequireRole:
         return caller
 
 
-AnyCaller = Annotated[Caller | None, Depends(find_caller)]
 User = Annotated[Caller, Depends(require_user)]
 Sender = Annotated[Caller, Depends(RequireRole(SENDERS))]
 Reader = Annotated[Caller, Depends(RequireRole(READERS))]
