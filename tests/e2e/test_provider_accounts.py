@@ -71,6 +71,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     check = console.call("POST", "/check", wrong)
     assert (check["errorCode"], check["ok"]) == (0, False)
     assert "授权码" in check["remedy"]
+    assert ("535" in check["why"], "IMSG_" in check["why"], "refused" in check["why"]) == (True, False, False), check
     closed = {**wrong, "settings": write(first, port=9)}
     assert "端口" in console.call("POST", "/check", closed)["remedy"]
     unfit = console.call("POST", "/check", {**wrong, "settings": {"host": first.host}})

@@ -23,6 +23,7 @@ from imsg_contract.provider_accounts import (
     CALLS,
     MIRROR,
     PURPOSE,
+    AccountState,
     Attention,
     ChannelProviders,
     Kind,
@@ -32,7 +33,13 @@ from imsg_contract.provider_accounts import (
     ProviderMirror,
     ShownAccount,
 )
-from imsg_contract.topology import accounts_key, kinds_key, provider_answers_key, provider_calls_key
+from imsg_contract.topology import (
+    accounts_key,
+    attention_key,
+    kinds_key,
+    provider_answers_key,
+    provider_calls_key,
+)
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
@@ -77,7 +84,7 @@ class Provider:
     version: int | None = None
     changed_at: datetime | None = None
     changed_by: str | None = None
-    attention: tuple[Attention, ...] = ()
+    attention: Sequence[Attention] = ()
     """What a sender has found that a person has to attend to."""
 
 
@@ -131,7 +138,8 @@ class ProviderAccounts:
                 if account.name not in names and not (account.simulated and own)  # the sandbox gives way
             ]
             shown += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
-            found += [replace(one, attention=tuple(filter(None, (channel.attention.get(one.name),)))) for one in shown]
+            attention = await self._read_attention(method)
+            found += [replace(one, attention=attention.get(one.name, ())) for one in shown]
         return found
 
     async def find(self, method: str, name: str, switch: Switch | None = None) -> Provider:
@@ -347,6 +355,10 @@ class ProviderAccounts:
     async def _find_channel(self, method: str) -> ChannelProviders:
         text = await self._redis.call("GET", kinds_key(method))
         return ChannelProviders(kinds=()) if text is None else ChannelProviders.model_validate_json(text)
+
+    async def _read_attention(self, method: str) -> Mapping[str, Sequence[Attention]]:
+        read = await self._redis.call("HGETALL", attention_key(method))
+        return {name.decode(): AccountState.model_validate_json(text).found for name, text in read.items()}
 
     async def _validate(self, method: str, account: ProviderAccount, own: Sequence[ProviderAccount]) -> None:
         _refuse(await self._ask(method, "validate", account, own), account.name)

@@ -19,8 +19,8 @@ from imsg_callbacks.listeners import READER_EXPIRES_AFTER_MS
 from imsg_callbacks.records import LoggedEvent
 from imsg_callbacks.tables import attention, channels, endpoints, listeners
 from imsg_callbacks.times import rfc3339
-from imsg_contract.provider_accounts import Attention, ChannelAttention
-from imsg_contract.topology import channel_key, kinds_key
+from imsg_contract.provider_accounts import AccountState, Attention
+from imsg_contract.topology import attention_key, channel_key
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import logger
@@ -32,7 +32,7 @@ CHECK_EVERY_S = 2.0
 OPEN, BLOCKED = "open", "blocked"
 
 FORGET_AFTER_MS = 10 * 60_000
-"""How long something is known after it is gone: a sender that starts has not looked at its providers yet."""
+"""How long something is known after it is gone: Redis may have been flushed, and senders then look again."""
 
 
 class Found(NamedTuple):
@@ -98,18 +98,18 @@ class ChannelWatch:
 
     async def check_providers(self) -> None:
         """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
-        texts = {method: await self.redis.call("GET", kinds_key(method)) for method in self.methods}
+        states = {method: await self.redis.call("HGETALL", attention_key(method)) for method in self.methods}
         found = {
-            Found(method, provider, one.trouble.code): one
-            for method, text in texts.items()
-            if text is not None
-            for provider, one in ChannelAttention.model_validate_json(text).attention.items()
+            Found(method, provider.decode(), one.trouble.code): one
+            for method, read in states.items()
+            for provider, text in read.items()
+            for one in AccountState.model_validate_json(text).found
         }
         async with self.database.reading() as connection:
             rows = (await connection.execute(select(attention))).all()
         now = self.now()
         there = {Found(row.method, row.provider, row.code) for row in rows if row.gone_at is None}
-        gone = {one for one in there - found.keys() if texts.get(one.method) is not None}
+        gone = there - found.keys()
         is_forgotten = any(row.gone_at is not None and row.gone_at <= now - FORGET_AFTER_MS for row in rows)
         new = found.keys() - there
         if not (new or gone or is_forgotten):

@@ -37,6 +37,7 @@ from imsg_contract.topology import (
     Topology,
     accounts_key,
     addresses_key,
+    attention_key,
     capped_key,
     channel_key,
     followers_key,
@@ -106,6 +107,7 @@ def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
         retry_after_key(channel.name),
         pace_key(channel.name, ANY),
         kinds_key(channel.name),
+        attention_key(channel.name),
         provider_calls_key(channel.name),
         provider_answers_key(channel.name),
     ]
@@ -157,7 +159,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
         ),
     ),
     "auth": RedisRights(
-        reads=(kinds_key(ANY),),
+        reads=(kinds_key(ANY), attention_key(ANY)),
         writes=(
             user_key(ANY),
             QUOTAS_OF_ALL,
@@ -183,7 +185,9 @@ AT_REDIS: Mapping[str, RedisRights] = {
         writes=(TOMBSTONES, BACKING_UP, recorded_key(ANY), "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "callbacks": RedisRights(reads=(channel_key(ANY), kinds_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))),
+    "callbacks": RedisRights(
+        reads=(channel_key(ANY), attention_key(ANY), TOMBSTONES), writes=(ERASED, recorded_key(ANY))
+    ),
     "scheduler": RedisRights(
         reads=(user_key(ANY), TOMBSTONES, WINDOWS),
         writes=(ERASED, CANCELS, next_due_key(ANY), "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),

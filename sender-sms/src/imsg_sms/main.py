@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Protocol, cast
@@ -154,11 +154,11 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
         return await check(sms, pool)
 
 
-async def check_account(sms: Sms, name: str) -> Trouble | None:
+async def check_account(sms: Sms, name: str) -> Sequence[Trouble]:
     """Check an account and its templates at its provider; return why the provider does not take it."""
     only = sms.model_copy(update={"providers": (name,), "routes": {}})
     (found,) = await check_providers(only, CHECK_TIMEOUT_S)
-    return explain(found.detail) if found.is_ok is False else None
+    return (explain(found.detail),) if found.is_ok is False else ()
 
 
 ACCOUNTS = AccountSettings(Sms, "accounts", KINDS, list_accounts, check_account)

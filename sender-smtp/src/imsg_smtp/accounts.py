@@ -98,6 +98,80 @@ MAIL_SERVER = ProviderKind(
 )
 
 
+CERTIFICATE_FAULTS = (
+    ("expired", Words(zh="已过期", en="has expired")),
+    ("mismatch", Words(zh="与服务器地址不符", en="is of another name")),
+    ("not valid for", Words(zh="与服务器地址不符", en="is of another name")),
+    ("self", Words(zh="是自签的", en="is self-signed")),
+)
+"""Parts of what OpenSSL says of a certificate, and the words for people."""
+
+UNKNOWN_ISSUER = Words(zh="由不受信任的机构签发", en="has an issuer that is not trusted")
+
+
+LOG_IN = "log_in"
+
+TROUBLES: Mapping[str, Trouble] = {
+    code: Trouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en)
+    for code, zh, en, remedy_zh, remedy_en in (
+        (
+            LOG_IN,
+            "{at} 拒绝登录（服务器答复：{code} {reply}）。",
+            "{at} refuses the log-in ({code} {reply}).",
+            "请核对用户名和密码；QQ、163 等邮箱的密码是授权码，须先在邮箱设置中开启 SMTP 服务。",
+            "Correct the name and the password; at QQ and NetEase it is an authorization code.",
+        ),
+        (
+            "no_log_in",
+            "{at} 不提供用户名和密码的登录。",
+            "{at} offers no log-in by name and password.",
+            "多半是端口不对：请改用 465（tls）或 587（starttls）；服务器本来就不用登录的，请清空用户名和密码。",
+            "Mostly the port is wrong: use 465 (tls) or 587 (starttls). Without log-in, leave name and password empty.",
+        ),
+        (
+            "no_starttls",
+            "{at} 不支持 STARTTLS，密码会以明文传输，因此没有登录。",
+            "{at} offers no STARTTLS: the password would travel in clear, so there was no log-in.",
+            "请改用端口 465，加密方式选 tls。",
+            "Use port 465 with tls.",
+        ),
+        (
+            WRONG_SECURITY,
+            "{at} 的端口与加密方式不符。",
+            "The port of {at} does not fit the security.",
+            "端口 465 选 tls，端口 587 选 starttls。",
+            "Port 465 is for tls, 587 for starttls.",
+        ),
+        (
+            "certificate",
+            "{at} 的证书{why}，因此没有登录。",
+            "The certificate of {at} {why}, so there was no log-in.",
+            "请核对服务器地址；证书过期、与地址不符或自签的，请换上有效的证书。",
+            "Correct the server's name; an expired or self-signed certificate has to be replaced there.",
+        ),
+        *(
+            (
+                code,
+                "无法连接 {at}。",
+                "{at} can't be reached.",
+                "请核对服务器地址和端口，并确认防火墙放行；多数云主机封禁 25 端口，请改用 465 或 587。",
+                "Correct the name and the port, and let the firewall pass it; most clouds close port 25.",
+            )
+            for code in (UNREACHABLE, TIMEOUT)
+        ),
+    )
+}
+"""Code of a failed connection → the trouble; LOG_IN for whatever a server replies to a log-in."""
+
+OTHER = Trouble(
+    code="",
+    zh="{at} 答复：{reply}",
+    en="{at} answered: {reply}",
+    remedy_zh="请按答复中的说明处理；看不懂时，把答复转给邮件服务商。",
+    remedy_en="Do as the answer says, or show it to the provider.",
+)
+
+
 def list_servers(smtp: Smtp) -> Mapping[str, tuple[str, MailServerSettings]]:
     """Return the mail servers by their names."""
     return {name: (SMTP, server) for name, server in smtp.all_servers.items()}
@@ -116,43 +190,15 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
 
 def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> Trouble:
     """Say in words why a mail server does not take the account, and what to do."""
-    at, code = f"{server.host}:{server.server_port}", failure.code
-    if is_login:
-        return Trouble(
-            code=code,
-            zh=f"{at} 拒绝登录：{failure.detail}",
-            en=f"{at} refuses the log-in: {failure.detail}",
-            remedy_zh="请核对用户名和密码；QQ、163 等邮箱的密码是授权码，须先在邮箱设置中开启 SMTP 服务。",
-            remedy_en="Correct the name and the password; at QQ and NetEase it is an authorization code.",
-        )
-    if code == WRONG_SECURITY:
-        return Trouble(
-            code=code,
-            zh=f"{at} 的端口与加密方式不符。",
-            en=f"The port of {at} does not fit the security.",
-            remedy_zh="端口 465 选 tls，端口 587 选 starttls。",
-            remedy_en="Port 465 is for tls, 587 for starttls.",
-        )
-    if code == "certificate":
-        return Trouble(
-            code=code,
-            zh=f"{at} 的证书无法验证：{failure.detail}",
-            en=f"The certificate of {at} can't be verified: {failure.detail}",
-            remedy_zh="请核对服务器地址；证书过期、与地址不符或自签的，请换上有效的证书。",
-            remedy_en="Correct the server's name; an expired or self-signed certificate has to be replaced there.",
-        )
-    if code in {UNREACHABLE, TIMEOUT}:
-        return Trouble(
-            code=code,
-            zh=f"无法连接 {at}。",
-            en=f"{at} can't be reached: {failure.detail}",
-            remedy_zh="请核对服务器地址和端口，并确认防火墙放行；多数云主机封禁 25 端口，请改用 465 或 587。",
-            remedy_en="Correct the name and the port, and let the firewall pass it; most clouds close port 25.",
-        )
-    return Trouble(
-        code=code,
-        zh=f"{at} 答复：{failure.detail}",
-        en=f"{at} answered: {failure.detail}",
-        remedy_zh="请按答复中的说明处理；看不懂时，把答复转给邮件服务商。",
-        remedy_en="Do as the answer says, or show it to the provider.",
+    known = TROUBLES.get(LOG_IN if is_login and failure.code not in TROUBLES else failure.code, OTHER)
+    # What precedes the reply to a log-in names settings of a file.
+    reply = failure.detail.partition(": ")[2] if known.code == LOG_IN else failure.detail
+    why = next((why for word, why in CERTIFICATE_FAULTS if word in failure.detail), UNKNOWN_ISSUER)
+    at = f"{server.host}:{server.server_port}"
+    return known.model_copy(
+        update={
+            "code": failure.code,
+            "zh": known.zh.format(at=at, code=failure.code, reply=reply, why=why.zh),
+            "en": known.en.format(at=at, code=failure.code, reply=reply, why=why.en),
+        }
     )

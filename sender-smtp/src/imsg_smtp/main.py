@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -232,14 +232,14 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
     return None
 
 
-async def check_account(smtp: Smtp, name: str) -> Trouble | None:
+async def check_account(smtp: Smtp, name: str) -> Sequence[Trouble]:
     """Log in to a mail server; return why it does not take the account."""
     failure = await try_server(smtp, TRY_TIMEOUT_S, name)
     if failure is None:
-        return None
+        return ()
     server = smtp.all_servers[name]
     is_login = isinstance(failure, Blocked) and server.username is not None
-    return explain(failure, server, is_login=is_login and await works_without_login(smtp, name, TRY_TIMEOUT_S))
+    return (explain(failure, server, is_login=is_login and await works_without_login(smtp, name, TRY_TIMEOUT_S)),)
 
 
 async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:

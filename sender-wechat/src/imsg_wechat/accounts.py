@@ -18,6 +18,16 @@ OFFICIAL_ACCOUNT = ProviderKind(
 
 TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
     (
+        ("unreachable", "timeout", "cut_off"),
+        Trouble(
+            code="unreachable",
+            zh="无法连接微信。",
+            en="WeChat can't be reached.",
+            remedy_zh="请确认本机能访问 api.weixin.qq.com 的 443 端口，然后重试。",
+            remedy_en="See that this machine reaches api.weixin.qq.com on port 443, and try again.",
+        ),
+    ),
+    (
         ("40164",),
         Trouble(
             code="address",

@@ -1,7 +1,7 @@
 """The sender-wechat service: wires its database, accounts, followers, channel and webhook."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, tzinfo
 from functools import partial
@@ -256,10 +256,10 @@ async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
     return faults
 
 
-async def check_account(wechat: WeChat, name: str) -> Trouble | None:
+async def check_account(wechat: WeChat, name: str) -> Sequence[Trouble]:
     """Log in to an account and list its templates; return why WeChat does not take it."""
     fault = (await check_accounts(wechat.model_copy(update={"accounts": {name: wechat.accounts[name]}})))[name]
-    return None if fault is None else explain(fault)
+    return () if fault is None else (explain(fault),)
 
 
 ACCOUNTS = AccountSettings(WeChat, "accounts", (OFFICIAL_ACCOUNT,), list_accounts, check_account)

@@ -1,7 +1,7 @@
 """The sender-wecom service: wires its channel, and publishes the names of its robots."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
@@ -60,14 +60,14 @@ async def check_robots(settings: WeCom) -> dict[str, str | None]:
     return {name: None if is_valid[name] else result.detail for name, result in results.items()}
 
 
-async def check_account(settings: WeCom, name: str) -> Trouble | None:
+async def check_account(settings: WeCom, name: str) -> Sequence[Trouble]:
     """Check a robot's key by a call that posts nothing; return why WeCom does not take it."""
     only = settings.model_copy(update={"robots": {name: settings.robots[name]}})
     failure = (await check_robots(only))[name]
     if failure is None:
-        return None
+        return ()
     is_away = "can't be reached" in failure or "no answer" in failure
-    return Trouble(
+    trouble = Trouble(
         code="unreachable" if is_away else "key",
         zh="无法连接企业微信。" if is_away else f"企业微信不认这个密钥：{failure}",
         en=failure if is_away else f"WeCom does not take the key: {failure}",
@@ -78,6 +78,7 @@ async def check_account(settings: WeCom, name: str) -> Trouble | None:
         if is_away
         else "Copy the webhook URL of the robot again, and write what stands after key=; add a robot that was removed.",
     )
+    return (trouble,)
 
 
 def _list_robots(settings: WeCom) -> Mapping[str, tuple[str, Robot]]:

@@ -11,6 +11,9 @@ MIRROR, CALLS, ANSWERS = "mirror", "calls", "answers"
 
 PURPOSE = "provider accounts"
 
+TRANSIENT = frozenset({"unreachable", "timeout"})
+"""The codes of troubles that may be gone in a minute."""
+
 CALL_VALID_S = 60
 """How long a call waits for a sender, and its answer for auth."""
 
@@ -65,6 +68,18 @@ class Attention(BaseModel):
 
     since: datetime
     trouble: Trouble
+
+
+class AccountState(BaseModel):
+    """What the last look at an account found, as senders record it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    """Unix seconds."""
+    digest: str
+    """Of the account's settings."""
+    found: tuple[Attention, ...] = ()
 
 
 class ProviderCheck(BaseModel):
@@ -149,17 +164,10 @@ class ShownAccount(BaseModel):
     simulated: bool = False
 
 
-class ChannelAttention(BaseModel):
-    """What a sender has found at its providers."""
+class ChannelProviders(BaseModel):
+    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
 
     model_config = ConfigDict(frozen=True)
-
-    attention: Mapping[str, Attention] = {}
-    """Account → what the last look at it found."""
-
-
-class ChannelProviders(ChannelAttention):
-    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
 
     kinds: tuple[Kind, ...]
     settings: tuple[ShownAccount, ...] = ()

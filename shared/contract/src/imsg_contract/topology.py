@@ -272,6 +272,11 @@ def kinds_key(method: str) -> str:
     return f"imsg:provider-kinds:{method}"
 
 
+def attention_key(method: str) -> str:
+    """Return the hash account → `provider_accounts.AccountState`, which senders write after each look."""
+    return f"imsg:provider-attention:{method}"
+
+
 def provider_calls_key(method: str) -> str:
     """Return the hash id → sealed `provider_accounts.ProviderCall`: auth writes it, one sender takes each."""
     return f"imsg:provider-calls:{method}"

@@ -72,8 +72,8 @@ class AccountSettings(Generic[Group]):
     kinds: Sequence[ProviderKind]
     list_accounts: Callable[[Group], Mapping[str, tuple[str, BaseModel]]]
     """Returns the accounts by their names, each with its kind."""
-    check: Callable[[Group, str], Awaitable[Trouble | None]]
-    """Calls the provider of an account without sending anything; returns why it does not take it."""
+    check: Callable[[Group, str], Awaitable[Sequence[Trouble]]]
+    """Calls the provider of an account without sending anything; returns what is wrong, the worst first."""
     complete: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]] = lambda merged, _: merged
     """Completes the settings once accounts were added to them."""
 

@@ -6,9 +6,8 @@ the old ones, which then finish what is in flight, so that no message waits and 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Metric
@@ -20,12 +19,10 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.errors import Refusal
 from imsg_contract.provider_accounts import (
-    Attention,
     ChannelProviders,
     ProviderAccount,
     ProviderCall,
     ProviderCheck,
-    Trouble,
 )
 from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
@@ -34,10 +31,11 @@ from imsg_delivery.gateway_directory import publish_names
 from imsg_delivery.provider_accounts import CHECK_S, ProviderAccounts
 from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.provider_pool import ProviderPool
+from imsg_delivery.provider_watch import NO_ANSWER, ProviderWatch
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.simulation import ReportingPublisher, SimulatedChannel
 from imsg_delivery.standby import is_idle, report_idle
-from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
+from imsg_delivery.tasks import cancel, wait_for_all
 from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
@@ -166,8 +164,7 @@ class ProviderSets(Generic[Settings]):
         self._current: tuple[Sender, ASGIApp] | None = None
         self._applied: Sequence[ProviderAccount] = ()
         self._in_force = settings
-        self._attention: dict[str, Attention] = {}
-        self._has_changed = asyncio.Event()
+        self._watch: ProviderWatch | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the current set."""
@@ -184,7 +181,15 @@ class ProviderSets(Generic[Settings]):
             with suppress(RedisUnavailable, RedisRefused):  # `watch` reads them once Redis is there
                 first = await reader.read()
             self._service.watch(reader.watch(self.apply, self.answer), "provider accounts")
-            self._service.watch(self.look_after(reader.announce), "looking after providers")
+            assert self._accounts is not None  # noqa: S101  a reader is there for accounts
+            self._watch = ProviderWatch(
+                self._redis,
+                self._method,
+                self._settings.provider_key[0],
+                self._accounts,
+                lambda: getattr(self._in_force, self._method),
+            )
+            self._service.watch(self._watch.run(), "looking after providers")
         if not first or not await self.apply(first):
             await self._open(self._settings)
 
@@ -200,37 +205,10 @@ class ProviderSets(Generic[Settings]):
         group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))
         try:
             async with asyncio.timeout(CHECK_S):
-                return ProviderCheck(trouble=await self._accounts.check(group, call.name))
+                troubles = await self._accounts.check(group, call.name)
         except TimeoutError:
-            return ProviderCheck(trouble=NO_ANSWER)
-
-    async def look_after(self, announce: Callable[[], None]) -> None:
-        """Check every account once an hour, and those of auth after each change, for ever."""
-        while True:
-            await wait_for_first(asyncio.sleep(LOOK_AFTER_S), self._has_changed.wait())
-            names = {account.name for account in self._applied} if self._has_changed.is_set() else None
-            self._has_changed.clear()
-            await self._look(names)
-            announce()
-
-    async def _look(self, names: Collection[str] | None) -> None:
-        """Check accounts, all without names, and remember what needs attention."""
-        group = getattr(self._in_force, self._method)
-        assert self._accounts is not None  # noqa: S101  only then are there accounts
-        known = {} if group is None else self._accounts.list_accounts(group)
-        self._attention = {name: found for name, found in self._attention.items() if name in known}
-        for name in known if names is None else known.keys() & names:
-            try:
-                async with asyncio.timeout(CHECK_S):
-                    trouble = await self._accounts.check(group, name)
-            except TimeoutError:
-                trouble = NO_ANSWER
-            before = self._attention.pop(name, None)
-            if trouble is not None:
-                is_same = before is not None and before.trouble.code == trouble.code
-                since = before.since if before is not None and is_same else datetime.now(UTC)
-                self._attention[name] = Attention(since=since, trouble=trouble)
-                log.warning("provider_needs_attention", method=self._method, provider=name, why=trouble.en)
+            troubles = (NO_ANSWER,)
+        return ProviderCheck(trouble=next(iter(troubles), None))
 
     async def close(self) -> None:
         """Close the current set, once its work has ended."""
@@ -266,7 +244,7 @@ class ProviderSets(Generic[Settings]):
         shown = () if is_hidden else self._accounts.show(group, is_simulated=self._settings.stand_in)
         url = self._settings.public_url.rstrip("/") or "https://HOST"
         kinds = tuple(kind.describe(url) for kind in self._accounts.kinds)
-        return ChannelProviders(kinds=kinds, settings=shown, attention=self._attention)
+        return ChannelProviders(kinds=kinds, settings=shown)
 
     async def apply(self, accounts: Sequence[ProviderAccount]) -> bool:
         """Open a set with these accounts beside those of the settings, and retire the current one.
@@ -285,7 +263,8 @@ class ProviderSets(Generic[Settings]):
             log.error("provider_accounts_not_applied", method=self._method, why=why)  # noqa: TRY400  it may quote secrets
             return False
         self._applied, self._in_force = accounts, settings
-        self._has_changed.set()
+        if self._watch is not None:
+            self._watch.wake()
         log.info("providers_changed", method=self._method, accounts=[account.name for account in accounts])
         return True
 
@@ -300,17 +279,6 @@ class ProviderSets(Generic[Settings]):
         before, self._current = self._current, (sender, api)
         if before is not None:
             self._service.watch(before[0].retire(), "retired providers")
-
-
-LOOK_AFTER_S = 3_600.0
-
-NO_ANSWER = Trouble(
-    code="timeout",
-    zh="服务商在时限内没有答复。",
-    en="The provider did not answer in time.",
-    remedy_zh="请确认本机能访问该服务商的地址，然后重试。",
-    remedy_en="Make sure that this machine reaches the provider's address, and try again.",
-)
 
 
 def _describe_briefly(error: Exception) -> str:

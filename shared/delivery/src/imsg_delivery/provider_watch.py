@@ -1,0 +1,142 @@
+"""Looks after a channel's accounts, hourly and after each change, and records in Redis what needs attention."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from imsg_contract.provider_accounts import TRANSIENT, AccountState, Attention, Trouble
+from imsg_contract.topology import attention_key
+from imsg_delivery.provider_accounts import CHECK_S
+from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.tasks import wait_for_first
+from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+LOOK_AFTER_S = 3_600.0
+AGAIN_AFTER_S = 60.0
+"""When an account that could not be reached is looked at again."""
+
+TICK_S = 10.0
+"""How often the records are read: Redis may be flushed, and another sender may have looked."""
+
+NO_ANSWER = Trouble(
+    code="timeout",
+    zh="服务商在时限内没有答复。",
+    en="The provider did not answer in time.",
+    remedy_zh="请确认本机能访问该服务商的地址，然后重试。",
+    remedy_en="Make sure that this machine reaches the provider's address, and try again.",
+)
+
+
+class ProviderWatch:
+    """Looks after the accounts in force.
+
+    The records outlive a restart. Where several senders run, the first that finds a record old looks for all.
+    """
+
+    def __init__(  # noqa: PLR0917  each is another thing
+        self,
+        redis: Redis,
+        method: str,
+        key: SecretStr,
+        accounts: AccountSettings[Any],
+        find_group: Callable[[], BaseModel | None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`key` is the channel's: digests of accounts are made with it, so that they tell no secret."""
+        self._redis = redis
+        self._method = method
+        self._key = key.get_secret_value().encode()
+        self._accounts = accounts
+        self._find_group = find_group
+        self._now = now
+        self._has_changed = asyncio.Event()
+        self._seen: dict[str, str] = {}
+        """Account → the digest by which this process has looked at it, or found that another has."""
+        self._unconfirmed: set[str] = set()
+        """Accounts that could not be reached at the last look, and could before."""
+
+    def wake(self) -> None:
+        """Look at once at what has changed."""
+        self._has_changed.set()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        problem = RecurringProblem(log, "providers_not_looked_after", level="info", method=self._method)
+        while True:
+            await wait_for_first(asyncio.sleep(TICK_S), self._has_changed.wait())
+            self._has_changed.clear()
+            try:
+                await self.look()
+            except (RedisUnavailable, RedisRefused) as error:
+                problem.note(error)
+            else:
+                problem.clear()
+
+    async def look(self) -> None:
+        """Look at the accounts whose records are old, and those that have changed. Raises as Redis does."""
+        group = self._find_group()
+        known = {} if group is None else self._accounts.list_accounts(group)
+        read = await self._redis.call("HGETALL", attention_key(self._method))
+        states = {name.decode(): AccountState.model_validate_json(text) for name, text in read.items()}
+        if gone := states.keys() - known.keys():
+            await self._redis.call("HDEL", attention_key(self._method), *gone)
+        for name, (kind, account) in known.items():
+            digest, state = self._digest(kind, account), states.get(name)
+            if state is not None and not self._is_due(name, digest, state):
+                continue
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    troubles = await self._accounts.check(group, name)
+            except TimeoutError:
+                troubles = (NO_ANSWER,)
+            await self._record(name, digest, troubles, () if state is None else state.found)
+
+    def _is_due(self, name: str, digest: str, state: AccountState) -> bool:
+        if self._seen.setdefault(name, state.digest) != digest:
+            return True
+        is_transient = any(found.trouble.code in TRANSIENT for found in state.found)
+        return state.at <= self._now() - (AGAIN_AFTER_S if is_transient else LOOK_AFTER_S)
+
+    async def _record(self, name: str, digest: str, troubles: Sequence[Trouble], before: Sequence[Attention]) -> None:
+        is_away = any(trouble.code in TRANSIENT for trouble in troubles)
+        if is_away and not before and name not in self._unconfirmed:
+            self._unconfirmed.add(name)  # the provider may start beside this process: the next look tells
+            return
+        self._unconfirmed.discard(name)
+        since = {found.trouble.code: found.since for found in before}
+        now = datetime.fromtimestamp(self._now(), UTC)
+        found = tuple(Attention(since=since.get(one.code, now), trouble=one) for one in troubles)
+        for one in found:
+            if one.trouble.code not in since:
+                log.warning("provider_needs_attention", method=self._method, provider=name, why=one.trouble.en)
+        state = AccountState(at=self._now(), digest=digest, found=found)
+        await self._redis.call("HSET", attention_key(self._method), name, state.model_dump_json())
+        self._seen[name] = digest
+
+    def _digest(self, kind: str, account: BaseModel) -> str:
+        text = json.dumps([kind, account.model_dump()], default=_write, sort_keys=True)
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _write(value: object) -> object:
+    """Write for a digest what JSON has no form for."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case frozenset() | set():
+            return sorted(map(str, value))
+        case BaseModel():
+            return value.model_dump()
+        case Mapping():
+            return dict(value)
+    return str(value)

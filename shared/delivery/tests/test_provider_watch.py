@@ -1,0 +1,134 @@
+"""What is wrong with an account stays known: over a restart, beside other senders, and until it is mended."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from imsg_contract.provider_accounts import AccountState, Trouble
+from imsg_contract.topology import attention_key
+from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_watch import AGAIN_AFTER_S, LOOK_AFTER_S, ProviderWatch
+from imsg_runtime.redis import Redis, connect
+
+KEY = SecretStr(secrets.token_hex(32))
+LOGIN = Trouble(code="login", zh="密码错误", en="wrong password")
+AWAY = Trouble(code="unreachable", zh="无法连接", en="it can't be reached")
+
+
+class Account(BaseModel):
+    """An account."""
+
+    password: SecretStr
+
+
+class Group(BaseModel):
+    """The accounts of a channel."""
+
+    accounts: dict[str, Account]
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to a database of Valkey of this file's own."""
+    async with connect(valkey_url.removesuffix("/0") + "/9") as redis:
+        await redis.call("FLUSHDB")
+        yield redis
+
+
+class Provider:
+    """A provider that finds fault with accounts, and counts how often it was called for each."""
+
+    def __init__(self, redis: Redis, **passwords: str) -> None:
+        self.redis = redis
+        self.passwords = passwords
+        self.faults: dict[str, Sequence[Trouble]] = {}
+        self.calls: list[str] = []
+        self.now = 1_000_000.0
+
+    def start(self) -> ProviderWatch:
+        """Start a sender."""
+
+        async def check(_: Group, name: str) -> Sequence[Trouble]:
+            self.calls.append(name)
+            return self.faults.get(name, ())
+
+        def list_accounts(group: Group) -> Mapping[str, tuple[str, BaseModel]]:
+            return {name: ("cloud", account) for name, account in group.accounts.items()}
+
+        def find_group() -> Group:
+            return Group(
+                accounts={name: Account(password=SecretStr(password)) for name, password in self.passwords.items()}
+            )
+
+        accounts = AccountSettings(Group, "accounts", (), list_accounts, check)
+        return ProviderWatch(self.redis, "sms", KEY, accounts, find_group, lambda: self.now)
+
+    async def read(self) -> dict[str, list[tuple[str, float]]]:
+        """Return what is known: account → code and since when."""
+        read = await self.redis.call("HGETALL", attention_key("sms"))
+        states = {name.decode(): AccountState.model_validate_json(text) for name, text in read.items()}
+        return {
+            name: [(found.trouble.code, found.since.timestamp()) for found in state.found]
+            for name, state in states.items()
+        }
+
+
+async def test_a_restarted_sender_and_a_second_one_know_what_was_found(redis: Redis) -> None:
+    provider = Provider(redis, main="one", spare="two")
+    provider.faults["main"] = (LOGIN,)
+    first = provider.start()
+    await first.look()
+    found = {"main": [("login", 1_000_000.0)], "spare": []}
+    assert await provider.read() == found
+
+    provider.now += 60
+    second = provider.start()
+    await second.look()
+    await first.look()
+    assert (await provider.read(), provider.calls) == (found, ["main", "spare"])
+
+    provider.now += LOOK_AFTER_S
+    await second.look()
+    await first.look()
+    assert (await provider.read(), provider.calls) == (found, ["main", "spare"] * 2)
+
+
+async def test_a_changed_account_is_looked_at_at_once_and_a_removed_one_forgotten(redis: Redis) -> None:
+    provider = Provider(redis, main="one", spare="two")
+    provider.faults["main"] = (LOGIN,)
+    watch = provider.start()
+    await watch.look()
+    provider.faults.clear()
+    provider.passwords["main"] = "mended"
+    await watch.look()
+    assert (await provider.read(), provider.calls) == ({"main": [], "spare": []}, ["main", "spare", "main"])
+    assert all(b"mended" not in text for text in await redis.call("HVALS", attention_key("sms")))
+    del provider.passwords["main"]
+    await watch.look()
+    assert await provider.read() == {"spare": []}
+
+
+async def test_an_account_out_of_reach_is_told_of_at_the_second_look_and_looked_at_again_soon(redis: Redis) -> None:
+    provider = Provider(redis, main="one")
+    provider.faults["main"] = (AWAY,)
+    watch = provider.start()
+    await watch.look()
+    assert await provider.read() == {}
+    await watch.look()
+    assert await provider.read() == {"main": [("unreachable", 1_000_000.0)]}
+    provider.faults.clear()
+    provider.now += AGAIN_AFTER_S
+    await watch.look()
+    assert await provider.read() == {"main": []}
+
+
+async def test_a_flushed_redis_is_filled_again(redis: Redis) -> None:
+    provider = Provider(redis, main="one")
+    provider.faults["main"] = (LOGIN,)
+    watch = provider.start()
+    await watch.look()
+    await redis.call("FLUSHDB")
+    await watch.look()
+    assert await provider.read() == {"main": [("login", 1_000_000.0)]}
