@@ -16,8 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imsg_contract.templates import LIQUID
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Blocked, Job, Recipient, Reference, Refused, Sent
+from imsg_delivery.template_channel import TemplateChannel
+from imsg_rendering.renderer import Renderer
 from imsg_smtp.channel import MailChannel, make_terms
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Rendering
@@ -199,6 +202,27 @@ async def test_parts_of_one_request_share_a_rendering_while_they_are_under_way()
         await asyncio.sleep(0)  # the loop itself holds the task that woke us until then
         await prepare(channel, parts[0])
         assert kept.asked == 2
+
+
+async def test_what_recipients_get_by_a_template_shares_the_attachments() -> None:
+    kept = Kept()
+    attachment = kept.attach("a.bin", "application/zip", bytes(100_000))
+    source = {"subject": "{{ name }}", "text": "{{ name }}您好"}
+    content = {"template": "a", "version": 1, "language": "zh", "params": {}, LIQUID: {"zh": source}}
+    people = tuple(
+        Recipient(n=n, to=f"{n}@example.com", address=f"{n}@example.com", params={"name": f"第 {n} 位"})
+        for n in range(3)
+    )
+    async with smtp_server() as server, channel_to(server, kept) as mails, Renderer() as renderer:
+        channel = TemplateChannel(mails, renderer)
+        made = job(attachments=(attachment,), content=content, recipients=people)
+        prepared = await channel.prepare(made)
+        for person in people:  # one after the other, as by one connection
+            assert isinstance((await channel.deliver(made, prepared, [person]))[person.n], Sent)
+        messages = [email.message_from_bytes(mail.data, policy=email.policy.SMTP) for mail in server.mails]
+        assert [message["subject"] for message in messages] == ["第 0 位", "第 1 位", "第 2 位"]
+        assert [len(list(message.walk())) for message in messages] == [3, 3, 3]
+        assert kept.asked == 1
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,14 @@ def test_an_sms_goes_by_the_providers_template(deployment: Deployment) -> None:
     assert refused["errorCode"] == 10017
     assert "第 2 行" in refused["detail"], refused
     assert "name 最多 20 个字符" in refused["detail"], refused
+    entry = {"template": "SMS_100000003", "variables": {"name": "{{ who }}", "time": "{{ day }} {{ hour }}"}}
+    body["template"] = publish(deployment, token, {"zh": {"sms": {"providers": {"aliyun": entry}}}})
+    for params, field in (
+        ({"who": "长" * 21, "day": "1", "hour": "2"}, "params.who 不正确：who（aliyun 的变量 name）最多 20 个字符"),
+        ({"who": "李", "day": "日" * 30, "hour": "时" * 30}, "params.day 不正确：day、hour（aliyun 的变量 time）最多"),
+    ):
+        refused = call(deployment, token, "POST", "messages", **{**body, "to": numbers[0], "params": params})
+        assert field in refused["detail"], refused
 
 
 def test_what_does_not_fit_is_refused_before_it_is_accepted(deployment: Deployment) -> None:

@@ -1,6 +1,7 @@
 """Sends by templates: whose template it is, what each recipient gets, and what is wrong with it, before acceptance."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from imsg_channels.sms import accepts_value
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
-from imsg_contract.templates import LIQUID, PublishedTemplate, field_of
+from imsg_contract.templates import LIQUID, PublishedTemplate, choose_source, field_of
 from imsg_contract.topology import TEMPLATES
 from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
 from imsg_gateway.credentials import Credential
@@ -183,7 +184,8 @@ class TemplateSends:
                 if isinstance(one, Problem):
                     raise _refuse(row, one.field if one.reason in ("missing", "value") else "", one.zh, one.en)
                 if "providers" in one:
-                    share = _check_providers(method, group, one, row)
+                    source = choose_source(sent, recipient)[1]
+                    share = _check_providers(method, group, one, row, _Source(chosen.template, source))
                 else:
                     share = group.provider, None
                     if (key := repr(one)) not in checked:
@@ -301,8 +303,29 @@ def _check_content(
         raise _refuse(row, "", str(refusal.values["why_zh"]), str(refusal.values["why_en"])) from refusal
 
 
+class _Source(NamedTuple):
+    """What a recipient's content is made from."""
+
+    template: PublishedTemplate
+    source: Mapping[str, Any]
+
+    def name_param(self, provider: str, variable: str, zh: str, en: str) -> tuple[str, str, str]:
+        """Return what is wrong with a variable of a provider by the param that fills it, which people know."""
+        if not variable:
+            return variable, zh, en
+        text = self.source["providers"][provider]["variables"][variable]
+        params = [
+            one.name for one in self.template.params if re.search(rf"(?<![\w.]){re.escape(one.name)}(?!\w)", text)
+        ]
+        if params == [variable]:
+            return variable, f"{variable} {zh}", f"{variable} {en}"
+        names_zh, names_en = "、".join(params) or "模板的内容", ", ".join(params) or "the template's text"
+        of_zh, of_en = f"{names_zh}（{provider} 的变量 {variable}）", f"{names_en} ({variable} of {provider})"
+        return next(iter(params), ""), f"{of_zh}{zh}", f"{of_en} {en}"
+
+
 def _check_providers(
-    method: ChannelSpec, group: Group, rendered: Mapping[str, Any], row: tuple[str, str]
+    method: ChannelSpec, group: Group, rendered: Mapping[str, Any], row: tuple[str, str], source: "_Source"
 ) -> tuple[str | None, str | None]:
     """Return the first provider that takes what a recipient gets, and its text where the words are known."""
     entries: Mapping[str, Any] = rendered["providers"]
@@ -319,7 +342,7 @@ def _check_providers(
             if template is None or not template.text or method.segments is None:
                 return provider, None
             return provider, fill_text(template, variables)
-        problem = problem or wrong
+        problem = problem or source.name_param(provider, *wrong)
     if problem is not None:
         raise _refuse(row, *problem)
     if group.names:
@@ -332,14 +355,14 @@ def _check_providers(
 def _find_wrong(
     method: ChannelSpec, name: str, template: TemplateLimits, variables: Mapping[str, str]
 ) -> tuple[str, str, str] | None:
-    """Return what a provider's template does not take, and why: the variable where it is one."""
+    """Return what a provider's template does not take: its variable, empty where it is none, and what is wrong."""
     for variable, value in variables.items():
         most = template.variables.get(variable)
         if most is not None and len(value) > most:
-            zh = f"{variable} 最多 {most} 个字符，现有 {len(value)} 个"
-            return variable, zh, f"{variable} takes {most}, it has {len(value)}"
+            zh = f"最多 {most} 个字符，现有 {len(value)} 个"
+            return variable, zh, f"takes {most} characters, it has {len(value)}"
         if method.segments is not None and not accepts_value(variable, value, template):
-            return variable, f"{variable} 的值不合要求：{value[:32]}", f"{variable} does not take {value[:32]}"
+            return variable, f"的值不合要求：{value[:32]}", f"does not take {value[:32]}"
     try:
         content.read(method.content, {"template": name, "params": variables}, {name: template})
     except Refusal as refusal:

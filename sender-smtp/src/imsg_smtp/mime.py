@@ -111,6 +111,8 @@ class Rendering:
     """Returns the unsubscribe headers of an address; None: the mail has none."""
     sign_name: SignName | None = None
     """None: names are not signed, so no bounce is found by them."""
+    files: Sequence[File] = ()
+    """Kept as long as this is, for other renderings of the request."""
 
     def make_mail(self, n: int, address: str, display_name: str = "") -> Mail:
         """Make the mail of recipient `n`; `address` is in normal form, so it contains neither blank nor line end."""
@@ -160,7 +162,8 @@ def render(
     body = CRLF + body + (b"" if body.endswith(CRLF) else CRLF)
     sign = begin_signing(sender.domain, body[len(CRLF) :], int(accepted_at.timestamp())) if begin_signing else None
     size = len(head) + len(body)
-    return Rendering(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), size, sign, unsubscribe, sign_name)
+    body = body.replace(b"\r\n.", b"\r\n..")
+    return Rendering(sender, request, head, body, size, sign, unsubscribe, sign_name, content.files)
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -34,8 +34,15 @@ class Content(BaseModel):
     reply_to: str | None = None
 
 
+class Files(list[File]):
+    """A request's attachments: unlike a tuple it can be referred to weakly."""
+
+
 class Renderings:
-    """Renders requests; chunks of a request that are in flight at the same time share one rendering and its memory."""
+    """Renders requests; chunks of a request that are in flight at the same time share one rendering and its memory.
+
+    By a template each recipient has a rendering; these share the attachments, while one of them is in use.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class Renderings:
         self._make_unsubscribe_headers = make_unsubscribe_headers
         self._sign_name = sign_name
         self._current: WeakValueDictionary[tuple[str, str], Rendering] = WeakValueDictionary()
+        self._files: WeakValueDictionary[str, Files] = WeakValueDictionary()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def render(self, job: Job) -> Rendering | Again | Blocked | Refused:
@@ -83,12 +91,9 @@ class Renderings:
             return Refused(PROVIDER, "sender", sender)
         if isinstance(reply_to, str):
             return Refused(PROVIDER, "reply_to", reply_to)
-        files: list[File] = []
-        for attachment in job.attachments:
-            data = await self._attachments.fetch(job.request, attachment)
-            if not isinstance(data, bytes):
-                return data
-            files.append(File(attachment.filename, attachment.type, data))
+        files = await self._fetch_files(job)
+        if not isinstance(files, Files):
+            return files
         mail = MailContent(content.subject, content.text, content.html, files, self._make_feedback_id(job), reply_to)
         unsubscribe = self._choose_unsubscribe_headers(content, job)
         if _count_octets(mail) <= INLINE_OCTETS:
@@ -97,6 +102,19 @@ class Renderings:
         made: list[Rendering] = []
         await asyncio.to_thread(lambda: made.append(self._render(mail, sender, job, unsubscribe)))
         return made.pop()
+
+    async def _fetch_files(self, job: Job) -> Files | Again | Blocked | Refused:
+        if (files := self._files.get(job.request)) is not None:
+            return files
+        files = Files()
+        for attachment in job.attachments:
+            data = await self._attachments.fetch(job.request, attachment)
+            if not isinstance(data, bytes):
+                return data
+            files.append(File(attachment.filename, attachment.type, data))
+        if files:
+            self._files[job.request] = files
+        return files
 
     def _make_feedback_id(self, job: Job) -> str:
         """Return Gmail's Feedback-ID: Gmail counts complaints by each of its fields. Empty where it is not set.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
@@ -25,6 +25,8 @@ class Rendered:
     """What the recipients of a chunk get."""
 
     contents: Mapping[int, dict[str, Any] | Problem]
+    kept: list[object] = field(default_factory=list)
+    """What the channel prepared for the first of them, with what it fetched of the request: others share that."""
 
 
 class TemplateChannel:
@@ -54,7 +56,8 @@ class TemplateChannel:
                 groups.setdefault(repr(content), (content, []))[1].append(recipient)
         slots = asyncio.Semaphore(AT_ONCE)
         sent = await asyncio.gather(
-            *(self._send(job, content, group, slots) for content, group in groups.values()), return_exceptions=True
+            *(self._send(job, prepared, content, group, slots) for content, group in groups.values()),
+            return_exceptions=True,
         )
         for one in sent:
             if isinstance(one, BaseException):  # the worker takes those without a result for unknown
@@ -64,7 +67,12 @@ class TemplateChannel:
         return results
 
     async def _send(
-        self, job: Job, content: dict[str, Any], recipients: Sequence[Recipient], slots: asyncio.Semaphore
+        self,
+        job: Job,
+        rendered: Rendered,
+        content: dict[str, Any],
+        recipients: Sequence[Recipient],
+        slots: asyncio.Semaphore,
     ) -> Mapping[int, Result]:
         first = job.recipients[0].n if job.chunk is None else job.chunk
         one = job.model_copy(update={"content": content, "recipients": tuple(recipients), "chunk": first})
@@ -74,4 +82,6 @@ class TemplateChannel:
                 prepared = replace(prepared, was_called=False)
             if isinstance(prepared, Again | Blocked | Refused):
                 return dict.fromkeys([recipient.n for recipient in recipients], prepared)
+            if not rendered.kept:
+                rendered.kept.append(prepared)
             return await self._channel.deliver(one, prepared, recipients)
