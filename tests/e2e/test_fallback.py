@@ -1,10 +1,12 @@
 """A fallback through all of iMSG: another channel for whoever the first has not reached; what is unused comes back."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from imsg_contract.magic_recipients import DOMAIN
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
@@ -182,3 +184,80 @@ def test_an_alarm_that_wechat_refuses_goes_by_sms_at_once_and_a_test_key_goes_th
     assert (shown["reached"], shown["test"]) == (1, True)
     assert deployment.messages(answer["id"])[0]["error"]["code"] == "43004"
     assert deployment.messages(answer["legs"][1]["id"])[0]["status"] == "delivered"
+
+
+def publish_template(deployment: Deployment, token: str, languages: dict[str, Any], **fields: str) -> str:
+    """Publish a template; return its name."""
+    name = f"legs{secrets.token_hex(6)}"
+    body = {"name": name, "category": "notice", "default_language": "zh", "languages": languages, "token": token}
+    assert deployment.call("POST", "/api/v2/templates", {**body, **fields})["errorCode"] == 0
+    assert deployment.call("POST", f"/api/v2/templates/{name}/publish", {"token": token})["errorCode"] == 0
+    return name
+
+
+BY_SMS = {"providers": {"aliyun": {"template": "SMS_100000003", "variables": {"name": "{{ name }}", "time": "九点"}}}}
+
+
+def test_a_leg_by_a_template_has_each_persons_words_and_what_is_wrong_with_it_is_named(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
+    words = {"subject": "{{ name }}，开会", "text": "{{ place }}见{% if note %}，{{ note }}{% endif %}"}
+    english = {"subject": "{{ name }}: meeting", "text": "at {{ place }}"}
+    name = publish_template(deployment, token, {"zh": {"smtp": words, "sms": BY_SMS}, "en": {"smtp": english}})
+    other = publish_template(deployment, token, {"zh": {"smtp": words}}, category="marketing")
+    to = [
+        {**person(NO_PHONE, "zhang@legs.example.com"), "params": {"name": "张三"}},
+        {**person("19900000001", "li@legs.example.com"), "params": {"name": "Li", "place": "三楼"}, "language": "en"},
+    ]
+    leg = {"method": "smtp", "after_s": 60, "template": name}
+    body = {"token": token, "method": "sms", "to": to, "template": name, "params": {"place": "二楼"}}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"template": "nothing"}, "fallback.0.template"),
+        ({"template": other}, "fallback.0.template"),
+        ({"params": {"colour": "红"}}, "fallback.0.params.colour"),
+        ({"params": {"note": "x" * 2_001}}, "fallback.0.params.note"),
+        ({"params": ["name"]}, "fallback.0.params"),
+        ({"content": {"subject": "a", "text": "b"}}, "fallback.0.content"),
+        ({"template": None, "content": {"subject": "a", "text": "b"}, "params": {"name": "a"}}, "fallback.0.params"),
+        ({"template": None, "content": {"subject": "a", "txt": "b"}}, "fallback.0.content"),
+        ({"method": "wechat"}, "fallback.0.template"),
+    ]
+    for change, field in wrong:
+        refused = deployment.call("POST", "/api/v2/messages", {**body, "fallback": [leg | change]})
+        assert (refused["errorCode"], field in refused["detail"]) == (10017, True), (change, refused)
+    unknown = {**body, "to": [to[0] | {"params": {"nmae": "张三"}}], "fallback": [leg]}
+    assert "to.0.params.nmae" in deployment.call("POST", "/api/v2/messages", unknown)["detail"]
+    assert deployment.call("GET", "/api/v2/requests", token=token)["requests"] == []
+
+    answer = deployment.call("POST", "/api/v2/messages", {**body, "fallback": [leg | {"params": {"note": "请准时"}}]})
+    assert answer["errorCode"] == 0, answer
+    shown = wait_settled(deployment, answer["id"])
+    assert shown["reached"] == 2, shown
+    mails = {one["to"]: one for one in deployment.inbox() if one["to"].endswith("@legs.example.com")}
+    assert {to: mail["subject"] for to, mail in mails.items()} == {
+        "zhang@legs.example.com": "张三，开会",
+        "li@legs.example.com": "Li: meeting",
+    }
+    second = {one["to"]: one["content"] for one in deployment.messages(answer["legs"][1]["id"])}
+    assert second[NO_PHONE]["text"] == "二楼见，请准时"
+    assert second["19900000001"]["text"] == "at 三楼"
+
+
+def test_a_leg_may_have_a_template_where_the_first_has_words(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
+    name = publish_template(deployment, token, {"zh": {"sms": BY_SMS}})
+    content = {"subject": "开会", "text": "九点"}
+    to = {"to": f"bounce@{DOMAIN}", "contacts": {"sms": "13800138101"}, "params": {"name": "王五"}}
+    leg = {"method": "sms", "after_s": 60, "template": name, "until": "sent"}
+    body = {"token": token, "method": "smtp", "to": to, "content": content, "fallback": [leg]}
+    alone = {field: value for field, value in body.items() if field != "fallback"}
+    assert "to.0" in deployment.call("POST", "/api/v2/messages", alone)["detail"]
+    missing = body | {"to": to | {"params": None}}
+    assert "fallback.0.params.name" in deployment.call("POST", "/api/v2/messages", missing)["detail"]
+    nobody = deployment.call("POST", "/api/v2/messages", body | {"to": to | {"contacts": None}})
+    assert nobody["errorCode"] == 0, nobody
+    answer = deployment.call("POST", "/api/v2/messages", body)
+    assert answer["errorCode"] == 0, answer
+    assert wait_settled(deployment, answer["id"])["reached"] == 1
+    (text,) = deployment.messages(answer["legs"][1]["id"])
+    assert text["content"]["providers"]["aliyun"]["variables"] == {"name": "王五", "time": "九点"}
+    assert wait_settled(deployment, nobody["id"])["not_reached"] == 1

@@ -136,6 +136,8 @@ class _Terms(NamedTuple):
     provider: str | None = None
     template: Chosen | None = None
     without_address: int | None = None
+    legs: Sequence[tuple[LegFields, Chosen | None]] = ()
+    """The further legs, each with its template."""
 
 
 class DraftReader:
@@ -200,14 +202,13 @@ class DraftReader:
         if may_have_nul:
             _refuse_nul(fields)
         account = await self._read_account(fields.get("account"), method)
-        wanted = read_fallback(fields) if is_v2 else ()
         if is_v2:
             terms = await self._read_terms(fields, credential, method)
         else:
             category = credential.default_category
             lifetime = LIFETIME_OF_CODES if category is Category.CODE else None
             terms = _Terms(People(fields["to"]), category, lifetime)
-        to, contacts = split_contacts(terms.people.to, is_wanted=bool(wanted))
+        to, contacts = split_contacts(terms.people.to, is_wanted=bool(terms.legs))
         found = await find(to, method, account, credential, is_v2=is_v2)
         if terms.category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
@@ -244,40 +245,51 @@ class DraftReader:
             due_at=terms.due_at,
             shares=shares,
         )
-        return await self._add_legs(_count(draft), fields, wanted, contacts, credential), found
+        return await self._add_legs(_count(draft), fields, terms, contacts, credential), found
 
     async def _add_legs(
         self,
         draft: Draft,
         fields: Mapping[str, Any],
-        wanted: Sequence[LegFields],
+        terms: _Terms,
         contacts: Mapping[str, Mapping[str, str]],
         credential: Credential,
     ) -> Draft:
-        if not wanted:
+        if not terms.legs:
             return draft
-        legs = [await self._read_leg(leg, draft, contacts, credential) for leg in wanted]
+        legs = []
+        for leg, template in terms.legs:
+            of_leg = terms._replace(template=template, names={}, provider=None)
+            try:
+                legs.append(await self._read_leg(leg, draft, of_leg, contacts, credential))
+            except Refusal as refusal:
+                raise leg.name(refusal) from refusal
         return draft._replace(until=read_until(fields, draft.method, "until"), legs=tuple(legs))
 
     async def _read_leg(
-        self, leg: LegFields, draft: Draft, contacts: Mapping[str, Mapping[str, str]], credential: Credential
+        self,
+        leg: LegFields,
+        draft: Draft,
+        terms: _Terms,
+        contacts: Mapping[str, Mapping[str, str]],
+        credential: Credential,
     ) -> LegDraft:
         method = leg.method
         await credential.require(f"{SEND}{method.name}")
         account = await self._read_account(None, method)
         recipients = await self._recipients.find_others(draft.recipients, draft.method, method, contacts)
-        groups = await self._limits.group(method, recipients, leg.content, draft.category, None)
-        checked, counted = _check_content(method, leg.content, groups, has_attachment=False)
+        found, checked, shares = await self._write_words(
+            method, FoundRecipients(recipients), leg.content, terms, has_attachment=False
+        )
         made = Draft(
-            method, account, recipients, checked, reference=draft.reference, category=draft.category,
-            lifetime=draft.lifetime, is_test=draft.is_test, until=leg.until,
+            method, account, found.recipients, checked, reference=draft.reference, category=draft.category,
+            lifetime=draft.lifetime, is_test=draft.is_test, until=leg.until, shares=shares,
         )  # fmt: skip
-        shares = _make_shares(method, checked, counted)
-        return LegDraft(_count(made._replace(shares=shares)), leg.after_s, new_id())
+        return LegDraft(_count(made), leg.after_s, new_id())
 
     async def _read_terms(self, fields: Mapping[str, Any], credential: Credential, method: ChannelSpec) -> "_Terms":
         """Read what a send of v2 has and one of v1 has not."""
-        due_at = read_due_at(fields, self._now())
+        wanted, due_at = read_fallback(fields), read_due_at(fields, self._now())
         provider = await _read_provider(fields, credential) if "provider" in fields else None
         template = await self._templates.find(fields, credential, method)
         reference, category = read_reference(fields), read_category(fields)
@@ -290,9 +302,15 @@ class DraftReader:
             people, without_address = read_members(members.recipients), members.without_address
         else:
             people, without_address = read_people(fields["to"]), None
-            if template is None:
+            if template is None and not any(leg.template for leg in wanted):
                 refuse_people_without_template(people)
-        return _Terms(people, category, lifetime, reference, names, due_at, provider, template, without_address)
+        legs = [(leg, await self._templates.find_leg(leg, fields, category, credential)) for leg in wanted]
+        takes = {param.name for of in (template, *(of for _, of in legs)) if of for param in of.template.params}
+        return _Terms(
+            people, category, lifetime, reference, names, due_at, provider,
+            template and template._replace(others=takes), without_address,
+            [(leg, of and of._replace(others=takes)) for leg, of in legs],
+        )  # fmt: skip
 
     async def _write_words(
         self, method: ChannelSpec, found: FoundRecipients, given: object, terms: "_Terms", *, has_attachment: bool
@@ -396,7 +414,7 @@ def _make_shares(method: ChannelSpec, words: Content, counted: CountedGroups) ->
 def _count(draft: Draft) -> Draft:
     """Count the segments of what each share gets, where the method has them and the words are known."""
     count = draft.method.segments
-    if count is None:
+    if count is None or not draft.recipients:
         return draft
     counts = []
     for share in draft.shares:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from imsg_channels import BY_NAME, METHODS
 from imsg_channels.spec import ChannelSpec
+from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status, Until
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_web.responses import refuse_unknown_field, refuse_value
@@ -12,7 +13,7 @@ from imsg_web.responses import refuse_unknown_field, refuse_value
 MAX_LEGS = 3
 SHORTEST_S, LONGEST_S = 60, 86_400
 
-LEG_FIELDS = ("method", "after_s", "until", "content")
+LEG_FIELDS = ("method", "after_s", "until", "content", "template", "params")
 PERSON_FIELDS = ("to", "contacts")
 
 
@@ -25,6 +26,18 @@ class LegFields(NamedTuple):
     after_s: int
     until: Until
     content: object
+    """None where `template` is named."""
+    template: object = None
+    params: object = None
+    """What the template takes, beside the params of the request and of each recipient."""
+
+    def name(self, refusal: Refusal) -> Refusal:
+        """Return a refusal of one of the leg's fields under the field's whole name."""
+        named = str(refusal.values.get("field", "content" if refusal.reason == "content_shape" else ""))
+        if named.split(".", maxsplit=1)[0] not in LEG_FIELDS:
+            return refusal
+        zh, en = str(refusal.values["why_zh"]), str(refusal.values["why_en"])
+        return refuse_value(f"{self.field}.{named}", zh, en)
 
 
 def read_fallback(fields: Mapping[str, Any]) -> tuple[LegFields, ...]:
@@ -56,9 +69,13 @@ def _read_leg(field: str, leg: object) -> LegFields:
             f"应为 {SHORTEST_S} 到 {LONGEST_S} 的整数（秒）",
             f"it must be an integer from {SHORTEST_S} to {LONGEST_S}, in seconds",
         )
-    if leg.get("content") is None:
-        raise refuse_value(f"{field}.content", "请填写这一步的内容", "give the content of this leg")
-    return LegFields(field, method, after_s, read_until(leg, method, f"{field}.until"), leg["content"])
+    template, words = leg.get("template"), leg.get("content")
+    if template is None and words is None:
+        raise refuse_value(
+            f"{field}.content", "请填写这一步的内容或模板", "give the content of this leg, or a template"
+        )
+    until = read_until(leg, method, f"{field}.until")
+    return LegFields(field, method, after_s, until, words, template, leg.get("params"))
 
 
 def read_until(fields: Mapping[str, Any], method: ChannelSpec, name: str) -> Until:

@@ -84,8 +84,14 @@ class Person(RequestModel):
     language: Annotated[str | None, Field(min_length=2, max_length=16)] = None
 
 
+_WORDS: JsonDict = {"if": {"not": {"required": ["template"]}}, "then": {"required": ["content"]}}
+"""Written so that generators of clients still see one object; of `anyOf` they make a choice of two."""
+
+
 class FallbackLeg(RequestModel):
     """Another channel, for those whom the ones before have not reached."""
+
+    model_config = ConfigDict(json_schema_extra=_WORDS)
 
     method: Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
     after_s: Annotated[
@@ -99,7 +105,18 @@ class FallbackLeg(RequestModel):
     until: Annotated[
         Literal["sent", "delivered"] | None, Field(description="When it has reached a person, as of the request.")
     ] = None
-    content: Annotated[str | dict[str, Any], Field(description="As a request by its method has it.")]
+    content: Annotated[str | dict[str, Any] | None, Field(description="As a request by its method has it.")] = None
+    template: Annotated[
+        str | None,
+        Field(min_length=1, max_length=64, description="In place of `content`; of the request's category."),
+    ] = None
+    params: Annotated[
+        dict[str, Annotated[str, Field(max_length=MAX_VALUE_CHARACTERS)]] | None,
+        Field(
+            max_length=MAX_PARAMS,
+            description="What the template takes, where it differs from the request's; a recipient's own win.",
+        ),
+    ] = None
 
 
 class SendRequest(RequestModel):
@@ -215,10 +232,6 @@ class MailRequest(SendRequest):
             json_schema_extra={"pattern": f"^{NAME}$"},
         ),
     ] = None
-
-
-_WORDS: JsonDict = {"if": {"not": {"required": ["template"]}}, "then": {"required": ["content"]}}
-"""Written so that generators of clients still see one object; of `anyOf` they make a choice of two."""
 
 
 def _describe_send(channel: ChannelSpec) -> type[SendRequest]:

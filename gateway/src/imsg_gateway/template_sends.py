@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from imsg_contract.templates import LIQUID, PublishedTemplate, choose_source, fi
 from imsg_contract.topology import TEMPLATES
 from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
 from imsg_gateway.credentials import Credential
+from imsg_gateway.fallback import LegFields
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS
 from imsg_gateway.routed_limits import Group
 from imsg_gateway.validation_errors import recipients_wrong
@@ -63,6 +64,8 @@ class Chosen(NamedTuple):
     template: PublishedTemplate
     params: Mapping[str, str]
     language: str | None
+    others: Collection[str] = ()
+    """What templates of other legs take of a recipient, and this one need not."""
 
     @property
     def name(self) -> str:
@@ -115,6 +118,32 @@ class TemplateSends:
         _refuse_superfluous(chosen, chosen.params, "params")
         return chosen
 
+    async def find_leg(
+        self, leg: LegFields, fields: Mapping[str, Any], category: Category, credential: Credential
+    ) -> Chosen | None:
+        """Return the template of a further leg; None where it has a content.
+
+        What the leg does not say is as the send has it: the language, the params it takes, and of the same template
+        the version. Raises what `find` raises, by the whole names of the fields.
+        """
+        given = {"content": leg.content, "template": leg.template, "params": leg.params}
+        if leg.template is not None:
+            given["language"] = fields.get("language")
+        if leg.template == fields.get("template"):
+            given["template_version"] = fields.get("template_version")
+        try:
+            chosen = await self.find(given, credential, leg.method)
+            if chosen is None:
+                return None
+            if chosen.template.category is not category:
+                zh, en = f"模板 {chosen.name} 的类别不是 {category}", f"the template {chosen.name} is not of {category}"
+                raise refuse_value("template", zh, en)
+        except Refusal as refusal:
+            raise leg.name(refusal) from refusal
+        known = {param.name for param in chosen.template.params}
+        shared = {name: value for name, value in (fields.get("params") or {}).items() if name in known}
+        return chosen._replace(params={**shared, **chosen.params})
+
     def choose_category(self, chosen: Chosen, fields: Mapping[str, Any]) -> Category:
         """Return the category of a template. Raises Refusal wrong_type where the send names another."""
         category = chosen.template.category
@@ -125,19 +154,17 @@ class TemplateSends:
 
     def personalise(self, chosen: Chosen, recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:
         """Return the recipients with what they bring for the template. Raises Refusal wrong_type, which names a row."""
-        found = []
+        found, known = [], {param.name for param in chosen.template.params}
         for recipient in recipients:
             person = people.by_text.get(recipient.to)
             if person is None or (person.params is None and person.language is None):
                 found.append(recipient)
                 continue
             params = person.params
-            if people.are_members:
-                known = {param.name for param in chosen.template.params}
-                params = {name: value for name, value in (params or {}).items() if name in known}
-            else:
+            if not people.are_members:
                 _refuse_superfluous(chosen, params or {}, f"to.{person.row - 1}.params", row=person.row)
-            own = {"params": params and dict(params), "language": person.language}
+            taken = params and {name: value for name, value in params.items() if name in known}
+            own = {"params": taken, "language": person.language}
             found.append(recipient.model_copy(update=own))
         return tuple(found)
 
@@ -271,7 +298,7 @@ def _check_language(language: object, field: str) -> None:
 
 
 def _refuse_superfluous(chosen: Chosen, params: Mapping[str, str], field: str, row: int = 0) -> None:
-    known = [param.name for param in chosen.template.params]
+    known = [*(param.name for param in chosen.template.params), *chosen.others]
     if unknown := next((name for name in params if name not in known), None):
         which = f"第 {row} 行：" if row else ""
         of = f"row {row}: " if row else ""
