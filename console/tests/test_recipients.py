@@ -240,7 +240,8 @@ def test_three_hundred_rows_of_excel_are_all_accounted_for() -> None:
         IgnoredText("姓名 部门 手机 邮箱", "send.is_heading"),
         IgnoredText("员工7 研发部 13800138007", "send.no_smtp_in_row"),
     )
-    assert reading.found[0] == FoundRecipient("reader0@@example.com", "员工0 研发部 13800138000")
+    first = dict(zip(("姓名", "部门", "手机", "邮箱"), rows[0].split("\t"), strict=True))
+    assert reading.found[0] == FoundRecipient("reader0@@example.com", "员工0 研发部 13800138000", first, row=2)
 
 
 _SIGNS = st.sampled_from([",", ";", "，", "；", "、", "|", "\t", "\n", " ", "\u3000", " , ", "；\n", "\r\n"])

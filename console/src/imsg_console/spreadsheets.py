@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from imsg_channels.spec import Address
@@ -33,6 +33,12 @@ SAMPLE = 4_096
 
 HEADED_WITHIN = 10
 """The heading is among the first rows that hold something; titles may stand above it."""
+
+MAX_NAME = 64
+"""Characters of the name of a column."""
+
+MAX_VALUE = 1_000
+"""Characters of a cell that becomes a field of a person."""
 
 PIECE = 500
 """Rows of one piece of an answer."""
@@ -126,6 +132,33 @@ def find_heading(rows: Iterable[Sequence[str]], count_known: Callable[[Sequence[
     held = islice(((at, row) for at, row in enumerate(rows) if any(map(str.strip, row))), HEADED_WITHIN)
     best = max(((count_known(row), -at) for at, row in held), default=(0, 0))
     return -best[1] if best[0] else None
+
+
+def name_columns(
+    rows: Sequence[Sequence[str]], count_known: Callable[[Sequence[str]], int]
+) -> tuple[int | None, list[str]]:
+    """Return the place of the last row of the heading, and the names of all columns: without a heading their numbers.
+
+    A cell of a heading of two rows that was merged with the one above has its words there.
+    """
+    at = find_heading(rows, count_known)
+    if at is not None and at + 1 < len(rows) and count_known(rows[at + 1]):
+        at += 1
+    names: list[str] = []
+    above = [] if at is None else rows[max(0, at - 1) : at + 1]
+    for column in range(max(map(len, rows), default=0)):
+        cells = [" ".join(row[column].split()) if column < len(row) else "" for row in above]
+        is_merged = len(cells) > 1 and sum(map(bool, above[0])) > 1  # a title alone in its row names no column
+        name = (cells[-1] if cells else "") or (cells[0] if is_merged else "")
+        name = name[:MAX_NAME] or f"{column + 1}"
+        names.append(name if name not in names else f"{name} {column + 1}"[-MAX_NAME:])
+    return at, names
+
+
+def read_values(cells: Sequence[str], names: Mapping[int, str]) -> dict[str, str]:
+    """Return what a row has in the columns of these names."""
+    texts = {name: " ".join(cells[at].split())[:MAX_VALUE] for at, name in names.items() if at < len(cells)}
+    return {name: text for name, text in texts.items() if text}
 
 
 def read_address(address: Address, text: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.recipients.classify_recipient import explain, find_address, is_intended, strip_invisible
 from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
-from imsg_console.spreadsheets import find_heading
+from imsg_console.spreadsheets import name_columns, read_values
 from imsg_contract.addresses import identity
 
 METHODS = tuple(channel.name for channel in CHANNELS if channel.contact is not None)
@@ -29,9 +29,6 @@ TO = "to"
 
 SAMPLE = 4_096
 """Rows that a column is judged by."""
-
-MAX_NAME = 64
-MAX_VALUE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +75,9 @@ class PeopleSheet:
 def read(rows: Sequence[Sequence[str]]) -> PeopleSheet:
     """Read the rows of a sheet. Titles may stand above the heading; without one, columns have numbers."""
     table = [[strip_invisible(cell) for cell in row] for row in rows]
-    at = find_heading(table, _count_headings)
-    if at is not None and at + 1 < len(table) and _count_headings(table[at + 1]):
-        at += 1  # the heading has two rows
+    at, names = name_columns(table, _count_headings)
     below = table if at is None else table[at + 1 :]
-    width = max(map(len, table), default=0)
-    names = _name_columns(table, at, width)
+    width = len(names)
     methods = _find_methods(names, below, width)
     fields = {column: names[column] for column in range(width) if column not in methods and _is_filled(below, column)}
     sheet = PeopleSheet(tuple(names), tuple(fields.values()))
@@ -103,19 +97,6 @@ def read_best(sheets: Sequence[Sequence[Sequence[str]]]) -> tuple[int, PeopleShe
 
 def _count_headings(cells: Sequence[str]) -> int:
     return max(count_headings(cells, method) for method in METHODS)
-
-
-def _name_columns(table: Sequence[Sequence[str]], at: int | None, width: int) -> list[str]:
-    """Name the columns by the heading; a cell that was merged with the one above has its words there."""
-    names: list[str] = []
-    above = [] if at is None else table[max(0, at - 1) : at + 1]
-    for column in range(width):
-        cells = [" ".join(row[column].split()) if column < len(row) else "" for row in above]
-        is_merged = len(cells) > 1 and sum(map(bool, above[0])) > 1  # a title alone in its row names no column
-        name = (cells[-1] if cells else "") or (cells[0] if is_merged else "")
-        name = name[:MAX_NAME] or f"{column + 1}"
-        names.append(name if name not in names else f"{name} {column + 1}"[-MAX_NAME:])
-    return names
 
 
 def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: int) -> dict[int, str]:
@@ -186,11 +167,7 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
         sheet.problems.append(Problem(line, cells, str(first), "people.duplicate"))
         return
     seen |= dict.fromkeys(keys, line)
-    params = {
-        name: " ".join(cells[column].split())[:MAX_VALUE]
-        for column, name in fields.items()
-        if column < len(cells) and cells[column]
-    }
+    params = read_values(cells, fields)
     sheet.people.append(Person(line, contacts, params, cells))
 
 

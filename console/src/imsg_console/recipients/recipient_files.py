@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from imsg_console.readers import UnreadableError
@@ -11,11 +10,11 @@ from imsg_console.recipients.recipient_reader import (
     FoundRecipient,
     IgnoredText,
     Reading,
-    count_headings,
+    name_fields,
     read,
     read_table,
 )
-from imsg_console.spreadsheets import PIECE, decode, find_heading, split
+from imsg_console.spreadsheets import PIECE, decode, split
 from imsg_console.spreadsheets import read as read_sheets
 from imsg_console.workbooks import MAX_ROWS
 
@@ -36,6 +35,10 @@ class Table:
     """The number of the row that names the columns, below titles; 0 where none does."""
     has_heading: bool
     """Whether that row seems to."""
+    names: Mapping[int, str]
+    """The names of the columns."""
+    numbers: Sequence[int]
+    """The numbers of the rows in their sheet, from 1."""
 
     @property
     def column(self) -> int | None:
@@ -59,7 +62,10 @@ class Table:
         rows = self.below(has_heading=has_heading)
         if self.width == 1:
             return read("\n".join(row[0] for row in rows), self.method)
-        return read_table(rows, self.method, column)
+        names = self.names if has_heading else {at: f"{at + 1}" for at in self.names}
+        return read_table(
+            zip(self.numbers[len(self.rows) - len(rows) :], rows, strict=True), self.method, column, names
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,12 @@ class Overview:
 
 def table(rows: Sequence[Sequence[str]], method: str) -> Table:
     """Make a table of rows that are not all empty, without the empty rows and columns around them."""
-    kept = [row for row in rows if any(cell.strip() for cell in row)]
-    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept)
-    last = max(at for row in kept for at, cell in enumerate(row) if cell.strip())
-    whole = tuple(tuple(row[first : last + 1]) for row in kept)
-    heading = find_heading(whole, partial(count_headings, method=method))
-    return Table(whole, method, heading or 0, heading is not None)
+    kept = {number: row for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)}
+    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept.values())
+    last = max(at for row in kept.values() for at, cell in enumerate(row) if cell.strip())
+    whole = tuple(tuple(row[first : last + 1]) for row in kept.values())
+    heading, names = name_fields(whole, method)
+    return Table(whole, method, heading or 0, heading is not None, names, tuple(kept))
 
 
 def read_overviews(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
@@ -135,7 +141,7 @@ def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
     for at in range(0, count, PIECE):
         found, ignored = reading.found[at : at + PIECE], reading.ignored[at : at + PIECE]
         yield {
-            "found": [(one.text, one.label) for one in found],
+            "found": [(one.text, one.label, one.params, one.language, one.row) for one in found],
             "ignored": [(one.text, one.why) for one in ignored],
         }
 

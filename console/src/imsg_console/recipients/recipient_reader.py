@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from types import MappingProxyType
 
 from imsg_channels import BY_NAME
 from imsg_console.recipients.classify_recipient import (
@@ -15,6 +17,7 @@ from imsg_console.recipients.classify_recipient import (
     rewrite,
     strip_invisible,
 )
+from imsg_console.spreadsheets import name_columns, read_values
 
 MAX_LABEL_CHARACTERS = 120
 
@@ -34,6 +37,8 @@ class FoundRecipient:
     """Fields of this person, which a template may take."""
     language: str | None = None
     """In which a template is sent to this person; None: as to all."""
+    row: int = 0
+    """The row of a sheet, from 1; 0 where it stood in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,10 @@ def read(text: str, method: str) -> Reading:
     text = _QUOTED_CELL.sub(_unquote, text)
     lines = [line for line in text.splitlines() if line.strip()]
     if _has_columns(lines):
-        rows = [_read_row(line.split("\t"), method) for line in lines]
-        return _read_people(rows, method) if any(row.addresses for row in rows) else _read_list(rows, method)
+        cells = [line.split("\t") for line in lines]
+        rows = [_read_row(row, method, number) for number, row in enumerate(cells, 1)]
+        _, names = name_fields(cells, method)
+        return _read_people(rows, method, names) if any(row.addresses for row in rows) else _read_list(rows, method)
     rows = [_read_row([line], method) for line in lines]
     if _is_line_each(rows):
         return _read_people(rows, method)
@@ -78,20 +85,25 @@ def read(text: str, method: str) -> Reading:
     return _read_list(rows, method)
 
 
-def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -> Reading:
-    """Read a file's rows below the heading: the recipients of one column, or of all where it is None."""
+def read_table(
+    rows: Iterable[tuple[int, Sequence[str]]], method: str, column: int | None, names: Mapping[int, str]
+) -> Reading:
+    """Read a file's rows below the heading, each with its number: the recipients of one column, or of all (None).
+
+    `names` are those of the columns, which become fields of the people.
+    """
     whole = list(rows)
     if column is None:
-        parsed = [_read_row(cells, method) for cells in whole]
-        width = max((len(cells) for cells in whole), default=0)
+        parsed = [_read_row(cells, method, number) for number, cells in whole]
+        width = max((len(cells) for _, cells in whole), default=0)
         return (
-            _read_people(parsed, method)
+            _read_people(parsed, method, names)
             if width > 1 and any(row.addresses for row in parsed)
             else _read_list(parsed, method)
         )
     found: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
-    for cells in whole:
+    for number, cells in whole:
         if why := explain_row(cells, method):
             ignored.append(IgnoredText(_join(cells), why))
             continue
@@ -99,8 +111,15 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
         label = _join(cell for at, cell in enumerate(cells) if at != column)
         if not tokens and label:
             ignored.append(IgnoredText(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
-        found += [FoundRecipient(one.text, _join((one.label, label))) for one in tokens]
+        params = read_values(list(map(strip_invisible, cells)), names)
+        found += [FoundRecipient(one.text, _join((one.label, label)), params, row=number) for one in tokens]
     return Reading(tuple(found), tuple(ignored))
+
+
+def name_fields(rows: Sequence[Sequence[str]], method: str) -> tuple[int | None, dict[int, str]]:
+    """Return the place of the heading of a list of recipients, and the names of its columns."""
+    at, names = name_columns(rows, partial(count_headings, method=method))
+    return at, dict(enumerate(map(strip_invisible, names)))
 
 
 def explain_row(cells: Iterable[str], method: str) -> str:
@@ -176,6 +195,7 @@ class _Row:
 
     cells: tuple[str, ...]
     tokens: tuple[_Token, ...]
+    number: int = 0
 
     @property
     def addresses(self) -> list[_Token]:
@@ -234,8 +254,8 @@ def _read_list(rows: Sequence[_Row], method: str) -> Reading:
     return Reading(tuple(found), tuple(ignored))
 
 
-def _read_people(rows: Sequence[_Row], method: str) -> Reading:
-    """Read rows about people: the addresses of each row; its other texts are their labels."""
+def _read_people(rows: Sequence[_Row], method: str, names: Mapping[int, str] = MappingProxyType({})) -> Reading:
+    """Read rows about people: the addresses of each row; its other texts are their labels, its columns their fields."""
     found: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
     counts = Counter(one.column for row in rows for one in row.addresses)
@@ -261,7 +281,8 @@ def _read_people(rows: Sequence[_Row], method: str) -> Reading:
             ignored.append(IgnoredText(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
             continue
         label = _join(text for one in beside for text in (one.label, one.text))
-        found += [FoundRecipient(one.text, _join((one.label, label))) for one in taken]
+        params = read_values(list(map(strip_invisible, row.cells)), names)
+        found += [FoundRecipient(one.text, _join((one.label, label)), params, row=row.number) for one in taken]
     return Reading(tuple(found), tuple(ignored))
 
 
@@ -280,9 +301,9 @@ def strip_heading(text: str) -> str:
     return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:")
 
 
-def _read_row(cells: Sequence[str], method: str) -> _Row:
+def _read_row(cells: Sequence[str], method: str, number: int = 0) -> _Row:
     tokens = [one for at, cell in enumerate(cells) for one in _read_cell(cell, at, method, has_columns=len(cells) > 1)]
-    return _Row(tuple(cells), tuple(tokens))
+    return _Row(tuple(cells), tuple(tokens), number)
 
 
 def _read_cell(text: str, column: int, method: str, *, has_columns: bool) -> list[_Token]:

@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from imsg_console.features.send.groups import MOST_AT_ONCE
 from imsg_console.features.send.preview import Preview
 from imsg_console.quota import read_quotas
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.costs import write_costs
+from imsg_console.widgets.costs import sum_costs, write_costs
 from imsg_console.widgets.elements import attrs, button, element, heading
 from imsg_console.widgets.facts import draw_facts
 from imsg_console.widgets.notices import notice
 
 SHOWN = 10
 """Recipients that are named; the others are counted."""
+
+SUMMED = ("count", "duplicates", "suppressed", "problems_total")
 
 SHOWN_DOMAINS = 5
 SHOWN_PROBLEMS = 20
@@ -38,10 +39,21 @@ class Checked:
     """Texts that were read, and are no recipients."""
     block: str
     """Why the channel sends nothing now; empty where it does."""
-    people: int
-    """The members of the groups, of which `check` may be the first part; 0 without groups."""
     when: str
     """When it is to be sent; empty: at once."""
+
+
+def join_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the checks of the requests that a send becomes."""
+    segments = [check["segments"] for check in checks]
+    sums = {name: sum(check[name] for check in checks) for name in SUMMED}
+    return {
+        **checks[0],
+        **sums,
+        "segments": None if None in segments else sum(segments),
+        "cost": sum_costs(cost for check in checks for cost in check["cost"]),
+        "problems": [problem for check in checks for problem in check["problems"]],
+    }
 
 
 class Confirmation:
@@ -65,14 +77,10 @@ class Confirmation:
     ) -> None:
         """Draw what is checked; `preview` draws the message."""
         t, check = self._t, checked.check
-        is_part = checked.people > MOST_AT_ONCE
-        count = checked.people if is_part else check["count"]
         with attrs(element("section", "card stack"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
             if checked.block:
                 notice(checked.block, "warn")
-            if is_part:
-                notice(t("send.confirm_part", n=f"{checked.people:,}"), "info")
             draw_facts(self._list_facts(checked))
             self._draw_recipients(checked.listed)
             if check["problems"]:
@@ -82,7 +90,7 @@ class Confirmation:
             preview(Preview(self._view))
         with element("div", "actions"):
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
-            send = button(t("send.confirm_send", n=f"{count:,}"), self._on_send, kind="main", symbol="send")
+            send = button(t("send.confirm_send", n=f"{check['count']:,}"), self._on_send, kind="main", symbol="send")
             send.classes("confirm-button")
             if check["problems"]:
                 send.disable()

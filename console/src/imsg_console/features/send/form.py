@@ -4,25 +4,26 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import ui
+from pydantic import TypeAdapter, ValidationError
 
 from imsg_channels import BY_NAME
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
 from imsg_console.client import ApiError, make_url
 from imsg_console.features.send.attachments import Attachments
-from imsg_console.features.send.confirm import Checked, Confirmation
+from imsg_console.features.send.confirm import SHOWN, Checked, Confirmation, join_checks
 from imsg_console.features.send.content_form import MailForm, Problem, TextForm
 from imsg_console.features.send.draft import Draft, KeptDraft
 from imsg_console.features.send.groups import MOST_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
-from imsg_console.features.send.recipients import Kind, Recipient, Recipients
+from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.features.send.steps import Steps
 from imsg_console.features.send.template_choice import TemplateChoice
 from imsg_console.features.send.templates import read_templates
@@ -30,6 +31,7 @@ from imsg_console.layout import sentence
 from imsg_console.message.blocks import explain_block
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
+from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text
@@ -48,6 +50,12 @@ PREVIEWED = 3
 
 CHECKED = ("to", "groups", "method", "content", "template", "params", "language", "category", "send_at")
 """What the check takes of a message."""
+
+Row = TypeVar("Row")
+
+FOUND = TypeAdapter(tuple[str, str, dict[str, str], str | None, int])
+IGNORED = TypeAdapter(tuple[str, str])
+"""What a draft keeps of recipients, and of what is none."""
 
 RECIPIENTS_WRONG = 10011
 NOT_SURE = 10012
@@ -96,8 +104,8 @@ class SendForm:
                 self._draw_methods()
                 with element("section", "card stack"):
                     heading(2, t("send.step_who"))
-                    self._groups = GroupChoice(self._view, self._known, self._update)
-                    self._field = RecipientField(self._view, self._recipients, self._update)
+                    self._groups = GroupChoice(self._view, self._known, self._update_people)
+                    self._field = RecipientField(self._view, self._recipients, self._update_people)
                 with element("section", "card stack"):
                     heading(2, t("send.step_what"))
                     self._template = TemplateChoice(self._view, self._templates, self._update)
@@ -147,12 +155,11 @@ class SendForm:
         return {
             "method": self._method,
             "category": self._category.value,
-            "to": [[one.text, one.label] for one in reading.found],
+            "to": [[one.text, one.label, one.params, one.language, one.row] for one in reading.found],
             "groups": self._groups.names,
             "when": self._when.value,
             "ignored": [[one.text, one.why] for one in reading.ignored],
-            "people": {one.text: one.params for one in reading.found if one.params},
-            "template": self._template.fields,
+            "template": self._template.draft,
             "mail": self._mail.content,
             "words": {method: text.content for method, text in self._texts.items()},
             "files": [file.name for file in self._attachments.files],
@@ -172,28 +179,33 @@ class SendForm:
         self._set_method(method if method in METHODS else self._method)
         if "words" in typed and self._method in self._texts:
             self._texts[self._method].fill(typed["words"])
-        ignored = (IgnoredText(*pair) for pair in _read_pairs(draft.get("ignored")) if self._t.get(pair[1], ""))
-        people = draft.get("people")
-        params = people if isinstance(people, dict) else {}
-        found = (FoundRecipient(text, label, params.get(text, {})) for text, label in _read_pairs(draft.get("to")))
-        await self._template.restore(draft.get("template"))
+        ignored = (IgnoredText(*one) for one in _read_rows(IGNORED, draft.get("ignored")) if self._t.get(one[1], ""))
+        found = (FoundRecipient(*one) for one in _read_rows(FOUND, draft.get("to")))
         when = draft.get("when")
         self._when.set_value(when if isinstance(when, str) else "")
         groups = draft.get("groups")
         self._groups.choose([name for name in groups if isinstance(name, str)] if isinstance(groups, list) else [])
         await self._field.add(Reading(tuple(found), tuple(ignored)))
+        await self._template.restore(draft.get("template"))
 
     def choose_group(self, name: str) -> None:
         """Choose a group."""
         self._groups.choose([name])
 
-    def fill(self, method: str, content: object) -> None:
-        """Fill in the content of a message."""
+    async def fill(self, request: Mapping[str, Any]) -> bool:
+        """Fill in the content of a request that was sent; return whether its template is still there."""
+        method, content = request["method"], request["content"]
+        self._set_method(method)
+        if request["category"] in self._categories:
+            self._category.set_value(request["category"])
+        if isinstance(content, dict) and "version" in content:
+            await self._template.restore(content)
+            return self._template.name == str(content["template"])
         if method == SMTP.name and isinstance(content, dict):
             self._mail.fill(content)
         elif method in self._texts:
             self._texts[method].fill(content)
-        self._set_method(method)
+        return True
 
     async def add_recipients(self, to: Sequence[str]) -> None:
         """Add recipients."""
@@ -242,6 +254,24 @@ class SendForm:
         self._error.clear()
         self._update()
 
+    def _update_people(self) -> None:
+        """Show what follows from a change of the recipients: their columns may fill the params of a template."""
+        if self._is_drawn:
+            self._template.offer(self._people)
+            self._update()
+
+    @property
+    def _people(self) -> Sequence[FoundRecipient]:
+        """The recipients; of groups a few."""
+        if self._groups.names:
+            return self._groups.read_sample(self._method)
+        return [one.found for one in self._recipients.fine]
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether all of it is in view beside the form."""
+        return not (self._groups.names or self._template.is_personal or len(self._recipients) >= MANY)
+
     def _update(self) -> None:
         """Show what follows from a change of any field."""
         if not self._is_drawn:
@@ -275,9 +305,7 @@ class SendForm:
         self._send.props("loading")
         try:
             body = await self._make_body()
-            is_many = self._groups.names or len(self._recipients) >= MANY
-            if is_many and self._confirmed != self._make_key(body):
-                await self._ask_confirmation(body)
+            if self._confirmed != self._make_key(body) and await self._ask_confirmation(body):
                 return
             if self._groups.total > MOST_AT_ONCE:
                 self._send_in_parts(body)
@@ -296,19 +324,11 @@ class SendForm:
             self._is_sending = False
             self._send.props(remove="loading")
 
-    async def _ask_confirmation(self, body: Mapping[str, Any]) -> None:
-        """Show the check of a message to many. Raises ApiError."""
-        plain = {name: body[name] for name in CHECKED if name in body}
-        if self._groups.total > MOST_AT_ONCE:  # the first of the requests that it becomes
-            del plain["groups"]
-            plain["to"] = [self._read_entry(one) for one in await anext(self._groups.read_batches(self._method))]
-        if (
-            "attachment" in body
-            and "content" in body
-            and not str(body["content"].get("text") or body["content"].get("html") or "")
-        ):
-            plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
-        check = await self._view.api.post("/api/v2/messages/check", plain)
+    async def _ask_confirmation(self, body: Mapping[str, Any]) -> bool:
+        """Show the check of a message; return False where a short list has nothing to confirm. Raises ApiError."""
+        check, block = await self._check(body), await explain_block(self._view, self._method)
+        if self._is_short and not (block or check["suppressed"] or check["held_until"]):
+            return False
         previews = await self._preview_first()
 
         async def send() -> None:
@@ -323,14 +343,30 @@ class SendForm:
             confirmation = Confirmation(self._view, send, self._leave_confirmation, self._leave_out)
             listed = self._groups.texts or [one.text for one in self._recipients.fine]
             ignored = 0 if self._groups.names else self._recipients.counts.ignored
-            block = await explain_block(self._view, self._method)
             confirmation.draw(
-                Checked(
-                    self._method, listed, check, ignored, block, self._groups.total, str(body.get("send_at") or "")
-                ),
+                Checked(self._method, listed, check, ignored, block, str(body.get("send_at") or "")),
                 partial(self._draw_previews, previews) if previews else self._draw_preview,
             )
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
+        return True
+
+    async def _check(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a send would meet, of all requests that it becomes. Raises ApiError."""
+        plain = {name: body[name] for name in CHECKED if name in body}
+        if (
+            "attachment" in body
+            and "content" in body
+            and not str(body["content"].get("text") or body["content"].get("html") or "")
+        ):
+            plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
+        if self._groups.total <= MOST_AT_ONCE:
+            return await self._view.api.post("/api/v2/messages/check", plain)
+        del plain["groups"]
+        checks = [
+            await self._view.api.post("/api/v2/messages/check", {**plain, "to": self._read_entries(batch)})
+            async for batch in self._groups.read_batches(self._method)
+        ]
+        return {**join_checks(checks), "without_address": self._groups.without_address}
 
     async def _leave_out(self, texts: Collection[str]) -> None:
         """Leave recipients out, and check the others again; of groups the other members become recipients."""
@@ -353,7 +389,7 @@ class SendForm:
         async def send(work: Work) -> None:
             async for batch in groups.read_batches(str(body["method"])):
                 send_at = (datetime.now(UTC) + UNDO).isoformat(timespec="milliseconds")
-                part = {"send_at": send_at, **rest, "to": [self._read_entry(one) for one in batch]}
+                part = {"send_at": send_at, **rest, "to": self._read_entries(batch)}
                 await self._view.api.post("/api/v2/messages", part, idempotency_key=f"{key}-{work.done}")
                 work.done += len(batch)
             work.link, work.link_text = make_url("/mine", reference=rest["reference"]), t("sent.listing")
@@ -388,11 +424,7 @@ class SendForm:
         """Return what the first recipients of a template would get. Raises ApiError."""
         if not self._template.name:
             return []
-        if self._groups.names:
-            first = await self._groups.read_first(self._method, PREVIEWED)
-        else:
-            first = list(self._recipients.reading.found[:PREVIEWED])
-        return [(one.text, await self._template.preview(one)) for one in first]
+        return [(one.text, await self._template.preview(one)) for one in self._people[:PREVIEWED]]
 
     def _draw_previews(self, previews: Sequence[tuple[str, Mapping[str, Any]]], preview: Preview) -> None:
         """Show the message as it arrives at the first recipients."""
@@ -400,21 +432,18 @@ class SendForm:
             place = Preview(self._view) if number else preview
             place.show_template(answer, [to], self._attachments.files)
 
-    def _read_entry(self, one: FoundRecipient | Recipient) -> str | dict[str, Any]:
-        """Return an entry of `to`: with what the template takes of this recipient."""
-        takes = self._template.takes
-        params = {name: text for name, text in one.params.items() if name in (takes or ())}
-        if takes is None or not (params or one.language):
-            return one.text
-        return {"to": one.text, "params": params} | ({"language": one.language} if one.language else {})
+    def _read_entries(self, people: Sequence[FoundRecipient]) -> list[str | dict[str, Any]]:
+        """Return `to` of the API."""
+        return [self._template.read_entry(one) for one in people]
 
     async def _make_body(self) -> dict[str, Any]:
         content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
-        whom = (
-            {"groups": self._groups.names}
-            if self._groups.names
-            else {"to": list(map(self._read_entry, self._recipients))}
-        )
+        whom: dict[str, Any] = {"groups": self._groups.names}
+        if not self._groups.names:
+            whom = {"to": self._read_entries([one.found for one in self._recipients])}
+        elif self._groups.total <= MOST_AT_ONCE and not self._template.is_by_name:
+            batches = [batch async for batch in self._groups.read_batches(self._method)]
+            whom = {"to": self._read_entries([one for batch in batches for one in batch])}
         words = self._template.fields if self._template.name else {"content": content}
         body: dict[str, Any] = {**whom, "method": self._method, **words}
         if (when := self._read_when()) is not None:
@@ -452,13 +481,12 @@ class SendForm:
         if not self._recipients.fine:
             return "who"
         is_written = not self._recipients.wrong and not self._find_problems()
-        return "check" if is_written and len(self._recipients) < MANY else "what"
+        return "check" if is_written and self._is_short else "what"
 
     def _find_problems(self) -> Sequence[Problem]:
         """Return what is wrong with the content, and where."""
         if self._template.name:
-            has_columns = bool(self._groups.names) or any(one.params for one in self._recipients)
-            return self._template.find_problems(has_columns=has_columns)
+            return self._template.find_problems()
         if self._method == SMTP.name:
             return self._mail.find_problems(has_files=bool(self._attachments.files))
         return self._texts[self._method].find_problems()
@@ -486,10 +514,30 @@ class SendForm:
             if self._problems:
                 first, problem_text = self._problems[0]
                 first.run_method("focus")
+            if not problem_text and not groups.names:
+                return not self._draw_missing()
         if problem_text:
             with self._error:
                 notice(problem_text, "bad")
         return not problem_text
+
+    def _draw_missing(self) -> bool:
+        """Name the recipients whose columns lack what the template needs; return whether there are any."""
+        t, missing = self._t, self._template.find_missing(self._people)
+        if missing:
+            with self._error:
+                notice(t("send.missing", n=len(missing)), "bad")
+                with element("ul"):
+                    for one, names in missing[:SHOWN]:
+                        row = t("send.row", n=one.row) if one.row else ""
+                        listed = t("send.draft_listing").join(line(name, 64) for name in names)
+                        text = t("send.missing_of", row=row, to=line(one.text, 80), names=listed)
+                        element("li", "wrap-anywhere", text.strip())
+                    if len(missing) > SHOWN:
+                        element("li", "muted", t("send.and_more", n=len(missing) - SHOWN))
+                leave_out = partial(self._leave_out, {one.text for one, _ in missing})
+                button(t("send.missing_leave_out"), leave_out)
+        return bool(missing)
 
     def _show_error(self, error: ApiError) -> None:
         t, is_unknown = self._t, error.code == NOT_SURE or error.reason == "unreachable"
@@ -506,7 +554,10 @@ class SendForm:
         ui.run_javascript("document.querySelector('.send-trouble')?.scrollIntoView({block: 'center'})")
 
 
-def _read_pairs(value: object) -> list[tuple[str, str]]:
-    """Read pairs of texts; whatever is none is left out."""
-    rows = value if isinstance(value, list) else []
-    return [(one[0], one[1]) for one in rows if isinstance(one, list) and len(one) == 2 and {*map(type, one)} == {str}]  # noqa: PLR2004
+def _read_rows(kind: "TypeAdapter[Row]", value: object) -> Iterator[Row]:
+    """Read what a browser kept of a list; what is none of its kind is left out."""
+    for one in value if isinstance(value, list) else ():
+        try:
+            yield kind.validate_python(one)
+        except ValidationError:
+            continue

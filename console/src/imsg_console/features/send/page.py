@@ -6,12 +6,12 @@ from functools import partial
 from nicegui import ui
 from nicegui.element import Element
 
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, make_url, path
 from imsg_console.features.send.draft import KeptDraft
 from imsg_console.features.send.form import SendForm
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import button, element, style_sheet
+from imsg_console.widgets.elements import button, element, link_to, style_sheet
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
 from imsg_contract.roles import SENDERS
@@ -20,7 +20,7 @@ from imsg_contract.roles import SENDERS
 async def show(view: View) -> None:
     """Draw the page."""
     style_sheet("send")
-    page_head(view.t("send.title"), view.t("send.lead"))
+    head = page_head(view.t("send.title"), view.t("send.lead"))
     me = await view.api.get("/api/v2/me")
     templates = [one async for page in view.api.pages("/api/v2/templates", "templates") for one in page]
     place = element("div", "draft-place")
@@ -34,6 +34,9 @@ async def show(view: View) -> None:
         await form.add_recipients([to])
     if group := view.query.get("group", ""):
         form.choose_group(group)
+    if not like:
+        with head:
+            await _draw_last(view)
 
 
 async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
@@ -68,16 +71,25 @@ def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, 
 
 async def _fill(view: View, form: SendForm, like: str) -> None:
     """Fill in the content of a request that was sent."""
+    t = view.t
     try:
-        messages = (await view.api.get("/api/v2/messages", id=like, limit=1))["messages"]
+        request = await view.api.get(path("/api/v2/requests", like))
     except ApiError:
-        messages = []
-    if not messages:
-        notice(view.t("send.like_gone"), "warn")
-        return
-    form.fill(messages[0]["method"], messages[0]["content"])
-    if messages[0]["attachments"]:
-        notice(view.t("send.like_attachments"), "info")
+        request = {"content": None}
+    if request["content"] is None or not await form.fill(request):
+        notice(t("send.like_gone"), "warn")
+    elif request["attachments"]:
+        notice(t("send.like_attachments"), "info")
+
+
+async def _draw_last(view: View) -> None:
+    """Offer what the user sent last as a start."""
+    try:
+        last = (await view.api.get("/api/v2/requests", username=view.session.username, limit=1))["requests"]
+    except ApiError:
+        last = []
+    if last and last[0]["content"] is not None:
+        link_to(view.t("send.like_last"), make_url("/send", like=last[0]["id"]), "history").classes("button")
 
 
 PAGE = Page("/send", "send", Group.USER, show, icon="send", roles=SENDERS)

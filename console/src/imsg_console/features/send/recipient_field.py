@@ -91,7 +91,7 @@ class RecipientField:
         t = view.t
         with element("div", "stack tight") as self.place:
             with element("div", "spread"):
-                label = element("label", "field-label", t("send.to"))
+                label = element("label", "field-label", t("send.to_label"))
                 RecipientFile(view, lambda: self._recipients.method, self.add)
             self._field = attrs(element("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")

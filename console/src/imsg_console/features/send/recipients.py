@@ -3,7 +3,7 @@
 import asyncio
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from imsg_channels import BY_NAME, CHANNELS
@@ -40,16 +40,22 @@ class Kind(Enum):
 class Recipient:
     """One recipient as it was written, and its class."""
 
-    text: str
+    found: FoundRecipient
     key: str
     """Its normal form: two of one key are one recipient."""
     kind: Kind
     why: str = ""
     """What is wrong: the key of a sentence, or the API's sentence; empty where nothing is."""
-    label: str = ""
-    """What stood beside it: a name, a department."""
-    params: Mapping[str, str] = field(default_factory=dict)
-    language: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The recipient as `to` of the API."""
+        return self.found.text
+
+    @property
+    def label(self) -> str:
+        """What stood beside it."""
+        return self.found.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class Recipients:
     @property
     def reading(self) -> Reading:
         """Everything as it was read, which `add` takes."""
-        return Reading(tuple(map(_read_back, self)), tuple(self._ignored))
+        return Reading(tuple(one.found for one in self), tuple(self._ignored))
 
     async def add(self, reading: Reading) -> None:
         """Add what was read; a duplicate is ignored, and listed so."""
@@ -116,9 +122,8 @@ class Recipients:
         for number, found in enumerate(reading.found):
             if number and number % SLICE == 0:
                 await asyncio.sleep(0)
-            one = replace(
-                classify(found.text, self.method), label=found.label, params=found.params, language=found.language
-            )
+            one = classify(found.text, self.method)
+            one = replace(one, found=replace(found, text=one.text))
             if one.key in self._recipients:
                 self._ignored.append(IgnoredText(one.text, "send.doubled"))
                 continue
@@ -161,22 +166,22 @@ class Recipients:
                 self._recipients[key] = replace(one, kind=Kind.WRONG, why=reasons[one.text])
 
 
-def _read_back(one: Recipient) -> FoundRecipient:
-    return FoundRecipient(one.text, one.label, one.params, one.language)
-
-
 def classify(text: str, method: str) -> Recipient:
     """Classify a text for a method."""
     if (found := find_address(text, method)) is not None:
         written, normal = found
         # One person has one mailbox, whatever the case: the API writes to it once.
-        return Recipient(written, normal.lower() if BY_NAME[method].contact == "email" else normal, Kind.ADDRESS)
+        return Recipient(
+            FoundRecipient(written), normal.lower() if BY_NAME[method].contact == "email" else normal, Kind.ADDRESS
+        )
     for other in OTHER_METHODS:
         if other != method and is_address(text, other):
-            return Recipient(text, text, Kind.WRONG, choose_key(other, f"send.is_{other}", "send.is_of_another"))
+            return Recipient(
+                FoundRecipient(text), text, Kind.WRONG, choose_key(other, f"send.is_{other}", "send.is_of_another")
+            )
     if why := explain(text, method) or _why_no_name(text, method):
-        return Recipient(text, text, Kind.WRONG, why)
-    return Recipient(text, text, Kind.NAME)
+        return Recipient(FoundRecipient(text), text, Kind.WRONG, why)
+    return Recipient(FoundRecipient(text), text, Kind.NAME)
 
 
 def _why_no_name(text: str, method: str) -> str:

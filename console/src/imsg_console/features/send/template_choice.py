@@ -1,14 +1,15 @@
 """A template of the API in place of words: the choice of it, its language, and its params."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.content_form import Problem, clean, style_field
 from imsg_console.layout import sentence
-from imsg_console.recipients.recipient_reader import FoundRecipient
+from imsg_console.recipients.recipient_reader import FoundRecipient, strip_heading
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, element, live_text
@@ -20,6 +21,43 @@ OWN_WORDS = ""
 """The choice of no template."""
 
 
+ALIKE = ""
+"""The choice of no column: everybody gets the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Param:
+    """A param of the template: a column that fills it for each person, or a text for all."""
+
+    name: str
+    is_required: bool
+    column: ui.select
+    text: ui.input
+
+    @property
+    def from_column(self) -> str:
+        """The column; `ALIKE` where all get the same."""
+        return str(self.column.value or ALIKE)
+
+    @property
+    def for_all(self) -> str:
+        """What all get; empty where a column fills it."""
+        return "" if self.from_column else clean(self.text.value).strip()
+
+    def offer(self, columns: Mapping[str, str]) -> None:
+        """Offer columns, name → as it is shown; one that has the name of the param fills it."""
+        kept = self.from_column
+        if not kept or kept not in columns:
+            kept = next((name for name in columns if strip_heading(name) == strip_heading(self.name)), ALIKE)
+        self.column.set_options(dict(columns), value=kept)
+        self.column.set_visibility(len(columns) > 1)
+        self.show()
+
+    def show(self) -> None:
+        """Show the text where no column is chosen."""
+        self.text.set_visibility(not self.from_column)
+
+
 class TemplateChoice:
     """The fields; nothing of them shows where there is no published template of the method."""
 
@@ -29,7 +67,11 @@ class TemplateChoice:
         self._templates = [one for one in templates if one["from"] != "settings" and one["published"] is not None]
         self._method = ""
         self._known: Mapping[str, Any] | None = None
-        self._inputs: dict[str, ui.input] = {}
+        self._params: list[_Param] = []
+        self._columns: Mapping[str, str] = {}
+        """The columns of the recipients, each with an example."""
+        self._first = FoundRecipient("")
+        """Whose message is previewed."""
         self._asked = 0
         self.shown: Mapping[str, Any] | None = None
         """The answer of POST …/preview to what is filled in; None where there is none."""
@@ -39,7 +81,7 @@ class TemplateChoice:
             self._choice.on_value_change(self._choose)
             self._language = choice_field(t("send.language"), {"": ""}, "").on_value_change(self._change)
             self._fields = element("div", "stack")
-            self._hint = attrs(live_text("field-hint"), role="status")
+            self._hint = attrs(live_text("field-hint bad-text"), role="status")
         self._language.set_visibility(False)
 
     @property
@@ -48,19 +90,68 @@ class TemplateChoice:
         return str(self._choice.value or OWN_WORDS)
 
     @property
-    def takes(self) -> Sequence[str] | None:
-        """The params that it takes; None where a message has words of its own."""
-        return None if not self.name else [str(one["name"]) for one in (self._known or {}).get("params", ())]
-
-    @property
     def fields(self) -> dict[str, Any]:
         """What a send has of it."""
         language = {"language": self._language.value} if self._language.value else {}
-        return {"template": self.name, "params": self._params, **language}
+        params = {param.name: text for param in self._params if (text := param.for_all)}
+        return {"template": self.name, "params": params, **language}
 
     @property
-    def _params(self) -> dict[str, str]:
-        return {name: text for name, made in self._inputs.items() if (text := clean(made.value))}
+    def draft(self) -> dict[str, Any]:
+        """The same with the chosen columns, as `restore` takes it."""
+        return {**self.fields, "columns": {one.name: one.from_column for one in self._params if one.from_column}}
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether recipients get words of their own."""
+        return any(param.from_column for param in self._params)
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the API fills it for members of groups as is chosen here: each param from the field of its name."""
+        names = {param.name: param.from_column or param.name for param in self._params}
+        return all(name == column for name, column in names.items()) and not any(
+            param.name in self._columns for param in self._params if not param.from_column
+        )
+
+    def offer(self, people: Iterable[FoundRecipient]) -> None:
+        """Offer the columns that people bring; the message of the first one is previewed."""
+        columns: dict[str, str] = {}
+        first = None
+        for one in people:
+            first = first or one
+            for name, text in one.params.items():
+                columns.setdefault(name, text)
+        if (columns, first) == (self._columns, self._first):
+            return
+        self._columns, self._first = columns, first or FoundRecipient("")
+        for param in self._params:
+            param.offer(self._shown_columns)
+        background_tasks.create(self._change(), name="template preview")
+
+    @property
+    def _shown_columns(self) -> Mapping[str, str]:
+        t, shown = self._t, {ALIKE: self._t("send.param_alike")}
+        for name, example in self._columns.items():
+            title = t("send.column_number", n=name, example=line(example, 24))
+            shown[name] = title if name.isdecimal() else t("send.param_column", name=line(name, 64))
+        return shown
+
+    def read_entry(self, one: FoundRecipient) -> str | dict[str, Any]:
+        """Return an entry of `to`: a recipient with what the template takes of the columns."""
+        own = self._read_own(one)
+        if not self.name or not (own or one.language):
+            return one.text
+        return {"to": one.text, "params": own} | ({"language": one.language} if one.language else {})
+
+    def _read_own(self, one: FoundRecipient) -> dict[str, str]:
+        return {param.name: text for param in self._params if (text := one.params.get(param.from_column, ""))}
+
+    def find_missing(self, people: Iterable[FoundRecipient]) -> list[tuple[FoundRecipient, list[str]]]:
+        """Return the recipients whose columns lack what the template needs, and which these are."""
+        needed = [param.from_column for param in self._params if param.is_required and param.from_column]
+        missing = [(one, [name for name in needed if not one.params.get(name)]) for one in people]
+        return [(one, names) for one, names in missing if names]
 
     def show_method(self, method: str) -> None:
         """Offer the templates of a method."""
@@ -72,32 +163,34 @@ class TemplateChoice:
         self._choice.set_options(options, value=self.name if self.name in options else OWN_WORDS)
         self._place.set_visibility(bool(found))
 
-    def find_problems(self, *, has_columns: bool) -> Sequence[Problem]:
-        """Return the params that are missing; where recipients bring columns of their own, the API names the rows."""
-        needed = [one["name"] for one in (self._known or {}).get("params", ()) if one["required"]]
-        missing = [name for name in needed if name not in self._params]
-        return [] if has_columns else [(self._inputs[name], self._t("send.param_missing")) for name in missing]
+    def find_problems(self) -> Sequence[Problem]:
+        """Return the params that are missing."""
+        missing = [one for one in self._params if one.is_required and not (one.from_column or one.for_all)]
+        return [(one.text, self._t("send.param_missing")) for one in missing]
 
     async def preview(self, recipient: FoundRecipient) -> Mapping[str, Any]:
         """Return what a recipient would get. Raises ApiError."""
-        own = {name: text for name, text in recipient.params.items() if name in (self.takes or ())}
-        body = {"method": self._method, "params": self._params | own, "version": (self._known or {}).get("version")}
+        params = self.fields["params"] | self._read_own(recipient)
+        body = {"method": self._method, "params": params, "version": (self._known or {}).get("version")}
         if language := recipient.language or self._language.value:
             body["language"] = language
         answer: Mapping[str, Any] = await self._view.api.post(path(PATH, self.name, "preview"), body)
         return answer
 
     async def restore(self, kept: object) -> None:
-        """Choose what `fields` were of a draft; whatever does not fit is left out."""
+        """Choose what `draft` was; whatever does not fit is left out."""
         fields = kept if isinstance(kept, dict) else {}
-        name, params = fields.get("template"), fields.get("params")
+        name, params, columns = (fields.get(one) for one in ("template", "params", "columns"))
         if name not in self._choice.options or not name:
             return
         self._choice.set_value(name)
         await self._choose()
-        for param, text in params.items() if isinstance(params, dict) else ():
-            if param in self._inputs:
-                self._inputs[param].set_value(str(text))
+        params = params if isinstance(params, dict) else {}
+        columns = columns if isinstance(columns, dict) else {}
+        for param in self._params:
+            param.text.set_value(str(params.get(param.name, "")))
+            if (column := columns.get(param.name)) in param.column.options:
+                param.column.set_value(column)
         if fields.get("language") in self._language.options:
             self._language.set_value(fields["language"])
 
@@ -109,7 +202,7 @@ class TemplateChoice:
         known = await self._view.api.get(path(PATH, name), version=published) if name else None
         if name != self.name:
             return  # another was chosen meanwhile
-        self._known, self._inputs = known, {}
+        self._known, self._params = known, []
         self._fields.clear()
         languages = [has for has, methods in (known or {}).get("languages", {}).items() if self._method in methods]
         default = known["default_language"] if known else ""
@@ -117,13 +210,22 @@ class TemplateChoice:
         self._language.set_visibility(len(languages) > 1)
         with self._fields:
             for one in (known or {}).get("params", ()):
-                made = ui.input(line(one["name"], 64), on_change=self._change)
-                style_field(made, "param")
-                attrs(made, placeholder=line(one["example"] or "", 64))
-                if one["max"]:
-                    made.props(f"counter maxlength={one['max']:d}")
-                self._inputs[one["name"]] = made
+                self._params.append(self._draw_param(one))
         await self._change()
+
+    def _draw_param(self, known: Mapping[str, Any]) -> _Param:
+        title = line(known["name"], 64)
+        with element("div", "stack tight"):
+            column = choice_field(title, {ALIKE: ""}, ALIKE).on_value_change(self._change)
+            made = ui.input(title, on_change=self._change)
+        style_field(made, "param")
+        attrs(made, placeholder=line(known["example"] or "", 64))
+        if known["max"]:
+            made.props(f"counter maxlength={known['max']:d}")
+        param = _Param(known["name"], known["required"], column.classes("param-column"), made)
+        column.on_value_change(param.show)
+        param.offer(self._shown_columns)
+        return param
 
     async def _change(self) -> None:
         """Preview what is filled in; the answer to what was filled in last counts."""
@@ -132,13 +234,11 @@ class TemplateChoice:
         answer = None
         if self.name:
             try:
-                answer = await self.preview(FoundRecipient(""))
+                answer = await self.preview(self._first)
             except ApiError as error:
                 problem = sentence(self._t, error)
         if asked != self._asked:
             return
         self.shown = answer
-        hint = self._t("send.params_hint") if self._inputs else ""
-        self._hint.text = problem or hint
-        self._hint.classes(add="bad-text" if problem else "", remove="" if problem else "bad-text")
+        self._hint.text = problem
         self._on_change()
