@@ -130,3 +130,12 @@ def play(seed: int) -> None:
         unused = set(people.list_unused(at))
         assert unused | {one for leg, one in begun if leg == at} | set(people.list_waiting(at)) <= set(ALL), seed
         assert not unused & {one for leg, one in begun if leg == at}, seed
+
+
+def test_who_leaves_a_leg_by_the_time_passes_those_without_an_address_also_after_a_restart() -> None:
+    rules = (LegRule("sent", 0, ALL), LegRule("sent", 60, frozenset()), LegRule("sent", 60, ALL))
+    people = begin(*rules)
+    people.advance(61_000)
+    people = People.decode(rules, people.encode())
+    people.let_on([0])
+    assert (people.passed, people.list_waiting(2)) == ([(1, 0)], [0])

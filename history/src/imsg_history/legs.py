@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, literal, or_, select, update
+from sqlalchemy import Row, and_, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import EventKind, Progress
@@ -25,11 +25,13 @@ async def write_progress(
     """
     added = 0
     for name, of_people in sorted(progress.items()):
-        is_newer = or_(requests.c.progress.is_(None), requests.c.progress < of_people.revision)
-        counts = {"reached": of_people.reached, "not_reached": of_people.not_reached, "open_people": of_people.open}
-        changed = await connection.execute(
-            update(requests).where(requests.c.request == name, is_newer).values(progress=of_people.revision, **counts)
+        is_newer = or_(
+            requests.c.open_people.is_(None),
+            requests.c.open_people > of_people.open,
+            and_(requests.c.open_people == of_people.open, requests.c.reached < of_people.reached),
         )
+        counts = {"reached": of_people.reached, "not_reached": of_people.not_reached, "open_people": of_people.open}
+        changed = await connection.execute(update(requests).where(requests.c.request == name, is_newer).values(counts))
         if not changed.rowcount or of_people.open:
             continue
         wants_end = messages.c.events.bitwise_and(literal(int(EventKind.REQUEST))) > 0

@@ -104,7 +104,7 @@ class MergedBatch:
                 self._add_change(fact)
             case Progress():
                 known = self.progress.get(fact.request)
-                if known is None or known.revision < fact.revision:
+                if known is None or known.rank < fact.rank:
                     self.progress[fact.request] = fact
             case DeadLetter():
                 self._add_dead_letter(fact)

@@ -144,7 +144,7 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
         for leg, method, has_begun in legs
     ]
     people = {"reached": row.reached, "not_reached": row.not_reached, "open": row.open_people}
-    if legs and row.progress is None:
+    if legs and row.open_people is None:
         people = {"reached": 0, "not_reached": 0, "open": shown["recipients"]}
     if legs and people["open"] and shown["state"] == "settled":
         shown["state"] = "sending"

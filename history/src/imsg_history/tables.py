@@ -124,8 +124,7 @@ requests = Table(
     Column("leg", SmallInteger),  # which one of a request with a fallback it is, from 1
     Column("leg_of", RequestId),  # the request of the first leg
     Column("legs", Text),  # JSON, of the first: id and method of each leg, in order
-    Column("progress", Integer),  # the revision of the next three, which count people (`wire.Progress`)
-    Column("reached", Integer),
+    Column("reached", Integer),  # this and the next two count people (`wire.Progress`)
     Column("not_reached", Integer),
     Column("open_people", Integer),
     Column("reference", Text),  # the client's own name for it

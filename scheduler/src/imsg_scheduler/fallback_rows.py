@@ -24,7 +24,6 @@ class Fallback:
 
     request: str
     ends_ms: int
-    revision: int
     blob: bytes
     plan: bytes
 
@@ -62,7 +61,6 @@ class FallbackRows:
                 "request": job.request,
                 "due_ms": NEVER_MS,
                 "ends_ms": NEVER_MS,
-                "revision": 0,
                 "people": People.begin((), count).encode(),
                 "plan": job.encode(),
             }
@@ -109,7 +107,6 @@ class FallbackRows:
         values = {
             "due_ms": min(due_ms or NEVER_MS, fallback.ends_ms),
             "ends_ms": fallback.ends_ms,
-            "revision": fallback.revision,
             "people": people.encode(),
         }
         await self._connection.execute(update(FALLBACKS).where(FALLBACKS.c.request == fallback.request).values(values))
@@ -131,4 +128,4 @@ def _name_legs(job: Job) -> list[str]:
 
 
 def _read(row: Row[Any]) -> Fallback:
-    return Fallback(row.request, row.ends_ms, row.revision, bytes(row.people), bytes(row.plan))
+    return Fallback(row.request, row.ends_ms, bytes(row.people), bytes(row.plan))

@@ -6,10 +6,11 @@ What is published is confirmed before the transaction ends. A crash in between p
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,6 +35,9 @@ from imsg_web.service_client import ServiceUnavailable
 log = logger(__name__)
 
 BATCH = 200
+TRIES = 3
+"""How often legs are published before SQLite's writer is kept from others while they are."""
+
 LOOK_S = 0.5
 """How late a leg may begin."""
 
@@ -52,6 +56,18 @@ AWAY = (
     ServiceUnavailable,
     ClaimsLostError,
 )
+
+
+class Settled(NamedTuple):
+    """A request as it is to be written, and when there is something to do next."""
+
+    fallback: Fallback
+    people: People
+    due_ms: int | None
+
+
+Change = Callable[[Fallback, People], None]
+"""Changes the people of a request."""
 
 
 class Fallbacks:
@@ -75,6 +91,7 @@ class Fallbacks:
         self._users = users
         self._windows = windows
         self._quota = quota
+        self._turns = asyncio.Lock()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Begin legs whose time has come, until `stopping`."""
@@ -110,12 +127,7 @@ class Fallbacks:
                 await rows.add_cancels(cancels := _cancel(fallback, leaving, now_ms))
         if leaving:
             await self._settler.settle(cancels)
-        async with self._store.writing() as rows:
-            if (again := await rows.fallbacks.lock(fallback.request)) is not None:
-                people = again.read_people()
-                before = people.list_ended()
-                people.let_on([n for _, n in leaving])
-                await self._settle(rows.fallbacks, again, people, before, now_ms)
+        await self._change(fallback.request, lambda _, people: people.let_on([n for _, n in leaving]))
         return True
 
     async def note(self, outcomes: Sequence[Outcome]) -> None:
@@ -129,22 +141,40 @@ class Fallbacks:
         for leg, request in requests.items():
             legs_of[request].append(leg)
         for request in sorted(legs_of):
-            async with self._store.writing() as rows:
-                fallback = await rows.fallbacks.lock(request)
-                if fallback is None:
-                    continue
-                people = fallback.read_people()
-                before = people.list_ended()
-                places = {job.request: place for place, job in enumerate(fallback.jobs)}
-                for leg in sorted(legs_of[request], key=lambda leg: places[leg]):
-                    for outcome in by_leg[leg]:
-                        people.note(places[leg], outcome.n, outcome.status)
-                await self._settle(rows.fallbacks, fallback, people, before, await self._now_ms())
+            found = {leg: by_leg[leg] for leg in legs_of[request]}
+            await self._change(request, partial(_note, found=found))
 
-    async def _settle(
-        self, rows: FallbackRows, fallback: Fallback, people: People, before: set[int], now_ms: int
-    ) -> None:
-        """Begin what is to begin, and write what has changed."""
+    async def _change(self, request: str, change: Change) -> None:
+        """Change the people of a request, begin what is to begin, and write it."""
+        if not self._store.is_postgres and await self._change_apart(request, change):
+            return
+        async with self._store.writing() as rows:
+            if (fallback := await rows.fallbacks.lock(request)) is not None:
+                await _write(rows.fallbacks, await self._settle(fallback, change))
+
+    async def _change_apart(self, request: str, change: Change) -> bool:
+        """Change people while SQLite's one writer does not wait for the broker; return whether it is done.
+
+        What others change meanwhile is judged again; a leg may be published twice then, under its id.
+        """
+        async with self._turns:
+            for _ in range(TRIES):
+                async with self._store.reading() as rows:
+                    fallback = await rows.fallbacks.lock(request)
+                if fallback is None:
+                    return True
+                settled = await self._settle(fallback, change)
+                async with self._store.writing() as rows:
+                    if await rows.fallbacks.lock(request) == fallback:
+                        await _write(rows.fallbacks, settled)
+                        return True
+        return False
+
+    async def _settle(self, fallback: Fallback, change: Change) -> Settled:
+        """Change the people, begin what is to begin, and return what is to be written."""
+        people, now_ms = fallback.read_people(), await self._now_ms()
+        before, counts = people.list_ended(), people.counts
+        change(fallback, people)
         now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         if now_ms >= fallback.ends_ms:
             people.end()
@@ -166,17 +196,12 @@ class Fallbacks:
             people.release(leg, waiting, now_ms)
             log.info("leg_begun", request=fallback.request, leg=leg + 1, people=len(waiting))
         await self._tell_passed(fallback, people, now)
-        ended = people.list_ended()
-        await self._give_back(fallback, people, ended - before)
-        if ended != before or fallback.revision == 0:
-            fallback = replace(fallback, revision=fallback.revision + 1)
-            progress = Progress(request=fallback.request, revision=fallback.revision, at=now, **people.counts._asdict())
+        await self._give_back(fallback, people, people.list_ended() - before)
+        if people.counts != counts:
+            progress = Progress(request=fallback.request, at=now, **people.counts._asdict())
             await self._broker.publish(progress.encode(), self._broker.topology.new(PROGRESS))
-        if not people.counts.open:
-            await rows.remove(fallback.request)
-            return
         dues = [due for due in (people.find_due_ms(), opens_ms) if due is not None]
-        await rows.write(fallback, people, min(dues, default=None))
+        return Settled(fallback, people, min(dues, default=None))
 
     async def _tell_passed(self, fallback: Fallback, people: People, now: datetime) -> None:
         """Tell history for whom legs were passed by, since they have no address of its method."""
@@ -226,6 +251,20 @@ class Fallbacks:
     async def _now_ms(self) -> int:
         seconds, micros = await self._redis.call("TIME")
         return int(seconds) * 1_000 + int(micros) // 1_000
+
+
+async def _write(rows: FallbackRows, settled: Settled) -> None:
+    if settled.people.counts.open:
+        await rows.write(*settled)
+    else:
+        await rows.remove(settled.fallback.request)
+
+
+def _note(fallback: Fallback, people: People, found: Mapping[str, Sequence[Outcome]]) -> None:
+    """Take in what became of messages, of each leg in the order of legs."""
+    for place, job in enumerate(fallback.jobs):
+        for outcome in found.get(job.request, ()):
+            people.note(place, outcome.n, outcome.status)
 
 
 def _begin(fallback: Fallback, leg: int, waiting: frozenset[int], now: datetime) -> Iterator[Job]:

@@ -96,6 +96,7 @@ class People:
             return
         if status in (Status.FAILED, Status.EXPIRED) or (status is Status.UNCERTAIN and until == "delivered"):
             self._go_on(n)
+            self.let_on([n])
         elif status in (Status.CANCELLED, Status.UNCERTAIN):
             self._states[n] = State.NOT_REACHED
 
@@ -103,13 +104,13 @@ class People:
         """Let those whose time has come leave their leg; the next one begins once they are let on."""
         for n in range(len(self._legs)):
             if (due := self._find_due(n)) is not None and due <= now_ms:
-                self._go_on(n, LEAVING)
+                self._go_on(n)
 
     def list_leaving(self) -> list[tuple[int, int]]:
         """Return which legs are left, and by whom."""
         return [
-            (max(leg for leg in range(at) if n in self._rules[leg].people), n)
-            for n, at in enumerate(self._legs)
+            (self._find_left(n), n)
+            for n in range(len(self._legs))
             if self._states[n] == State.OPEN and self._since[n] == LEAVING
         ]
 
@@ -118,6 +119,7 @@ class People:
         for n in people:
             if self._since[n] == LEAVING:
                 self._since[n] = WAITING
+                self.passed += [(at, n) for at in range(self._find_left(n) + 1, self._legs[n])]
 
     def list_ended(self) -> set[int]:
         """Return for whom no further leg begins."""
@@ -159,11 +161,14 @@ class People:
         """Return the next leg for which a person has an address."""
         return next((leg for leg in range(self._legs[n] + 1, len(self._rules)) if n in self._rules[leg].people), None)
 
-    def _go_on(self, n: int, since: int = WAITING) -> None:
+    def _find_left(self, n: int) -> int:
+        """Return the leg that came before the one that a person is at."""
+        return max((leg for leg in range(self._legs[n]) if n in self._rules[leg].people), default=0)
+
+    def _go_on(self, n: int) -> None:
         leg = self._find_next(n)
-        last = len(self._rules) if leg is None else leg
-        self.passed += [(at, n) for at in range(self._legs[n] + 1, last)]
         if leg is None:
+            self.passed += [(at, n) for at in range(self._legs[n] + 1, len(self._rules))]
             self._states[n] = State.NOT_REACHED
         else:
-            self._legs[n], self._since[n] = leg, since
+            self._legs[n], self._since[n] = leg, LEAVING

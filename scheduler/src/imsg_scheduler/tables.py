@@ -90,7 +90,6 @@ FALLBACKS = Table(
     Column("request", String(32), primary_key=True),
     Column("due_ms", BigInteger, nullable=False),
     Column("ends_ms", BigInteger, nullable=False),
-    Column("revision", Integer, nullable=False),
     Column("people", LargeBinary, nullable=False),
     Column("plan", LargeBinary, nullable=False),
     Index("fallbacks_due", "due_ms"),

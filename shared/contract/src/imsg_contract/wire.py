@@ -208,16 +208,22 @@ class NextLeg(Wire):
 
 
 class Progress(Wire):
-    """How many people a request with a fallback has reached, key `progress`."""
+    """How many people a request with a fallback has reached, key `progress`.
+
+    Who was reached stays so, and nobody is open again: of two the one with fewer open holds, then with more reached.
+    """
 
     v: Literal[1] = 1
     request: RequestId
-    revision: int
-    """The highest one holds."""
     reached: int
     not_reached: int
     open: int
     at: datetime
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The highest one holds."""
+        return -self.open, self.reached
 
 
 def message_id(request: str, n: int) -> str:

@@ -57,7 +57,6 @@ def _create_requests() -> None:
         sa.Column("leg", sa.SmallInteger),
         sa.Column("leg_of", RequestId),
         sa.Column("legs", sa.Text),
-        sa.Column("progress", sa.Integer),
         sa.Column("reached", sa.Integer),
         sa.Column("not_reached", sa.Integer),
         sa.Column("open_people", sa.Integer),

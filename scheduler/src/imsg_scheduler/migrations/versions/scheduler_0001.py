@@ -61,7 +61,6 @@ def upgrade() -> None:
         sa.Column("request", sa.String(32), primary_key=True),
         sa.Column("due_ms", sa.BigInteger, nullable=False),
         sa.Column("ends_ms", sa.BigInteger, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("people", sa.LargeBinary, nullable=False),
         sa.Column("plan", sa.LargeBinary, nullable=False),
     )
