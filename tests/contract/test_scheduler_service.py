@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -31,6 +32,7 @@ from imsg_testing.brokers import arrivals
 from imsg_testing.callers import id_of
 from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
+from imsg_testing.proxy import Proxy
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, broker_at, worker_at
 
@@ -43,11 +45,11 @@ TOPOLOGY = Topology(methods=METHODS)
 
 
 @asynccontextmanager
-async def run_scheduler(database_url: str, redis_url: str) -> AsyncIterator[None]:
+async def run_scheduler(database_url: str, redis_url: str, *, broker_url: str = "") -> AsyncIterator[None]:
     """Run one until the context ends."""
     service = app(
         Settings(
-            broker_url=redis_url,
+            broker_url=broker_url or redis_url,
             redis_url=redis_url,
             database_url=database_url,
             service_key=(KEY,),
@@ -341,3 +343,35 @@ async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
             return [one.address for one in plan.fallback[0].job.recipients] == ["a"]
 
         await eventually(is_erased, WITHIN_S)
+
+
+async def test_others_write_while_legs_are_published(streams: Broker, database_url: str, redis_url: str) -> None:
+    root, leg = with_fallback(after_s=2)
+    parts = urlsplit(redis_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.BULK), 10) as mails,
+        streams.consume(TOPOLOGY.queue("sms", Lane.BULK), 10) as texts,
+        Proxy(parts.hostname, parts.port).running() as proxy,
+        run_scheduler(database_url, redis_url, broker_url=proxy.url(redis_url)),
+    ):
+        await publish(streams, [root])
+        await arrivals(mails, 1, WITHIN_S)
+        proxy.deaf_from = leg.request.encode()  # what is published of it is not confirmed
+        begun = [Job.model_validate_json(one.body) for one in await arrivals(texts, 1, WITHIN_S)]
+        await asyncio.to_thread(write_at_once, database_url)
+        proxy.is_deaf = False
+        while {one.recipients[0].n for one in begun} != {0, 1}:
+            begun += [Job.model_validate_json(one.body) for one in await arrivals(texts, 1, WITHIN_S)]
+    assert {one.request for one in begun} == {leg.request}
+
+
+def write_at_once(database_url: str) -> None:
+    """Write a job. Raises where another writer keeps this one waiting for long."""
+    with open_database(database_url) as engine, engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA busy_timeout = 1500")
+            connection.commit()
+        connection.execute(SCHEDULED.insert(), [write_row(scheduled(3_600))])
+        connection.commit()

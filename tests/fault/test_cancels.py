@@ -23,7 +23,7 @@ from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-FAILED_ONCE: tuple[int, ...] = ()
+FAILED_ONCE = (1452677835, 1060513513)
 """Seeds that failed once."""
 
 SINGLES, LISTS, LIST_SIZE = 200, 2, 120

@@ -21,6 +21,8 @@ class Proxy:
         """While true, new connections are reset."""
         self.cuts_at: bytes | None = None
         """Bytes of a client after which, once they are passed on, every connection is cut."""
+        self.deaf_from: bytes | None = None
+        """Bytes of a client from which on it is deaf."""
         self.rewrites: Callable[[bytes], bytes] = lambda said: said
         """Changes the bytes of the server."""
         self.port = 0
@@ -70,6 +72,8 @@ class Proxy:
             while data := await source.read(CHUNK):
                 if not is_client and self.is_deaf:
                     continue
+                if is_client and self.deaf_from is not None and self.deaf_from in data:
+                    self.deaf_from, self.is_deaf = None, True
                 sink.write(data if is_client else self.rewrites(data))
                 await sink.drain()
                 if is_client and self.cuts_at is not None and self.cuts_at in data:
