@@ -1,6 +1,7 @@
 """What the documents say is true of the code."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ DOCUMENTS = [
 ]
 
 
-FOR_DEVELOPERS = {"architecture", "glossary", "new-channel", "performance", "providers", "rabbitmq"}
+FOR_DEVELOPERS = {"glossary", "new-channel", "performance", "providers", "rabbitmq"}
 """The pages without a Chinese twin; the glossary has both languages in it."""
 
 
@@ -97,6 +98,14 @@ def test_every_guide_is_in_chinese_too() -> None:
 
     assert guides - chinese == FOR_DEVELOPERS
     assert chinese <= guides
+
+
+def test_both_languages_of_the_architecture_name_the_same_things() -> None:
+    english, chinese = ((ROOT / "docs" / f"architecture{end}").read_text() for end in (".md", ".zh.md"))
+
+    for pattern in (r"^#+ |^\| ", r"`[^`\n]+`", r"\]\(([^)#]+?)(?:\.zh)?(?:\.md)?(?:#[^)]*)?\)"):
+        named = [Counter(re.findall(pattern, text, re.MULTILINE)) for text in (english, chinese)]
+        assert named[0] - named[1] == named[1] - named[0] == Counter()
 
 
 def anchors(page: Path) -> set[str]:
