@@ -6,6 +6,7 @@ A block stands in its file between `made by make generate: NAME` and `made so fa
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -320,10 +321,10 @@ def prometheus_names() -> Lines:
     yield f"- names: [{', '.join((*own, *SENDERS))}]"
 
 
-def rabbitmq_rights() -> Lines:
+def rabbitmq_rights(headings: str = "user | configures | writes | reads | keys it publishes under | tag") -> Lines:
     """Write the users at RabbitMQ and their rights in one table."""
     yield ""
-    yield "| user | configures | writes | reads | keys it publishes under | tag |"
+    yield f"| {headings} |"
     yield "|---|---|---|---|---|---|"
     for service, one in rights.AT_RABBIT.items():
         patterns = (one.configure, one.write, one.read, one.topics)
@@ -420,6 +421,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
     "deploy/prometheus/scrape.yml": {"names": prometheus_names},
     "docs/architecture.md": {"channels": channel_table},
     "docs/rabbitmq.md": {"rights": rabbitmq_rights},
+    "docs/rabbitmq.zh.md": {"rights": partial(rabbitmq_rights, "用户 | 声明 | 写 | 读 | 可用的路由键 | 标签")},
 }
 """File → its blocks, and what writes them."""
 
