@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -261,3 +262,68 @@ def test_a_leg_may_have_a_template_where_the_first_has_words(deployment: Deploym
     (text,) = deployment.messages(answer["legs"][1]["id"])
     assert text["content"]["providers"]["aliyun"]["variables"] == {"name": "王五", "time": "九点"}
     assert wait_settled(deployment, nobody["id"])["not_reached"] == 1
+
+
+def cancel(deployment: Deployment, token: str, path: str, **body: str) -> tuple[int, int, int]:
+    """Cancel; return how many are cancelled, too late, and settled before."""
+    answer = deployment.call("POST", f"/api/v2/{path}", {"token": token, **body})
+    assert answer["errorCode"] == 0, answer
+    return answer["cancelled"], answer["too_late"], answer["settled"]
+
+
+def wait_used(deployment: Deployment, token: str, requests: int, recipients: int) -> None:
+    """Wait until a user is charged for so much."""
+
+    def read() -> tuple[int, int]:
+        me = deployment.call("GET", "/api/v2/me", token=token)
+        return me["used_day"], me["used_recipients"]
+
+    wait(lambda: read() == (requests, recipients), 60, why=lambda: f"{read()}")
+
+
+@pytest.mark.parametrize("chosen_by", ["id", "reference"])
+def test_a_cancel_stops_the_further_legs_whatever_the_first_has_become(deployment: Deployment, chosen_by: str) -> None:
+    """One awaits a receipt, one has failed and waits in the mail's queue, one was reached."""
+    token, reference = deployment.new_user_token(), secrets.token_hex(8)
+    names = [f"stopped-{n}-{reference}@example.com" for n in range(3)]
+    numbers = (UNREPORTED, NO_PHONE, "13800138000")
+    to = [person(number, mail) for number, mail in zip(numbers, names, strict=True)]
+    pause = {"token": deployment.token(), "paused": True, "reason": "a test"}
+    assert deployment.call("PATCH", "/api/v2/channels/smtp", pause)["errorCode"] == 0
+    try:
+        answer = send(deployment, token, to, [by_mail(), by_mail()], reference=reference)
+        second = answer["legs"][1]["id"]
+        wait(lambda: [one["status"] for one in deployment.messages(second)] == ["queued"], 60)
+        wait(lambda: show(deployment, answer["id"])["reached"] == 1, 60)
+        wait(lambda: show(deployment, answer["id"])["counts"]["sent"] == 1, 60)
+        path = "requests/cancel" if chosen_by == "reference" else f"requests/{answer['id']}/cancel"
+        body = {"reference": reference} if chosen_by == "reference" else {}
+        for _ in range(2):
+            assert cancel(deployment, token, path, **body) == (1, 0, 2)
+        shown = wait_settled(deployment, answer["id"])
+        assert (shown["reached"], shown["not_reached"], shown["legs"][2]["state"]) == (1, 2, "unused")
+        assert [one["status"] for one in deployment.messages(second)] == ["expired"]  # v1's word of cancelled
+        wait_used(deployment, token, 1, 3)
+        assert cancel(deployment, token, f"messages/{answer['id']}-1/cancel") == (0, 0, 1)
+    finally:
+        deployment.call("PATCH", "/api/v2/channels/smtp", pause | {"paused": False})
+    deployment.wait_settled(deployment.send(f"last-{reference}@example.com")["id"])
+    assert [mail["to"] for mail in deployment.inbox() if mail["to"] in names] == []
+    wait_used(deployment, token, 1, 3)
+
+
+def test_one_person_of_a_scheduled_request_with_a_fallback_is_cancelled_and_then_all(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
+    due = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    to = [person(f"1380013840{n}", f"scheduled{n}@example.com") for n in range(2)]
+    answer = send(deployment, token, to, [by_mail()], send_at=due)
+    wait(lambda: show(deployment, answer["id"]).get("state") == "scheduled", 60)
+    wait_used(deployment, token, 1, 4)
+    for _ in range(2):
+        assert cancel(deployment, token, f"messages/{answer['id']}-0/cancel") == (1, 0, 0)
+    wait_used(deployment, token, 1, 2)
+    for _ in range(2):
+        assert cancel(deployment, token, f"requests/{answer['id']}/cancel") == (1, 0, 0)
+    shown = wait_settled(deployment, answer["id"])
+    assert (shown["not_reached"], shown["legs"][1]["state"]) == (2, "unused")
+    wait_used(deployment, token, 0, 0)

@@ -43,7 +43,7 @@ class OpenMessages:
     ) -> Sequence[dict[str, Any]]:
         """Return the next requests of a user's reference after an id: `{request, user_id, total, open}`, both numbers.
 
-        Raises Refusal no_right, DatabaseUnavailable.
+        Further legs are left out, since they go with the first. Raises Refusal no_right, DatabaseUnavailable.
         """
         ownership = find_ownership(username or caller.username, caller)
         of_user = [] if ownership is None else ownership.conditions(requests)
@@ -52,6 +52,7 @@ class OpenMessages:
             select(requests.c.request, requests.c.user_id, func.count().label("total"), still_open.label("open"))
             .join(messages, messages.c.request == requests.c.request)
             .where(requests.c.reference == reference, requests.c.request > (after or FIRST_ID), *of_user)
+            .where(requests.c.leg_of.is_(None) | (requests.c.leg == 1))
             .group_by(requests.c.request, requests.c.user_id)
             .order_by(requests.c.request)
             .limit(PAGE)

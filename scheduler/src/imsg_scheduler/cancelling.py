@@ -7,6 +7,7 @@ kept, and then it is settled (`cancel_settling`).
 import asyncio
 import base64
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -93,7 +94,9 @@ class Canceller:
         Raises Refusal not_found; what is in AWAY, where it is not known yet what became of it.
         """
         async with self._store.writing() as rows:
-            cancel = await rows.find_cancel(request, n)
+            cancel, of_legs = await rows.find_cancel(request, n), list[Cancel]()
+            if cancel is None or cancel.job is not None:
+                of_legs = await self._stop_legs(rows, request, n, caller)
             if cancel is None:
                 cancel = await self._take(rows, request, n, caller)
         if cancel is None:
@@ -101,10 +104,13 @@ class Canceller:
             async with self._store.writing() as rows:
                 await rows.add_cancels([cancel])
         _require_own(cancel.user_id, request, caller)
-        if cancel.job is None:
-            return cancel
-        (finished,) = await self._settler.settle([cancel])
-        return finished
+        if cancel.job is not None:
+            (cancel,) = await self._settler.settle([cancel])
+        if of_legs:
+            cancel = _count_legs(cancel, await self._settler.settle(of_legs))
+            async with self._store.writing() as rows:
+                await rows.finish_cancels([cancel])
+        return cancel
 
     async def cancel_by_reference(self, reference: str, username: str | None, caller: Caller) -> tuple[str, Totals]:
         """Cancel the requests of a user that have a reference; return the user's id, and the sum of all answers.
@@ -123,9 +129,12 @@ class Canceller:
         for at in range(0, len(found), BATCH):
             part = found[at : at + BATCH]
             async with self._store.reading() as rows:
-                kept = {cancel.request: cancel for cancel in await rows.list_cancels([one["request"] for one in part])}
-            settled += sum(one["total"] for one in part if not one["open"] and one["request"] not in kept)
-            unfinished = [one["request"] for one in part if one["open"] and one["request"] not in kept]
+                names = [one["request"] for one in part]
+                kept = {cancel.request: cancel for cancel in await rows.list_cancels(names)}
+                running = await rows.fallbacks.find_running(names)
+            new = [one for one in part if one["request"] not in kept]
+            unfinished = [one["request"] for one in new if one["open"] or one["request"] in running]
+            settled += sum(one["total"] for one in new if one["request"] not in unfinished)
             unfinished += [cancel.request for cancel in kept.values() if cancel.job is not None]
             for first in range(0, len(unfinished), TOGETHER):
                 together = unfinished[first : first + TOGETHER]
@@ -166,6 +175,22 @@ class Canceller:
                 await rows.remove([request])
         await rows.add_cancels([cancel])
         return cancel
+
+    async def _stop_legs(self, rows: Rows, request: str, n: int, caller: Caller) -> list[Cancel]:
+        """Begin no further legs of a request; keep and return the cancels of those that were begun."""
+        fallback = await rows.fallbacks.lock(request)
+        if fallback is None:
+            return []
+        _require_own(fallback.job.user_id, request, caller)
+        cancels = [
+            # Without what requests are chosen by: it counts with the first leg.
+            replace(
+                Cancel.of(job, n, self._now(), total=len(job.recipients), totals=None), reference=None, held_by=None
+            )
+            for job in await rows.fallbacks.stop(fallback, n)
+        ]
+        await rows.add_cancels(cancels)
+        return cancels
 
     async def _take_chosen(self, chosen: Chosen) -> bool:
         """Take some of the chosen jobs; False where none is left."""
@@ -228,6 +253,15 @@ class Canceller:
             if not page:
                 return found
             found += page
+
+
+def _count_legs(cancel: Cancel, of_legs: Sequence[Cancel]) -> Cancel:
+    """Count each person once: by the leg that was begun last, where the first has settled."""
+    totals = cancel.totals or Totals(0, 0, 0)
+    cancelled = sum(one.totals.cancelled for one in of_legs if one.totals)
+    too_late = sum(one.totals.too_late for one in of_legs if one.totals)
+    settled = max(totals.settled - cancelled - too_late, 0)
+    return replace(cancel, totals=Totals(totals.cancelled + cancelled, totals.too_late + too_late, settled))
 
 
 def _find_owner(found: Sequence[dict[str, Any]], username: str | None, caller: Caller) -> str:

@@ -12,7 +12,7 @@ from imsg_contract.wire import Job
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_scheduler.people import LegRule, People
-from imsg_scheduler.tables import FALLBACK_LEGS, FALLBACKS
+from imsg_scheduler.tables import ALL_MESSAGES, FALLBACK_LEGS, FALLBACKS
 
 NEVER_MS = 2**62
 """Of a request that is not released yet: nothing is due."""
@@ -53,15 +53,20 @@ class FallbackRows:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, jobs: Sequence[Job]) -> None:
-        """Add requests that are not released yet; one that is there already stays as it is."""
+    async def add(self, jobs: Sequence[Job], cancelled: Mapping[str, Collection[int]]) -> None:
+        """Add requests that are not released yet; one that is there already stays as it is.
+
+        `cancelled` is whom no leg of a request is begun for; ALL_MESSAGES: for nobody.
+        """
         for job in jobs:
             count = max(one.n for one in job.recipients) + 1
+            people, gone = People.begin((), count), cancelled.get(job.request, ())
+            people.stop(range(count) if ALL_MESSAGES in gone else gone)
             row = {
                 "request": job.request,
-                "due_ms": NEVER_MS,
+                "due_ms": NEVER_MS if (due_ms := people.find_due_ms()) is None else due_ms,
                 "ends_ms": NEVER_MS,
-                "people": People.begin((), count).encode(),
+                "people": people.encode(),
                 "plan": job.encode(),
             }
             legs = [{"leg": name, "request": job.request} for name in (job.request, *_name_legs(job))]
@@ -110,6 +115,26 @@ class FallbackRows:
             "people": people.encode(),
         }
         await self._connection.execute(update(FALLBACKS).where(FALLBACKS.c.request == fallback.request).values(values))
+
+    async def stop(self, fallback: Fallback, n: int) -> list[Job]:
+        """Begin no further leg for a person, or anybody; return those that were begun.
+
+        The rest of it is done by `Fallbacks.advance`.
+        """
+        people = fallback.read_people()
+        begun = people.stop(range(len(people)) if n == ALL_MESSAGES else [n])
+        await self.write(fallback, people, people.find_due_ms())
+        jobs = []
+        for leg, job in enumerate(fallback.jobs):
+            mine = tuple(one for one in job.recipients if (leg, one.n) in begun)
+            if mine:
+                jobs.append(job.model_copy(update={"recipients": mine}))
+        return jobs
+
+    async def find_running(self, requests: Collection[str]) -> set[str]:
+        """Return which requests have people who are not reached or given up."""
+        query = select(FALLBACKS.c.request).where(FALLBACKS.c.request.in_(requests))
+        return set((await self._connection.execute(query)).scalars())
 
     async def strip(self, request: str, plan: Job) -> None:
         """Write a plan that has lost recipients."""

@@ -175,6 +175,7 @@ class Fallbacks:
         people, now_ms = fallback.read_people(), await self._now_ms()
         before, counts = people.list_ended(), people.counts
         change(fallback, people)
+        people.end_stopped()
         now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         if now_ms >= fallback.ends_ms:
             people.end()

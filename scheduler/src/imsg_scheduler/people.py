@@ -24,6 +24,8 @@ class State(IntEnum):
     OPEN = 0
     REACHED = 1
     NOT_REACHED = 2
+    STOPPED = 3
+    """No further leg begins; what is unused is not given back yet, so that it counts as open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,15 @@ class People:
         """Write ten bytes a person."""
         return bytes(self._legs) + bytes(self._states) + self._since.tobytes()
 
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return len(self._states)
+
     @property
     def counts(self) -> Counts:
         """How many people there are in each state."""
-        return Counts(*(self._states.count(state) for state in (State.REACHED, State.NOT_REACHED, State.OPEN)))
+        reached, not_reached = self._states.count(State.REACHED), self._states.count(State.NOT_REACHED)
+        return Counts(reached, not_reached, len(self._states) - reached - not_reached)
 
     def release(self, leg: int, people: Collection[int], now_ms: int) -> None:
         """Note that a leg of people was handed to its channel."""
@@ -122,13 +129,26 @@ class People:
                 self.passed += [(at, n) for at in range(self._find_left(n) + 1, self._legs[n])]
 
     def list_ended(self) -> set[int]:
-        """Return for whom no further leg begins."""
-        return {n for n, state in enumerate(self._states) if state != State.OPEN}
+        """Return who was reached or given up."""
+        return {n for n, state in enumerate(self._states) if state in (State.REACHED, State.NOT_REACHED)}
 
     def end(self) -> None:
         """Give up whoever was not reached."""
+        for n in range(len(self._states)):
+            if self._states[n] in (State.OPEN, State.STOPPED):
+                self._states[n] = State.NOT_REACHED
+
+    def stop(self, people: Collection[int]) -> list[tuple[int, int]]:
+        """Begin no further leg for people; return which further legs were begun already, and for whom."""
+        stopped = [n for n in people if n < len(self._states) and self._states[n] == State.OPEN]
+        for n in stopped:
+            self._states[n] = State.STOPPED
+        return [(self._legs[n], n) for n in stopped if self._legs[n] > 0 and self._since[n] > 0]
+
+    def end_stopped(self) -> None:
+        """Give up whoever was stopped."""
         for n, state in enumerate(self._states):
-            if state == State.OPEN:
+            if state == State.STOPPED:
                 self._states[n] = State.NOT_REACHED
 
     def list_waiting(self, leg: int) -> list[int]:
@@ -142,13 +162,15 @@ class People:
         return [
             n
             for n, at in enumerate(self._legs)
-            if self._states[n] != State.OPEN
+            if self._states[n] in (State.REACHED, State.NOT_REACHED)
             and n in self._rules[leg].people
             and (at < leg or (at == leg and self._since[n] <= 0))
         ]
 
     def find_due_ms(self) -> int | None:
-        """Return when the next leg begins for somebody because of the time; None: for nobody."""
+        """Return when there is something to do because of the time; None: never."""
+        if State.STOPPED in self._states:
+            return 0
         return min((due for n in range(len(self._legs)) if (due := self._find_due(n)) is not None), default=None)
 
     def _find_due(self, n: int) -> int | None:

@@ -75,9 +75,9 @@ class Rows:
         The further legs of a job are kept apart.
         """
         gone = await self.find_cancelled([job.request for job in jobs])
+        await self.fallbacks.add([job for job in jobs if job.fallback], gone)
         left = [_leave_out(job, gone[job.request]) if job.request in gone else job for job in jobs]
         left = [job for job in left if job.recipients]
-        await self.fallbacks.add([job for job in left if job.fallback])
         rows = [write_row(job.model_copy(update={"fallback": ()}) if job.fallback else job) for job in left]
         insert = insert_into(SCHEDULED, is_postgres=is_postgres(self._connection)).on_conflict_do_nothing()
         if rows:
