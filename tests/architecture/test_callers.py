@@ -1,5 +1,6 @@
 """A service's key opens the URLs of the table of callers, and no other."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from imsg_web.callers import RULES, find_callers
 from imsg_web.service import Service
 
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
+ROOT = Path(__file__).parents[2]
 SHARED = "the one key of all services, as it was before"
 
 OWNERS = ("auth", "history", "callbacks", "catalog", "scheduler", "wechat")
@@ -147,6 +149,21 @@ async def test_a_key_that_several_still_share_opens_what_any_of_them_may_call(se
     """As while the one key of all is parted: nobody is refused on the way."""
     for owner in OWNERS:
         assert await find_opened_by(services[owner], SHARED) == list_internal(services[owner])
+
+
+async def test_every_rule_and_every_call_is_for_a_url_that_there_is(services: dict[str, Service]) -> None:
+    """A call that no route takes is answered 404, as what is not there: nobody would notice."""
+    there = {(owner, *route) for owner in OWNERS for route in routes(services[owner])}
+    for rule in (rule for rule in RULES if rule.path != "/"):
+        assert any(
+            owner == rule.owner and rule.verb in ("*", verb) and rule.covers(path) for owner, verb, path in there
+        ), rule
+    sources = [path.read_text() for path in ROOT.glob("*/src/**/*.py")]
+    called = {
+        called for source in sources for called in re.findall(r'call\(\s*"[A-Z]+",\s*f?"(/internal/[^"{]+)', source)
+    }
+    assert "/internal/user-cache" in called
+    assert {one for one in called if not any(path.startswith(one) for *_, path in there)} == set()
 
 
 def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:

@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 
+from imsg.valkey import find_running
+from imsg_contract.topology import user_key
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
@@ -98,6 +101,20 @@ def test_who_may_not_send_any_more_when_it_is_due_sends_nothing(deployment: Depl
     (failed,) = deployment.wait_settled(answer["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "sending_disabled")
     assert deployment.inbox(to="nobody-hears@example.com") == []
+
+
+def test_what_redis_has_forgotten_of_a_user_keeps_no_scheduled_mail_from_being_sent(deployment: Deployment) -> None:
+    """As after a restart of auth, or where Redis was emptied."""
+    url = find_running(deployment.data)
+    assert url is not None
+    due = now() + timedelta(seconds=3)
+    request = schedule(deployment, due)["id"]
+    wait_for_state(deployment, request, "scheduled")
+    with redis.Redis.from_url(url) as server:  # nobody sends meanwhile, so nobody but scheduler asks for the entry
+        server.delete(user_key("admin"))
+        wait(lambda: server.exists(user_key("admin")) == 1, 60)
+    (sent,) = deployment.wait_settled(request)
+    assert sent["status"] == "sent", sent
 
 
 @pytest.mark.parametrize(

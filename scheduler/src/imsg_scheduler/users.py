@@ -22,11 +22,11 @@ class Users:
         """
         user_id, available = await self._read(job.username)
         if user_id is None:
-            answer = await self._auth.call("POST", "/internal/mirror", json={"username": job.username})
-            if answer.status_code == NOT_FOUND:
+            answer = await self._auth.call("POST", "/internal/user-cache", json={"username": job.username})
+            if answer.status_code == NOT_FOUND and answer.json()["reason"] == "no_such_user":
                 return False
             if answer.status_code != OK:
-                raise ServiceFailed(f"auth answered {answer.status_code} to /internal/mirror")
+                raise ServiceFailed(f"auth answered {answer.status_code} to /internal/user-cache")
             user_id, available = await self._read(job.username)
             if user_id is None:
                 raise ServiceUnavailable("auth did not write the user into the cache")

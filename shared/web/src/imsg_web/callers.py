@@ -113,7 +113,7 @@ GATEWAY, CALLBACKS, SCHEDULER, WECHAT = "gateway", "callbacks", "scheduler", "se
 RULES = (
     Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
     Rule("auth", "*", "/internal/wechat/", frozenset({WECHAT})),
-    Rule("auth", "POST", "/internal/mirror", frozenset({GATEWAY, SCHEDULER})),
+    Rule("auth", "POST", "/internal/user-cache", frozenset({GATEWAY, SCHEDULER})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
     Rule("callbacks", "*", "/", frozenset({GATEWAY})),
     Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS, SCHEDULER}),
