@@ -27,6 +27,13 @@ async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(dat
     assert sorted(reasons) == ["not_recorded", "unreadable"]
 
 
+async def test_a_message_of_an_unknown_version_is_kept_whole(database: Database) -> None:
+    body = job(at=NOW).encode().replace(b'"v":1', b'"v":2')
+    await keep(database, make_delivery(body, DEAD, reason="unreadable: v", queue="imsg.smtp.normal"))
+    (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
+    assert (await DeadLetters(database).show(letter["id"], ADMIN))["body"] == body.decode()
+
+
 async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Database) -> None:
     letters = (make_delivery(b"\xff%d" % number, DEAD, reason=f"reason {number}") for number in range(9))
     await keep(database, *letters)

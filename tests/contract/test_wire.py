@@ -1,13 +1,15 @@
 """The golden files: messages of the broker are read and written in the same bytes tomorrow."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from imsg_contract.suppressions import Suppression
-from imsg_contract.wire import Change, Inbound, Job, Outcomes, Receipt, Wire
+from imsg_contract.templates import PublishedTemplate
+from imsg_contract.wire import Change, ChargeRecord, Events, Inbound, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
 
@@ -46,6 +48,17 @@ def test_fields_of_a_newer_version_are_ignored(name: str) -> None:
     body = golden(name)
     newer = _with_more(json.loads(body))
     assert GOLDEN[name].model_validate_json(json.dumps(newer)).encode() == body
+
+
+def test_no_message_between_services_refuses_fields_of_a_newer_version() -> None:
+    def list_kinds(kind: type[Wire]) -> Iterator[type[Wire]]:
+        for one in kind.__subclasses__():
+            yield one
+            yield from list_kinds(one)
+
+    kinds = {*list_kinds(Wire)}
+    assert {Job, Events, PublishedTemplate, ChargeRecord} < kinds
+    assert {kind.__name__ for kind in kinds if kind.model_config.get("extra") != "ignore"} == set()
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -261,17 +261,18 @@ async def test_what_can_not_be_read_is_buried_with_the_reason(
         await broker.publish(b"{", route)
         await broker.publish(new.encode().replace(b'"recipients"', b'"people"'), route)
         await broker.publish(foreign.encode(), route)
+        await broker.publish(new.encode().replace(b'"v":1', b'"v":2'), route)
         await accept(broker, new)
         await history.wait_settled(new.request)
 
         async def all_dead() -> bool:
-            return len(history.dead) == 3
+            return len(history.dead) == 4
 
         await eventually(all_dead)
     reasons = sorted(reason for reason, _ in history.dead)
     assert reasons[0].startswith("it is for sms")
     assert reasons[1].startswith("unreadable: body: Invalid JSON")
-    assert reasons[2] == "unreadable: recipients: Field required"
+    assert reasons[2:] == ["unreadable: recipients: Field required", "unreadable: v: Input should be 1"]
 
 
 async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_are_sent(
