@@ -418,3 +418,13 @@ def test_the_columns_of_a_sheet_are_the_params_of_a_template(deployment: Deploym
     assert [(one["subject"], one["text"].strip()) for one in arrived] == [
         ("张三的成绩", "95 分，春季"), ("李四的成绩", "88 分，春季，进步大"),
     ]  # fmt: skip
+
+
+def test_all_requests_of_a_list_are_checked_before_the_first_is_sent(deployment: Deployment) -> None:
+    words = ("send", "--subject", "s", "--text", "t", "--reference", "checked", "--chunk", "1")
+    refused = call(deployment, *words, "a@checked.example", "nobody-here")
+    assert (refused.returncode, "nobody-here: " in refused.stderr) == (2, True), refused.stderr
+    assert call(deployment, *words, "a@checked.example", "b@checked.example").returncode == 0
+    deployment.wait_arrived(to="b@checked.example")
+    listed = deployment.call("GET", "/api/v2/messages", token=deployment.token(), reference="checked")
+    assert [one["to"] for one in listed["messages"]] == ["b@checked.example", "a@checked.example"]

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from imsg.api import Api, Refused, Unreachable
-from imsg.output import usage
+from imsg.output import complain, usage
 
 CHUNK = 10_000
 """The API's own limit of one request (IMSG_MAX_RECIPIENTS). One request counts once against the limits."""
@@ -115,6 +115,19 @@ def send(
             sent.count += int(answer.get("count", len(recipients)))
             progress.update(bar, completed=sent.recipients)
     return sent
+
+
+def check(api: Api, message: Message, to: Sequence[Recipient], chunk: int) -> None:
+    """Check all requests that a list becomes, but those of codes. Raises Refused, Unreachable, a usage error."""
+    if len(to) <= chunk or message.category == "code":
+        return
+    wrong = 0
+    for first in range(0, len(to), chunk):
+        for one in api.call("POST", "/api/v2/messages/check", message.body(to[first : first + chunk]))["problems"]:
+            complain(f"{one['to']}: {one['detail']}")
+            wrong += 1
+    if wrong:
+        raise usage(f"{wrong} recipients are wrong, and nothing was sent.")
 
 
 def send_to_groups(api: Api, message: Message, groups: Sequence[str]) -> Sent:

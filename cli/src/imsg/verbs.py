@@ -142,6 +142,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
             takes = None if template is None else sending.read_params(api, template)
             chosen = choose_people(people, method, takes, params, leave_out=leave_out)
             addresses += [sending.personalise(to, columns, takes) for to, columns in chosen]
+        sending.check(api, message, addresses, chunk)
         try:
             sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)
         except sending.Interrupted as interrupted:

@@ -15,6 +15,7 @@ import pytest
 
 import imsg_client
 from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached, Refused, callbacks
+from imsg_client.calls import NewMember
 from imsg_client.contents import template
 from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthenticated, UnexpectedAnswer
 from imsg_testing.deployment import Deployment, running
@@ -389,6 +390,27 @@ def test_a_group_is_made_filled_read_and_deleted(imsg: Client) -> None:
     imsg.remove_group(group.name)
     with pytest.raises(Refused, match="三年级"):
         imsg.group(group.name)
+
+
+def test_a_larger_group_is_checked_as_a_whole_before_it_is_sent_to(imsg: Client) -> None:
+    sources = {"en": {"smtp": {"subject": "{{ grade }}", "text": "{{ term }}"}}}
+    imsg.add_template("grades", category="notice", default_language="en", languages=sources)
+    imsg.publish_template("grades")
+    group = imsg.add_group("the whole school").name
+    people = [NewMember(to=f"pupil{n}@school.example", params={"grade": f"{n}"}) for n in range(10_000)]
+    imsg.add_members(group, people)
+    imsg.add_members(group, [{"to": "last@school.example"}])
+
+    def send() -> list[int]:
+        parts = imsg.send_to_groups("smtp", [group], template="grades", params={"term": "t"}, reference="school")
+        return [part.count for part in parts]
+
+    with pytest.raises(Refused, match=r"last@school\.example|grade"):
+        send()
+    imsg.add_members(group, [{"to": "last@school.example", "params": {"grade": "95"}}])
+    assert send() == [10_000, 1]
+    wait(lambda: [one.subject for one in imsg.messages(reference="school", to="last@school.example")] == ["95"], 60)
+    assert len(list(imsg.requests(reference="school"))) == 2  # of the refused one nothing was sent
 
 
 def test_a_report_is_begun_followed_and_fetched(imsg: Client, user: str) -> None:

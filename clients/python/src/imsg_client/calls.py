@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from imsg_client.contents import Attachment
 from imsg_client.errors import ConnectionFailed, ImsgError, UnexpectedAnswer, refusal
-from imsg_client.models import Model, Page
+from imsg_client.models import Member, Model, Page
 from imsg_client.retries import Failure
 
 
@@ -217,6 +217,13 @@ def _write_recipients(to: Recipients) -> Body:
     if isinstance(to, InGroups):
         return {"groups": list(to.groups)}
     return {"to": to if isinstance(to, str) else list(to)}
+
+
+def write_member(address: str, member: Member, takes: Sequence[str] | None) -> str | Mapping[str, Any]:
+    """Write a member of a group as a recipient, with what a template takes of their fields."""
+    params = {name: member.params[name] for name in takes or () if name in member.params}
+    own = {name: value for name, value in (("params", params), ("language", member.language)) if value}
+    return {"to": address, **own} if takes is not None and own else address
 
 
 def filter_query(filters: Filters) -> dict[str, str | int | None]:

@@ -44,6 +44,7 @@ from imsg_client.calls import (
     read_body,
     read_page,
     send_body,
+    write_member,
 )
 from imsg_client.contents import Attachment, mail
 from imsg_client.errors import NotSettled, OutcomeUnknown, Refused, Unauthenticated
@@ -187,7 +188,7 @@ class Client:
         self,
         method: str,
         groups: Sequence[str],
-        content: Content,
+        content: Content | None = None,
         *,
         attachments: Sequence[Attachment] = (),
         idempotency_key: str | None = None,
@@ -196,7 +197,7 @@ class Client:
         """Send to the members of groups who have an address of the method, and yield each request as it is accepted.
 
         Groups of more than 10,000 together become several requests of one `reference`, which is made where you give
-        none. The rest as in `send`.
+        none; all are checked before the first is sent. The rest as in `send`.
         """
         key = idempotency_key or new_key()
         sizes = [(self.group(name)).members for name in groups]
@@ -205,16 +206,26 @@ class Client:
             yield self.send(method, to, content, attachments=attachments, idempotency_key=key, **more)
             return
         more["reference"] = more.get("reference") or f"groups-{key}"
-        found: dict[str, None] = {}
+        takes = self._template_params(more)
+        found: dict[str, str | Mapping[str, Any]] = {}
         for name in groups:
             for member in self.members(name):
                 if (address := member.contacts.get(method) or member.to) is not None:
-                    found[address] = None
-        addresses = list(found)
-        for first in range(0, len(addresses), RECIPIENTS_AT_ONCE):
-            some = addresses[first : first + RECIPIENTS_AT_ONCE]
-            part = f"{key}-{first}"
+                    found.setdefault(address, write_member(address, member, takes))
+        people = list(found.values())
+        parts = [people[first : first + RECIPIENTS_AT_ONCE] for first in range(0, len(people), RECIPIENTS_AT_ONCE)]
+        for some in parts:
+            self.check(method, some, content, attachments=attachments, **more)
+        for number, some in enumerate(parts):
+            part = f"{key}-{number}"
             yield self.send(method, some, content, attachments=attachments, idempotency_key=part, **more)
+
+    def _template_params(self, more: Options) -> Sequence[str] | None:
+        """Return the names of what the template of a send takes; None without a template."""
+        if (name := more.get("template")) is None:
+            return None
+        version = more.get("template_version") or (self.template(name)).published
+        return [param.name for param in (self.template(name, version)).params]
 
     def send_mail(
         self,
@@ -263,7 +274,7 @@ class Client:
         self,
         method: str,
         to: Recipients,
-        content: Content,
+        content: Content | None = None,
         *,
         attachments: Sequence[Attachment] = (),
         **more: Unpack[Options],
